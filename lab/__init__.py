@@ -1,0 +1,78 @@
+"""`lab`: ask which part of a model matters, in one file, and get an honest answer.
+
+The public names are handed out lazily, so that ``import lab`` is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookimplMarker
+
+if TYPE_CHECKING:
+    from lab.errors import LabError
+    from lab.registry.component import preset, use
+    from lab.registry.registry import RegistrySpec
+    from lab.report.section import Section
+    from lab.study.experiment import Experiment
+    from lab.study.study import Study
+    from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
+    from lab.training.data import Data
+    from lab.training.learner import Learner
+    from lab.training.rng import part
+    from lab.training.stepper import Evaluation, Stepper
+
+__version__ = "0.1.0"
+
+hookimpl = HookimplMarker("lab")
+
+_HOMES = {
+    "Callback": "lab.training.callback",
+    "CancelBatch": "lab.training.callback",
+    "CancelEpoch": "lab.training.callback",
+    "CancelFit": "lab.training.callback",
+    "Data": "lab.training.data",
+    "Evaluation": "lab.training.stepper",
+    "Experiment": "lab.study.experiment",
+    "LabError": "lab.errors",
+    "Learner": "lab.training.learner",
+    "RegistrySpec": "lab.registry.registry",
+    "Section": "lab.report.section",
+    "Stepper": "lab.training.stepper",
+    "Study": "lab.study.study",
+    "part": "lab.training.rng",
+    "preset": "lab.registry.component",
+    "use": "lab.registry.component",
+}
+
+__all__ = [
+    "Callback",
+    "CancelBatch",
+    "CancelEpoch",
+    "CancelFit",
+    "Data",
+    "Evaluation",
+    "Experiment",
+    "LabError",
+    "Learner",
+    "RegistrySpec",
+    "Section",
+    "Stepper",
+    "Study",
+    "__version__",
+    "hookimpl",
+    "part",
+    "preset",
+    "use",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lab' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

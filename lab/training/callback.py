@@ -1,0 +1,212 @@
+"""Callbacks: what happens besides learning, at the moments that the loop names."""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import LabError, UnknownNameError
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "order_callbacks"]
+
+EVENTS = ("fit", "epoch", "batch", "backward", "step", "validate")
+
+
+class CancelBatch(Exception):
+    """Raised in a callback: leave this batch, go on with the next."""
+
+
+class CancelEpoch(Exception):
+    """Raised in a callback: leave this epoch, go on with the next."""
+
+
+class CancelFit(Exception):
+    """Raised in a callback: stop training; what was learned is kept."""
+
+
+class Callback:
+    """Base class of every callback.
+
+    Each event X is a pair of methods, ``before_X(learner)`` and ``after_X(learner)``, for X in fit, epoch, batch,
+    backward, step and validate. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every callback
+    whose ``before_X`` had its turn, and also when the body raised. A method that a subclass does not define costs nothing.
+
+    Attributes:
+        name: how others refer to it; the class name in snake case unless given.
+        before: names of callbacks that this one must come before.
+        after: names of callbacks that this one must come after.
+    """
+
+    name: str = ""
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def before_fit(self, learner: Learner) -> None:
+        """Before the first epoch; model and optimizer are ready."""
+
+    def after_fit(self, learner: Learner) -> None:
+        """After the last epoch, also when training failed."""
+
+    def before_epoch(self, learner: Learner) -> None:
+        """Before the batches of an epoch."""
+
+    def after_epoch(self, learner: Learner) -> None:
+        """After training and validation of an epoch; ``learner.history[-1]`` is complete."""
+
+    def before_batch(self, learner: Learner) -> None:
+        """Before a training step; ``learner.batch`` is on the device."""
+
+    def after_batch(self, learner: Learner) -> None:
+        """After a training step; ``learner.step_loss`` is its loss."""
+
+    def before_backward(self, learner: Learner) -> None:
+        """After the forward pass, before gradients."""
+
+    def after_backward(self, learner: Learner) -> None:
+        """Gradients are there."""
+
+    def before_step(self, learner: Learner) -> None:
+        """Before the optimizer moves the weights."""
+
+    def after_step(self, learner: Learner) -> None:
+        """The optimizer has moved the weights; gradients are still there."""
+
+    def before_validate(self, learner: Learner) -> None:
+        """Before validation; the model is in evaluation mode."""
+
+    def after_validate(self, learner: Learner) -> None:
+        """After validation; its figures are in ``learner.history[-1]``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a crash: tensors and JSON values."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+
+
+class Events:
+    """Which callbacks listen to what, looked up once; an event nobody listens to costs one dictionary look-up."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._listeners = {event: [(c, *_methods(c, event)) for c in callbacks if _listens(c, event)] for event in EVENTS}
+
+    def level(self, event: str, learner: Learner) -> Level:
+        """The context in which the body of ``event`` runs."""
+        return Level(event, self._listeners[event], learner)
+
+
+class Level:
+    """``before_X`` on entry, ``after_X`` in reverse on exit, also when the body raised.
+
+    The first failure wins; a failure in a callback carries a note that says which callback, event, epoch and batch.
+    """
+
+    __slots__ = ("_entered", "_event", "_learner", "_listeners")
+
+    def __init__(self, event: str, listeners: Sequence[tuple[Callback, Any, Any]], learner: Learner) -> None:
+        self._event, self._listeners, self._learner = event, listeners, learner
+        self._entered = 0
+
+    def __enter__(self) -> None:
+        if self._listeners:
+            try:
+                for callback, before, _ in self._listeners:
+                    self._entered += 1
+                    self._call(callback, "before", before)
+            except BaseException as error:
+                self._leave(error)
+                raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._entered:
+            failure = self._leave(error)
+            if failure is not None and error is None:
+                raise failure
+
+    def _leave(self, error: BaseException | None) -> BaseException | None:
+        for callback, _, after in reversed(self._listeners[: self._entered]):
+            try:
+                self._call(callback, "after", after)
+            except BaseException as failure:
+                if error is None:
+                    error = failure
+                else:
+                    error.add_note(f"and then {type(failure).__name__}: {failure}")
+        return error
+
+    def _call(self, callback: Callback, moment: str, method: Any) -> None:
+        try:
+            method(self._learner)
+        except (CancelBatch, CancelEpoch, CancelFit):
+            raise
+        except BaseException as error:
+            position = self._learner.position
+            error.add_note(
+                f"in callback '{callback.name}', {moment}_{self._event}, epoch {position.epoch}, batch {position.batch}"
+            )
+            raise
+
+
+def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Callbacks in an order that honours ``before`` and ``after``; otherwise as given.
+
+    Raises:
+        LabError: the wishes contradict each other; the message names the members of the cycle.
+        UnknownNameError: two callbacks answer to the same name.
+    """
+    named: dict[str, Callback] = {}
+    for callback in callbacks:
+        if callback.name in named:
+            raise UnknownNameError(
+                f"two callbacks are called '{callback.name}'", hint="give one of them another name: its attribute `name`"
+            )
+        named[callback.name] = callback
+    return [named[name] for name in _sorted_names(named)]
+
+
+def _sorted_names(named: dict[str, Callback]) -> list[str]:
+    wishes = _predecessors(named)
+    try:
+        graphlib.TopologicalSorter(wishes).prepare()
+    except graphlib.CycleError as error:
+        cycle = " → ".join(reversed(error.args[1]))
+        raise LabError(f"callbacks cannot be ordered: {cycle}", hint="change `before` or `after` of one of them") from None
+    waiting = dict(wishes)
+    ordered: list[str] = []
+    while waiting:
+        ordered.append(next(name for name, earlier in waiting.items() if not earlier & waiting.keys()))
+        del waiting[ordered[-1]]
+    return ordered
+
+
+def _predecessors(named: dict[str, Callback]) -> dict[str, set[str]]:
+    """For every callback the names of those that must come earlier; wishes about absent callbacks do not count."""
+    earlier = {name: {other for other in callback.after if other in named} for name, callback in named.items()}
+    for name, callback in named.items():
+        for other in callback.before:
+            if other in earlier:
+                earlier[other].add(name)
+    return earlier
+
+
+def _listens(callback: Callback, event: str) -> bool:
+    kind = type(callback)
+    return any(
+        getattr(kind, f"{moment}_{event}", None) not in (None, getattr(Callback, f"{moment}_{event}"))
+        for moment in ("before", "after")
+    )
+
+
+def _methods(callback: Callback, event: str) -> tuple[Any, Any]:
+    return getattr(callback, f"before_{event}"), getattr(callback, f"after_{event}")

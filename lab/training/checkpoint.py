@@ -1,0 +1,272 @@
+"""Checkpoints: safetensors and JSON, written whole or not at all.
+
+A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safetensors``, everything else in
+``NAME.json``, where ``{"$tensor": "path"}`` stands for a tensor. No pickle is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lab.errors import LabError, StoreError
+from lab.training.callback import Callback
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["Checkpoint", "load_weights", "read_tree", "save_weights", "write_json", "write_tree"]
+
+
+def write_tree(tree: Any, folder: Path, name: str) -> None:
+    """Write a tree of tensors and JSON values as ``name.safetensors`` and ``name.json``."""
+    tensors: dict[str, Tensor] = {}
+    plain = _take_tensors(tree, "", tensors)
+    save_file(tensors, folder / f"{name}.safetensors")
+    (folder / f"{name}.json").write_text(json.dumps(plain), encoding="utf-8")
+
+
+def read_tree(folder: Path, name: str) -> Any:
+    """Read what ``write_tree`` wrote.
+
+    Raises:
+        StoreError: a file is missing, truncated or not what it should be.
+    """
+    try:
+        tensors = load_file(folder / f"{name}.safetensors")
+        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return _give_tensors(plain, tensors)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StoreError(f"cannot read the checkpoint '{name}'", where=f"{folder}: {error}") from error
+
+
+def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": path}
+    if isinstance(value, dict):
+        return {"$items": [[key, _take_tensors(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        items = [_take_tensors(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise LabError(
+        f"a {type(value).__name__} cannot be saved in a checkpoint",
+        where=path,
+        hint="a state_dict holds tensors, numbers, strings, lists and dictionaries",
+    )
+
+
+def _give_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_give_tensors(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tensor" in value:
+        return tensors[value["$tensor"]]
+    if "$tuple" in value:
+        return tuple(_give_tensors(item, tensors) for item in value["$tuple"])
+    return {key: _give_tensors(item, tensors) for key, item in value["$items"]}
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write a model's state as safetensors; a tensor that is shared under several names is written once."""
+    unique: dict[int, str] = {}
+    aliases: dict[str, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) in unique:
+            aliases[name] = unique[id(tensor)]
+            continue
+        unique[id(tensor)] = name
+        tensors[name] = tensor.detach().cpu().contiguous()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load what ``save_weights`` wrote.
+
+    Raises:
+        StoreError: the file cannot be read, or belongs to another architecture (missing and unexpected names are given).
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            aliases = json.loads((file.metadata() or {}).get("shared", "{}"))
+    except (OSError, SafetensorError) as error:
+        raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
+    tensors |= {name: tensors[source] for name, source in aliases.items()}
+    _check_names(model, tensors, path)
+    model.load_state_dict(tensors)
+
+
+def _check_names(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    problems = [f"missing: {_shorten(expected.keys() - found.keys())}"] if expected.keys() - found.keys() else []
+    if found.keys() - expected.keys():
+        problems.append(f"unexpected: {_shorten(found.keys() - expected.keys())}")
+    problems += [
+        f"{name}: {list(found[name])} in the file, {list(expected[name])} in the model"
+        for name in expected
+        if name in found and expected[name] != found[name]
+    ][:5]
+    if problems:
+        raise StoreError("these weights belong to another architecture", where=str(path), hint="\n".join(problems))
+
+
+def _shorten(names: set[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; synced and renamed to ``path`` when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``; every file synced, then renamed to ``path``, which must not exist yet."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            sync(file)
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under a temporary name, sync, rename."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file or a folder's entries on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Checkpoint(Callback):
+    """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
+
+    It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
+    used by itself) it does nothing.
+
+    Args:
+        every_epochs: save after every so many epochs.
+        every_steps: save also after every so many steps.
+        every_minutes: save also when so many minutes have passed since the last time.
+    """
+
+    def __init__(
+        self, *, every_epochs: int = 1, every_steps: int | None = None, every_minutes: float | None = None
+    ) -> None:
+        self.every_epochs, self.every_steps, self.every_minutes = every_epochs, every_steps, every_minutes
+        self._saved_at = time.monotonic()
+
+    def after_batch(self, learner: Learner) -> None:
+        if self._due(learner.position.step):
+            self.save(learner)
+
+    def after_epoch(self, learner: Learner) -> None:
+        finished = len(learner.history) > learner.epochs_before_fit + learner.position.epoch
+        if finished and (learner.position.epoch + 1) % self.every_epochs == 0:
+            self.save(learner)
+
+    def save(self, learner: Learner) -> None:
+        """Write a new checkpoint, then remove the one before."""
+        if learner.folder is not None:
+            save_checkpoint(learner, learner.folder)
+            self._saved_at = time.monotonic()
+
+    def _due(self, step: int) -> bool:
+        if self.every_steps is not None and step % self.every_steps == 0:
+            return True
+        return self.every_minutes is not None and time.monotonic() - self._saved_at > 60 * self.every_minutes
+
+
+def save_checkpoint(learner: Learner, folder: Path) -> None:
+    """Write ``checkpoint-N`` in ``folder`` and remove the older ones."""
+    older = list(_checkpoints(folder))
+    number = _number(older[0]) + 1 if older else 0
+    with atomic_folder(folder / f"checkpoint-{number:06d}") as temporary:
+        save_weights(learner.model, temporary / "model.safetensors")
+        write_tree(learner.state_dict(), temporary, "state")
+    for path in older:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None]) -> bool:
+    """Load the newest checkpoint of ``folder`` that can be read; False where there is none."""
+    for path in _checkpoints(folder):
+        try:
+            state = read_tree(path, "state")
+            load_weights(learner.model, path / "model.safetensors")
+        except StoreError as error:
+            warn(f"a checkpoint is damaged and left out: {error}")
+            continue
+        learner.load_state_dict(state)
+        return True
+    return False
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove every checkpoint and leftover of ``folder``: the run is finished."""
+    for path in [*_checkpoints(folder), *folder.glob(".checkpoint-*.tmp")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> Iterator[Path]:
+    """Checkpoints, the newest first; temporary names of a crash do not count."""
+    return iter(sorted(folder.glob("checkpoint-*"), key=_number, reverse=True))
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+def global_random_state(device: torch.device) -> dict[str, Tensor]:
+    """Position of torch's global generators: the stream ``dropout`` while a run trains."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_global_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Put torch's global generators back."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

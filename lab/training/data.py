@@ -1,0 +1,182 @@
+"""Data: splits, how examples become a batch, and the loaders over them.
+
+``Data`` holds map-style datasets. What a model must know of them (vocabulary sizes, number of classes …) stands as
+typed attributes of a subclass: these are the data's *facts*, and a component's parameters of the same name are
+filled from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import attrs
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, default_collate
+
+from lab.errors import DataError
+from lab.training.rng import Streams
+
+__all__ = ["Data", "Sampler", "SamplerFactory", "SequentialSampler", "ShuffleSampler", "to_device"]
+
+Batch = Any
+BatchT = TypeVar("BatchT")
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Batches of indices for one epoch: iterable, and it says how many batches there are."""
+
+    def __iter__(self) -> Iterator[Sequence[int]]: ...
+
+    def __len__(self) -> int: ...
+
+
+SamplerFactory = Callable[..., Sampler]
+
+
+def _no_lengths(split: Any) -> None:
+    return None
+
+
+@attrs.define(eq=False)
+class Data:
+    """What a model learns from.
+
+    Attributes:
+        train, valid, test: map-style datasets (``len(split)``, ``split[i]``); ``test`` may be absent. A dataset with
+            ``__getitems__(indices)`` is asked for a whole batch at once.
+        collate: makes one batch of a list of examples. A batch is any nesting of tuples, named tuples, lists and
+            dictionaries; by convention ``*inputs, target = batch``.
+        length: the sort key of every example of a split (for example its number of tokens), or None where examples
+            have no length.
+        fingerprint: a hash of the content, part of the key of a run.
+    """
+
+    train: Any
+    valid: Any
+    test: Any = None
+    collate: Callable[[Any], Batch] = default_collate
+    length: Callable[[Any], Sequence[int] | None] = _no_lengths
+    fingerprint: str = ""
+
+    def split(self, name: str) -> Any:
+        """The split called ``name``; a DataError if there is none or it holds no example."""
+        split = getattr(self, name, None)
+        if split is None:
+            raise DataError(f"this data has no {name} split", where=type(self).__name__)
+        if len(split) == 0:
+            raise DataError(f"the {name} split is empty", where=type(self).__name__, hint="give it more examples")
+        return split
+
+    def facts(self) -> dict[str, Any]:
+        """What components may ask for by name: this object as ``data`` and every attribute of a subclass."""
+        own = {field.name for field in attrs.fields(Data)}
+        typed = {name: getattr(self, name) for name in fact_types(type(self)) if hasattr(self, name)}
+        return {"data": self, **{name: value for name, value in typed.items() if name not in own}}
+
+    def sampler_facts(self, split: Any, batch_size: int, generator: torch.Generator) -> dict[str, Any]:
+        """What a sampler may ask for: ``size, batch_size, generator``, and ``lengths`` where examples have one."""
+        facts = {**self.facts(), "size": len(split), "batch_size": batch_size, "generator": generator}
+        lengths = self.length(split)
+        return facts if lengths is None else {**facts, "lengths": np.asarray(lengths)}
+
+    def loader(self, split: Any, sampler: Iterable[Sequence[int]], *, workers: int = 0, pin: bool = False) -> Any:
+        """Batches of ``split`` in the sampler's order; ``workers`` processes collate, 0 means in this process."""
+        return DataLoader(
+            split,
+            batch_sampler=sampler,  # type: ignore[arg-type]
+            collate_fn=self.collate,
+            num_workers=workers,
+            pin_memory=pin,
+            generator=torch.Generator().manual_seed(0),
+        )
+
+
+def fact_types(kind: type) -> dict[str, Any]:
+    """Names and annotations of the facts that a subclass of Data declares, known without an instance."""
+    own = set(Data.__annotations__)
+    found: dict[str, Any] = {}
+    for owner in reversed(kind.__mro__):
+        if owner is not Data and issubclass(owner, Data):
+            found |= {name: kind for name, kind in getattr(owner, "__annotations__", {}).items()}
+            found |= {name: None for name, value in vars(owner).items() if isinstance(value, property)}
+    return {name: value for name, value in found.items() if name not in own and not name.startswith("_")}
+
+
+class SequentialSampler:
+    """Batches in the order of the split; the order of validation.
+
+    >>> [list(batch) for batch in SequentialSampler(5, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, size: int, batch_size: int) -> None:
+        self.size, self.batch_size = size, batch_size
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        for start in range(0, self.size, self.batch_size):
+            yield list(range(start, min(start + self.batch_size, self.size)))
+
+
+class ShuffleSampler:
+    """Batches in random order, drawn anew each epoch."""
+
+    def __init__(self, size: int, batch_size: int, generator: torch.Generator) -> None:
+        self.size, self.batch_size, self.generator = size, batch_size, generator
+
+    def __len__(self) -> int:
+        return -(-self.size // self.batch_size)
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        order = torch.randperm(self.size, generator=self.generator)
+        return iter([batch.tolist() for batch in order.split(self.batch_size)])
+
+
+class EpochSampler:
+    """The sampler of a training run: restarted from (seed, epoch), and able to skip the batches already done.
+
+    Args:
+        sampler: what decides the order; it draws from the stream ``sampler``.
+        streams: the run's random streams.
+    """
+
+    def __init__(self, sampler: Sampler, streams: Streams) -> None:
+        self.sampler, self.streams = sampler, streams
+        self.epoch = self.skip = 0
+
+    def start_at(self, epoch: int, batch: int = 0) -> None:
+        """Choose the epoch to come and the batch in it to begin with."""
+        self.epoch, self.skip = epoch, batch
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        self.streams.restart("sampler", self.epoch)
+        for index, batch in enumerate(self.sampler):
+            if index >= self.skip:
+                yield batch
+
+
+def to_device(batch: BatchT, device: torch.device) -> BatchT:
+    """The batch with every tensor on ``device``; what is not a tensor stays as it is."""
+    if device.type == "cpu":
+        return batch
+    return _move(batch, device)  # type: ignore[no-any-return]
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _move(item, device) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_move(item, device) for item in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_move(item, device) for item in value)
+    return value

@@ -1,0 +1,397 @@
+"""The learner: model + data + loss + optimizer + stepper + callbacks."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import LabError, ParameterError
+from lab.training import checkpoint
+from lab.training.callback import Callback, Events, Level, order_callbacks
+from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, ShuffleSampler, to_device
+from lab.training.loop import Losses, Position, fit, validate
+from lab.training.progress import EpochProgress
+from lab.training.rng import Streams
+from lab.training.stepper import Stepper, Supervised
+
+__all__ = ["Learner"]
+
+LearningRate = float | slice | Sequence[float]
+
+
+class Learner:
+    """Trains one model on one data.
+
+    ::
+
+        learner = Learner(model, data, nn.functional.cross_entropy, lr=3e-3, batch_size=64)
+        learner.fit_one_cycle(5)
+        learner.predict(inputs)
+
+    Args:
+        model: any module; its ``layer_groups()``, where it has one, gives lists of parameters, the first layers first.
+        data: splits, collate and facts.
+        loss: called as ``loss(output, target)``.
+        optimizer: called as ``optimizer(param_groups, lr=lr)``.
+        lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list gives one each.
+        batch_size: examples per batch; ``valid_batch_size`` may differ.
+        sampler: called with the sampler facts that its signature names, such as ``size, batch_size, generator``.
+        stepper: what one step is.
+        callbacks: in any order; they are sorted by what they ask to come before and after.
+        metrics: name → metric with ``update, compute, reset``, judged on the validation split after each epoch.
+        seed: seed of every random stream of this learner.
+        device: where the model is trained, for example ``"cuda"``.
+        folder: where checkpoints and artefacts go; None keeps nothing on disk.
+        methods: name → function, offered as methods of this learner (``learner.translate(...)``).
+        progress: a bar in a terminal or notebook and one line per epoch elsewhere; False shows nothing.
+        workers: processes that collate batches; 0 collates in this one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        loss: Callable[[Any, Any], Tensor],
+        *,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+        lr: LearningRate = 1e-3,
+        batch_size: int = 64,
+        valid_batch_size: int | None = None,
+        sampler: SamplerFactory = ShuffleSampler,
+        stepper: Stepper | None = None,
+        callbacks: Iterable[Callback] = (),
+        metrics: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        folder: Path | str | None = None,
+        methods: Mapping[str, Callable[..., Any]] | None = None,
+        progress: bool = True,
+        workers: int = 0,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.data = data
+        self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self.batch_size, self.valid_batch_size = batch_size, valid_batch_size or batch_size
+        self.streams = Streams(seed)
+        self.folder = Path(folder) if folder is not None else None
+        self.workers = workers
+        self.metrics = dict(metrics or {})
+        self.metrics_with_batch = {name for name, metric in self.metrics.items() if _takes_batch(metric)}
+        self._methods = dict(methods or {})
+        self._sampler_factory = sampler
+        self._optimizer_factory = optimizer
+        self.lr = lr
+        self.optimizer = self._make_optimizer(lr)
+        self.stepper = stepper or Supervised()
+        self.stepper.attach(self)
+        self.callbacks = order_callbacks([*([EpochProgress()] if progress else []), *callbacks])
+        self._events = Events(self.callbacks)
+        self.history: list[dict[str, float]] = []
+        self.epochs_before_fit = 0
+        self.position = Position()
+        self.losses = Losses(self.device)
+        self.batch: Any = None
+        self.step_loss: Tensor | None = None
+        self._dropout_state: dict[str, Tensor] | None = None
+        self._callback_states: dict[str, Any] | None = None
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self, epochs: int, *, lr: LearningRate | None = None, callbacks: Iterable[Callback] = ()
+    ) -> list[dict[str, float]]:
+        """Train for so many epochs, or finish an interrupted fit that was loaded; gives the history.
+
+        Args:
+            epochs: number of epochs.
+            lr: a new learning rate from here on.
+            callbacks: for this fit alone, besides the learner's own.
+        """
+        if lr is not None:
+            self.set_lr(lr)
+        self.position.epochs, self.position.batches = epochs, len(self.train_sampler)
+        own, self.callbacks = self.callbacks, order_callbacks([*self.callbacks, *callbacks])
+        self._events = Events(self.callbacks)
+        try:
+            with self._dropout_stream():
+                fit(self)
+        finally:
+            self.callbacks, self._events = own, Events(own)
+        self._end_of_fit()
+        return self.history
+
+    def fit_one_cycle(self, epochs: int, max_lr: float | None = None, **options: Any) -> list[dict[str, float]]:
+        """Train with Smith's one-cycle policy; options are those of ``OneCycle``."""
+        from lab.training.schedules import OneCycle
+
+        return self.fit(epochs, lr=max_lr, callbacks=[OneCycle(**options)])
+
+    def resume(self, epochs: int) -> list[dict[str, float]]:
+        """Go on from the newest checkpoint in ``folder``, or begin where there is none."""
+        if self.folder is not None:
+            checkpoint.load_checkpoint(self, self.folder, warn=self.say)
+        return self.fit(epochs)
+
+    def validate(self, split: str = "valid") -> dict[str, float]:
+        """Loss and metrics on a split, for example ``{"valid_loss": 1.2, "valid_accuracy": 0.7}``."""
+        return validate(self, split)
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs finished since this learner was made, over all its fits."""
+        return self.epochs_before_fit + self.position.epoch
+
+    def _end_of_fit(self) -> None:
+        self.epochs_before_fit = self.epochs_done
+        self.position = Position()
+        self.batch = None
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, *inputs: Any) -> Any:
+        """The model's output for one batch of inputs, in evaluation mode."""
+        with self.evaluating():
+            return self.model(*to_device(inputs, self.device))
+
+    def __getattr__(self, name: str) -> Any:
+        methods = self.__dict__.get("_methods", {})
+        if name in methods:
+            return partial(methods[name], self)
+        offered = f"; plugins add: {', '.join(sorted(methods))}" if methods else ""
+        raise AttributeError(f"a learner has no '{name}'{offered}")
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *self._methods]
+
+    # --- learning rates and layer groups ------------------------------------------------------------------------------
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters by layer group, the first layers first; one group where the model names none."""
+        name_groups = getattr(self.model, "layer_groups", None)
+        groups = name_groups() if callable(name_groups) else [self.model]
+        return [list(_parameters(group)) for group in groups]
+
+    def set_lr(self, lr: LearningRate) -> None:
+        """Give every layer group its learning rate, from which schedules scale."""
+        self.lr = lr
+        for group, value in zip(self.optimizer.param_groups, self._spread(lr), strict=True):
+            group["lr"] = group["initial_lr"] = value
+
+    def freeze_to(self, group: int) -> None:
+        """Train only the layer groups from ``group`` on; negative numbers count from the end."""
+        groups = self.layer_groups()
+        first = range(len(groups))[group]
+        for index, weights in enumerate(groups):
+            for weight in weights:
+                weight.requires_grad_(index >= first)
+
+    def unfreeze(self) -> None:
+        """Train every layer group."""
+        self.freeze_to(0)
+
+    def _make_optimizer(self, lr: LearningRate) -> torch.optim.Optimizer:
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "lr": value, "initial_lr": value}
+            for weights, value in zip(self.layer_groups(), self._spread(lr), strict=True)
+        ]
+        return self._optimizer_factory(groups, lr=groups[-1]["lr"])
+
+    def _spread(self, lr: LearningRate) -> list[float]:
+        count = len(self.layer_groups())
+        if isinstance(lr, slice):
+            low, high = lr.start, lr.stop
+            low = high / 10 if low is None else low
+            return [low * (high / low) ** (index / max(count - 1, 1)) for index in range(count - 1)] + [high]
+        if isinstance(lr, Sequence):
+            if len(lr) != count:
+                raise ParameterError(f"lr has {len(lr)} values, the model has {count} layer groups")
+            return list(lr)
+        return [lr] * count
+
+    # --- saving -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Path | str) -> None:
+        """Write the model's weights as safetensors."""
+        checkpoint.save_weights(self.model, Path(path))
+
+    def load(self, path: Path | str) -> None:
+        """Load weights that ``save`` wrote.
+
+        Raises:
+            StoreError: the file is damaged or belongs to another architecture.
+        """
+        checkpoint.load_weights(self.model, Path(path))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the weights that decides how training goes on."""
+        return {
+            "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
+            "epochs_before_fit": self.epochs_before_fit,
+            "history": self.history,
+            "losses": self.losses.values[: self.losses.count],
+            "optimizer": self.optimizer.state_dict(),
+            "streams": self.streams.state_dict(),
+            "dropout": checkpoint.global_random_state(self.device),
+            "stepper": self.stepper.state_dict(),
+            "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where ``state_dict`` was taken; the next ``fit`` goes on from there."""
+        epoch, epochs, batch, step = state["position"]
+        self.position = Position(epoch=epoch, epochs=epochs, batch=batch, step=step)
+        self.epochs_before_fit = state["epochs_before_fit"]
+        self.history = list(state["history"])
+        if len(self.history) > self.epochs_done:
+            self.position.epoch, self.position.batch = epoch + 1, 0
+        self.losses.clear()
+        for loss in state["losses"].to(self.device):
+            self.losses.add(loss)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.streams.load_state_dict(state["streams"])
+        self._dropout_state = state["dropout"]
+        self.stepper.load_state_dict(state["stepper"])
+        self._callback_states = state["callbacks"]
+
+    def restore_callbacks(self) -> None:
+        """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
+        states, self._callback_states = self._callback_states, None
+        if states is not None:
+            for callback in self.callbacks:
+                if states.get(callback.name):
+                    callback.load_state_dict(states[callback.name])
+
+    def artefact(self, name: str) -> Path:
+        """A path for an artefact called ``name`` inside this learner's folder.
+
+        Raises:
+            LabError: the learner has no folder, or the name would leave it.
+        """
+        if self.folder is None:
+            raise LabError(
+                f"there is no folder for the artefact '{name}'", hint="make the learner with folder=..., or use `lab run`"
+            )
+        root = (self.folder / "artefacts").resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root) or path == root:
+            raise LabError(f"the artefact name '{name}' leaves the run's folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    # --- what the loop, steppers and callbacks use -------------------------------------------------------------------
+
+    def level(self, event: str) -> Level:
+        """The context in which the body of an event runs: ``with learner.level("step"): …``."""
+        return self._events.level(event, self)
+
+    @cached_property
+    def train_sampler(self) -> EpochSampler:
+        """Order of the training batches, restarted for every epoch from the stream ``sampler``."""
+        split = self.data.split("train")
+        facts = self.data.sampler_facts(split, self.batch_size, self.streams.generator("sampler"))
+        return EpochSampler(call_with(self._sampler_factory, facts), self.streams)
+
+    @cached_property
+    def train_loader(self) -> Any:
+        """Training batches."""
+        return self._loader("train", self.train_sampler)
+
+    @property
+    def train_size(self) -> int:
+        """Number of training examples."""
+        return len(self.data.train)
+
+    def valid_loader(self, split: str) -> Any:
+        """Batches of a split for validation: the longest examples first where they have a length, else in order."""
+        examples = self.data.split(split)
+        lengths = self.data.length(examples)
+        if lengths is None:
+            return self._loader(split, SequentialSampler(len(examples), self.valid_batch_size))
+        order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
+        return self._loader(split, [batch.tolist() for batch in order.split(self.valid_batch_size)])
+
+    def _loader(self, split: str, sampler: Iterable[Sequence[int]]) -> Any:
+        pin = self.device.type == "cuda"
+        return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin)
+
+    def set_training_mode(self) -> None:
+        """The model in training mode."""
+        self.model.train()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, and every random stream as before when the block ends."""
+        training = self.model.training
+        state = checkpoint.global_random_state(self.device)
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            checkpoint.set_global_random_state(state, self.device)
+            self.model.train(training)
+
+    @contextmanager
+    def _dropout_stream(self) -> Iterator[None]:
+        """While the learner trains, torch's global generators are its stream ``dropout``; then as they were."""
+        outside = checkpoint.global_random_state(self.device)
+        if self._dropout_state is None:
+            torch.manual_seed(self.streams.seed("dropout"))
+        else:
+            checkpoint.set_global_random_state(self._dropout_state, self.device)
+        try:
+            yield
+        finally:
+            self._dropout_state = checkpoint.global_random_state(self.device)
+            checkpoint.set_global_random_state(outside, self.device)
+
+    def say(self, message: str) -> None:
+        """Tell the user something without stopping."""
+        import logging
+
+        logging.getLogger("lab").warning(message)
+
+
+def call_with(factory: Callable[..., Any], facts: Mapping[str, Any], **given: Any) -> Any:
+    """Call ``factory`` with ``given`` and, for its parameters without default, the facts of the same name."""
+    names = [
+        name
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    missing = [name for name in names if name not in facts and name not in given]
+    if missing:
+        owner = getattr(factory, "__name__", type(factory).__name__)
+        raise ParameterError(
+            f"{owner} needs {_quoted(missing)}, which the data does not offer", hint=f"offered: {', '.join(sorted(facts))}"
+        )
+    return factory(**{name: facts[name] for name in names if name not in given}, **given)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def _takes_batch(metric: Any) -> bool:
+    try:
+        return "batch" in inspect.signature(metric.update).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _parameters(group: Any) -> Iterator[nn.Parameter]:
+    if isinstance(group, nn.Parameter):
+        return iter((group,))
+    if isinstance(group, nn.Module):
+        return group.parameters()
+    return itertools.chain.from_iterable(_parameters(item) for item in group)

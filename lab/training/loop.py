@@ -1,0 +1,203 @@
+"""The training loop, drawn once with its events.
+
+::
+
+    fit                                          before_fit … after_fit
+      for each epoch                             before_epoch … after_epoch
+        for each batch of the sampler            before_batch … after_batch
+          stepper.train_step(batch)
+            forward, loss
+            gradients                            before_backward … after_backward
+            optimizer                            before_step … after_step
+        for each batch of the validation split   before_validate … after_validate
+          stepper.valid_step(batch) → metrics
+
+``after_X`` runs in reverse order and also when the body raised. Losses stay on the device: they are gathered in one
+tensor per epoch and looked at every ``CHECK_EVERY`` steps, when a loss that is not finite stops the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError
+from lab.training.callback import CancelBatch, CancelEpoch, CancelFit
+from lab.training.data import EpochSampler, to_device
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["CHECK_EVERY", "Position", "fit", "validate"]
+
+CHECK_EVERY = 50
+
+
+@attrs.define
+class Position:
+    """Where training stands; every count is of things finished.
+
+    Attributes:
+        epoch: epochs finished in this fit, so the index of the current one.
+        epochs: epochs that this fit was asked for.
+        batch: batches finished in this epoch, so before a step the index of the current one.
+        batches: batches of an epoch.
+        step: batches finished in this fit.
+    """
+
+    epoch: int = 0
+    epochs: int = 0
+    batch: int = 0
+    batches: int = 0
+    step: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Batches that this fit will see in all."""
+        return self.epochs * self.batches
+
+
+def fit(learner: Learner) -> None:
+    """Train from ``learner.position`` to the end of its last epoch."""
+    position = learner.position
+    with suppress(CancelFit), learner.level("fit"):
+        if position.batch == 0:
+            learner.restore_callbacks()
+        while position.epoch < position.epochs:
+            _epoch(learner)
+            position.epoch += 1
+            position.batch = 0
+
+
+def _epoch(learner: Learner) -> None:
+    started = time.perf_counter()
+    sampler = learner.train_sampler
+    sampler.start_at(learner.epochs_done, learner.position.batch)
+    with suppress(CancelEpoch), learner.level("epoch"):
+        learner.restore_callbacks()
+        _train(learner, sampler)
+        trained = time.perf_counter()
+        learner.history.append(
+            {
+                "epoch": learner.epochs_done,
+                "train_loss": learner.losses.mean(),
+                "seconds": trained - started,
+                "examples_per_second": learner.train_size / max(trained - started, 1e-9),
+            }
+        )
+        learner.losses.clear()
+        if learner.data.valid is not None:
+            learner.history[-1] |= validate(learner, "valid")
+
+
+def _train(learner: Learner, sampler: EpochSampler) -> None:
+    learner.set_training_mode()
+    position, device = learner.position, learner.device
+    for batch in learner.train_loader:
+        with suppress(CancelBatch):
+            learner.batch = to_device(batch, device)
+            with learner.level("batch"):
+                with _named_memory_error(learner):
+                    loss = learner.stepper.train_step(learner.batch)
+                learner.step_loss = loss
+                learner.losses.add(loss)
+                position.batch += 1
+                position.step += 1
+        if position.batch % CHECK_EVERY == 0:
+            _check_losses(learner)
+    learner.stepper.finish_epoch()
+    _check_losses(learner)
+    learner.batch = None
+
+
+def validate(learner: Learner, split: str) -> dict[str, float]:
+    """Mean loss and every metric on one split, as ``{split}_loss`` and ``{split}_{metric}``."""
+    for metric in learner.metrics.values():
+        metric.reset()
+    total = weight = torch.zeros((), device=learner.device)
+    with learner.evaluating(), learner.level("validate"), _named_memory_error(learner):
+        for batch in learner.valid_loader(split):
+            batch = to_device(batch, learner.device)
+            result = learner.stepper.valid_step(batch)
+            total = total + result.loss * result.weight
+            weight = weight + result.weight
+            for name, metric in learner.metrics.items():
+                _update(metric, name in learner.metrics_with_batch, result, batch)
+        row = {f"{split}_loss": float(total / weight)}
+        row |= {f"{split}_{name}": float(metric.compute()) for name, metric in learner.metrics.items()}
+    return row
+
+
+def _update(metric: Any, with_batch: bool, result: Any, batch: Any) -> None:
+    if with_batch:
+        metric.update(result.output, result.target, batch=batch)
+    else:
+        metric.update(result.output, result.target)
+
+
+class Losses:
+    """The losses of the current epoch, on their device until somebody asks for a number."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.values = torch.zeros(0, device=device)
+        self.count = 0
+
+    def add(self, loss: Tensor) -> None:
+        """Keep one more loss."""
+        if self.count == len(self.values):
+            self.values = torch.cat([self.values, torch.zeros(max(64, self.count), device=self.device)])
+        self.values[self.count] = loss
+        self.count += 1
+
+    def mean(self) -> float:
+        """Mean over the batches so far; NaN where there was none."""
+        return float(self.values[: self.count].mean())
+
+    def clear(self) -> None:
+        """Begin the next epoch."""
+        self.count = 0
+
+    def first_bad(self) -> int | None:
+        """Index of the first loss that is not finite, or None."""
+        bad = ~torch.isfinite(self.values[: self.count])
+        return int(bad.nonzero()[0]) if bool(bad.any()) else None
+
+
+def _check_losses(learner: Learner) -> None:
+    first = learner.losses.first_bad()
+    if first is not None:
+        position = learner.position
+        step = position.step - learner.losses.count + first
+        raise NonFiniteLossError(
+            f"the loss became {float(learner.losses.values[first])} at step {step} (epoch {position.epoch}, batch {first})",
+            where=f"learning rate {learner.optimizer.param_groups[0]['lr']:.3g}",
+            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0)",
+        )
+
+
+@contextmanager
+def _named_memory_error(learner: Learner) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"a batch did not fit in the memory of {learner.device}",
+            where=f"batch_size={learner.batch_size}",
+            hint="use a smaller batch_size; stepper=use(..., accumulate=N) keeps the effective size",
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python says with this error that memory ran out."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return not isinstance(error, LabError) and "can't allocate memory" in str(error)

@@ -1,0 +1,53 @@
+"""Progress of a learner used by itself: a bar where somebody watches, one line per epoch where nobody does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from lab.training.callback import Callback
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["EpochProgress", "describe_epoch"]
+
+REFRESH_S = 0.2
+
+
+class EpochProgress(Callback):
+    """A progress bar per epoch in a terminal or a notebook; in both cases, and elsewhere, one line per epoch."""
+
+    name = "progress"
+
+    def before_epoch(self, learner: Learner) -> None:
+        from tqdm.auto import tqdm
+
+        total, done = learner.position.batches, learner.position.batch
+        shown = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self.bar = tqdm(total=total, initial=done, leave=False, disable=not shown, desc=f"epoch {learner.epochs_done}")
+        self._next_refresh = 0.0
+
+    def after_batch(self, learner: Learner) -> None:
+        if self.bar.disable or time.monotonic() < self._next_refresh:
+            return
+        self._next_refresh = time.monotonic() + REFRESH_S
+        if learner.step_loss is not None:
+            self.bar.set_postfix(loss=f"{float(learner.step_loss):.4f}", refresh=False)
+        self.bar.update(learner.position.batch - self.bar.n)
+
+    def after_epoch(self, learner: Learner) -> None:
+        self.bar.close()
+        if learner.history and learner.history[-1]["epoch"] == learner.epochs_done:
+            print(describe_epoch(learner.history[-1]), file=sys.stderr)
+
+
+def describe_epoch(row: dict[str, float]) -> str:
+    """One epoch in one line.
+
+    >>> describe_epoch({"epoch": 0, "train_loss": 1.5, "seconds": 2.0, "valid_loss": 1.25})
+    'epoch 0  train_loss 1.5000  valid_loss 1.2500  (2.0 s)'
+    """
+    figures = [f"{name} {row[name]:.4f}" for name in row if name not in ("epoch", "seconds", "examples_per_second")]
+    return "  ".join([f"epoch {row['epoch']}", *figures, f"({row['seconds']:.1f} s)"])
