@@ -1,0 +1,3 @@
+"""Registries: names → components. This room knows no torch."""
+
+from __future__ import annotations

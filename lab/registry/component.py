@@ -1,0 +1,70 @@
+"""References to components: what a researcher writes, before any name is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+__all__ = ["Preset", "Reference", "Use", "as_use", "preset", "use"]
+
+Reference = Any
+"""A name, a ``Use``, or a class or function: whatever may stand where a component is expected."""
+
+
+@attrs.frozen(repr=False)
+class Use:
+    """A component with some of its parameters chosen.
+
+    Attributes:
+        target: a registered name (``"adam"`` or ``"plugin:adam"``), or a class or function of one's own.
+        params: the chosen parameters; a value may itself be a component.
+    """
+
+    target: str | Callable[..., Any]
+    params: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
+
+    @property
+    def name(self) -> str:
+        """What to call it in tables and messages."""
+        return self.target if isinstance(self.target, str) else getattr(self.target, "__name__", str(self.target))
+
+    def with_param(self, name: str, value: Any) -> Use:
+        """The same component with one parameter changed."""
+        return Use(self.target, {**self.params, name: value})
+
+    def __repr__(self) -> str:
+        target = repr(self.target) if isinstance(self.target, str) else self.name
+        return f"use({', '.join([target, *(f'{name}={value!r}' for name, value in self.params.items())])})"
+
+
+class Preset(Use):
+    """A registered name for another component with some of its parameters chosen."""
+
+
+def use(target: str | Callable[..., Any], /, **params: Any) -> Use:
+    """Refer to a component and choose parameters.
+
+    >>> use("adam", betas=(0.8, 0.99))
+    use('adam', betas=(0.8, 0.99))
+    """
+    return Use(target, params)
+
+
+def preset(target: str, /, **params: Any) -> Preset:
+    """Register a component's name with other defaults: ``"gru_512": preset("gru", hidden_size=512)``."""
+    return Preset(target, params)
+
+
+def as_use(reference: Reference) -> Use:
+    """Any reference as a ``Use``.
+
+    Raises:
+        TypeError: it is neither a name, a ``Use`` nor something to call.
+    """
+    if isinstance(reference, Use):
+        return reference
+    if isinstance(reference, str) or callable(reference):
+        return Use(reference)
+    raise TypeError(f"expected a component's name, use(...) or a class, not {reference!r}")

@@ -1,0 +1,166 @@
+"""Every hook of the kernel: the manual for plugin authors.
+
+A plugin is a module whose functions carry ``@hookimpl`` and the name of a hook below, found by its entry point in the
+group ``lab``. The nine hooks that fill a registry are alike: they take nothing and return a dictionary from names to
+components, where a component is ``"module:attribute"`` (imported only when it is used), an object, or a
+``preset(...)`` of another component. They fire once, when ``lab`` starts; order does not matter, since names are unique.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookspecMarker
+
+from lab.registry.registry import RegistrySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Components = Mapping[str, Any]
+
+__all__ = ["KERNEL_REGISTRIES"]
+
+hookspec = HookspecMarker("lab")
+
+KERNEL_REGISTRIES = (
+    RegistrySpec("datasets", "dataset", "lab.training.data:Data", "what is learned from"),
+    RegistrySpec("architectures", "architecture", "torch.nn:Module", "models: ordinary torch modules"),
+    RegistrySpec("losses", "loss", "", "what is minimised", given=("output", "target")),
+    RegistrySpec(
+        "samplers",
+        "sampler",
+        "lab.training.data:Sampler",
+        "the order of the batches",
+        given=("size", "lengths", "batch_size", "generator"),
+    ),
+    RegistrySpec("steppers", "stepper", "lab.training.stepper:Stepper", "what one step is"),
+    RegistrySpec("callbacks", "callback", "lab.training.callback:Callback", "what happens besides learning"),
+    RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "how weights move", given=("param_groups", "lr")),
+    RegistrySpec("metrics", "metric", "", "what is judged on the validation split"),
+    RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
+)
+
+
+@hookspec
+def lab_datasets() -> Components:
+    """Datasets: ``factory(**params) -> SomeData``.
+
+    Annotate the return type with the subclass of ``Data``: its typed attributes are the facts that models may ask for.
+    Used by: ``lab_text``.
+    """
+
+
+@hookspec
+def lab_architectures() -> Components:
+    """Models: a class or function that gives an ``nn.Module``.
+
+    A parameter without a default is filled from the data's fact of the same name. Used by: ``lab_seq2seq``.
+    """
+
+
+@hookspec
+def lab_losses() -> Components:
+    """Losses: ``fn(output, target, …)`` or an ``nn.Module`` class. Used by: ``lab_seq2seq``."""
+
+
+@hookspec
+def lab_samplers() -> Components:
+    """Samplers: ``factory(…) ->`` batches of indices, with a length.
+
+    It may ask for ``size, batch_size, generator`` and, where examples have a length, ``lengths``. Used by: ``lab_basics``.
+    """
+
+
+@hookspec
+def lab_steppers() -> Components:
+    """Steppers: a subclass of ``lab.Stepper``. Used by: ``lab_seq2seq`` (teacher forcing)."""
+
+
+@hookspec
+def lab_callbacks() -> Components:
+    """Callbacks: a subclass of ``lab.Callback``. Used by: ``lab_basics`` (schedules)."""
+
+
+@hookspec
+def lab_optimizers() -> Components:
+    """Optimizers: ``factory(param_groups, lr, …) -> torch.optim.Optimizer``. Used by: ``lab_basics``."""
+
+
+@hookspec
+def lab_metrics() -> Components:
+    """Metrics: objects with torchmetrics' ``update, compute, reset`` and ``higher_is_better``. Used by: ``lab_seq2seq``."""
+
+
+@hookspec
+def lab_executors() -> Components:
+    """Executors: ``factory(…)`` with ``submit(runs) ->`` iterator of finished runs. Used by: ``lab_basics`` (in process)."""
+
+
+@hookspec
+def lab_registries() -> Sequence[RegistrySpec]:
+    """Open further registries.
+
+    Fires once, before any registry is filled. For each ``RegistrySpec`` a hook ``lab_<name>`` exists from then on, and
+    a parameter annotated with its contract is a component of that kind. Used by: ``lab_text`` (tokenizers).
+    """
+
+
+@hookspec
+def lab_commands() -> Mapping[str, str]:
+    """Add commands to ``lab``: name → ``"module:click_command"``, imported when the command is asked for.
+
+    Fires when the command line starts. A name that ``lab`` has already is an error. Used by: ``lab_text`` (``lab data``).
+    """
+
+
+@hookspec
+def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
+    """Add methods to every learner of a study: name → ``"module:function"``, called as ``function(learner, …)``.
+
+    Fires when a run is built; the function is imported when it is first called. Used by: ``lab_seq2seq`` (``translate``).
+    """
+
+
+@hookspec
+def lab_report_sections(study: Any, runs: Any) -> Sequence[Any]:
+    """Add sections to the report of a finished study.
+
+    Fires once, when every run has ended, before the report is written. ``study`` is the study, ``runs`` its finished
+    and failed runs, each with ``arm, seed, status, metrics, folder``; both are read-only. Return a list of
+    ``lab.Section``; an empty list adds nothing. Order: ``Section.weight``, then plugin name. Used by: ``lab_seq2seq``
+    (sample translations).
+    """
+
+
+@hookspec
+def lab_study_started(study: Any, runs: Any) -> None:
+    """A study is about to execute ``runs`` (those that were not found finished). Nothing may be changed.
+
+    Fires once, after preflight. The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    """
+
+
+@hookspec
+def lab_study_finished(study: Any, runs: Any) -> None:
+    """Every run of the study has ended; ``runs`` are all of them. Nothing may be changed.
+
+    Fires once, after the report. The return value is ignored; order: plugin name. Used by: ``lab_basics``
+    (TensorBoard's hyper-parameters).
+    """
+
+
+@hookspec
+def lab_run_started(run: Any) -> None:
+    """A run begins to train, in the process that trains it. Nothing may be changed.
+
+    The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    """
+
+
+@hookspec
+def lab_run_finished(run: Any, result: Any) -> None:
+    """A run has ended, well or not, in the process that trained it; ``result`` has ``status`` and ``metrics``.
+
+    Nothing may be changed; the return value is ignored; order: plugin name. Used by: no built-in plugin.
+    """

@@ -1,0 +1,158 @@
+"""Schedules: the learning rate, and at times the momentum, as a function of the step.
+
+A schedule is a callback that knows no state but the position of training, so it can be drawn before anything runs, and
+a run that is resumed in the middle of a cycle goes on exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lab.errors import ParameterError
+from lab.training.callback import Callback
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["Curve", "OneCycle", "Schedule", "anneal"]
+
+
+class Curve(NamedTuple):
+    """A schedule, drawn.
+
+    Attributes:
+        factors: for every step, what the learning rate of each group is multiplied by.
+        momenta: for every step the momentum, or None where the schedule leaves it alone.
+    """
+
+    factors: list[float]
+    momenta: list[float | None]
+
+
+class Schedule(Callback, ABC):
+    """Base class: a subclass says by which factor the learning rate of a step is multiplied.
+
+    Every group of the optimizer moves between its own rates, ``group["lr"] = group["initial_lr"] · factor``. Several
+    schedules in one run multiply: ``warmup`` with ``multistep`` is a warm-up in front of steps. Where two of them set
+    the momentum, the later one does. After the fit, rates and momentum are as they were before it.
+    """
+
+    @abstractmethod
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """What the learning rate is multiplied by at ``step`` (from 0) of a fit of ``steps`` in all."""
+
+    def momentum_at(self, step: int, steps: int, steps_per_epoch: int) -> float | None:
+        """The momentum (``beta1`` of Adam and its kin) at ``step``, or None to leave it alone."""
+        return None
+
+    def check(self, steps: int, steps_per_epoch: int) -> None:
+        """Raise a ParameterError where this schedule does not fit into a fit of ``steps``."""
+
+    def curve(self, steps: int, steps_per_epoch: int) -> Curve:
+        """The whole schedule, to be plotted before anything runs."""
+        self.check(steps, steps_per_epoch)
+        where = [(step, steps, steps_per_epoch) for step in range(steps)]
+        return Curve([self.factor(*at) for at in where], [self.momentum_at(*at) for at in where])
+
+    def before_fit(self, learner: Learner) -> None:
+        position = learner.position
+        self.check(position.steps, position.batches)
+        self._first = next(callback for callback in learner.callbacks if isinstance(callback, Schedule)) is self
+        for group in learner.optimizer.param_groups:
+            group.setdefault("initial_momentum", _momentum(group))
+
+    def before_batch(self, learner: Learner) -> None:
+        position = learner.position
+        factor = self.factor(position.step, position.steps, position.batches)
+        momentum = self.momentum_at(position.step, position.steps, position.batches)
+        for group in learner.optimizer.param_groups:
+            group["lr"] = (group["initial_lr"] if self._first else group["lr"]) * factor
+            if momentum is not None:
+                _set_momentum(group, momentum)
+
+    def after_fit(self, learner: Learner) -> None:
+        for group in learner.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+            _set_momentum(group, group.pop("initial_momentum", None))
+
+
+class OneCycle(Schedule):
+    """One cycle over the whole fit: up from ``lr / div_factor`` to ``lr``, then down to almost nothing.
+
+    Smith & Topin 2018, arXiv:1708.07120; the arithmetic is that of ``torch.optim.lr_scheduler.OneCycleLR`` with two
+    phases. The experiment's ``lr`` is the highest. Momentum moves against it.
+
+    Args:
+        pct_start: share of the steps in which the rate rises, in [0, 1].
+        div_factor: the first rate is ``lr / div_factor``.
+        final_div_factor: the last rate is the first one divided by this.
+        momentum: highest and lowest momentum, or None to leave it alone. An optimizer without momentum stays without.
+        shape: the form of both phases, half a cosine or a straight line.
+    """
+
+    def __init__(
+        self,
+        *,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        momentum: tuple[float, float] | None = (0.95, 0.85),
+        shape: Literal["cos", "linear"] = "cos",
+    ) -> None:
+        if not 0 <= pct_start <= 1:
+            raise ParameterError(f"pct_start must lie in [0, 1], got {pct_start}", where="callback 'one_cycle'")
+        if min(div_factor, final_div_factor) <= 0:
+            given = f"div_factor={div_factor}, final_div_factor={final_div_factor}"
+            raise ParameterError(f"both divisors must be positive, got {given}", where="callback 'one_cycle'")
+        self.pct_start = pct_start
+        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        self.momentum = momentum
+        self.shape = shape
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        first = 1 / self.div_factor
+        return self._at(step, steps, first, 1.0, first / self.final_div_factor)
+
+    def momentum_at(self, step: int, steps: int, steps_per_epoch: int) -> float | None:
+        if self.momentum is None:
+            return None
+        high, low = self.momentum
+        return self._at(step, steps, high, low, high)
+
+    def _at(self, step: int, steps: int, first: float, peak: float, last: float) -> float:
+        """From ``first`` to ``peak`` and on to ``last``; the steps are counted as OneCycleLR counts them."""
+        turn, end = self.pct_start * steps - 1, steps - 1
+        if step <= turn:
+            return anneal(first, peak, step / turn if turn > 0 else 1.0, self.shape)
+        return anneal(peak, last, (step - turn) / (end - turn) if end > turn else 1.0, self.shape)
+
+
+def anneal(start: float, end: float, progress: float, shape: Literal["cos", "linear"] = "cos") -> float:
+    """A value on the way from ``start`` (progress 0) to ``end`` (progress 1).
+
+    >>> anneal(1.0, 0.0, 0.25, "linear")
+    0.75
+    >>> round(anneal(1.0, 0.0, 0.5), 6)
+    0.5
+    """
+    if shape == "linear":
+        return start + (end - start) * progress
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * progress))
+
+
+def _momentum(group: dict[str, Any]) -> float | None:
+    """The momentum of a group, or None where its optimizer has none."""
+    if "betas" in group:
+        return float(group["betas"][0])
+    return group.get("momentum") or None
+
+
+def _set_momentum(group: dict[str, Any], value: float | None) -> None:
+    if value is None or _momentum(group) is None:
+        return
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
