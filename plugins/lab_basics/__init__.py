@@ -1,0 +1,1 @@
+"""General components: samplers, steppers, schedules, optimizers, losses, metrics and callbacks."""

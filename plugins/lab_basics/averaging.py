@@ -1,0 +1,176 @@
+"""Averages of the weights: what is validated, and left at the end, is the average; what is trained is not."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import ParameterError
+from lab.training.callback import Callback, CancelFit
+from lab.training.data import to_device
+from lab_basics.monitor import finished_epoch
+
+if TYPE_CHECKING:
+    from lab.training import Learner
+
+__all__ = ["EMA", "SWA", "AveragedWeights"]
+
+
+class AveragedWeights(Callback):
+    """Base class: keeps an average beside the model, and changes the two during validation.
+
+    After a fit that ended by itself or by ``CancelFit`` the model has the averaged weights; after a failure it has its
+    own, so that a resumed run goes on exactly. Tensors that are not floating-point are those of the model.
+    """
+
+    def __init__(self) -> None:
+        self._average: list[Tensor] = []
+        self._swapped = False
+        self._count = 0
+
+    def before_fit(self, learner: Learner) -> None:
+        self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
+        self._count = 0
+
+    def before_validate(self, learner: Learner) -> None:
+        if self._average and self._count:
+            self._swap(learner)
+
+    def after_validate(self, learner: Learner) -> None:
+        if self._swapped:
+            self._swap(learner)
+
+    def after_fit(self, learner: Learner) -> None:
+        if self._average and self._count and isinstance(sys.exc_info()[1], (CancelFit, type(None))):
+            self._swap(learner)
+        self._average, self._swapped = [], False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self._average, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for mine, saved in zip(self._average, state["average"], strict=True):
+            mine.copy_(saved)
+        self._count = state["count"]
+
+    @torch.no_grad()
+    def _move_average(self, learner: Learner, share: float) -> None:
+        """The average goes ``share`` of the way to the model."""
+        torch._foreach_lerp_(self._average, _averaged_tensors(learner.model), share)
+        self._count += 1
+
+    @torch.no_grad()
+    def _swap(self, learner: Learner) -> None:
+        for mine, theirs in zip(self._average, _averaged_tensors(learner.model), strict=True):
+            kept = theirs.clone()
+            theirs.copy_(mine)
+            mine.copy_(kept)
+        self._swapped = not self._swapped
+
+
+class EMA(AveragedWeights):
+    """Exponential moving average of the weights, over steps.
+
+    Polyak & Juditsky 1992; as in TensorFlow's, the average forgets faster in the beginning: step t keeps
+    ``min(decay, (1 + t) / (10 + t))`` of it.
+
+    Args:
+        decay: share of the old average that a step keeps, in [0, 1).
+    """
+
+    def __init__(self, *, decay: float = 0.999) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ParameterError(f"decay must lie in [0, 1), got {decay}", where="callback 'ema'")
+        self.decay = decay
+
+    def after_step(self, learner: Learner) -> None:
+        step = self._count
+        self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+
+class SWA(AveragedWeights):
+    """Stochastic weight averaging: the plain mean of the weights at the ends of epochs, from some epoch on.
+
+    Izmailov et al. 2018, arXiv:1803.05407. Statistics of batch norm are measured anew for the averaged weights,
+    by one pass over the training data before each validation and at the end.
+
+    Args:
+        start: share of the fit's epochs after which averaging begins, in [0, 1).
+        every_epochs: epochs between two members of the mean; with ``cos_anneal`` its ``cycle_len``.
+    """
+
+    def __init__(self, *, start: float = 0.75, every_epochs: int = 1) -> None:
+        super().__init__()
+        if not 0 <= start < 1 or every_epochs < 1:
+            given = f"start={start}, every_epochs={every_epochs}"
+            raise ParameterError(
+                f"start must lie in [0, 1) and every_epochs be at least 1, got {given}", where="callback 'swa'"
+            )
+        self.start, self.every_epochs = start, every_epochs
+        self._collected_epoch = -1
+
+    def before_validate(self, learner: Learner) -> None:
+        self._collect(learner)
+        super().before_validate(learner)
+        if self._swapped:
+            _measure_batch_norm(learner)
+
+    def after_epoch(self, learner: Learner) -> None:
+        if finished_epoch(learner) is not None:
+            self._collect(learner)
+
+    def after_fit(self, learner: Learner) -> None:
+        averaged = bool(self._average and self._count)
+        super().after_fit(learner)
+        if averaged and isinstance(sys.exc_info()[1], (CancelFit, type(None))):
+            _measure_batch_norm(learner)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "collected_epoch": self._collected_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._collected_epoch = state["collected_epoch"]
+
+    def _collect(self, learner: Learner) -> None:
+        """Take the weights of this epoch in, once, where it is due."""
+        position = learner.position
+        due = position.epochs - position.epoch - 1
+        late_enough = position.epoch + 1 > self.start * position.epochs
+        if (
+            self._average
+            and late_enough
+            and due % self.every_epochs == 0
+            and self._collected_epoch != learner.epochs_done
+        ):
+            self._collected_epoch = learner.epochs_done
+            self._move_average(learner, 1 / (self._count + 1))
+
+
+def _averaged_tensors(model: nn.Module) -> list[Tensor]:
+    """Floating-point parameters and buffers of a model's state, each once."""
+    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values() if tensor.is_floating_point()}
+    return [tensor.detach() for tensor in tensors.values()]
+
+
+def _measure_batch_norm(learner: Learner) -> None:
+    """Running statistics of every batch norm, measured over one pass of the training data."""
+    norms = [module for module in learner.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    with learner.evaluating():
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        for batch in learner.train_loader:
+            learner.stepper.valid_step(to_device(batch, learner.device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.train(learner.model.training)

@@ -1,0 +1,179 @@
+"""Callbacks for everyday training: stopping, keeping the best, and writing down what happened."""
+
+from __future__ import annotations
+
+import csv
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lab.training.callback import Callback, CancelFit
+from lab_basics.monitor import Monitor, finished_epoch
+
+if TYPE_CHECKING:
+    from lab.training import Learner
+
+__all__ = ["CSVLog", "EarlyStopping", "GradientNorm", "SaveBest", "Timing"]
+
+MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")  # callbacks that add to an epoch's row
+
+
+class EarlyStopping(Callback):
+    """Ends training when a figure has not become better for some epochs.
+
+    Args:
+        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
+        patience: epochs without a better value that are borne; one more ends training.
+        min_delta: by how much a value must be better to count.
+    """
+
+    def __init__(self, *, monitor: str = "valid_loss", patience: int = 3, min_delta: float = 0.0) -> None:
+        self.monitor = Monitor(monitor, min_delta, self.name)
+        self.patience = patience
+
+    def before_fit(self, learner: Learner) -> None:
+        self.monitor.check(learner)
+
+    def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is None:
+            return
+        self.monitor.improved(learner, row)
+        if self.monitor.epochs_without > self.patience:
+            raise CancelFit
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.monitor.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.monitor.load_state_dict(state)
+
+
+class SaveBest(Callback):
+    """Keeps the weights of the best epoch as the artefact ``best.safetensors``.
+
+    Args:
+        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
+        min_delta: by how much a value must be better to count.
+        restore: load the best weights when training ends.
+    """
+
+    def __init__(self, *, monitor: str = "valid_loss", min_delta: float = 0.0, restore: bool = False) -> None:
+        self.monitor = Monitor(monitor, min_delta, self.name)
+        self.restore = restore
+
+    def before_fit(self, learner: Learner) -> None:
+        self.monitor.check(learner)
+        learner.artefact("best.safetensors")
+
+    def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is not None and self.monitor.improved(learner, row):
+            learner.save(learner.artefact("best.safetensors"))
+
+    def after_fit(self, learner: Learner) -> None:
+        if self.restore and self.monitor.best is not None:
+            learner.load(learner.artefact("best.safetensors"))
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.monitor.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.monitor.load_state_dict(state)
+
+
+class CSVLog(Callback):
+    """Writes the history to the artefact ``epochs.csv`` after every epoch; without a folder it does nothing."""
+
+    name = "csv_log"
+    before = MEASURING
+
+    def after_epoch(self, learner: Learner) -> None:
+        if learner.folder is None or finished_epoch(learner) is None:
+            return
+        columns = dict.fromkeys(column for row in learner.history for column in row)
+        with learner.artefact("epochs.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(columns))
+            writer.writeheader()
+            writer.writerows(learner.history)
+
+
+class GradientNorm(Callback):
+    """Adds ``grad_norm`` and ``grad_norm_max`` to the history: the norm of all gradients of a step, before clipping.
+
+    The mean and the largest over the steps of an epoch; nothing is synchronised per step.
+    """
+
+    name = "grad_norm"
+
+    def __init__(self) -> None:
+        self._sums: torch.Tensor | None = None
+
+    def before_step(self, learner: Learner) -> None:
+        clipped = getattr(learner.stepper, "gradient_norm", None)
+        norm = _norm_of_gradients(learner) if clipped is None else clipped
+        mean_and_max = torch.stack([torch.ones_like(norm), norm, norm]).detach().double()
+        self._sums = mean_and_max if self._sums is None else _joined(self._sums.to(norm.device), mean_and_max)
+
+    def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is not None and self._sums is not None:
+            count, total, largest = self._sums.tolist()
+            row |= {"grad_norm": total / count, "grad_norm_max": largest}
+            self._sums = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self._sums}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sums = state["sums"]
+
+
+class Timing(Callback):
+    """Adds to the history where an epoch's seconds went: ``data_seconds, step_seconds, valid_seconds``.
+
+    Waiting for batches, steps with what callbacks do in them, and validation. On a GPU, work that was only queued is
+    counted where the program next waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = {"data_seconds": 0.0, "step_seconds": 0.0, "valid_seconds": 0.0}
+        self._since = 0.0
+
+    def before_epoch(self, learner: Learner) -> None:
+        self._since = time.perf_counter()
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+
+    def before_batch(self, learner: Learner) -> None:
+        self._count("data_seconds")
+
+    def after_batch(self, learner: Learner) -> None:
+        self._count("step_seconds")
+
+    def before_validate(self, learner: Learner) -> None:
+        self._since = time.perf_counter()
+
+    def after_validate(self, learner: Learner) -> None:
+        self._count("valid_seconds")
+
+    def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is not None:
+            row |= self._seconds
+
+    def _count(self, name: str) -> None:
+        now = time.perf_counter()
+        self._seconds[name] += now - self._since
+        self._since = now
+
+
+def _norm_of_gradients(learner: Learner) -> torch.Tensor:
+    gradients = [weight.grad for weight in learner.stepper.trainable_parameters() if weight.grad is not None]
+    return nn.utils.get_total_norm(gradients)
+
+
+def _joined(sums: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """Count and sum added, the largest kept."""
+    return torch.cat([sums[:2] + new[:2], torch.maximum(sums[2:], new[2:])])

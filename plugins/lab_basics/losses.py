@@ -1,0 +1,104 @@
+"""Losses for everyday work, each the mean over all predictions of a batch."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import ShapeError
+
+__all__ = ["aligned", "bce", "cross_entropy", "l1", "mse", "nll", "per_class"]
+
+
+def cross_entropy(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0, ignore: int = -100) -> Tensor:
+    """Cross-entropy between logits and class numbers, in nats.
+
+    Args:
+        output: logits, classes last.
+        target: class numbers.
+        label_smoothing: probability mass spread evenly over all classes, in [0, 1).
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C), target (...) long -> scalar. Leading dimensions are free: (N, C) or (T, B, V).
+    """
+    logits, classes = per_class(output, target, "cross_entropy")
+    return functional.cross_entropy(logits, classes, label_smoothing=label_smoothing, ignore_index=ignore)
+
+
+def nll(output: Tensor, target: Tensor, *, ignore: int = -100) -> Tensor:
+    """Negative log-likelihood, in nats, of class numbers under log-probabilities (the output of ``log_softmax``).
+
+    Args:
+        output: log-probabilities, classes last.
+        target: class numbers.
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C), target (...) long -> scalar
+    """
+    log_probabilities, classes = per_class(output, target, "nll")
+    return functional.nll_loss(log_probabilities, classes, ignore_index=ignore)
+
+
+def bce(output: Tensor, target: Tensor, *, positive_weight: float = 1.0) -> Tensor:
+    """Binary cross-entropy between logits and targets in [0, 1], in nats.
+
+    Args:
+        output: logits, one per yes-or-no question.
+        target: probabilities, or 0 and 1 of any type.
+        positive_weight: how much a positive target counts, relative to a negative one.
+
+    Shapes:
+        output, target (...) -> scalar; (N, 1) may meet (N).
+    """
+    weight = output.new_tensor(positive_weight) if positive_weight != 1 else None
+    logits, target = aligned(output, target, "bce")
+    return functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weight)
+
+
+def mse(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error.
+
+    Shapes:
+        output, target (...) -> scalar; (N, 1) may meet (N).
+    """
+    return functional.mse_loss(*aligned(output, target, "mse"))
+
+
+def l1(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error.
+
+    Shapes:
+        output, target (...) -> scalar; (N, 1) may meet (N).
+    """
+    return functional.l1_loss(*aligned(output, target, "l1"))
+
+
+def aligned(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
+    """The two in one shape: dimensions of size 1 may differ, nothing is ever broadcast.
+
+    Raises:
+        ShapeError: they are not the same numbers; with broadcasting, (N, 1) against (N) would compare all with all.
+    """
+    if output.shape == target.shape:
+        return output, target
+    if output.squeeze().shape != target.squeeze().shape:
+        raise _disagree(who, output, target, "they must have one shape")
+    return output.reshape(target.shape), target
+
+
+def per_class(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
+    """Flattened: output (..., C) and target (...) as (N, C) and (N).
+
+    Raises:
+        ShapeError: the leading dimensions disagree.
+    """
+    if output.shape[:-1] != target.shape:
+        raise _disagree(who, output, target, "output must have the target's shape and the classes behind it")
+    return output.reshape(-1, output.shape[-1]), target.reshape(-1)
+
+
+def _disagree(who: str, output: Tensor, target: Tensor, rule: str) -> ShapeError:
+    shapes = f"output {tuple(output.shape)} does not fit target {tuple(target.shape)}"
+    return ShapeError(f"{who}: {shapes}", hint=rule)

@@ -1,0 +1,290 @@
+"""Metrics: one number per epoch, gathered over batches of any size on their own device.
+
+Those that are a mean are a few lines here: importing torchmetrics takes two to four seconds, more than a small run.
+F1 and AUC, where the details are many, are torchmetrics', imported when the first of them is built.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import DataError, ParameterError, ShapeError
+from lab_basics.losses import aligned, per_class
+
+__all__ = ["AUC", "F1", "MAE", "MSE", "RMSE", "Accuracy", "Mean", "Perplexity", "TopKAccuracy"]
+
+
+class Mean:
+    """Base class of metrics that are a mean over predictions, or a function of one.
+
+    A subclass gives the sum over a batch and how many predictions it is of (``batch_sum``), and may transform the mean
+    of the epoch (``finish``). The sums stay on the device, in double precision, until the epoch ends.
+    """
+
+    higher_is_better: bool = True
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def batch_sum(self, output: Any, target: Any) -> tuple[Tensor, int | Tensor]:
+        """The sum over a batch, and the number of predictions in it."""
+        raise NotImplementedError
+
+    def finish(self, mean: Tensor) -> Tensor:
+        """What is reported, from the mean over the epoch."""
+        return mean
+
+    def reset(self) -> None:
+        """Forget everything: an epoch begins."""
+        self._sum: float | Tensor = 0.0
+        self._count: int | Tensor = 0
+
+    def update(self, output: Any, target: Any) -> None:
+        """Take in one batch."""
+        total, count = self.batch_sum(output, target)
+        self._sum = self._sum + _precise(total)
+        self._count = self._count + count
+
+    def compute(self) -> Tensor:
+        """The figure of the epoch; NaN when there was no prediction."""
+        return self.finish(torch.as_tensor(self._sum) / torch.as_tensor(self._count))
+
+
+class Accuracy(Mean):
+    """Share of predictions whose most probable class is the target.
+
+    Args:
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C) and target (...); or, one logit per yes-or-no question, output and target (...), and (N, 1)
+        may meet (N).
+    """
+
+    def __init__(self, *, ignore: int = -100) -> None:
+        super().__init__()
+        self.ignore = ignore
+
+    def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        predicted, target = _decided(output, target, "accuracy")
+        counts = target != self.ignore
+        return ((predicted == target) & counts).sum(), counts.sum()
+
+
+class TopKAccuracy(Mean):
+    """Share of predictions whose target is among the ``k`` most probable classes.
+
+    Args:
+        k: how many guesses are allowed, at least 1.
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C) with C at least k, target (...)
+    """
+
+    def __init__(self, *, k: int = 5, ignore: int = -100) -> None:
+        super().__init__()
+        if k < 1:
+            raise ParameterError(f"k must be at least 1, got {k}", where="metric 'top_k_accuracy'")
+        self.k = k
+        self.ignore = ignore
+
+    def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        scores, classes = per_class(output, target, "top_k_accuracy")
+        if self.k > scores.shape[-1]:
+            raise ShapeError(
+                f"top_k_accuracy: k={self.k} of only {scores.shape[-1]} classes", hint="choose a smaller k"
+            )
+        counts = classes != self.ignore
+        found = (scores.topk(self.k, dim=-1).indices == classes[:, None]).any(dim=-1)
+        return (found & counts).sum(), counts.sum()
+
+
+class Perplexity(Mean):
+    """Perplexity: e to the mean cross-entropy over all targets of the epoch; a model that knows nothing has C.
+
+    Args:
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C) logits or log-probabilities, target (...)
+    """
+
+    higher_is_better = False
+
+    def __init__(self, *, ignore: int = -100) -> None:
+        super().__init__()
+        self.ignore = ignore
+
+    def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits, classes = per_class(output, target, "perplexity")
+        total = functional.cross_entropy(logits, classes, ignore_index=self.ignore, reduction="sum")
+        return total, (classes != self.ignore).sum()
+
+    def finish(self, mean: Tensor) -> Tensor:
+        return mean.exp()
+
+
+class MSE(Mean):
+    """Mean squared error.
+
+    Shapes:
+        output, target (...); (N, 1) may meet (N).
+    """
+
+    higher_is_better = False
+
+    def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+        output, target = aligned(output, target, "mse")
+        return _precise(output - target).square().sum(), target.numel()
+
+
+class RMSE(MSE):
+    """Root of the mean squared error over the whole epoch, in the unit of the target.
+
+    Shapes:
+        output, target (...); (N, 1) may meet (N).
+    """
+
+    def finish(self, mean: Tensor) -> Tensor:
+        return mean.sqrt()
+
+
+class MAE(Mean):
+    """Mean absolute error, in the unit of the target.
+
+    Shapes:
+        output, target (...); (N, 1) may meet (N).
+    """
+
+    higher_is_better = False
+
+    def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
+        output, target = aligned(output, target, "mae")
+        return _precise(output - target).abs().sum(), target.numel()
+
+
+class Gathered:
+    """Base class of metrics that torchmetrics computes from all predictions of an epoch.
+
+    They are kept on their device; torchmetrics' functions see the whole epoch at once.
+    """
+
+    higher_is_better: bool = True
+
+    def __init__(self) -> None:
+        _require_torchmetrics(type(self).__name__.lower())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: an epoch begins."""
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def _gathered(self, who: str) -> tuple[Tensor, Tensor]:
+        if not self._outputs:
+            raise DataError(f"metric '{who}' has seen no prediction")
+        return torch.cat(self._outputs), torch.cat(self._targets)
+
+
+class F1(Gathered):
+    """F1, the harmonic mean of precision and recall, by torchmetrics.
+
+    Args:
+        average: over classes: ``macro`` (each class counts the same), ``micro`` (each prediction), ``weighted`` (each
+            class by its number of targets). Without effect where there are only two classes and one logit.
+        ignore: the class number of targets that do not count, such as padding.
+
+    Shapes:
+        output (..., C) and target (...); or, one logit per yes-or-no question, output and target (...), and (N, 1)
+        may meet (N).
+    """
+
+    def __init__(self, *, average: Literal["macro", "micro", "weighted"] = "macro", ignore: int = -100) -> None:
+        super().__init__()
+        self.average = average
+        self.ignore = ignore
+        self._classes = 0
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Take in one batch."""
+        self._classes = output.shape[-1] if output.dim() > target.dim() and output.shape[-1] > 1 else 0
+        predicted, target = _decided(output, target, "f1")
+        self._outputs.append(predicted.flatten())
+        self._targets.append(target.flatten())
+
+    def compute(self) -> Tensor:
+        """The figure of the epoch."""
+        from torchmetrics.functional.classification import binary_f1_score, multiclass_f1_score
+
+        predicted, target = self._gathered("f1")
+        if not self._classes:
+            return binary_f1_score(predicted, target, ignore_index=self.ignore)
+        return multiclass_f1_score(predicted, target, self._classes, average=self.average, ignore_index=self.ignore)
+
+
+class AUC(Gathered):
+    """Area under the ROC curve, by torchmetrics: the chance that a positive example scores above a negative one.
+
+    With more than two classes, the mean over classes, each against all others.
+
+    Shapes:
+        output (N) or (N, 1), one score each, or (N, C); target (N) class numbers
+    """
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Take in one batch."""
+        self._outputs.append(_scores(output, target))
+        self._targets.append(target.reshape(-1).long())
+
+    def compute(self) -> Tensor:
+        """The figure of the epoch."""
+        from torchmetrics.functional.classification import binary_auroc, multiclass_auroc
+
+        scores, target = self._gathered("auc")
+        if scores.dim() == 1:
+            return binary_auroc(_ranks(scores), target)
+        return multiclass_auroc(scores.softmax(dim=-1), target, scores.shape[-1])
+
+
+def _precise(values: Tensor) -> Tensor:
+    """In double precision, where the device has it."""
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def _decided(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
+    """Predicted and true class numbers: the largest of the classes, or the sign of a logit."""
+    if output.dim() > target.dim() and output.shape[-1] > 1:
+        scores, classes = per_class(output, target, who)
+        return scores.argmax(dim=-1), classes
+    logits, target = aligned(output, target, who)
+    return (logits > 0).long(), target.long()
+
+
+def _scores(output: Tensor, target: Tensor) -> Tensor:
+    """One score per example where there are two classes: higher means class 1; otherwise (N, C) as it is."""
+    if output.dim() == target.dim() or output.shape[-1] == 1:
+        return aligned(output, target, "auc")[0].reshape(-1)
+    scores, _ = per_class(output, target, "auc")
+    return scores[:, 1] - scores[:, 0] if scores.shape[-1] == 2 else scores
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """Scores as numbers in [0, 1] in the same order: torchmetrics would squash logits, and merge the largest."""
+    _, ranks = scores.unique(return_inverse=True)
+    return ranks.double() / max(len(ranks), 1)
+
+
+def _require_torchmetrics(name: str) -> None:
+    try:
+        import torchmetrics  # noqa: F401
+    except ImportError as error:
+        raise ParameterError(
+            f"metric '{name}' needs torchmetrics, which cannot be imported",
+            where=f"{type(error).__name__}: {error}",
+            hint="pip install torchmetrics",
+        ) from error

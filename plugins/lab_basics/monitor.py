@@ -1,0 +1,75 @@
+"""Following one figure of the history: is it better than ever?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import ParameterError
+
+if TYPE_CHECKING:
+    from lab.training import Learner
+
+__all__ = ["Monitor", "finished_epoch", "higher_is_better"]
+
+
+class Monitor:
+    """The best value so far of one column of the history, and for how many epochs it has stood.
+
+    Args:
+        column: ``valid_loss``, ``train_loss`` or a metric such as ``valid_accuracy``.
+        min_delta: by how much a value must be better to count, at least 0.
+        owner: the callback that asks, for error messages.
+    """
+
+    def __init__(self, column: str, min_delta: float, owner: str) -> None:
+        if min_delta < 0:
+            raise ParameterError(f"min_delta must be at least 0, got {min_delta}", where=f"callback '{owner}'")
+        self.column, self.min_delta, self.owner = column, min_delta, owner
+        self.best: float | None = None
+        self.epochs_without = 0
+
+    def check(self, learner: Learner) -> None:
+        """Raise a ParameterError, before training, where no run of this learner will have the column."""
+        offered = ["train_loss", *(["valid_loss"] if learner.data.valid is not None else [])]
+        if learner.data.valid is not None:
+            offered += [f"valid_{name}" for name in learner.metrics]
+        if self.column not in offered:
+            raise ParameterError(
+                f"there is no figure '{self.column}' to follow",
+                where=f"callback '{self.owner}', parameter 'monitor'",
+                hint=f"this run has: {', '.join(offered)}",
+            )
+
+    def improved(self, learner: Learner, row: dict[str, float]) -> bool:
+        """Take in a finished epoch; True where its value is the best so far. NaN never is."""
+        value = row[self.column]
+        better = value == value and (self.best is None or self._gain(value, learner) > self.min_delta)
+        if better:
+            self.best = value
+        self.epochs_without = 0 if better else self.epochs_without + 1
+        return better
+
+    def _gain(self, value: float, learner: Learner) -> float:
+        assert self.best is not None
+        return value - self.best if higher_is_better(self.column, learner) else self.best - value
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and its age."""
+        return {"best": self.best, "epochs_without": self.epochs_without}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        self.best, self.epochs_without = state["best"], state["epochs_without"]
+
+
+def higher_is_better(column: str, learner: Learner) -> bool:
+    """The direction of a column: its metric's, or lower for a loss."""
+    metric = learner.metrics.get(column.partition("_")[2])
+    return bool(getattr(metric, "higher_is_better", False))
+
+
+def finished_epoch(learner: Learner) -> dict[str, float] | None:
+    """In ``after_epoch``: the row of the epoch, or None where it was left before its end."""
+    if learner.history and learner.history[-1]["epoch"] == learner.epochs_done:
+        return learner.history[-1]
+    return None

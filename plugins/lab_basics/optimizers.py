@@ -1,0 +1,260 @@
+"""Optimizers, called as ``factory(param_groups, lr, ...)``.
+
+torch's own, with its fused kernels: one pass over all parameters, about three times as fast as the loop on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from lab.errors import ParameterError
+
+__all__ = ["Yogi", "adadelta", "adagrad", "adam", "adamw", "rmsprop", "sgd", "yogi"]
+
+ParamGroups = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+def sgd(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    fused: bool = True,
+) -> Optimizer:
+    """Stochastic gradient descent, ``w -= lr · g``; with momentum ``b = momentum · b + g; w -= lr · b``.
+
+    Nesterov's step looks ahead, ``w -= lr · (g + momentum · b)``, in the form of Sutskever et al. 2013. ``lr`` stands
+    outside of the velocity, as in all of torch.
+
+    Args:
+        momentum: share of the last velocity that is kept, in [0, 1).
+        nesterov: look ahead; needs momentum and no dampening.
+        dampening: share of a gradient that does not enter the velocity.
+        weight_decay: L2 penalty, added to the gradient.
+        fused: use torch's fused kernel where the parameters allow it; it takes no sparse gradients.
+    """
+    if nesterov and (momentum <= 0 or dampening != 0):
+        raise ParameterError(
+            "nesterov needs momentum above 0 and dampening 0",
+            where=f"optimizer 'sgd', momentum={momentum}, dampening={dampening}",
+        )
+    options = {"momentum": momentum, "nesterov": nesterov, "dampening": dampening, "weight_decay": weight_decay}
+    return _fused(SGD, param_groups, fused, lr=lr, **options)
+
+
+def adagrad(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    initial_accumulator: float = 0.0,
+    eps: float = 1e-10,
+    fused: bool = True,
+) -> Optimizer:
+    """AdaGrad, ``s += g²; w -= lr · g / (√s + eps)``. Duchi, Hazan & Singer 2011.
+
+    Args:
+        lr_decay: step t uses ``lr / (1 + t · lr_decay)``.
+        weight_decay: L2 penalty, added to the gradient.
+        initial_accumulator: the first value of ``s``.
+        eps: keeps the division finite.
+        fused: use torch's fused kernel where the parameters allow it; it takes no sparse gradients.
+    """
+    options = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+    return _fused(Adagrad, param_groups, fused, lr=lr, initial_accumulator_value=initial_accumulator, **options)
+
+
+def rmsprop(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    alpha: float = 0.99,
+    momentum: float = 0.0,
+    centered: bool = False,
+    weight_decay: float = 0.0,
+    eps: float = 1e-8,
+) -> Optimizer:
+    """RMSProp, ``s = alpha · s + (1 - alpha) · g²; w -= lr · g / (√s + eps)``. Tieleman & Hinton 2012; Graves 2013.
+
+    Args:
+        alpha: share of the old average that is kept.
+        momentum: share of the last velocity that is kept.
+        centered: divide by the estimated standard deviation instead of the root mean square.
+        weight_decay: L2 penalty, added to the gradient.
+        eps: keeps the division finite.
+    """
+    options = {"alpha": alpha, "momentum": momentum, "centered": centered, "weight_decay": weight_decay, "eps": eps}
+    return RMSprop(_groups(param_groups), lr=lr, **options)
+
+
+def adadelta(
+    param_groups: ParamGroups, lr: float, *, rho: float = 0.9, weight_decay: float = 0.0, eps: float = 1e-6
+) -> Optimizer:
+    """Adadelta: steps in the units of the weights, ``w -= lr · g · RMS(Δw) / RMS(g)``. Zeiler 2012, arXiv:1212.5701.
+
+    The paper has no learning rate; it is this with ``lr=1``.
+
+    Args:
+        rho: share of the old averages that is kept.
+        weight_decay: L2 penalty, added to the gradient.
+        eps: keeps the division finite, and gets the first steps going.
+    """
+    return Adadelta(_groups(param_groups), lr=lr, rho=rho, weight_decay=weight_decay, eps=eps)
+
+
+def adam(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    amsgrad: bool = False,
+    fused: bool = True,
+) -> Optimizer:
+    """Adam. Kingma & Ba 2015, arXiv:1412.6980; ``amsgrad``: Reddi, Kale & Kumar 2018.
+
+    Args:
+        betas: shares of the old averages of ``g`` and ``g²`` that are kept.
+        eps: keeps the division finite.
+        weight_decay: L2 penalty, added to the gradient; ``adamw`` decouples it.
+        amsgrad: divide by the largest average of ``g²`` so far.
+        fused: use torch's fused kernel where the parameters allow it.
+    """
+    options = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+    return _fused(Adam, param_groups, fused, lr=lr, **options)
+
+
+def adamw(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    amsgrad: bool = False,
+    fused: bool = True,
+) -> Optimizer:
+    """Adam with decoupled decay, ``w -= lr · weight_decay · w``. Loshchilov & Hutter 2019, arXiv:1711.05101.
+
+    Args:
+        betas: shares of the old averages of ``g`` and ``g²`` that are kept.
+        eps: keeps the division finite.
+        weight_decay: decoupled decay, per unit of ``lr``.
+        amsgrad: divide by the largest average of ``g²`` so far.
+        fused: use torch's fused kernel where the parameters allow it.
+    """
+    options = {"betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+    return _fused(AdamW, param_groups, fused, lr=lr, **options)
+
+
+class Yogi(Optimizer):
+    """Yogi: Adam whose average of ``g²`` moves by steps of bounded size, ``v -= (1 - beta2) · sign(v - g²) · g²``.
+
+    Zaheer, Reddi, Sachan, Kale & Kumar 2018, "Adaptive Methods for Nonconvex Optimization", algorithm 2. Differs from
+    the paper: both averages are corrected for their start, as in Adam (and in TensorFlow's Yogi), and ``v`` starts
+    from a constant, not from the squared gradient of a large batch.
+
+    Args:
+        params: parameters or groups of them.
+        lr: the learning rate, at least 0.
+        betas: shares of the old averages that are kept, each in [0, 1).
+        eps: keeps the division finite, and the adaptation mild; the paper recommends 1e-3.
+        weight_decay: L2 penalty, added to the gradient.
+        initial_accumulator: where ``v`` starts.
+    """
+
+    def __init__(
+        self,
+        params: ParamGroups,
+        lr: float = 1e-2,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-3,
+        weight_decay: float = 0.0,
+        initial_accumulator: float = 1e-6,
+    ) -> None:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ParameterError(f"betas must lie in [0, 1), got {tuple(betas)}", where="optimizer 'yogi'")
+        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+        super().__init__(_groups(params), {**defaults, "initial_accumulator": initial_accumulator})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, group)
+        return loss
+
+    def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight] or self._start(weight, group)
+        state["step"] += 1
+        step, (beta1, beta2) = int(state["step"]), group["betas"]
+        gradient = weight.grad.add(weight, alpha=group["weight_decay"]) if group["weight_decay"] else weight.grad
+        square = gradient * gradient
+        mean, variance = state["mean"], state["variance"]
+        mean.lerp_(gradient, 1 - beta1)
+        variance.addcmul_(torch.sign(variance - square), square, value=beta2 - 1)
+        divisor = variance.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
+        weight.addcdiv_(mean, divisor, value=-group["lr"] / (1 - beta1**step))
+
+    def _start(self, weight: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        state = self.state[weight]
+        state["step"] = torch.zeros(())
+        state["mean"] = torch.zeros_like(weight)
+        state["variance"] = torch.full_like(weight, group["initial_accumulator"])
+        return state
+
+
+def yogi(
+    param_groups: ParamGroups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-3,
+    weight_decay: float = 0.0,
+    initial_accumulator: float = 1e-6,
+) -> Optimizer:
+    """Yogi: Adam whose average of ``g²`` moves by steps of bounded size. Zaheer et al. 2018; see ``Yogi``.
+
+    Args:
+        betas: shares of the old averages that are kept.
+        eps: keeps the division finite, and the adaptation mild.
+        weight_decay: L2 penalty, added to the gradient.
+        initial_accumulator: where the average of ``g²`` starts.
+    """
+    return Yogi(param_groups, lr, betas, eps, weight_decay, initial_accumulator)
+
+
+def _fused(kind: type[Optimizer], param_groups: ParamGroups, fused: bool, **options: Any) -> Optimizer:
+    """The optimizer with its fused kernel, or without where a parameter's type or device has none."""
+    groups = _groups(param_groups)
+    if fused:
+        try:
+            return kind([dict(group) for group in groups], fused=True, **options)  # type: ignore[call-arg]
+        except RuntimeError:  # what torch raises for integers, complex numbers and devices without the kernel
+            pass
+    return kind(groups, **options)
+
+
+def _groups(param_groups: ParamGroups) -> list[dict[str, Any]]:
+    """A list of groups, so that it can be walked twice, and without side effects on the caller's."""
+    given = list(param_groups)
+    if given and isinstance(given[0], dict):
+        return [{**group, "params": list(group["params"])} for group in given]  # type: ignore[dict-item]
+    return [{"params": given}]

@@ -1,0 +1,98 @@
+"""What is in here: samplers, steppers, schedules, optimizers, losses, metrics and general callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl, preset
+
+
+@hookimpl
+def lab_samplers() -> dict[str, Any]:
+    """Orders of the examples, and where they are cut into batches."""
+    return {
+        "bucket": "lab_basics.samplers:Bucket",
+        "full_batch": "lab_basics.samplers:FullBatch",
+        "sequential": "lab_basics.samplers:Sequential",
+        "shuffle": "lab_basics.samplers:Shuffle",
+        "sort": "lab_basics.samplers:Sort",
+        "sortish": "lab_basics.samplers:Sortish",
+    }
+
+
+@hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """What one step is."""
+    return {
+        "activation_regularised": "lab_basics.steppers:ActivationRegularised",
+        "supervised": "lab_basics.steppers:Supervised",
+    }
+
+
+@hookimpl
+def lab_optimizers() -> dict[str, Any]:
+    """How the weights move."""
+    return {
+        "adadelta": "lab_basics.optimizers:adadelta",
+        "adagrad": "lab_basics.optimizers:adagrad",
+        "adam": "lab_basics.optimizers:adam",
+        "adamw": "lab_basics.optimizers:adamw",
+        "amsgrad": preset("adam", amsgrad=True),
+        "momentum": preset("sgd", momentum=0.9),
+        "nesterov": preset("sgd", momentum=0.9, nesterov=True),
+        "rmsprop": "lab_basics.optimizers:rmsprop",
+        "sgd": "lab_basics.optimizers:sgd",
+        "yogi": "lab_basics.optimizers:yogi",
+    }
+
+
+@hookimpl
+def lab_losses() -> dict[str, Any]:
+    """What is made small."""
+    return {
+        "bce": "lab_basics.losses:bce",
+        "cross_entropy": "lab_basics.losses:cross_entropy",
+        "l1": "lab_basics.losses:l1",
+        "mse": "lab_basics.losses:mse",
+        "nll": "lab_basics.losses:nll",
+    }
+
+
+@hookimpl
+def lab_metrics() -> dict[str, Any]:
+    """What is watched."""
+    return {
+        "accuracy": "lab_basics.metrics:Accuracy",
+        "auc": "lab_basics.metrics:AUC",
+        "f1": "lab_basics.metrics:F1",
+        "mae": "lab_basics.metrics:MAE",
+        "mse": "lab_basics.metrics:MSE",
+        "perplexity": "lab_basics.metrics:Perplexity",
+        "rmse": "lab_basics.metrics:RMSE",
+        "top_k_accuracy": "lab_basics.metrics:TopKAccuracy",
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """Schedules, and what happens besides learning."""
+    return {
+        "activation_stats": "lab_basics.hooks:ActivationStats",
+        "clr": "lab_basics.schedules:CircularLR",
+        "cos_anneal": "lab_basics.schedules:CosAnneal",
+        "cos_anneal_course": preset("cos_anneal", slow_start=0.05),
+        "cosine": "lab_basics.schedules:Cosine",
+        "csv_log": "lab_basics.callbacks:CSVLog",
+        "early_stopping": "lab_basics.callbacks:EarlyStopping",
+        "ema": "lab_basics.averaging:EMA",
+        "factor": "lab_basics.schedules:Factor",
+        "grad_norm": "lab_basics.callbacks:GradientNorm",
+        "multistep": "lab_basics.schedules:MultiStep",
+        "on_plateau": "lab_basics.schedules:OnPlateau",
+        "one_cycle": "lab.training.schedules:OneCycle",
+        "save_best": "lab_basics.callbacks:SaveBest",
+        "swa": "lab_basics.averaging:SWA",
+        "tensorboard": "lab_basics.tensorboard:TensorBoard",
+        "timing": "lab_basics.callbacks:Timing",
+        "warmup": "lab_basics.schedules:Warmup",
+    }

@@ -1,0 +1,234 @@
+"""In which order, and in which company, examples reach the model.
+
+A sampler is an iterable of batches, each a list of indices. Every index comes exactly once per pass, the number of
+batches is known before the pass begins, and the same state of ``generator`` gives the same pass again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from lab.errors import DataError, ParameterError
+
+__all__ = ["Bucket", "FullBatch", "Sampler", "Sequential", "Shuffle", "Sort", "Sortish"]
+
+
+class Sampler(ABC):
+    """An order of the indices, and the places at which it is cut into batches.
+
+    A subclass sets ``starts``, the first position of every batch, and says the order of one pass.
+    """
+
+    starts: np.ndarray
+
+    @abstractmethod
+    def order(self) -> np.ndarray:
+        """The indices of one pass: an int array in which each of them stands once."""
+
+    def cut(self) -> list[list[int]]:
+        """One pass, as batches in the order in which they are used."""
+        order = self.order().tolist()
+        ends = [*self.starts[1:].tolist(), len(order)]
+        return [order[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.cut())
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+class Sequential(Sampler):
+    """The examples as they stand in the data, ``batch_size`` at a time."""
+
+    def __init__(self, size: int, batch_size: int) -> None:
+        self.size = size
+        self.starts = _even_starts(size, batch_size)
+
+    def order(self) -> np.ndarray:
+        return np.arange(self.size)
+
+
+class FullBatch(Sampler):
+    """All examples in one batch: with ``sgd`` this is gradient descent."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.starts = np.arange(min(size, 1))
+
+    def order(self) -> np.ndarray:
+        return np.arange(self.size)
+
+
+class Shuffle(Sampler):
+    """A fresh random order at every pass."""
+
+    def __init__(self, size: int, batch_size: int, generator: torch.Generator) -> None:
+        self.size = size
+        self.generator = generator
+        self.starts = _even_starts(size, batch_size)
+
+    def order(self) -> np.ndarray:
+        return _permutation(self.size, self.generator)
+
+
+class Sort(Sampler):
+    """Longest first, equal lengths as they stand in the data: the least padding, and always the same batches."""
+
+    def __init__(self, lengths: np.ndarray | Sequence[int], batch_size: int) -> None:
+        self.lengths = _checked_lengths(lengths)
+        self.starts = _even_starts(len(self.lengths), batch_size)
+
+    def order(self) -> np.ndarray:
+        return _longest_first(self.lengths)
+
+
+class Sortish(Sampler):
+    """Batches of similar lengths in random order, the one with the longest example first.
+
+    ``SortishSampler`` of fast.ai 0.7 (``fastai/text.py``): permute, sort by length within chunks of 50 batches, cut
+    into batches, bring the batch with the longest example to the front (a batch that does not fit in memory fails at
+    once), shuffle the others. Differs from it: the one batch that is not full stays a batch of its own, where fast.ai
+    joined the indices and cut them anew, so that every batch behind the short one mixed the lengths of two.
+
+    Args:
+        lengths: of every example; only their order matters.
+        batch_size: examples in a batch.
+        generator: the source of both shuffles.
+        chunk_batches: batches in a chunk, at least 1; more of them pad less and mix less.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray | Sequence[int],
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        chunk_batches: int = 50,
+    ) -> None:
+        _at_least_one("chunk_batches", chunk_batches, "sortish")
+        self.lengths = _checked_lengths(lengths)
+        self.generator = generator
+        self.chunk = batch_size * chunk_batches
+        self.starts = _even_starts(len(self.lengths), batch_size)
+
+    def order(self) -> np.ndarray:
+        order = _permutation(len(self.lengths), self.generator)
+        for start in range(0, len(order), self.chunk):
+            chunk = order[start : start + self.chunk]
+            order[start : start + self.chunk] = chunk[_longest_first(self.lengths[chunk])]
+        return order
+
+    def cut(self) -> list[list[int]]:
+        batches = super().cut()
+        if not batches:
+            return batches
+        longest = int(np.argmax([self.lengths[batch[0]] for batch in batches]))
+        batches[0], batches[longest] = batches[longest], batches[0]
+        return _shuffle_behind_first(batches, self.generator)
+
+
+class Bucket(Sampler):
+    """As many examples of similar length in a batch as a budget of tokens holds, padding counted.
+
+    The examples are sorted by length and cut from the longest on; where a batch ends depends on the sorted lengths
+    alone, so the number of batches is the same at every pass, and only examples of equal length change places. The
+    batch with the longest example comes first, the others in random order.
+
+    Args:
+        lengths: tokens of every example.
+        batch_size: examples in a batch of examples of mean length, when ``tokens`` is not given.
+        generator: the source of both shuffles.
+        tokens: what one batch may hold: its examples times the longest of them. By default ``batch_size`` times the
+            mean length, and never less than the longest example.
+
+    Raises:
+        DataError: one example alone is longer than ``tokens``.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray | Sequence[int],
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        tokens: int | None = None,
+    ) -> None:
+        self.lengths = _checked_lengths(lengths)
+        self.generator = generator
+        self.tokens = self._default_tokens(batch_size) if tokens is None else self._checked_tokens(tokens)
+        self.starts = self._budget_starts()
+
+    def order(self) -> np.ndarray:
+        order = _permutation(len(self.lengths), self.generator)
+        return order[_longest_first(self.lengths[order])]
+
+    def cut(self) -> list[list[int]]:
+        return _shuffle_behind_first(super().cut(), self.generator)
+
+    def _default_tokens(self, batch_size: int) -> int:
+        _at_least_one("batch_size", batch_size, "bucket")
+        if not len(self.lengths):
+            return batch_size
+        return max(int(self.lengths.max()), round(batch_size * float(self.lengths.mean())), 1)
+
+    def _checked_tokens(self, tokens: int) -> int:
+        _at_least_one("tokens", tokens, "bucket")
+        if len(self.lengths) and self.lengths.max() > tokens:
+            index = int(np.argmax(self.lengths))
+            raise DataError(
+                f"example {index} has {self.lengths[index]} tokens, but a batch may hold only {tokens}",
+                where="sampler 'bucket', parameter 'tokens'",
+                hint=f"set tokens to at least {self.lengths[index]}, or drop such long examples",
+            )
+        return tokens
+
+    def _budget_starts(self) -> np.ndarray:
+        lengths = np.maximum(np.sort(self.lengths)[::-1], 1)
+        starts, position = [], 0
+        while position < len(lengths):
+            starts.append(position)
+            position += self.tokens // int(lengths[position])
+        return np.asarray(starts, dtype=np.int64)
+
+
+def _even_starts(size: int, batch_size: int) -> np.ndarray:
+    _at_least_one("batch_size", batch_size)
+    return np.arange(0, size, batch_size)
+
+
+def _permutation(size: int, generator: torch.Generator) -> np.ndarray:
+    return torch.randperm(size, generator=generator).numpy()
+
+
+def _longest_first(lengths: np.ndarray) -> np.ndarray:
+    """Positions by falling length; equal lengths keep their order."""
+    return np.argsort(-lengths, kind="stable")
+
+
+def _shuffle_behind_first(batches: list[list[int]], generator: torch.Generator) -> list[list[int]]:
+    if not batches:
+        return batches
+    return batches[:1] + [batches[1 + position] for position in _permutation(len(batches) - 1, generator).tolist()]
+
+
+def _checked_lengths(lengths: np.ndarray | Sequence[int]) -> np.ndarray:
+    array = np.asarray(lengths)
+    if array.ndim != 1:
+        raise DataError(f"lengths must be one number per example, got an array of shape {array.shape}")
+    if not len(array):
+        return np.zeros(0, dtype=np.int64)
+    if array.min() < 0:
+        raise DataError(f"example {int(np.argmin(array))} has the negative length {array.min()}")
+    # numpy's stable sort of 16-bit integers is a radix sort, several times faster than the merge sort of wider ones
+    return array.astype(np.int16 if array.max() < 2**15 else np.int64)
+
+
+def _at_least_one(name: str, value: int, sampler: str | None = None) -> None:
+    if value < 1:
+        where = f"sampler '{sampler}'" if sampler else None
+        raise ParameterError(f"{name} must be at least 1, got {value}", where=where)

@@ -1,0 +1,388 @@
+"""Schedules of the learning rate; ``one_cycle`` lives in the kernel, beside their base class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lab.errors import ParameterError
+from lab.training.schedules import Schedule, anneal
+from lab_basics.monitor import Monitor, finished_epoch
+
+if TYPE_CHECKING:
+    from lab.training import Learner
+
+__all__ = [
+    "CircularLR",
+    "CosAnneal",
+    "Cosine",
+    "Cycle",
+    "Cyclic",
+    "Factor",
+    "MultiStep",
+    "OnPlateau",
+    "Warmup",
+    "discriminative",
+]
+
+
+class Cycle(NamedTuple):
+    """One cycle: its number (from 0), the step at which it begins, and how many steps it has."""
+
+    index: int
+    start: int
+    length: int
+
+
+class Cyclic(Schedule):
+    """Base class of schedules that begin again: cycles of whole epochs, each ``cycle_mult`` times as long as the last.
+
+    At the end of a cycle, after the epoch's validation, ``on_cycle_end(learner, index)`` is called: of this schedule,
+    then of every other callback that has such a method. A subclass gives ``cycle_factor``.
+
+    Args:
+        cycle_len: epochs of the first cycle; None makes the whole fit one cycle.
+        cycle_mult: how many times as long every next cycle is.
+        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+    """
+
+    def __init__(self, *, cycle_len: int | None = None, cycle_mult: int = 1, snapshot: bool = False) -> None:
+        if cycle_len is not None and cycle_len < 1:
+            raise self._error(f"a cycle must last at least 1 epoch, got cycle_len={cycle_len}")
+        if cycle_mult < 1:
+            raise self._error(f"cycles cannot become shorter, got cycle_mult={cycle_mult}")
+        self.cycle_len, self.cycle_mult, self.snapshot = cycle_len, cycle_mult, snapshot
+
+    def cycle_factor(self, step: int, cycle: Cycle) -> float:
+        """What the learning rate is multiplied by at ``step`` (from 0) of a cycle."""
+        raise NotImplementedError
+
+    def on_cycle_end(self, learner: Learner, index: int) -> None:
+        """Called at the end of cycle ``index``."""
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        cycle = self.cycle_at(step, steps, steps_per_epoch)
+        return self.cycle_factor(step - cycle.start, cycle)
+
+    def cycle_at(self, step: int, steps: int, steps_per_epoch: int) -> Cycle:
+        """The cycle that ``step`` belongs to."""
+        cycle = Cycle(0, 0, steps if self.cycle_len is None else self.cycle_len * steps_per_epoch)
+        while step >= cycle.start + cycle.length:
+            cycle = Cycle(cycle.index + 1, cycle.start + cycle.length, cycle.length * self.cycle_mult)
+        return cycle
+
+    def check(self, steps: int, steps_per_epoch: int) -> None:
+        if steps == 0:
+            raise self._error("a cycle of length 0: this fit has no step")
+        last = self.cycle_at(steps - 1, steps, steps_per_epoch)
+        end = last.start + last.length
+        if end > steps:
+            before, after, run = (each // steps_per_epoch for each in (last.start, end, steps))
+            raise self._error(
+                f"cycle {last.index + 1} ends after epoch {after}, the run after epoch {run}",
+                hint=f"set epochs={f'{before} or {after}' if before else after}, or change cycle_len and cycle_mult",
+            )
+
+    def after_epoch(self, learner: Learner) -> None:
+        position = learner.position
+        if finished_epoch(learner) is None:
+            return
+        step = (position.epoch + 1) * position.batches
+        cycle = self.cycle_at(step - 1, position.steps, position.batches)
+        if step == cycle.start + cycle.length:
+            self._end_cycle(learner, cycle.index)
+
+    def _end_cycle(self, learner: Learner, index: int) -> None:
+        if self.snapshot:
+            learner.save(learner.artefact(f"cycle-{index}.safetensors"))
+        for listener in (self, *(callback for callback in learner.callbacks if callback is not self)):
+            if hasattr(listener, "on_cycle_end"):
+                listener.on_cycle_end(learner, index)
+
+    def _error(self, what: str, hint: str | None = None) -> ParameterError:
+        return _schedule_error(self, what, hint)
+
+
+class CosAnneal(Cyclic):
+    """Half a cosine from the learning rate to almost nothing, then again from the start: SGDR, with warm restarts.
+
+    Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, evaluated at every step. With ``slow_start=0.05`` it is
+    ``CosAnneal`` of fast.ai 0.7, which spends the first twentieth of the first cycle at a hundredth of the rate.
+
+    Args:
+        cycle_len: epochs of the first cycle.
+        cycle_mult: how many times as long every next cycle is.
+        min_factor: where the cosine ends, as a share of the learning rate.
+        slow_start: share of the first cycle at a hundredth of the learning rate.
+        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+
+    Raises:
+        ParameterError: a cycle of length 0, or the last cycle would go on behind the end of the run.
+    """
+
+    def __init__(
+        self,
+        *,
+        cycle_len: int = 1,
+        cycle_mult: int = 1,
+        min_factor: float = 0.0,
+        slow_start: float = 0.0,
+        snapshot: bool = False,
+    ) -> None:
+        super().__init__(cycle_len=cycle_len, cycle_mult=cycle_mult, snapshot=snapshot)
+        self.min_factor, self.slow_start = min_factor, slow_start
+
+    def cycle_factor(self, step: int, cycle: Cycle) -> float:
+        if cycle.index == 0 and step < cycle.length * self.slow_start:
+            return 0.01
+        return anneal(1.0, self.min_factor, step / cycle.length)
+
+
+class CircularLR(Cyclic):
+    """Up in a straight line from ``lr / div`` to ``lr`` over a part of the cycle, then down again: slanted triangles.
+
+    The course's ``use_clr=(20, 10)``, ``CircularLR`` of fast.ai 0.7; Howard & Ruder 2018, arXiv:1801.06146, section
+    3.2. The experiment's ``lr`` is the highest.
+
+    Args:
+        div: the lowest rate is ``lr / div``.
+        cut_div: the rise takes one part in ``cut_div`` of the cycle's steps, rounded down.
+        cycle_len: epochs of a cycle; None makes the whole fit one cycle, as the course did.
+        cycle_mult: how many times as long every next cycle is.
+        momentum: highest and lowest momentum, moving against the rate; None leaves it alone.
+        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+
+    Raises:
+        ParameterError: a cycle of length 0, or the last cycle would go on behind the end of the run.
+    """
+
+    name = "clr"
+
+    def __init__(
+        self,
+        *,
+        div: float = 20.0,
+        cut_div: float = 10.0,
+        cycle_len: int | None = None,
+        cycle_mult: int = 1,
+        momentum: tuple[float, float] | None = None,
+        snapshot: bool = False,
+    ) -> None:
+        super().__init__(cycle_len=cycle_len, cycle_mult=cycle_mult, snapshot=snapshot)
+        if div <= 0 or cut_div < 1:
+            raise self._error(f"div must be positive and cut_div at least 1, got div={div}, cut_div={cut_div}")
+        self.div, self.cut_div, self.momentum = div, cut_div, momentum
+
+    def cycle_factor(self, step: int, cycle: Cycle) -> float:
+        return anneal(1 / self.div, 1.0, self._height(step, cycle.length), "linear")
+
+    def momentum_at(self, step: int, steps: int, steps_per_epoch: int) -> float | None:
+        if self.momentum is None:
+            return None
+        cycle = self.cycle_at(step, steps, steps_per_epoch)
+        return anneal(*self.momentum, self._height(step - cycle.start, cycle.length), "linear")
+
+    def _height(self, step: int, length: int) -> float:
+        """0 at the foot of the triangle, 1 at its peak."""
+        cut = int(length / self.cut_div)
+        if step < cut:
+            return step / cut
+        return 1 - (step - cut) / max(length - cut, 1)
+
+
+class Warmup(Schedule):
+    """A straight line from a small rate to the full one over the first steps, then constant.
+
+    Goyal et al. 2017, arXiv:1706.02677, section 2.2. Multiplies with any other schedule.
+
+    Args:
+        epochs: length of the warm-up; parts of an epoch are allowed.
+        steps: length of the warm-up in steps, instead of ``epochs``.
+        start_factor: where the line begins, as a share of the learning rate.
+
+    Raises:
+        ParameterError: the warm-up is longer than the run.
+    """
+
+    def __init__(self, *, epochs: float = 1.0, steps: int | None = None, start_factor: float = 0.01) -> None:
+        self.epochs, self.steps, self.start_factor = epochs, steps, start_factor
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        length = self._length(steps_per_epoch)
+        return anneal(self.start_factor, 1.0, step / length, "linear") if step < length else 1.0
+
+    def check(self, steps: int, steps_per_epoch: int) -> None:
+        _check_fits(self, "the warm-up", self._length(steps_per_epoch), steps)
+
+    def _length(self, steps_per_epoch: int) -> int:
+        return self.steps if self.steps is not None else round(self.epochs * steps_per_epoch)
+
+
+class Factor(Schedule):
+    """The rate times ``gamma`` every few epochs: exponential decay.
+
+    Args:
+        gamma: the factor, in (0, 1].
+        every_epochs: epochs between two factors, at least 1.
+        min_factor: the rate never falls below this share of itself.
+    """
+
+    def __init__(self, *, gamma: float = 0.9, every_epochs: int = 1, min_factor: float = 0.0) -> None:
+        _check_gamma(self, gamma)
+        if every_epochs < 1:
+            raise _schedule_error(self, f"every_epochs must be at least 1, got {every_epochs}")
+        self.gamma, self.every_epochs, self.min_factor = gamma, every_epochs, min_factor
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        return max(self.min_factor, self.gamma ** (step // (self.every_epochs * steps_per_epoch)))
+
+
+class MultiStep(Schedule):
+    """The rate times ``gamma`` at each of some epochs.
+
+    Args:
+        milestones: how many epochs are finished when the rate falls, rising: ``(30, 60)``.
+        gamma: the factor, in (0, 1].
+
+    Raises:
+        ParameterError: no milestone, milestones that do not rise, or one that lies behind the end of the run.
+    """
+
+    name = "multistep"
+
+    def __init__(self, *, milestones: tuple[int, ...] = (), gamma: float = 0.1) -> None:
+        _check_gamma(self, gamma)
+        if not milestones or list(milestones) != sorted({*milestones}) or milestones[0] < 1:
+            raise _schedule_error(
+                self,
+                f"milestones must be rising epochs from 1 on, got {tuple(milestones)}",
+                "for example milestones=(6, 9)",
+            )
+        self.milestones, self.gamma = tuple(milestones), gamma
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        epoch = step // steps_per_epoch
+        return self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
+
+    def check(self, steps: int, steps_per_epoch: int) -> None:
+        epochs = steps // steps_per_epoch
+        if self.milestones[-1] >= epochs:
+            raise _schedule_error(
+                self,
+                f"milestone {self.milestones[-1]} lies behind the last epoch of a run of {epochs}",
+                "choose earlier milestones",
+            )
+
+
+class Cosine(Schedule):
+    """Half a cosine over the whole fit, after an optional warm-up in a straight line.
+
+    Args:
+        warmup_epochs: length of the warm-up; parts of an epoch are allowed.
+        start_factor: where the warm-up begins, as a share of the learning rate.
+        min_factor: where the cosine ends, as a share of the learning rate.
+
+    Raises:
+        ParameterError: the warm-up is longer than the run.
+    """
+
+    def __init__(self, *, warmup_epochs: float = 0.0, start_factor: float = 0.01, min_factor: float = 0.0) -> None:
+        self.warmup = Warmup(epochs=warmup_epochs, start_factor=start_factor)
+        self.min_factor = min_factor
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        start = round(self.warmup.epochs * steps_per_epoch)
+        if step < start:
+            return self.warmup.factor(step, steps, steps_per_epoch)
+        return anneal(1.0, self.min_factor, (step - start) / (steps - start))
+
+    def check(self, steps: int, steps_per_epoch: int) -> None:
+        _check_fits(self, "the warm-up", round(self.warmup.epochs * steps_per_epoch), steps)
+
+
+class OnPlateau(Schedule):
+    """The rate times ``gamma`` when a figure of the history has not become better for some epochs.
+
+    The rule of ``torch.optim.lr_scheduler.ReduceLROnPlateau``. What it will do is not known before: its curve is flat.
+
+    Args:
+        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
+        gamma: the factor, in (0, 1].
+        patience: epochs without a better value that are borne; one more reduces the rate.
+        min_delta: by how much a value must be better to count.
+        cooldown: epochs after a reduction in which none is counted.
+        min_factor: the rate never falls below this share of itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        monitor: str = "valid_loss",
+        gamma: float = 0.1,
+        patience: int = 2,
+        min_delta: float = 0.0,
+        cooldown: int = 0,
+        min_factor: float = 0.0,
+    ) -> None:
+        _check_gamma(self, gamma)
+        self.monitor = Monitor(monitor, min_delta, self.name)
+        self.gamma, self.patience, self.cooldown, self.min_factor = gamma, patience, cooldown, min_factor
+        self._reductions = self._cooling = 0
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        return max(self.min_factor, self.gamma**self._reductions)
+
+    def before_fit(self, learner: Learner) -> None:
+        super().before_fit(learner)
+        self.monitor.check(learner)
+
+    def after_epoch(self, learner: Learner) -> None:
+        row = finished_epoch(learner)
+        if row is None:
+            return
+        self.monitor.improved(learner, row)
+        if self._cooling:
+            self._cooling -= 1
+            self.monitor.epochs_without = 0
+        if self.monitor.epochs_without > self.patience:
+            self._reductions += 1
+            self._cooling = self.cooldown
+            self.monitor.epochs_without = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"monitor": self.monitor.state_dict(), "reductions": self._reductions, "cooling": self._cooling}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.monitor.load_state_dict(state["monitor"])
+        self._reductions, self._cooling = state["reductions"], state["cooling"]
+
+
+def discriminative(lr: float, *, ratio: float = 2.6, groups: int = 5) -> slice:
+    """Learning rates that fall towards the first layers: the course's ``slice(lr / 2.6**4, lr)``.
+
+    >>> discriminative(0.0456976, ratio=2.6, groups=5)
+    slice(0.001, 0.0456976, None)
+
+    Args:
+        lr: rate of the last layer group.
+        ratio: how many times as fast a layer group learns as the one before it, where there are ``groups`` of them.
+        groups: number of layer groups; the learner spreads the slice over as many as the model has.
+    """
+    return slice(lr / ratio ** (groups - 1), lr)
+
+
+def _check_fits(schedule: Schedule, what: str, length: int, steps: int) -> None:
+    if length < 0:
+        raise _schedule_error(schedule, f"{what} cannot last {length} steps")
+    if length > steps:
+        raise _schedule_error(
+            schedule, f"{what} of {length} steps is longer than the run of {steps} steps", "shorten it, or train longer"
+        )
+
+
+def _check_gamma(schedule: Schedule, gamma: float) -> None:
+    if not 0 < gamma <= 1:
+        raise _schedule_error(schedule, f"gamma must lie in (0, 1], got {gamma}")
+
+
+def _schedule_error(schedule: Schedule, what: str, hint: str | None = None) -> ParameterError:
+    return ParameterError(what, where=f"callback '{schedule.name}'", hint=hint)
