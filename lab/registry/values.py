@@ -1,0 +1,145 @@
+"""Values of parameters: checked against an annotation, read from text, written as JSON."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["check_value", "describe_type", "origin_of", "parse_text", "to_plain"]
+
+WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def check_value(value: Any, annotation: Any) -> Any:
+    """``value`` as the annotation wants it: a list may become a tuple, a string a path; nothing is guessed.
+
+    Raises:
+        TypeError: the value is of another type.
+    """
+    if annotation is None or annotation is Any or _is_open(annotation):
+        return value
+    adapter = _adapter(annotation)
+    if adapter is None:
+        return value
+    import pydantic
+
+    try:
+        return adapter.validate_python(value, strict=True)
+    except pydantic.ValidationError:
+        pass
+    try:
+        return adapter.validate_json(json.dumps(value), strict=True)
+    except (pydantic.ValidationError, TypeError, ValueError):
+        raise TypeError(f"must be {describe_type(annotation)}, not {type(value).__name__}: {value!r}") from None
+
+
+def parse_text(text: str, annotation: Any) -> Any:
+    """A value written on a command line, as the annotation wants it.
+
+    >>> parse_text("64", int), parse_text("64", str), parse_text("false", bool)
+    (64, '64', False)
+
+    Raises:
+        TypeError: no reading of the text fits.
+    """
+    for candidate in (_literal(text), text):
+        try:
+            return check_value(candidate, annotation)
+        except TypeError:
+            continue
+    raise TypeError(f"must be {describe_type(annotation)}, not {text!r}")
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+@lru_cache(maxsize=1024)
+def _adapter(annotation: Any) -> Any:
+    """pydantic's reader of a type, or None where it has none."""
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    except pydantic.errors.PydanticUserError:
+        try:
+            return pydantic.TypeAdapter(annotation)
+        except Exception:
+            return None
+    except Exception:
+        return None
+
+
+def _is_open(annotation: Any) -> bool:
+    """Whether an annotation says too little to be checked: a string that did not resolve, a type variable."""
+    return isinstance(annotation, (str, typing.TypeVar, typing.ForwardRef))
+
+
+def describe_type(annotation: Any) -> str:
+    """A type as a reader would write it.
+
+    >>> describe_type(int | None), describe_type(tuple[float, float])
+    ('int | None', 'tuple[float, float]')
+    """
+    if annotation is inspect.Parameter.empty:
+        return "anything"
+    if isinstance(annotation, str):
+        return annotation
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return " | ".join(describe_type(kind) for kind in typing.get_args(annotation))
+    if annotation is type(None):
+        return "None"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
+def to_plain(value: Any) -> Any:
+    """A parameter's value as JSON; a class or function as where it is from.
+
+    Raises:
+        TypeError: it cannot be written down.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset, range)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, slice):
+        return {"slice": [to_plain(value.start), to_plain(value.stop)]}
+    if isinstance(value, Path):
+        return str(value)
+    if callable(value):
+        return origin_of(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"cannot be written down as JSON: {value!r}")
+
+
+def origin_of(thing: Callable[..., Any]) -> str:
+    """Where a class or function of one's own is from: ``"module:name"``, or file and source hash outside any package."""
+    name = getattr(thing, "__qualname__", type(thing).__qualname__)
+    module = getattr(thing, "__module__", "")
+    if not module.startswith(("__main__", "lab_experiment")):
+        return f"{module}:{name}"
+    return f"{Path(inspect.getsourcefile(thing) or '').name}:{name}#{source_hash(thing)}"
+
+
+def source_hash(thing: Callable[..., Any]) -> str:
+    """A hash of a definition's syntax tree: comments and layout do not count."""
+    source = inspect.cleandoc("\n" + inspect.getsource(thing))
+    return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:12]

@@ -1,0 +1,180 @@
+"""Comparing arms: paired by seed, with honest intervals.
+
+For every arm the figure that decides is compared with the base's, seed by seed. The paired t-test and its 95 %
+interval give the verdict, p-values corrected for the number of arms after Holm (1979). Beside them stand the exact
+sign-flip p, which with three seeds cannot fall below 0.25, the probability that the arm improves on the base, and the
+smallest difference that so many seeds could have shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+__all__ = ["ArmComparison", "Summary", "compare_arms", "summarise"]
+
+LEVEL = 0.05
+
+
+@attrs.frozen
+class Summary:
+    """One figure over the seeds of an arm: ``n`` values, their mean and standard deviation (NaN for one value)."""
+
+    n: int
+    mean: float
+    spread: float
+
+
+@attrs.frozen
+class ArmComparison:
+    """An arm against the base.
+
+    Attributes:
+        arm: its name.
+        n: seeds that both have.
+        difference: mean of (arm - base).
+        low, high: 95 % interval of the difference; NaN with fewer than two seeds.
+        p: paired t-test, two-sided.
+        p_corrected: after Holm's correction over the arms of the study.
+        p_sign_flip: exact sign-flip test, two-sided.
+        improvement: share of seeds in which the arm is better, ties counting half.
+        detectable: the smallest absolute difference that this spread and this many seeds could have shown.
+        is_better: True, False, or None where nothing was shown.
+        verdict: one plain sentence.
+    """
+
+    arm: str
+    n: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+    p_sign_flip: float
+    improvement: float
+    detectable: float
+    is_better: bool | None
+    verdict: str
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Count, mean and sample standard deviation."""
+    array = np.asarray(values, dtype=float)
+    spread = float(array.std(ddof=1)) if len(array) > 1 else math.nan
+    return Summary(len(array), float(array.mean()) if len(array) else math.nan, spread)
+
+
+def compare_arms(
+    base: Mapping[int, float], arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
+) -> list[ArmComparison]:
+    """Compare every arm with the base, paired by seed.
+
+    Args:
+        base: seed → figure.
+        arms: arm → seed → figure.
+        higher_is_better: the direction of the figure.
+    """
+    differences = {name: _paired(base, values) for name, values in arms.items()}
+    raw = {name: _t_test_p(d) for name, d in differences.items()}
+    corrected = holm(raw)
+    tests = sum(not math.isnan(p) for p in raw.values())
+    return [
+        _compare(name, differences[name], raw[name], corrected[name], tests, higher_is_better) for name in arms
+    ]
+
+
+def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
+    return np.array([arm[seed] - base[seed] for seed in base if seed in arm], dtype=float)
+
+
+def _compare(
+    name: str, d: np.ndarray, p: float, p_corrected: float, tests: int, higher_is_better: bool
+) -> ArmComparison:
+    mean = float(d.mean()) if len(d) else math.nan
+    half = _half_width(d, LEVEL)
+    sign = 1 if higher_is_better else -1
+    shown = p_corrected < LEVEL
+    is_better = (sign * mean > 0) if shown else None
+    improvement = float(np.mean(np.where(d == 0, 0.5, sign * d > 0))) if len(d) else math.nan
+    detectable = _half_width(d, LEVEL / max(tests, 1))
+    verdict = _verdict(d, mean, half, detectable, is_better, sign)
+    return ArmComparison(
+        name,
+        len(d),
+        mean,
+        mean - half,
+        mean + half,
+        p,
+        p_corrected,
+        sign_flip_p(d),
+        improvement,
+        detectable,
+        is_better,
+        verdict,
+    )
+
+
+def _t_test_p(d: np.ndarray) -> float:
+    if len(d) < 2:
+        return math.nan
+    spread = d.std(ddof=1)
+    if spread == 0:
+        return 1.0 if d.mean() == 0 else 0.0
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(d.mean()) / (spread / math.sqrt(len(d))), len(d) - 1))
+
+
+def _half_width(d: np.ndarray, level: float) -> float:
+    """Half the width of the interval of the mean at ``1 - level``."""
+    if len(d) < 2:
+        return math.nan
+    from scipy.stats import t
+
+    return float(t.ppf(1 - level / 2, len(d) - 1) * d.std(ddof=1) / math.sqrt(len(d)))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's step-down correction (Holm 1979); NaN stays NaN and is not counted.
+
+    >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+    {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    known = sorted((p, name) for name, p in p_values.items() if not math.isnan(p))
+    corrected = dict.fromkeys(p_values, math.nan)
+    largest = 0.0
+    for rank, (p, name) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        corrected[name] = largest
+    return corrected
+
+
+def sign_flip_p(d: np.ndarray) -> float:
+    """Exact two-sided sign-flip test of a zero mean: the share of sign patterns at least as extreme.
+
+    All 2^n patterns are counted up to n = 16; beyond, 2^16 patterns drawn with a fixed seed.
+    """
+    if len(d) == 0:
+        return math.nan
+    if len(d) <= 16:
+        signs = np.array(list(itertools.product((1, -1), repeat=len(d))))
+    else:
+        signs = np.random.default_rng(0).choice((1, -1), size=(2**16, len(d)))
+    sums = np.abs((signs * d).sum(axis=1))
+    return float(np.mean(sums >= abs(d.sum()) - 1e-12 * (1 + abs(d).sum())))
+
+
+def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_better: bool | None, sign: int) -> str:
+    n = len(d)
+    if n == 0:
+        return "no seed in common with the base"
+    if n == 1:
+        return "one seed: nothing can be concluded"
+    if is_better is None:
+        return f"no difference that {n} seeds could show (≥ {detectable:.3g} needed)"
+    agreeing = int(np.sum(sign * d > 0)) if is_better else int(np.sum(sign * d < 0))
+    return f"{'better' if is_better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({agreeing} of {n} seeds)"

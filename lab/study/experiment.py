@@ -1,0 +1,277 @@
+"""An experiment: the whole recipe of one training, one component in each slot."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from lab.errors import ParameterError, StudyError, UnknownNameError
+from lab.registry.binding import (
+    Component,
+    Resolver,
+    Text,
+    change,
+    read_component_text,
+    resolve_annotation,
+    scope_of,
+)
+from lab.registry.component import Reference, as_use
+from lab.registry.plugins import Catalog
+from lab.registry.registry import close_matches
+from lab.registry.values import check_value, parse_text, to_plain
+
+__all__ = ["Experiment", "ResolvedExperiment"]
+
+
+def _slot(kind: str, default: Any = attrs.NOTHING) -> Any:
+    return attrs.field(default=default, metadata={"kind": kind})
+
+
+def _slots(kind: str) -> Any:
+    return attrs.field(default=(), converter=_as_tuple, metadata={"kind": kind, "many": True})
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _number(default: Any, annotation: Any, smallest: float) -> Any:
+    return attrs.field(default=default, metadata={"type": annotation, "smallest": smallest})
+
+
+@attrs.frozen(kw_only=True)
+class Experiment:
+    """The recipe of one training. Each slot takes a registered name, ``use(name, ...)``, or a class of one's own.
+
+    Attributes:
+        dataset, architecture, loss, sampler, stepper, optimizer: one component each.
+        callbacks, metrics: any number of components.
+        checkpoint: when the state of training is saved.
+        lr: learning rate; a list gives one per layer group, ``slice(low, high)`` spreads over them.
+        batch_size: examples per batch.
+        valid_batch_size: examples per batch of validation; as ``batch_size`` if None.
+        epochs: passes over the training split.
+    """
+
+    dataset: Reference = _slot("datasets")
+    architecture: Reference = _slot("architectures")
+    loss: Reference = _slot("losses")
+    sampler: Reference = _slot("samplers", "shuffle")
+    stepper: Reference = _slot("steppers", "supervised")
+    optimizer: Reference = _slot("optimizers", "adam")
+    callbacks: tuple[Reference, ...] = _slots("callbacks")
+    metrics: tuple[Reference, ...] = _slots("metrics")
+    checkpoint: Reference = _slot("callbacks", "checkpoint")
+    lr: float | Sequence[float] | slice = _number(1e-3, float | list[float] | slice, 0.0)
+    batch_size: int = _number(64, int, 1)
+    valid_batch_size: int | None = _number(None, int | None, 1)
+    epochs: int = _number(1, int, 0)
+
+    def changed(self, path: str, value: Any, catalog: Catalog) -> Experiment:
+        """The experiment with the component or parameter at ``path`` replaced.
+
+        Args:
+            path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
+                ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``).
+            value: what stands there from now on; ``Text`` is read by the parameter's annotation.
+            catalog: where names are looked up.
+
+        Raises:
+            UnknownNameError: nothing is at that path; close matches are given.
+        """
+        head, *rest = path.split(".")
+        field = _field(head, path)
+        if not rest:
+            return attrs.evolve(self, **{head: value})
+        if "kind" not in field.metadata:
+            raise UnknownNameError(f"unknown path '{path}'", hint=f"'{head}' is a value and has no '{rest[0]}'")
+        kind, current = field.metadata["kind"], getattr(self, head)
+        if not field.metadata.get("many"):
+            return attrs.evolve(self, **{head: change(catalog, kind, current, rest, value)})
+        index = _index(head, current, rest[0], path)
+        items = list(current)
+        if len(rest) == 1:
+            items[index : index + 1] = [] if value is None else [value]
+        else:
+            items[index] = change(catalog, kind, items[index], rest[1:], value)
+        return attrs.evolve(self, **{head: items})
+
+    def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
+        """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
+        resolver = Resolver(catalog)
+        slots: dict[str, Component | list[Component]] = {}
+        values: dict[str, Any] = {}
+        for field in attrs.fields(Experiment):
+            value = getattr(self, field.name)
+            if "kind" not in field.metadata:
+                values[field.name] = _checked_number(field, value, resolver.problems)
+            elif field.metadata.get("many"):
+                found = [resolver.resolve(field.metadata["kind"], item) for item in _flat(value)]
+                slots[field.name] = [component for component in found if component is not None]
+            else:
+                component = resolver.resolve(field.metadata["kind"], value)
+                if component is not None:
+                    slots[field.name] = component
+        if not resolver.problems:
+            resolver.problems.extend(_unmet_needs(slots))
+        return (None if resolver.problems else ResolvedExperiment(slots, values)), resolver.problems
+
+
+@attrs.frozen(eq=False)
+class ResolvedExperiment:
+    """An experiment with every choice made; its plain JSON says all that decides the numbers but seed, code and data."""
+
+    slots: Mapping[str, Component | list[Component]]
+    values: Mapping[str, Any]
+
+    def component(self, slot: str) -> Component:
+        """The component of a slot that holds one."""
+        found = self.slots[slot]
+        assert isinstance(found, Component)
+        return found
+
+    def components(self, slot: str) -> list[Component]:
+        """The components of a slot that holds several."""
+        found = self.slots[slot]
+        assert isinstance(found, list)
+        return found
+
+    def all_components(self) -> list[Component]:
+        """Every component, nested ones included."""
+        tops = [item for slot in self.slots.values() for item in (slot if isinstance(slot, list) else [slot])]
+        return [component for top in tops for component in top.walk()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        slots = {
+            name: [item.to_json() for item in slot] if isinstance(slot, list) else slot.to_json()
+            for name, slot in self.slots.items()
+        }
+        return {**slots, **{name: to_plain(value) for name, value in self.values.items()}}
+
+    def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
+        """What ``other`` has otherwise: path → (here, there). Where a component differs, its parameters are not listed."""
+        here, there = _flatten(self.to_json()), _flatten(other.to_json())
+        paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
+        return {
+            path: (here.get(path), there.get(path))
+            for path in paths
+            if not any(path.startswith(f"{shorter}.") for shorter in paths)
+        }
+
+
+def _field(name: str, path: str) -> attrs.Attribute[Any]:
+    fields = attrs.fields_dict(Experiment)
+    if name not in fields:
+        close = close_matches(name, fields)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise UnknownNameError(f"unknown path '{path}'", hint=f"{hint}an experiment has: {', '.join(fields)}")
+    return fields[name]
+
+
+def _index(slot: str, current: Sequence[Reference], name: str, path: str) -> int:
+    names = [as_use(item).name for item in current]
+    if name not in names:
+        close = close_matches(name, names)
+        hint = f"did you mean: {' or '.join(close)}?" if close else f"{slot}: {', '.join(names) or 'none'}"
+        raise UnknownNameError(f"unknown path '{path}'", hint=hint)
+    return names.index(name)
+
+
+def _flat(value: Sequence[Any]) -> list[Any]:
+    """References of a slot that holds several; a command line gives them as one text."""
+    if len(value) == 1 and isinstance(value[0], Text):
+        read = read_component_text(value[0])
+        return [] if read is None else read if isinstance(read, list) else [read]
+    return list(value)
+
+
+def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]) -> Any:
+    annotation, smallest = field.metadata["type"], field.metadata["smallest"]
+    try:
+        value = parse_text(value, annotation) if isinstance(value, Text) else check_value(value, annotation)
+    except TypeError as error:
+        problems.append(f"{field.name} {error}")
+        return value
+    if isinstance(value, (int, float)) and value < smallest:
+        problems.append(f"{field.name} must be at least {smallest}, not {value}")
+    return value
+
+
+def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
+    """Needs that the dataset's return type is known not to offer."""
+    dataset = slots["dataset"]
+    assert isinstance(dataset, Component)
+    problems = [
+        f"{dataset.label}: parameter '{name}' has no default and must be given" for name in dataset.needs
+    ]
+    offered = declared_facts(dataset)
+    if offered is None:
+        return problems
+    for name, slot in slots.items():
+        for component in slot if isinstance(slot, list) else [slot]:
+            if name != "dataset":
+                problems += _unmet(component, offered, dataset)
+    return problems
+
+
+def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> list[str]:
+    given = {"data", *component.registry.spec.given}
+    missing = [need for need in component.open_needs if need not in offered and need not in given]
+    return [
+        str(
+            ParameterError(
+                f"{component.label} needs '{need}', which {dataset.label} does not offer",
+                hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\nor choose it: use('{component.alias}', {need}=...)",
+            )
+        )
+        for need in missing
+    ]
+
+
+def declared_facts(dataset: Component) -> list[str] | None:
+    """Names of the facts that a dataset's return type declares, or None where it declares no type of its own."""
+    from lab.training.data import Data, fact_types
+
+    returned = dataset.factory if isinstance(dataset.factory, type) else None
+    if returned is None:
+        annotation = inspect.signature(dataset.factory).return_annotation
+        returned = resolve_annotation(annotation, scope_of(dataset.factory))
+    if not isinstance(returned, type) or not issubclass(returned, Data) or returned is Data:
+        return None
+    return list(fact_types(returned))
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Plain JSON as path → value; a component is its name, its parameters hang below it."""
+    if isinstance(value, dict) and "component" in value:
+        inner = _flatten(value["params"], path)
+        return {path: f"{value['component']}", **inner}
+    if isinstance(value, dict):
+        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}" if path else name).items()}
+    if isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
+        return {k: v for item in value for k, v in _flatten(item, f"{path}.{item['component']}").items()}
+    return {} if value == [] else {path: value}
+
+
+def describe_value(value: Any) -> str:
+    """A value of a difference as a reader would write it."""
+    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def checked(experiment: Experiment, catalog: Catalog) -> ResolvedExperiment:
+    """The complete experiment.
+
+    Raises:
+        LabError: it has problems; the message lists all of them.
+    """
+    resolved, problems = experiment.resolve(catalog)
+    if resolved is None:
+        raise StudyError(problems)
+    return resolved
+
+

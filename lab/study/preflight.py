@@ -1,0 +1,140 @@
+"""Preflight: what can be known before training is known before training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import attrs
+import torch
+
+from lab.errors import LabError, StudyError
+from lab.registry.plugins import Catalog
+from lab.study.keys import key_of
+from lab.study.run import DataCache, Run, build_learner
+from lab.study.store import Store
+from lab.study.study import ResolvedArm, Study
+from lab.training.data import SequentialSampler, to_device
+
+__all__ = ["ArmCheck", "Plan", "plan_study"]
+
+
+@attrs.frozen
+class ArmCheck:
+    """What one step of an arm showed.
+
+    Attributes:
+        parameters: number of weights.
+        seconds_per_step: time of its first training step; a rough measure.
+        is_paired: whether its parts draw their initial weights from streams of their own.
+    """
+
+    parameters: int
+    seconds_per_step: float
+    is_paired: bool
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """What a study is going to do.
+
+    Attributes:
+        study: the study.
+        arms: its arms, the base first.
+        runs: every run of every arm.
+        found: keys of the runs that are finished already.
+        checks: arm → what its first step showed; arms whose runs are all found are not stepped.
+    """
+
+    study: Study
+    arms: Sequence[ResolvedArm]
+    runs: Sequence[Run]
+    found: frozenset[str]
+    checks: Mapping[str, ArmCheck]
+
+    @property
+    def to_do(self) -> list[Run]:
+        """The runs that are not finished yet; of runs with the same key, one."""
+        return list({run.key: run for run in self.runs if run.key not in self.found}.values())
+
+
+def plan_study(
+    study: Study, catalog: Catalog, store: Store, *, device: str = "cpu", fresh: bool = False, where: str | None = None
+) -> Plan:
+    """Check every arm and find out which runs are to do.
+
+    First all names, parameters and types of all arms, before any data is read; then the data; then one training step
+    and one validation step of every arm that has something to train.
+
+    Raises:
+        StudyError: every problem of every arm.
+    """
+    arms = study.resolve(catalog, where=where)
+    _check_device(device)
+    cache = DataCache()
+    runs = [run for arm in arms for run in _runs_of(arm, study, catalog, store, cache, device)]
+    found = frozenset(run.key for run in runs if not fresh and store.record(run.key).status == "finished")
+    waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
+    checks: dict[str, ArmCheck] = {}
+    problems: list[str] = []
+    for name in [arm.name for arm in arms if arm.name in waiting]:
+        try:
+            checks[name] = _step_once(waiting[name])
+        except Exception as error:
+            problems.append(f"arm '{name}': {_describe(error)}")
+    if problems:
+        raise StudyError(problems, where=where)
+    return Plan(study, arms, runs, found, checks)
+
+
+def _runs_of(
+    arm: ResolvedArm, study: Study, catalog: Catalog, store: Store, cache: DataCache, device: str
+) -> list[Run]:
+    data = cache.get(arm.experiment.component("dataset"))
+    kind = torch.device(device).type
+    return [
+        Run(
+            study.name,
+            arm.name,
+            seed,
+            key_of(arm.experiment, seed, data.fingerprint, kind),
+            arm.experiment,
+            device,
+            store,
+            catalog,
+            data,
+        )
+        for seed in study.seed_list
+    ]
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise StudyError([f"the device '{device}' cannot be used\n  {str(error).splitlines()[0]}"]) from error
+
+
+def _step_once(run: Run) -> ArmCheck:
+    """One training and one validation step on the first few examples."""
+    learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
+    learner.position.epochs = run.experiment.values["epochs"]
+    learner.position.batches = len(learner.train_sampler)
+    learner.set_training_mode()
+    started = time.perf_counter()
+    for split in ("train", "valid"):
+        examples = run.data.split(split)
+        sampler = SequentialSampler(min(len(examples), learner.batch_size), learner.batch_size)
+        batch = to_device(next(iter(run.data.loader(examples, sampler))), learner.device)
+        if split == "train":
+            learner.stepper.train_step(batch)
+            seconds = time.perf_counter() - started
+        else:
+            with learner.evaluating():
+                learner.stepper.valid_step(batch)
+    parameters = sum(weight.numel() for weight in learner.model.parameters())
+    return ArmCheck(parameters, seconds, bool(learner.parts))
+
+
+def _describe(error: Exception) -> str:
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,363 @@
+"""One run: one arm with one seed, built from its names, trained, recorded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+import torch
+
+from lab.errors import LabError, OutOfMemoryError, ParameterError
+from lab.registry.binding import Component
+from lab.registry.plugins import Catalog
+from lab.registry.registry import load_object
+from lab.study.experiment import ResolvedExperiment
+from lab.study.store import RunRecord, Store
+from lab.training.callback import Callback
+from lab.training.checkpoint import atomic_path, remove_checkpoints, save_weights, write_json
+from lab.training.data import Data
+from lab.training.learner import Learner
+from lab.training.loop import is_out_of_memory
+from lab.training.rng import Streams
+
+__all__ = ["DataCache", "Listener", "Run", "build_learner"]
+
+PACKAGES = ("lab", "torch", "numpy", "pandas", "pluggy", "attrs", "spacy", "fasttext-wheel", "nmslib", "tensorboard", "scipy")
+REFRESH_S = 0.1
+
+
+class Listener(Protocol):
+    """Somebody who watches runs: a progress display."""
+
+    def run_started(self, run: Run) -> None:
+        """A run begins to train."""
+
+    def run_advanced(self, run: Run, learner: Learner) -> None:
+        """Some steps were done; called at most ten times a second and at every epoch's end."""
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """A run has ended, well or not."""
+
+
+class DataCache:
+    """Data that was built in this process, so that the arms and seeds of a study share it."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Data] = {}
+
+    def get(self, dataset: Component) -> Data:
+        """The data of a resolved dataset.
+
+        Raises:
+            LabError: the dataset cannot be built, or it is no ``Data``.
+        """
+        name = repr(dataset.to_json())
+        if name not in self._built:
+            data = dataset.build({})
+            if not isinstance(data, Data):
+                raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
+            self._built[name] = data
+        return self._built[name]
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """One arm with one seed: the unit that is executed, cached, resumed and reported.
+
+    Attributes:
+        study: name of the study it was made for.
+        arm, seed: which one it is.
+        key: what it is found by; the same key gives the same numbers.
+        experiment: its complete experiment.
+        device: where it trains.
+        store: where it is kept.
+        catalog: the plugins.
+        data: the data, built once for all runs that share it.
+    """
+
+    study: str
+    arm: str
+    seed: int
+    key: str
+    experiment: ResolvedExperiment
+    device: str
+    store: Store
+    catalog: Catalog
+    data: Data
+
+    def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
+        """Train, or find the run finished; failures are recorded, not raised.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set; the state of training is saved.
+        """
+        with self.store.lock(self.key):
+            record = self.store.record(self.key)
+            if record.status == "finished" and not fresh:
+                return record
+            folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
+            listener.run_started(self)
+            self.catalog.call("lab_run_started", run=self)
+            try:
+                self._train(folder, listener, stop)
+            except Exception as error:
+                _record_failure(folder, error)
+            record = self.store.record(self.key)
+            self.catalog.call("lab_run_finished", run=self, result=record)
+            listener.run_finished(self, record)
+            return record
+
+    def record(self) -> dict[str, Any]:
+        """What ``experiment.json`` says: enough to build the run again."""
+        return {
+            "study": self.study,
+            "arm": self.arm,
+            "seed": self.seed,
+            "key": self.key,
+            "device": self.device,
+            "data": self.data.fingerprint,
+            "experiment": self.experiment.to_json(),
+        }
+
+    def learner(self, folder: Path | None = None, callbacks: tuple[Callback, ...] = ()) -> Learner:
+        """A learner for this run, not trained yet."""
+        return build_learner(
+            self.experiment,
+            self.data,
+            seed=self.seed,
+            device=self.device,
+            folder=folder,
+            catalog=self.catalog,
+            callbacks=callbacks,
+        )
+
+    def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
+        started = time.perf_counter()
+        _reset_peak_memory(self.device)
+        learner = self.learner(folder, (Recorder(self, listener, stop),))
+        history = learner.resume(self.experiment.values["epochs"])
+        metrics = {**(history[-1] if history else {}), **(learner.validate("test") if self.data.test is not None else {})}
+        save_weights(learner.model, folder / "model.safetensors")
+        result = {
+            "metrics": {name: value for name, value in metrics.items() if name not in NOT_METRICS},
+            "higher_is_better": higher_is_better(learner),
+            "budget": _budget(learner, time.perf_counter() - started),
+        }
+        write_json(folder / "result.json", result)
+        remove_checkpoints(folder)
+
+
+NOT_METRICS = ("epoch", "seconds", "examples_per_second")
+
+
+class Recorder(Callback):
+    """Keeps a run's history on disk, tells the listener, and stops when asked, with everything saved."""
+
+    name = "recorder"
+
+    def __init__(self, run: Run, listener: Listener, stop: threading.Event) -> None:
+        self.run, self.listener, self.stop = run, listener, stop
+        self._next_refresh = 0.0
+
+    def after_batch(self, learner: Learner) -> None:
+        if self.stop.is_set():
+            checkpoint = next(callback for callback in learner.callbacks if callback.name == "checkpoint")
+            checkpoint.save(learner)  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        if time.monotonic() > self._next_refresh:
+            self._next_refresh = time.monotonic() + REFRESH_S
+            self.listener.run_advanced(self.run, learner)
+
+    def after_epoch(self, learner: Learner) -> None:
+        self.listener.run_advanced(self.run, learner)
+        if learner.folder is not None:
+            with atomic_path(learner.folder / "metrics.jsonl") as temporary:
+                temporary.write_text("".join(f"{_json_line(row)}\n" for row in learner.history), encoding="utf-8")
+
+
+def build_learner(
+    experiment: ResolvedExperiment,
+    data: Data,
+    *,
+    seed: int,
+    device: str = "cpu",
+    folder: Path | None = None,
+    catalog: Catalog | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> Learner:
+    """Build every component of an experiment and put them together.
+
+    The model is built under the stream ``init``, its parts each under their own. The learner's attribute ``parts``
+    names the parts that are paired between arms; empty means that none is.
+    """
+    facts = data.facts()
+    values = experiment.values
+    with Streams(seed).initialising() as parts:
+        loss = experiment.component("loss")
+        learner = Learner(
+            experiment.component("architecture").build(facts),
+            data,
+            loss.build(facts) if isinstance(loss.factory, type) else loss.partial(facts),
+            optimizer=experiment.component("optimizer").partial(facts),
+            lr=values["lr"],
+            batch_size=values["batch_size"],
+            valid_batch_size=values["valid_batch_size"],
+            sampler=experiment.component("sampler").partial(facts),
+            stepper=experiment.component("stepper").build(facts),
+            callbacks=[
+                *callbacks,
+                *(item.build(facts) for item in (experiment.component("checkpoint"), *experiment.components("callbacks"))),
+            ],
+            metrics=_metrics(experiment, facts),
+            seed=seed,
+            device=device,
+            folder=folder,
+            methods=_methods(catalog) if catalog is not None else {},
+            progress=False,
+        )
+    learner.parts = tuple(dict.fromkeys(parts.names))
+    return learner
+
+
+def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[str, Any]:
+    built: dict[str, Any] = {}
+    for component in experiment.components("metrics"):
+        if component.alias in built:
+            raise ParameterError(f"metric '{component.alias}' stands twice in this experiment")
+        built[component.alias] = component.build(facts)
+    return built
+
+
+def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
+    return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
+
+
+def _late(target: Any, name: str) -> Callable[..., Any]:
+    """A function that is imported when it is first called."""
+    if callable(target):
+        return target  # type: ignore[no-any-return]
+
+    def method(*arguments: Any, **options: Any) -> Any:
+        return load_object(target, f"learner method '{name}'")(*arguments, **options)
+
+    return method
+
+
+def higher_is_better(learner: Learner) -> dict[str, bool]:
+    """For every figure whether more of it is better; losses are better when lower."""
+    return {name: bool(getattr(metric, "higher_is_better", False)) for name, metric in learner.metrics.items()}
+
+
+def _budget(learner: Learner, seconds: float) -> dict[str, float]:
+    parameters = sum(weight.numel() for weight in learner.model.parameters())
+    trained = [row["seconds"] for row in learner.history]
+    epochs = len(learner.history)
+    return {
+        "parameters": parameters,
+        "steps": epochs * len(learner.train_sampler),
+        "examples_per_second": round(epochs * learner.train_size / max(sum(trained), 1e-9), 1),
+        "seconds": round(seconds, 3),
+        "peak_memory_mb": round(_peak_memory_mb(learner.device), 1),
+    }
+
+
+def _reset_peak_memory(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed: the peak is then that of the process so far
+        return
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        scale = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def _record_failure(folder: Path, error: Exception) -> None:
+    if is_out_of_memory(error):
+        error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
+    text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    notes = getattr(error, "__notes__", [])
+    trace = "".join(traceback.format_exception(error))
+    write_json(folder / "failure.json", {"error": "\n".join([text, *notes]), "traceback": trace})
+
+
+def environment(catalog: Catalog, device: str) -> dict[str, Any]:
+    """Where a run was made: packages, plugins, git state, machine."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "plugins": {plugin.name: plugin.version for plugin in catalog.plugins.values() if plugin.status == "loaded"},
+        "git": _git_state(),
+        "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    if shutil.which("git") is None:
+        return None
+    commit = _git("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "changed": bool(_git("status", "--porcelain"))}
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _json_line(row: Mapping[str, float]) -> str:
+    import json
+
+    return json.dumps(dict(row))
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C interrupts at once."""
+    import signal
+
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

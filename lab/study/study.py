@@ -1,0 +1,224 @@
+"""A study: a base experiment, its arms and its seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lab.errors import LabError, StudyError, UnknownNameError
+from lab.registry.component import Use, as_use
+from lab.registry.plugins import Catalog
+from lab.registry.registry import close_matches
+from lab.study.experiment import Experiment, ResolvedExperiment
+
+if TYPE_CHECKING:
+    from lab.study.results import Results
+
+__all__ = ["Arm", "ResolvedArm", "Study"]
+
+BASE = "base"
+
+
+@attrs.frozen
+class Arm:
+    """The base with something changed.
+
+    Attributes:
+        name: how tables and ``--arms`` call it.
+        changes: path → what stands there in this arm.
+        factors: for a cell of a grid, path → the name of its level.
+        swapped: the one path that this arm may differ in, or None for a cell of a grid.
+    """
+
+    name: str
+    changes: Mapping[str, Any] = attrs.field(factory=dict)
+    factors: Mapping[str, str] = attrs.field(factory=dict)
+    swapped: str | None = None
+
+
+@attrs.frozen(eq=False)
+class ResolvedArm:
+    """An arm with every choice made.
+
+    Attributes:
+        name: the arm's name.
+        experiment: its complete experiment.
+        difference: path → (in the base, in this arm).
+        factors: as in ``Arm``.
+    """
+
+    name: str
+    experiment: ResolvedExperiment
+    difference: Mapping[str, tuple[Any, Any]]
+    factors: Mapping[str, str]
+
+
+@attrs.frozen
+class Study:
+    """A question: a base experiment, arms that differ from it, and seeds.
+
+    Every method gives a new study. ::
+
+        Study(base, seeds=3).swap("optimizer", {"sgd": "sgd", "adamw": use("adamw", weight_decay=0.1)})
+        Study(base, seeds=3).remove("callbacks.one_cycle", "architecture.attention")
+        Study(base, seeds=5).grid({"architecture.layers": [1, 2], "architecture.bidirectional": [False, True]})
+
+    Attributes:
+        base: the experiment that every arm is compared with.
+        seeds: how many seeds (0, 1, …), or the seeds themselves.
+        compare: the figure that decides, for example ``valid_loss``.
+        arms: besides the base, in order.
+        name: the folder of its results; the file's name unless given.
+        question: one or two sentences; the file's docstring unless given.
+    """
+
+    base: Experiment
+    seeds: int | Sequence[int] = 3
+    compare: str = "valid_loss"
+    arms: tuple[Arm, ...] = ()
+    name: str = ""
+    question: str = ""
+
+    def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
+        """One arm per alternative, each with just the component or value at ``path`` replaced.
+
+        Args:
+            path: a slot, or a parameter by dots.
+            alternatives: arm name → what stands there; from a list, arms are named after their component or value.
+        """
+        named = alternatives if isinstance(alternatives, Mapping) else {_label(path, v): v for v in alternatives}
+        return self._with([Arm(name, {path: value}, swapped=path) for name, value in named.items()])
+
+    def remove(self, *paths: str) -> Study:
+        """Leave one out: one arm per path, with the component there absent (or the parameter None)."""
+        return self._with([Arm(f"no {path.rpartition('.')[2]}", {path: None}, swapped=path) for path in paths])
+
+    def grid(self, factors: Mapping[str, Mapping[str, Any] | Sequence[Any]]) -> Study:
+        """Factorial: one arm per combination of levels. The combination of the first levels is the base.
+
+        Args:
+            factors: path → its levels, as a list or as name → value.
+        """
+        levels = {path: _levels(path, values) for path, values in factors.items()}
+        cells = [dict(zip(levels, cell, strict=True)) for cell in itertools.product(*levels.values())]
+        base, *others = [_cell(cell, levels, factors) for cell in cells]
+        return self._with([attrs.evolve(base, name=BASE), *others])
+
+    def search(self, *_: Any, **__: Any) -> Study:
+        """Reserved for the plugin that searches."""
+        raise LabError("this version of lab has no search", hint="use swap or grid")
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds themselves."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    def select(self, names: Sequence[str]) -> Study:
+        """Only the arms called so, and the base, which everything is compared with.
+
+        Raises:
+            UnknownNameError: there is no such arm; close matches are given.
+        """
+        known = [arm.name for arm in self.all_arms]
+        for name in names:
+            if name not in known:
+                close = close_matches(name, known)
+                hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+                raise UnknownNameError(f"unknown arm '{name}'", hint=f"{hint}arms: {', '.join(known)}")
+        return attrs.evolve(self, arms=tuple(arm for arm in self.arms if arm.name in {BASE, *names}))
+
+    @property
+    def all_arms(self) -> list[Arm]:
+        """The base first, then the others."""
+        return [*([] if any(arm.name == BASE for arm in self.arms) else [Arm(BASE)]), *self.arms]
+
+    def resolve(self, catalog: Catalog, *, where: str | None = None) -> list[ResolvedArm]:
+        """Every arm with every choice made, the base first.
+
+        Raises:
+            StudyError: all problems of all arms at once.
+        """
+        problems: dict[str, list[str]] = {}
+        resolved: list[ResolvedArm] = []
+        for arm in self.all_arms:
+            experiment, found = self._apply(arm, catalog)
+            for problem in found:
+                problems.setdefault(problem, []).append(arm.name)
+            if experiment is not None:
+                base = resolved[0].experiment if resolved else experiment
+                difference = base.difference(experiment)
+                resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors))
+                for problem in _too_much(arm, difference):
+                    problems.setdefault(problem, []).append(arm.name)
+        if problems:
+            raise StudyError([_in_arms(text, names, self) for text, names in problems.items()], where=where)
+        return resolved
+
+    def run(self, **options: Any) -> Results:
+        """Execute the study and compare; what was run before is found again. Options are those of ``run_study``."""
+        from lab.study.execute import run_study
+
+        return run_study(self, **options)
+
+    def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
+        experiment = self.base
+        try:
+            for path, value in arm.changes.items():
+                experiment = experiment.changed(path, value, catalog)
+        except (LabError, TypeError) as error:
+            return None, [str(error)]
+        return experiment.resolve(catalog)
+
+    def _with(self, arms: Sequence[Arm]) -> Study:
+        names = [arm.name for arm in (*self.arms, *arms)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise StudyError([f"two arms are called '{twice}'"])
+        return attrs.evolve(self, arms=(*self.arms, *arms))
+
+
+def _levels(path: str, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[str, Any]]:
+    if isinstance(values, Mapping):
+        return list(values.items())
+    return [(_label(path, value), value) for value in values]
+
+
+def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factors: Mapping[str, Any]) -> Arm:
+    changed = [cell[path][0] for path in cell if cell[path][0] != levels[path][0][0]]
+    return Arm(
+        " + ".join(changed) or BASE,
+        {path: value for path, (_, value) in cell.items()},
+        {path: name for path, (name, _) in cell.items()},
+    )
+
+
+def _label(path: str, value: Any) -> str:
+    """A short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
+    last = path.rpartition(".")[2]
+    if value is True or value is False or value is None:
+        return last if value else f"no {last}"
+    if isinstance(value, (str, Use)) or callable(value):
+        return as_use(value).name
+    return f"{last}={value}"
+
+
+def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
+    if arm.swapped is None:
+        return []
+    others = [path for path in difference if path != arm.swapped and not path.startswith(f"{arm.swapped}.")]
+    if not others:
+        return []
+    return [
+        f"this arm swaps {arm.swapped} but differs from the base in {', '.join(others)} too\n"
+        "  swap one thing at a time, or use grid"
+    ]
+
+
+def _in_arms(problem: str, names: Sequence[str], study: Study) -> str:
+    """A problem with the arms that have it: every arm, or these."""
+    if len(names) == len(study.all_arms):
+        return problem
+    return f"{' and '.join(f'arm {name!r}' for name in names)}: {problem}"
