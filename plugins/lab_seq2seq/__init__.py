@@ -1,0 +1,1 @@
+"""Sequence to sequence: recurrent translation models, attention, teacher forcing, decoding and their metrics."""

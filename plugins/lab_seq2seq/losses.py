@@ -1,0 +1,111 @@
+"""The loss of a sequence model: cross-entropy over the flattened sequence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from lab.errors import ParameterError, ShapeError
+
+__all__ = ["Padding", "Seq2SeqLoss", "fit_length", "seq2seq_loss", "token_losses"]
+
+Padding = Literal["ignore", "count"]
+
+
+def seq2seq_loss(
+    output: Tensor | PackedSequence,
+    target: Tensor,
+    pad_id: int,
+    *,
+    padding: Padding = "ignore",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy over the flattened sequence; a shorter output is padded with zeros, a longer one cut.
+
+    fast.ai's 2018 translation lesson; there padding counts as a word to be predicted (``padding="count"``). Label
+    smoothing after Szegedy et al. 2016, arXiv:1512.00567.
+
+    Args:
+        output: (T', B, V) logits, or the packed logits of the real tokens alone.
+        target: (T, B) ids.
+        pad_id: id of padding.
+        padding: "ignore" takes the mean over real tokens, "count" over all positions.
+        label_smoothing: share of the target probability spread over all words, in [0, 1).
+
+    Raises:
+        ShapeError: batch sizes disagree; the message gives both shapes.
+        ParameterError: packed logits with ``padding="count"``.
+    """
+    if isinstance(output, PackedSequence):
+        if padding != "ignore":
+            raise ParameterError("packed logits hold no padding to be counted", where="seq2seq_loss")
+        losses = token_losses(output.data, packed_like(target, output), label_smoothing)
+        return losses.mean()
+    _check(output, target)
+    output = fit_length(output, len(target))
+    if padding == "count":
+        return token_losses(output.flatten(0, 1), target.flatten(), label_smoothing).mean()
+    real = target.flatten() != pad_id
+    losses = token_losses(output.flatten(0, 1), target.flatten(), label_smoothing)
+    return torch.where(real, losses, 0).sum() / real.sum()
+
+
+class Seq2SeqLoss(nn.Module):
+    """``seq2seq_loss`` as a component.
+
+    Attributes:
+        accepts_packed: whether a stepper may leave padding out and hand over packed logits.
+
+    Args:
+        pad_id: id of padding.
+        padding: "ignore" takes the mean over real tokens; "count" over all positions, as fast.ai's 2018 lesson does.
+        label_smoothing: share of the target probability spread over all words, in [0, 1).
+    """
+
+    def __init__(self, pad_id: int, *, padding: Padding = "ignore", label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if padding not in ("ignore", "count"):
+            raise ParameterError(f"unknown padding '{padding}'", where="loss 'seq2seq_loss'", hint="one of: ignore, count")
+        if not 0 <= label_smoothing < 1:
+            raise ParameterError(f"label_smoothing must lie in [0, 1), got {label_smoothing}", where="loss 'seq2seq_loss'")
+        self.pad_id, self.padding, self.label_smoothing = pad_id, padding, label_smoothing
+
+    @property
+    def accepts_packed(self) -> bool:
+        return self.padding == "ignore"
+
+    def forward(self, output: Tensor | PackedSequence, target: Tensor) -> Tensor:
+        return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
+
+    def weight(self, target: Tensor) -> Tensor:
+        """How many positions the mean is over."""
+        return target.new_tensor(target.numel()) if self.padding == "count" else (target != self.pad_id).sum()
+
+
+def token_losses(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    return functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
+
+
+def packed_like(target: Tensor, output: PackedSequence) -> Tensor:
+    """The ids (N,) of (T, B) that stand where ``output`` has its values."""
+    if output.sorted_indices is not None:
+        target = target.index_select(1, output.sorted_indices)
+    return torch.cat([row[:size] for row, size in zip(target, output.batch_sizes.tolist(), strict=False)])
+
+
+def fit_length(output: Tensor, length: int) -> Tensor:
+    """(T', B, V) logits with exactly ``length`` steps: cut, or padded with zeros (every word alike)."""
+    missing = length - len(output)
+    return functional.pad(output, (0, 0, 0, 0, 0, missing)) if missing > 0 else output[:length]
+
+
+def _check(output: Tensor, target: Tensor) -> None:
+    if output.dim() != 3 or target.dim() != 2 or output.shape[1] != target.shape[1]:
+        raise ShapeError(
+            f"the loss needs logits (T, B, V) and a target (T, B), got {tuple(output.shape)} and {tuple(target.shape)}",
+            where="seq2seq_loss",
+        )

@@ -1,0 +1,373 @@
+"""The recurrent encoder–decoder, with and without attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from lab.errors import ParameterError, ShapeError
+from lab.training.rng import part
+from lab_seq2seq.attention import Attention, Memory
+from lab_seq2seq.layout import Layout, ends_of, stretches
+from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
+
+__all__ = ["DecoderState", "Encoded", "Encoder", "Seq2SeqRNN", "Step"]
+
+
+class Encoded(NamedTuple):
+    """What the encoder knows of a source.
+
+    Attributes:
+        keys: (S, B, K), the outputs of its last layer; 0 at masked padding.
+        hidden: its last states, each (layers, B, K).
+        mask: (S, B) bool, True = a real token; None where padding is not masked.
+    """
+
+    keys: Tensor
+    hidden: Hidden
+    mask: Tensor | None
+
+
+class DecoderState(NamedTuple):
+    """All that the decoder needs to go on; the batch is dimension 1 of every tensor.
+
+    Attributes:
+        hidden: the recurrent state, each (layers, B, E).
+        memory: the source for the attention; None without attention.
+    """
+
+    hidden: Hidden
+    memory: Memory | None
+
+    def select(self, rows: Tensor) -> DecoderState:
+        """The sentences of these indices, in this order; an index may come several times."""
+        memory = None if self.memory is None else self.memory.select(rows)
+        return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), memory)
+
+    def first(self, count: int) -> DecoderState:
+        """The first ``count`` sentences."""
+        if count == self.hidden[0].shape[1]:
+            return self
+        memory = None if self.memory is None else self.memory.first(count)
+        return DecoderState(tuple(part[:, :count].contiguous() for part in self.hidden), memory)
+
+
+class Step(NamedTuple):
+    """One step of the decoder.
+
+    Attributes:
+        logits: (B, V) scores of the next token.
+        state: to go on from.
+        weights: (S, B) attention over the source; None without attention.
+    """
+
+    logits: Tensor
+    state: DecoderState
+    weights: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Embedding, dropout and recurrent layers over the source: (S, B) ids -> ``Encoded``.
+
+    With ``mask_padding`` every sentence ends at its own last token; otherwise the recurrence runs over the padding, too.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        vectors: Tensor | None,
+        pad_id: int,
+        *,
+        embedding_dim: int,
+        hidden_size: int,
+        layers: int,
+        cell: Cell,
+        bidirectional: bool,
+        mask_padding: bool,
+        embedding_dropout: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.pad_id, self.mask_padding = pad_id, mask_padding
+        with part("source_embedding"):
+            self.embedding = _embedding(vocab_size, embedding_dim, vectors, pad_id, "source")
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        with part("encoder"):
+            self.recurrent = Recurrent(
+                cell, embedding_dim, hidden_size, layers, dropout=dropout, bidirectional=bidirectional
+            )
+
+    @property
+    def output_size(self) -> int:
+        """Width K of keys and states."""
+        return self.recurrent.output_size
+
+    def forward(self, source: Tensor) -> Encoded:
+        embedded = self.embedding_dropout(self.embedding(source))
+        if not self.mask_padding:
+            keys, hidden = self.recurrent(embedded)
+            return Encoded(keys, hidden, None)
+        lengths = ends_of(source, self.pad_id)
+        packed, hidden = self.recurrent(pack_padded_sequence(embedded, lengths, enforce_sorted=False))
+        keys, _ = pad_packed_sequence(packed, total_length=len(source))
+        mask = torch.arange(len(source)).unsqueeze(1) < lengths
+        return Encoded(keys, hidden, mask.to(source.device))
+
+
+class Bridge(nn.Module):
+    """From the encoder's last states to the decoder's first: dropout, then a linear map without bias for each."""
+
+    def __init__(self, states: int, input_size: int, output_size: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.maps = nn.ModuleList([nn.Linear(input_size, output_size, bias=False) for _ in range(states)])
+
+    def forward(self, hidden: Hidden) -> Hidden:
+        return tuple(linear(self.dropout(state)) for linear, state in zip(self.maps, hidden, strict=True))
+
+
+class Projection(nn.Module):
+    """Scores of every word: ``logits = W x + b``; ``W`` is the embedding's own weight where that is given."""
+
+    def __init__(self, input_size: int, vocab_size: int, tied_to: nn.Embedding | None) -> None:
+        super().__init__()
+        linear = nn.Linear(input_size, vocab_size)
+        self.weight = linear.weight if tied_to is None else tied_to.weight
+        self.bias = linear.bias
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.linear(features, self.weight, self.bias)
+
+
+class Seq2SeqRNN(nn.Module):
+    """Recurrent encoder–decoder for translation, optionally with attention over the source.
+
+    Sutskever, Vinyals & Le 2014, arXiv:1409.3215; attention after Bahdanau, Cho & Bengio 2015, arXiv:1409.0473. Layout
+    and default values follow fast.ai's 2018 translation lesson: a bridge without bias from the encoder's states to
+    a decoder of the embedding's width; the attention is asked with the top state before the step, and its context,
+    joined to the embedding and projected to the embedding's width, is the step's input. Differs from the lesson: the
+    output weight is the very parameter of the target embedding (the lesson shared its storage, with gradients and
+    optimizer state apart), padding is masked, and the sequence is computed as described in ``forward``.
+
+    Args:
+        source_vocab_size, target_vocab_size: numbers of words.
+        source_vectors, target_vectors: (vocab_size, embedding_dim) initial word vectors; None draws them from N(0, 1).
+        pad_id, bos_id, eos_id: ids of padding, of the first input of the decoder, of the end of a sentence.
+        max_length: tokens, ``eos`` included, after which a translation that did not end is cut.
+        embedding_dim: width of both embeddings and of the decoder.
+        hidden_size: width of the encoder, per direction.
+        layers: recurrent layers of the encoder and of the decoder.
+        cell: "gru", "lstm" or "rnn".
+        bidirectional: the encoder reads in both directions.
+        attention: makes the attention, called with ``query_size`` and ``key_size``; None goes without.
+        mask_padding: keep padding out of encoder and attention. False is the lesson's behaviour.
+        tie_output: the output's weight is the target embedding's.
+        embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities: of the source embedding,
+            between the layers of encoder and decoder, before the output.
+        bridge_dropout: probability before the bridge; None is the lesson's: 0.05 when bidirectional, otherwise 0.
+
+    Shapes:
+        source (S, B) ids, target (T, B) ids -> logits (T, B, V).
+
+    Raises:
+        ParameterError: word vectors do not fit the vocabulary or ``embedding_dim``; an unknown cell.
+        ShapeError: source, target or coins disagree; the message gives the shapes.
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        source_vectors: Tensor | None,
+        target_vectors: Tensor | None,
+        pad_id: int,
+        bos_id: int,
+        eos_id: int,
+        max_length: int,
+        *,
+        embedding_dim: int = 300,
+        hidden_size: int = 256,
+        layers: int = 2,
+        cell: Cell = "gru",
+        bidirectional: bool = False,
+        attention: Callable[..., Attention] | None = None,
+        mask_padding: bool = True,
+        tie_output: bool = True,
+        embedding_dropout: float = 0.15,
+        encoder_dropout: float = 0.25,
+        bridge_dropout: float | None = None,
+        decoder_dropout: float = 0.1,
+        output_dropout: float = 0.35,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ParameterError(f"unknown cell '{cell}'", where="Seq2SeqRNN", hint=f"one of: {', '.join(CELLS)}")
+        if bridge_dropout is None:
+            bridge_dropout = 0.05 if bidirectional else 0.0
+        self.pad_id, self.bos_id, self.eos_id, self.max_length = pad_id, bos_id, eos_id, max_length
+        self.encoder = Encoder(
+            source_vocab_size,
+            source_vectors,
+            pad_id,
+            embedding_dim=embedding_dim,
+            hidden_size=hidden_size,
+            layers=layers,
+            cell=cell,
+            bidirectional=bidirectional,
+            mask_padding=mask_padding,
+            embedding_dropout=embedding_dropout,
+            dropout=encoder_dropout,
+        )
+        key_size = self.encoder.output_size
+        with part("bridge"):
+            self.bridge = Bridge(len("hc" if cell == "lstm" else "h"), key_size, embedding_dim, dropout=bridge_dropout)
+        with part("target_embedding"):
+            self.embedding = _embedding(target_vocab_size, embedding_dim, target_vectors, pad_id, "target")
+        with part("attention"):
+            self.attention = None if attention is None else attention(query_size=embedding_dim, key_size=key_size)
+        with part("context"):
+            self.context = None if attention is None else nn.Linear(embedding_dim + key_size, embedding_dim)
+        with part("decoder"):
+            self.decoder = Recurrent(cell, embedding_dim, embedding_dim, layers, dropout=decoder_dropout)
+        self.output_dropout = nn.Dropout(output_dropout)
+        with part("output"):
+            self.output = Projection(embedding_dim, target_vocab_size, self.embedding if tie_output else None)
+
+    def forward(
+        self,
+        source: Tensor,
+        target: Tensor | None = None,
+        forced: Sequence[bool] | None = None,
+        *,
+        packed: bool = False,
+        at_least: int = 0,
+    ) -> Tensor | PackedSequence:
+        """Scores of the target's tokens.
+
+        The coins of teacher forcing are known beforehand. So runs of forced steps pass through the recurrence in one
+        call (step by step only where attention needs the state before), the projection onto the vocabulary is made
+        once over all steps, and beforehand, without gradient, only at the steps whose prediction is the next input.
+
+        Args:
+            source: (S, B) ids.
+            target: (T, B) ids; gives T steps. None runs freely until every sentence has ended, or ``max_length``.
+            forced: T coins; at step t the decoder is given ``target[t - 1]`` where true and its own best guess where
+                false. The first input is always ``bos``. None forces no step.
+            packed: leave out what lies behind the end of each target; gives the logits as a packed sequence,
+                ``data`` (N, V) for N real tokens.
+            at_least: without a target, the least number of steps.
+        """
+        _check_batch(source, target, forced)
+        state = self.start(source)
+        if target is None:
+            return self._run_freely(state, at_least)
+        forced = [True, *(forced or [False] * len(target))[1:]]
+        layout = Layout.of(target, self.pad_id) if packed else Layout.full(*target.shape)
+        logits = self.output(self._run(state, target, forced, layout))
+        return layout.pack(logits) if packed else logits.view(*target.shape, -1)
+
+    def start(self, source: Tensor) -> DecoderState:
+        """The decoder before its first step."""
+        encoded = self.encoder(source)
+        memory = None if self.attention is None else self.attention.remember(encoded.keys, encoded.mask)
+        return DecoderState(self.bridge(encoded.hidden), memory)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> Step:
+        """One step from the last tokens (B,)."""
+        features, state, weights = self._advance(self.embedding(tokens), [len(tokens)], state)
+        return Step(self.output(features), state, weights)
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """Encoder; everything behind it."""
+        behind = [self.bridge, self.embedding, self.attention, self.context, self.decoder, self.output]
+        return [[self.encoder], [module for module in behind if module is not None]]
+
+    def _run(self, state: DecoderState, target: Tensor, forced: Sequence[bool], layout: Layout) -> Tensor:
+        """Features of every step, packed (N, E), ready for the projection."""
+        if layout.order is not None:
+            state = state.select(layout.order)
+        bos = target.new_full((1, target.shape[1]), self.bos_id)
+        known = self.embedding(layout.take(torch.cat([bos, target[:-1]]))).split(layout.sizes)
+        outputs: list[Tensor] = []
+        for start, end in stretches(forced, together=self.attention is None):
+            sizes, inputs = layout.sizes[start:end], list(known[start:end])
+            state = state.first(sizes[0]) if sizes else state
+            if not forced[start]:
+                guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
+                inputs[0] = self.embedding(guessed)
+            features, state, _ = self._advance(torch.cat(inputs), sizes, state)
+            outputs.append(features)
+        return torch.cat(outputs)
+
+    def _run_freely(self, state: DecoderState, at_least: int) -> Tensor:
+        batch = state.hidden[0].shape[1]
+        tokens = torch.full((batch,), self.bos_id, device=state.hidden[0].device)
+        ended = torch.zeros_like(tokens, dtype=torch.bool)
+        logits: list[Tensor] = []
+        for step in range(max(self.max_length, at_least)):
+            if step >= at_least and bool(ended.all()):
+                break
+            step_logits, state, _ = self.step(tokens, state)
+            logits.append(step_logits)
+            tokens = step_logits.argmax(1)
+            ended = ended | (tokens == self.eos_id)
+        return torch.stack(logits)
+
+    def _advance(
+        self, embedded: Tensor, sizes: Sequence[int], state: DecoderState
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """Features (N, E) of one stretch of steps; with attention a stretch is one step."""
+        weights = None
+        if self.attention is not None and self.context is not None and state.memory is not None:
+            context, weights = self.attention.attend(state.hidden[0][-1], state.memory)
+            embedded = self.context(torch.cat([embedded, context], 1))
+        features, hidden = self.decoder.go_on(embedded, sizes, state.hidden)
+        return self.output_dropout(features), DecoderState(hidden, state.memory), weights
+
+    @torch.no_grad()
+    def _best_guess(self, features: Tensor) -> Tensor:
+        return self.output(features).argmax(1)
+
+
+def _embedding(vocab_size: int, dim: int, vectors: Tensor | None, pad_id: int, side: str) -> nn.Embedding:
+    embedding = nn.Embedding(vocab_size, dim, padding_idx=pad_id)
+    if vectors is not None:
+        _check_vectors(vectors, vocab_size, dim, side)
+        with torch.no_grad():
+            embedding.weight.copy_(vectors)
+    return embedding
+
+
+def _check_vectors(vectors: Tensor, vocab_size: int, dim: int, side: str) -> None:
+    rows, width = vectors.shape
+    if width != dim:
+        raise ParameterError(
+            f"the {side} vectors are {width} wide, but embedding_dim is {dim}",
+            where="Seq2SeqRNN",
+            hint=f"set architecture.embedding_dim={width}, or give the dataset vectors of width {dim}",
+        )
+    if rows != vocab_size:
+        raise ParameterError(f"{rows} {side} vectors for a vocabulary of {vocab_size} words", where="Seq2SeqRNN")
+
+
+def _check_batch(source: Tensor, target: Tensor | None, forced: Sequence[bool] | None) -> None:
+    if source.dim() != 2:
+        raise ShapeError(f"a source must have the shape (S, B), got {tuple(source.shape)}", where="Seq2SeqRNN")
+    if target is None:
+        if forced is not None:
+            raise ParameterError("steps cannot be forced without a target", where="Seq2SeqRNN")
+        return
+    if target.dim() != 2 or target.shape[1] != source.shape[1]:
+        raise ShapeError(
+            f"a target must have the shape (T, {source.shape[1]}), got {tuple(target.shape)} "
+            f"for a source of {tuple(source.shape)}",
+            where="Seq2SeqRNN",
+            hint="sequences are time first: (steps, batch)",
+        )
+    if forced is not None and len(forced) != len(target):
+        raise ShapeError(f"{len(forced)} coins for {len(target)} steps", where="Seq2SeqRNN")

@@ -1,0 +1,72 @@
+"""The recurrent layers behind encoder and decoder: GRU, LSTM and plain RNN behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+__all__ = ["CELLS", "Cell", "Hidden", "Recurrent"]
+
+Cell = Literal["gru", "lstm", "rnn"]
+Hidden = tuple[Tensor, ...]
+CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+
+
+class Recurrent(nn.Module):
+    """Stacked recurrent layers whose state is always a tuple: ``(h,)``, or ``(h, c)`` for an LSTM.
+
+    Args:
+        cell: "gru" (Cho et al. 2014), "lstm" (Hochreiter & Schmidhuber 1997) or "rnn" (Elman 1990, tanh).
+        input_size, hidden_size, layers: as in torch.
+        dropout: probability between layers; a single layer has none.
+        bidirectional: two directions, their states side by side.
+
+    Shapes:
+        state: each (layers, B, directions · hidden_size).
+    """
+
+    def __init__(
+        self, cell: Cell, input_size: int, hidden_size: int, layers: int, *, dropout: float, bidirectional: bool = False
+    ) -> None:
+        super().__init__()
+        self.layers, self.directions = layers, 2 if bidirectional else 1
+        self.states = 2 if cell == "lstm" else 1
+        self.rnn = CELLS[cell](
+            input_size, hidden_size, layers, dropout=dropout if layers > 1 else 0.0, bidirectional=bidirectional
+        )
+
+    @property
+    def output_size(self) -> int:
+        """Width of the outputs and of each state."""
+        return self.directions * self.rnn.hidden_size
+
+    def forward(self, inputs: Tensor | PackedSequence) -> tuple[Tensor | PackedSequence, Hidden]:
+        """A whole sequence from a state of zeros."""
+        outputs, state = self.rnn(inputs)
+        return outputs, tuple(self._side_by_side(part) for part in _as_tuple(state))
+
+    def go_on(self, inputs: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """Packed inputs (N, I), ``sizes[t]`` rows at step t, from a state of ``sizes[0]`` rows, in one call.
+
+        Gives the packed outputs (N, H) and, for every row, the state at its own last step.
+        """
+        state = hidden if self.states == 2 else hidden[0]
+        if len(sizes) == 1:
+            outputs, state = self.rnn(inputs.unsqueeze(0), state)
+            return outputs[0], _as_tuple(state)
+        outputs, state = self.rnn(PackedSequence(inputs, torch.tensor(sizes)), state)
+        return outputs.data, _as_tuple(state)
+
+    def _side_by_side(self, state: Tensor) -> Tensor:
+        if self.directions == 1:
+            return state
+        batch = state.shape[1]
+        return state.view(self.layers, 2, batch, -1).permute(0, 2, 1, 3).reshape(self.layers, batch, -1)
+
+
+def _as_tuple(state: Tensor | Hidden) -> Hidden:
+    return state if isinstance(state, tuple) else (state,)
