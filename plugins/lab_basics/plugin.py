@@ -78,6 +78,7 @@ def lab_callbacks() -> dict[str, Any]:
     """Schedules, and what happens besides learning."""
     return {
         "activation_stats": "lab_basics.hooks:ActivationStats",
+        "checkpoint": "lab.training.checkpoint:Checkpoint",
         "clr": "lab_basics.schedules:CircularLR",
         "cos_anneal": "lab_basics.schedules:CosAnneal",
         "cos_anneal_course": preset("cos_anneal", slow_start=0.05),
@@ -96,3 +97,9 @@ def lab_callbacks() -> dict[str, Any]:
         "timing": "lab_basics.callbacks:Timing",
         "warmup": "lab_basics.schedules:Warmup",
     }
+
+
+@hookimpl
+def lab_executors() -> dict[str, Any]:
+    """Where runs are executed."""
+    return {"in_process": "lab.study.execute:InProcess"}

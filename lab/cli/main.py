@@ -1,0 +1,137 @@
+"""``lab``: the commands, imported only when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from lab.errors import LabError
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import close_matches, load_object
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "run": ("lab.cli.run:run", "Answer the question in a study file."),
+    "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
+    "show": ("lab.cli.catalog:show", "Show a component: signature, docstring, plugin, file and line."),
+    "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),
+}
+
+
+class Session:
+    """What the options before the command say, and the catalog, loaded when it is first needed."""
+
+    def __init__(self, without: tuple[str, ...], strict: bool, debug: bool) -> None:
+        self.without, self.strict, self.debug = without, strict, debug
+        self._catalog: Catalog | None = None
+
+    def catalog(self, only: list[str] | None = None) -> Catalog:
+        """The installed plugins."""
+        if self._catalog is None or only is not None:
+            self._catalog = load_catalog(without=self.without, strict=self.strict, only=only)
+        return self._catalog
+
+
+class Commands(click.Group):
+    """The kernel's commands and those of plugins; a command is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name."""
+        return sorted({*COMMANDS, *self._of_plugins(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called ``cmd_name``."""
+        if cmd_name in COMMANDS:
+            return _import_command(COMMANDS[cmd_name][0])
+        found = self._of_plugins(ctx).get(cmd_name)
+        if found is None:
+            return None
+        return load_object(found, f"command '{cmd_name}'") if isinstance(found, str) else found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with close matches for a name that is not there."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            close = close_matches(name, self.list_commands(ctx))
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line per command; nothing is imported to write it."""
+        rows = [(name, text) for name, (_, text) in COMMANDS.items()]
+        rows += [(name, f"(added by {owner})") for name, owner in sorted(self._owners(ctx).items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _of_plugins(self, ctx: click.Context) -> dict[str, Any]:
+        return {name: target for name, target in _session(ctx).catalog().collect("lab_commands").items() if name not in COMMANDS}
+
+    def _owners(self, ctx: click.Context) -> dict[str, str]:
+        given = _session(ctx).catalog().call("lab_commands")
+        return {name: str(plugin) for plugin, commands in given for name in commands if name not in COMMANDS}
+
+
+def _session(ctx: click.Context) -> Session:
+    root = ctx.find_root()
+    if root.obj is None:
+        root.obj = Session(tuple(root.params.get("without", ())), bool(root.params.get("strict")), bool(root.params.get("debug")))
+    return root.obj  # type: ignore[no-any-return]
+
+
+def _import_command(path: str) -> click.Command:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Examples:  lab run experiments/bidir_vs_attn.py  ·  lab list architectures  ·  lab show seq2seq_rnn",
+)
+@click.option("--without", multiple=True, metavar="NAME", help="Leave a plugin out; may be repeated.")
+@click.option("--strict", is_flag=True, help="Stop at a plugin that cannot be loaded.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="lab", prog_name="lab")
+@click.pass_context
+def cli(ctx: click.Context, without: tuple[str, ...], strict: bool, debug: bool) -> None:
+    """Ask which part of a model matters: one question, one file, an honest answer."""
+    ctx.obj = ctx.obj or Session(without, strict, debug)
+
+
+def main() -> None:
+    """Run the command line; expected failures are printed without a traceback.
+
+    Exit codes: 0 done, 1 some runs failed, 2 the question itself is wrong, 130 interrupted.
+    """
+    sys.exit(_guarded(lambda: cli.main(prog_name="lab", standalone_mode=False)))
+
+
+def _guarded(action: Callable[[], Any]) -> int:
+    try:
+        return action() or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except LabError as error:
+        if _wants_traceback():
+            raise
+        click.echo(f"lab: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _wants_traceback() -> bool:
+    return "--debug" in sys.argv

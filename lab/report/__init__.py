@@ -1,0 +1,3 @@
+"""Reports: what a study found, for readers."""
+
+from __future__ import annotations

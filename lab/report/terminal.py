@@ -1,0 +1,252 @@
+"""The report in a terminal: the plan, progress, the tables."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lab.registry.plugins import Catalog
+from lab.report.section import Section
+from lab.study.experiment import describe_value
+from lab.study.preflight import Plan
+from lab.study.results import ArmRow, Results
+from lab.study.run import Run
+from lab.study.store import RunRecord
+from lab.training.learner import Learner
+from lab.training.progress import describe_epoch
+
+__all__ = ["Display", "print_plan", "print_results", "sections_of"]
+
+BUDGET = {
+    "parameters": "{:,.0f}",
+    "steps": "{:,.0f}",
+    "examples_per_second": "{:,.0f}",
+    "seconds": "{:.1f}",
+    "peak_memory_mb": "{:,.0f}",
+}
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """What a study is going to do, and how its arms differ from the base."""
+    if plan.study.question:
+        console.print(escape(plan.study.question.strip()), style="bold")
+    table = Table(title=f"plan of {escape(plan.study.name)}", title_justify="left")
+    for name in ("arm", "differs from the base in", "runs", "found", "parameters"):
+        table.add_column(name, justify="right" if name in ("runs", "found", "parameters") else "left")
+    for arm in plan.arms:
+        keys = [run.key for run in plan.runs if run.arm == arm.name]
+        check = plan.checks.get(arm.name)
+        changes = [f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()]
+        table.add_row(
+            escape(arm.name),
+            escape("\n".join(changes)),
+            str(len(keys)),
+            str(sum(key in plan.found for key in keys)),
+            f"{check.parameters:,}" if check else "",
+        )
+    console.print(table)
+    unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
+    if unpaired:
+        console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(', '.join(unpaired))}")
+    seconds = estimated_seconds(plan)
+    if plan.to_do:
+        console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(seconds)}")
+
+
+def estimated_seconds(plan: Plan) -> float:
+    """A rough guess of the time to train what is to do, from one step of each arm."""
+    return sum(
+        plan.checks[run.arm].seconds_per_step
+        * math.ceil(len(run.data.train) / run.experiment.values["batch_size"])
+        * run.experiment.values["epochs"]
+        for run in plan.to_do
+        if run.arm in plan.checks
+    )
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration for a reader.
+
+    >>> describe_seconds(75), describe_seconds(8000)
+    ('1.2 minutes', '2.2 hours')
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+class Display:
+    """Progress of a study: bars in a terminal, one line per epoch elsewhere, nothing when quiet.
+
+    Args:
+        console: where to print.
+        total: number of runs to do.
+        quiet: show nothing.
+    """
+
+    def __init__(self, console: Console, total: int, *, quiet: bool = False) -> None:
+        self.console, self.total, self.quiet = console, total, quiet
+        self.finished = 0
+        self.live = console.is_terminal and not quiet
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self.live,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._epochs: dict[str, int] = {}
+        self._study: TaskID | None = None
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        self._study = self.progress.add_task("runs", total=self.total, figures=f"0 of {self.total} runs")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def run_started(self, run: Run) -> None:
+        """Show a bar for the run."""
+        label = f"{escape(run.arm)} · seed {run.seed}"
+        self._tasks[run.key] = self.progress.add_task(label, total=None, figures="")
+
+    def run_advanced(self, run: Run, learner: Learner) -> None:
+        """Move the run's bar; print a line for a finished epoch where there are no bars."""
+        if self.live:
+            self._move_bar(run, learner)
+        elif not self.quiet and len(learner.history) > self._epochs.get(run.key, 0):
+            self._epochs[run.key] = len(learner.history)
+            print(f"{run.arm} · seed {run.seed} · {describe_epoch(learner.history[-1])}", file=sys.stderr, flush=True)
+
+    def _move_bar(self, run: Run, learner: Learner) -> None:
+        position = learner.position
+        figures = f"epoch {position.epoch + 1}/{position.epochs}"
+        if learner.step_loss is not None:
+            figures += f"  loss {float(learner.step_loss):.3f}"
+        if learner.history:
+            row = learner.history[-1]
+            figures += "".join(f"  {name} {row[name]:.3f}" for name in row if name.startswith("valid_"))[:60]
+        self.progress.update(self._tasks[run.key], total=position.steps, completed=position.step, figures=figures)
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """Replace the run's bar by one line."""
+        self.finished += 1
+        self.progress.remove_task(self._tasks.pop(run.key))
+        if self._study is not None:
+            self.progress.update(self._study, completed=self.finished, figures=f"{self.finished} of {self.total} runs")
+        if self.live:
+            self.progress.console.print(escape(_describe_run(run, record)), highlight=False)
+        elif not self.quiet:
+            print(_describe_run(run, record), file=sys.stderr, flush=True)
+
+
+def _describe_run(run: Run, record: RunRecord) -> str:
+    if record.status != "finished":
+        return f"✗ {run.arm} · seed {run.seed}: {record.result.get('error', record.status).splitlines()[0]}"
+    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
+    return f"✓ {run.arm} · seed {run.seed}  {figures}  ({record.budget.get('seconds', math.nan):.1f} s)"
+
+
+def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
+    """The tables of a finished study: how the arms compare, what they cost, what failed, what plugins add."""
+    rows = results.compare()
+    metrics = [name for name in results.metric_names if name.startswith(("valid_", "test_"))]
+    console.print(_comparison_table(rows, metrics, results.study.compare))
+    _print_notes(results, rows, console)
+    console.print(_budget_table(rows))
+    for note in results.budget_notes():
+        console.print(f"note: {escape(note)}")
+    for run in results.failed:
+        error = run.record.result.get("error", "")
+        console.print(f"[bold]{run.status}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
+    for section in sections:
+        console.rule(escape(section.title), align="left")
+        console.print(escape(section.text), highlight=False)
+
+
+def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: str) -> Table:
+    table = Table(title="arms", title_justify="left")
+    table.add_column("arm")
+    table.add_column("n", justify="right")
+    for name in metrics:
+        table.add_column(name, justify="right")
+    table.add_column(f"Δ {compare} [95 %]", justify="right")
+    table.add_column("p (Holm)", justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        n = max((summary.n for summary in row.figures.values()), default=0)
+        table.add_row(escape(row.name), str(n), *(_figure(row, name) for name in metrics), *_difference(row))
+    return table
+
+
+def _figure(row: ArmRow, name: str) -> str:
+    summary = row.figures.get(name)
+    if summary is None:
+        return "–"
+    return f"{summary.mean:.4g}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.2g}")
+
+
+def _difference(row: ArmRow) -> tuple[str, str, str]:
+    comparison = row.comparison
+    if comparison is None:
+        return "", "", "(what the others are compared with)"
+    if comparison.n < 2:
+        return f"{comparison.difference:+.3g}", "–", comparison.verdict
+    interval = f"{comparison.difference:+.3g} [{comparison.low:+.3g}, {comparison.high:+.3g}]"
+    return interval, f"{comparison.p_corrected:.2g}", comparison.verdict
+
+
+def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
+    compared = [row.comparison for row in rows if row.comparison is not None and row.comparison.n > 1]
+    console.print(
+        f"± is the standard deviation over seeds; Δ is paired by seed, {results.study.compare}: "
+        f"{'higher' if results.is_higher_better(results.study.compare) else 'lower'} is better",
+        style="dim",
+    )
+    for comparison in compared:
+        console.print(
+            f"{escape(comparison.arm)}: better in {comparison.improvement:.0%} of seeds, sign-flip p {comparison.p_sign_flip:.2g}, "
+            f"smallest difference these seeds could show {comparison.detectable:.2g}",
+            style="dim",
+            highlight=False,
+        )
+
+
+def _budget_table(rows: Sequence[ArmRow]) -> Table:
+    table = Table(title="budget (means per run)", title_justify="left")
+    table.add_column("arm")
+    for name in BUDGET:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        cells = [text.format(row.figures[name].mean) if name in row.figures else "–" for name, text in BUDGET.items()]
+        table.add_row(escape(row.name), *cells)
+    return table
+
+
+def sections_of(results: Results, catalog: Catalog) -> list[Section]:
+    """What plugins add to a report, by weight."""
+    given = catalog.call("lab_report_sections", study=results.study, runs=results.runs)
+    found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
+    return [section for _, _, section in sorted(found, key=lambda item: item[:2])]
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that is wide enough for tables where nobody says how wide it is."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+

@@ -1,0 +1,3 @@
+"""Studies: questions, where registries and training meet."""
+
+from __future__ import annotations

@@ -1,0 +1,129 @@
+"""Executing a study: the executor contract, and the way from a question to its results."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import attrs
+
+from lab.errors import LabError
+from lab.registry.binding import Resolver
+from lab.registry.plugins import Catalog, load_catalog
+from lab.study.preflight import Plan, plan_study
+from lab.study.results import FinishedRun, Results
+from lab.study.run import Listener, Run, stop_on_interrupt
+from lab.study.store import RunRecord, Store
+from lab.study.study import Study
+from lab.training.learner import Learner
+
+__all__ = ["Executor", "InProcess", "Silence", "execute_plan", "run_study"]
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Where runs are executed.
+
+    ``submit`` gets the runs that are to do and gives each back with its record as it ends, in any order. A run's
+    ``execute`` does all the work, records failures instead of raising them, and raises ``KeyboardInterrupt`` once
+    ``stop`` is set and its state is saved.
+    """
+
+    def submit(
+        self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+    ) -> Iterator[tuple[Run, RunRecord]]: ...
+
+
+class InProcess:
+    """One run after the other, in this process."""
+
+    def submit(
+        self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+    ) -> Iterator[tuple[Run, RunRecord]]:
+        """Execute each run when it is asked for."""
+        for run in runs:
+            yield run, run.execute(listener, stop, fresh=fresh)
+            if stop.is_set():
+                raise KeyboardInterrupt
+
+
+class Silence:
+    """A listener that shows nothing."""
+
+    def run_started(self, run: Run) -> None:
+        """Nothing."""
+
+    def run_advanced(self, run: Run, learner: Learner) -> None:
+        """Nothing."""
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """Nothing."""
+
+
+def execute_plan(
+    plan: Plan, catalog: Catalog, store: Store, *, executor: str = "in_process", listener: Listener | None = None, fresh: bool = False
+) -> Results:
+    """Train what is to do and gather every run of the plan.
+
+    Raises:
+        KeyboardInterrupt: interrupted; the state of the current run is saved.
+    """
+    chosen = _build_executor(executor, catalog)
+    catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
+    with stop_on_interrupt() as stop:
+        for _ in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh):
+            pass
+    return gather(plan, store)
+
+
+def gather(plan: Plan, store: Store) -> Results:
+    """The runs of a plan as they stand in the store."""
+    return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
+
+
+def _build_executor(name: str, catalog: Catalog) -> Executor:
+    resolver = Resolver(catalog)
+    component = resolver.resolve("executors", name)
+    if component is None:
+        raise LabError("\n".join(resolver.problems))
+    return component.build({})  # type: ignore[no-any-return]
+
+
+def run_study(
+    study: Study,
+    *,
+    runs: Path | str = "runs",
+    catalog: Catalog | None = None,
+    device: str = "cpu",
+    executor: str = "in_process",
+    fresh: bool = False,
+    listener: Listener | None = None,
+    complete: Callable[[Results], None] | None = None,
+) -> Results:
+    """Check, train what is missing, and compare; as ``lab run``, for notebooks and scripts.
+
+    Args:
+        study: the question.
+        runs: folder of runs.
+        catalog: the plugins; all installed ones if None.
+        device: where to train.
+        executor: name of the executor.
+        fresh: train again what is finished.
+        listener: told of progress.
+        complete: called with the results before ``lab_study_finished`` fires, for example to write a report.
+
+    Raises:
+        StudyError: the question itself is wrong; every problem of every arm.
+    """
+    catalog = catalog or load_catalog()
+    study = study if study.name else attrs.evolve(study, name="study")
+    store = Store(runs)
+    store.prepare()
+    plan = plan_study(study, catalog, store, device=device, fresh=fresh)
+    results = execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
+    if complete is not None:
+        complete(results)
+    catalog.call("lab_study_finished", study=study, runs=results.runs)
+    return results

@@ -1,0 +1,85 @@
+"""Loading a study from its file."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import attrs
+
+from lab.errors import LabError, StudyError
+from lab.registry.binding import Text
+from lab.registry.plugins import Catalog
+from lab.study.study import Study
+
+__all__ = ["load_study", "override"]
+
+
+def load_study(path: Path | str) -> Study:
+    """The study in a Python file: its global called ``study``, or the only study it holds.
+
+    Raises:
+        LabError: there is no such file, it cannot be run, or it holds no study.
+    """
+    path = Path(path)
+    module = _import(path)
+    studies = {name: value for name, value in vars(module).items() if isinstance(value, Study)}
+    if not studies:
+        raise LabError("this file holds no study", where=str(path), hint="give it one: study = Study(base).swap(...)")
+    if "study" not in studies and len(studies) > 1:
+        raise LabError(
+            f"this file holds {len(studies)} studies: {', '.join(studies)}", where=str(path), hint="call one of them `study`"
+        )
+    study = studies.get("study", next(iter(studies.values())))
+    question = study.question or inspect.getdoc(module) or ""
+    return attrs.evolve(study, name=study.name or path.stem, question=question)
+
+
+def _import(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise LabError("there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from")
+    name = f"lab_experiment_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise LabError(
+            f"this study file has a syntax error: {error.msg}", where=f"{path}, line {error.lineno}: {(error.text or '').strip()}"
+        ) from error
+    except LabError:
+        raise
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+        raise LabError(f"this study file raises {type(error).__name__}: {error}", where=f"{path}{line}") from error
+    return module
+
+
+def override(study: Study, assignments: Sequence[str], catalog: Catalog) -> Study:
+    """The study with ``PATH=VALUE`` assignments applied to its base, in order.
+
+    Raises:
+        StudyError: a path is unknown or a value cannot stand there; all of them at once.
+    """
+    base, problems = study.base, []
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals:
+            problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
+            continue
+        try:
+            base = base.changed(path.strip(), Text(value.strip()), catalog)
+        except LabError as error:
+            problems.append(f"--set {assignment}: {error}")
+    if problems:
+        raise StudyError(problems)
+    return attrs.evolve(study, base=base)

@@ -1,0 +1,162 @@
+"""Results: the runs of a study and how its arms compare."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lab.errors import UnknownNameError
+from lab.registry.registry import close_matches
+from lab.study.compare import ArmComparison, Summary, compare_arms, summarise
+from lab.study.preflight import Plan
+from lab.study.store import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ArmRow", "FinishedRun", "Results"]
+
+
+@attrs.frozen(eq=False)
+class FinishedRun:
+    """One run of a study, as reports see it."""
+
+    arm: str
+    seed: int
+    record: RunRecord
+
+    @property
+    def key(self) -> str:
+        """The run's key."""
+        return self.record.key
+
+    @property
+    def status(self) -> str:
+        """``finished``, ``failed`` or ``interrupted``."""
+        return self.record.status
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its final figures."""
+        return self.record.metrics
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.record.folder
+
+    def row(self) -> dict[str, Any]:
+        """One row of ``runs.csv``."""
+        return {"arm": self.arm, "seed": self.seed, "key": self.key, "status": self.status, **self.metrics, **self.record.budget}
+
+
+@attrs.frozen
+class ArmRow:
+    """One arm of a table: every figure over its finished runs, and its difference from the base."""
+
+    name: str
+    figures: Mapping[str, Summary]
+    failed: int
+    comparison: ArmComparison | None
+
+
+class Results:
+    """The runs of a study.
+
+    Args:
+        plan: what was to be done.
+        runs: every run, in the order of the plan.
+    """
+
+    def __init__(self, plan: Plan, runs: Sequence[FinishedRun]) -> None:
+        self.plan, self.study, self.runs = plan, plan.study, list(runs)
+
+    @property
+    def failed(self) -> list[FinishedRun]:
+        """The runs that did not finish."""
+        return [run for run in self.runs if run.status != "finished"]
+
+    def figures(self, arm: str, name: str) -> dict[int, float]:
+        """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
+        rows = {run.seed: run.row() for run in self.runs if run.arm == arm and run.status == "finished"}
+        return {seed: float(row[name]) for seed, row in rows.items() if name in row}
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Every figure that a finished run has, the deciding one first."""
+        names = dict.fromkeys(name for run in self.runs for name in run.metrics)
+        return sorted(names, key=lambda name: name != self.study.compare)
+
+    def compare(self, metric: str = "") -> list[ArmRow]:
+        """Every arm, the base first, with its difference from the base in ``metric`` (the study's own by default).
+
+        Raises:
+            UnknownNameError: no run has such a figure.
+        """
+        metric = metric or self.study.compare
+        if self.metric_names and metric not in self.metric_names:
+            close = close_matches(metric, self.metric_names)
+            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+            raise UnknownNameError(f"unknown figure '{metric}'", hint=f"{hint}figures: {', '.join(self.metric_names)}")
+        base, *others = [arm.name for arm in self.plan.arms]
+        comparisons = {
+            comparison.arm: comparison
+            for comparison in compare_arms(
+                self.figures(base, metric),
+                {name: self.figures(name, metric) for name in others},
+                higher_is_better=self.is_higher_better(metric),
+            )
+        }
+        return [self._row(name, comparisons.get(name)) for name in (base, *others)]
+
+    def is_higher_better(self, metric: str) -> bool:
+        """The direction of a figure, as its metric says."""
+        plain = metric.partition("_")[2]
+        directions: dict[str, bool] = {}
+        for run in self.runs:
+            directions |= run.record.result.get("higher_is_better", {})
+        return directions.get(plain, False)
+
+    def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
+        finished = [run for run in self.runs if run.arm == name and run.status == "finished"]
+        names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.record.budget))
+        figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
+        return ArmRow(name, figures, sum(run.arm == name for run in self.failed), comparison)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per run, as a pandas frame."""
+        import pandas as pd
+
+        return pd.DataFrame([run.row() for run in self.runs])
+
+    def write_csv(self, path: Path) -> None:
+        """One row per run: ``arm, seed, key, status``, the metrics, the budget."""
+        rows = [run.row() for run in self.runs]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def budget_notes(self) -> list[str]:
+        """Where a better arm also had more parameters or took more time, by more than a twentieth."""
+        base, *others = self.compare()
+        notes: list[str] = []
+        for row in others:
+            if row.comparison is not None and row.comparison.is_better:
+                more = [text for key, text in (("parameters", "parameters"), ("seconds", "time")) if _ratio(row, base, key) > 1.05]
+                shares = [f"{_ratio(row, base, 'parameters' if m == 'parameters' else 'seconds'):.2f} × the {m}" for m in more]
+                if shares:
+                    notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
+        return notes
+
+
+def _ratio(row: ArmRow, base: ArmRow, key: str) -> float:
+    if key not in row.figures or key not in base.figures or not base.figures[key].mean:
+        return math.nan
+    return row.figures[key].mean / base.figures[key].mean
