@@ -1,0 +1,89 @@
+"""The command ``lab data``: what corpora there are, what is here, and fetching one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lab_text.corpora import Corpus
+
+__all__ = ["data"]
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data directory (default: LAB_DATA, or the platform's place for caches).",
+)
+
+
+@click.group(invoke_without_command=True)
+@_DATA_DIR
+@click.pass_context
+def data(context: click.Context, data_dir: Path | None) -> None:
+    """Named corpora: what is here, where it is from, what it costs."""
+    _choose(data_dir)
+    if context.invoked_subcommand is None:
+        _print_table()
+
+
+def _choose(data_dir: Path | None) -> None:
+    """The option counts as LAB_DATA for this process."""
+    if data_dir is not None:
+        os.environ["LAB_DATA"] = str(data_dir)
+
+
+@data.command()
+@click.argument("name")
+@_DATA_DIR
+def get(name: str, data_dir: Path | None) -> None:
+    """Download the corpus NAME from its publisher; goes on where an earlier download stopped."""
+    from lab_text.corpora import data_folder, find_corpus
+    from lab_text.download import fetch_corpus
+
+    _choose(data_dir)
+    corpus = find_corpus(name)
+    click.echo(f"{corpus.name}: {corpus.title}\n  licence: {corpus.licence}\n  from {corpus.publisher}")
+    if corpus.note:
+        click.echo(f"  note: {corpus.note}")
+    for done in fetch_corpus(corpus):
+        click.echo(f"  {done.path}  sha256 {done.sha256}  {_ORIGINS[done.origin]}")
+    click.echo(f"in {data_folder()}")
+
+
+_ORIGINS = {"there": "was here", "checked": "as expected", "recorded": "recorded, required from now on"}
+
+
+def _print_table() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from lab_text.corpora import data_folder, known_corpora
+
+    table = Table("corpus", "what", "languages", "here", "on disk", "to fetch", "licence", "publisher", box=None)
+    for _, corpus in sorted(known_corpora().items()):
+        table.add_row(*_row(corpus))
+    console = Console()
+    console.print(table)
+    console.print(f"data directory: {data_folder()}   (fetch with: lab data get NAME)", highlight=False)
+
+
+def _row(corpus: Corpus) -> tuple[str, ...]:
+    from lab_text.corpora import status
+
+    state = status(corpus)
+    cost = _size(state.bytes_to_fetch) if state.missing else "-"
+    on_disk = _size(state.bytes_here) if corpus.files else "-"
+    where = state.word if corpus.files else "built in"
+    return corpus.name, corpus.title, " ".join(corpus.languages), where, on_disk, cost, corpus.licence, corpus.publisher
+
+
+def _size(count: int) -> str:
+    """Bytes for a reader: ``3.4 MB``."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,85 @@
+"""From tokens back to a sentence as one would write it: spaces, elisions, contractions, French punctuation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["capitalise", "join_tokens"]
+
+_APOSTROPHES = "'’"
+_CLOSING = frozenset([".", ",", "...", "…", "?", "!", ":", ";", ")", "]", "}", "%", "”"])
+_OPENING = frozenset(["(", "[", "{", "“", "¿", "¡", "$", "£", "#"])
+_SPACED_IN_FRENCH = frozenset(["?", "!", ":", ";", "%", "»"])
+_GERMAN_QUOTES = {"„": "opening", "“": "closing"}
+_PAIRED = frozenset(['"'])
+_ELIDING = frozenset(["fr", "it", "ca"])
+_SPLIT_WORDS = {"can not", "gon na", "wan na", "got ta", "let 's", "lem me", "gim me", "dun no"}
+_JOINERS = frozenset(["-", "–", "/"])
+_DIGITS = re.compile(r"[\d.,]*\d")
+_FIRST_PERSON = re.compile(r"\bi(?=\b(?![.\-]))")
+
+
+def join_tokens(tokens: Sequence[str], language: str) -> str:
+    """One sentence of ``tokens``, with a space only where ``language`` writes one.
+
+    >>> join_tokens(["Qu'", "est", "-ce", "que", "c'", "est", "?"], "fr")
+    "Qu'est-ce que c'est ?"
+    >>> join_tokens(["why", "do", "n't", "you", "rest", ",", "tom", "?"], "en")
+    "why don't you rest, tom?"
+    """
+    pieces: list[str] = []
+    quotes_open: set[str] = set()
+    for position, token in enumerate(tokens):
+        before = tokens[position - 1] if position else ""
+        if position and not _glued(before, token, language, quotes_open):
+            pieces.append(" ")
+        if token in _PAIRED:
+            quotes_open ^= {token}
+        pieces.append(token)
+    return "".join(pieces)
+
+
+def _glued(before: str, token: str, language: str, quotes_open: set[str]) -> bool:
+    """Is ``token`` written without a space behind ``before``? ``quotes_open`` holds the quotes still to be closed."""
+    if language == "fr" and token in _SPACED_IN_FRENCH:
+        return False
+    if token in _PAIRED:
+        return token in quotes_open
+    if language == "de" and (token in _GERMAN_QUOTES or before in _GERMAN_QUOTES):
+        return _GERMAN_QUOTES.get(token) == "closing" or _GERMAN_QUOTES.get(before) == "opening" or token in _CLOSING
+    if token in _CLOSING or before in _OPENING or token in _JOINERS or before in _JOINERS:
+        return True
+    return before in quotes_open if before in _PAIRED else _clitic(before, token, language)
+
+
+def _clitic(before: str, token: str, language: str) -> bool:
+    """Two parts of what is written as one word: ``l' homme``, ``est -ce``, ``do n't``, ``can not``."""
+    if len(token) > 1 and token[0] == "-" and token[1].isalpha():
+        return True
+    if language in _ELIDING:
+        return len(before) > 1 and before[-1] in _APOSTROPHES
+    if language == "en":
+        return token.lower() in _ENGLISH_SUFFIXES or f"{before} {token}".lower() in _SPLIT_WORDS
+    return len(token) > 1 and token[0] in _APOSTROPHES
+
+
+_ENGLISH_SUFFIXES = frozenset(
+    f"{stem}{mark}{suffix}"
+    for mark in _APOSTROPHES
+    for stem, suffix in [("", "s"), ("", "m"), ("", "re"), ("", "ve"), ("", "ll"), ("", "d"), ("n", "t"), ("", "")]
+)
+
+
+def capitalise(sentence: str, language: str) -> str:
+    """A lower-cased sentence with its first letter, and in English the pronoun ``i``, in upper case.
+
+    >>> capitalise("what should i do?", "en")
+    'What should I do?'
+    """
+    if language == "en":
+        sentence = _FIRST_PERSON.sub("I", sentence)
+    for position, character in enumerate(sentence):
+        if character.isalnum():
+            return sentence[:position] + character.upper() + sentence[position + 1 :]
+    return sentence

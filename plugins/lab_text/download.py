@@ -1,0 +1,280 @@
+"""Fetching a corpus: with progress, resumed where it stopped, checked before it is used.
+
+pooch keeps the files; the downloader it is given continues a partial file with an HTTP range request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import attrs
+
+from lab.errors import DataError
+from lab_text.corpora import Corpus, Download, data_folder, known_checksums, record_checksum
+from lab_text.progress import progress_bar
+
+__all__ = ["Fetched", "ResumingDownloader", "fetch_corpus"]
+
+_BLOCK_BYTES = 1 << 18
+_TIMEOUT_S = 60.0
+
+
+@attrs.frozen
+class Fetched:
+    """One file that was fetched or was there.
+
+    Attributes:
+        path: inside the data directory.
+        sha256: of its content.
+        origin: ``there`` (nothing to do), ``checked`` (against a known sha256) or ``recorded`` (for the first time).
+    """
+
+    path: str
+    sha256: str
+    origin: str
+
+
+def fetch_corpus(corpus: Corpus, folder: Path | None = None) -> list[Fetched]:
+    """Download what is missing of a corpus into the data directory.
+
+    Raises:
+        DataError: the corpus has nothing to download, the directory cannot be written, the server fails, or a file has
+            another sha256 than it should; such a file is kept under another name and never used.
+    """
+    folder = folder or data_folder()
+    if not corpus.downloads:
+        raise DataError(f"corpus '{corpus.name}' is generated; there is nothing to download")
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return [done for download in corpus.downloads for done in _fetch(corpus, download, folder)]
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise _unwritable(folder, error) from error
+    except OSError as error:
+        if isinstance(error, DataError) or error.errno is None:
+            raise
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write to the data directory: {error.strerror}",
+        where=str(folder),
+        hint="set LAB_DATA or --data-dir to another directory",
+    )
+
+
+def _fetch(corpus: Corpus, download: Download, folder: Path) -> list[Fetched]:
+    serving = [_there(corpus, folder, result) for result in download.results]
+    if all(serving):
+        return [_fetched(folder, path, "there") for path in serving if path]
+    (folder / download.path).parent.mkdir(parents=True, exist_ok=True)
+    archive = _retrieve(download, folder)
+    if not download.members:
+        return [archive]
+    _unpack(folder / download.path, download.members, folder)
+    results = [_fetched(folder, path, _accept(folder, path)) for path in download.results]
+    (folder / download.path).unlink()
+    return [archive, *results]
+
+
+def _there(corpus: Corpus, folder: Path, result: str) -> str | None:
+    """``result``, or another file that serves the same role, if it is in the data directory."""
+    serving = next((paths for paths in corpus.files.values() if result in paths), (result,))
+    return next((path for path in serving if (folder / path).is_file()), None)
+
+
+def _fetched(folder: Path, path: str, origin: str) -> Fetched:
+    from lab_text.cache import file_digest
+
+    return Fetched(path, file_digest(folder / path), origin)
+
+
+def _accept(folder: Path, path: str) -> str:
+    """Compare a new file with the sha256 that is known of it, or record it: ``checked`` or ``recorded``."""
+    from lab_text.cache import file_digest
+
+    actual, expected = file_digest(folder / path), known_checksums(folder).get(path)
+    if expected is None:
+        record_checksum(folder, path, actual)
+        return "recorded"
+    if actual != expected:
+        raise _rejected(folder / path, PurePosixPath(path).name, expected, actual)
+    return "checked"
+
+
+def _rejected(path: Path, name: str, expected: str, actual: str) -> DataError:
+    """Put a wrong file aside as ``<name>.rejected`` and say so."""
+    aside = path.with_name(f"{name}.rejected")
+    path.replace(aside)
+    return DataError(
+        f"{name} has the wrong sha256",
+        where=f"expected {expected}\ngot      {actual}",
+        hint=f"it was put aside as {aside}; if its publisher replaced it on purpose, edit or remove the old checksum",
+    )
+
+
+def _retrieve(download: Download, folder: Path) -> Fetched:
+    """One file by pooch, under its final name only when its content is right."""
+    import pooch
+
+    expected = download.sha256 or known_checksums(folder).get(download.path)
+    target = folder / download.path
+    pooch.get_logger().setLevel("ERROR")
+    pooch.retrieve(
+        download.url,
+        known_hash=f"sha256:{expected}" if expected else None,
+        path=target.parent,
+        fname=target.name,
+        downloader=ResumingDownloader(target, expected=expected, size=download.size or None),
+    )
+    sha256 = _digest(target)
+    if expected is None:
+        record_checksum(folder, download.path, sha256)
+    return Fetched(download.path, sha256, "checked" if expected else "recorded")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@attrs.frozen
+class ResumingDownloader:
+    """A downloader for pooch: gathers ``<target>.part`` and goes on there if it stops half way.
+
+    A partial file is only continued if the server says that the file is still the same (its ETag or date of change), or
+    if the checksum will tell; otherwise the download starts anew.
+
+    Args:
+        target: the file in the end.
+        expected: its sha256, if known.
+        size: its size in bytes as last seen, for the progress bar.
+    """
+
+    target: Path
+    expected: str | None = None
+    size: int | None = None
+
+    @property
+    def part(self) -> Path:
+        """The partial file."""
+        return self.target.with_name(self.target.name + ".part")
+
+    @property
+    def _version_file(self) -> Path:
+        return self.target.with_name(self.target.name + ".part.version")
+
+    def __call__(self, url: str, output_file: str | Path, pooch: Any, check_only: bool = False) -> None:
+        """Called by pooch, which then moves ``output_file`` to its place."""
+        self._download(url)
+        if self.expected is not None and (actual := _digest(self.part)) != self.expected:
+            self._version_file.unlink(missing_ok=True)
+            raise _rejected(self.part, self.target.name, self.expected, actual)
+        shutil.move(self.part, output_file)
+        self._version_file.unlink(missing_ok=True)
+
+    def _download(self, url: str) -> None:
+        import requests
+
+        try:
+            with requests.get(url, stream=True, timeout=_TIMEOUT_S, headers=self._headers()) as answer:
+                if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                    return
+                answer.raise_for_status()
+                self._receive(answer)
+        except requests.RequestException as error:
+            raise DataError(
+                f"the download stopped: {_cause(error)}", where=url, hint="run it again; it goes on where it stopped"
+            ) from error
+
+    def _headers(self) -> dict[str, str]:
+        """Ask for the rest of a partial file, if it is still the same file; never for a compressed transfer."""
+        headers = {"Accept-Encoding": "identity"}
+        if not self.part.is_file() or not self.part.stat().st_size:
+            return headers
+        rest = {"Range": f"bytes={self.part.stat().st_size}-"}
+        if self._version_file.is_file():
+            return {**headers, **rest, "If-Range": self._version_file.read_text(encoding="utf-8")}
+        return {**headers, **rest} if self.expected else headers
+
+    def _receive(self, answer: Any) -> None:
+        import requests
+
+        goes_on = answer.status_code == requests.codes.partial_content
+        self._remember_version(answer.headers)
+        done = self.part.stat().st_size if goes_on else 0
+        announced = int(answer.headers.get("Content-Length", 0))
+        total = done + announced if announced else self.size
+        with self.part.open("ab" if goes_on else "wb") as file, progress_bar(self.target.name, total, done=done) as bar:
+            for block in answer.iter_content(_BLOCK_BYTES):
+                file.write(block)
+                bar.update(len(block))
+        if announced and self.part.stat().st_size < done + announced:
+            raise requests.ConnectionError("the server closed the connection early")
+
+    def _remember_version(self, headers: Any) -> None:
+        """What identifies the server's file; a weak ETag does not."""
+        etag = headers.get("ETag", "")
+        version = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+        if version:
+            self._version_file.write_text(version, encoding="utf-8")
+        else:
+            self._version_file.unlink(missing_ok=True)
+
+
+def _cause(error: Exception) -> str:
+    """The first line of what went wrong, without the objects that requests prints."""
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        return f"the server answered {answer.status_code} {answer.reason}"
+    return str(error).splitlines()[0] if str(error) and "object at 0x" not in str(error) else type(error).__name__
+
+
+def _unpack(archive: Path, members: Mapping[str, str], folder: Path) -> None:
+    """Take the named members out of an archive, and nothing else."""
+    try:
+        with _opened(archive) as (names, read):
+            for member, path in members.items():
+                _unpack_one(archive, names, read, member, folder / path)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise DataError(
+            f"the archive is damaged: {error}", where=str(archive), hint="remove it and fetch again"
+        ) from error
+
+
+def _unpack_one(archive: Path, names: list[str], read: Callable[[str], IO[bytes]], member: str, target: Path) -> None:
+    name = next((name for name in names if PurePosixPath(name).name == member), None)
+    if name is None:
+        raise DataError(f"the archive has no {member}", where=str(archive), hint="the publisher has changed it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.unpacking")
+    with read(name) as source, temporary.open("wb") as file:
+        shutil.copyfileobj(source, file, _BLOCK_BYTES)
+    temporary.replace(target)
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[tuple[list[str], Callable[[str], Any]]]:
+    """The names in an archive, and what opens one of them."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            yield zipped.namelist(), zipped.open
+    else:
+        with tarfile.open(archive) as tarred:
+            yield tarred.getnames(), tarred.extractfile

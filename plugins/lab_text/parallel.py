@@ -1,0 +1,502 @@
+"""Datasets of sentence pairs, for translation.
+
+``parallel_text`` reads any two aligned files, or one with columns; ``fr_en_questions`` and ``multi30k`` read named
+corpora. All give :class:`TranslationData`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lab.errors import DataError, ParameterError
+from lab.training.data import Data
+from lab_text.batches import Sample, SideCoder, TranslationBatch, TranslationSplit, collate, pad
+from lab_text.cache import content_key
+from lab_text.corpora import Corpus, data_folder, find_corpus
+from lab_text.reading import AlignedFiles, PairSource, TabFile
+from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, tokenized_pairs
+from lab_text.tokenizers import Tokenizer, tokenizer_factory
+from lab_text.vectors import WordVectors
+from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
+
+__all__ = [
+    "Sample",
+    "TranslationBatch",
+    "TranslationData",
+    "TranslationSplit",
+    "fr_en_questions",
+    "multi30k",
+    "parallel_text",
+]
+
+_EMBEDDED_PAIRS = 20_000
+
+
+@attrs.define(eq=False, kw_only=True)
+class TranslationData(Data):
+    """Sentence pairs as ids, with what a translation model may ask for.
+
+    Attributes:
+        source_vocab, target_vocab: from the training split only.
+        source_vocab_size, target_vocab_size: their sizes, the four special tokens included.
+        source_vectors, target_vectors: float32 (vocabulary, width), or None.
+        bos_id, pad_id, eos_id, unk_id: 0, 1, 2, 3.
+        max_length: the longest target of the training split, ``_eos_`` included.
+        source_tokenizer, target_tokenizer: how text becomes tokens and tokens become text.
+        statistics: how many pairs each file had, lost and kept: ``{"train": {"read": …, "dropped_long": …}}``.
+    """
+
+    source_vocab: Vocabulary
+    target_vocab: Vocabulary
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    source_vocab_size: int
+    target_vocab_size: int
+    source_vectors: torch.Tensor | None = None
+    target_vectors: torch.Tensor | None = None
+    bos_id: int = BOS_ID
+    pad_id: int = PAD_ID
+    eos_id: int = EOS_ID
+    unk_id: int = UNK_ID
+    max_length: int = 0
+    statistics: dict[str, dict[str, int]] = attrs.field(factory=dict)
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Source sentences as padded ids (S, B); every column ends with ``_eos_``."""
+        find = self.source_vocab.ids
+        return pad([torch.tensor([*find(tokens), EOS_ID]) for tokens in self.source_tokenizer.pipe(texts)])
+
+    def decode(self, ids: torch.Tensor) -> list[str]:
+        """Target ids (T, B) as sentences: up to ``_eos_``, detokenised, words capitalised as in the corpus."""
+        casing = self.train.pairs.target.casing if _folds_case(self.target_tokenizer) else {}
+        columns = (self.target_vocab.tokens(column) for column in ids.T.tolist())
+        return [self.target_tokenizer.detokenize([casing.get(word, word) for word in words]) for words in columns]
+
+
+def _folds_case(tokenizer: Tokenizer) -> bool:
+    return bool(getattr(tokenizer, "lowercase", False))
+
+
+def _target_lengths(split: TranslationSplit) -> npt.NDArray[np.int64]:
+    return split.lengths
+
+
+@attrs.frozen
+class _Sources:
+    """Where the splits come from; without validation pairs some of the training pairs are held out."""
+
+    train: PairSource
+    valid: PairSource | None = None
+    test: PairSource | None = None
+
+
+@attrs.frozen
+class _Choices:
+    """What a dataset's parameters come down to, once the direction is settled."""
+
+    filters: Filters
+    tokenizer: str | Callable[..., Tokenizer]
+    target_tokenizer: str | Callable[..., Tokenizer] | None
+    percentiles: tuple[float | None, float | None]
+    holdout: float
+    split_seed: int
+    max_size: int
+    min_freq: int
+    vectors: tuple[WordVectors | None, WordVectors | None]
+
+
+def parallel_text(
+    *,
+    source: str = "",
+    target: str | None = None,
+    columns: tuple[int, int] = (0, 1),
+    valid_source: str | None = None,
+    valid_target: str | None = None,
+    test_source: str | None = None,
+    test_target: str | None = None,
+    source_language: str = "fr",
+    target_language: str = "en",
+    reverse: bool = False,
+    questions: bool = False,
+    max_target_tokens: int | None = 29,
+    source_percentile: float | None = 97.0,
+    target_percentile: float | None = 99.0,
+    holdout: float = 0.1,
+    split_seed: int = 42,
+    pairs: int | None = None,
+    tokenizer: str | Callable[..., Tokenizer] = "spacy",
+    target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    max_size: int = 40_000,
+    min_freq: int = 1,
+    source_vectors: WordVectors | None = None,
+    target_vectors: WordVectors | None = None,
+) -> TranslationData:
+    """Sentence pairs from two line-aligned files, or from one file with tab-separated columns; plain or gzip.
+
+    Files are read as a stream; what is kept is tokenised once and cached. Files given for validation and test keep
+    every pair that is not empty, at its full length.
+
+    Args:
+        source: the file of source sentences, or the one file; relative to here or to the data directory.
+        target: the file of target sentences; None if ``source`` has both in columns.
+        columns: of one file, the positions of source and target, counted from 0.
+        valid_source, valid_target, test_source, test_target: further files; without ``valid_source`` a part of the
+            training pairs is held out.
+        source_language, target_language: their codes.
+        reverse: translate the other way round: source and target of every file change places.
+        questions: keep pairs that begin with a question, cut to it (by ``^(Wh[^?.!]+\\?)`` in English and
+            ``^([^?.!]+\\?)`` in the other language).
+        max_target_tokens: drop pairs with more target tokens than this; None keeps all.
+        source_percentile, target_percentile: cut sentences to the length that so many percent do not exceed
+            (0-100; ``_eos_`` counts); None cuts nothing.
+        holdout: the part of the training pairs held out for validation, 0-1 exclusive; used without ``valid_source``.
+        split_seed: which ones (numpy's ``RandomState``, as the course did).
+        pairs: stop after so many pairs; None takes all.
+        tokenizer: of both languages, or of the source alone if ``target_tokenizer`` is given.
+        target_tokenizer: of the target.
+        max_size: the greatest size of each vocabulary, special tokens not counted.
+        min_freq: words seen less often in training become ``_unk``.
+        source_vectors, target_vectors: word vectors for the embeddings.
+
+    Raises:
+        DataError: a file is missing, empty, damaged, not UTF-8, or of another length than its partner; or no pair is
+            left.
+        ParameterError: no file is named, or a value is out of its range.
+    """
+    if not source:
+        raise ParameterError("no corpus file was named", where="dataset 'parallel_text'", hint="source=…, target=…")
+    sources = _Sources(
+        _files(source, target, columns),
+        _files(valid_source, valid_target, columns) if valid_source else None,
+        _files(test_source, test_target, columns) if test_source else None,
+    )
+    choices = _Choices(
+        Filters(source_language, target_language, questions, max_target_tokens, pairs),
+        tokenizer,
+        target_tokenizer,
+        (source_percentile, target_percentile),
+        holdout,
+        split_seed,
+        max_size,
+        min_freq,
+        (source_vectors, target_vectors),
+    )
+    return _load(*_directed(sources, choices, reverse=reverse))
+
+
+def fr_en_questions(
+    *,
+    corpus: str = "embedded",
+    pairs: int | None = None,
+    reverse: bool = False,
+    questions: bool = True,
+    max_target_tokens: int | None = 29,
+    source_percentile: float | None = 97.0,
+    target_percentile: float | None = 99.0,
+    holdout: float = 0.1,
+    split_seed: int = 42,
+    tokenizer: str | Callable[..., Tokenizer] = "spacy",
+    target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    max_size: int = 40_000,
+    min_freq: int = 1,
+    source_vectors: WordVectors | None = None,
+    target_vectors: WordVectors | None = None,
+) -> TranslationData:
+    """French questions and their English translations: the course's task.
+
+    Args:
+        corpus: ``embedded`` (generated, no download), ``tatoeba`` (8,623 questions), ``giga-fren`` (the course's), or
+            any other named corpus of French and English.
+        pairs: take only the first so many pairs; None takes all (of ``embedded``, 20,000).
+        questions: false takes all sentences of a real corpus, not only its questions.
+
+    The other parameters are those of ``parallel_text``. The embedded corpus is neither filtered nor cut.
+    """
+    choices = _Choices(
+        Filters("fr", "en", questions, max_target_tokens, pairs),
+        tokenizer,
+        target_tokenizer,
+        (source_percentile, target_percentile),
+        holdout,
+        split_seed,
+        max_size,
+        min_freq,
+        (source_vectors, target_vectors),
+    )
+    if corpus == "embedded":
+        sources = _Sources(EmbeddedPairs(pairs or _EMBEDDED_PAIRS))
+        choices = attrs.evolve(choices, filters=Filters("fr", "en"), percentiles=(None, None))
+    else:
+        sources = _Sources(_corpus_pairs(find_corpus(corpus), "fr", "en"))
+    return _load(*_directed(sources, choices, reverse=reverse))
+
+
+def multi30k(
+    *,
+    source: str = "fr",
+    target: str = "en",
+    pairs: int | None = None,
+    max_target_tokens: int | None = 29,
+    source_percentile: float | None = 97.0,
+    target_percentile: float | None = 99.0,
+    tokenizer: str | Callable[..., Tokenizer] = "spacy",
+    target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    max_size: int = 40_000,
+    min_freq: int = 1,
+    source_vectors: WordVectors | None = None,
+    target_vectors: WordVectors | None = None,
+) -> TranslationData:
+    """Multi30k: 29,000 image captions to train on, 1,014 to validate, 1,000 (``test_2016_flickr``) to test.
+
+    Elliott, Frank, Sima'an & Specia 2016, arXiv:1605.00459.
+
+    Args:
+        source, target: two of ``en``, ``fr``, ``de``.
+        pairs: take only the first so many training pairs.
+
+    The other parameters are those of ``parallel_text``; validation and test captions are neither dropped nor cut.
+    """
+    corpus = find_corpus("multi30k")
+    for language in (source, target):
+        if language not in corpus.languages:
+            known = ", ".join(corpus.languages)
+            raise ParameterError(f"multi30k has no language {language!r}", hint=f"its languages: {known}")
+    splits = ("train", "val", "test_2016_flickr")
+    files = [AlignedFiles(*(corpus.path(f"{split}.{code}") for code in (source, target))) for split in splits]
+    choices = _Choices(
+        Filters(source, target, max_target_tokens=max_target_tokens, pairs=pairs),
+        tokenizer,
+        target_tokenizer,
+        (source_percentile, target_percentile),
+        0.0,
+        0,
+        max_size,
+        min_freq,
+        (source_vectors, target_vectors),
+    )
+    return _load(_Sources(*files), choices)
+
+
+@attrs.frozen
+class EmbeddedPairs:
+    """The generated corpus as a source of pairs."""
+
+    number: int
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return "embedded"
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the files, for a progress bar."""
+        return 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the pairs depend on."""
+        from lab_text import embedded
+
+        return {"embedded": str(embedded.VERSION), "pairs": self.number, "seed": 0}
+
+    def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
+        """(source, target) sentences."""
+        from lab_text import embedded
+
+        for pair in embedded.generate(self.number, 0):
+            yield pair.french, pair.english
+
+
+@attrs.frozen
+class _Reversed:
+    """A source of pairs, the other way round."""
+
+    forward: PairSource
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.forward.name
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the files, for a progress bar."""
+        return self.forward.size
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the pairs depend on."""
+        return {"reversed": self.forward.identity}
+
+    def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
+        """(source, target) sentences."""
+        return ((target, source) for source, target in self.forward.pairs(progress))
+
+
+def _files(source: str, target: str | None, columns: tuple[int, int]) -> PairSource:
+    if target is None:
+        return TabFile(_find_file(source), columns)
+    return AlignedFiles(_find_file(source), _find_file(target))
+
+
+def _find_file(path: str) -> Path:
+    """A file by its path, or by its place in the data directory; where neither is there, the path itself."""
+    here = Path(path).expanduser()
+    return here if here.exists() or not (data_folder() / path).is_file() else data_folder() / path
+
+
+def _corpus_pairs(corpus: Corpus, source: str, target: str) -> PairSource:
+    """The pairs of a named corpus: one file ``pairs`` with English first, or one file per language."""
+    if "pairs" in corpus.files:
+        position = {"en": 0}
+        return TabFile(corpus.path("pairs"), (position.get(source, 1), position.get(target, 1)))
+    for language in (source, target):
+        if language not in corpus.files:
+            raise DataError(f"corpus '{corpus.name}' has no {language} sentences", hint="all corpora: lab data")
+    return AlignedFiles(corpus.path(source), corpus.path(target))
+
+
+def _directed(sources: _Sources, choices: _Choices, *, reverse: bool) -> tuple[_Sources, _Choices]:
+    """Sources and choices as they are, or for the other direction."""
+    if not reverse:
+        return sources, choices
+    filters = choices.filters
+    turned = attrs.evolve(filters, source_language=filters.target_language, target_language=filters.source_language)
+    valid, test = (None if given is None else _Reversed(given) for given in (sources.valid, sources.test))
+    return _Sources(_Reversed(sources.train), valid, test), attrs.evolve(choices, filters=turned)
+
+
+@attrs.frozen(eq=False)
+class _Language:
+    """One side of the data, as the training split determines it."""
+
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    limit: int | None
+    weights: torch.Tensor | None
+
+
+def _load(sources: _Sources, choices: _Choices) -> TranslationData:
+    """Read or fetch from the cache, split, build the vocabularies, and put it all together."""
+    _check_choices(choices)
+    tokenizers = _tokenizers(choices)
+    corpus = tokenized_pairs(sources.train, *tokenizers, choices.filters)
+    whole = attrs.evolve(choices.filters, questions=False, max_target_tokens=None, pairs=None)
+    given = {"valid": sources.valid, "test": sources.test}
+    others = {name: tokenized_pairs(s, *tokenizers, whole) for name, s in given.items() if s is not None}
+    rows, held_out = _hold_out(len(corpus), 0.0 if "valid" in others else choices.holdout, choices.split_seed)
+    languages = [_language(corpus, position, rows, tokenizers[position], choices) for position in (0, 1)]
+    splits = {"valid": _split(corpus, held_out, languages)} | {
+        name: _split(pairs, np.arange(len(pairs)), languages, cut=False) for name, pairs in others.items()
+    }
+    return _data(_split(corpus, rows, languages), splits, languages, {"train": corpus, **others})
+
+
+def _data(
+    train: TranslationSplit,
+    splits: dict[str, TranslationSplit],
+    languages: Sequence[_Language],
+    corpora: dict[str, TokenizedPairs],
+) -> TranslationData:
+    source, target = languages
+    return TranslationData(
+        train=train,
+        valid=splits["valid"],
+        test=splits.get("test"),
+        collate=collate,
+        length=_target_lengths,  # type: ignore[arg-type]
+        fingerprint=_fingerprint([train, *splits.values()], languages),
+        source_vocab=source.vocabulary,
+        target_vocab=target.vocabulary,
+        source_tokenizer=source.tokenizer,
+        target_tokenizer=target.tokenizer,
+        source_vocab_size=len(source.vocabulary),
+        target_vocab_size=len(target.vocabulary),
+        source_vectors=source.weights,
+        target_vectors=target.weights,
+        max_length=int(train.lengths.max(initial=0)),
+        statistics={name: pairs.statistics for name, pairs in corpora.items()},
+    )
+
+
+def _check_choices(choices: _Choices) -> None:
+    """Ranges that no type can state."""
+    percentiles = [p for p in choices.percentiles if p is not None]
+    limit, pairs = choices.filters.max_target_tokens, choices.filters.pairs
+    checks = [
+        ("holdout", choices.holdout, 0 <= choices.holdout < 1, "at least 0 and below 1"),
+        ("percentile", percentiles, all(0 < p <= 100 for p in percentiles), "above 0 and at most 100"),
+        ("max_target_tokens", limit, limit is None or limit > 0, "above 0"),
+        ("pairs", pairs, pairs is None or pairs > 0, "above 0"),
+        ("max_size", choices.max_size, choices.max_size > 0, "above 0"),
+    ]
+    for name, value, is_right, wanted in checks:
+        if not is_right:
+            raise ParameterError(f"{name} must be {wanted}, not {value}")
+
+
+def _tokenizers(choices: _Choices) -> tuple[Tokenizer, Tokenizer]:
+    source = tokenizer_factory(choices.tokenizer)
+    target = source if choices.target_tokenizer is None else tokenizer_factory(choices.target_tokenizer)
+    filters = choices.filters
+    return source(language=filters.source_language), target(language=filters.target_language)
+
+
+def _hold_out(size: int, part: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows to train on and rows held out, both ascending: the draw that the course made with ``np.random.seed``."""
+    keep = np.random.RandomState(seed).rand(size) > part if part else np.ones(size, bool)
+    if not keep.any() or (part and keep.all()):
+        raise DataError(
+            f"{size:,} pairs are too few to hold out {part:.0%} of them", hint="use more pairs or another holdout"
+        )
+    return np.flatnonzero(keep), np.flatnonzero(~keep)
+
+
+def _language(
+    corpus: TokenizedPairs, position: int, rows: npt.NDArray[np.int64], tokenizer: Tokenizer, choices: _Choices
+) -> _Language:
+    side = (corpus.source, corpus.target)[position]
+    vocabulary = Vocabulary.from_arrays(side.words, side.word_counts(rows), choices.max_size, max(1, choices.min_freq))
+    percentile, vectors = choices.percentiles[position], choices.vectors[position]
+    limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
+    weights = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows)).weights
+    return _Language(tokenizer, vocabulary, limit, weights)
+
+
+def _sentences(side: TokenizedSide, rows: npt.NDArray[np.int64]) -> Iterator[list[str]]:
+    return (side.tokens(row) for row in rows.tolist())
+
+
+def _split(
+    pairs: TokenizedPairs, rows: npt.NDArray[np.int64], languages: Sequence[_Language], *, cut: bool = True
+) -> TranslationSplit:
+    coders = (
+        SideCoder.of(side, language.vocabulary, language.limit if cut else None)
+        for side, language in zip((pairs.source, pairs.target), languages, strict=True)
+    )
+    return TranslationSplit(pairs, rows, *coders)
+
+
+def _fingerprint(splits: Sequence[TranslationSplit], languages: Sequence[_Language]) -> str:
+    """A hash of everything that a batch is made of."""
+    digests = [hashlib.sha256(split.rows.tobytes()).hexdigest() for split in splits]
+    tables = [language.weights for language in languages]
+    weights = [None if table is None else hashlib.sha256(table.numpy().tobytes()).hexdigest() for table in tables]
+    return content_key(
+        {
+            "corpora": [split.pairs.key for split in splits],
+            "rows": digests,
+            "vocabularies": [content_key(language.vocabulary.to_json()) for language in languages],
+            "limits": [language.limit for language in languages],
+            "vectors": weights,
+        }
+    )

@@ -1,0 +1,63 @@
+"""Text: tokenizers, word vectors, named corpora, and datasets of sentence pairs."""
+
+from __future__ import annotations
+
+from lab import RegistrySpec, hookimpl
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Open the registries of this plugin."""
+    return [
+        RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizers:Tokenizer", "from sentences to tokens and back"),
+        RegistrySpec("vectors", "word vectors", "lab_text.vectors:WordVectors", "word vectors for embedding layers"),
+        RegistrySpec("corpora", "corpus", "lab_text.corpora:Corpus", "named corpora: where they are, what they cost"),
+    ]
+
+
+@hookimpl
+def lab_tokenizers() -> dict[str, str]:
+    """From sentences to tokens."""
+    return {
+        "spacy": "lab_text.tokenizers:SpacyTokenizer",
+        "whitespace": "lab_text.tokenizers:WhitespaceTokenizer",
+        "characters": "lab_text.tokenizers:CharacterTokenizer",
+    }
+
+
+@hookimpl
+def lab_vectors() -> dict[str, str]:
+    """Word vectors for embedding layers."""
+    return {
+        "fasttext": "lab_text.vectors:FastTextVectors",
+        "text_vectors": "lab_text.vectors:TextVectors",
+        "fasttext_trained": "lab_text.vectors:FastTextTrained",
+        "random": "lab_text.vectors:RandomVectors",
+    }
+
+
+@hookimpl
+def lab_corpora() -> dict[str, str]:
+    """Named corpora."""
+    return {
+        "embedded": "lab_text.corpora:embedded",
+        "giga-fren": "lab_text.corpora:giga_fren",
+        "multi30k": "lab_text.corpora:multi30k",
+        "tatoeba": "lab_text.corpora:tatoeba",
+    }
+
+
+@hookimpl
+def lab_datasets() -> dict[str, str]:
+    """Datasets of sentence pairs."""
+    return {
+        "parallel_text": "lab_text.parallel:parallel_text",
+        "fr_en_questions": "lab_text.parallel:fr_en_questions",
+        "multi30k": "lab_text.parallel:multi30k",
+    }
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab data``."""
+    return {"data": "lab_text.commands:data"}

@@ -1,0 +1,247 @@
+"""Reading sentence pairs from files, one at a time: plain or gzip, two aligned files or one with columns.
+
+Every fault is a DataError that names the file and, where there is one, the line.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import attrs
+
+from lab.errors import DataError, ParameterError
+
+__all__ = ["AlignedFiles", "PairSource", "TabFile", "questions_only", "read_lines"]
+
+Pair = tuple[str, str]
+Progress = Callable[[int], Any]
+
+_BOM = "\ufeff"
+_ENGLISH_QUESTION = re.compile(r"^(Wh[^?.!]+\?)")
+_OTHER_QUESTION = re.compile(r"^([^?.!]+\?)")
+
+
+class PairSource(Protocol):
+    """Where sentence pairs come from."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON values that change whenever the pairs might."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+
+    @property
+    def size(self) -> int | None:
+        """The number of bytes that reading it reports to ``progress``; None where unknown."""
+
+    def pairs(self, progress: Progress) -> Iterator[Pair]:
+        """(source, target) sentences; ``progress`` is told the bytes read since the last call."""
+
+
+def read_lines(path: Path, progress: Progress = lambda count: None) -> Iterator[str]:
+    """The lines of a UTF-8 text file, plain or gzip, without their ends; only ``\\n`` separates lines.
+
+    Args:
+        path: the file; gzip is known by its first bytes, not by its name.
+        progress: told now and then how many bytes of the file (compressed ones, for gzip) were read.
+
+    Raises:
+        DataError: the file is missing, empty, cut short, or a line is not UTF-8.
+    """
+    _check_file(path)
+    number = 0
+    with path.open("rb") as raw:
+        try:
+            for number, line in enumerate(_counted(raw, progress), start=1):
+                text = line.decode("utf-8").rstrip("\r\n")
+                yield text.removeprefix(_BOM) if number == 1 else text
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, error) from error
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"the compressed file is damaged or cut short behind line {number:,}", where=str(path), hint=_AGAIN
+            ) from error
+    if number == 0:
+        raise DataError("corpus file is empty", where=str(path), hint=_AGAIN)
+
+
+_AGAIN = "fetch or write it again"
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        hint = "this is a folder; name a file in it" if path.is_dir() else "check the path, or see `lab data`"
+        raise DataError("corpus file not found", where=str(path), hint=hint)
+    if path.stat().st_size == 0:
+        raise DataError("corpus file is empty", where=str(path), hint=_AGAIN)
+
+
+def _counted(raw: BinaryIO, progress: Progress) -> Iterator[bytes]:
+    """The lines of an open file; ``progress`` hears of every few thousand."""
+    compressed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    told = 0
+    lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw
+    for number, line in enumerate(lines):
+        if number % 4096 == 0:
+            position = raw.tell() if compressed else told + len(line)
+            progress(position - told)
+            told = position
+        yield line
+    progress(raw.tell() - told)
+
+
+def _not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
+    byte = error.object[error.start]
+    return DataError(
+        f"line {number:,} is not UTF-8 (byte 0x{byte:02x} at column {error.start + 1})",
+        where=str(path),
+        hint=f"convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
+    )
+
+
+@attrs.frozen
+class AlignedFiles:
+    """Two files, line by line translations of each other.
+
+    Raises:
+        DataError: from :meth:`pairs`, when one file has more lines; the message gives both numbers.
+    """
+
+    source: Path
+    target: Path
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.source.name} + {self.target.name}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        return (self.source, self.target)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files, for a progress bar."""
+        return _size(self.files)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the pairs depend on."""
+        return {"aligned": _digests(self.files)}
+
+    def pairs(self, progress: Progress) -> Iterator[Pair]:
+        """(source, target) sentences, read as a stream."""
+        lines = (read_lines(self.source, progress), read_lines(self.target, progress))
+        for number, (source, target) in enumerate(zip_longest(*lines)):
+            if source is None or target is None:
+                rest = 1 + sum(1 for _ in lines[0 if target is None else 1])
+                raise self._unequal(number, rest, source_longer=target is None)
+            yield source, target
+
+    def _unequal(self, common: int, rest: int, *, source_longer: bool) -> DataError:
+        source, target = (common + rest, common) if source_longer else (common, common + rest)
+        return DataError(
+            f"the files have different numbers of lines: {source:,} and {target:,}",
+            where=f"{self.source}\n{self.target}",
+            hint="line n of one file must be the translation of line n of the other",
+        )
+
+
+@attrs.frozen
+class TabFile:
+    """One file of tab-separated columns.
+
+    Args:
+        path: the file.
+        columns: the positions of the source and the target column, counted from 0; further columns are ignored.
+    """
+
+    path: Path
+    columns: tuple[int, int] = (0, 1)
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.path.name
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        return (self.path,)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files, for a progress bar."""
+        return _size(self.files)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the pairs depend on."""
+        return {"columns": list(self.columns), "tabs": _digests(self.files)}
+
+    def pairs(self, progress: Progress) -> Iterator[Pair]:
+        """(source, target) sentences, read as a stream."""
+        source, target = self.columns
+        for number, line in enumerate(read_lines(self.path, progress), start=1):
+            fields = line.split("\t")
+            try:
+                yield fields[source], fields[target]
+            except IndexError:
+                raise self._too_few(number, len(fields)) from None
+
+    def _too_few(self, number: int, count: int) -> DataError:
+        return DataError(
+            f"line {number:,} has {count} tab-separated {'column' if count == 1 else 'columns'}, "
+            f"column {max(self.columns) + 1} is asked for",
+            where=str(self.path),
+            hint="write source<TAB>target on every line, or give two files",
+        )
+
+
+def _size(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def _digests(files: Iterable[Path]) -> list[str]:
+    from lab_text.cache import file_digest
+
+    for path in files:
+        _check_file(path)
+    return [file_digest(path) for path in files]
+
+
+def questions_only(pairs: Iterable[Pair], source_language: str, target_language: str) -> Iterator[Pair]:
+    """The pairs that begin with a question, cut to it.
+
+    English must match ``^(Wh[^?.!]+\\?)``, the other language ``^([^?.!]+\\?)``: the course's filter
+    (fast.ai, Cutting Edge Deep Learning 2018, lesson 11).
+
+    >>> list(questions_only([("Où est-il ? Là.", "Where is he? There.")], "fr", "en"))
+    [('Où est-il ?', 'Where is he?')]
+    """
+    if "en" not in (source_language, target_language):
+        raise ParameterError(
+            "questions are told by their English side, and neither language is English",
+            where=f"source {source_language}, target {target_language}",
+            hint="set questions to false",
+        )
+    in_source = _question(source_language).match
+    in_target = _question(target_language).match
+    for source, target in pairs:
+        found = in_source(source), in_target(target)
+        if found[0] and found[1]:
+            yield found[0].group(1), found[1].group(1)
+
+
+def _question(language: str) -> re.Pattern[str]:
+    return _ENGLISH_QUESTION if language == "en" else _OTHER_QUESTION

@@ -1,0 +1,285 @@
+"""Tokenizers: from a sentence to its tokens and back.
+
+The registry ``tokenizers`` holds subclasses of :class:`Tokenizer`. A dataset receives one as a factory and builds it
+once per language: ``tokenizer(language="fr")``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any
+
+import attrs
+
+from lab.errors import ParameterError
+from lab_text.detokenize import capitalise, join_tokens
+
+__all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
+
+log = logging.getLogger("lab")
+
+_CHUNK_SENTENCES = 10_000
+_REMEMBERED_WORDS = 1_000_000
+_POOL_AFTER_CHUNKS = 20
+
+
+class Tokenizer(ABC):
+    """The contract of the registry ``tokenizers``.
+
+    Attributes:
+        language: the code of the language, ``fr``.
+        identity: what tokens depend on besides the text (name, version, parameters); part of the key of caches.
+
+    A subclass gives :meth:`pipe` and, where tokens are not simply separated by spaces, :meth:`detokenize`.
+    No token is empty or holds white space at its ends.
+    """
+
+    language: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON values that change whenever the same text might give other tokens."""
+
+    @abstractmethod
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of every text, in order; ``texts`` is read in chunks and may be endless."""
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that ``tokens`` stand for."""
+        return " ".join(tokens)
+
+    def __call__(self, text: str) -> list[str]:
+        """The tokens of one text."""
+        return next(iter(self.pipe([text])))
+
+
+@attrs.define
+class WhitespaceTokenizer(Tokenizer):
+    """Tokens are what stands between white space.
+
+    Args:
+        language: the code of the language; it changes nothing here.
+        lowercase: fold the text to lower case first; :meth:`detokenize` then capitalises the first letter.
+
+    >>> WhitespaceTokenizer("fr")("Où sont-ils ?")
+    ['où', 'sont-ils', '?']
+    """
+
+    language: str
+    lowercase: bool = attrs.field(default=True, kw_only=True)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tokens depend on besides the text."""
+        return {"name": "whitespace", "version": 1, "lowercase": self.lowercase}
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of every text, in order."""
+        for text in texts:
+            yield (text.lower() if self.lowercase else text).split()
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that ``tokens`` stand for."""
+        sentence = " ".join(tokens)
+        return capitalise(sentence, self.language) if self.lowercase else sentence
+
+
+@attrs.define
+class CharacterTokenizer(Tokenizer):
+    """Tokens are characters; runs of white space become one ``space`` character.
+
+    Args:
+        language: the code of the language; it changes nothing here.
+        lowercase: fold the text to lower case first.
+        space: the token that stands for a space.
+
+    >>> CharacterTokenizer("fr")("Où ?")
+    ['O', 'ù', '▁', '?']
+    """
+
+    language: str
+    lowercase: bool = attrs.field(default=False, kw_only=True)
+    space: str = attrs.field(default="▁", kw_only=True)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tokens depend on besides the text."""
+        return {"name": "characters", "version": 1, "lowercase": self.lowercase, "space": self.space}
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of every text, in order."""
+        for text in texts:
+            yield list(self.space.join((text.lower() if self.lowercase else text).split()))
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that ``tokens`` stand for."""
+        sentence = "".join(" " if token == self.space else token for token in tokens)
+        return capitalise(sentence, self.language) if self.lowercase else sentence
+
+
+@attrs.define
+class SpacyTokenizer(Tokenizer):
+    """The tokenizer of a blank spaCy pipeline; needs no trained model and no download.
+
+    spaCy's rules look at one white-space separated word at a time, so each distinct word of a corpus is tokenised
+    once and remembered: the same tokens as ``nlp.pipe``, several times as fast on a corpus.
+
+    Args:
+        language: the code of the language, any that ``spacy.blank`` knows (``fr``, ``en``, ``de``; ``xx`` for none).
+        lowercase: fold tokens to lower case; :meth:`detokenize` then capitalises the first letter.
+        processes: how many processes tokenise a large corpus; None decides by the size of the corpus and the number
+            of processors, 1 never starts any.
+
+    Raises:
+        ParameterError: spaCy does not know the language, or lacks a package for it.
+    """
+
+    language: str
+    lowercase: bool = attrs.field(default=True, kw_only=True)
+    processes: int | None = attrs.field(default=None, kw_only=True)
+    _pipeline: Any = attrs.field(init=False, default=None, repr=False, eq=False)
+    _remembered: dict[str, tuple[str, ...]] = attrs.field(init=False, factory=dict, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        _check_language(self.language)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tokens depend on besides the text."""
+        version = importlib.metadata.version("spacy")
+        return {"name": "spacy", "version": version, "language": self.language, "lowercase": self.lowercase}
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.language, self.lowercase
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__(state[0], lowercase=state[1], processes=1)  # type: ignore[misc]
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of every text, in order."""
+        chunks = _chunks(texts)
+        for chunk in islice(chunks, _POOL_AFTER_CHUNKS):
+            yield from self.tokenize_all(chunk)
+        workers = self._workers()
+        rest = map(self.tokenize_all, chunks) if workers < 2 else _spread(self, chunks, workers)
+        for sentences in rest:
+            yield from sentences
+
+    def _workers(self) -> int:
+        """Processes for what lies behind the first chunks; two languages share the processors."""
+        return self.processes if self.processes is not None else min((os.cpu_count() or 1) // 2, 8)
+
+    def tokenize_all(self, texts: Sequence[str]) -> list[list[str]]:
+        """The tokens of every text of one chunk, in this process."""
+        if not self._splits_at_spaces:
+            return [self._texts(doc) for doc in self._nlp.pipe(texts)]
+        words = [text.split() for text in texts]
+        self._remember({word for sentence in words for word in sentence})
+        known = self._remembered
+        return [[token for word in sentence for token in known[word]] for sentence in words]
+
+    def _remember(self, words: set[str]) -> None:
+        """Tokenise the words not met before; forget everything rather than grow without bound."""
+        if len(self._remembered) > _REMEMBERED_WORDS:
+            self._remembered.clear()
+            self._pipeline = None  # spaCy remembers every word too
+        new = [word for word in words if word not in self._remembered]
+        for word, doc in zip(new, self._nlp.tokenizer.pipe(new), strict=True):
+            self._remembered[word] = tuple(self._texts(doc))
+
+    def _texts(self, doc: Any) -> list[str]:
+        if self.lowercase:
+            return [token.lower_ for token in doc if not token.is_space]
+        return [token.text for token in doc if not token.is_space]
+
+    @property
+    def _nlp(self) -> Any:
+        if self._pipeline is None:
+            self._pipeline = _blank(self.language)
+        return self._pipeline
+
+    @property
+    def _splits_at_spaces(self) -> bool:
+        """Not so for languages with a tokenizer of their own (Chinese, Japanese …)."""
+        from spacy.tokenizer import Tokenizer as RuleTokenizer  # type: ignore[import-not-found,unused-ignore]
+
+        return type(self._nlp.tokenizer) is RuleTokenizer
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that ``tokens`` stand for."""
+        sentence = join_tokens(tokens, self.language)
+        return capitalise(sentence, self.language) if self.lowercase else sentence
+
+
+def _check_language(language: str) -> None:
+    if not (language.isascii() and language.isalpha() and len(language) in (2, 3)):
+        raise ParameterError(f"not a language code: {language!r}", hint="write it as in ISO 639: fr, en, de")
+
+
+def _blank(language: str) -> Any:
+    """A blank spaCy pipeline; a ParameterError where spaCy cannot give one."""
+    import spacy
+
+    try:
+        return spacy.blank(language)
+    except ImportError as error:
+        raise ParameterError(
+            f"spaCy cannot tokenise the language {language!r}",
+            where="tokenizer 'spacy'",
+            hint=f"{str(error).splitlines()[0]}\nlanguage 'xx' tokenises any text with spaces by general rules",
+        ) from error
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, _CHUNK_SENTENCES)):
+        yield chunk
+
+
+def _spread(tokenizer: SpacyTokenizer, chunks: Iterator[list[str]], workers: int) -> Iterator[list[list[str]]]:
+    """The chunks tokenised by ``workers`` processes, in order; never more than three chunks per process at once."""
+    import multiprocessing
+
+    waiting: list[tuple[list[str], Future[list[list[str]]]]] = []
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(tokenizer.tokenize_all, chunk)))
+            if len(waiting) >= 3 * workers:
+                yield _finished(tokenizer, *waiting.pop(0))
+        while waiting:
+            yield _finished(tokenizer, *waiting.pop(0))
+
+
+def _finished(tokenizer: SpacyTokenizer, chunk: list[str], future: Future[list[list[str]]]) -> list[list[str]]:
+    """What the process gave, or the work done here where the processes could not start."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        log.info("the tokenizing processes could not start; going on in one process")
+        return tokenizer.tokenize_all(chunk)
+
+
+_BUILT_IN: dict[str, Callable[..., Tokenizer]] = {
+    "spacy": SpacyTokenizer,
+    "whitespace": WhitespaceTokenizer,
+    "characters": CharacterTokenizer,
+}
+
+
+def tokenizer_factory(tokenizer: str | Tokenizer | Callable[..., Tokenizer]) -> Callable[..., Tokenizer]:
+    """What builds a tokenizer for a language, from the name of a built-in one, a factory, or a built tokenizer."""
+    if isinstance(tokenizer, Tokenizer):
+        return lambda language: tokenizer
+    if not isinstance(tokenizer, str):
+        return tokenizer
+    if tokenizer not in _BUILT_IN:
+        raise ParameterError(f"unknown tokenizer {tokenizer!r}", hint=f"built in: {', '.join(_BUILT_IN)}")
+    return _BUILT_IN[tokenizer]
