@@ -52,7 +52,10 @@ class Hooks:
         return len(self._handles)
 
     def _named(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, _, output: self._function(name, module, output)
+        def hook(module: nn.Module, _: Any, output: Any) -> None:  # what a hook gives would replace the output
+            self._function(name, module, output)
+
+        return hook
 
 
 class SaveFeatures(Hooks):

@@ -244,11 +244,10 @@ def yogi(
 def _fused(kind: type[Optimizer], param_groups: ParamGroups, fused: bool, **options: Any) -> Optimizer:
     """The optimizer with its fused kernel, or without where a parameter's type or device has none."""
     groups = _groups(param_groups)
-    if fused:
-        try:
-            return kind([dict(group) for group in groups], fused=True, **options)  # type: ignore[call-arg]
-        except RuntimeError:  # what torch raises for integers, complex numbers and devices without the kernel
-            pass
+    devices = {"cpu"} if kind is Adagrad else {"cpu", "cuda"}
+    weights = [weight for group in groups for weight in group["params"]]
+    if fused and all(weight.is_floating_point() and weight.device.type in devices for weight in weights):
+        options["fused"] = True
     return kind(groups, **options)
 
 

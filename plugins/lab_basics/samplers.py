@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -32,8 +33,7 @@ class Sampler(ABC):
     def cut(self) -> list[list[int]]:
         """One pass, as batches in the order in which they are used."""
         order = self.order().tolist()
-        ends = [*self.starts[1:].tolist(), len(order)]
-        return [order[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True)]
+        return [order[start:end] for start, end in pairwise([*self.starts.tolist(), len(order)])]
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.cut())

@@ -18,8 +18,8 @@ class TensorBoard(Callback):
     """Writes every figure of the history, and the learning rates, as scalars: ``tensorboard --logdir runs``.
 
     One point per epoch, in the artefact folder ``tensorboard``; without a folder it does nothing. Losses stand beside
-    each other (``loss/train, loss/valid``), metrics by split (``accuracy/valid``), the rest under its own name. A resumed
-    run writes on from its last epoch.
+    each other (``loss/train, loss/valid``), metrics by split (``accuracy/valid``), the rest under its own name. A
+    resumed run writes on from its last epoch.
     """
 
     name = "tensorboard"
