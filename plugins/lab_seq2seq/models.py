@@ -49,6 +49,10 @@ class DecoderState(NamedTuple):
         memory = None if self.memory is None else self.memory.select(rows)
         return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), memory)
 
+    def reorder(self, rows: Tensor) -> DecoderState:
+        """``select`` for indices that stand for the same sources as the rows they replace, as in a beam."""
+        return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), self.memory)
+
     def first(self, count: int) -> DecoderState:
         """The first ``count`` sentences."""
         if count == self.hidden[0].shape[1]:

@@ -1,0 +1,135 @@
+"""What a run leaves to look at: sample translations, and where the attention went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from lab.errors import ParameterError
+from lab.training.callback import Callback
+from lab.training.data import to_device
+from lab_seq2seq.decode import Hypothesis, StepwiseModel, decode, greedy, sentences
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["AttentionMaps", "Translations"]
+
+
+class _Samples(NamedTuple):
+    """Some validation sentences: source ids (S, B), their texts, and the references."""
+
+    source: Tensor
+    texts: list[str]
+    references: list[str]
+
+
+class _AtTheEnd(Callback):
+    """Base class of callbacks that leave something about sample validation sentences when training ends."""
+
+    def __init__(self, count: int) -> None:
+        if count < 1:
+            raise ParameterError(f"count must be at least 1, got {count}", where=f"callback '{self.name}'")
+        self.count = count
+
+    def after_fit(self, learner: Learner) -> None:
+        if learner.folder is not None and learner.history and isinstance(learner.model, StepwiseModel):
+            with learner.evaluating():
+                self.leave(learner, _samples(learner, self.count))
+
+    def leave(self, learner: Learner, samples: _Samples) -> None:
+        """Write the artefacts."""
+        raise NotImplementedError
+
+
+class Translations(_AtTheEnd):
+    """Leaves ``translations.jsonl`` and, to be read, ``translations.txt``: source, reference and prediction.
+
+    The sentences stand at even distances in the validation split, so every run of a study translates the same.
+
+    Args:
+        count: number of sentences.
+        beam: width of the beam; 1 is greedy.
+    """
+
+    def __init__(self, *, count: int = 20, beam: int = 1) -> None:
+        super().__init__(count)
+        self.beam = beam
+
+    def leave(self, learner: Learner, samples: _Samples) -> None:
+        predictions = sentences(learner.data, decode(learner.model, samples.source, beam=self.beam))
+        rows = [
+            {"source": source, "reference": reference, "prediction": prediction}
+            for source, reference, prediction in zip(samples.texts, samples.references, predictions, strict=True)
+        ]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        learner.artefact("translations.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        blocks = ["".join(f"{name + ':':<12}{text}\n" for name, text in row.items()) for row in rows]
+        learner.artefact("translations.txt").write_text("\n".join(blocks), encoding="utf-8")
+
+
+class AttentionMaps(_AtTheEnd):
+    """Leaves a picture of the attention for each of some validation sentences, and its numbers.
+
+    ``attention/01.png`` … for the eye, ``attention/maps.json`` for programs: per sentence ``source`` and ``target``
+    tokens, the ``reference``, and ``weights``, one row per target token. A model without attention leaves nothing.
+
+    Args:
+        count: number of sentences.
+    """
+
+    def __init__(self, *, count: int = 6) -> None:
+        super().__init__(count)
+
+    def leave(self, learner: Learner, samples: _Samples) -> None:
+        found = greedy(learner.model, samples.source, with_weights=True)
+        if found[0].weights is None:
+            return
+        from lab_seq2seq.plots import attention_map
+
+        maps = [
+            _as_map(learner.data, samples.source[:, at], hypothesis, samples.references[at])
+            for at, hypothesis in enumerate(found)
+        ]
+        text = json.dumps(maps, ensure_ascii=False)
+        learner.artefact("attention/maps.json").write_text(text, encoding="utf-8")
+        for number, one in enumerate(maps, 1):
+            figure = attention_map(one["source"], one["target"], one["weights"])
+            figure.savefig(learner.artefact(f"attention/{number:02}.png"), dpi=120)
+
+
+def _as_map(data: Any, source: Tensor, hypothesis: Hypothesis, reference: str) -> dict[str, Any]:
+    """One sentence's attention as plain JSON, without the source's padding."""
+    assert hypothesis.weights is not None
+    real = source != data.pad_id
+    weights = hypothesis.weights[:, real].cpu()
+    return {
+        "source": _words(data.source_vocab, source[real].tolist()),
+        "target": _words(data.target_vocab, hypothesis.ids),
+        "reference": reference,
+        "weights": [[round(value, 4) for value in row] for row in weights.tolist()],
+    }
+
+
+def _words(vocabulary: Any, ids: Sequence[int]) -> list[str]:
+    return [vocabulary.words[position] for position in ids]
+
+
+def _samples(learner: Learner, count: int) -> _Samples:
+    """``count`` sentences at even distances in the validation split, or all where there are fewer."""
+    split = learner.data.split("valid")
+    count = min(count, len(split))
+    indices = [number * len(split) // count for number in range(count)]
+    fetch = getattr(split, "__getitems__", None)
+    batch = learner.data.collate(fetch(indices) if fetch else [split[index] for index in indices])
+    source = to_device(batch, learner.device)[0]
+    return _Samples(source, [_source_text(learner.data, split, index) for index in indices], list(batch.references))
+
+
+def _source_text(data: Any, split: Any, index: int) -> str:
+    if hasattr(split, "source_text"):
+        return str(split.source_text(index))
+    return " ".join(data.source_vocab.tokens(split[index][0].tolist()))

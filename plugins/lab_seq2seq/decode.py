@@ -1,0 +1,262 @@
+"""Decoding: from a trained model to sentences, greedily or by beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lab.errors import LabError, ParameterError
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["Hypothesis", "StepwiseModel", "alignments", "beam_search", "decode", "greedy", "translate"]
+
+
+@runtime_checkable
+class StepwiseModel(Protocol):
+    """What a model needs to be decoded: ``start`` a source, then ``step`` by step.
+
+    A state offers ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
+    ((S, B) or None).
+    """
+
+    bos_id: int
+    eos_id: int
+    max_length: int
+
+    def start(self, source: Tensor) -> Any: ...
+
+    def step(self, tokens: Tensor, state: Any) -> Any: ...
+
+
+class Hypothesis(NamedTuple):
+    """One translation.
+
+    Attributes:
+        ids: its tokens, with the closing ``eos`` unless it was cut at the greatest length.
+        score: log-probability of these tokens given the source.
+        weights: (len(ids), S) attention over the source, where it was asked for and the model has it.
+    """
+
+    ids: list[int]
+    score: float
+    weights: Tensor | None = None
+
+
+@torch.no_grad()
+def greedy(
+    model: StepwiseModel, source: Tensor, *, max_length: int | None = None, with_weights: bool = False
+) -> list[Hypothesis]:
+    """The likeliest token at every step; a sentence that has ended leaves the batch.
+
+    Args:
+        model: in evaluation mode.
+        source: (S, B) ids.
+        max_length: tokens after which a sentence is cut; None takes the model's.
+        with_weights: keep the attention of every step.
+    """
+    state = model.start(source)
+    batch = source.shape[1]
+    live = list(range(batch))
+    tokens = torch.full((batch,), model.bos_id, device=source.device)
+    ids: list[list[int]] = [[] for _ in live]
+    scores = [0.0] * batch
+    weights: list[list[Tensor]] = [[] for _ in live]
+    for _ in range(max_length or model.max_length):
+        logits, state, attended = model.step(tokens, state)
+        best, tokens = logits.log_softmax(1).max(1)
+        for row, (sentence, token, score) in enumerate(zip(live, tokens.tolist(), best.tolist(), strict=True)):
+            ids[sentence].append(token)
+            scores[sentence] += score
+            if with_weights and attended is not None:
+                weights[sentence].append(attended[:, row])
+        going_on = (tokens != model.eos_id).nonzero().squeeze(1)
+        if len(going_on) < len(live):
+            live = [live[row] for row in going_on.tolist()]
+            if not live:
+                break
+            state, tokens = state.select(going_on), tokens[going_on]
+    stacked = [torch.stack(steps) if steps else None for steps in weights]
+    return [Hypothesis(*found) for found in zip(ids, scores, stacked, strict=True)]
+
+
+@torch.no_grad()
+def beam_search(
+    model: StepwiseModel,
+    source: Tensor,
+    width: int = 5,
+    *,
+    length_normalization: float = 1.0,
+    max_length: int | None = None,
+) -> list[Hypothesis]:
+    """The best of the translations that a beam finds; a sentence that is done leaves the batch.
+
+    Every step extends the ``width`` best unfinished translations of a sentence; those that end among the ``width`` best
+    extensions are finished. A sentence is done when ``width`` translations have finished, or at the greatest length. Of
+    the finished, the one with the greatest ``score / length ** length_normalization`` wins (Graves 2012,
+    arXiv:1211.3711; Wu et al. 2016, arXiv:1609.08144, use a similar divisor). A width of 1 is ``greedy``.
+
+    Args:
+        model: in evaluation mode.
+        source: (S, B) ids.
+        width: translations kept per sentence, at least 1.
+        length_normalization: 0 prefers short translations, 1 compares the mean per token.
+        max_length: tokens, ``eos`` included, after which a sentence is cut; None takes the model's.
+    """
+    if width < 1:
+        raise ParameterError(f"the width of a beam must be at least 1, got {width}", where="beam_search")
+    beam = _Beam(model, source, width, length_normalization)
+    longest = max_length or model.max_length
+    for length in range(1, longest + 1):
+        if not beam.advance(last=length == longest):
+            break
+    return [max(found, key=beam.normalised) for found in beam.finished]
+
+
+class _Beam:
+    """The unfinished translations of a batch: ``width`` rows for every sentence that is not done."""
+
+    def __init__(self, model: StepwiseModel, source: Tensor, width: int, length_normalization: float) -> None:
+        batch, device = source.shape[1], source.device
+        self.model, self.width, self.length_normalization = model, width, length_normalization
+        self.live = list(range(batch))
+        self.finished: list[list[Hypothesis]] = [[] for _ in self.live]
+        self.state = model.start(source).select(torch.arange(batch, device=device).repeat_interleave(width))
+        self.tokens = torch.full((batch * width,), model.bos_id, device=device)
+        self.history = self.tokens.new_zeros(batch * width, 0)
+        self.scores = torch.full((batch, width), -torch.inf, device=device)
+        self.scores[:, 0] = 0  # all rows of a sentence are alike at first; one of them counts
+
+    def normalised(self, found: Hypothesis) -> float:
+        return found.score / len(found.ids) ** self.length_normalization
+
+    def advance(self, *, last: bool) -> bool:
+        """One step for every sentence; False when none is left."""
+        logits, self.state, _ = self.model.step(self.tokens, self.state)
+        scores, rows, tokens = self._extensions(logits.log_softmax(1))
+        ended = tokens == self.model.eos_id
+        self._collect(scores, rows, tokens, torch.ones_like(ended) if last else ended)
+        if last:
+            return False
+        self.scores, best = scores.masked_fill(ended, -torch.inf).topk(self.width, 1)
+        rows, tokens = rows.gather(1, best), tokens.gather(1, best)
+        return self._leave(rows, tokens)
+
+    def _extensions(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best 2 · width extensions of each sentence: enough, since at most width of them end it."""
+        vocabulary = log_probs.shape[1]
+        total = (self.scores.view(-1, 1) + log_probs).view(len(self.live), -1)
+        scores, index = total.topk(min(2 * self.width, total.shape[1]), 1)
+        first_rows = torch.arange(len(self.live), device=index.device).unsqueeze(1) * self.width
+        return scores, first_rows + index // vocabulary, index % vocabulary
+
+    def _collect(self, scores: Tensor, rows: Tensor, tokens: Tensor, ended: Tensor) -> None:
+        ended = ended[:, : self.width] & scores[:, : self.width].isfinite()
+        for sentence, rank in ended.nonzero().tolist():
+            ids = [*self.history[rows[sentence, rank]].tolist(), int(tokens[sentence, rank])]
+            self.finished[self.live[sentence]].append(Hypothesis(ids, float(scores[sentence, rank])))
+
+    def _leave(self, rows: Tensor, tokens: Tensor) -> bool:
+        """Put the rows in their new order, without the sentences that are done."""
+        staying = [at for at, sentence in enumerate(self.live) if len(self.finished[sentence]) < self.width]
+        if not staying:
+            return False
+        if len(staying) == len(self.live):
+            self.state = self.state.reorder(rows.flatten())
+        else:
+            self.live = [self.live[at] for at in staying]
+            keep = torch.tensor(staying, device=rows.device)
+            rows, tokens, self.scores = rows[keep], tokens[keep], self.scores[keep]
+            self.state = self.state.select(rows.flatten())
+        self.tokens = tokens.flatten()
+        self.history = torch.cat([self.history[rows.flatten()], self.tokens.unsqueeze(1)], 1)
+        return True
+
+
+@torch.no_grad()
+def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
+    """Where the model looks while it is told the target: (S, B), (T, B) ids -> weights (T, S, B).
+
+    Raises:
+        LabError: the model has no attention.
+    """
+    state = model.start(source)
+    previous = torch.cat([torch.full_like(target[:1], model.bos_id), target[:-1]])
+    steps = []
+    for tokens in previous:
+        _, state, weights = model.step(tokens, state)
+        if weights is None:
+            raise LabError("this model has no attention to look at", hint="set architecture.attention, e.g. to additive")
+        steps.append(weights)
+    return torch.stack(steps)
+
+
+def decode(
+    model: StepwiseModel, source: Tensor, *, beam: int = 1, length_normalization: float = 1.0
+) -> list[Hypothesis]:
+    """Greedy decoding, or beam search where ``beam`` is greater than 1."""
+    if beam == 1:
+        return greedy(model, source)
+    return beam_search(model, source, beam, length_normalization=length_normalization)
+
+
+@overload
+def translate(learner: Learner, text: str, **options: Any) -> str: ...
+@overload
+def translate(learner: Learner, text: Sequence[str], **options: Any) -> list[str]: ...
+def translate(
+    learner: Learner,
+    text: str | Sequence[str],
+    *,
+    beam: int = 1,
+    length_normalization: float = 1.0,
+    batch_size: int = 64,
+) -> str | list[str]:
+    """Translate one sentence, or several at once: ``learner.translate("où sont-ils ?")``.
+
+    Args:
+        learner: whose data offers ``encode`` and ``decode`` and whose model is a ``StepwiseModel``.
+        text: a sentence or a list of sentences.
+        beam: width of the beam; 1 is greedy, and what the validation metrics see.
+        length_normalization: of the beam's scores, see ``beam_search``.
+        batch_size: sentences translated together; those of similar length share a batch.
+
+    Raises:
+        LabError: this learner does not translate.
+    """
+    _check_translates(learner)
+    if isinstance(text, str):
+        return translate(learner, [text], beam=beam, length_normalization=length_normalization)[0]
+    translations = [""] * len(text)
+    with learner.evaluating():
+        for places in _by_length(text, batch_size):
+            source = learner.data.encode([text[place] for place in places]).to(learner.device)
+            found = decode(learner.model, source, beam=beam, length_normalization=length_normalization)
+            for place, sentence in zip(places, sentences(learner.data, found), strict=True):
+                translations[place] = sentence
+    return translations
+
+
+def sentences(data: Any, found: Sequence[Hypothesis]) -> list[str]:
+    """The texts of translations."""
+    return data.decode(pad_sequence([torch.tensor(one.ids) for one in found], padding_value=data.pad_id))
+
+
+def _by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+
+
+def _check_translates(learner: Learner) -> None:
+    if not isinstance(learner.model, StepwiseModel):
+        raise LabError(
+            f"a {type(learner.model).__name__} cannot translate",
+            hint="translating needs a model with start(source) and step(tokens, state), such as seq2seq_rnn",
+        )
+    if not (hasattr(learner.data, "encode") and hasattr(learner.data, "decode")):
+        raise LabError(f"{type(learner.data).__name__} cannot turn text into ids and back", hint="it needs encode and decode")

@@ -1,0 +1,110 @@
+"""Metrics of translation: perplexity over real tokens, BLEU and chrF against the original reference text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lab.errors import DataError
+from lab_basics.metrics import Perplexity
+
+__all__ = ["Bleu", "ChrF", "TokenPerplexity"]
+
+
+class TokenPerplexity(Perplexity):
+    """Perplexity per real target token, e to their mean cross-entropy.
+
+    In validation the decoder runs freely: this is the perplexity of the target given the model's own words so far,
+    greater than the usual one, where every step is told the true words so far.
+
+    Args:
+        pad_id: id of padding, which does not count.
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        super().__init__(ignore=pad_id)
+
+
+class _CorpusScore:
+    """Base class of sacrebleu's corpus scores: predictions are detokenised and compared with the original references.
+
+    Attributes:
+        signature: sacrebleu's record of what was computed and how, once ``compute`` has run.
+    """
+
+    higher_is_better = True
+    signature: str = ""
+
+    def __init__(self, data: Any) -> None:
+        if not hasattr(data, "decode"):
+            raise DataError(f"{type(data).__name__} cannot turn ids into text", hint="the data needs a method decode(ids)")
+        self.data = data
+        self.reset()
+
+    def scorer(self) -> Any:
+        """The sacrebleu metric."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget everything: an epoch begins."""
+        self._predicted: list[Tensor] = []
+        self._references: list[str] = []
+
+    def update(self, output: Tensor, target: Tensor, batch: Any) -> None:
+        """Take in a batch: logits (T, B, V), of which only the best token of each position is kept."""
+        self._predicted.append(output.argmax(-1))
+        self._references.extend(batch.references)
+
+    def compute(self) -> float:
+        """The score of the whole split, from 0 to 100."""
+        predictions = [text for ids in self._predicted for text in self.data.decode(ids.cpu())]
+        return self.score(predictions, self._references)
+
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
+        """The score of texts against texts, one reference each."""
+        scorer = self.scorer()
+        result = scorer.corpus_score(list(predictions), [list(references)])
+        self.signature = str(scorer.get_signature())
+        return float(result.score)
+
+
+class Bleu(_CorpusScore):
+    """BLEU, from 0 to 100, by sacrebleu (Papineni et al. 2002; Post 2018, arXiv:1804.08771).
+
+    Args:
+        data: turns ids into text.
+        tokenize: sacrebleu's tokenizer, part of the signature.
+        lowercase: ignore case.
+    """
+
+    def __init__(
+        self, data: Any, *, tokenize: Literal["13a", "intl", "char", "zh", "none"] = "13a", lowercase: bool = False
+    ) -> None:
+        super().__init__(data)
+        self.tokenize, self.lowercase = tokenize, lowercase
+
+    def scorer(self) -> Any:
+        from sacrebleu.metrics import BLEU
+
+        return BLEU(tokenize=self.tokenize, lowercase=self.lowercase)
+
+
+class ChrF(_CorpusScore):
+    """chrF, character n-gram F-score from 0 to 100, by sacrebleu (Popović 2015; chrF++ with ``word_order=2``).
+
+    Args:
+        data: turns ids into text.
+        word_order: greatest n of word n-grams besides those of characters.
+        lowercase: ignore case.
+    """
+
+    def __init__(self, data: Any, *, word_order: int = 0, lowercase: bool = False) -> None:
+        super().__init__(data)
+        self.word_order, self.lowercase = word_order, lowercase
+
+    def scorer(self) -> Any:
+        from sacrebleu.metrics import CHRF
+
+        return CHRF(word_order=self.word_order, lowercase=self.lowercase)

@@ -1,0 +1,79 @@
+"""What is in here: recurrent translation models, attentions, teacher forcing, their loss, metrics and artefacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import RegistrySpec, hookimpl, preset
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """The registry ``attentions``."""
+    return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "where the decoder looks")]
+
+
+@hookimpl
+def lab_attentions() -> dict[str, Any]:
+    """Where the decoder looks."""
+    return {
+        "additive": "lab_seq2seq.attention:AdditiveAttention",
+        "dot": "lab_seq2seq.attention:DotAttention",
+        "general": "lab_seq2seq.attention:GeneralAttention",
+        "scaled_dot": "lab_seq2seq.attention:ScaledDotAttention",
+    }
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Recurrent encoder–decoders."""
+    return {
+        "seq2seq_attn": preset("seq2seq_rnn", attention="additive"),
+        "seq2seq_bidir": preset("seq2seq_rnn", bidirectional=True),
+        "seq2seq_bidir_attn": preset("seq2seq_rnn", bidirectional=True, attention="additive"),
+        "seq2seq_rnn": "lab_seq2seq.models:Seq2SeqRNN",
+    }
+
+
+@hookimpl
+def lab_losses() -> dict[str, Any]:
+    """Cross-entropy over the flattened sequence."""
+    return {"seq2seq_loss": "lab_seq2seq.losses:Seq2SeqLoss"}
+
+
+@hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """Teacher forcing, and learning without it."""
+    return {
+        "free_running": preset("teacher_forcing", start=0.0),
+        "teacher_forcing": "lab_seq2seq.steppers:TeacherForcing",
+    }
+
+
+@hookimpl
+def lab_metrics() -> dict[str, Any]:
+    """How good a translation is."""
+    return {
+        "bleu": "lab_seq2seq.metrics:Bleu",
+        "chrf": "lab_seq2seq.metrics:ChrF",
+        "token_perplexity": "lab_seq2seq.metrics:TokenPerplexity",
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """What a run leaves to look at."""
+    return {
+        "attention_maps": "lab_seq2seq.callbacks:AttentionMaps",
+        "translations": "lab_seq2seq.callbacks:Translations",
+    }
+
+
+@hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.translate(...)``, and the encoder alone."""
+    return {
+        "load_encoder": "lab_seq2seq.transfer:load_encoder",
+        "save_encoder": "lab_seq2seq.transfer:save_encoder",
+        "translate": "lab_seq2seq.decode:translate",
+    }

@@ -1,0 +1,93 @@
+"""Teacher forcing: how much of the truth the decoder is told while it learns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import ParameterError
+from lab.training.stepper import Evaluation
+from lab_basics.steppers import LossStepper
+from lab_seq2seq.losses import fit_length
+from lab_text.batches import TranslationBatch
+
+__all__ = ["TeacherForcing"]
+
+
+class TeacherForcing(LossStepper):
+    """At each step the decoder is given the true previous token with a probability that falls as training goes on.
+
+    One coin per step for the whole batch, all thrown before the forward pass, from the stream ``stepper``. The
+    probability is ``start · max(0, 1 - epoch / decay_epochs)``, with the epoch of this fit counted from 0: with the
+    defaults 1.0, 0.9, … 0.1, then 0. Scheduled sampling after Bengio, Vinyals, Jaitly & Shazeer 2015, arXiv:1506.03099,
+    as in fast.ai's 2018 translation lesson (a coin per step, a linear decay). The loss of an epoch depends on its probability:
+    compare validation losses, which are never forced.
+
+    Validation runs freely, to the end of every sentence: the loss is taken over the target's length, and the metrics
+    see what greedy decoding gives, with the target padded to the output's length.
+
+    The model is called as ``model(source, target, coins)``, with ``packed=True`` where the loss says ``accepts_packed``,
+    and as ``model(source, at_least=T)`` in validation.
+
+    Args:
+        pad_id: id of padding.
+        start: probability in the first epoch, in [0, 1].
+        decay_epochs: epochs until it has fallen to 0; None keeps it at ``start``.
+        clip: the largest norm of all gradients together; a larger one is scaled down to it. None does not clip.
+        accumulate: batches whose gradients are averaged into one step.
+        precision: the type of autocast's fast operations.
+    """
+
+    def __init__(
+        self,
+        pad_id: int,
+        *,
+        start: float = 1.0,
+        decay_epochs: float | None = 10,
+        clip: float | None = None,
+        accumulate: int = 1,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    ) -> None:
+        super().__init__(clip=clip, accumulate=accumulate, precision=precision)
+        if not 0 <= start <= 1:
+            raise ParameterError(f"start must lie in [0, 1], got {start}", where="stepper 'teacher_forcing'")
+        if decay_epochs is not None and decay_epochs <= 0:
+            raise ParameterError(
+                f"decay_epochs must be positive, got {decay_epochs}",
+                where="stepper 'teacher_forcing'",
+                hint="decay_epochs=None keeps the probability; start=0 never forces",
+            )
+        self.pad_id, self.start, self.decay_epochs = pad_id, start, decay_epochs
+
+    @property
+    def probability(self) -> float:
+        """The probability of a forced step in the current epoch."""
+        if self.decay_epochs is None:
+            return self.start
+        return self.start * max(0.0, 1 - self.learner.position.epoch / self.decay_epochs)
+
+    def throw_coins(self, steps: int) -> list[bool]:
+        """Which steps are forced; the first is always given ``bos``, whatever its coin."""
+        coins = torch.rand(steps, generator=self.learner.streams.generator("stepper"))
+        return (coins < self.probability).tolist()
+
+    def train_loss(self, batch: TranslationBatch) -> Tensor:
+        source, target = batch[0], batch[1]
+        options = {"packed": True} if getattr(self.learner.loss, "accepts_packed", False) else {}
+        output = self.model(source, target, self.throw_coins(len(target)), **options)
+        return self.learner.loss(output, target)
+
+    def evaluate(self, batch: TranslationBatch) -> Evaluation:
+        source, target = batch[0], batch[1]
+        output = self.model(source, at_least=len(target))
+        loss = self.learner.loss(fit_length(output, len(target)), target)
+        longer = functional.pad(target, (0, 0, 0, len(output) - len(target)), value=self.pad_id)
+        return Evaluation(loss, output, longer, self._weight(target))
+
+    def _weight(self, target: Tensor) -> Tensor | int:
+        """How many tokens the loss is the mean of."""
+        own = getattr(self.learner.loss, "weight", None)
+        return own(target) if callable(own) else (target != self.pad_id).sum()
