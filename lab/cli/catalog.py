@@ -50,10 +50,14 @@ def show(session: Session, name: str) -> None:
 
 def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
     everything = {entry.name: entry for registry in catalog.registries.values() for entry in registry.entries()}
-    close = [f"{match} ({everything[match].kind}, {everything[match].plugin})" for match in close_matches(name, everything)]
+    close = [
+        f"{match} ({everything[match].kind}, {everything[match].plugin})" for match in close_matches(name, everything)
+    ]
     lines = [f"did you mean: {' or '.join(close)}?"] if close else []
     lines += [f"could not load: {line}" for line in catalog.failures()]
-    return UnknownNameError(f"no component is called '{name}'", hint="\n".join([*lines, "everything there is: lab list"]))
+    return UnknownNameError(
+        f"no component is called '{name}'", hint="\n".join([*lines, "everything there is: lab list"])
+    )
 
 
 def describe(entry: Entry, catalog: Catalog) -> str:
@@ -73,7 +77,9 @@ def describe(entry: Entry, catalog: Catalog) -> str:
     star = next((i for i, p in enumerate(parameters.values()) if p.default is not Parameter.REQUIRED), None)
     if star is not None:
         lines.insert(star, "    *")
-    signature = "\n".join([f"{entry.name}(", *(f"{line}," for line in lines), *(["    **options,"] if is_open else []), ")"])
+    signature = "\n".join(
+        [f"{entry.name}(", *(f"{line}," for line in lines), *(["    **options,"] if is_open else []), ")"]
+    )
     where = f"{inspect.getsourcefile(inspect.unwrap(factory))}:{inspect.getsourcelines(inspect.unwrap(factory))[1]}"
     doc = inspect.getdoc(factory) or "(no docstring)"
     return f"{head}  ({entry.plugin})\n  {where}\n\n{signature}\n\n{doc}"

@@ -52,9 +52,12 @@ class Commands(click.Group):
         found = self._of_plugins(ctx).get(cmd_name)
         if found is None:
             return None
-        return load_object(found, f"command '{cmd_name}'") if isinstance(found, str) else found
+        command: click.Command = load_object(found, f"command '{cmd_name}'") if isinstance(found, str) else found
+        return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with close matches for a name that is not there."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
@@ -71,7 +74,11 @@ class Commands(click.Group):
             formatter.write_dl(rows)
 
     def _of_plugins(self, ctx: click.Context) -> dict[str, Any]:
-        return {name: target for name, target in _session(ctx).catalog().collect("lab_commands").items() if name not in COMMANDS}
+        return {
+            name: target
+            for name, target in _session(ctx).catalog().collect("lab_commands").items()
+            if name not in COMMANDS
+        }
 
     def _owners(self, ctx: click.Context) -> dict[str, str]:
         given = _session(ctx).catalog().call("lab_commands")
@@ -81,7 +88,9 @@ class Commands(click.Group):
 def _session(ctx: click.Context) -> Session:
     root = ctx.find_root()
     if root.obj is None:
-        root.obj = Session(tuple(root.params.get("without", ())), bool(root.params.get("strict")), bool(root.params.get("debug")))
+        root.obj = Session(
+            tuple(root.params.get("without", ())), bool(root.params.get("strict")), bool(root.params.get("debug"))
+        )
     return root.obj  # type: ignore[no-any-return]
 
 
@@ -115,7 +124,8 @@ def main() -> None:
 
 def _guarded(action: Callable[[], Any]) -> int:
     try:
-        return action() or 0
+        result = action()
+        return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
         return error.exit_code

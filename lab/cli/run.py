@@ -31,17 +31,29 @@ __all__ = ["run"]
 """
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: lr=0.01, architecture.layers=1.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: lr=0.01, architecture.layers=1."
+)
 @click.option("--epochs", type=click.IntRange(0), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
 @click.option("--arms", metavar="A,B", help="Only these arms, and the base.")
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
-@click.option("--runs", "folder", type=click.Path(path_type=Path), envvar="LAB_RUNS", default="runs", show_default=True, help="Folder of runs.")
+@click.option(
+    "--runs",
+    "folder",
+    type=click.Path(path_type=Path),
+    envvar="LAB_RUNS",
+    default="runs",
+    show_default=True,
+    help="Folder of runs.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), envvar="LAB_DATA", help="Folder of corpora.")
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one run.")
-@click.option("--executor", default="in_process", show_default=True, help="Where runs are executed: lab list executors.")
+@click.option(
+    "--executor", default="in_process", show_default=True, help="Where runs are executed: lab list executors."
+)
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
@@ -82,7 +94,15 @@ def run(
     if arms is not None:
         study = study.select([name.strip() for name in arms.split(",") if name.strip()])
     return _answer(
-        study, catalog, Store(folder), file, plan_only=plan_only, fresh=fresh, device=device, executor=executor, quiet=quiet
+        study,
+        catalog,
+        Store(folder),
+        file,
+        plan_only=plan_only,
+        fresh=fresh,
+        device=device,
+        executor=executor,
+        quiet=quiet,
     )
 
 
@@ -139,7 +159,10 @@ def _write_records(results: Results, store: Store) -> None:
             "name": results.study.name,
             "question": results.study.question,
             "compare": results.study.compare,
-            "arms": {arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in results.plan.arms},
+            "arms": {
+                arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)}
+                for arm in results.plan.arms
+            },
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key, "status": run.status} for run in results.runs],
         },
     )
@@ -149,7 +172,8 @@ def _exit_code(results: Results) -> int:
     if not results.failed:
         return 0
     click.echo(
-        f"{len(results.failed)} of {len(results.runs)} runs failed\n  the same command repeats only those: {_command_line()}", err=True
+        f"{len(results.failed)} of {len(results.runs)} runs failed\n  the same command repeats only those: {_command_line()}",
+        err=True,
     )
     return 1
 

@@ -24,7 +24,16 @@ from lab.registry.plugins import Catalog
 from lab.registry.registry import Registry, close_matches
 from lab.registry.values import check_value, describe_type, origin_of, parse_text, to_plain
 
-__all__ = ["Component", "Parameter", "Resolver", "Text", "parameters_of", "resolve_annotation", "scope_of", "signature_text"]
+__all__ = [
+    "Component",
+    "Parameter",
+    "Resolver",
+    "Text",
+    "parameters_of",
+    "resolve_annotation",
+    "scope_of",
+    "signature_text",
+]
 
 
 CALLED_POSITIONALLY = {"losses": 2, "optimizers": 1}
@@ -189,10 +198,14 @@ def _parameter(parameter: inspect.Parameter, scope: dict[str, Any], catalog: Cat
 
 def scope_of(factory: Callable[..., Any]) -> dict[str, Any]:
     """The names that the annotations of a factory may use."""
-    function = factory.__init__ if isinstance(factory, type) else factory
+    function: Any = vars(factory).get("__init__", factory.__init__) if isinstance(factory, type) else factory  # type: ignore[misc]
     function = inspect.unwrap(function)
     function = getattr(function, "func", function)
-    return {**vars(builtins), **getattr(function, "__globals__", {}), **vars(sys.modules.get(factory.__module__, builtins))}
+    return {
+        **vars(builtins),
+        **getattr(function, "__globals__", {}),
+        **vars(sys.modules.get(factory.__module__, builtins)),
+    }
 
 
 def resolve_annotation(annotation: Any, scope: dict[str, Any]) -> Any:
@@ -213,11 +226,15 @@ def _contract(annotation: Any, catalog: Catalog) -> tuple[Registry | None, bool,
         for registry in catalog.registries.values():
             if registry.spec.accepts(kind):
                 return registry, False, False
-            if typing.get_origin(kind) is Callable or typing.get_origin(kind) is typing.get_origin(typing.Callable[..., Any]):
+            if typing.get_origin(kind) is Callable or typing.get_origin(kind) is typing.get_origin(
+                typing.Callable[..., Any]
+            ):
                 returned = typing.get_args(kind)[-1:]
                 if returned and registry.spec.accepts(returned[0]):
                     return registry, True, False
-            if typing.get_origin(kind) in (list, tuple, Sequence) and any(map(registry.spec.accepts, typing.get_args(kind))):
+            if typing.get_origin(kind) in (list, tuple, Sequence) and any(
+                map(registry.spec.accepts, typing.get_args(kind))
+            ):
                 return registry, False, True
     return None, False, False
 
@@ -250,7 +267,9 @@ def change(catalog: Catalog, kind: str, reference: Reference, path: Sequence[str
     label = f"{registry.spec.singular} '{chosen.name}' ({plugin})"
     if head not in parameters:
         close = close_matches(head, parameters)
-        hint = f"did you mean: {' or '.join(close)}?" if close else f"signature: {signature_text(chosen.name, parameters)}"
+        hint = (
+            f"did you mean: {' or '.join(close)}?" if close else f"signature: {signature_text(chosen.name, parameters)}"
+        )
         raise ParameterError(f"{label}: unexpected parameter '{head}'", hint=hint)
     inner_registry, inner = parameters[head].registry, params.get(head, parameters[head].default)
     if inner_registry is None or inner is None or inner is Parameter.REQUIRED:
@@ -330,7 +349,9 @@ class Resolver:
             elif not parameter.is_required:
                 values[parameter.name] = self._default(label, parameter)
         extra = {key: value for key, value in params.items() if key not in parameters} if is_open else {}
-        return values | {key: parse_text(value, None) if isinstance(value, Text) else value for key, value in extra.items()}
+        return values | {
+            key: parse_text(value, None) if isinstance(value, Text) else value for key, value in extra.items()
+        }
 
     def _default(self, label: str, parameter: Parameter) -> Any:
         if parameter.registry is None or parameter.default is None or isinstance(parameter.default, (list, tuple)):

@@ -96,7 +96,7 @@ class Catalog:
             if plugin.cause:
                 plugin.status = "disabled"
             else:
-                self._guard(plugin, lambda plugin=plugin, point=point: self._import(plugin, point))
+                self._guard(plugin, self._import, point)
         self._fill()
 
     def add_module(self, module: Any, name: str, version: str = "") -> Plugin:
@@ -110,8 +110,7 @@ class Catalog:
         self._register(plugin, module)
         self._open_registries(plugin)
         self._check_hooks(plugin)
-        for registry in self.registries.values():
-            self._fill_one(plugin, registry)
+        self._fill_registries(plugin)
         return plugin
 
     def _import(self, plugin: Plugin, point: EntryPoint) -> None:
@@ -133,9 +132,13 @@ class Catalog:
     def _fill(self) -> None:
         for step in (self._open_registries, self._check_hooks):
             for plugin in self._loaded():
-                self._guard(plugin, lambda plugin=plugin, step=step: step(plugin))
+                self._guard(plugin, step)
         for plugin in self._loaded():
-            self._guard(plugin, lambda plugin=plugin: [self._fill_one(plugin, r) for r in self.registries.values()])
+            self._guard(plugin, self._fill_registries)
+
+    def _fill_registries(self, plugin: Plugin) -> None:
+        for registry in self.registries.values():
+            self._fill_one(plugin, registry)
 
     def _open_registries(self, plugin: Plugin) -> None:
         for spec in self._call(plugin, "lab_registries") or ():
@@ -148,9 +151,7 @@ class Catalog:
     def _open(self, spec: RegistrySpec) -> None:
         self.registries[spec.name] = Registry(spec)
         self.registries[spec.name].missing_from = self.failures
-        if not hasattr(self._manager.hook, spec.hook):
-            self._add_spec(spec)
-        elif not getattr(self._manager.hook, spec.hook).has_spec():
+        if not hasattr(self._manager.hook, spec.hook) or not getattr(self._manager.hook, spec.hook).has_spec():
             self._add_spec(spec)
 
     def _add_spec(self, spec: RegistrySpec) -> None:
@@ -177,7 +178,9 @@ class Catalog:
         if not isinstance(components, Mapping):
             raise PluginError(f"{registry.spec.hook} must return a dictionary, not {type(components).__name__}")
         for name, target in components.items():
-            entry = Entry(registry.spec.name, _checked_name(name, registry), _checked_target(name, target, registry), plugin)
+            entry = Entry(
+                registry.spec.name, _checked_name(name, registry), _checked_target(name, target, registry), plugin
+            )
             self._refuse_clash(registry, entry)
             registry.add(entry)
         plugin.provides[registry.spec.name] = sorted(components)
@@ -194,10 +197,10 @@ class Catalog:
 
     # --- isolation ----------------------------------------------------------------------------------------------------
 
-    def _guard(self, plugin: Plugin, action: Callable[[], object]) -> None:
+    def _guard(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
         """Run one step of loading; a plugin that fails in it is unregistered whole and told of."""
         try:
-            action()
+            action(plugin, *arguments)
         except (Exception, SystemExit) as error:
             self._fail(plugin, error)
 
@@ -336,4 +339,6 @@ def _checked_target(name: str, target: Any, registry: Registry) -> Any:
         return target
     if isinstance(target, str) and target.count(":") == 1 and all(target.split(":")):
         return target
-    raise PluginError(f"{registry.spec.hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}")
+    raise PluginError(
+        f"{registry.spec.hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}"
+    )

@@ -83,9 +83,7 @@ def load_object(path: str, owner: str) -> Any:
             found = getattr(found, name)
         return found
     except Exception as error:
-        raise PluginError(
-            f"cannot load '{path}'", where=owner, hint=f"{type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"cannot load '{path}'", where=owner, hint=f"{type(error).__name__}: {error}") from error
 
 
 class Registry(Mapping[str, Entry]):

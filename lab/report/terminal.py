@@ -43,7 +43,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     for arm in plan.arms:
         keys = [run.key for run in plan.runs if run.arm == arm.name]
         check = plan.checks.get(arm.name)
-        changes = [f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()]
+        changes = [
+            f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()
+        ]
         table.add_row(
             escape(arm.name),
             escape("\n".join(changes)),
@@ -54,7 +56,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(table)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
-        console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(', '.join(unpaired))}")
+        console.print(
+            f"not paired by parts (initialised as one under the stream `init`): {escape(', '.join(unpaired))}"
+        )
     seconds = estimated_seconds(plan)
     if plan.to_do:
         console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(seconds)}")
@@ -62,7 +66,7 @@ def print_plan(plan: Plan, console: Console) -> None:
 
 def estimated_seconds(plan: Plan) -> float:
     """A rough guess of the time to train what is to do, from one step of each arm."""
-    return sum(
+    return math.fsum(
         plan.checks[run.arm].seconds_per_step
         * math.ceil(len(run.data.train) / run.experiment.values["batch_size"])
         * run.experiment.values["epochs"]
@@ -248,5 +252,3 @@ def make_console(*, stderr: bool = False) -> Console:
     """A console that is wide enough for tables where nobody says how wide it is."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=160)
-
-

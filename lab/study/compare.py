@@ -42,7 +42,8 @@ class ArmComparison:
         p_corrected: after Holm's correction over the arms of the study.
         p_sign_flip: exact sign-flip test, two-sided.
         improvement: share of seeds in which the arm is better, ties counting half.
-        detectable: the smallest absolute difference that this spread and this many seeds could have shown.
+        detectable: the smallest absolute difference that this spread and this many seeds could have shown, at the level
+            at which Holm's procedure tests this arm.
         is_better: True, False, or None where nothing was shown.
         verdict: one plain sentence.
     """
@@ -81,10 +82,15 @@ def compare_arms(
     differences = {name: _paired(base, values) for name, values in arms.items()}
     raw = {name: _t_test_p(d) for name, d in differences.items()}
     corrected = holm(raw)
-    tests = sum(not math.isnan(p) for p in raw.values())
     return [
-        _compare(name, differences[name], raw[name], corrected[name], tests, higher_is_better) for name in arms
+        _compare(name, differences[name], raw[name], corrected[name], _level(name, raw), higher_is_better)
+        for name in arms
     ]
+
+
+def _level(name: str, p_values: Mapping[str, float]) -> float:
+    """The level at which Holm's procedure tests an arm: 0.05 over the number of p-values not smaller than its own."""
+    return LEVEL / max(1, sum(p >= p_values[name] for p in p_values.values()))
 
 
 def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
@@ -92,7 +98,7 @@ def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
 
 
 def _compare(
-    name: str, d: np.ndarray, p: float, p_corrected: float, tests: int, higher_is_better: bool
+    name: str, d: np.ndarray, p: float, p_corrected: float, level: float, higher_is_better: bool
 ) -> ArmComparison:
     mean = float(d.mean()) if len(d) else math.nan
     half = _half_width(d, LEVEL)
@@ -100,7 +106,7 @@ def _compare(
     shown = p_corrected < LEVEL
     is_better = (sign * mean > 0) if shown else None
     improvement = float(np.mean(np.where(d == 0, 0.5, sign * d > 0))) if len(d) else math.nan
-    detectable = _half_width(d, LEVEL / max(tests, 1))
+    detectable = _half_width(d, level)
     verdict = _verdict(d, mean, half, detectable, is_better, sign)
     return ArmComparison(
         name,

@@ -63,7 +63,13 @@ class Silence:
 
 
 def execute_plan(
-    plan: Plan, catalog: Catalog, store: Store, *, executor: str = "in_process", listener: Listener | None = None, fresh: bool = False
+    plan: Plan,
+    catalog: Catalog,
+    store: Store,
+    *,
+    executor: str = "in_process",
+    listener: Listener | None = None,
+    fresh: bool = False,
 ) -> Results:
     """Train what is to do and gather every run of the plan.
 

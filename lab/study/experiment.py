@@ -86,19 +86,23 @@ class Experiment:
         head, *rest = path.split(".")
         field = _field(head, path)
         if not rest:
-            return attrs.evolve(self, **{head: value})
+            return self._with(head, value)
         if "kind" not in field.metadata:
             raise UnknownNameError(f"unknown path '{path}'", hint=f"'{head}' is a value and has no '{rest[0]}'")
         kind, current = field.metadata["kind"], getattr(self, head)
         if not field.metadata.get("many"):
-            return attrs.evolve(self, **{head: change(catalog, kind, current, rest, value)})
+            return self._with(head, change(catalog, kind, current, rest, value))
         index = _index(head, current, rest[0], path)
         items = list(current)
         if len(rest) == 1:
             items[index : index + 1] = [] if value is None else [value]
         else:
             items[index] = change(catalog, kind, items[index], rest[1:], value)
-        return attrs.evolve(self, **{head: items})
+        return self._with(head, items)
+
+    def _with(self, name: str, value: Any) -> Experiment:
+        changes: dict[str, Any] = {name: value}
+        return attrs.evolve(self, **changes)
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
@@ -206,9 +210,7 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
     """Needs that the dataset's return type is known not to offer."""
     dataset = slots["dataset"]
     assert isinstance(dataset, Component)
-    problems = [
-        f"{dataset.label}: parameter '{name}' has no default and must be given" for name in dataset.needs
-    ]
+    problems = [f"{dataset.label}: parameter '{name}' has no default and must be given" for name in dataset.needs]
     offered = declared_facts(dataset)
     if offered is None:
         return problems
@@ -252,7 +254,9 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
         inner = _flatten(value["params"], path)
         return {path: f"{value['component']}", **inner}
     if isinstance(value, dict):
-        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}" if path else name).items()}
+        return {
+            k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}" if path else name).items()
+        }
     if isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
         return {k: v for item in value for k, v in _flatten(item, f"{path}.{item['component']}").items()}
     return {} if value == [] else {path: value}
@@ -273,5 +277,3 @@ def checked(experiment: Experiment, catalog: Catalog) -> ResolvedExperiment:
     if resolved is None:
         raise StudyError(problems)
     return resolved
-
-

@@ -33,7 +33,9 @@ def load_study(path: Path | str) -> Study:
         raise LabError("this file holds no study", where=str(path), hint="give it one: study = Study(base).swap(...)")
     if "study" not in studies and len(studies) > 1:
         raise LabError(
-            f"this file holds {len(studies)} studies: {', '.join(studies)}", where=str(path), hint="call one of them `study`"
+            f"this file holds {len(studies)} studies: {', '.join(studies)}",
+            where=str(path),
+            hint="call one of them `study`",
         )
     study = studies.get("study", next(iter(studies.values())))
     question = study.question or inspect.getdoc(module) or ""
@@ -42,7 +44,9 @@ def load_study(path: Path | str) -> Study:
 
 def _import(path: Path) -> ModuleType:
     if not path.is_file():
-        raise LabError("there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from")
+        raise LabError(
+            "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
+        )
     name = f"lab_experiment_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -53,7 +57,8 @@ def _import(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise LabError(
-            f"this study file has a syntax error: {error.msg}", where=f"{path}, line {error.lineno}: {(error.text or '').strip()}"
+            f"this study file has a syntax error: {error.msg}",
+            where=f"{path}, line {error.lineno}: {(error.text or '').strip()}",
         ) from error
     except LabError:
         raise

@@ -52,7 +52,14 @@ class FinishedRun:
 
     def row(self) -> dict[str, Any]:
         """One row of ``runs.csv``."""
-        return {"arm": self.arm, "seed": self.seed, "key": self.key, "status": self.status, **self.metrics, **self.record.budget}
+        return {
+            "arm": self.arm,
+            "seed": self.seed,
+            "key": self.key,
+            "status": self.status,
+            **self.metrics,
+            **self.record.budget,
+        }
 
 
 @attrs.frozen
@@ -149,8 +156,14 @@ class Results:
         notes: list[str] = []
         for row in others:
             if row.comparison is not None and row.comparison.is_better:
-                more = [text for key, text in (("parameters", "parameters"), ("seconds", "time")) if _ratio(row, base, key) > 1.05]
-                shares = [f"{_ratio(row, base, 'parameters' if m == 'parameters' else 'seconds'):.2f} × the {m}" for m in more]
+                more = [
+                    text
+                    for key, text in (("parameters", "parameters"), ("seconds", "time"))
+                    if _ratio(row, base, key) > 1.05
+                ]
+                shares = [
+                    f"{_ratio(row, base, 'parameters' if m == 'parameters' else 'seconds'):.2f} × the {m}" for m in more
+                ]
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes

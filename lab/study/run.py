@@ -35,7 +35,19 @@ from lab.training.rng import Streams
 
 __all__ = ["DataCache", "Listener", "Run", "build_learner"]
 
-PACKAGES = ("lab", "torch", "numpy", "pandas", "pluggy", "attrs", "spacy", "fasttext-wheel", "nmslib", "tensorboard", "scipy")
+PACKAGES = (
+    "lab",
+    "torch",
+    "numpy",
+    "pandas",
+    "pluggy",
+    "attrs",
+    "spacy",
+    "fasttext-wheel",
+    "nmslib",
+    "tensorboard",
+    "scipy",
+)
 REFRESH_S = 0.1
 
 
@@ -149,7 +161,10 @@ class Run:
         _reset_peak_memory(self.device)
         learner = self.learner(folder, (Recorder(self, listener, stop),))
         history = learner.resume(self.experiment.values["epochs"])
-        metrics = {**(history[-1] if history else {}), **(learner.validate("test") if self.data.test is not None else {})}
+        metrics = {
+            **(history[-1] if history else {}),
+            **(learner.validate("test") if self.data.test is not None else {}),
+        }
         save_weights(learner.model, folder / "model.safetensors")
         result = {
             "metrics": {name: value for name, value in metrics.items() if name not in NOT_METRICS},
@@ -219,7 +234,10 @@ def build_learner(
             stepper=experiment.component("stepper").build(facts),
             callbacks=[
                 *callbacks,
-                *(item.build(facts) for item in (experiment.component("checkpoint"), *experiment.components("callbacks"))),
+                *(
+                    item.build(facts)
+                    for item in (experiment.component("checkpoint"), *experiment.components("callbacks"))
+                ),
             ],
             metrics=_metrics(experiment, facts),
             seed=seed,

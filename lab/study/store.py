@@ -85,7 +85,9 @@ class Store:
             probe.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
-                f"cannot write to the folder of runs: {error.strerror}", where=str(self.root), hint="choose another: --runs DIR"
+                f"cannot write to the folder of runs: {error.strerror}",
+                where=str(self.root),
+                hint="choose another: --runs DIR",
             ) from error
 
     def record(self, key: str) -> RunRecord:
@@ -146,4 +148,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except json.JSONDecodeError as error:
-        raise StoreError("a file of the store is damaged", where=f"{path}: {error}", hint="remove its folder and run again") from error
+        raise StoreError(
+            "a file of the store is damaged", where=f"{path}: {error}", hint="remove its folder and run again"
+        ) from error

@@ -85,7 +85,7 @@ class Callback:
         """Before validation; the model is in evaluation mode."""
 
     def after_validate(self, learner: Learner) -> None:
-        """After validation; its figures are in ``learner.history[-1]``."""
+        """After validation; its figures join ``learner.history[-1]`` before ``after_epoch``."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a crash: tensors and JSON values."""
@@ -99,7 +99,9 @@ class Events:
     """Which callbacks listen to what, looked up once; an event nobody listens to costs one dictionary look-up."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self._listeners = {event: [(c, *_methods(c, event)) for c in callbacks if _listens(c, event)] for event in EVENTS}
+        self._listeners = {
+            event: [(c, *_methods(c, event)) for c in callbacks if _listens(c, event)] for event in EVENTS
+        }
 
     def level(self, event: str, learner: Learner) -> Level:
         """The context in which the body of ``event`` runs."""
@@ -169,7 +171,8 @@ def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     for callback in callbacks:
         if callback.name in named:
             raise UnknownNameError(
-                f"two callbacks are called '{callback.name}'", hint="give one of them another name: its attribute `name`"
+                f"two callbacks are called '{callback.name}'",
+                hint="give one of them another name: its attribute `name`",
             )
         named[callback.name] = callback
     return [named[name] for name in _sorted_names(named)]
@@ -181,7 +184,9 @@ def _sorted_names(named: dict[str, Callback]) -> list[str]:
         graphlib.TopologicalSorter(wishes).prepare()
     except graphlib.CycleError as error:
         cycle = " → ".join(reversed(error.args[1]))
-        raise LabError(f"callbacks cannot be ordered: {cycle}", hint="change `before` or `after` of one of them") from None
+        raise LabError(
+            f"callbacks cannot be ordered: {cycle}", hint="change `before` or `after` of one of them"
+        ) from None
     waiting = dict(wishes)
     ordered: list[str] = []
     while waiting:

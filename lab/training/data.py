@@ -134,7 +134,7 @@ class ShuffleSampler:
 
     def __iter__(self) -> Iterator[Sequence[int]]:
         order = torch.randperm(self.size, generator=self.generator)
-        return iter([batch.tolist() for batch in order.split(self.batch_size)])
+        return iter([batch.tolist() for batch in torch.split(order, self.batch_size)])
 
 
 class EpochSampler:

@@ -99,9 +99,11 @@ class Learner:
         self.epochs_before_fit = 0
         self.position = Position()
         self.losses = Losses(self.device)
+        self.parts: tuple[str, ...] = ()
         self.batch: Any = None
         self.step_loss: Tensor | None = None
         self._dropout_state: dict[str, Tensor] | None = None
+        self._is_training = False
         self._callback_states: dict[str, Any] | None = None
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -149,6 +151,11 @@ class Learner:
     def epochs_done(self) -> int:
         """Epochs finished since this learner was made, over all its fits."""
         return self.epochs_before_fit + self.position.epoch
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the current fit reached its last epoch; False in ``after_fit`` of one that was cut short."""
+        return self.position.epoch >= self.position.epochs
 
     def _end_of_fit(self) -> None:
         self.epochs_before_fit = self.epochs_done
@@ -241,7 +248,7 @@ class Learner:
             "losses": self.losses.values[: self.losses.count],
             "optimizer": self.optimizer.state_dict(),
             "streams": self.streams.state_dict(),
-            "dropout": checkpoint.global_random_state(self.device),
+            "dropout": self._dropout_position(),
             "stepper": self.stepper.state_dict(),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
         }
@@ -279,7 +286,8 @@ class Learner:
         """
         if self.folder is None:
             raise LabError(
-                f"there is no folder for the artefact '{name}'", hint="make the learner with folder=..., or use `lab run`"
+                f"there is no folder for the artefact '{name}'",
+                hint="make the learner with folder=..., or use `lab run`",
             )
         root = (self.folder / "artefacts").resolve()
         path = (root / name).resolve()
@@ -318,7 +326,7 @@ class Learner:
         if lengths is None:
             return self._loader(split, SequentialSampler(len(examples), self.valid_batch_size))
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
-        return self._loader(split, [batch.tolist() for batch in order.split(self.valid_batch_size)])
+        return self._loader(split, [batch.tolist() for batch in torch.split(order, self.valid_batch_size)])
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]]) -> Any:
         pin = self.device.type == "cuda"
@@ -349,11 +357,17 @@ class Learner:
             torch.manual_seed(self.streams.seed("dropout"))
         else:
             checkpoint.set_global_random_state(self._dropout_state, self.device)
+        self._is_training = True
         try:
             yield
         finally:
+            self._is_training = False
             self._dropout_state = checkpoint.global_random_state(self.device)
             checkpoint.set_global_random_state(outside, self.device)
+
+    def _dropout_position(self) -> dict[str, Tensor] | None:
+        """Where the stream ``dropout`` stands; None before the first fit."""
+        return checkpoint.global_random_state(self.device) if self._is_training else self._dropout_state
 
     def say(self, message: str) -> None:
         """Tell the user something without stopping."""
@@ -367,13 +381,15 @@ def call_with(factory: Callable[..., Any], facts: Mapping[str, Any], **given: An
     names = [
         name
         for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.default is parameter.empty and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
     missing = [name for name in names if name not in facts and name not in given]
     if missing:
         owner = getattr(factory, "__name__", type(factory).__name__)
         raise ParameterError(
-            f"{owner} needs {_quoted(missing)}, which the data does not offer", hint=f"offered: {', '.join(sorted(facts))}"
+            f"{owner} needs {_quoted(missing)}, which the data does not offer",
+            hint=f"offered: {', '.join(sorted(facts))}",
         )
     return factory(**{name: facts[name] for name in names if name not in given}, **given)
 

@@ -113,7 +113,7 @@ def part(name: str) -> Iterator[None]:
 @contextmanager
 def global_generator(seed: int) -> Iterator[None]:
     """Seed torch's global generators inside the block and put them back as they were after it."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(seed)
         yield
