@@ -275,8 +275,8 @@ def _scores(output: Tensor, target: Tensor) -> Tensor:
 
 def _ranks(scores: Tensor) -> Tensor:
     """Scores as numbers in [0, 1] in the same order: torchmetrics would squash logits, and merge the largest."""
-    _, ranks = scores.unique(return_inverse=True)
-    return ranks.double() / max(len(ranks), 1)
+    _, ranks = torch.unique(scores, return_inverse=True)
+    return _precise(ranks) / max(len(ranks), 1)
 
 
 def _require_torchmetrics(name: str) -> None:

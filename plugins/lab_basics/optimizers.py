@@ -93,8 +93,8 @@ def rmsprop(
         weight_decay: L2 penalty, added to the gradient.
         eps: keeps the division finite.
     """
-    options = {"alpha": alpha, "momentum": momentum, "centered": centered, "weight_decay": weight_decay, "eps": eps}
-    return RMSprop(_groups(param_groups), lr=lr, **options)
+    options: dict[str, Any] = {"alpha": alpha, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}
+    return RMSprop(_groups(param_groups), lr=lr, centered=centered, **options)
 
 
 def adadelta(
@@ -205,7 +205,7 @@ class Yogi(Optimizer):
         state = self.state[weight] or self._start(weight, group)
         state["step"] += 1
         step, (beta1, beta2) = int(state["step"]), group["betas"]
-        gradient = weight.grad.add(weight, alpha=group["weight_decay"]) if group["weight_decay"] else weight.grad
+        gradient = _decayed_gradient(weight, group["weight_decay"])
         square = gradient * gradient
         mean, variance = state["mean"], state["variance"]
         mean.lerp_(gradient, 1 - beta1)
@@ -214,7 +214,7 @@ class Yogi(Optimizer):
         weight.addcdiv_(mean, divisor, value=-group["lr"] / (1 - beta1**step))
 
     def _start(self, weight: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        state = self.state[weight]
+        state: dict[str, Any] = self.state[weight]
         state["step"] = torch.zeros(())
         state["mean"] = torch.zeros_like(weight)
         state["variance"] = torch.full_like(weight, group["initial_accumulator"])
@@ -241,6 +241,11 @@ def yogi(
     return Yogi(param_groups, lr, betas, eps, weight_decay, initial_accumulator)
 
 
+def _decayed_gradient(weight: Tensor, weight_decay: float) -> Tensor:
+    assert weight.grad is not None
+    return weight.grad.add(weight, alpha=weight_decay) if weight_decay else weight.grad
+
+
 def _fused(kind: type[Optimizer], param_groups: ParamGroups, fused: bool, **options: Any) -> Optimizer:
     """The optimizer with its fused kernel, or without where a parameter's type or device has none."""
     groups = _groups(param_groups)
@@ -253,7 +258,7 @@ def _fused(kind: type[Optimizer], param_groups: ParamGroups, fused: bool, **opti
 
 def _groups(param_groups: ParamGroups) -> list[dict[str, Any]]:
     """A list of groups, so that it can be walked twice, and without side effects on the caller's."""
-    given = list(param_groups)
+    given: list[Any] = list(param_groups)
     if given and isinstance(given[0], dict):
-        return [{**group, "params": list(group["params"])} for group in given]  # type: ignore[dict-item]
+        return [{**group, "params": list(group["params"])} for group in given]
     return [{"params": given}]

@@ -165,7 +165,7 @@ class Bucket(Sampler):
 
     def order(self) -> np.ndarray:
         order = _permutation(len(self.lengths), self.generator)
-        return order[_longest_first(self.lengths[order])]
+        return np.take(order, _longest_first(self.lengths[order]))
 
     def cut(self) -> list[list[int]]:
         return _shuffle_behind_first(super().cut(), self.generator)

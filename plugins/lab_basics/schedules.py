@@ -28,7 +28,7 @@ __all__ = [
 class Cycle(NamedTuple):
     """One cycle: its number (from 0), the step at which it begins, and how many steps it has."""
 
-    index: int
+    number: int
     start: int
     length: int
 
@@ -67,7 +67,7 @@ class Cyclic(Schedule):
         """The cycle that ``step`` belongs to."""
         cycle = Cycle(0, 0, steps if self.cycle_len is None else self.cycle_len * steps_per_epoch)
         while step >= cycle.start + cycle.length:
-            cycle = Cycle(cycle.index + 1, cycle.start + cycle.length, cycle.length * self.cycle_mult)
+            cycle = Cycle(cycle.number + 1, cycle.start + cycle.length, cycle.length * self.cycle_mult)
         return cycle
 
     def check(self, steps: int, steps_per_epoch: int) -> None:
@@ -78,7 +78,7 @@ class Cyclic(Schedule):
         if end > steps:
             before, after, run = (each // steps_per_epoch for each in (last.start, end, steps))
             raise self._error(
-                f"cycle {last.index + 1} ends after epoch {after}, the run after epoch {run}",
+                f"cycle {last.number + 1} ends after epoch {after}, the run after epoch {run}",
                 hint=f"set epochs={f'{before} or {after}' if before else after}, or change cycle_len and cycle_mult",
             )
 
@@ -89,7 +89,7 @@ class Cyclic(Schedule):
         step = (position.epoch + 1) * position.batches
         cycle = self.cycle_at(step - 1, position.steps, position.batches)
         if step == cycle.start + cycle.length:
-            self._end_cycle(learner, cycle.index)
+            self._end_cycle(learner, cycle.number)
 
     def _end_cycle(self, learner: Learner, index: int) -> None:
         if self.snapshot:
@@ -132,7 +132,7 @@ class CosAnneal(Cyclic):
         self.min_factor, self.slow_start = min_factor, slow_start
 
     def cycle_factor(self, step: int, cycle: Cycle) -> float:
-        if cycle.index == 0 and step < cycle.length * self.slow_start:
+        if cycle.number == 0 and step < cycle.length * self.slow_start:
             return 0.01
         return anneal(1.0, self.min_factor, step / cycle.length)
 

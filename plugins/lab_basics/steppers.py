@@ -126,7 +126,7 @@ class LossStepper(Stepper):
             self._scaler.unscale_(self.learner.optimizer)
         weights = [weight for _, weight in self._with_gradient()]
         if self._pending > 1:
-            torch._foreach_div_([weight.grad for weight in weights], self._pending)
+            torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], self._pending)
         if self.clip is not None:
             self.gradient_norm = nn.utils.clip_grad_norm_(weights, self.clip)
 
@@ -215,7 +215,7 @@ class ActivationRegularised(Supervised):
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
-    named = dict(model.named_modules())
+    named: dict[str, nn.Module] = dict(model.named_modules())
     if not name or name not in named:
         offered = ", ".join(child for child in named if child and "." not in child)
         raise ParameterError(

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from lab_basics import plugin
+
+from lab.registry.binding import Resolver
+from lab.registry.plugins import Catalog
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    catalog = Catalog(strict=True)
+    catalog.add_module(plugin, "lab_basics", "0.1.0")
+    return catalog
+
+
+KINDS = ("samplers", "steppers", "optimizers", "losses", "metrics", "callbacks")
+NAMES = [(kind, name) for kind in KINDS for name in getattr(plugin, f"lab_{kind}")()]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_every_component_resolves_with_its_defaults_and_is_documented(catalog, kind, name):
+    resolver = Resolver(catalog)
+    component = resolver.resolve(kind, name)
+    assert resolver.problems == []
+    assert component.to_json()["plugin"] == "lab_basics 0.1.0"
+    assert inspect.getdoc(component.factory)
+
+
+@pytest.mark.parametrize("name", sorted(set(plugin.lab_callbacks()) - {"multistep", "cos_anneal_course"}))
+def test_a_callback_is_called_as_it_is_registered(catalog, name):
+    assert Resolver(catalog).resolve("callbacks", name).build({}).name == name
+
+
+def test_the_plugin_itself_imports_nothing_heavy():
+    code = (
+        "import sys; import lab_basics.plugin as p; [getattr(p, n)() for n in dir(p) if n.startswith('lab_')];"
+        "print([n for n in ('torch', 'numpy', 'torchmetrics', 'tensorboard') if n in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
