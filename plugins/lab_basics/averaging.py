@@ -32,8 +32,9 @@ class AveragedWeights(Callback):
         self._count = 0
 
     def before_fit(self, learner: Learner) -> None:
-        self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
-        self._count = 0
+        if learner.position.step == 0 or not self._average:
+            self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
+            self._count = 0
 
     def before_validate(self, learner: Learner) -> None:
         if self._average and self._count:
@@ -44,7 +45,9 @@ class AveragedWeights(Callback):
             self._swap(learner)
 
     def after_fit(self, learner: Learner) -> None:
-        if self._average and self._count and isinstance(sys.exc_info()[1], (CancelFit, type(None))):
+        if not _ended_well():
+            return
+        if self._average and self._count:
             self._swap(learner)
         self._average, self._swapped = [], False
 
@@ -124,9 +127,9 @@ class SWA(AveragedWeights):
             self._collect(learner)
 
     def after_fit(self, learner: Learner) -> None:
-        averaged = bool(self._average and self._count)
+        averaged = _ended_well() and self._average and self._count
         super().after_fit(learner)
-        if averaged and isinstance(sys.exc_info()[1], (CancelFit, type(None))):
+        if averaged:
             _measure_batch_norm(learner)
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,6 +152,11 @@ class SWA(AveragedWeights):
         ):
             self._collected_epoch = learner.epochs_done
             self._move_average(learner, 1 / (self._count + 1))
+
+
+def _ended_well() -> bool:
+    """In ``after_fit``: whether training ended by itself or by ``CancelFit``, not by a failure."""
+    return isinstance(sys.exc_info()[1], (CancelFit, type(None)))
 
 
 def _averaged_tensors(model: nn.Module) -> list[Tensor]:

@@ -34,7 +34,7 @@ class EarlyStopping(Callback):
         self.patience = patience
 
     def before_fit(self, learner: Learner) -> None:
-        self.monitor.check(learner)
+        self.monitor.begin(learner)
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
@@ -65,7 +65,7 @@ class SaveBest(Callback):
         self.restore = restore
 
     def before_fit(self, learner: Learner) -> None:
-        self.monitor.check(learner)
+        self.monitor.begin(learner)
         learner.artefact("best.safetensors")
 
     def after_epoch(self, learner: Learner) -> None:

@@ -28,17 +28,15 @@ class Monitor:
         self.best: float | None = None
         self.epochs_without = 0
 
-    def check(self, learner: Learner) -> None:
-        """Raise a ParameterError, before training, where no run of this learner will have the column."""
-        offered = ["train_loss", *(["valid_loss"] if learner.data.valid is not None else [])]
-        if learner.data.valid is not None:
-            offered += [f"valid_{name}" for name in learner.metrics]
-        if self.column not in offered:
-            raise ParameterError(
-                f"there is no figure '{self.column}' to follow",
-                where=f"callback '{self.owner}', parameter 'monitor'",
-                hint=f"this run has: {', '.join(offered)}",
-            )
+    def begin(self, learner: Learner) -> None:
+        """Before a fit: forget the last one, unless that one is only being continued.
+
+        Raises:
+            ParameterError: no epoch of this learner will have the column.
+        """
+        self._check(learner)
+        if learner.position.step == 0:
+            self.best, self.epochs_without = None, 0
 
     def improved(self, learner: Learner, row: dict[str, float]) -> bool:
         """Take in a finished epoch; True where its value is the best so far. NaN never is."""
@@ -60,6 +58,17 @@ class Monitor:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
         self.best, self.epochs_without = state["best"], state["epochs_without"]
+
+    def _check(self, learner: Learner) -> None:
+        offered = ["train_loss", *(["valid_loss"] if learner.data.valid is not None else [])]
+        if learner.data.valid is not None:
+            offered += [f"valid_{name}" for name in learner.metrics]
+        if self.column not in offered:
+            raise ParameterError(
+                f"there is no figure '{self.column}' to follow",
+                where=f"callback '{self.owner}', parameter 'monitor'",
+                hint=f"this run has: {', '.join(offered)}",
+            )
 
 
 def higher_is_better(column: str, learner: Learner) -> bool:

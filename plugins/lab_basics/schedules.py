@@ -333,7 +333,9 @@ class OnPlateau(Schedule):
 
     def before_fit(self, learner: Learner) -> None:
         super().before_fit(learner)
-        self.monitor.check(learner)
+        self.monitor.begin(learner)
+        if learner.position.step == 0:
+            self._reductions = self._cooling = 0
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)

@@ -62,6 +62,13 @@ def test_a_loss_that_is_not_a_number_is_no_gain(make_learner):
     assert len(learner.fit(3)) == 2
 
 
+def test_every_fit_has_its_own_patience(make_learner):
+    learner = make_learner(lr=1e-30, callbacks=[EarlyStopping(patience=0)])
+    learner.fit(5)
+    learner.history.clear()
+    assert len(learner.fit(5)) == 2
+
+
 def test_early_stopping_remembers_across_a_crash(make_learner, tmp_path):
     def learner(*more):
         callbacks = [Checkpoint(), EarlyStopping(patience=2), Script([1.0, 2.0, 2.0, 2.0, 2.0, 2.0]), *more]
@@ -230,6 +237,18 @@ def test_after_a_failure_the_model_has_its_own_weights(make_learner):
     with pytest.raises(KeyboardInterrupt):
         plain.fit(1)
     assert same_weights(learner.model, plain.model)
+
+
+def test_an_average_goes_on_in_the_same_learner_after_an_interruption(make_learner):
+    whole = make_learner(callbacks=[EMA(decay=0.9)])
+    whole.fit(2)
+    dies = Dies(3)
+    learner = make_learner(callbacks=[EMA(decay=0.9), dies])
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(2)
+    dies.step = -1
+    learner.fit(2)
+    assert same_weights(whole.model, learner.model)
 
 
 def test_swa_is_the_mean_of_the_last_epochs(make_learner):

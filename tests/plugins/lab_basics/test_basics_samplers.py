@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lab_basics.losses import mse
 from lab_basics.samplers import Bucket, FullBatch, Sequential, Shuffle, Sort, Sortish
 
 from lab.errors import DataError, ParameterError
+from lab.training import Data, Learner
 
 
 def seeded(seed=0):
@@ -150,3 +152,34 @@ def test_sampling_100_000_examples_takes_milliseconds():
             list(sampler)
             seconds.append(time.perf_counter() - start)
         assert min(seconds) < 0.1, name
+
+
+class WithLengths:
+    """Examples of which each is its own index."""
+
+    def __len__(self):
+        return 300
+
+    def __getitem__(self, index):
+        return torch.tensor(float(index)), torch.tensor(0.0)
+
+
+@pytest.mark.parametrize("sampler", [Shuffle, Sort, Sortish, Bucket])
+def test_a_learner_sees_the_same_batches_for_the_same_seed_and_epoch(sampler):
+    lengths = np.random.default_rng(0).integers(1, 30, 300)
+    data = Data(WithLengths(), WithLengths(), length=lambda split: lengths)
+
+    def epochs(seed):
+        learner = Learner(torch.nn.Linear(1, 1), data, mse, sampler=sampler, batch_size=8, seed=seed, progress=False)
+        seen = []
+        for epoch in (0, 1):
+            learner.train_sampler.start_at(epoch)
+            seen.append([batch[0].tolist() for batch in learner.train_loader])
+        return seen
+
+    first, again, other = epochs(1), epochs(1), epochs(2)
+    assert first == again
+    assert len(first[0]) == len(first[1])
+    if sampler is not Sort:
+        assert first[0] != first[1]
+        assert first != other
