@@ -48,7 +48,7 @@ def code_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
 
 
 def _package_folder(name: str) -> Path | None:
-    """Where a package's source is; None for the kernel, for what is installed with a version of its own, and for files."""
+    """Where a package's source is; None for the kernel, for what its version says enough of, and for files."""
     if name in ("lab", "torch", "torchmetrics", "builtins", "__main__"):
         return None
     file = getattr(sys.modules.get(name), "__file__", None)

@@ -34,7 +34,7 @@ class Callback:
 
     Each event X is a pair of methods, ``before_X(learner)`` and ``after_X(learner)``, for X in fit, epoch, batch,
     backward, step and validate. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every callback
-    whose ``before_X`` had its turn, and also when the body raised. A method that a subclass does not define costs nothing.
+    whose ``before_X`` had its turn, and also when the body raised. A method that no subclass defines costs nothing.
 
     Attributes:
         name: how others refer to it; the class name in snake case unless given.

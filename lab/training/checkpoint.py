@@ -101,7 +101,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load what ``save_weights`` wrote.
 
     Raises:
-        StoreError: the file cannot be read, or belongs to another architecture (missing and unexpected names are given).
+        StoreError: the file cannot be read, or belongs to another architecture (the names that differ are given).
     """
     from safetensors import safe_open
 

@@ -7,7 +7,8 @@ filled from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -15,10 +16,19 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 from lab.training.rng import Streams
 
-__all__ = ["Data", "Sampler", "SamplerFactory", "SequentialSampler", "ShuffleSampler", "to_device"]
+__all__ = [
+    "Data",
+    "Sampler",
+    "SamplerFactory",
+    "SequentialSampler",
+    "ShuffleSampler",
+    "call_with",
+    "fact_types",
+    "to_device",
+]
 
 Batch = Any
 BatchT = TypeVar("BatchT")
@@ -100,7 +110,7 @@ def fact_types(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for owner in reversed(kind.__mro__):
         if owner is not Data and issubclass(owner, Data):
-            found |= {name: kind for name, kind in getattr(owner, "__annotations__", {}).items()}
+            found |= getattr(owner, "__annotations__", {})
             found |= {name: None for name, value in vars(owner).items() if isinstance(value, property)}
     return {name: value for name, value in found.items() if name not in own and not name.startswith("_")}
 
@@ -180,3 +190,25 @@ def _move(value: Any, device: torch.device) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_move(item, device) for item in value)
     return value
+
+
+def call_with(factory: Callable[..., Any], facts: Mapping[str, Any], **given: Any) -> Any:
+    """Call ``factory`` with ``given`` and, for its parameters without default, the facts of the same name."""
+    names = [
+        name
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    missing = [name for name in names if name not in facts and name not in given]
+    if missing:
+        owner = getattr(factory, "__name__", type(factory).__name__)
+        raise ParameterError(
+            f"{owner} needs {_quoted(missing)}, which the data does not offer",
+            hint=f"offered: {', '.join(sorted(facts))}",
+        )
+    return factory(**{name: facts[name] for name in names if name not in given}, **given)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(f"'{name}'" for name in names)

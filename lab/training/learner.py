@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from lab.errors import LabError, ParameterError
 from lab.training import checkpoint
 from lab.training.callback import Callback, Events, Level, order_callbacks
-from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, ShuffleSampler, to_device
+from lab.training.data import (
+    Data,
+    EpochSampler,
+    SamplerFactory,
+    SequentialSampler,
+    ShuffleSampler,
+    call_with,
+    to_device,
+)
 from lab.training.loop import Losses, Position, fit, validate
 from lab.training.progress import EpochProgress
 from lab.training.rng import Streams
@@ -183,10 +191,14 @@ class Learner:
     # --- learning rates and layer groups ------------------------------------------------------------------------------
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
-        """Parameters by layer group, the first layers first; one group where the model names none."""
+        """Parameters by layer group, the first layers first; one group where the model names none.
+
+        A weight that several groups share belongs to the first of them.
+        """
         name_groups = getattr(self.model, "layer_groups", None)
         groups = name_groups() if callable(name_groups) else [self.model]
-        return [list(_parameters(group)) for group in groups]
+        seen: set[nn.Parameter] = set()
+        return [[w for w in _parameters(group) if not (w in seen or seen.add(w))] for group in groups]  # type: ignore[func-returns-value]
 
     def set_lr(self, lr: LearningRate) -> None:
         """Give every layer group its learning rate, from which schedules scale."""
@@ -374,28 +386,6 @@ class Learner:
         import logging
 
         logging.getLogger("lab").warning(message)
-
-
-def call_with(factory: Callable[..., Any], facts: Mapping[str, Any], **given: Any) -> Any:
-    """Call ``factory`` with ``given`` and, for its parameters without default, the facts of the same name."""
-    names = [
-        name
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    ]
-    missing = [name for name in names if name not in facts and name not in given]
-    if missing:
-        owner = getattr(factory, "__name__", type(factory).__name__)
-        raise ParameterError(
-            f"{owner} needs {_quoted(missing)}, which the data does not offer",
-            hint=f"offered: {', '.join(sorted(facts))}",
-        )
-    return factory(**{name: facts[name] for name in names if name not in given}, **given)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return " and ".join(f"'{name}'" for name in names)
 
 
 def _takes_batch(metric: Any) -> bool:

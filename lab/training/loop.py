@@ -176,7 +176,8 @@ def _check_losses(learner: Learner) -> None:
         position = learner.position
         step = position.step - learner.losses.count + first
         raise NonFiniteLossError(
-            f"the loss became {float(learner.losses.values[first])} at step {step} (epoch {position.epoch}, batch {first})",
+            f"the loss became {float(learner.losses.values[first])} at step {step} "
+            f"(epoch {position.epoch}, batch {first})",
             where=f"learning rate {learner.optimizer.param_groups[0]['lr']:.3g}",
             hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0)",
         )
