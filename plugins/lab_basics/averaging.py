@@ -92,7 +92,8 @@ class EMA(AveragedWeights):
 
     def after_step(self, learner: Learner) -> None:
         step = self._count
-        self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
+        if self._average:  # a single step outside of a fit has none
+            self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
 
 
 class SWA(AveragedWeights):

@@ -132,14 +132,14 @@ class GradientNorm(Callback):
 
 
 class Timing(Callback):
-    """Adds to the history where an epoch's seconds went: ``data_seconds, step_seconds, valid_seconds``.
+    """Adds to the history where an epoch's seconds went: ``seconds_data, seconds_step, seconds_valid``.
 
     Waiting for batches, steps with what callbacks do in them, and validation. On a GPU, work that was only queued is
     counted where the program next waits for it.
     """
 
     def __init__(self) -> None:
-        self._seconds = {"data_seconds": 0.0, "step_seconds": 0.0, "valid_seconds": 0.0}
+        self._seconds = {"seconds_data": 0.0, "seconds_step": 0.0, "seconds_valid": 0.0}
         self._since = 0.0
 
     def before_epoch(self, learner: Learner) -> None:
@@ -147,16 +147,16 @@ class Timing(Callback):
         self._seconds = dict.fromkeys(self._seconds, 0.0)
 
     def before_batch(self, learner: Learner) -> None:
-        self._count("data_seconds")
+        self._count("seconds_data")
 
     def after_batch(self, learner: Learner) -> None:
-        self._count("step_seconds")
+        self._count("seconds_step")
 
     def before_validate(self, learner: Learner) -> None:
         self._since = time.perf_counter()
 
     def after_validate(self, learner: Learner) -> None:
-        self._count("valid_seconds")
+        self._count("seconds_valid")
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)

@@ -116,7 +116,7 @@ def test_the_history_is_a_csv_file_after_every_epoch(make_learner, tmp_path):
     assert [int(row["epoch"]) for row in rows] == [0, 1]
     assert float(rows[1]["valid_loss"]) == learner.history[1]["valid_loss"]
     assert float(rows[1]["grad_norm"]) == learner.history[1]["grad_norm"]
-    assert "data_seconds" in rows[0]
+    assert "seconds_data" in rows[0]
 
 
 def test_tensorboard_has_every_figure_of_every_epoch(make_learner, tmp_path):
@@ -171,9 +171,9 @@ def test_timing_says_where_the_seconds_went(make_learner):
             time.sleep(0.005)
 
     row = make_learner(callbacks=[Timing(), Slow()]).fit(1)[0]
-    assert row["step_seconds"] >= 0.02
-    assert 0 < row["valid_seconds"] < row["step_seconds"]
-    assert row["data_seconds"] > 0
+    assert row["seconds_step"] >= 0.02
+    assert 0 < row["seconds_valid"] < row["seconds_step"]
+    assert row["seconds_data"] > 0
 
 
 # --- averages ---
@@ -249,6 +249,14 @@ def test_an_average_goes_on_in_the_same_learner_after_an_interruption(make_learn
     dies.step = -1
     learner.fit(2)
     assert same_weights(whole.model, learner.model)
+
+
+def test_a_single_step_outside_of_a_fit_disturbs_no_callback(make_learner, tmp_path):
+    callbacks = [kind() for kind in (EMA, SWA, GradientNorm, Timing, CSVLog, TensorBoard, SaveBest, ActivationStats)]
+    learner = make_learner(stepper=Supervised(clip=1.0), callbacks=callbacks, folder=tmp_path)
+    assert learner.stepper.train_step(learner.data.train[[0, 1]]).isfinite()
+    learner.validate()
+    learner.fit(1)
 
 
 def test_swa_is_the_mean_of_the_last_epochs(make_learner):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import torchmetrics
 import torchmetrics.functional.classification as reference
 from lab_basics import losses
 from lab_basics.metrics import AUC, F1, MAE, MSE, RMSE, Accuracy, Perplexity, TopKAccuracy
@@ -173,3 +174,18 @@ def test_torchmetrics_is_imported_only_by_the_metrics_that_need_it():
         "F1(); assert 'torchmetrics' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_metric_of_torchmetrics_may_be_given_as_it_is(make_learner):
+    theirs = torchmetrics.MeanAbsoluteError()
+    learner = make_learner(metrics={"mae": MAE(), "theirs": theirs}, model=Flat())
+    row = learner.fit(1)[0]
+    assert row["valid_theirs"] == pytest.approx(row["valid_mae"])
+
+
+class Flat(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(3, 1)
+
+    def forward(self, inputs):
+        return super().forward(inputs)[:, 0]

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import torch
-from lab_basics import losses
+from lab_basics import losses, optimizers
 from lab_basics.steppers import ActivationRegularised, LossStepper, Supervised
 from torch import nn
 
@@ -134,8 +134,10 @@ def test_mixed_precision_learns_about_the_same(make_learner, precision):
     assert learner.fit(5)[-1]["valid_loss"] == pytest.approx(full, rel=0.05)
 
 
-def test_half_precision_leaves_out_steps_that_overflow(make_learner):
-    learner = make_learner(stepper=Supervised(precision="float16"))
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, optimizers.adam])
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_half_precision_leaves_out_steps_that_overflow(make_learner, optimizer, clip):
+    learner = make_learner(stepper=Supervised(precision="float16", clip=clip), optimizer=optimizer)
     learner.stepper._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120)
     before = weights(learner)
     learner.fit(1)
