@@ -6,6 +6,7 @@ Every fault is a DataError that names the file and, where there is one, the line
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ __all__ = ["AlignedFiles", "PairSource", "TabFile", "questions_only", "read_line
 Pair = tuple[str, str]
 Progress = Callable[[int], Any]
 
+_BLOCK_BYTES = 1 << 20
 _BOM = "\ufeff"
 _ENGLISH_QUESTION = re.compile(r"^(Wh[^?.!]+\?)")
 _OTHER_QUESTION = re.compile(r"^([^?.!]+\?)")
@@ -89,7 +91,7 @@ def _counted(raw: BinaryIO, progress: Progress) -> Iterator[bytes]:
     compressed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     told = 0
-    lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw
+    lines: Iterable[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK_BYTES) if compressed else raw
     for number, line in enumerate(lines):
         if number % 4096 == 0:
             position = raw.tell() if compressed else told + len(line)

@@ -7,6 +7,7 @@ import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, count, islice, tee
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -228,14 +229,12 @@ class _Builder:
 
     def write(self, folder: Path) -> None:
         """Write the whole corpus; what :func:`entry` calls when it is not cached."""
-        sides = _SideWriter(folder, "source"), _SideWriter(folder, "target")
-        kept = islice(self._kept(), self.filters.pairs)
-        while chunk := list(islice(kept, _CHUNK_PAIRS)):
-            sides[0].extend([pair.source for pair in chunk], [pair.source_tokens for pair in chunk])
-            sides[1].extend([pair.target for pair in chunk], [pair.target_tokens for pair in chunk])
-            self.statistics["kept"] += len(chunk)
-        for side in sides:
-            side.close()
+        with closing(_SideWriter(folder, "source")) as source, closing(_SideWriter(folder, "target")) as target:
+            kept = islice(self._kept(), self.filters.pairs)
+            while chunk := list(islice(kept, _CHUNK_PAIRS)):
+                source.extend([pair.source for pair in chunk], [pair.source_tokens for pair in chunk])
+                target.extend([pair.target for pair in chunk], [pair.target_tokens for pair in chunk])
+                self.statistics["kept"] += len(chunk)
         self._refuse_nothing()
         (folder / "statistics.json").write_text(json.dumps(self.statistics), encoding="utf-8")
 

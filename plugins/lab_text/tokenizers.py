@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import attrs
@@ -248,9 +248,12 @@ def _spread(tokenizer: SpacyTokenizer, chunks: Iterator[list[str]], workers: int
     """The chunks tokenised by ``workers`` processes, in order; never more than three chunks per process at once."""
     import multiprocessing
 
+    first = next(chunks, None)
+    if first is None:
+        return
     waiting: list[tuple[list[str], Future[list[list[str]]]]] = []
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for chunk in chunks:
+        for chunk in chain([first], chunks):
             waiting.append((chunk, pool.submit(tokenizer.tokenize_all, chunk)))
             if len(waiting) >= 3 * workers:
                 yield _finished(tokenizer, *waiting.pop(0))

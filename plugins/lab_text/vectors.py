@@ -7,6 +7,7 @@ The registry ``vectors`` holds subclasses of :class:`WordVectors`. A dataset ask
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import mmap
@@ -219,7 +220,7 @@ class _TextFile:
             compressed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             try:
-                lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if compressed else raw
+                lines: Iterable[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if compressed else raw
                 yield from enumerate((line.rstrip() for line in lines), start=1)
             except EOFError as error:
                 raise self._fault("the compressed vector file is cut short") from error
