@@ -6,20 +6,33 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from lab.errors import UnknownNameError
 from lab.registry.registry import close_matches
 from lab.study.compare import ArmComparison, Summary, compare_arms, summarise
-from lab.study.preflight import Plan
 from lab.study.store import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ArmRow", "FinishedRun", "Results"]
+    from lab.study.study import Study
+
+__all__ = ["ArmRow", "FinishedRun", "Planned", "Results"]
+
+
+class Planned(Protocol):
+    """What results need to know of a study: its plan, or the record of one that was run before."""
+
+    @property
+    def study(self) -> Study:
+        """The study."""
+
+    @property
+    def arms(self) -> Sequence[Any]:
+        """Its arms, each with a ``name``, the base first."""
 
 
 @attrs.frozen(eq=False)
@@ -80,7 +93,7 @@ class Results:
         runs: every run, in the order of the plan.
     """
 
-    def __init__(self, plan: Plan, runs: Sequence[FinishedRun]) -> None:
+    def __init__(self, plan: Planned, runs: Sequence[FinishedRun]) -> None:
         self.plan, self.study, self.runs = plan, plan.study, list(runs)
 
     @property

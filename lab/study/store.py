@@ -17,7 +17,6 @@ import attrs
 from filelock import FileLock, Timeout
 
 from lab.errors import StoreError
-from lab.training.checkpoint import write_json
 
 __all__ = ["RunRecord", "Store"]
 
@@ -107,6 +106,8 @@ class Store:
 
     def begin(self, key: str, experiment: dict[str, Any], environment: dict[str, Any], *, fresh: bool) -> Path:
         """The folder of a run about to train; ``fresh`` forgets what was there."""
+        from lab.training.checkpoint import write_json  # imports torch, which reading the store does not need
+
         folder = self.folder / key
         if fresh and folder.exists():
             shutil.rmtree(folder)

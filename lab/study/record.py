@@ -1,0 +1,266 @@
+"""The record of a study, ``runs/<study>/study.json``: what its report is made from, now and later.
+
+It is written before the first run and again after the last, so that a study under way, or one that was interrupted,
+can be reported too; what became of each run is always read from the store.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lab.errors import StoreError, UnknownNameError
+from lab.registry.binding import Component, Factory
+from lab.registry.component import Use, use
+from lab.registry.registry import close_matches
+from lab.study.experiment import Experiment
+from lab.study.results import FinishedRun, Results
+from lab.study.store import Store
+from lab.study.study import Arm, ResolvedArm, Study
+
+if TYPE_CHECKING:
+    from lab.study.preflight import Plan
+
+__all__ = ["ArmRecord", "ComponentRecord", "RunReference", "StudyRecord", "read_study", "study_names", "write_study"]
+
+FILE = "study.json"
+
+
+@attrs.frozen
+class ArmRecord:
+    """One arm of a recorded study.
+
+    Attributes:
+        name: its name.
+        difference: path → (in the base, in this arm).
+        factors: for a cell of a grid, path → the name of its level.
+    """
+
+    name: str
+    difference: Mapping[str, tuple[Any, Any]]
+    factors: Mapping[str, str]
+
+
+@attrs.frozen
+class ComponentRecord:
+    """Where a component came from.
+
+    Attributes:
+        kind: what it is, ``architecture``.
+        name: its registered name.
+        plugin: who supplied it, with its version; ``local`` for a class of one's own.
+        file: its source, relative to the working folder or to where packages are installed, with the line.
+        arms: the arms that use it.
+    """
+
+    kind: str
+    name: str
+    plugin: str
+    file: str
+    arms: Sequence[str]
+
+
+@attrs.frozen
+class RunReference:
+    """A run that belongs to a study."""
+
+    arm: str
+    seed: int
+    key: str
+
+
+@attrs.frozen(eq=False)
+class StudyRecord:
+    """A study as it stands on disk.
+
+    Attributes:
+        study: the study; its base refers to components by name, its arms are named but hold no changes.
+        arms: its arms, the base first, with their resolved differences.
+        runs: which run is which arm and seed, in order.
+        base: the resolved experiment of the base, as plain JSON.
+        components: where every component came from.
+        file: the study's file, as it was given.
+        command: the command that made it.
+        made: when, in UTC, ISO 8601.
+        version: the version of ``lab`` that made it.
+        folder: where it lies.
+    """
+
+    study: Study
+    arms: Sequence[ArmRecord]
+    runs: Sequence[RunReference]
+    base: Mapping[str, Any]
+    components: Sequence[ComponentRecord]
+    file: str
+    command: str
+    made: str
+    version: str
+    folder: Path
+
+    def results(self, store: Store) -> Results:
+        """Its runs as they stand in the store now."""
+        return Results(self, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in self.runs])
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> Path:
+    """Write the record of a plan, whole or not at all, and give its folder."""
+    from lab import __version__
+    from lab.training.checkpoint import write_json
+
+    study = plan.study
+    folder = store.study_folder(study.name)
+    write_json(
+        folder / FILE,
+        {
+            "name": study.name,
+            "question": study.question,
+            "compare": study.compare,
+            "seeds": study.seed_list,
+            "file": file,
+            "command": command,
+            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "lab": __version__,
+            "base": plan.arms[0].experiment.to_json(),
+            "arms": {
+                arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in plan.arms
+            },
+            "components": [attrs.asdict(component) for component in components_of(plan.arms)],
+            "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+        },
+    )
+    return folder
+
+
+def components_of(arms: Iterable[ResolvedArm]) -> list[ComponentRecord]:
+    """Every component of every arm, nested ones included, each once."""
+    users: dict[tuple[str, str, str, str], dict[str, None]] = {}
+    for arm in arms:
+        for component in arm.experiment.all_components():
+            for part in _with_factories(component):
+                row = (part.registry.spec.singular, part.name, part.plugin, source_of(part.factory))
+                users.setdefault(row, {})[arm.name] = None
+    return [ComponentRecord(*row, arms=list(names)) for row, names in users.items()]
+
+
+def _with_factories(component: Component) -> Iterator[Component]:
+    """A component and those in it that it builds itself."""
+    yield component
+    for value in component.params.values():
+        if isinstance(value, Factory):
+            for inner in value.component.walk():
+                yield from _with_factories(inner)
+
+
+def source_of(factory: Any) -> str:
+    """The file and line of a class or function, relative to the working folder or to where packages are installed."""
+    try:
+        plain = inspect.unwrap(factory)
+        path, line = inspect.getsourcefile(plain), inspect.getsourcelines(plain)[1]
+    except (TypeError, OSError):
+        return f"{getattr(factory, '__module__', '?')}:{getattr(factory, '__qualname__', '?')}"
+    return f"{_short_path(Path(path or '?'))}:{line}"
+
+
+def _short_path(path: Path) -> str:
+    roots = [os.getcwd(), *sysconfig.get_paths().values(), *filter(None, sys.path)]
+    shortened = [str(path.relative_to(root)) for root in roots if path.is_relative_to(root)]
+    return min(shortened, key=len, default=path.name)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def study_names(store: Store) -> list[str]:
+    """The studies that have a record."""
+    return sorted(path.parent.name for path in store.root.glob(f"*/{FILE}"))
+
+
+def read_study(store: Store, name: str) -> StudyRecord:
+    """The record of the study called ``name``; its file's name (``experiments/width.py``) is accepted too.
+
+    Raises:
+        UnknownNameError: there is no such study; close matches are given.
+        StoreError: its record is damaged, or made by a version of ``lab`` that wrote less.
+    """
+    folder = store.root / _plain_name(name)
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return _parse(content, folder)
+    except FileNotFoundError:
+        raise _unknown(store, name) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the record of the study '{folder.name}' cannot be read",
+            where=f"{folder / FILE}: {type(error).__name__}: {error}",
+            hint="lab run writes it again; finished runs are found, not trained again",
+        ) from error
+
+
+def _plain_name(name: str) -> str:
+    path = Path(name)
+    return path.stem if path.suffix == ".py" else path.name
+
+
+def _unknown(store: Store, name: str) -> UnknownNameError:
+    names = study_names(store)
+    close = close_matches(_plain_name(name), names)
+    hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+    known = f"studies: {', '.join(names)}" if names else "no study was run there yet; lab run FILE runs one"
+    return UnknownNameError(f"unknown study '{name}'", where=str(store.root), hint=f"{hint}{known}")
+
+
+def _parse(content: Mapping[str, Any], folder: Path) -> StudyRecord:
+    arms = [
+        ArmRecord(name, {path: (old, new) for path, (old, new) in arm["difference"].items()}, arm["factors"])
+        for name, arm in content["arms"].items()
+    ]
+    study = Study(
+        experiment_from_json(content["base"]),
+        seeds=content["seeds"],
+        compare=content["compare"],
+        arms=tuple(Arm(arm.name, factors=arm.factors) for arm in arms),
+        name=content["name"],
+        question=content["question"],
+    )
+    return StudyRecord(
+        study,
+        arms,
+        [RunReference(**run) for run in content["runs"]],
+        content["base"],
+        [ComponentRecord(**component) for component in content["components"]],
+        content["file"],
+        content["command"],
+        content["made"],
+        content["lab"],
+        folder,
+    )
+
+
+def experiment_from_json(content: Mapping[str, Any]) -> Experiment:
+    """The experiment that a resolved experiment's JSON describes; classes of one's own are named, not imported."""
+    fields = attrs.fields_dict(Experiment)
+    return Experiment(**{name: _from_json(value) for name, value in content.items() if name in fields})
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict) and "component" in value:
+        return _use(value)
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return value
+
+
+def _use(content: Mapping[str, Any]) -> Use:
+    return use(content["component"], **{name: _from_json(value) for name, value in content["params"].items()})
