@@ -329,6 +329,8 @@ _BIN_HINT = "give a .bin file of fastText 0.1 or newer; for text files use vecto
 def _check_fasttext_file(path: Path) -> None:
     """fastText does not notice a file that ends too early, so follow its layout and compare with its size."""
     actual = path.stat().st_size
+    if not actual:
+        raise DataError("not a fastText model", where=str(path), hint=_BIN_HINT)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content[:4] != _FASTTEXT_MAGIC:
             raise DataError("not a fastText model", where=str(path), hint=_BIN_HINT)
