@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,9 @@ from lab.errors import ParameterError
 from lab.training.stepper import Evaluation
 from lab_basics.steppers import LossStepper
 from lab_seq2seq.losses import fit_length
-from lab_text.batches import TranslationBatch
+
+if TYPE_CHECKING:
+    from lab_text.batches import TranslationBatch
 
 __all__ = ["TeacherForcing"]
 

@@ -1,0 +1,90 @@
+"""Two settings of the process that let this CPU do what it can; both leave float32 results at full precision.
+
+Matrix products: torch sends them to MKL, which on AMD processors does without AVX-512; oneDNN, which torch brings along,
+does use it and is about twice as fast there. oneDNN is asked for by allowing it bfloat16 inside float32 products. A
+processor without AMX has no use for that leave and computes in float32 all the same; one that has is found out by a
+probe, and then nothing is changed.
+
+Memory: glibc gives every large block back to the system when it is freed, so that the logits of every step are mapped,
+and their pages cleared, anew. Kept in the heap they are used again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["Tuning", "tune", "tuned"]
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
+_KEEP, _AS_USUAL = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1)), ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 * 1024))
+
+
+class Tuning(NamedTuple):
+    """What was changed.
+
+    Attributes:
+        products: matrix products go through oneDNN.
+        memory: freed memory is kept for use.
+    """
+
+    products: bool
+    memory: bool
+
+
+def tune() -> Tuning:
+    """Choose both settings for the rest of the process, where they help and cost no precision."""
+    return Tuning(_products_through_onednn(), _set_allocator(_KEEP))
+
+
+@contextmanager
+def tuned() -> Iterator[Tuning]:
+    """Both settings inside the block, torch's own afterwards."""
+    precision = torch.backends.mkldnn.matmul.fp32_precision
+    try:
+        yield tune()
+    finally:
+        torch.backends.mkldnn.matmul.fp32_precision = precision
+        _set_allocator(_AS_USUAL)
+
+
+def _products_through_onednn() -> bool:
+    """Decided by the processor and by precision, never by a clock: the same machine always computes alike."""
+    if not (_is_amd() and torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()):
+        return False
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    if _keeps_full_precision():
+        return True
+    torch.backends.mkldnn.matmul.fp32_precision = before
+    return False
+
+
+def _keeps_full_precision() -> bool:
+    """Float32 products agree with float64 to 1e-5 of the largest entry; bfloat16 would miss by 1e-3 or more."""
+    generator = torch.Generator().manual_seed(0)
+    for rows, inner, columns in ((125, 300, 900), (512, 256, 512), (7, 300, 64)):
+        left = torch.randn(rows, inner, generator=generator)
+        right = torch.randn(columns, inner, generator=generator)
+        exact = left.double() @ right.double().t()
+        if (left @ right.t() - exact).abs().max() > 1e-5 * exact.abs().max():
+            return False
+    return True
+
+
+def _is_amd() -> bool:
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+
+
+def _set_allocator(options: tuple[tuple[int, int], ...]) -> bool:
+    """Whether this is glibc and took every option."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and all(mallopt(name, value) for name, value in options)

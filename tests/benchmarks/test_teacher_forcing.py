@@ -1,0 +1,105 @@
+"""How fast a training step of the sequence model is, against the plain step-by-step loop.
+
+Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, the plain loop
+with the machine's settings (``lab_seq2seq.machine``), and the model as it is trained. Sizes are the lesson's: batch 125,
+embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of length, as a shuffling sampler gives
+them, and sorted by target, as ``sortish`` gives them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lab_seq2seq.attention import AdditiveAttention
+from lab_seq2seq.losses import seq2seq_loss
+from lab_seq2seq.machine import tuned
+from lab_seq2seq.models import Seq2SeqRNN
+
+PAD, BOS, EOS = 1, 0, 2
+BATCH, LONGEST, ROUNDS = 125, 15, 5
+
+_spec = importlib.util.spec_from_file_location(
+    "seq2seq_reference", Path(__file__).parents[1] / "plugins" / "lab_seq2seq" / "reference.py"
+)
+assert _spec is not None and _spec.loader is not None
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+
+def sentences(vocab_size: int, shortest: int, generator: torch.Generator) -> Tensor:
+    """(T, B) ids: sentences of ``shortest`` to ``LONGEST`` tokens, padded."""
+    ids = torch.randint(4, vocab_size, (LONGEST, BATCH), generator=generator)
+    lengths = torch.randint(shortest, LONGEST + 1, (BATCH,), generator=generator)
+    lengths[0] = LONGEST
+    ids[lengths - 1, torch.arange(BATCH)] = EOS
+    ids[torch.arange(LONGEST).unsqueeze(1) >= lengths] = PAD
+    return ids
+
+
+def seconds(step: Callable[[], Tensor], model: Seq2SeqRNN, settings: Any) -> float:
+    with settings:
+        model.zero_grad(set_to_none=True)
+        started = time.perf_counter()
+        step().backward()
+        return time.perf_counter() - started
+
+
+def measure(vocab_size: int, attention: Any, probability: float, shortest: int) -> dict[str, float]:
+    """Milliseconds of forward, loss and backward, the best of some rounds."""
+    generator = torch.Generator().manual_seed(0)
+    model = Seq2SeqRNN(vocab_size, vocab_size, None, None, PAD, BOS, EOS, 30, attention=attention).train()
+    source = sentences(vocab_size, 5, generator)
+    target = sentences(vocab_size, shortest, generator)
+    forced = (torch.rand(LONGEST, generator=generator) < probability).tolist()
+
+    def plain() -> Tensor:
+        return reference.plain_loss(reference.plain_forward(model, source, target, forced), target, PAD)
+
+    def fast() -> Tensor:
+        return seq2seq_loss(model(source, target, forced, packed=True), target, PAD)
+
+    sides = {"plain": (plain, nullcontext), "plain, tuned": (plain, tuned), "lab": (fast, tuned)}
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(ROUNDS + 1):
+        for name, (step, settings) in sides.items():
+            times[name].append(1000 * seconds(step, model, settings()))
+    return {name: min(taken[1:]) for name, taken in times.items()}
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(2, before))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("shortest", [4, 14], ids=["shuffled", "sorted"])
+@pytest.mark.parametrize("probability", [1.0, 0.0])
+@pytest.mark.parametrize("attention", [None, AdditiveAttention], ids=["plain", "attention"])
+@pytest.mark.parametrize("vocab_size", [1_000, 10_000])
+def test_a_training_step_is_faster_than_the_plain_loop(
+    vocab_size: int, attention: Any, probability: float, shortest: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = measure(vocab_size, attention, probability, shortest)
+    overall, same_settings = times["plain"] / times["lab"], times["plain, tuned"] / times["lab"]
+    with capsys.disabled():
+        listed = ", ".join(f"{name} {taken:.0f} ms" for name, taken in times.items())
+        print(
+            f"\n  V {vocab_size}, {'attention' if attention else 'no attention'}, forcing {probability}, "
+            f"{'sorted' if shortest > 10 else 'shuffled'}: {listed}; ratio {overall:.2f}, same settings {same_settings:.2f}"
+        )
+    with tuned() as settings:
+        products_tuned = settings.products
+    if products_tuned:
+        assert overall >= (2.0 if probability == 1.0 else 1.0)
+    assert same_settings >= 0.9
