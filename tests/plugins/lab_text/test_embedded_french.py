@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from lab_text.embedded import english, french, lexicon
 from lab_text.embedded._draw import Word
 from lab_text.embedded.spelling import spell_english, spell_french, tokens
