@@ -15,6 +15,7 @@ from lab.study.run import DataCache, Run, build_learner
 from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study
 from lab.training.data import SequentialSampler, to_device
+from lab.training.learner import Learner
 
 __all__ = ["ArmCheck", "Plan", "plan_study"]
 
@@ -116,10 +117,17 @@ def _check_device(device: str) -> None:
 
 
 def _step_once(run: Run) -> ArmCheck:
-    """Two training steps and one validation step on the first few examples; the second step is timed."""
+    """Ask every callback, then two training steps and one validation step on the first few examples; one is timed."""
     learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
+    for callback in learner.callbacks:
+        callback.check(learner)
+    with learner.unobserved():
+        return _try_steps(run, learner)
+
+
+def _try_steps(run: Run, learner: Learner) -> ArmCheck:
     learner.set_training_mode()
     for split in ("train", "valid"):
         examples = run.data.split(split)

@@ -51,6 +51,12 @@ class Callback:
         if "name" not in vars(cls):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
+    def check(self, learner: Learner) -> None:
+        """Raise a LabError where this callback cannot work with this learner.
+
+        Called before anything is trained, by preflight, too; ``learner.position`` says how long the fit will be.
+        """
+
     def before_fit(self, learner: Learner) -> None:
         """Before the first epoch; model and optimizer are ready."""
 

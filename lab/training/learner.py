@@ -61,6 +61,13 @@ class Learner:
         methods: name → function, offered as methods of this learner (``learner.translate(...)``).
         progress: a bar in a terminal or notebook and one line per epoch elsewhere; False shows nothing.
         workers: processes that collate batches; 0 collates in this one.
+
+    Attributes:
+        position: where the current fit stands.
+        history: one row per finished epoch, over all fits.
+        batch, step_loss: the current batch on the device, and the loss of the last step.
+        parts: names of the model's parts that draw their initial weights from streams of their own.
+        is_finished: in ``after_fit``, whether the fit came to its own end and was not cut short by a failure.
     """
 
     def __init__(
@@ -108,6 +115,7 @@ class Learner:
         self.position = Position()
         self.losses = Losses(self.device)
         self.parts: tuple[str, ...] = ()
+        self.is_finished = False
         self.batch: Any = None
         self.step_loss: Tensor | None = None
         self._dropout_state: dict[str, Tensor] | None = None
@@ -159,11 +167,6 @@ class Learner:
     def epochs_done(self) -> int:
         """Epochs finished since this learner was made, over all its fits."""
         return self.epochs_before_fit + self.position.epoch
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the current fit reached its last epoch; False in ``after_fit`` of one that was cut short."""
-        return self.position.epoch >= self.position.epochs
 
     def _end_of_fit(self) -> None:
         self.epochs_before_fit = self.epochs_done
@@ -281,6 +284,15 @@ class Learner:
         self._dropout_state = state["dropout"]
         self.stepper.load_state_dict(state["stepper"])
         self._callback_states = state["callbacks"]
+
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Inside the block events fire to nobody: for a trial step outside of a fit."""
+        events, self._events = self._events, Events(())
+        try:
+            yield
+        finally:
+            self._events = events
 
     def restore_callbacks(self) -> None:
         """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""

@@ -62,17 +62,36 @@ class Position:
         """Batches that this fit will see in all."""
         return self.epochs * self.batches
 
+    def end_epoch(self) -> None:
+        """One more epoch is finished; the next begins at its first batch."""
+        self.epoch += 1
+        self.batch = 0
+
 
 def fit(learner: Learner) -> None:
     """Train from ``learner.position`` to the end of its last epoch."""
-    position = learner.position
+    learner.is_finished = False
+    for callback in learner.callbacks:
+        callback.check(learner)
     with suppress(CancelFit), learner.level("fit"):
-        if position.batch == 0:
-            learner.restore_callbacks()
-        while position.epoch < position.epochs:
+        with suppress(CancelFit):
+            _epochs(learner)
+        learner.is_finished = True
+
+
+def _epochs(learner: Learner) -> None:
+    position = learner.position
+    if position.batch == 0:
+        learner.restore_callbacks()
+    while position.epoch < position.epochs:
+        rows = len(learner.history)
+        try:
             _epoch(learner)
-            position.epoch += 1
-            position.batch = 0
+        except CancelFit:
+            if len(learner.history) > rows:
+                position.end_epoch()
+            raise
+        position.end_epoch()
 
 
 def _epoch(learner: Learner) -> None:

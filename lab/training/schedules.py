@@ -47,18 +47,19 @@ class Schedule(Callback, ABC):
         """The momentum (``beta1`` of Adam and its kin) at ``step``, or None to leave it alone."""
         return None
 
-    def check(self, steps: int, steps_per_epoch: int) -> None:
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
         """Raise a ParameterError where this schedule does not fit into a fit of ``steps``."""
 
     def curve(self, steps: int, steps_per_epoch: int) -> Curve:
         """The whole schedule, to be plotted before anything runs."""
-        self.check(steps, steps_per_epoch)
+        self.check_length(steps, steps_per_epoch)
         where = [(step, steps, steps_per_epoch) for step in range(steps)]
         return Curve([self.factor(*at) for at in where], [self.momentum_at(*at) for at in where])
 
+    def check(self, learner: Learner) -> None:
+        self.check_length(learner.position.steps, learner.position.batches)
+
     def before_fit(self, learner: Learner) -> None:
-        position = learner.position
-        self.check(position.steps, position.batches)
         self._first = next(callback for callback in learner.callbacks if isinstance(callback, Schedule)) is self
         for group in learner.optimizer.param_groups:
             group.setdefault("initial_momentum", _momentum(group))

@@ -33,14 +33,22 @@ class EarlyStopping(Callback):
         self.monitor = Monitor(monitor, min_delta, self.name)
         self.patience = patience
 
+    def check(self, learner: Learner) -> None:
+        self.monitor.check(learner)
+
     def before_fit(self, learner: Learner) -> None:
         self.monitor.begin(learner)
 
+    def before_epoch(self, learner: Learner) -> None:
+        self._stop_if_due()  # a run that was resumed right after its last epoch
+
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
-        if row is None:
-            return
-        self.monitor.improved(learner, row)
+        if row is not None:
+            self.monitor.improved(learner, row)
+            self._stop_if_due()
+
+    def _stop_if_due(self) -> None:
         if self.monitor.epochs_without > self.patience:
             raise CancelFit
 
@@ -63,6 +71,9 @@ class SaveBest(Callback):
     def __init__(self, *, monitor: str = "valid_loss", min_delta: float = 0.0, restore: bool = False) -> None:
         self.monitor = Monitor(monitor, min_delta, self.name)
         self.restore = restore
+
+    def check(self, learner: Learner) -> None:
+        self.monitor.check(learner)
 
     def before_fit(self, learner: Learner) -> None:
         self.monitor.begin(learner)

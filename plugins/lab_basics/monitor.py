@@ -29,12 +29,7 @@ class Monitor:
         self.epochs_without = 0
 
     def begin(self, learner: Learner) -> None:
-        """Before a fit: forget the last one, unless that one is only being continued.
-
-        Raises:
-            ParameterError: no epoch of this learner will have the column.
-        """
-        self._check(learner)
+        """Before a fit: forget the last one, unless that one is only being continued."""
         if learner.position.step == 0:
             self.best, self.epochs_without = None, 0
 
@@ -59,7 +54,8 @@ class Monitor:
         """Take back what ``state_dict`` gave."""
         self.best, self.epochs_without = state["best"], state["epochs_without"]
 
-    def _check(self, learner: Learner) -> None:
+    def check(self, learner: Learner) -> None:
+        """Raise a ParameterError where no epoch of this learner will have the column."""
         offered = ["train_loss", *(["valid_loss"] if learner.data.valid is not None else [])]
         if learner.data.valid is not None:
             offered += [f"valid_{name}" for name in learner.metrics]

@@ -70,7 +70,7 @@ class Cyclic(Schedule):
             cycle = Cycle(cycle.number + 1, cycle.start + cycle.length, cycle.length * self.cycle_mult)
         return cycle
 
-    def check(self, steps: int, steps_per_epoch: int) -> None:
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
         if steps == 0:
             raise self._error("a cycle of length 0: this fit has no step")
         last = self.cycle_at(steps - 1, steps, steps_per_epoch)
@@ -210,7 +210,7 @@ class Warmup(Schedule):
         length = self._length(steps_per_epoch)
         return anneal(self.start_factor, 1.0, step / length, "linear") if step < length else 1.0
 
-    def check(self, steps: int, steps_per_epoch: int) -> None:
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
         _check_fits(self, "the warm-up", self._length(steps_per_epoch), steps)
 
     def _length(self, steps_per_epoch: int) -> int:
@@ -263,7 +263,7 @@ class MultiStep(Schedule):
         epoch = step // steps_per_epoch
         return self.gamma ** sum(milestone <= epoch for milestone in self.milestones)
 
-    def check(self, steps: int, steps_per_epoch: int) -> None:
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
         epochs = steps // steps_per_epoch
         if self.milestones[-1] >= epochs:
             raise _schedule_error(
@@ -295,7 +295,7 @@ class Cosine(Schedule):
             return self.warmup.factor(step, steps, steps_per_epoch)
         return anneal(1.0, self.min_factor, (step - start) / (steps - start))
 
-    def check(self, steps: int, steps_per_epoch: int) -> None:
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
         _check_fits(self, "the warm-up", round(self.warmup.epochs * steps_per_epoch), steps)
 
 
@@ -330,6 +330,10 @@ class OnPlateau(Schedule):
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         return max(self.min_factor, self.gamma**self._reductions)
+
+    def check(self, learner: Learner) -> None:
+        super().check(learner)
+        self.monitor.check(learner)
 
     def before_fit(self, learner: Learner) -> None:
         super().before_fit(learner)

@@ -103,6 +103,36 @@ def test_cancelling_leaves_just_its_level(how: type[Exception], batches: int, ep
     assert (callback.batches, len(learner.history), len(seen)) == (batches, epochs, steps)
 
 
+class StopAfterTwo(Callback):
+    """Ends the fit at the end of its second epoch."""
+
+    def after_epoch(self, learner: Learner) -> None:
+        if learner.position.epoch == 1:
+            raise CancelFit
+
+
+def test_a_fit_that_ends_at_the_end_of_an_epoch_counts_that_epoch() -> None:
+    learner = toy_learner(callbacks=[StopAfterTwo()])
+    learner.fit(5)
+    assert learner.is_finished
+    learner.fit(1)
+    assert [row["epoch"] for row in learner.history] == [0, 1, 2]
+
+
+class Refusing(Callback):
+    """Cannot work with any learner."""
+
+    def check(self, learner: Learner) -> None:
+        raise LabError("this learner will not do")
+
+
+def test_callbacks_are_asked_before_anything_is_trained() -> None:
+    learner = toy_learner(callbacks=[tape := Tape(), Refusing()])
+    with pytest.raises(LabError, match="this learner will not do"):
+        learner.fit(1)
+    assert tape.tape == []
+
+
 def test_callbacks_are_ordered_by_their_wishes() -> None:
     first, second, third = Tape("first"), Tape("second"), Tape("third")
     third.before, second.after = ("first",), ("first",)
