@@ -58,27 +58,27 @@ _ORIGINS = {"there": "was here", "checked": "as expected", "recorded": "recorded
 
 
 def _print_table() -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from lab_text.corpora import data_folder, known_corpora
 
-    table = Table("corpus", "what", "languages", "here", "on disk", "to fetch", "licence", "publisher", box=None)
-    for _, corpus in sorted(known_corpora().items()):
-        table.add_row(*_row(corpus))
-    console = Console()
-    console.print(table)
-    console.print(f"data directory: {data_folder()}   (fetch with: lab data get NAME)", highlight=False)
+    for name, corpus in sorted(known_corpora().items()):
+        click.echo(f"{click.style(f'{name:<12}', bold=True)}{' '.join(corpus.languages):<10}{_state(corpus)}")
+        click.echo(f"  {corpus.title}\n  {corpus.licence}; {corpus.publisher}\n")
+    click.echo(f"data directory: {data_folder()}   (fetch with: lab data get NAME)")
 
 
-def _row(corpus: Corpus) -> tuple[str, ...]:
+def _state(corpus: Corpus) -> str:
+    """What is here and what the rest would cost: ``here (1.9 MB)``, ``absent (2.6 GB to fetch)``."""
     from lab_text.corpora import status
 
+    if not corpus.files:
+        return "built in, generated when used"
     state = status(corpus)
-    cost = _size(state.bytes_to_fetch) if state.missing else "-"
-    on_disk = _size(state.bytes_here) if corpus.files else "-"
-    where = state.word if corpus.files else "built in"
-    return corpus.name, corpus.title, " ".join(corpus.languages), where, on_disk, cost, corpus.licence, corpus.publisher
+    figures = [f"{_size(state.bytes_here)} on disk"] if state.present else []
+    if state.missing:
+        figures.append(
+            f"{_size(state.bytes_to_fetch)} to fetch" if state.bytes_to_fetch else "size of download unknown"
+        )
+    return f"{state.word} ({', '.join(figures)})"
 
 
 def _size(count: int) -> str:

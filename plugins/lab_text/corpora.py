@@ -84,6 +84,7 @@ class Corpus:
         licence: in the publisher's words.
         publisher: the page of who published it first.
         files: role (``train.fr``, ``pairs`` …) → paths inside the data directory, any one of which will do.
+        columns: of a file ``pairs`` with tab-separated columns, the language of each.
         downloads: what ``lab data get`` fetches; empty for a corpus that is generated.
         note: what a user should know before using it.
     """
@@ -94,6 +95,7 @@ class Corpus:
     licence: str
     publisher: str
     files: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    columns: tuple[str, ...] = ()
     downloads: tuple[Download, ...] = ()
     note: str = ""
 
@@ -239,6 +241,7 @@ def tatoeba() -> Corpus:
         licence="CC BY 2.0 FR (Tatoeba)",
         publisher="https://www.manythings.org/anki/",
         files={"pairs": ("tatoeba_fra_eng/fra.txt.gz", "tatoeba_fra_eng/fra.txt")},
+        columns=("en", "fr"),
         downloads=(
             Download(
                 url="https://www.manythings.org/anki/fra-eng.zip",

@@ -24,7 +24,7 @@ from lab_text.corpora import Corpus, data_folder, find_corpus
 from lab_text.reading import AlignedFiles, PairSource, TabFile
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, tokenized_pairs
 from lab_text.tokenizers import Tokenizer, tokenizer_factory
-from lab_text.vectors import WordVectors
+from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
 
 __all__ = [
@@ -51,6 +51,7 @@ class TranslationData(Data):
         bos_id, pad_id, eos_id, unk_id: 0, 1, 2, 3.
         max_length: the longest target of the training split, ``_eos_`` included.
         source_tokenizer, target_tokenizer: how text becomes tokens and tokens become text.
+        missing_vectors: the words of ``source`` and ``target`` that word vectors were asked for and had none.
         statistics: how many pairs each file had, lost and kept: ``{"train": {"read": …, "dropped_long": …}}``.
     """
 
@@ -67,6 +68,7 @@ class TranslationData(Data):
     eos_id: int = EOS_ID
     unk_id: int = UNK_ID
     max_length: int = 0
+    missing_vectors: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     statistics: dict[str, dict[str, int]] = attrs.field(factory=dict)
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
@@ -355,14 +357,18 @@ def _find_file(path: str) -> Path:
 
 
 def _corpus_pairs(corpus: Corpus, source: str, target: str) -> PairSource:
-    """The pairs of a named corpus: one file ``pairs`` with English first, or one file per language."""
-    if "pairs" in corpus.files:
-        position = {"en": 0}
-        return TabFile(corpus.path("pairs"), (position.get(source, 1), position.get(target, 1)))
-    for language in (source, target):
-        if language not in corpus.files:
-            raise DataError(f"corpus '{corpus.name}' has no {language} sentences", hint="all corpora: lab data")
-    return AlignedFiles(corpus.path(source), corpus.path(target))
+    """The training pairs of a named corpus: one file with columns, or one file per language."""
+    if "pairs" in corpus.files and {source, target} <= set(corpus.columns):
+        return TabFile(corpus.path("pairs"), (corpus.columns.index(source), corpus.columns.index(target)))
+    return AlignedFiles(*(corpus.path(_role(corpus, language)) for language in (source, target)))
+
+
+def _role(corpus: Corpus, language: str) -> str:
+    for role in (language, f"train.{language}"):
+        if role in corpus.files:
+            return role
+    known = ", ".join(corpus.languages)
+    raise DataError(f"corpus '{corpus.name}' has no sentences in {language!r}", hint=f"its languages: {known}")
 
 
 def _directed(sources: _Sources, choices: _Choices, *, reverse: bool) -> tuple[_Sources, _Choices]:
@@ -382,7 +388,12 @@ class _Language:
     tokenizer: Tokenizer
     vocabulary: Vocabulary
     limit: int | None
-    weights: torch.Tensor | None
+    vectors: VectorTable | None
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """The rows of the vocabulary, or None."""
+        return None if self.vectors is None else self.vectors.weights
 
 
 def _load(sources: _Sources, choices: _Choices) -> TranslationData:
@@ -424,6 +435,11 @@ def _data(
         source_vectors=source.weights,
         target_vectors=target.weights,
         max_length=int(train.lengths.max(initial=0)),
+        missing_vectors={
+            name: language.vectors.missing
+            for name, language in (("source", source), ("target", target))
+            if language.vectors is not None
+        },
         statistics={name: pairs.statistics for name, pairs in corpora.items()},
     )
 
@@ -468,8 +484,8 @@ def _language(
     vocabulary = Vocabulary.from_arrays(side.words, side.word_counts(rows), choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
-    weights = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows)).weights
-    return _Language(tokenizer, vocabulary, limit, weights)
+    table = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows))
+    return _Language(tokenizer, vocabulary, limit, table)
 
 
 def _sentences(side: TokenizedSide, rows: npt.NDArray[np.int64]) -> Iterator[list[str]]:

@@ -11,11 +11,12 @@ import lab_text
 import numpy as np
 import pytest
 import torch
-from lab_text import tokenized
+from lab_text import corpora, tokenized
 from lab_text.batches import SideCoder, TranslationBatch
+from lab_text.corpora import Corpus
 from lab_text.parallel import TranslationData, fr_en_questions, multi30k, parallel_text
 from lab_text.tokenizers import SpacyTokenizer, WhitespaceTokenizer
-from lab_text.vectors import RandomVectors
+from lab_text.vectors import RandomVectors, TextVectors
 from lab_text.vocabulary import EOS_ID, PAD_ID, UNK_ID
 
 from lab.errors import DataError, ParameterError
@@ -267,6 +268,15 @@ def test_vectors_have_the_rows_of_the_vocabulary(small: Callable[..., Translatio
     assert data.fingerprint != small().fingerprint
 
 
+def test_words_without_a_vector_are_kept_with_the_data(
+    small: Callable[..., TranslationData], write_lines: Write
+) -> None:
+    path = write_lines("some.vec", "le 1 2", "? 3 4")
+    data = small(source_vectors=TextVectors(path=str(path)), pairs=12)
+    assert set(data.missing_vectors) == {"source"}
+    assert set(data.missing_vectors["source"]) == set(data.source_vocab.words[4:]) - {"le", "?"}
+
+
 def test_encode_and_decode_are_inverse(small: Callable[..., TranslationData]) -> None:
     data = small()
     ids = data.encode(["le n0 ?", "LE\u00a0n0 n1 ?"])
@@ -324,3 +334,20 @@ def test_multi30k_says_which_languages_it_has() -> None:
     with pytest.raises(ParameterError) as caught:
         multi30k(target="es")
     assert message(caught) == ["multi30k has no language 'es'", "  its languages: en, fr, de"]
+
+
+def test_a_corpus_without_the_language_is_an_error(monkeypatch: pytest.MonkeyPatch, empty_data: Path) -> None:
+    german = Corpus(name="g", title="g", languages=("de", "en"), licence="CC0", publisher="me", files={"de": ("g.de",)})
+    monkeypatch.setitem(corpora._BUILT_IN, "g", lambda: german)
+    with pytest.raises(DataError) as caught:
+        fr_en_questions(corpus="g")
+    assert message(caught) == ["corpus 'g' has no sentences in 'fr'", "  its languages: de, en"]
+
+
+def test_a_corpus_of_one_file_per_language_is_read(monkeypatch: pytest.MonkeyPatch, empty_data: Path) -> None:
+    files = {"fr": ("g.fr",), "en": ("g.en",)}
+    aligned = Corpus(name="g", title="g", languages=("fr", "en"), licence="CC0", publisher="me", files=files)
+    (empty_data / "g.fr").write_text("Qui est là ?\n" * 20, encoding="utf-8")
+    (empty_data / "g.en").write_text("Who is there?\n" * 20, encoding="utf-8")
+    monkeypatch.setitem(corpora._BUILT_IN, "g", lambda: aligned)
+    assert fr_en_questions(corpus="g").train.source_text(0) == "Qui est là ?"
