@@ -1,0 +1,112 @@
+"""The fast path computes what the plain step-by-step loop computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_seq2seq.losses import seq2seq_loss
+from tests.plugins.lab_seq2seq.conftest import PAD
+from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
+
+ATTENTIONS = {
+    "none": None,
+    "additive": AdditiveAttention,
+    "dot": DotAttention,
+    "general": GeneralAttention,
+    "scaled_dot": ScaledDotAttention,
+}
+
+
+def coins(steps: int, probability: float) -> list[bool]:
+    return (torch.rand(steps, generator=torch.Generator().manual_seed(3)) < probability).tolist()
+
+
+def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("attention", list(ATTENTIONS))
+def test_fast_path_equals_the_plain_loop(
+    attention: str, cell: str, bidirectional: bool, probability: float, packed: bool, batch: Any, make_model: Any
+) -> None:
+    width = 20 if bidirectional else 10  # dot attention wants one width
+    model = make_model(
+        attention=ATTENTIONS[attention], cell=cell, bidirectional=bidirectional, embedding_dim=width
+    )
+    source, target = batch
+    forced = coins(len(target), probability)
+    plain = plain_forward(model, source, target, forced)
+    fast = model(source, target, forced, packed=packed)
+    if packed:
+        logits, lengths = torch.nn.utils.rnn.pad_packed_sequence(fast, total_length=len(target))
+        assert torch.equal(lengths, (target != PAD).sum(0))
+    else:
+        logits = fast
+    real = target != PAD
+    torch.testing.assert_close(logits[real], plain[real], atol=1e-5, rtol=0)
+    expected = gradients(model, plain_loss(plain, target, PAD))
+    found = gradients(model, seq2seq_loss(fast, target, PAD))
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_whole_path_equals_the_plain_loop_behind_the_end_of_sentences_too(batch: Any, make_model: Any) -> None:
+    model = make_model(attention=AdditiveAttention)
+    source, target = batch
+    forced = coins(len(target), 0.5)
+    torch.testing.assert_close(
+        model(source, target, forced), plain_forward(model, source, target, forced), atol=1e-5, rtol=0
+    )
+
+
+def test_without_masking_the_fast_path_equals_the_plain_loop(batch: Any, make_model: Any) -> None:
+    model = make_model(attention=AdditiveAttention, mask_padding=False)
+    source, target = batch
+    forced = coins(len(target), 0.5)
+    torch.testing.assert_close(
+        model(source, target, forced), plain_forward(model, source, target, forced), atol=1e-5, rtol=0
+    )
+
+
+def test_one_dropout_mask_serves_the_guess_and_the_loss(batch: Any, make_model: Any) -> None:
+    """With dropout on, the token that is fed back is the best of the very logits that the loss sees."""
+    model = make_model(output_dropout=0.5).train()
+    source, target = batch
+    fed: list[torch.Tensor] = []
+    model.embedding.register_forward_hook(lambda module, inputs, output: fed.append(inputs[0]))
+    logits = model(source, target)
+    guesses = fed[1:]  # the first call embeds what was known beforehand
+    assert len(guesses) == len(target) - 1
+    for step, guess in enumerate(guesses):
+        assert torch.equal(guess, logits[step].argmax(1))
+
+
+def test_forced_stretches_pass_through_the_recurrence_in_one_call(batch: Any, make_model: Any) -> None:
+    model = make_model()
+    source, target = batch
+    calls: list[int] = []
+    model.decoder.rnn.register_forward_hook(lambda *_: calls.append(1))
+    model(source, target, [True] * len(target))
+    assert len(calls) == 1
+    calls.clear()
+    model(source, target, [True, True, False, True, True, False, True, True])
+    assert len(calls) == 3
+
+
+def test_the_projection_with_gradient_is_made_once(batch: Any, make_model: Any) -> None:
+    model = make_model()
+    source, target = batch
+    with_gradient: list[bool] = []
+    model.output.register_forward_hook(lambda module, inputs, output: with_gradient.append(output.requires_grad))
+    model(source, target, [True, True, False, True, True, False, True, True])
+    assert with_gradient == [False, False, True]
