@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from lab.cli.main import Session
+from lab.cli.main import Session, session_of
 from lab.errors import UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry, close_matches
 
+if TYPE_CHECKING:
+    from lab.registry.binding import Parameter
+
 __all__ = ["list_components", "plugins", "show"]
+
+SLOW_S = 0.5
+"""An import of a plugin that takes longer is remarked on: it delays every command."""
+
+
+def _complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in session_of(ctx).catalog().registries if name.startswith(incomplete)]
+
+
+def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    registries = session_of(ctx).catalog().registries.values()
+    return sorted({name for registry in registries for name in registry if name.startswith(incomplete)})
 
 
 @click.command("list", epilog="Examples:  lab list  ·  lab list architectures  ·  lab list sampler")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=_complete_kinds)
 @click.pass_obj
 def list_components(session: Session, kind: str | None) -> None:
     """List components, of every KIND or of one."""
@@ -37,7 +56,7 @@ def _origin(entry: Entry) -> str:
 
 
 @click.command(epilog="Examples:  lab show seq2seq_rnn  ·  lab show lab_basics:adam")
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_names)
 @click.pass_obj
 def show(session: Session, name: str) -> None:
     """Show the component NAME: signature, docstring, plugin, file and line."""
@@ -54,35 +73,42 @@ def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
         f"{match} ({everything[match].kind}, {everything[match].plugin})" for match in close_matches(name, everything)
     ]
     lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-    lines += [f"could not load: {line}" for line in catalog.failures()]
+    lines += catalog.absences()
     return UnknownNameError(
         f"no component is called '{name}'", hint="\n".join([*lines, "everything there is: lab list"])
     )
 
 
 def describe(entry: Entry, catalog: Catalog) -> str:
-    """One component in full."""
-    import inspect
+    """One component in full; of a preset, what it presets too."""
+    from lab.registry.binding import follow_presets, parameters_of
+    from lab.registry.component import Use
 
-    from lab.registry.binding import Parameter, parameters_of
-
-    singular = catalog.registries[entry.kind].spec.singular
-    head = click.style(f"{singular} {entry.name}", bold=True)
+    head = click.style(f"{entry.spec.singular} {entry.name}", bold=True)
     if isinstance(entry.target, Preset):
-        inner = catalog.registries[entry.kind][entry.target.target]  # type: ignore[index]
+        inner, _ = follow_presets(catalog.registries[entry.kind], Use(entry.qualified_name))
         return f"{head}  ({entry.plugin})\n  a preset: {entry.target!r}\n\n{describe(inner, catalog)}"
     factory = entry.load()
     parameters, is_open = parameters_of(factory, catalog)
-    lines = [f"    {parameter}" for parameter in parameters.values()]
-    star = next((i for i, p in enumerate(parameters.values()) if p.default is not Parameter.REQUIRED), None)
-    if star is not None:
-        lines.insert(star, "    *")
-    signature = "\n".join(
-        [f"{entry.name}(", *(f"{line}," for line in lines), *(["    **options,"] if is_open else []), ")"]
-    )
-    where = f"{inspect.getsourcefile(inspect.unwrap(factory))}:{inspect.getsourcelines(inspect.unwrap(factory))[1]}"
+    signature = _signature(entry.name, list(parameters.values()), is_open)
     doc = inspect.getdoc(factory) or "(no docstring)"
-    return f"{head}  ({entry.plugin})\n  {where}\n\n{signature}\n\n{doc}"
+    return f"{head}  ({entry.plugin})\n  {_file_and_line(factory)}\n\n{signature}\n\n{doc}"
+
+
+def _signature(name: str, parameters: Sequence[Parameter], is_open: bool) -> str:
+    """One parameter per line, those that the data fills before the star."""
+    needs = [str(parameter) for parameter in parameters if parameter.is_required]
+    chosen = [str(parameter) for parameter in parameters if not parameter.is_required]
+    lines = [*needs, *(["*"] if chosen else []), *chosen, *(["**options"] if is_open else [])]
+    return "\n".join([f"{name}(", *(f"    {line}," for line in lines), ")"])
+
+
+def _file_and_line(factory: Any) -> str:
+    plain = inspect.unwrap(factory)
+    try:
+        return f"{inspect.getsourcefile(plain)}:{inspect.getsourcelines(plain)[1]}"
+    except (TypeError, OSError):
+        return f"{getattr(plain, '__module__', None) or 'built in'} (no source)"
 
 
 @click.command(epilog="Example:  lab plugins")
@@ -92,6 +118,7 @@ def plugins(session: Session) -> None:
     for plugin in session.catalog().plugins.values():
         counts = ", ".join(f"{len(names)} {kind}" for kind, names in plugin.provides.items())
         head = f"{plugin.name} {plugin.version} ({plugin.distribution})"
-        click.echo(f"{click.style(head, bold=True)}  {plugin.status}  {1000 * plugin.seconds:.0f} ms")
+        slow = "  (slow to import)" if plugin.seconds > SLOW_S else ""
+        click.echo(f"{click.style(head, bold=True)}  {plugin.status}  {1000 * plugin.seconds:.0f} ms{slow}")
         for line in filter(None, (counts, *plugin.cause.splitlines())):
             click.echo(f"  {line}")

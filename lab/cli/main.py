@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from lab.errors import LabError
-from lab.registry.plugins import Catalog, load_catalog
+from lab.errors import LabError, PluginError
+from lab.registry.plugins import Catalog, Plugin, load_catalog
 from lab.registry.registry import close_matches, load_object
 
-__all__ = ["cli", "main"]
+__all__ = ["Session", "cli", "main", "session_of"]
 
 COMMANDS = {
     "run": ("lab.cli.run:run", "Answer the question in a study file."),
@@ -30,12 +30,19 @@ class Session:
     def __init__(self, without: tuple[str, ...], strict: bool, debug: bool) -> None:
         self.without, self.strict, self.debug = without, strict, debug
         self._catalog: Catalog | None = None
+        self._commands: dict[str, tuple[Plugin, Any]] | None = None
 
     def catalog(self, only: list[str] | None = None) -> Catalog:
         """The installed plugins."""
         if self._catalog is None or only is not None:
             self._catalog = load_catalog(without=self.without, strict=self.strict, only=only)
         return self._catalog
+
+    def commands(self) -> dict[str, tuple[Plugin, Any]]:
+        """The commands of plugins, with their owners."""
+        if self._commands is None:
+            self._commands = self.catalog().collect_owned("lab_commands", taken=COMMANDS)
+        return self._commands
 
 
 class Commands(click.Group):
@@ -49,10 +56,13 @@ class Commands(click.Group):
         """The command called ``cmd_name``."""
         if cmd_name in COMMANDS:
             return _import_command(COMMANDS[cmd_name][0])
-        found = self._of_plugins(ctx).get(cmd_name)
-        if found is None:
+        plugin, found = self._of_plugins(ctx).get(cmd_name, (None, None))
+        if plugin is None:
             return None
-        command: click.Command = load_object(found, f"command '{cmd_name}'") if isinstance(found, str) else found
+        label = f"command '{cmd_name}' ({plugin})"
+        command = load_object(found, label) if isinstance(found, str) else found
+        if not isinstance(command, click.Command):
+            raise PluginError(f"{label} is not a click command: {command!r}")
         return command
 
     def resolve_command(
@@ -69,23 +79,16 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line per command; nothing is imported to write it."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        rows += [(name, f"(added by {owner})") for name, owner in sorted(self._owners(ctx).items())]
+        rows += [(name, f"(added by {plugin})") for name, (plugin, _) in sorted(self._of_plugins(ctx).items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def _of_plugins(self, ctx: click.Context) -> dict[str, Any]:
-        return {
-            name: target
-            for name, target in _session(ctx).catalog().collect("lab_commands").items()
-            if name not in COMMANDS
-        }
-
-    def _owners(self, ctx: click.Context) -> dict[str, str]:
-        given = _session(ctx).catalog().call("lab_commands")
-        return {name: str(plugin) for plugin, commands in given for name in commands if name not in COMMANDS}
+    def _of_plugins(self, ctx: click.Context) -> dict[str, tuple[Plugin, Any]]:
+        return session_of(ctx).commands()
 
 
-def _session(ctx: click.Context) -> Session:
+def session_of(ctx: click.Context) -> Session:
+    """The session of a context, before the group's own function ran too: for ``--help`` and completion."""
     root = ctx.find_root()
     if root.obj is None:
         root.obj = Session(
@@ -102,10 +105,18 @@ def _import_command(path: str) -> click.Command:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Examples:  lab run experiments/bidir_vs_attn.py  ·  lab list architectures  ·  lab show seq2seq_rnn",
+    epilog="""Examples:
+
+\b
+  lab run experiments/bidir_vs_attn.py
+  lab list architectures
+  lab show seq2seq_rnn
+
+Tab completion, in bash (or zsh, fish):  eval "$(_LAB_COMPLETE=bash_source lab)"
+""",
 )
-@click.option("--without", multiple=True, metavar="NAME", help="Leave a plugin out; may be repeated.")
-@click.option("--strict", is_flag=True, help="Stop at a plugin that cannot be loaded.")
+@click.option("--without", multiple=True, is_eager=True, metavar="NAME", help="Leave a plugin out; may be repeated.")
+@click.option("--strict", is_flag=True, is_eager=True, help="Stop at a plugin that cannot be loaded.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.version_option(package_name="lab", prog_name="lab")
 @click.pass_context
@@ -135,8 +146,9 @@ def _guarded(action: Callable[[], Any]) -> int:
         return 130
     except LabError as error:
         if _wants_traceback():
-            raise
-        click.echo(f"lab: {error}", err=True)
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            click.echo(f"lab: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from lab.cli.main import Session
+from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from lab.study.study import Study
 
 __all__ = ["run"]
+
+
+def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Arms of the study file that stands on the command line already."""
+    from lab.study.load import load_study
+
+    chosen, comma, start = incomplete.rpartition(",")
+    try:
+        arms = load_study(ctx.params["file"]).arms
+    except (LabError, KeyError):
+        return []
+    return [f"{chosen}{comma}{arm.name}" for arm in arms if arm.name.startswith(start)]
 
 
 @click.command(
@@ -36,7 +49,7 @@ __all__ = ["run"]
 )
 @click.option("--epochs", type=click.IntRange(0), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
-@click.option("--arms", metavar="A,B", help="Only these arms, and the base.")
+@click.option("--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, and the base.")
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
 @click.option(
@@ -54,6 +67,7 @@ __all__ = ["run"]
 @click.option(
     "--executor", default="in_process", show_default=True, help="Where runs are executed: lab list executors."
 )
+@click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
@@ -71,6 +85,7 @@ def run(
     device: str,
     threads: int | None,
     executor: str,
+    only_plugins: str | None,
     quiet: bool,
     debug: bool,
 ) -> int:
@@ -84,15 +99,15 @@ def run(
     from lab.study.load import load_study, override
     from lab.study.store import Store
 
-    catalog = session.catalog()
+    catalog = session.catalog(only=None if only_plugins is None else _names(only_plugins))
     study = load_study(file)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
-    study = override(study, assignments, catalog)
+    study = override(study, assignments, catalog, where=str(file))
     if seeds is not None:
         study = attrs.evolve(study, seeds=seeds)
     if arms is not None:
-        study = study.select([name.strip() for name in arms.split(",") if name.strip()])
+        study = study.select(_names(arms))
     return _answer(
         study,
         catalog,
@@ -104,6 +119,10 @@ def run(
         executor=executor,
         quiet=quiet,
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _set_threads(threads: int | None) -> None:
@@ -124,9 +143,11 @@ def _answer(
     executor: str,
     quiet: bool,
 ) -> int:
+    from lab.report.html import write_report
     from lab.report.terminal import Display, make_console, print_plan, print_results, sections_of
     from lab.study.execute import execute_plan
     from lab.study.preflight import plan_study
+    from lab.study.record import read_study, write_study
 
     console = make_console()
     store.prepare()
@@ -135,44 +156,27 @@ def _answer(
         print_plan(plan, console)
     if plan_only:
         return 0
+    write_study(plan, store, file=str(file), command=_command_line())
     try:
         with Display(console, len(plan.to_do), quiet=quiet) as display:
             results = execute_plan(plan, catalog, store, executor=executor, listener=display, fresh=fresh)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         return 130
-    _write_records(results, store)
-    print_results(results, sections_of(results, catalog), console)
+    sections = sections_of(results, catalog)
+    print_results(results, sections, console)
+    report = write_report(read_study(store, study.name), results, sections)
     catalog.call("lab_study_finished", study=study, runs=results.runs)
-    console.print(f"one row per run: {store.study_folder(study.name) / 'runs.csv'}", style="dim", soft_wrap=True)
+    console.print(f"report: {report}\none row per run: {report.with_name('runs.csv')}", style="dim", soft_wrap=True)
     return _exit_code(results)
-
-
-def _write_records(results: Results, store: Store) -> None:
-    from lab.training.checkpoint import write_json
-
-    folder = store.study_folder(results.study.name)
-    results.write_csv(folder / "runs.csv")
-    write_json(
-        folder / "study.json",
-        {
-            "name": results.study.name,
-            "question": results.study.question,
-            "compare": results.study.compare,
-            "arms": {
-                arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)}
-                for arm in results.plan.arms
-            },
-            "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key, "status": run.status} for run in results.runs],
-        },
-    )
 
 
 def _exit_code(results: Results) -> int:
     if not results.failed:
         return 0
     click.echo(
-        f"{len(results.failed)} of {len(results.runs)} runs failed\n  the same command repeats only those: {_command_line()}",
+        f"{len(results.failed)} of {len(results.runs)} runs failed\n"
+        f"  the same command repeats only those: {_command_line()}",
         err=True,
     )
     return 1

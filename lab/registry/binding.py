@@ -18,10 +18,10 @@ from typing import Any
 
 import attrs
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.component import Preset, Reference, Use, as_use
 from lab.registry.plugins import Catalog
-from lab.registry.registry import Registry, close_matches
+from lab.registry.registry import Entry, Registry, close_matches
 from lab.registry.values import check_value, describe_type, origin_of, parse_text, to_plain
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "Parameter",
     "Resolver",
     "Text",
+    "change_in_list",
+    "follow_presets",
     "parameters_of",
     "resolve_annotation",
     "scope_of",
@@ -118,12 +120,21 @@ class Component:
         return {"component": self.name, "plugin": self.plugin, "params": {k: _plain(v) for k, v in self.params.items()}}
 
     def walk(self) -> Iterable[Component]:
-        """This component and every component inside it."""
+        """This component and every component inside it, whoever builds it."""
         yield self
-        for value in self.params.values():
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, Component):
-                    yield from item.walk()
+        for item in self._inner():
+            yield from (item.component if isinstance(item, Factory) else item).walk()
+
+    def walk_built(self) -> Iterable[Component]:
+        """This component and those inside it that are built with it; not those that it builds itself."""
+        yield self
+        for item in self._inner():
+            if isinstance(item, Component):
+                yield from item.walk_built()
+
+    def _inner(self) -> list[Component | Factory]:
+        values = [item for value in self.params.values() for item in (value if isinstance(value, list) else [value])]
+        return [item for item in values if isinstance(item, (Component, Factory))]
 
     def build(self, facts: Mapping[str, Any], **given: Any) -> Any:
         """Call the factory: ``given`` by the caller, needs from ``facts``, the rest as chosen."""
@@ -166,7 +177,10 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return to_plain(value)
+    try:
+        return to_plain(value)
+    except TypeError:  # a default of its own, which its source describes
+        return f"a {type(value).__qualname__}"
 
 
 def parameters_of(factory: Callable[..., Any], catalog: Catalog) -> tuple[dict[str, Parameter], bool]:
@@ -273,8 +287,55 @@ def change(catalog: Catalog, kind: str, reference: Reference, path: Sequence[str
         raise ParameterError(f"{label}: unexpected parameter '{head}'", hint=hint)
     inner_registry, inner = parameters[head].registry, params.get(head, parameters[head].default)
     if inner_registry is None or inner is None or inner is Parameter.REQUIRED:
-        raise ParameterError(f"{label}: '{head}' is {inner!r}, no component, so it has no '{'.'.join(path[1:])}'")
+        described = "not given" if inner is Parameter.REQUIRED else repr(inner)
+        raise ParameterError(f"{label}: '{head}' is {described}, no component, so it has no '{'.'.join(path[1:])}'")
+    if isinstance(inner, (list, tuple)):
+        return chosen.with_param(head, change_in_list(catalog, inner_registry.spec.name, inner, path[1:], value))
     return chosen.with_param(head, change(catalog, inner_registry.spec.name, inner, path[1:], value))
+
+
+def change_in_list(
+    catalog: Catalog, kind: str, references: Sequence[Reference], path: Sequence[str], value: Any
+) -> list[Reference]:
+    """Several components with one of them, named by the first step of ``path``, changed, replaced or (None) removed.
+
+    Raises:
+        UnknownNameError: none of them is called so.
+    """
+    names = [_read_reference(item).name for item in references]
+    if path[0] not in names:
+        close = close_matches(path[0], names)
+        hint = f"did you mean: {' or '.join(close)}?" if close else f"{kind} there: {', '.join(names) or 'none'}"
+        raise UnknownNameError(f"no {catalog.registry(kind).spec.singular} here is called '{path[0]}'", hint=hint)
+    items, index = list(references), names.index(path[0])
+    if len(path) > 1:
+        items[index] = change(catalog, kind, items[index], path[1:], value)
+        return items
+    value = read_component_text(value) if isinstance(value, Text) else value
+    items[index : index + 1] = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    return items
+
+
+def follow_presets(registry: Registry, chosen: Use) -> tuple[Entry, dict[str, Any]]:
+    """The entry that a name stands for in the end, and the parameters of the presets on the way, then ``chosen``'s.
+
+    Raises:
+        PluginError: a preset of something that is not there, or presets that stand for each other.
+    """
+    entry, params = registry[str(chosen.target)], dict(chosen.params)
+    seen = [entry]
+    while isinstance(entry.target, Preset):
+        params = {**entry.target.params, **params}
+        try:
+            inner = registry[str(entry.target.target)]
+        except UnknownNameError as error:
+            raise PluginError(f"{entry.label} is a preset of an {error.what}", hint=error.hint) from error
+        if inner in seen:
+            names = " → ".join(e.name for e in (*seen, inner))
+            raise PluginError(f"{entry.label} is a preset of itself: {names}")
+        seen.append(inner)
+        entry = inner
+    return entry, params
 
 
 class Resolver:
@@ -306,7 +367,10 @@ class Resolver:
         if factory is None:
             raise ParameterError(f"{registry.spec.singular} '{chosen.name}' ({plugin}) is not callable: {target!r}")
         parameters, is_open = parameters_of(factory, self.catalog)
-        name = self._name(registry, chosen)
+        try:
+            name = self._name(registry, chosen)
+        except TypeError as error:
+            raise ParameterError(f"{registry.spec.singular}: {error}") from None
         label = f"{registry.spec.singular} '{name}' ({plugin})"
         before = len(self.problems)
         values = self._values(label, name, params, parameters, is_open)
@@ -320,17 +384,13 @@ class Resolver:
         """Through presets to the object itself: (object, plugin, parameters of presets and then the researcher's)."""
         if not isinstance(chosen.target, str):
             return chosen.target, "local", dict(chosen.params)
-        entry = registry[chosen.target]
-        if isinstance(entry.target, Preset):
-            target, plugin, params = self.follow(registry, entry.target)
-            return target, plugin, {**params, **chosen.params}
-        return entry.load(), str(entry.plugin), dict(chosen.params)
+        entry, params = follow_presets(registry, chosen)
+        return entry.load(), str(entry.plugin), params
 
     def _name(self, registry: Registry, chosen: Use) -> str:
         if not isinstance(chosen.target, str):
             return origin_of(chosen.target)
-        entry = registry[chosen.target]
-        return self._name(registry, entry.target) if isinstance(entry.target, Preset) else entry.name
+        return follow_presets(registry, chosen)[0].name
 
     def _values(
         self, label: str, name: str, params: Mapping[str, Any], parameters: Mapping[str, Parameter], is_open: bool
@@ -349,9 +409,7 @@ class Resolver:
             elif not parameter.is_required:
                 values[parameter.name] = self._default(label, parameter)
         extra = {key: value for key, value in params.items() if key not in parameters} if is_open else {}
-        return values | {
-            key: parse_text(value, None) if isinstance(value, Text) else value for key, value in extra.items()
-        }
+        return values | {key: self._value(label, Parameter(key, None, None), value) for key, value in extra.items()}
 
     def _default(self, label: str, parameter: Parameter) -> Any:
         if parameter.registry is None or parameter.default is None or isinstance(parameter.default, (list, tuple)):
@@ -364,9 +422,10 @@ class Resolver:
                 return self._nested(label, parameter, value)
             if isinstance(value, Use):
                 raise TypeError(f"is not a component but {describe_type(parameter.annotation)}")
-            if isinstance(value, Text):
-                return parse_text(value, parameter.annotation)
-            return check_value(value, parameter.annotation)
+            read = parse_text if isinstance(value, Text) else check_value
+            value = read(value, parameter.annotation)
+            to_plain(value)
+            return value
         except TypeError as error:
             self.problems.append(f"{label}: parameter '{parameter.name}' {error}")
         except LabError as error:
@@ -382,8 +441,6 @@ class Resolver:
         if parameter.is_list:
             items = value if isinstance(value, (list, tuple)) else [value]
             return [self._component(parameter.registry, item) for item in items]
-        if not isinstance(value, (str, Use)) and not callable(value):
-            return value
         component = self._component(parameter.registry, value)
         return Factory(component) if parameter.as_factory and component is not None else component
 

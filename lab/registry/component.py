@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
-__all__ = ["Preset", "Reference", "Use", "as_use", "preset", "use"]
+__all__ = ["Preset", "Reference", "Use", "as_use", "is_definition", "preset", "use"]
 
 Reference = Any
 """A name, a ``Use``, or a class or function: whatever may stand where a component is expected."""
@@ -32,7 +34,11 @@ class Use:
 
     def with_param(self, name: str, value: Any) -> Use:
         """The same component with one parameter changed."""
-        return Use(self.target, {**self.params, name: value})
+        return self.with_params({name: value})
+
+    def with_params(self, params: Mapping[str, Any]) -> Use:
+        """The same component with some parameters changed."""
+        return Use(self.target, {**self.params, **params})
 
     def __repr__(self) -> str:
         target = repr(self.target) if isinstance(self.target, str) else self.name
@@ -61,10 +67,18 @@ def as_use(reference: Reference) -> Use:
     """Any reference as a ``Use``.
 
     Raises:
-        TypeError: it is neither a name, a ``Use`` nor something to call.
+        TypeError: it is neither a name, a ``Use``, a class nor a function. An object is refused although it may be
+            called: what it holds could not be written down, so two of them could not be told apart.
     """
     if isinstance(reference, Use):
         return reference
-    if isinstance(reference, str) or callable(reference):
+    if isinstance(reference, partial) and not reference.args:
+        return as_use(reference.func).with_params(reference.keywords)
+    if isinstance(reference, str) or is_definition(reference):
         return Use(reference)
-    raise TypeError(f"expected a component's name, use(...) or a class, not {reference!r}")
+    raise TypeError(f"expected a component's name, use(...), a class or a function, not {reference!r}")
+
+
+def is_definition(thing: object) -> bool:
+    """Whether ``thing`` is a class or a function: something that its source describes in full."""
+    return isinstance(thing, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType))

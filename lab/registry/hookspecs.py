@@ -3,7 +3,7 @@
 A plugin is a module whose functions carry ``@hookimpl`` and the name of a hook below, found by its entry point in the
 group ``lab``. The nine hooks that fill a registry are alike: they take nothing and return a dictionary from names to
 components, where a component is ``"module:attribute"`` (imported only when it is used), an object, or a
-``preset(...)`` of another component. They fire once, when ``lab`` starts; order does not matter, since names are unique.
+``preset(...)`` of another component. They fire once, when ``lab`` starts; order does not matter: names are unique.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def lab_losses() -> Components:
 def lab_samplers() -> Components:
     """Samplers: ``factory(…) ->`` batches of indices, with a length.
 
-    It may ask for ``size, batch_size, generator`` and, where examples have a length, ``lengths``. Used by: ``lab_basics``.
+    It may ask for ``size, batch_size, generator`` and, where examples have a length, ``lengths``.
+    Used by: ``lab_basics``.
     """
 
 
@@ -89,12 +90,18 @@ def lab_optimizers() -> Components:
 
 @hookspec
 def lab_metrics() -> Components:
-    """Metrics: objects with torchmetrics' ``update, compute, reset`` and ``higher_is_better``. Used by: ``lab_seq2seq``."""
+    """Metrics: objects with torchmetrics' ``update, compute, reset`` and ``higher_is_better``.
+
+    Used by: ``lab_basics``, ``lab_seq2seq``.
+    """
 
 
 @hookspec
 def lab_executors() -> Components:
-    """Executors: ``factory(…)`` with ``submit(runs) ->`` iterator of finished runs. Used by: ``lab_basics`` (in process)."""
+    """Executors: ``factory(…)`` with ``submit(runs, …) ->`` iterator of finished runs; see ``Executor``.
+
+    Used by: ``lab_basics`` (in process).
+    """
 
 
 @hookspec
@@ -110,7 +117,8 @@ def lab_registries() -> Sequence[RegistrySpec]:
 def lab_commands() -> Mapping[str, str]:
     """Add commands to ``lab``: name → ``"module:click_command"``, imported when the command is asked for.
 
-    Fires when the command line starts. A name that ``lab`` has already is an error. Used by: ``lab_text`` (``lab data``).
+    Fires when the command line starts. A name that ``lab`` or another plugin has already is left out, and told of.
+    Used by: ``lab_text`` (``lab data``).
     """
 
 
@@ -118,7 +126,8 @@ def lab_commands() -> Mapping[str, str]:
 def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
     """Add methods to every learner of a study: name → ``"module:function"``, called as ``function(learner, …)``.
 
-    Fires when a run is built; the function is imported when it is first called. Used by: ``lab_seq2seq`` (``translate``).
+    Fires when a run is built; the function is imported when it is first called.
+    Used by: ``lab_seq2seq`` (``translate``).
     """
 
 

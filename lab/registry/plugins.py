@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pluggy
 
-from lab.errors import PluginError, UnknownNameError
+from lab.errors import LabError, PluginError, UnknownNameError
 from lab.registry import hookspecs
 from lab.registry.component import Preset
+from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.registry import Entry, Registry, RegistrySpec, close_matches
 
 __all__ = ["Catalog", "Plugin", "load_catalog"]
 
 GROUP = "lab"
 DISTRIBUTION = "lab"
+
+ItemT = TypeVar("ItemT")
 
 
 @attrs.define(eq=False)
@@ -36,6 +39,7 @@ class Plugin:
         cause: why it is not loaded.
         seconds: what its import took.
         provides: kind → names.
+        opens: registries that it opened.
     """
 
     name: str
@@ -46,11 +50,17 @@ class Plugin:
     cause: str = ""
     seconds: float = 0.0
     provides: dict[str, list[str]] = attrs.field(factory=dict)
+    opens: list[str] = attrs.field(factory=list)
 
     @property
     def is_builtin(self) -> bool:
         """Whether it is part of ``lab``'s own distribution."""
         return self.distribution == DISTRIBUTION
+
+    @property
+    def origin(self) -> str:
+        """The package that carries it, with its version."""
+        return f"{self.distribution} {self.version}"
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -86,10 +96,11 @@ class Catalog:
             points: entry points of the group ``lab``.
             disabled: gives the reason why a plugin is switched off, or an empty string.
         """
-        for point in sorted(points, key=lambda point: (not _of_this_distribution(point), point.name)):
-            plugin = _describe(point)
+        for point in sorted(points, key=lambda point: (point.distribution != DISTRIBUTION, point.name)):
+            plugin = Plugin(point.name, point.distribution, point.version)
             if plugin.name in self.plugins:
-                self._fail(plugin, PluginError(f"another plugin is called '{plugin.name}' already"), known=False)
+                self.plugins[f"{plugin.name} ({plugin.distribution})"] = plugin
+                self._fail(plugin, PluginError(f"{self.plugins[plugin.name].origin} is called '{plugin.name}' too"))
                 continue
             self.plugins[plugin.name] = plugin
             plugin.cause = disabled(plugin)
@@ -122,12 +133,24 @@ class Catalog:
         self._register(plugin, module)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> None:
-        plugin.module = module
+        for name in dir(module):
+            if self._manager.parse_hookimpl_opts(module, name) is not None:
+                self._check_arguments(name, getattr(module, name))
         try:
             self._manager.register(module, plugin.name)
-        except pluggy.PluginValidationError as error:
-            self._manager.unregister(module)
-            raise PluginError(str(error).replace("\n", " ")) from error
+        except ValueError as error:
+            raise PluginError(str(error)) from error
+        plugin.module = module
+
+    def _check_arguments(self, hook: str, function: Callable[..., Any]) -> None:
+        """Refuse arguments that a hook does not have; a hook that is not known yet is checked when it is."""
+        caller = getattr(self._manager.hook, hook, None)
+        if caller is None or caller.spec is None:
+            return
+        known = caller.spec.argnames
+        unknown = [name for name in inspect.signature(function).parameters if name not in known]
+        if unknown:
+            raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
 
     def _fill(self) -> None:
         for step in (self._open_registries, self._check_hooks):
@@ -141,16 +164,15 @@ class Catalog:
             self._fill_one(plugin, registry)
 
     def _open_registries(self, plugin: Plugin) -> None:
-        for spec in self._call(plugin, "lab_registries") or ():
-            if not isinstance(spec, RegistrySpec):
-                raise PluginError(f"lab_registries must return RegistrySpecs, not {spec!r}")
+        for spec in _checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
             if spec.name in self.registries:
                 raise PluginError(f"there is a registry '{spec.name}' already")
             self._open(spec)
+            plugin.opens.append(spec.name)
 
     def _open(self, spec: RegistrySpec) -> None:
         self.registries[spec.name] = Registry(spec)
-        self.registries[spec.name].missing_from = self.failures
+        self.registries[spec.name].missing_from = self.absences
         if not hasattr(self._manager.hook, spec.hook) or not getattr(self._manager.hook, spec.hook).has_spec():
             self._add_spec(spec)
 
@@ -158,10 +180,18 @@ class Catalog:
         def hook() -> Any:
             """Filled in below."""
 
+        for plugin in self._loaded():
+            if any(self._implementations(plugin, spec.hook)):
+                self._guard(plugin, self._refuse_arguments, spec.hook)
         hook.__name__, hook.__doc__ = spec.hook, spec.doc
         holder = ModuleType(f"lab_registry_{spec.name}")
         setattr(holder, spec.hook, hookspecs.hookspec(hook))
         self._manager.add_hookspecs(holder)
+
+    def _refuse_arguments(self, plugin: Plugin, hook: str) -> None:
+        for implementation in self._implementations(plugin, hook):
+            if implementation.argnames:
+                raise PluginError(f"{hook} has no argument '{implementation.argnames[0]}'; it has: none")
 
     def _check_hooks(self, plugin: Plugin) -> None:
         known = [name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec()]
@@ -170,17 +200,15 @@ class Catalog:
                 close = close_matches(caller.name, known)
                 hint = f"did you mean: {' or '.join(close)}?" if close else f"hooks: {', '.join(sorted(known))}"
                 raise PluginError(f"there is no hook '{caller.name}'; {hint}")
+            if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
+                raise PluginError(f"{caller.name} is a wrapper; a plugin of lab answers for itself alone")
 
     def _fill_one(self, plugin: Plugin, registry: Registry) -> None:
         components = self._call(plugin, registry.spec.hook)
         if components is None:
             return
-        if not isinstance(components, Mapping):
-            raise PluginError(f"{registry.spec.hook} must return a dictionary, not {type(components).__name__}")
-        for name, target in components.items():
-            entry = Entry(
-                registry.spec.name, _checked_name(name, registry), _checked_target(name, target, registry), plugin
-            )
+        for name, target in _checked_mapping(registry.spec.hook, components).items():
+            entry = Entry(registry.spec, _checked_name(name, registry), _checked_target(name, target, registry), plugin)
             self._refuse_clash(registry, entry)
             registry.add(entry)
         plugin.provides[registry.spec.name] = sorted(components)
@@ -204,21 +232,29 @@ class Catalog:
         except (Exception, SystemExit) as error:
             self._fail(plugin, error)
 
-    def _fail(self, plugin: Plugin, error: BaseException, *, known: bool = True) -> None:
+    def _fail(self, plugin: Plugin, error: BaseException) -> None:
+        cause = _describe(error)
         if self.strict:
-            raise error
-        cause = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        self.complain(f"lab: plugin {plugin} could not be loaded and is left out\n  {cause.splitlines()[0]}")
+            raise PluginError(f"plugin {plugin} could not be loaded", where=plugin.origin, hint=cause) from error
+        self.complain(f"lab: plugin {plugin} could not be loaded and is left out\n  {cause}")
         plugin.status, plugin.cause, plugin.provides = "failed", cause, {}
-        if known:
-            for registry in self.registries.values():
-                registry.remove_plugin(plugin)
-            if plugin.module is not None and self._manager.is_registered(plugin.module):
-                self._manager.unregister(plugin.module)
+        for name in plugin.opens:
+            del self.registries[name]
+            for other in self.plugins.values():
+                other.provides.pop(name, None)
+        for registry in self.registries.values():
+            registry.remove_plugin(plugin)
+        if plugin.module is not None:
+            self._manager.unregister(plugin.module)
+            plugin.module = None
 
-    def failures(self) -> list[str]:
-        """One line for every plugin that could not be loaded."""
-        return [f"{plugin} ({plugin.cause})" for plugin in self.plugins.values() if plugin.status == "failed"]
+    def absences(self) -> list[str]:
+        """One line for every plugin that is installed and not there: its components may be what is looked for."""
+        return [
+            f"{'could not load' if plugin.status == 'failed' else 'switched off'}: {plugin} ({plugin.cause})"
+            for plugin in self.plugins.values()
+            if plugin.status != "loaded"
+        ]
 
     def _loaded(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins.values() if plugin.status == "loaded"]
@@ -240,11 +276,17 @@ class Catalog:
 
     def find(self, name: str) -> list[Entry]:
         """Components called ``name`` in any registry."""
-        plain = name.rpartition(":")[2]
-        return [e for r in self.registries.values() if name in r for e in r.entries() if e.name == plain]
+        return [entry for registry in self.registries.values() for entry in registry.candidates(name)]
 
-    def call(self, hook: str, **arguments: Any) -> list[tuple[Plugin, Any]]:
+    def call(
+        self, hook: str, check: Callable[[str, Any], Any] = lambda hook, result: result, **arguments: Any
+    ) -> list[tuple[Plugin, Any]]:
         """Call a hook of every plugin, in the order of loading; a plugin that raises is told of and left out.
+
+        Args:
+            hook: its name.
+            check: called with the hook and a result; gives the result or raises.
+            arguments: what the hook is told.
 
         Returns:
             (plugin, result) of each implementation that gave something.
@@ -253,31 +295,45 @@ class Catalog:
         for plugin in self._loaded():
             try:
                 result = self._call(plugin, hook, **arguments)
-            except Exception as error:
+                if result is not None:
+                    results.append((plugin, check(hook, result)))
+            except (Exception, SystemExit) as error:
                 if self.strict:
-                    raise
-                self.complain(f"lab: plugin {plugin} failed in {hook}\n  {type(error).__name__}: {error}")
-                continue
-            if result is not None:
-                results.append((plugin, result))
+                    raise PluginError(f"plugin {plugin} failed in {hook}", hint=_describe(error)) from error
+                self.complain(f"lab: plugin {plugin} failed in {hook}\n  {_describe(error)}")
         return results
+
+    def gather(self, hook: str, kind: type[ItemT], **arguments: Any) -> list[tuple[Plugin, list[ItemT]]]:
+        """Call a hook whose implementations give lists of ``kind``; one that gives anything else is told of."""
+        return self.call(hook, lambda hook, result: _checked_list(hook, result, kind), **arguments)
 
     def collect(self, hook: str) -> dict[str, Any]:
         """Merge the dictionaries that a hook gives; the first plugin to name a thing keeps it."""
-        found: dict[str, Any] = {}
-        for plugin, result in self.call(hook):
+        return {name: value for name, (_, value) in self.collect_owned(hook).items()}
+
+    def collect_owned(self, hook: str, taken: Iterable[str] = ()) -> dict[str, tuple[Plugin, Any]]:
+        """As ``collect``, with the owners: name → (plugin, value). Names that are ``taken`` are the kernel's."""
+        found: dict[str, tuple[Plugin, Any]] = {}
+        for plugin, result in self.call(hook, _checked_mapping):
             for name, value in result.items():
-                if name in found:
-                    self.complain(f"lab: '{name}' of {plugin} ({hook}) is taken already\n  it is left out")
-                found.setdefault(name, value)
+                owner = "lab" if name in taken else str(found[name][0]) if name in found else ""
+                if owner:
+                    message = f"lab: plugin {plugin}: '{name}' of {hook} is left out\n  it belongs to {owner} already"
+                    self.complain(message)
+                else:
+                    found[name] = (plugin, value)
         return found
 
     def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
-        caller = getattr(self._manager.hook, hook, None)
-        for implementation in caller.get_hookimpls() if caller is not None else ():
-            if implementation.plugin is plugin.module:
-                return implementation.function(*(arguments[name] for name in implementation.argnames))
+        for implementation in self._implementations(plugin, hook):
+            return implementation.function(*(arguments[name] for name in implementation.argnames))
         return None
+
+    def _implementations(self, plugin: Plugin, hook: str) -> list[pluggy.HookImpl]:
+        """A plugin's implementation of a hook: one, or none."""
+        caller = getattr(self._manager.hook, hook, None)
+        found = caller.get_hookimpls() if caller is not None else ()
+        return [implementation for implementation in found if implementation.plugin is plugin.module]
 
 
 def load_catalog(
@@ -295,7 +351,8 @@ def load_catalog(
         only: if given, third-party plugins that are not named here are left out.
         strict: raise at the first plugin that cannot be loaded.
     """
-    switched_off = {*without, *filter(None, os.environ.get("LAB_DISABLE_PLUGINS", "").split(","))}
+    from_environment = os.environ.get("LAB_DISABLE_PLUGINS", "").split(",")
+    switched_off = {*without, *(name.strip() for name in from_environment)}
     no_third_party = os.environ.get("LAB_DISABLE_THIRD_PARTY") == "1"
 
     def disabled(plugin: Plugin) -> str:
@@ -303,13 +360,14 @@ def load_catalog(
             return "switched off by name"
         if no_third_party and not plugin.is_builtin:
             return "switched off by LAB_DISABLE_THIRD_PARTY"
-        if only is not None and not plugin.is_builtin and plugin.name not in only:
+        if only is not None and not plugin.is_builtin and not {plugin.name, plugin.distribution} & {*only}:
             return "not among --only-plugins"
         return ""
 
     catalog = Catalog(strict=strict, complain=complain)
-    catalog.load(entry_points(group=GROUP), disabled)
-    unknown = [name for name in without if not any(name in (p.name, p.distribution) for p in catalog.plugins.values())]
+    catalog.load(find_entry_points(GROUP), disabled)
+    named = [*without, *(only or ())]
+    unknown = [name for name in named if not any(name in (p.name, p.distribution) for p in catalog.plugins.values())]
     for name in unknown:
         close = close_matches(name, catalog.plugins)
         hint = f"did you mean: {' or '.join(close)}?" if close else "installed plugins: lab plugins"
@@ -317,15 +375,30 @@ def load_catalog(
     return catalog
 
 
-def _describe(point: EntryPoint) -> Plugin:
-    distribution = point.dist
-    if distribution is None:
-        return Plugin(point.name, distribution=point.name, version="")
-    return Plugin(point.name, distribution=distribution.name, version=distribution.version)
+def _describe(error: BaseException) -> str:
+    """An error in one line, with where it was raised unless the message says it."""
+    if isinstance(error, LabError):
+        return " ".join(str(error).split())
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if text else ''}{text}{'' if isinstance(error, SyntaxError) else where}"
 
 
-def _of_this_distribution(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == DISTRIBUTION
+def _checked_mapping(hook: str, result: Any) -> Mapping[str, Any]:
+    if not isinstance(result, Mapping):
+        raise PluginError(f"{hook} must return a dictionary, not {type(result).__name__}")
+    return result
+
+
+def _checked_list(hook: str, result: Any, kind: type[ItemT]) -> list[ItemT]:
+    items = result if isinstance(result, (list, tuple)) else [result]
+    for item in items:
+        if not isinstance(item, kind):
+            raise PluginError(f"{hook} must return a list of {kind.__name__}, not of {type(item).__name__}: {item!r}")
+    return list(items)
 
 
 def _checked_name(name: Any, registry: Registry) -> str:

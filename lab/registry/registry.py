@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,10 +52,20 @@ class RegistrySpec:
 class Entry:
     """One registered component."""
 
-    kind: str
+    spec: RegistrySpec
     name: str
     target: str | Preset | Callable[..., Any]
     plugin: Plugin
+
+    @property
+    def kind(self) -> str:
+        """Its registry's name."""
+        return self.spec.name
+
+    @property
+    def label(self) -> str:
+        """How messages name it: ``architecture 'seq2seq_rnn' (lab_seq2seq 0.1.0)``."""
+        return f"{self.spec.singular} '{self.name}' ({self.plugin})"
 
     @property
     def qualified_name(self) -> str:
@@ -67,7 +76,7 @@ class Entry:
         """The object itself, imported now if it was registered by its path."""
         if not isinstance(self.target, str):
             return self.target
-        return load_object(self.target, f"{self.kind} '{self.name}' of plugin {self.plugin}")
+        return load_object(self.target, self.label)
 
 
 def load_object(path: str, owner: str) -> Any:
@@ -82,7 +91,7 @@ def load_object(path: str, owner: str) -> Any:
         for name in attribute.split("."):
             found = getattr(found, name)
         return found
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"cannot load '{path}'", where=owner, hint=f"{type(error).__name__}: {error}") from error
 
 
@@ -95,7 +104,7 @@ class Registry(Mapping[str, Entry]):
         self.missing_from: Callable[[], Iterable[str]] = tuple
 
     def add(self, entry: Entry) -> None:
-        """Register a component; a name that is taken becomes ambiguous, and using it an error that names both owners."""
+        """Register a component; a name that is taken becomes ambiguous: using it is an error that names both owners."""
         self._entries.setdefault(entry.name, []).append(entry)
 
     def remove_plugin(self, plugin: Plugin) -> None:
@@ -110,7 +119,7 @@ class Registry(Mapping[str, Entry]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self._candidates(name))
+        return isinstance(name, str) and bool(self.candidates(name))
 
     def __getitem__(self, name: str) -> Entry:
         """The component called ``name``.
@@ -119,7 +128,7 @@ class Registry(Mapping[str, Entry]):
             UnknownNameError: no such name; the message gives close matches and what could not load.
             PluginError: two plugins own the name; the message says how to choose.
         """
-        candidates = self._candidates(name)
+        candidates = self.candidates(name)
         if len(candidates) == 1:
             return candidates[0]
         if not candidates:
@@ -134,7 +143,8 @@ class Registry(Mapping[str, Entry]):
         """Every component, by name."""
         return [entry for name in self for entry in self._entries[name]]
 
-    def _candidates(self, name: str) -> list[Entry]:
+    def candidates(self, name: str) -> list[Entry]:
+        """Every component that ``name``, or ``plugin:name``, may mean; more than one where plugins share a name."""
         if ":" not in name:
             return self._entries.get(name, [])
         plugin, _, plain = name.partition(":")
@@ -143,7 +153,7 @@ class Registry(Mapping[str, Entry]):
     def _unknown(self, name: str) -> UnknownNameError:
         close = [f"{match} ({self._entries[match][0].plugin})" for match in close_matches(name, self)]
         lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-        lines += [f"could not load: {line}" for line in self.missing_from()]
+        lines += self.missing_from()
         lines.append(f"all {self.spec.name}: lab list {self.spec.name}")
         return UnknownNameError(f"unknown {self.spec.singular} '{name}'", hint="\n".join(lines))
 
@@ -154,4 +164,6 @@ def close_matches(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     >>> close_matches("hiden_size", ["hidden_size", "layers"])
     ['hidden_size']
     """
+    import difflib
+
     return difflib.get_close_matches(name, list(names), n=count, cutoff=0.6)

@@ -9,11 +9,13 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_value", "describe_type", "origin_of", "parse_text", "to_plain"]
+from lab.registry.component import is_definition
+
+__all__ = ["check_value", "describe_type", "origin_of", "parse_text", "to_plain", "without_docstrings"]
 
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -123,23 +125,80 @@ def to_plain(value: Any) -> Any:
         return {"slice": [to_plain(value.start), to_plain(value.stop)]}
     if isinstance(value, Path):
         return str(value)
-    if callable(value):
+    if isinstance(value, partial):
+        return {"partial": to_plain(value.func), "params": to_plain([*value.args, value.keywords])}
+    if is_definition(value):
         return origin_of(value)
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"cannot be written down as JSON: {value!r}")
+    if callable(value):
+        raise TypeError(f"cannot be written down: {value!r}; give a class or a function")
+    if " at 0x" in repr(value):
+        raise TypeError(f"cannot be written down: {value!r}")
+    return repr(value)
 
 
 def origin_of(thing: Callable[..., Any]) -> str:
-    """Where a class or function of one's own is from: ``"module:name"``, or file and source hash outside any package."""
+    """Where a class or function of one's own is from: ``"module:name"``; in a study file, file, name and source hash.
+
+    Raises:
+        TypeError: its source cannot be read.
+    """
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
-    module = getattr(thing, "__module__", "")
+    module = getattr(thing, "__module__", None) or type(thing).__module__
     if not module.startswith(("__main__", "lab_experiment")):
         return f"{module}:{name}"
     return f"{Path(inspect.getsourcefile(thing) or '').name}:{name}#{source_hash(thing)}"
 
 
 def source_hash(thing: Callable[..., Any]) -> str:
-    """A hash of a definition's syntax tree: comments and layout do not count."""
-    source = inspect.cleandoc("\n" + inspect.getsource(thing))
-    return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:12]
+    """A hash of the syntax trees of a definition and of all that it uses from its own file.
+
+    Comments, layout and docstrings do not count.
+
+    Raises:
+        TypeError: its source cannot be read, because it was typed at a prompt.
+    """
+    try:
+        tree = ast.parse("".join(inspect.findsource(thing)[0]))
+    except (OSError, SyntaxError):
+        raise TypeError(f"the source of {thing.__qualname__} cannot be read; write it in a file") from None
+    bound = {name: node for node in without_docstrings(tree).body for name in _names(node, ast.Store)}
+    waiting = [_statement_of(thing, tree)]
+    found: list[str] = []
+    while waiting:
+        node = waiting.pop()
+        found.append(ast.dump(node))
+        waiting += [bound.pop(name) for name in _names(node, ast.Load) if name in bound]
+    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()[:12]
+
+
+def _statement_of(thing: Callable[..., Any], tree: ast.Module) -> ast.AST:
+    """The statement that defines ``thing``, or the lambda itself."""
+    line = inspect.findsource(thing)[1] + 1
+    if thing.__name__ == "<lambda>":
+        return next(n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno <= line <= (n.end_lineno or 0))
+    return next((node for node in tree.body if _first_line(node) <= line <= (node.end_lineno or 0)), tree)
+
+
+def _first_line(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _names(node: ast.AST, context: type[ast.expr_context]) -> list[str]:
+    """Names that a statement reads (``ast.Load``) or binds (``ast.Store``)."""
+    if context is ast.Store and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    if context is ast.Store and isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    return [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, context)]
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """The same tree, changed in place, with every docstring replaced by ``pass``."""
+    for node in ast.walk(tree):
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+            node.body[0] = ast.Pass()
+    return tree

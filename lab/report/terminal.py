@@ -243,7 +243,7 @@ def _budget_table(rows: Sequence[ArmRow]) -> Table:
 
 def sections_of(results: Results, catalog: Catalog) -> list[Section]:
     """What plugins add to a report, by weight."""
-    given = catalog.call("lab_report_sections", study=results.study, runs=results.runs)
+    given = catalog.gather("lab_report_sections", Section, study=results.study, runs=results.runs)
     found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
     return [section for _, _, section in sorted(found, key=lambda item: item[:2])]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -15,11 +15,12 @@ from lab.registry.binding import (
     Resolver,
     Text,
     change,
+    change_in_list,
     read_component_text,
     resolve_annotation,
     scope_of,
 )
-from lab.registry.component import Reference, as_use
+from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import close_matches
 from lab.registry.values import check_value, parse_text, to_plain
@@ -36,6 +37,8 @@ def _slots(kind: str) -> Any:
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
@@ -92,13 +95,7 @@ class Experiment:
         kind, current = field.metadata["kind"], getattr(self, head)
         if not field.metadata.get("many"):
             return self._with(head, change(catalog, kind, current, rest, value))
-        index = _index(head, current, rest[0], path)
-        items = list(current)
-        if len(rest) == 1:
-            items[index : index + 1] = [] if value is None else [value]
-        else:
-            items[index] = change(catalog, kind, items[index], rest[1:], value)
-        return self._with(head, items)
+        return self._with(head, change_in_list(catalog, kind, _flat(current), rest, value))
 
     def _with(self, name: str, value: Any) -> Experiment:
         changes: dict[str, Any] = {name: value}
@@ -127,7 +124,7 @@ class Experiment:
 
 @attrs.frozen(eq=False)
 class ResolvedExperiment:
-    """An experiment with every choice made; its plain JSON says all that decides the numbers but seed, code and data."""
+    """An experiment with every choice made; its JSON says all that decides the numbers but seed, code and data."""
 
     slots: Mapping[str, Component | list[Component]]
     values: Mapping[str, Any]
@@ -158,11 +155,11 @@ class ResolvedExperiment:
         return {**slots, **{name: to_plain(value) for name, value in self.values.items()}}
 
     def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
-        """What ``other`` has otherwise: path → (here, there). Where a component differs, its parameters are not listed."""
+        """What ``other`` has otherwise: path → (here, there). Of a component that differs, no parameter is listed."""
         here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         return {
-            path: (here.get(path), there.get(path))
+            path: _told_apart(here.get(path), there.get(path))
             for path in paths
             if not any(path.startswith(f"{shorter}.") for shorter in paths)
         }
@@ -175,15 +172,6 @@ def _field(name: str, path: str) -> attrs.Attribute[Any]:
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
         raise UnknownNameError(f"unknown path '{path}'", hint=f"{hint}an experiment has: {', '.join(fields)}")
     return fields[name]
-
-
-def _index(slot: str, current: Sequence[Reference], name: str, path: str) -> int:
-    names = [as_use(item).name for item in current]
-    if name not in names:
-        close = close_matches(name, names)
-        hint = f"did you mean: {' or '.join(close)}?" if close else f"{slot}: {', '.join(names) or 'none'}"
-        raise UnknownNameError(f"unknown path '{path}'", hint=hint)
-    return names.index(name)
 
 
 def _flat(value: Sequence[Any]) -> list[Any]:
@@ -217,7 +205,7 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
     for name, slot in slots.items():
         for component in slot if isinstance(slot, list) else [slot]:
             if name != "dataset":
-                problems += _unmet(component, offered, dataset)
+                problems += [text for part in component.walk_built() for text in _unmet(part, offered, dataset)]
     return problems
 
 
@@ -228,7 +216,8 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> 
         str(
             ParameterError(
                 f"{component.label} needs '{need}', which {dataset.label} does not offer",
-                hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\nor choose it: use('{component.alias}', {need}=...)",
+                hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\n"
+                f"or choose it: use('{component.alias}', {need}=...)",
             )
         )
         for need in missing
@@ -248,11 +237,26 @@ def declared_facts(dataset: Component) -> list[str] | None:
     return list(fact_types(returned))
 
 
+class _Name(NamedTuple):
+    """A component in a difference: two are the same if name and plugin are."""
+
+    name: str
+    plugin: str
+
+
+def _told_apart(here: Any, there: Any) -> tuple[Any, Any]:
+    """Two values of a difference, components by name, and by their plugins too where the names are the same."""
+    if isinstance(here, _Name) and isinstance(there, _Name) and here.name == there.name:
+        return f"{here.name} ({here.plugin})", f"{there.name} ({there.plugin})"
+    here, there = (value.name if isinstance(value, _Name) else value for value in (here, there))
+    return here, there
+
+
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:
     """Plain JSON as path → value; a component is its name, its parameters hang below it."""
     if isinstance(value, dict) and "component" in value:
         inner = _flatten(value["params"], path)
-        return {path: f"{value['component']}", **inner}
+        return {path: _Name(value["component"], value["plugin"]), **inner}
     if isinstance(value, dict):
         return {
             k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}" if path else name).items()

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lab.registry.values import without_docstrings
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = ["code_fingerprints", "key_of"]
@@ -41,18 +42,29 @@ def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, dev
 
 def code_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
     """Package → hash of its source, for the kernel and every package that supplies a component of the experiment."""
-    owners = {component.factory.__module__.partition(".")[0] for component in experiment.all_components()}
-    packages = {name: folder for name in sorted(owners) if (folder := _package_folder(name)) is not None}
-    found = {name: source_fingerprint(folder) for name, folder in packages.items()}
-    return {"lab": _kernel_fingerprint(), **found}
+    modules = sorted({getattr(c.factory, "__module__", None) or "builtins" for c in experiment.all_components()})
+    sources = dict(found for module in modules if (found := _source_of(module)) is not None)
+    return {"lab": _kernel_fingerprint(), **{name: source_fingerprint(path) for name, path in sources.items()}}
 
 
-def _package_folder(name: str) -> Path | None:
-    """Where a package's source is; None for the kernel, for what its version says enough of, and for files."""
-    if name in ("lab", "torch", "torchmetrics", "builtins", "__main__"):
+def _source_of(module: str) -> tuple[str, Path] | None:
+    """The package that a module belongs to and its folder, or a single module and its file.
+
+    None for the kernel, for torch, whose version is in the key, and for study files: a component that is written in
+    one carries its own hash.
+    """
+    if module.partition(".")[0] in ("lab", "torch", "torchmetrics", "builtins", "__main__"):
         return None
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return Path(file).parent if file is not None and Path(file).name == "__init__.py" else None
+    if module.startswith("lab_experiment"):
+        return None
+    parts = module.split(".")
+    for name in (".".join(parts[:length]) for length in range(1, len(parts) + 1)):
+        file = Path(getattr(sys.modules.get(name), "__file__", None) or "")
+        if file.name == "__init__.py":
+            return name, file.parent
+        if name == module and file.suffix == ".py":
+            return name, file
+    return None
 
 
 @lru_cache
@@ -81,16 +93,7 @@ def tree_fingerprint(source: str) -> str:
     >>> tree_fingerprint("x = 1  # one") == tree_fingerprint("x=1")
     True
     """
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if _has_docstring(node):
-            node.body[0] = ast.Pass()  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+    return hashlib.sha256(ast.dump(without_docstrings(ast.parse(source))).encode()).hexdigest()
 
 
 def _digest(parts: Any) -> str:

@@ -69,11 +69,12 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def override(study: Study, assignments: Sequence[str], catalog: Catalog) -> Study:
+def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
     """The study with ``PATH=VALUE`` assignments applied to its base, in order.
 
     Raises:
-        StudyError: a path is unknown or a value cannot stand there; all of them at once.
+        StudyError: a path is unknown or a value cannot stand there; all of them at once, with every other problem that
+            the study has.
     """
     base, problems = study.base, []
     for assignment in assignments:
@@ -85,6 +86,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog) -> Stud
             base = base.changed(path.strip(), Text(value.strip()), catalog)
         except LabError as error:
             problems.append(f"--set {assignment}: {error}")
+    study = attrs.evolve(study, base=base)
     if problems:
-        raise StudyError(problems)
-    return attrs.evolve(study, base=base)
+        raise StudyError([*problems, *study.problems(catalog)], where=where)
+    return study

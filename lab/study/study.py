@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Arm", "ResolvedArm", "Study"]
 
 BASE = "base"
+SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
 
 
 @attrs.frozen
@@ -89,8 +90,8 @@ class Study:
             path: a slot, or a parameter by dots.
             alternatives: arm name → what stands there; from a list, arms are named after their component or value.
         """
-        named = alternatives if isinstance(alternatives, Mapping) else {_label(path, v): v for v in alternatives}
-        return self._with([Arm(name, {path: value}, swapped=path) for name, value in named.items()])
+        arms = [Arm(name, {path: value}, swapped=path) for name, value in _levels(path, alternatives)]
+        return self._with(arms, f"swap('{path}', {{name: ...}})")
 
     def remove(self, *paths: str) -> Study:
         """Leave one out: one arm per path, with the component there absent (or the parameter None)."""
@@ -103,9 +104,12 @@ class Study:
             factors: path → its levels, as a list or as name → value.
         """
         levels = {path: _levels(path, values) for path, values in factors.items()}
+        empty = [f"the factor {path} of a grid has no levels" for path in levels if not levels[path]]
+        if empty:
+            raise StudyError(empty)
         cells = [dict(zip(levels, cell, strict=True)) for cell in itertools.product(*levels.values())]
         base, *others = [_cell(cell, levels, factors) for cell in cells]
-        return self._with([attrs.evolve(base, name=BASE), *others])
+        return self._with([attrs.evolve(base, name=BASE), *others], "grid({path: {name: ...}})")
 
     def search(self, *_: Any, **__: Any) -> Study:
         """Reserved for the plugin that searches."""
@@ -133,7 +137,8 @@ class Study:
     @property
     def all_arms(self) -> list[Arm]:
         """The base first, then the others."""
-        return [*([] if any(arm.name == BASE for arm in self.arms) else [Arm(BASE)]), *self.arms]
+        own = [arm for arm in self.arms if arm.name == BASE]
+        return [*(own or [Arm(BASE)]), *(arm for arm in self.arms if arm.name != BASE)]
 
     def resolve(self, catalog: Catalog, *, where: str | None = None) -> list[ResolvedArm]:
         """Every arm with every choice made, the base first.
@@ -141,21 +146,36 @@ class Study:
         Raises:
             StudyError: all problems of all arms at once.
         """
+        resolved, problems = self._resolve(catalog)
+        if problems:
+            raise StudyError(problems, where=where)
+        return resolved
+
+    def problems(self, catalog: Catalog) -> list[str]:
+        """Everything that is wrong with the question, each problem with the arms that have it."""
+        return self._resolve(catalog)[1]
+
+    def _resolve(self, catalog: Catalog) -> tuple[list[ResolvedArm], list[str]]:
         problems: dict[str, list[str]] = {}
         resolved: list[ResolvedArm] = []
         for arm in self.all_arms:
             experiment, found = self._apply(arm, catalog)
-            for problem in found:
-                problems.setdefault(problem, []).append(arm.name)
             if experiment is not None:
+                found += _unknown_figure(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
                 resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors))
-                for problem in _too_much(arm, difference):
-                    problems.setdefault(problem, []).append(arm.name)
-        if problems:
-            raise StudyError([_in_arms(text, names, self) for text, names in problems.items()], where=where)
-        return resolved
+                found += _too_much(arm, difference)
+            for problem in found:
+                problems.setdefault(problem, []).append(arm.name)
+        return resolved, [*self._seed_problems(), *(_in_arms(text, names, self) for text, names in problems.items())]
+
+    def _seed_problems(self) -> list[str]:
+        seeds = self.seed_list
+        if not seeds or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in seeds):
+            return [f"seeds must be a number of at least 1 or a list of whole numbers, not {self.seeds!r}"]
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
 
     def run(self, **options: Any) -> Results:
         """Execute the study and compare; what was run before is found again. Options are those of ``run_study``."""
@@ -172,15 +192,15 @@ class Study:
             return None, [str(error)]
         return experiment.resolve(catalog)
 
-    def _with(self, arms: Sequence[Arm]) -> Study:
+    def _with(self, arms: Sequence[Arm], remedy: str = "") -> Study:
         names = [arm.name for arm in (*self.arms, *arms)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise StudyError([f"two arms are called '{twice}'"])
+            raise LabError(f"two arms are called '{twice}'", hint=remedy and f"name them yourself: {remedy}")
         return attrs.evolve(self, arms=(*self.arms, *arms))
 
 
-def _levels(path: str, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[str, Any]]:
+def _levels(path: str, values: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Any]]:
     if isinstance(values, Mapping):
         return list(values.items())
     return [(_label(path, value), value) for value in values]
@@ -208,12 +228,28 @@ def _label(path: str, value: Any) -> str:
 def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
     if arm.swapped is None:
         return []
-    others = [path for path in difference if path != arm.swapped and not path.startswith(f"{arm.swapped}.")]
+    slot = arm.swapped.partition(".")[0]
+    place = slot if slot in SLOTS_OF_SEVERAL else arm.swapped
+    others = [path for path in difference if path != place and not path.startswith(f"{place}.")]
     if not others:
         return []
     return [
         f"this arm swaps {arm.swapped} but differs from the base in {', '.join(others)} too\n"
         "  swap one thing at a time, or use grid"
+    ]
+
+
+def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
+    """Whether the figure that decides is one that this experiment will have. What callbacks add cannot be known."""
+    split, _, name = figure.partition("_")
+    offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
+    if split not in ("valid", "test") or name in offered:
+        return []
+    close = close_matches(name, offered)
+    hint = f"did you mean: {' or '.join(f'{split}_{match}' for match in close)}?\n" if close else ""
+    figures = ", ".join(f"{split}_{name}" for name in offered)
+    return [
+        str(UnknownNameError(f"this study compares '{figure}', which no run has", hint=f"{hint}figures: {figures}"))
     ]
 
 
