@@ -93,10 +93,13 @@ class Attention(nn.Module):
 
     def _check(self, keys: Tensor, mask: Tensor | None) -> None:
         if keys.dim() != 3 or keys.shape[2] != self.key_size:
-            raise ShapeError(f"keys must have the shape (S, B, {self.key_size}), got {_shape(keys)}", where=type(self).__name__)
+            raise ShapeError(
+                f"keys must have the shape (S, B, {self.key_size}), got {_shape(keys)}", where=type(self).__name__
+            )
         if mask is not None and mask.shape != keys.shape[:2]:
             raise ShapeError(
-                f"a mask must have the shape (S, B) = {_shape(keys[..., 0])}, got {_shape(mask)}", where=type(self).__name__
+                f"a mask must have the shape (S, B) = {_shape(keys[..., 0])}, got {_shape(mask)}",
+                where=type(self).__name__,
             )
 
 
@@ -104,7 +107,8 @@ class AdditiveAttention(Attention):
     """Additive attention, ``score(q, k) = v · tanh(W k + U q + b)``.
 
     Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, section A.1.2, in the form of fast.ai's 2018 translation lesson,
-    which the initial values follow: ``W`` and ``v`` normal with variance 1 / rows. Differs from the paper: the bias ``b``.
+    which the initial values follow: ``W`` and ``v`` normal with variance 1 / rows. Differs from the paper: the bias
+    ``b``.
 
     Args:
         query_size: width Q of the decoder's state.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -133,7 +133,7 @@ class _Beam:
         self.scores[:, 0] = 0  # all rows of a sentence are alike at first; one of them counts
 
     def normalised(self, found: Hypothesis) -> float:
-        return found.score / len(found.ids) ** self.length_normalization
+        return float(found.score / len(found.ids) ** self.length_normalization)
 
     def advance(self, *, last: bool) -> bool:
         """One step for every sentence; False when none is left."""
@@ -191,7 +191,9 @@ def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
     for tokens in previous:
         _, state, weights = model.step(tokens, state)
         if weights is None:
-            raise LabError("this model has no attention to look at", hint="set architecture.attention, e.g. to additive")
+            raise LabError(
+                "this model has no attention to look at", hint="set architecture.attention, e.g. to additive"
+            )
         steps.append(weights)
     return torch.stack(steps)
 
@@ -205,10 +207,6 @@ def decode(
     return beam_search(model, source, beam, length_normalization=length_normalization)
 
 
-@overload
-def translate(learner: Learner, text: str, **options: Any) -> str: ...
-@overload
-def translate(learner: Learner, text: Sequence[str], **options: Any) -> list[str]: ...
 def translate(
     learner: Learner,
     text: str | Sequence[str],
@@ -232,19 +230,21 @@ def translate(
     _check_translates(learner)
     if isinstance(text, str):
         return translate(learner, [text], beam=beam, length_normalization=length_normalization)[0]
+    data, model = cast("Any", learner.data), cast("StepwiseModel", learner.model)
     translations = [""] * len(text)
     with learner.evaluating():
         for places in _by_length(text, batch_size):
-            source = learner.data.encode([text[place] for place in places]).to(learner.device)
-            found = decode(learner.model, source, beam=beam, length_normalization=length_normalization)
-            for place, sentence in zip(places, sentences(learner.data, found), strict=True):
+            source = data.encode([text[place] for place in places]).to(learner.device)
+            found = decode(model, source, beam=beam, length_normalization=length_normalization)
+            for place, sentence in zip(places, sentences(data, found), strict=True):
                 translations[place] = sentence
     return translations
 
 
 def sentences(data: Any, found: Sequence[Hypothesis]) -> list[str]:
     """The texts of translations."""
-    return data.decode(pad_sequence([torch.tensor(one.ids) for one in found], padding_value=data.pad_id))
+    ids = pad_sequence([torch.tensor(one.ids) for one in found], padding_value=data.pad_id)
+    return list(data.decode(ids))
 
 
 def _by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
@@ -259,4 +259,6 @@ def _check_translates(learner: Learner) -> None:
             hint="translating needs a model with start(source) and step(tokens, state), such as seq2seq_rnn",
         )
     if not (hasattr(learner.data, "encode") and hasattr(learner.data, "decode")):
-        raise LabError(f"{type(learner.data).__name__} cannot turn text into ids and back", hint="it needs encode and decode")
+        raise LabError(
+            f"{type(learner.data).__name__} cannot turn text into ids and back", hint="it needs encode and decode"
+        )

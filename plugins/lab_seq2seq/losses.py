@@ -69,9 +69,13 @@ class Seq2SeqLoss(nn.Module):
     def __init__(self, pad_id: int, *, padding: Padding = "ignore", label_smoothing: float = 0.0) -> None:
         super().__init__()
         if padding not in ("ignore", "count"):
-            raise ParameterError(f"unknown padding '{padding}'", where="loss 'seq2seq_loss'", hint="one of: ignore, count")
+            raise ParameterError(
+                f"unknown padding '{padding}'", where="loss 'seq2seq_loss'", hint="one of: ignore, count"
+            )
         if not 0 <= label_smoothing < 1:
-            raise ParameterError(f"label_smoothing must lie in [0, 1), got {label_smoothing}", where="loss 'seq2seq_loss'")
+            raise ParameterError(
+                f"label_smoothing must lie in [0, 1), got {label_smoothing}", where="loss 'seq2seq_loss'"
+            )
         self.pad_id, self.padding, self.label_smoothing = pad_id, padding, label_smoothing
 
     @property
@@ -87,6 +91,7 @@ class Seq2SeqLoss(nn.Module):
 
 
 def token_losses(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of every position: logits (N, V), ids (N) -> (N)."""
     return functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from lab_basics.metrics import Perplexity
 from torch import Tensor
 
 from lab.errors import DataError
-from lab_basics.metrics import Perplexity
 
 __all__ = ["Bleu", "ChrF", "TokenPerplexity"]
 
@@ -39,7 +39,9 @@ class _CorpusScore:
 
     def __init__(self, data: Any) -> None:
         if not hasattr(data, "decode"):
-            raise DataError(f"{type(data).__name__} cannot turn ids into text", hint="the data needs a method decode(ids)")
+            raise DataError(
+                f"{type(data).__name__} cannot turn ids into text", hint="the data needs a method decode(ids)"
+            )
         self.data = data
         self.reset()
 

@@ -78,7 +78,7 @@ class Step(NamedTuple):
 class Encoder(nn.Module):
     """Embedding, dropout and recurrent layers over the source: (S, B) ids -> ``Encoded``.
 
-    With ``mask_padding`` every sentence ends at its own last token; otherwise the recurrence runs over the padding, too.
+    With ``mask_padding`` every sentence ends at its own last token; otherwise the recurrence runs over the padding.
     """
 
     def __init__(

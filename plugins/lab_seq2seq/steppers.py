@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from lab_basics.steppers import LossStepper
 from torch import Tensor
 from torch.nn import functional
 
 from lab.errors import ParameterError
 from lab.training.stepper import Evaluation
-from lab_basics.steppers import LossStepper
 from lab_seq2seq.losses import fit_length
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ class TeacherForcing(LossStepper):
     One coin per step for the whole batch, all thrown before the forward pass, from the stream ``stepper``. The
     probability is ``start · max(0, 1 - epoch / decay_epochs)``, with the epoch of this fit counted from 0: with the
     defaults 1.0, 0.9, … 0.1, then 0. Scheduled sampling after Bengio, Vinyals, Jaitly & Shazeer 2015, arXiv:1506.03099,
-    as in fast.ai's 2018 translation lesson (a coin per step, a linear decay). The loss of an epoch depends on its probability:
-    compare validation losses, which are never forced.
+    as in fast.ai's 2018 translation lesson (a coin per step, a linear decay). The training loss of an epoch depends on
+    its probability: compare validation losses, which are never forced.
 
     Validation runs freely, to the end of every sentence: the loss is taken over the target's length, and the metrics
     see what greedy decoding gives, with the target padded to the output's length.
 
-    The model is called as ``model(source, target, coins)``, with ``packed=True`` where the loss says ``accepts_packed``,
-    and as ``model(source, at_least=T)`` in validation.
+    The model is called as ``model(source, target, coins)``, with ``packed=True`` where the loss says
+    ``accepts_packed``, and as ``model(source, at_least=T)`` in validation.
 
     Args:
         pad_id: id of padding.

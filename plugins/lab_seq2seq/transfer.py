@@ -21,7 +21,7 @@ __all__ = ["load_encoder", "save_encoder"]
 
 
 def save_encoder(learner: Learner, path: Path | str) -> None:
-    """Write the encoder with its source embedding as safetensors, with its layout and a hash of the source vocabulary."""
+    """Write encoder and source embedding as safetensors, with their layout and a hash of the source vocabulary."""
     encoder = _encoder_of(learner)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with atomic_path(Path(path)) as temporary:
@@ -42,7 +42,9 @@ def load_encoder(learner: Learner, path: Path | str) -> None:
     except (OSError, SafetensorError) as error:
         raise StoreError("cannot read the encoder", where=f"{path}: {error}") from error
     if written is None:
-        raise StoreError("this file holds no encoder", where=str(path), hint="write one with learner.save_encoder(path)")
+        raise StoreError(
+            "this file holds no encoder", where=str(path), hint="write one with learner.save_encoder(path)"
+        )
     _check(json.loads(written), _description(learner, encoder), path)
     encoder.load_state_dict(tensors)
 

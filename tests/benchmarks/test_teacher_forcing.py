@@ -1,38 +1,30 @@
 """How fast a training step of the sequence model is, against the plain step-by-step loop.
 
-Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, the plain loop
-with the machine's settings (``lab_seq2seq.machine``), and the model as it is trained. Sizes are the lesson's: batch 125,
+Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, the plain
+loop with the machine's settings (``lab_seq2seq.machine``), and the model as it is trained. Sizes are the lesson's: batch 125,
 embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of length, as a shuffling sampler gives
 them, and sorted by target, as ``sortish`` gives them.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
 from lab_seq2seq.attention import AdditiveAttention
 from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.machine import tuned
 from lab_seq2seq.models import Seq2SeqRNN
+from torch import Tensor
+
+from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
 PAD, BOS, EOS = 1, 0, 2
-BATCH, LONGEST, ROUNDS = 125, 15, 5
-
-_spec = importlib.util.spec_from_file_location(
-    "seq2seq_reference", Path(__file__).parents[1] / "plugins" / "lab_seq2seq" / "reference.py"
-)
-assert _spec is not None and _spec.loader is not None
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
+BATCH, LONGEST, ROUNDS = 125, 15, 7
 
 
 def sentences(vocab_size: int, shortest: int, generator: torch.Generator) -> Tensor:
@@ -62,7 +54,7 @@ def measure(vocab_size: int, attention: Any, probability: float, shortest: int) 
     forced = (torch.rand(LONGEST, generator=generator) < probability).tolist()
 
     def plain() -> Tensor:
-        return reference.plain_loss(reference.plain_forward(model, source, target, forced), target, PAD)
+        return plain_loss(plain_forward(model, source, target, forced), target, PAD)
 
     def fast() -> Tensor:
         return seq2seq_loss(model(source, target, forced, packed=True), target, PAD)
@@ -76,7 +68,9 @@ def measure(vocab_size: int, attention: Any, probability: float, shortest: int) 
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Any:
+def two_threads(request: pytest.FixtureRequest) -> Any:
+    if request.config.getoption("benchmark_disable"):
+        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
     before = torch.get_num_threads()
     torch.set_num_threads(min(2, before))
     yield
@@ -88,15 +82,22 @@ def two_threads() -> Any:
 @pytest.mark.parametrize("attention", [None, AdditiveAttention], ids=["plain", "attention"])
 @pytest.mark.parametrize("vocab_size", [1_000, 10_000])
 def test_a_training_step_is_faster_than_the_plain_loop(
-    vocab_size: int, attention: Any, probability: float, shortest: int, capsys: pytest.CaptureFixture[str]
+    vocab_size: int,
+    attention: Any,
+    probability: float,
+    shortest: int,
+    benchmark: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    times = measure(vocab_size, attention, probability, shortest)
+    times = benchmark.pedantic(measure, (vocab_size, attention, probability, shortest), rounds=1)
+    benchmark.extra_info.update(times)
     overall, same_settings = times["plain"] / times["lab"], times["plain, tuned"] / times["lab"]
     with capsys.disabled():
         listed = ", ".join(f"{name} {taken:.0f} ms" for name, taken in times.items())
         print(
             f"\n  V {vocab_size}, {'attention' if attention else 'no attention'}, forcing {probability}, "
-            f"{'sorted' if shortest > 10 else 'shuffled'}: {listed}; ratio {overall:.2f}, same settings {same_settings:.2f}"
+            f"{'sorted' if shortest > 10 else 'shuffled'}: {listed}; "
+            f"ratio {overall:.2f}, same settings {same_settings:.2f}"
         )
     with tuned() as settings:
         products_tuned = settings.products

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import attrs
 import pytest
 import torch
+from lab_seq2seq.models import Seq2SeqRNN
+from lab_text.vocabulary import Vocabulary
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lab.training import Data
-from lab_seq2seq.models import Seq2SeqRNN
-from lab_text.vocabulary import Vocabulary
 
 BOS, PAD, EOS = 0, 1, 2
 FACTS = {"source_vectors": None, "target_vectors": None, "pad_id": PAD, "bos_id": BOS, "eos_id": EOS}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from lab_seq2seq.models import Seq2SeqRNN
 from torch import Tensor
 from torch.nn import functional
-
-from lab_seq2seq.models import Seq2SeqRNN
 
 
 def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Sequence[bool]) -> Tensor:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
 
 ALL = [AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention]
 
@@ -52,7 +52,9 @@ def test_scaled_dot_agrees_with_torch() -> None:
     attention, query, keys = ScaledDotAttention(8, 6), torch.randn(2, 8), torch.randn(5, 2, 6)
     context, _ = attention(query, keys)
     expected = torch.nn.functional.scaled_dot_product_attention(
-        attention.query_projection(query).unsqueeze(1), attention.key_projection(keys).transpose(0, 1), keys.transpose(0, 1)
+        attention.query_projection(query).unsqueeze(1),
+        attention.key_projection(keys).transpose(0, 1),
+        keys.transpose(0, 1),
     )
     torch.testing.assert_close(context, expected[:, 0])
 
@@ -83,7 +85,9 @@ def test_keys_of_another_width_give_both_shapes() -> None:
 def test_another_batch_size_gives_both_shapes() -> None:
     with pytest.raises(ShapeError) as failure:
         AdditiveAttention(4, 3)(torch.randn(3, 4), torch.randn(5, 2, 3))
-    assert str(failure.value) == "a query must have the shape (B, 4), got (3, 4) for keys (5, 2, 3)\n  AdditiveAttention"
+    assert (
+        str(failure.value) == "a query must have the shape (B, 4), got (3, 4) for keys (5, 2, 3)\n  AdditiveAttention"
+    )
 
 
 def test_a_mask_of_another_shape_gives_both_shapes() -> None:

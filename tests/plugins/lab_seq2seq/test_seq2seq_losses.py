@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss
 from torch.nn import functional
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss
 from tests.plugins.lab_seq2seq.conftest import PAD
 
 OUTPUT = torch.randn(4, 2, 7, generator=torch.Generator().manual_seed(1))

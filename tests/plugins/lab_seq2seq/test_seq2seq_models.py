@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-
-from lab.errors import ParameterError, ShapeError
-from lab.training import Streams
 from lab_seq2seq.attention import AdditiveAttention
 from lab_seq2seq.layout import Layout, ends_of, stretches
 from lab_seq2seq.models import Seq2SeqRNN
+
+from lab.errors import ParameterError, ShapeError
+from lab.training import Streams
 from tests.plugins.lab_seq2seq.conftest import EOS, FACTS, PAD
 
 
@@ -30,7 +30,10 @@ def test_parts_in_common_start_from_the_same_weights(options: dict[str, Any], ma
 
 
 def test_another_decoder_leaves_the_encoder_as_it_was(make_model: Any) -> None:
-    one, two = paired(make_model, vocab=20), paired(make_model, vocab=20, attention=AdditiveAttention, decoder_dropout=0.5)
+    one, two = (
+        paired(make_model, vocab=20),
+        paired(make_model, vocab=20, attention=AdditiveAttention, decoder_dropout=0.5),
+    )
     with Streams(5).initialising():
         sizes = Seq2SeqRNN(20, 33, **FACTS, max_length=9, embedding_dim=12, hidden_size=10)
     for name in (name for name in one if name.startswith("encoder.")):
@@ -47,7 +50,9 @@ def test_a_bidirectional_encoder_shares_the_source_embedding_and_the_decoder(mak
 def test_another_seed_gives_other_weights(make_model: Any) -> None:
     with Streams(6).initialising():
         other = make_model().state_dict()
-    assert not torch.equal(paired(make_model)["encoder.recurrent.rnn.weight_ih_l0"], other["encoder.recurrent.rnn.weight_ih_l0"])
+    assert not torch.equal(
+        paired(make_model)["encoder.recurrent.rnn.weight_ih_l0"], other["encoder.recurrent.rnn.weight_ih_l0"]
+    )
 
 
 def test_the_lessons_values_are_the_defaults() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-
 from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
 from lab_seq2seq.losses import seq2seq_loss
+
 from tests.plugins.lab_seq2seq.conftest import PAD
 from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
@@ -40,9 +40,7 @@ def test_fast_path_equals_the_plain_loop(
     attention: str, cell: str, bidirectional: bool, probability: float, packed: bool, batch: Any, make_model: Any
 ) -> None:
     width = 20 if bidirectional else 10  # dot attention wants one width
-    model = make_model(
-        attention=ATTENTIONS[attention], cell=cell, bidirectional=bidirectional, embedding_dim=width
-    )
+    model = make_model(attention=ATTENTIONS[attention], cell=cell, bidirectional=bidirectional, embedding_dim=width)
     source, target = batch
     forced = coins(len(target), probability)
     plain = plain_forward(model, source, target, forced)
@@ -57,7 +55,9 @@ def test_fast_path_equals_the_plain_loop(
     expected = gradients(model, plain_loss(plain, target, PAD))
     found = gradients(model, seq2seq_loss(fast, target, PAD))
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            found[name], gradient, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def test_whole_path_equals_the_plain_loop_behind_the_end_of_sentences_too(batch: Any, make_model: Any) -> None:
