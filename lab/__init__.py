@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
     from lab.study.experiment import Experiment
+    from lab.study.rebuild import load
     from lab.study.study import Study
     from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
     from lab.training.data import Data
@@ -41,6 +42,7 @@ _HOMES = {
     "Section": "lab.report.section",
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
+    "load": "lab.study.rebuild",
     "part": "lab.training.rng",
     "preset": "lab.registry.component",
     "use": "lab.registry.component",
@@ -62,6 +64,7 @@ __all__ = [
     "Study",
     "__version__",
     "hookimpl",
+    "load",
     "part",
     "preset",
     "use",

@@ -18,6 +18,7 @@ __all__ = ["Session", "cli", "main", "session_of"]
 
 COMMANDS = {
     "run": ("lab.cli.run:run", "Answer the question in a study file."),
+    "reproduce": ("lab.cli.reproduce:reproduce", "Train a finished run again and compare every figure."),
     "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
     "show": ("lab.cli.catalog:show", "Show a component: signature, docstring, plugin, file and line."),
     "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),

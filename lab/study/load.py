@@ -39,7 +39,7 @@ def load_study(path: Path | str) -> Study:
         )
     study = studies.get("study", next(iter(studies.values())))
     question = study.question or inspect.getdoc(module) or ""
-    return attrs.evolve(study, name=study.name or path.stem, question=question)
+    return attrs.evolve(study, name=study.name or path.stem, question=question, file=str(path))
 
 
 def _import(path: Path) -> ModuleType:

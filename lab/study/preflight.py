@@ -104,6 +104,7 @@ def _runs_of(
             store,
             catalog,
             data,
+            study.file,
         )
         for seed in study.seed_list
     ]

@@ -25,12 +25,13 @@ from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
 from lab.study.experiment import ResolvedExperiment
+from lab.study.keys import code_fingerprints
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
 from lab.training.checkpoint import atomic_path, remove_checkpoints, save_weights, write_json
 from lab.training.data import Data
 from lab.training.learner import Learner
-from lab.training.loop import is_out_of_memory
+from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.rng import Streams
 
 __all__ = ["DataCache", "Listener", "Run", "build_learner"]
@@ -98,6 +99,7 @@ class Run:
         store: where it is kept.
         catalog: the plugins.
         data: the data, built once for all runs that share it.
+        file: the study's file, as it was given.
     """
 
     study: str
@@ -109,6 +111,7 @@ class Run:
     store: Store
     catalog: Catalog
     data: Data
+    file: str = ""
 
     def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
         """Train, or find the run finished; failures are recorded, not raised.
@@ -141,6 +144,8 @@ class Run:
             "key": self.key,
             "device": self.device,
             "data": self.data.fingerprint,
+            "code": code_fingerprints(self.experiment),
+            "file": self.file,
             "experiment": self.experiment.to_json(),
         }
 
@@ -167,15 +172,12 @@ class Run:
         }
         save_weights(learner.model, folder / "model.safetensors")
         result = {
-            "metrics": {name: value for name, value in metrics.items() if name not in NOT_METRICS},
+            "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
             "higher_is_better": higher_is_better(learner),
             "budget": _budget(learner, time.perf_counter() - started),
         }
         write_json(folder / "result.json", result)
         remove_checkpoints(folder)
-
-
-NOT_METRICS = ("epoch", "seconds", "examples_per_second")
 
 
 class Recorder(Callback):

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 from filelock import FileLock, Timeout
 
-from lab.errors import StoreError
+from lab.errors import StoreError, UnknownNameError
 
 __all__ = ["RunRecord", "Store"]
 
@@ -50,6 +50,10 @@ class RunRecord:
     def experiment(self) -> dict[str, Any]:
         """The resolved experiment."""
         return _read_json(self.folder / "experiment.json")
+
+    def environment(self) -> dict[str, Any]:
+        """Where it was made: packages, plugins, git state, machine."""
+        return _read_json(self.folder / "environment.json")
 
     def history(self) -> list[dict[str, float]]:
         """One row per epoch."""
@@ -98,6 +102,20 @@ class Store:
             except FileNotFoundError:
                 continue
         return RunRecord(key, folder, "interrupted" if folder.exists() else "absent", {})
+
+    def find(self, key: str) -> RunRecord:
+        """The run whose key begins with ``key``.
+
+        Raises:
+            UnknownNameError: there is none, or several.
+        """
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        keys = sorted(path.name for path in folders if path.is_dir() and not path.name.startswith("."))
+        found = [known for known in keys if known.startswith(key)] if key else []
+        if len(found) == 1:
+            return self.record(found[0])
+        hint = "lab runs lists what is there" if not found else f"say more of it: {', '.join(found[:5])}"
+        raise UnknownNameError(f"{'no' if not found else 'more than one'} run's key begins with '{key}'", hint=hint)
 
     def records(self) -> Iterator[RunRecord]:
         """Every run of the store."""

@@ -74,6 +74,7 @@ class Study:
         arms: besides the base, in order.
         name: the folder of its results; the file's name unless given.
         question: one or two sentences; the file's docstring unless given.
+        file: where it was read from.
     """
 
     base: Experiment
@@ -82,6 +83,7 @@ class Study:
     arms: tuple[Arm, ...] = ()
     name: str = ""
     question: str = ""
+    file: str = ""
 
     def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
         """One arm per alternative, each with just the component or value at ``path`` replaced.

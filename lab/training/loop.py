@@ -34,7 +34,7 @@ from lab.training.data import EpochSampler, to_device
 if TYPE_CHECKING:
     from lab.training.learner import Learner
 
-__all__ = ["CHECK_EVERY", "Position", "fit", "validate"]
+__all__ = ["CHECK_EVERY", "Position", "fit", "is_timing", "validate"]
 
 CHECK_EVERY = 50
 
@@ -133,6 +133,11 @@ def _train(learner: Learner, sampler: EpochSampler) -> None:
     learner.stepper.finish_epoch()
     _check_losses(learner)
     learner.batch = None
+
+
+def is_timing(name: str) -> bool:
+    """Whether a column of the history tells of time, which no two trainings share."""
+    return name.startswith("seconds") or name.endswith("_per_second")
 
 
 def validate(learner: Learner, split: str) -> dict[str, float]:

@@ -1,0 +1,19 @@
+"""What do a bidirectional encoder, teacher forcing and attention reach together, with the course's last settings?"""
+
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("fr_en_questions", corpus="tatoeba"),
+    architecture="seq2seq_bidir_attn",
+    loss=use("seq2seq_loss", padding="count"),
+    sampler="sortish",
+    stepper="teacher_forcing",
+    optimizer=use("adam", betas=(0.8, 0.99)),
+    callbacks=["clr", "translations", "attention_maps"],
+    metrics=["token_perplexity", "bleu", "chrf"],
+    lr=2e-3,
+    batch_size=125,
+    epochs=15,
+)
+
+study = Study(base, seeds=1, compare="valid_loss")
