@@ -28,7 +28,7 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     chosen, comma, start = incomplete.rpartition(",")
     try:
         arms = load_study(ctx.params["file"]).arms
-    except (LabError, KeyError):
+    except (LabError, KeyError, TypeError):
         return []
     return [f"{chosen}{comma}{arm.name}" for arm in arms if arm.name.startswith(start)]
 

@@ -454,8 +454,10 @@ def _read_reference(reference: Reference) -> Use:
 def read_component_text(text: str) -> Any:
     """A component as written on a command line: ``name``, ``none``, ``name(width=8)`` or a list of them.
 
+    Its parameters stay text until their annotations are known.
+
     >>> read_component_text("additive(width=8)")
-    use('additive', width=8)
+    use('additive', width='8')
     >>> read_component_text("adam")
     'adam'
     """

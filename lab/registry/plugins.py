@@ -120,6 +120,7 @@ class Catalog:
         self.plugins[name] = plugin
         self._register(plugin, module)
         self._open_registries(plugin)
+        self._add_specs()
         self._check_hooks(plugin)
         self._fill_registries(plugin)
         return plugin
@@ -153,11 +154,12 @@ class Catalog:
             raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
 
     def _fill(self) -> None:
-        for step in (self._open_registries, self._check_hooks):
+        for plugin in self._loaded():
+            self._guard(plugin, self._open_registries)
+        self._add_specs()
+        for step in (self._check_hooks, self._fill_registries):
             for plugin in self._loaded():
                 self._guard(plugin, step)
-        for plugin in self._loaded():
-            self._guard(plugin, self._fill_registries)
 
     def _fill_registries(self, plugin: Plugin) -> None:
         for registry in self.registries.values():
@@ -173,25 +175,29 @@ class Catalog:
     def _open(self, spec: RegistrySpec) -> None:
         self.registries[spec.name] = Registry(spec)
         self.registries[spec.name].missing_from = self.absences
-        if not hasattr(self._manager.hook, spec.hook) or not getattr(self._manager.hook, spec.hook).has_spec():
-            self._add_spec(spec)
 
-    def _add_spec(self, spec: RegistrySpec) -> None:
-        def hook() -> Any:
-            """Filled in below."""
-
-        for plugin in self._loaded():
-            if any(self._implementations(plugin, spec.hook)):
-                self._guard(plugin, self._refuse_arguments, spec.hook)
-        hook.__name__, hook.__doc__ = spec.hook, spec.doc
-        holder = ModuleType(f"lab_registry_{spec.name}")
-        setattr(holder, spec.hook, hookspecs.hookspec(hook))
-        self._manager.add_hookspecs(holder)
+    def _add_specs(self) -> None:
+        """Give every registry that was opened its hook; plugins that ask that hook for arguments are left out."""
+        for spec in [registry.spec for registry in self.registries.values()]:
+            caller = getattr(self._manager.hook, spec.hook, None)
+            if caller is None or not caller.has_spec():
+                for plugin in self._loaded():
+                    self._guard(plugin, self._refuse_arguments, spec.hook)
+                self._add_spec(spec)
 
     def _refuse_arguments(self, plugin: Plugin, hook: str) -> None:
         for implementation in self._implementations(plugin, hook):
             if implementation.argnames:
                 raise PluginError(f"{hook} has no argument '{implementation.argnames[0]}'; it has: none")
+
+    def _add_spec(self, spec: RegistrySpec) -> None:
+        def hook() -> Any:
+            """Filled in below."""
+
+        hook.__name__, hook.__doc__ = spec.hook, spec.doc
+        holder = ModuleType(f"lab_registry_{spec.name}")
+        setattr(holder, spec.hook, hookspecs.hookspec(hook))
+        self._manager.add_hookspecs(holder)
 
     def _check_hooks(self, plugin: Plugin) -> None:
         known = [name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec()]

@@ -93,8 +93,8 @@ def _is_open(annotation: Any) -> bool:
 def describe_type(annotation: Any) -> str:
     """A type as a reader would write it.
 
-    >>> describe_type(int | None), describe_type(tuple[float, float])
-    ('int | None', 'tuple[float, float]')
+    >>> describe_type(int | None), describe_type(tuple[float, ...]), describe_type(typing.Literal["gru", "lstm"])
+    ('int | None', 'tuple[float, ...]', "'gru' | 'lstm'")
     """
     if annotation is inspect.Parameter.empty:
         return "anything"
@@ -104,9 +104,16 @@ def describe_type(annotation: Any) -> str:
         return " | ".join(describe_type(kind) for kind in typing.get_args(annotation))
     if annotation is type(None):
         return "None"
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+    if annotation is Ellipsis:
+        return "..."
+    if isinstance(annotation, list):  # the arguments of a Callable
+        return f"[{', '.join(map(describe_type, annotation))}]"
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if origin is not None and arguments:
+        return f"{describe_type(origin)}[{', '.join(map(describe_type, arguments))}]"
+    return str(getattr(annotation, "__name__", annotation))
 
 
 def to_plain(value: Any) -> Any:
