@@ -133,9 +133,7 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "lab": __version__,
             "base": plan.arms[0].experiment.to_json(),
-            "arms": {
-                arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in plan.arms
-            },
+            "arms": {arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in plan.arms},
             "components": [attrs.asdict(component) for component in components_of(plan.arms)],
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
         },

@@ -1,0 +1,263 @@
+"""The pictures of a report, as Vega-Lite descriptions, and what draws them in a browser without a network.
+
+``vl-convert`` carries Vega-Lite and Vega as one script (900 kB), which becomes part of the page. Colours are names of
+CSS variables: the page's style sheet makes them light, dark or fit for paper.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from lab.study.results import ArmRow, FinishedRun
+
+__all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of"]
+
+COLOURS = 9
+"""How many ``--arm-N`` the style sheet has; number 0 is the base's."""
+MOST_EPOCHS = 200
+"""Of longer histories every n-th epoch is drawn."""
+STATES = {True: "better", False: "worse", None: "open"}
+
+Chart = dict[str, Any]
+
+_STYLE = {
+    "background": None,
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--soft)",
+        "titleColor": "var(--soft)",
+        "titleFontWeight": "normal",
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "gridColor": "var(--line)",
+        "domainColor": "var(--line)",
+        "tickColor": "var(--line)",
+        "labelLimit": 150,
+        "labelOverlap": True,
+    },
+}
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[float]], metric: str) -> Chart | None:
+    """Every arm's difference from the base, with its interval and one tick per seed; None where there is none.
+
+    Args:
+        rows: the arms of a comparison.
+        per_seed: arm → the differences that its seeds show.
+        metric: the figure that is compared.
+    """
+    compared = [row.comparison for row in rows if row.comparison is not None and row.comparison.n]
+    if not compared:
+        return None
+    arms = [
+        {
+            "arm": c.arm,
+            "difference": _plain(c.difference),
+            "low": _plain(c.low),
+            "high": _plain(c.high),
+            "verdict": c.verdict,
+            "state": STATES[c.is_better],
+        }
+        for c in compared
+    ]
+    ticks = [{"arm": name, "difference": _plain(value)} for name, values in per_seed.items() for value in values]
+    spoken = "; ".join(f"{c.arm}: {c.difference:+.3g}{_spoken_interval(c.low, c.high)}, {c.verdict}" for c in compared)
+    return _chart(
+        f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",
+        height=34 * len(arms),
+        layer=_difference_layers(arms, ticks),
+    )
+
+
+def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
+    y = {"field": "arm", "type": "nominal", "sort": [arm["arm"] for arm in arms], "title": None}
+    x = {"field": "difference", "type": "quantitative", "title": None, "axis": {"tickCount": 6}}
+    colour = {
+        "field": "state",
+        "type": "nominal",
+        "scale": {
+            "domain": ["better", "worse", "open"],
+            "range": ["var(--better)", "var(--worse)", "var(--soft)"],
+        },
+        "legend": None,
+    }
+    tooltip = [{"field": name} for name in ("arm", "difference", "low", "high", "verdict")]
+    return [
+        {
+            "data": {"values": [{"zero": 0}]},
+            "mark": {"type": "rule", "color": "var(--ink)", "strokeDash": [3, 3]},
+            "encoding": {"x": {"field": "zero", "type": "quantitative"}},
+        },
+        {
+            "data": {"values": ticks},
+            "mark": {"type": "tick", "color": "var(--soft)", "opacity": 0.55, "size": 14, "aria": False},
+            "encoding": {"y": y, "x": x},
+        },
+        {
+            "data": {"values": arms},
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "mark": {"type": "rule", "strokeWidth": 3, "strokeCap": "round"},
+            "encoding": {
+                "y": y,
+                "x": {"field": "low", "type": "quantitative"},
+                "x2": {"field": "high"},
+                "color": colour,
+            },
+        },
+        {
+            "data": {"values": arms},
+            "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
+            "encoding": {"y": y, "x": x, "color": colour, "tooltip": tooltip},
+        },
+    ]
+
+
+def _spoken_interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" (from {low:+.3g} to {high:+.3g})"
+
+
+# --- learning curves --------------------------------------------------------------------------------------------------
+
+
+def figures_of(runs: Sequence[FinishedRun], first: str = "") -> list[str]:
+    """The figures that change over epochs, ``first`` first, losses and metrics before times."""
+    names = dict.fromkeys(name for run in runs for row in run.record.history() for name in row if name != "epoch")
+    late = ("seconds", "examples_per_second")
+    return sorted(names, key=lambda name: (name != first, name in late, not name.startswith(("valid_", "test_"))))
+
+
+def curves_chart(runs: Sequence[FinishedRun], arms: Sequence[str], figures: Sequence[str]) -> Chart | None:
+    """The learning curves of all runs: seeds thin, the mean of each arm thick; None where no epoch was finished.
+
+    The parameter ``figure`` (``f0``, ``f1`` …, a place in ``figures``) says which figure is drawn and listens to the
+    page's element ``#figure``; ``hidden`` is the list of arms that are left out.
+    """
+    table, epochs = _history_table(runs, figures)
+    if not epochs:
+        return None
+    parse = {"epoch": "number", "seed": "number", **{f"f{index}": "number" for index in range(len(figures))}}
+    count = len({(run.arm, run.seed) for run in runs})
+    return _chart(
+        f"Learning curves of {count} runs in {len(arms)} arms over {epochs} epochs: one thin line for every seed, "
+        "a thick one for the mean of each arm. The same numbers stand in the table below.",
+        height=320,
+        data={"values": table, "format": {"type": "csv", "parse": parse}},
+        params=[
+            {"name": "figure", "value": "f0", "bind": {"element": "#figure"}},
+            {"name": "hidden", "value": []},
+        ],
+        transform=[
+            {"calculate": "datum[figure]", "as": "value"},
+            {"filter": "isValid(datum.value) && isFinite(datum.value) && indexof(hidden, datum.arm) < 0"},
+        ],
+        layer=_curve_layers(arms, epochs),
+    )
+
+
+def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
+    x = {
+        "field": "epoch",
+        "type": "quantitative",
+        "title": "epoch",
+        "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
+        "scale": {"nice": False, "padding": 6},
+    }
+    value = {"type": "quantitative", "title": None, "scale": {"zero": False}}
+    colour = {
+        "field": "arm",
+        "type": "nominal",
+        "scale": {"domain": list(arms), "range": [f"var(--arm-{arm_colour(index)})" for index in range(len(arms))]},
+        "legend": None,
+    }
+    mean = {"x": x, "y": {**value, "field": "value", "aggregate": "mean"}, "color": colour}
+    tooltip = [
+        {"field": "arm"},
+        {"field": "epoch"},
+        {"field": "value", "aggregate": "mean", "title": "mean", "format": ".4~g"},
+        {"field": "value", "aggregate": "stdev", "title": "deviation", "format": ".2~g"},
+        {"aggregate": "count", "title": "seeds"},
+    ]
+    return [
+        {
+            "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.4, "aria": False},
+            "encoding": {"x": x, "y": {**value, "field": "value"}, "color": colour, "detail": {"field": "seed"}},
+        },
+        {"mark": {"type": "line", "strokeWidth": 3, "strokeJoin": "round", "aria": False}, "encoding": mean},
+        {
+            "mark": {"type": "point", "filled": True, "size": 40 if epochs <= 30 else 16, "opacity": 1},
+            "encoding": {**mean, "tooltip": tooltip},
+        },
+    ]
+
+
+def arm_colour(index: int) -> int:
+    """The number of an arm's colour; the base keeps its own.
+
+    >>> [arm_colour(index) for index in (0, 1, 8, 9)]
+    [0, 1, 8, 1]
+    """
+    return 0 if index == 0 else (index - 1) % (COLOURS - 1) + 1
+
+
+def _history_table(runs: Sequence[FinishedRun], figures: Sequence[str]) -> tuple[str, int]:
+    """All histories as CSV, figures named by their place, and the number of epochs; epochs count from one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["arm", "seed", "epoch", *(f"f{index}" for index in range(len(figures)))])
+    epochs = 0
+    for run in runs:
+        history = run.record.history()
+        epochs = max(epochs, len(history))
+        for row in thinned(history):
+            writer.writerow([run.arm, run.seed, row["epoch"] + 1, *(_short(row.get(name)) for name in figures)])
+    return text.getvalue(), epochs
+
+
+def thinned(history: Sequence[Mapping[str, float]], most: int = MOST_EPOCHS) -> list[Mapping[str, float]]:
+    """At most ``most`` epochs of a history, evenly, always with the last.
+
+    >>> [row["epoch"] for row in thinned([{"epoch": n} for n in range(10)], most=4)]
+    [0, 3, 6, 9]
+    """
+    step = max(1, math.ceil((len(history) - 1) / max(1, most - 1)))
+    return [row for index, row in enumerate(history) if (len(history) - 1 - index) % step == 0]
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def _chart(description: str, **parts: Any) -> Chart:
+    return {
+        "description": description,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding", "resize": True},
+        "config": _STYLE,
+        **parts,
+    }
+
+
+@lru_cache
+def drawing_code() -> str:
+    """Vega-Lite and Vega as one script that needs nothing else; it defines ``window.vegaEmbed``."""
+    import vl_convert
+
+    code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    safe = code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return f"(() => {{{safe}}})();"
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,291 @@
+"""``report.html``: a study in one file that opens from disk, on a phone or on paper, without a network."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from lab.report import charts
+from lab.report.cells import BUDGET, budget_cells, difference_cells, figure_cell, is_judged, number
+from lab.report.section import Section
+from lab.study.compare import ArmComparison
+from lab.study.experiment import describe_value
+from lab.study.record import StudyRecord
+from lab.study.results import ArmRow, FinishedRun, Results
+
+__all__ = ["render_report", "write_report"]
+
+LONGEST_TITLE = 150
+MARKS = {"better": "▲", "worse": "▼", "open": "○"}
+PLAIN_COLUMNS = ("arm", "seed", "status", "key")
+TABLE_EPOCHS = 12
+"""Of longer histories the table shows this many epochs, evenly."""
+
+
+def write_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> Path:
+    """Write ``report.html`` and ``runs.csv`` into the study's folder and give the report's path.
+
+    Args:
+        record: the study.
+        results: its runs.
+        sections: what plugins add, in order.
+    """
+    results.write_csv(record.folder / "runs.csv")
+    path = record.folder / "report.html"
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(render_report(record, results, sections), encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def render_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> str:
+    """The report as one HTML page."""
+    page = _environment().get_template("report.html.j2")
+    return page.render(**_context(record, results, sections))
+
+
+@lru_cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["value"] = describe_value
+    environment.filters["number"] = number
+    environment.filters["plain"] = _without_hash
+    return environment
+
+
+def _without_hash(name: str) -> str:
+    """A name without the hash that classes of one's own carry: ``toy.py:MLP``."""
+    return re.sub(r"#[0-9a-f]{12}\b", "", name)
+
+
+def _context(record: StudyRecord, results: Results, sections: Sequence[Section]) -> dict[str, Any]:
+    rows = results.compare()
+    finished = [run for run in results.runs if run.status == "finished"]
+    title, paragraphs = _title(record)
+    figures = charts.figures_of(results.runs, first=record.study.compare)
+    drawn = _charts(results, rows, figures)
+    return {
+        "record": record,
+        "title": title,
+        "paragraphs": paragraphs,
+        "compare": record.study.compare,
+        "direction": "higher" if results.is_higher_better(record.study.compare) else "lower",
+        "finished": len(finished),
+        "total": len(results.runs),
+        "answers": _answers(rows, record),
+        "metrics": [name for name in results.metric_names if is_judged(name)],
+        "rows": [_table_row(row, results) for row in rows],
+        "budget_names": [name.replace("_", " ") for name in BUDGET],
+        "notes": results.budget_notes(),
+        "arms": [{"name": arm.name, "colour": charts.arm_colour(i)} for i, arm in enumerate(record.arms)],
+        "figures": figures,
+        "charts": drawn,
+        "drawing_code": charts.drawing_code() if drawn else "",
+        "curve_tables": [_curve_table(results, name) for name in figures],
+        "sections": sections,
+        "run_columns": _run_columns(results.runs),
+        "runs": [run.row() for run in results.runs],
+        "failures": [_failure(run) for run in results.failed],
+        "recipe": _recipe(record.base),
+        "environment": _environment_rows(results.runs),
+        "commands": _commands(record, results),
+    }
+
+
+def _title(record: StudyRecord) -> tuple[str, list[str]]:
+    """The heading and what stands below it: the question's first paragraph, if it is short enough for a heading."""
+    paragraphs = [" ".join(part.split()) for part in record.study.question.split("\n\n") if part.strip()]
+    if paragraphs and len(paragraphs[0]) <= LONGEST_TITLE:
+        return paragraphs[0], paragraphs[1:]
+    return record.study.name, paragraphs
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]]:
+    differences = {arm.name: arm.difference for arm in record.arms}
+    return [
+        {
+            "arm": row.name,
+            "state": _state(row),
+            "mark": MARKS[_state(row)],
+            "verdict": _verdict(row, row.comparison),
+            "difference": differences[row.name],
+        }
+        for row in rows
+        if row.comparison is not None
+    ]
+
+
+def _verdict(row: ArmRow, comparison: ArmComparison) -> str:
+    has_finished = any(summary.n for summary in row.figures.values())
+    return comparison.verdict if has_finished else f"none of its {row.failed} runs finished"
+
+
+def _state(row: ArmRow) -> str:
+    return charts.STATES[row.comparison.is_better if row.comparison is not None else None]
+
+
+def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
+    metrics = [name for name in results.metric_names if is_judged(name)]
+    comparison = row.comparison
+    difference, p_value, _ = difference_cells(comparison)
+    return {
+        "arm": row.name,
+        "n": max((summary.n for summary in row.figures.values()), default=0),
+        "failed": row.failed,
+        "state": _state(row) if comparison is not None else "base",
+        "cells": [figure_cell(row, name) for name in metrics],
+        "difference": difference,
+        "p": p_value,
+        "more": _more_cells(comparison),
+        "budget": budget_cells(row),
+    }
+
+
+def _more_cells(comparison: ArmComparison | None) -> list[str]:
+    """Pairs, p, sign-flip p, share of seeds that improve, smallest difference that could be shown."""
+    if comparison is None or comparison.n < 2:
+        return []
+    return [
+        str(comparison.n),
+        f"{comparison.p:.2g}",
+        f"{comparison.p_sign_flip:.2g}",
+        f"{comparison.improvement:.0%}",
+        f"{comparison.detectable:.2g}",
+    ]
+
+
+def _charts(results: Results, rows: Sequence[ArmRow], figures: Sequence[str]) -> dict[str, Any]:
+    names = [arm.name for arm in results.plan.arms]
+    found = {
+        "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
+        "curves": charts.curves_chart(results.runs, names, figures),
+    }
+    return {name: chart for name, chart in found.items() if chart is not None}
+
+
+def _per_seed(results: Results, names: Sequence[str]) -> dict[str, list[float]]:
+    base = results.figures(names[0], results.study.compare)
+    found: dict[str, list[float]] = {}
+    for name in names[1:]:
+        figures = results.figures(name, results.study.compare)
+        found[name] = [figures[seed] - base[seed] for seed in base if seed in figures]
+    return found
+
+
+# --- curves, runs, failures -------------------------------------------------------------------------------------------
+
+
+def _curve_table(results: Results, figure: str) -> dict[str, Any]:
+    """Means over seeds, one row per epoch and one column per arm."""
+    arms = [arm.name for arm in results.plan.arms]
+    values: dict[tuple[int, str], list[float]] = {}
+    for run in results.runs:
+        for row in run.record.history():
+            if math.isfinite(row.get(figure, math.nan)):
+                values.setdefault((int(row["epoch"]), run.arm), []).append(row[figure])
+    epochs = charts.thinned([{"epoch": epoch} for epoch in sorted({epoch for epoch, _ in values})], TABLE_EPOCHS)
+    rows = [
+        [number(int(row["epoch"]) + 1), *(_mean(values.get((int(row["epoch"]), arm), [])) for arm in arms)]
+        for row in epochs
+    ]
+    return {"figure": figure, "arms": arms, "rows": rows}
+
+
+def _mean(values: Sequence[float]) -> str:
+    return number(math.fsum(values) / len(values) if values else None)
+
+
+def _run_columns(runs: Sequence[FinishedRun]) -> list[str]:
+    names = dict.fromkeys(name for run in runs for name in run.row())
+    return [name for name in names if name not in PLAIN_COLUMNS]
+
+
+def _failure(run: FinishedRun) -> dict[str, Any]:
+    texts = {"interrupted": "interrupted; the same command goes on with it", "absent": "not run yet"}
+    return {
+        "arm": run.arm,
+        "seed": run.seed,
+        "key": run.key,
+        "status": run.status,
+        "error": run.record.result.get("error", texts.get(run.status, run.status)),
+        "traceback": run.record.result.get("traceback", ""),
+    }
+
+
+# --- how it was made --------------------------------------------------------------------------------------------------
+
+
+def _recipe(base: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The base experiment, one row per slot and parameter: (path, value, plugin)."""
+    return [row for name, value in base.items() for row in _recipe_rows(name, value)]
+
+
+def _recipe_rows(path: str, value: Any) -> Iterable[tuple[str, str, str]]:
+    if isinstance(value, dict) and "component" in value:
+        yield path, str(value["component"]), str(value.get("plugin", ""))
+        for name, item in value.get("params", {}).items():
+            yield from _recipe_rows(f"{path}.{name}", item)
+    elif isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
+        for item in value:
+            yield from _recipe_rows(f"{path}.{item['component']}", item)
+    else:
+        yield path, describe_value(value), ""
+
+
+def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
+    """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
+    counts: dict[str, Counter[str]] = {}
+    for run in runs:
+        for path, value in _flat(_read_environment(run)):
+            counts.setdefault(path, Counter())[describe_value(value)] += 1
+    return [(path, _counted(values)) for path, values in counts.items()]
+
+
+def _read_environment(run: FinishedRun) -> dict[str, Any]:
+    try:
+        return json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except (OSError, ValueError):
+        return {}
+
+
+def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(path, value)]
+    return [row for name, item in value.items() for row in _flat(item, f"{path} {name}".strip())]
+
+
+def _counted(values: Counter[str]) -> str:
+    if len(values) == 1:
+        return next(iter(values))
+    return ", ".join(f"{value} ({count} runs)" for value, count in values.most_common())
+
+
+def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
+    """What to type, and what it does."""
+    root = record.folder.parent
+    elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
+    name = shlex.quote(record.study.name)
+    key = next((run.key for run in results.runs if run.status == "finished"), "")
+    again = [(record.command, "runs the study again; what is finished is found, not trained twice")]
+    one = (
+        [(f"lab reproduce {key}{elsewhere}", "trains one run again and compares every epoch's numbers")] if key else []
+    )
+    return [
+        *(again if record.command else []),
+        (f"lab report {name}{elsewhere}", "writes this page again from the store"),
+        (f"lab compare {name}{elsewhere} --format latex", "the comparison as a table for a paper"),
+        *one,
+    ]
