@@ -13,7 +13,7 @@ from lab.registry.plugins import Catalog
 from lab.study.keys import key_of
 from lab.study.run import DataCache, Run, build_learner
 from lab.study.store import Store
-from lab.study.study import ResolvedArm, Study
+from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.data import SequentialSampler, to_device
 from lab.training.learner import Learner
 
@@ -77,14 +77,14 @@ def plan_study(
     found = frozenset(run.key for run in runs if not fresh and store.record(run.key).status == "finished")
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
-    problems: list[str] = []
+    problems: dict[str, list[str]] = {}
     for name in [arm.name for arm in arms if arm.name in waiting]:
         try:
             checks[name] = _step_once(waiting[name])
         except Exception as error:
-            problems.append(f"arm '{name}': {_describe(error)}")
+            problems.setdefault(_describe(error), []).append(name)
     if problems:
-        raise StudyError(problems, where=where)
+        raise StudyError([in_arms(problem, names, study) for problem, names in problems.items()], where=where)
     return Plan(study, arms, runs, found, checks)
 
 

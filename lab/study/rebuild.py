@@ -68,7 +68,7 @@ def load(key: str, runs: Path | str = "runs", *, catalog: Catalog | None = None,
     catalog, store = catalog or load_catalog(), Store(runs)
     record = _finished(store, key)
     learner = rebuild_run(record, store, catalog, file=file).learner(record.folder)
-    learner.load(record.folder / "model.safetensors")
+    learner.load(record.folder / record.result["selected"])
     learner.history = record.history()
     return learner
 

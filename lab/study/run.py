@@ -28,7 +28,15 @@ from lab.study.experiment import ResolvedExperiment
 from lab.study.keys import code_fingerprints
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
-from lab.training.checkpoint import atomic_path, remove_checkpoints, save_weights, write_json
+from lab.training.checkpoint import (
+    BEST,
+    Checkpoint,
+    atomic_path,
+    remove_checkpoints,
+    save_checkpoint,
+    save_weights,
+    write_json,
+)
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
@@ -50,6 +58,7 @@ PACKAGES = (
     "scipy",
 )
 REFRESH_S = 0.1
+LAST = "model.safetensors"
 
 
 class Listener(Protocol):
@@ -165,19 +174,29 @@ class Run:
         started = time.perf_counter()
         _reset_peak_memory(self.device)
         learner = self.learner(folder, (Recorder(self, listener, stop),))
-        history = learner.resume(self.experiment.values["epochs"])
-        metrics = {
-            **(history[-1] if history else {}),
-            **(learner.validate("test") if self.data.test is not None else {}),
-        }
-        save_weights(learner.model, folder / "model.safetensors")
+        learner.resume(self.experiment.values["epochs"])
+        save_weights(learner.model, folder / LAST)
+        selected, row = _select(learner, folder)
+        metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
         result = {
+            "selected": selected,
+            "epoch": row.get("epoch"),
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
             "higher_is_better": higher_is_better(learner),
             "budget": _budget(learner, time.perf_counter() - started),
         }
         write_json(folder / "result.json", result)
         remove_checkpoints(folder)
+
+
+def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
+    """The weights that the experiment's rule chooses, now in the learner: their file, and the row of their epoch."""
+    rule = learner.callback("checkpoint")
+    assert isinstance(rule, Checkpoint)
+    if rule.select == "best" and rule.best_epoch is not None:
+        learner.load(folder / BEST)
+        return BEST, learner.history[rule.best_epoch]
+    return LAST, learner.history[-1] if learner.history else {}
 
 
 class Recorder(Callback):
@@ -191,8 +210,7 @@ class Recorder(Callback):
 
     def after_batch(self, learner: Learner) -> None:
         if self.stop.is_set():
-            checkpoint = next(callback for callback in learner.callbacks if callback.name == "checkpoint")
-            checkpoint.save(learner)  # type: ignore[attr-defined]
+            save_checkpoint(learner, self.run.store.folder / self.run.key)
             raise KeyboardInterrupt
         if time.monotonic() > self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH_S

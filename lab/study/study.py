@@ -170,7 +170,7 @@ class Study:
                 found += _too_much(arm, difference)
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
-        return resolved, [*self._seed_problems(), *(_in_arms(text, names, self) for text, names in problems.items())]
+        return resolved, [*self._seed_problems(), *(in_arms(text, names, self) for text, names in problems.items())]
 
     def _seed_problems(self) -> list[str]:
         seeds = self.seed_list
@@ -255,8 +255,8 @@ def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
     ]
 
 
-def _in_arms(problem: str, names: Sequence[str], study: Study) -> str:
-    """A problem with the arms that have it: every arm, or these."""
+def in_arms(problem: str, names: Sequence[str], study: Study) -> str:
+    """A problem with the names of the arms that have it, or without any where all of them do."""
     if len(names) == len(study.all_arms):
         return problem
     return f"{' and '.join(f'arm {name!r}' for name in names)}: {problem}"

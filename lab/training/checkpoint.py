@@ -7,6 +7,7 @@ A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safet
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -14,14 +15,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lab.errors import LabError, StoreError
+from lab.errors import LabError, ParameterError, StoreError
 from lab.training.callback import Callback
 
 if TYPE_CHECKING:
@@ -180,32 +181,75 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+BEST = "best.safetensors"
+
+
 class Checkpoint(Callback):
     """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
 
     It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
     used by itself) it does nothing.
 
+    The weights of the best epoch so far are kept beside it as ``best.safetensors``.
+
     Args:
         every_epochs: save after every so many epochs.
         every_steps: save also after every so many steps.
         every_minutes: save also when so many minutes have passed since the last time.
+        monitor: the figure that tells the best epoch; its direction is the metric's, a loss is better when lower.
+        select: which weights a run is judged by at its end, those of its last epoch or of its best.
     """
 
     def __init__(
-        self, *, every_epochs: int = 1, every_steps: int | None = None, every_minutes: float | None = None
+        self,
+        *,
+        every_epochs: int = 1,
+        every_steps: int | None = None,
+        every_minutes: float | None = None,
+        monitor: str = "valid_loss",
+        select: Literal["last", "best"] = "last",
     ) -> None:
         self.every_epochs, self.every_steps, self.every_minutes = every_epochs, every_steps, every_minutes
+        self.monitor, self.select = monitor, select
+        self.best_epoch: int | None = None
+        self._best = math.inf
         self._saved_at = time.monotonic()
+
+    def check(self, learner: Learner) -> None:
+        figures = ["train_loss"] if learner.data.valid is None else ["train_loss", "valid_loss"]
+        figures += [f"valid_{name}" for name in learner.metrics if learner.data.valid is not None]
+        wanted = self.monitor in figures or (self.monitor == "valid_loss" and self.select == "last")
+        if not wanted:
+            raise ParameterError(
+                f"there is no figure '{self.monitor}' to choose the best epoch by",
+                where="callback 'checkpoint', parameter 'monitor'",
+                hint=f"this run has: {', '.join(figures)}",
+            )
 
     def after_batch(self, learner: Learner) -> None:
         if self._due(learner.position.step):
             self.save(learner)
 
     def after_epoch(self, learner: Learner) -> None:
-        finished = len(learner.history) > learner.epochs_before_fit + learner.position.epoch
-        if finished and (learner.position.epoch + 1) % self.every_epochs == 0:
+        if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
+            return
+        self._keep_best(learner)
+        if (learner.position.epoch + 1) % self.every_epochs == 0:
             self.save(learner)
+
+    def _keep_best(self, learner: Learner) -> None:
+        metric = learner.metrics.get(self.monitor.partition("_")[2])
+        sign = -1 if getattr(metric, "higher_is_better", False) else 1
+        value = sign * learner.history[-1].get(self.monitor, math.nan)
+        if learner.folder is not None and value < self._best:
+            save_weights(learner.model, learner.folder / BEST)
+            self._best, self.best_epoch = value, learner.epochs_done
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self.best_epoch = state["best"], state["best_epoch"]
 
     def save(self, learner: Learner) -> None:
         """Write a new checkpoint, then remove the one before."""

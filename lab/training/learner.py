@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, UnknownNameError
 from lab.training import checkpoint
 from lab.training.callback import Callback, Events, Level, order_callbacks
 from lab.training.data import (
@@ -293,6 +293,20 @@ class Learner:
             yield
         finally:
             self._events = events
+
+    def callback(self, name: str) -> Callback:
+        """The callback called ``name``.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        for callback in self.callbacks:
+            if callback.name == name:
+                return callback
+        raise UnknownNameError(
+            f"this learner has no callback '{name}'",
+            hint=f"it has: {', '.join(c.name for c in self.callbacks) or 'none'}",
+        )
 
     def restore_callbacks(self) -> None:
         """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
