@@ -203,7 +203,8 @@ class Catalog:
         known = [name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec()]
         for caller in self._manager.get_hookcallers(plugin.module) or ():
             if not caller.has_spec():
-                close = close_matches(caller.name, known)
+                plain = [name.removeprefix("lab_") for name in known]
+                close = [f"lab_{name}" for name in close_matches(caller.name.removeprefix("lab_"), plain)]
                 hint = f"did you mean: {' or '.join(close)}?" if close else f"hooks: {', '.join(sorted(known))}"
                 raise PluginError(f"there is no hook '{caller.name}'; {hint}")
             if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):

@@ -166,4 +166,4 @@ def close_matches(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """
     import difflib
 
-    return difflib.get_close_matches(name, list(names), n=count, cutoff=0.6)
+    return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=count, cutoff=0.6)

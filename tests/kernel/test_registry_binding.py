@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 from torch import nn
 
-from lab import RegistrySpec, preset, use
+from lab import preset, use
 from lab.errors import LabError, PluginError, UnknownNameError
 from lab.registry.binding import Component, Resolver, Text, read_component_text
 from lab.registry.component import as_use
 from lab.registry.plugins import Catalog
 from lab.registry.values import describe_type
-from tests.kernel.toys import Line, plugin_module
-
-
-class Part:
-    """The contract of the registry ``parts``."""
-
-
-class Wheel(Part):
-    def __init__(self, *, spokes: int = 8) -> None:
-        self.spokes = spokes
-
-
-class Sail(Part):
-    def __init__(self, width: int, *, cloth: str = "linen") -> None:
-        self.width, self.cloth = width, cloth
-
-
-class Cart:
-    """Takes parts in every way that there is."""
-
-    def __init__(
-        self,
-        features: int,
-        *,
-        wheel: Part | None = "wheel",
-        sail: Callable[..., Part] | None = None,
-        spares: Sequence[Part] = (),
-        load_kg: float = 1.0,
-        name: str = "cart",
-        sizes: tuple[int, ...] = (1, 2),
-        ready: bool = False,
-    ) -> None:
-        self.features, self.wheel, self.spares, self.load_kg = features, wheel, spares, load_kg
-        self.sail = sail(width=3) if sail is not None else None
+from tests.kernel.toys import Line, Wheel, carts_plugin, plugin_module
 
 
 def anything(**options: Any) -> dict[str, Any]:
@@ -58,18 +25,7 @@ def anything(**options: Any) -> dict[str, Any]:
 @pytest.fixture
 def carts() -> Catalog:
     catalog = Catalog(strict=True)
-    parts = RegistrySpec("parts", "part", f"{__name__}:Part", "parts of carts")
-    module = plugin_module(
-        lab_registries=[parts],
-        lab_parts={"wheel": Wheel, "sail": Sail, "thin_wheel": preset("wheel", spokes=3)},
-        lab_architectures={
-            "cart": Cart,
-            "open_cart": preset("cart", ready=True),
-            "open_thin_cart": preset("open_cart", wheel="thin_wheel"),
-            "anything": anything,
-        },
-    )
-    catalog.add_module(module, "carts", "2.0")
+    catalog.add_module(carts_plugin(anything=anything), "carts", "2.0")
     return catalog
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from lab import Callback, Data, Experiment, hookimpl, preset
+from lab import Callback, Data, Experiment, RegistrySpec, hookimpl, preset
 
 
 @attrs.define(eq=False)
@@ -128,3 +129,54 @@ def _implementation(hook: str, given: Any) -> Any:
     function = given if callable(given) else answer
     function.__name__ = hook
     return hookimpl(function)
+
+
+# --- a registry of a plugin, and components inside components ---------------------------------------------------------
+
+
+class Part:
+    """The contract of the registry ``parts``."""
+
+
+class Wheel(Part):
+    def __init__(self, *, spokes: int = 8) -> None:
+        self.spokes = spokes
+
+
+class Sail(Part):
+    def __init__(self, width: int, *, cloth: str = "linen") -> None:
+        self.width, self.cloth = width, cloth
+
+
+class Cart:
+    """Takes parts in every way that there is."""
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        wheel: Part | None = "wheel",
+        sail: Callable[..., Part] | None = None,
+        spares: Sequence[Part] = (),
+        load_kg: float = 1.0,
+        name: str = "cart",
+        sizes: tuple[int, ...] = (1, 2),
+        ready: bool = False,
+    ) -> None:
+        self.features, self.wheel, self.spares, self.load_kg = features, wheel, spares, load_kg
+        self.sail = sail(width=3) if sail is not None else None
+
+
+def carts_plugin(**architectures: Any) -> ModuleType:
+    """A plugin that opens the registry ``parts`` and has carts, which are made of them."""
+    parts = RegistrySpec("parts", "part", f"{__name__}:Part", "parts of carts")
+    return plugin_module(
+        lab_registries=[parts],
+        lab_parts={"wheel": Wheel, "sail": Sail, "thin_wheel": preset("wheel", spokes=3)},
+        lab_architectures={
+            "cart": Cart,
+            "open_cart": preset("cart", ready=True),
+            "open_thin_cart": preset("open_cart", wheel="thin_wheel"),
+            **architectures,
+        },
+    )
