@@ -1,9 +1,9 @@
 """Two settings of the process that let this CPU do what it can; both leave float32 results at full precision.
 
 Matrix products: torch sends them to MKL, which on AMD processors does without AVX-512; oneDNN, which torch brings
-along, does use it and is about twice as fast there. oneDNN is asked for by allowing it bfloat16 inside float32 products. A
-processor without AMX has no use for that leave and computes in float32 all the same; one that has is found out by a
-probe, and then nothing is changed.
+along, does use it and is about twice as fast there. oneDNN is asked for by allowing it bfloat16 inside float32
+products. A processor without AMX has no use for that leave and computes in float32 all the same; one that has is found
+out by a probe, and then nothing is changed.
 
 Memory: glibc gives every large block back to the system when it is freed, so that the logits of every step are mapped,
 and their pages cleared, anew. Kept in the heap they are used again.

@@ -1,9 +1,9 @@
 """How fast a training step of the sequence model is, against the plain step-by-step loop.
 
 Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, the plain
-loop with the machine's settings (``lab_seq2seq.machine``), and the model as it is trained. Sizes are the lesson's: batch 125,
-embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of length, as a shuffling sampler gives
-them, and sorted by target, as ``sortish`` gives them.
+loop with the machine's settings (``lab_seq2seq.machine``), and the model as it is trained. Sizes are the lesson's:
+batch 125, embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of length, as a shuffling
+sampler gives them, and sorted by target, as ``sortish`` gives them.
 """
 
 from __future__ import annotations

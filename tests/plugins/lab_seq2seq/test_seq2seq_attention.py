@@ -72,7 +72,8 @@ def test_dot_with_two_widths_says_what_to_set() -> None:
     assert str(failure.value) == (
         "dot attention needs queries and keys of one width, got 300 and 256\n"
         "  attention 'dot'\n"
-        "  make embedding_dim equal to the encoder's width (hidden_size, twice that when bidirectional), or take 'general'"
+        "  make embedding_dim equal to the encoder's width (hidden_size, twice that when bidirectional), "
+        "or take 'general'"
     )
 
 
