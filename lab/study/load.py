@@ -31,7 +31,7 @@ def load_study(path: Path | str) -> Study:
     studies = {name: value for name, value in vars(module).items() if isinstance(value, Study)}
     if not studies:
         raise LabError("this file holds no study", where=str(path), hint="give it one: study = Study(base).swap(...)")
-    if "study" not in studies and len(studies) > 1:
+    if "study" not in studies and len({id(study) for study in studies.values()}) > 1:
         raise LabError(
             f"this file holds {len(studies)} studies: {', '.join(studies)}",
             where=str(path),
@@ -53,6 +53,8 @@ def _import(path: Path) -> ModuleType:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    if str(path.parent.absolute()) not in sys.path:  # a study may import what lies beside it, as a script does
+        sys.path.insert(0, str(path.parent.absolute()))
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -60,13 +62,20 @@ def _import(path: Path) -> ModuleType:
             f"this study file has a syntax error: {error.msg}",
             where=f"{path}, line {error.lineno}: {(error.text or '').strip()}",
         ) from error
-    except LabError:
+    except LabError as error:
+        error.where = error.where or f"{path}{_line_of(error, path)}"
         raise
-    except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-        raise LabError(f"this study file raises {type(error).__name__}: {error}", where=f"{path}{line}") from error
+    except (Exception, SystemExit) as error:
+        raise LabError(
+            f"this study file raises {type(error).__name__}: {error}", where=f"{path}{_line_of(error, path)}"
+        ) from error
     return module
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """The line of the study file that an error came from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
