@@ -6,6 +6,7 @@ import ast
 import hashlib
 import inspect
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -159,7 +160,7 @@ def origin_of(thing: Callable[..., Any]) -> str:
 
 
 def source_hash(thing: Callable[..., Any]) -> str:
-    """A hash of the syntax trees of a definition and of all that it uses from its own file.
+    """A hash of the syntax trees of a definition, of all that it uses from its own file, and of files beside that.
 
     Comments, layout and docstrings do not count.
 
@@ -175,9 +176,19 @@ def source_hash(thing: Callable[..., Any]) -> str:
     found: list[str] = []
     while waiting:
         node = waiting.pop()
-        found.append(ast.dump(node))
+        found += [ast.dump(node), *_beside(node, thing)]
         waiting += [bound.pop(name) for name in _names(node, ast.Load) if name in bound]
     return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()[:12]
+
+
+def _beside(node: ast.AST, thing: Callable[..., Any]) -> list[str]:
+    """What the modules say that an import names and that lie in the same folder as the file of ``thing``."""
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    files = [Path(getattr(sys.modules.get(name), "__file__", None) or "") for name in names]
+    folder = Path(inspect.getsourcefile(thing) or "").parent.absolute()
+    sources = [file.read_text(encoding="utf-8") for file in files if file.is_file() and file.parent == folder]
+    return [ast.dump(without_docstrings(ast.parse(source))) for source in sources]
 
 
 def _statement_of(thing: Callable[..., Any], tree: ast.Module) -> ast.AST:
@@ -203,9 +214,9 @@ def _names(node: ast.AST, context: type[ast.expr_context]) -> list[str]:
 
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
-    """The same tree, changed in place, with every docstring replaced by ``pass``."""
+    """The same tree, changed in place, without any docstring."""
     for node in ast.walk(tree):
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
     return tree
