@@ -77,3 +77,9 @@ def lab_learner_methods() -> dict[str, str]:
         "save_encoder": "lab_seq2seq.transfer:save_encoder",
         "translate": "lab_seq2seq.decode:translate",
     }
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_seq2seq.conformance:offer"

@@ -1,0 +1,137 @@
+"""What the conformance kit must know of this plugin: translation with its own model, and the checks of attentions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.errors import ParameterError
+from lab.testing import Conformance, Finding, Offer, clear_error, no_global_randomness, same
+from lab.training.rng import Streams
+from lab.training.stepper import Stepper
+from lab_seq2seq.attention import AdditiveAttention, Attention
+from lab_seq2seq.losses import seq2seq_loss
+from lab_seq2seq.models import Seq2SeqRNN
+from lab_seq2seq.steppers import TeacherForcing
+from lab_text.conformance import Translation
+
+__all__ = ["AttentionConformance", "RecurrentTranslation", "offer"]
+
+BATCH, STEPS, WIDTH = 3, 5, 6
+
+
+class RecurrentTranslation(Translation):
+    """Translation, with a recurrent model with attention, learnt with teacher forcing."""
+
+    kinds = ("callbacks", "steppers")
+
+    def model(self) -> nn.Module:
+        needs = ("source_vocab_size", "target_vocab_size", "source_vectors", "target_vectors")
+        needs += ("pad_id", "bos_id", "eos_id", "max_length")
+        silent = ("embedding_dropout", "encoder_dropout", "bridge_dropout", "decoder_dropout", "output_dropout")
+        options: dict[str, Any] = dict.fromkeys(silent, 0.0) | {"embedding_dim": 8, "hidden_size": 8, "layers": 1}
+        return Seq2SeqRNN(*(self.facts[name] for name in needs), attention=AdditiveAttention, **options)
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return seq2seq_loss(output, target, self.facts["pad_id"])
+
+    def stepper(self) -> Stepper:
+        return TeacherForcing(self.facts["pad_id"])
+
+
+class AttentionConformance(Conformance):
+    """The checks of attentions: a subclass of ``lab_seq2seq.attention.Attention``."""
+
+    kind = "attentions"
+
+    def build(self, query_size: int = WIDTH, key_size: int = WIDTH, seed: int = 0) -> Attention:
+        """The attention of a decoder and an encoder of these widths."""
+        with Streams(seed).initialising():
+            attention = self.resolved.build({}, query_size=query_size, key_size=key_size)
+        if not isinstance(attention, Attention):
+            raise Finding(f"{self.label} must be an Attention, not a {type(attention).__name__}")
+        return attention.eval()
+
+    def look(self, attention: Attention, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Context (B, K) and weights (S, B) of one query."""
+        context, weights = attention(_random(1, BATCH, attention.query_size), keys, mask)
+        return context, weights
+
+    def test_gives_context_and_weights(self) -> None:
+        """context (B, K), weights (S, B); also where queries and keys differ in width, unless it refuses that."""
+        for key_size in (WIDTH, 4):
+            try:
+                attention = self.build(key_size=key_size)
+            except ParameterError:
+                if key_size == WIDTH:
+                    raise
+                continue
+            context, weights = self.look(attention, _random(2, STEPS, BATCH, key_size))
+            given = (tuple(context.shape), tuple(weights.shape))
+            if given != ((BATCH, key_size), (STEPS, BATCH)):
+                raise Finding(f"{self.label}: context and weights have the shapes {given[0]} and {given[1]}")
+
+    def test_weights_sum_to_one_over_the_source(self) -> None:
+        """Not over the batch; none is negative."""
+        _, weights = self.look(self.build(), _random(2, STEPS, BATCH, WIDTH))
+        if not same(weights.sum(0), torch.ones(BATCH), 1e-5) or bool((weights < 0).any()):
+            raise Finding(f"{self.label}: the weights of a sentence sum to {weights.sum(0).tolist()}")
+
+    def test_masked_positions_do_not_leak(self) -> None:
+        """What stands at padding changes neither context nor weights, and gets no weight."""
+        mask = torch.ones(STEPS, BATCH, dtype=torch.bool)
+        mask[3:, 1] = False
+        keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
+        context, weights = self.look(attention, keys, mask)
+        other = self.look(attention, torch.where(mask.unsqueeze(2), keys, 9.0), mask)
+        if bool(weights[~mask].any()) or not same((context, weights), other, 1e-5):
+            raise Finding(f"{self.label}: masked positions leak", hint="put no weight where the mask is False")
+
+    def test_step_by_step_is_the_same_as_at_once(self) -> None:
+        """``remember`` and ``attend`` give what a call gives."""
+        keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
+        stepwise = attention.attend(_random(1, BATCH, WIDTH), attention.remember(keys))
+        if not same(self.look(attention, keys), tuple(stepwise), 1e-6):
+            raise Finding(f"{self.label}: attend(query, remember(keys)) differs from a call")
+
+    def test_sentences_of_a_batch_do_not_see_each_other(self) -> None:
+        """Another neighbour changes nothing."""
+        keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
+        changed = torch.cat([keys[:, :1], keys[:, 1:] + 1], 1)
+        if not same(self.look(attention, keys)[0][0], self.look(attention, changed)[0][0], 1e-5):
+            raise Finding(f"{self.label}: the context of a sentence depends on the others of its batch")
+
+    def test_gradients_reach_every_trainable_parameter(self) -> None:
+        """And the keys and the query."""
+        attention = self.build().train()
+        keys, query = _random(2, STEPS, BATCH, WIDTH).requires_grad_(), _random(1, BATCH, WIDTH).requires_grad_()
+        attention(query, keys)[0].square().sum().backward()
+        weights = {**dict(attention.named_parameters()), "keys": keys, "query": query}
+        missed = [name for name, weight in weights.items() if weight.grad is None]
+        if missed:
+            raise Finding(f"{self.label}: no gradient reaches {', '.join(missed)}")
+
+    def test_same_seed_gives_the_same_weights(self) -> None:
+        """Initial weights come from torch's generator alone."""
+        keys = _random(2, STEPS, BATCH, WIDTH)
+        with no_global_randomness(self.label, torch_too=False):
+            first, second = (self.look(self.build(), keys) for _ in range(2))
+        if not same(first, second):
+            raise Finding(f"{self.label}: two attentions of the same seed differ")
+
+    def test_wrong_shape_gives_a_clear_error(self) -> None:
+        """Keys of another width are refused with the shapes."""
+        attention = self.build()
+        wrong = _random(2, STEPS, BATCH, WIDTH + 1)
+        clear_error(lambda: self.look(attention, wrong), f"{self.label}: keys of a wrong width")
+
+
+def _random(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def offer() -> Offer:
+    """Example data and the checks of attentions."""
+    return Offer(examples={"translation_rnn": RecurrentTranslation}, kinds={"attentions": AttentionConformance})
