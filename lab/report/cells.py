@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lab.study.compare import ArmComparison, Summary
+from lab.study.experiment import describe_value
 from lab.study.results import ArmRow
 
 __all__ = [
     "BUDGET",
     "budget_cells",
     "difference_cells",
-    "duration",
     "figure_cell",
+    "flat",
     "is_judged",
     "number",
+    "recipe",
     "size",
+    "without_hash",
 ]
 
 BUDGET = {
@@ -71,17 +77,6 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def duration(seconds: float) -> str:
-    """A duration for a reader.
-
-    >>> duration(0.42), duration(75), duration(8000)
-    ('0.4 s', '1.2 minutes', '2.2 hours')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
 def size(count: float) -> str:
     """A number of bytes.
 
@@ -93,3 +88,36 @@ def size(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def without_hash(name: str) -> str:
+    """A name without the hash that classes of one's own carry.
+
+    >>> without_hash("toy.py:MLP#baeedaea9bf3")
+    'toy.py:MLP'
+    """
+    return re.sub(r"#[0-9a-f]{12}\b", "", name)
+
+
+def recipe(experiment: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """A resolved experiment's plain JSON, one row per slot and parameter: (path, value, plugin)."""
+    return [row for name, value in experiment.items() for row in _recipe_rows(name, value)]
+
+
+def _recipe_rows(path: str, value: Any) -> Iterable[tuple[str, str, str]]:
+    if isinstance(value, dict) and "component" in value:
+        yield path, str(value["component"]), str(value.get("plugin", ""))
+        for name, item in value.get("params", {}).items():
+            yield from _recipe_rows(f"{path}.{name}", item)
+    elif isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
+        for item in value:
+            yield from _recipe_rows(f"{path}.{item['component']}", item)
+    else:
+        yield path, describe_value(value), ""
+
+
+def flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested dictionaries as rows: ``{"packages": {"torch": "2.13"}}`` gives ``("packages torch", "2.13")``."""
+    if not isinstance(value, dict):
+        return [(path, value)]
+    return [row for name, item in value.items() for row in flat(item, f"{path} {name}".strip())]

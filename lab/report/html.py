@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,17 @@ from typing import Any
 import jinja2
 
 from lab.report import charts
-from lab.report.cells import BUDGET, budget_cells, difference_cells, figure_cell, is_judged, number
+from lab.report.cells import (
+    BUDGET,
+    budget_cells,
+    difference_cells,
+    figure_cell,
+    flat,
+    is_judged,
+    number,
+    recipe,
+    without_hash,
+)
 from lab.report.section import Section
 from lab.study.compare import ArmComparison
 from lab.study.experiment import describe_value
@@ -59,13 +68,8 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["value"] = describe_value
     environment.filters["number"] = number
-    environment.filters["plain"] = _without_hash
+    environment.filters["plain"] = without_hash
     return environment
-
-
-def _without_hash(name: str) -> str:
-    """A name without the hash that classes of one's own carry: ``toy.py:MLP``."""
-    return re.sub(r"#[0-9a-f]{12}\b", "", name)
 
 
 def _context(record: StudyRecord, results: Results, sections: Sequence[Section]) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "run_columns": _run_columns(results.runs),
         "runs": [run.row() for run in results.runs],
         "failures": [_failure(run) for run in results.failed],
-        "recipe": _recipe(record.base),
+        "recipe": recipe(record.base),
         "environment": _environment_rows(results.runs),
         "commands": _commands(record, results),
     }
@@ -228,28 +232,11 @@ def _failure(run: FinishedRun) -> dict[str, Any]:
 # --- how it was made --------------------------------------------------------------------------------------------------
 
 
-def _recipe(base: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The base experiment, one row per slot and parameter: (path, value, plugin)."""
-    return [row for name, value in base.items() for row in _recipe_rows(name, value)]
-
-
-def _recipe_rows(path: str, value: Any) -> Iterable[tuple[str, str, str]]:
-    if isinstance(value, dict) and "component" in value:
-        yield path, str(value["component"]), str(value.get("plugin", ""))
-        for name, item in value.get("params", {}).items():
-            yield from _recipe_rows(f"{path}.{name}", item)
-    elif isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
-        for item in value:
-            yield from _recipe_rows(f"{path}.{item['component']}", item)
-    else:
-        yield path, describe_value(value), ""
-
-
 def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
     """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
-        for path, value in _flat(_read_environment(run)):
+        for path, value in flat(_read_environment(run)):
             counts.setdefault(path, Counter())[describe_value(value)] += 1
     return [(path, _counted(values)) for path, values in counts.items()]
 
@@ -259,12 +246,6 @@ def _read_environment(run: FinishedRun) -> dict[str, Any]:
         return json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     except (OSError, ValueError):
         return {}
-
-
-def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(path, value)]
-    return [row for name, item in value.items() for row in _flat(item, f"{path} {name}".strip())]
 
 
 def _counted(values: Counter[str]) -> str:

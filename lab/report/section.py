@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-__all__ = ["Section"]
+if TYPE_CHECKING:
+    from lab.registry.plugins import Catalog
+    from lab.study.results import Results
+
+__all__ = ["Section", "sections_of"]
 
 
 @attrs.frozen
@@ -22,3 +28,10 @@ class Section:
     text: str
     html: str = ""
     weight: int = 0
+
+
+def sections_of(results: Results, catalog: Catalog) -> list[Section]:
+    """What plugins add to a report, by weight, then by plugin."""
+    given = catalog.gather("lab_report_sections", Section, study=results.study, runs=results.runs)
+    found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
+    return [section for _, _, section in sorted(found, key=lambda item: item[:2])]

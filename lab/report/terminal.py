@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lab.registry.plugins import Catalog
-from lab.report.section import Section
+from lab.report.cells import BUDGET, budget_cells, difference_cells, figure_cell, is_judged
+from lab.report.section import Section, sections_of
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
@@ -23,14 +23,6 @@ from lab.training.learner import Learner
 from lab.training.progress import describe_epoch
 
 __all__ = ["Display", "print_plan", "print_results", "sections_of"]
-
-BUDGET = {
-    "parameters": "{:,.0f}",
-    "steps": "{:,.0f}",
-    "examples_per_second": "{:,.0f}",
-    "seconds": "{:.1f}",
-    "peak_memory_mb": "{:,.0f}",
-}
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -168,7 +160,7 @@ def _describe_run(run: Run, record: RunRecord) -> str:
 def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
     """The tables of a finished study: how the arms compare, what they cost, what failed, what plugins add."""
     rows = results.compare()
-    metrics = [name for name in results.metric_names if name.startswith(("valid_", "test_"))]
+    metrics = [name for name in results.metric_names if is_judged(name)]
     console.print(_comparison_table(rows, metrics, results.study.compare))
     _print_notes(results, rows, console)
     console.print(_budget_table(rows))
@@ -193,25 +185,10 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     table.add_column("verdict")
     for row in rows:
         n = max((summary.n for summary in row.figures.values()), default=0)
-        table.add_row(escape(row.name), str(n), *(_figure(row, name) for name in metrics), *_difference(row))
+        table.add_row(
+            escape(row.name), str(n), *(figure_cell(row, name) for name in metrics), *difference_cells(row.comparison)
+        )
     return table
-
-
-def _figure(row: ArmRow, name: str) -> str:
-    summary = row.figures.get(name)
-    if summary is None:
-        return "–"
-    return f"{summary.mean:.4g}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.2g}")
-
-
-def _difference(row: ArmRow) -> tuple[str, str, str]:
-    comparison = row.comparison
-    if comparison is None:
-        return "", "", "(what the others are compared with)"
-    if comparison.n < 2:
-        return f"{comparison.difference:+.3g}", "–", comparison.verdict
-    interval = f"{comparison.difference:+.3g} [{comparison.low:+.3g}, {comparison.high:+.3g}]"
-    return interval, f"{comparison.p_corrected:.2g}", comparison.verdict
 
 
 def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
@@ -223,7 +200,8 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
     )
     for comparison in compared:
         console.print(
-            f"{escape(comparison.arm)}: better in {comparison.improvement:.0%} of seeds, sign-flip p {comparison.p_sign_flip:.2g}, "
+            f"{escape(comparison.arm)}: better in {comparison.improvement:.0%} of seeds, "
+            f"sign-flip p {comparison.p_sign_flip:.2g}, "
             f"smallest difference these seeds could show {comparison.detectable:.2g}",
             style="dim",
             highlight=False,
@@ -236,16 +214,8 @@ def _budget_table(rows: Sequence[ArmRow]) -> Table:
     for name in BUDGET:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        cells = [text.format(row.figures[name].mean) if name in row.figures else "–" for name, text in BUDGET.items()]
-        table.add_row(escape(row.name), *cells)
+        table.add_row(escape(row.name), *budget_cells(row))
     return table
-
-
-def sections_of(results: Results, catalog: Catalog) -> list[Section]:
-    """What plugins add to a report, by weight."""
-    given = catalog.gather("lab_report_sections", Section, study=results.study, runs=results.runs)
-    found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
-    return [section for _, _, section in sorted(found, key=lambda item: item[:2])]
 
 
 def make_console(*, stderr: bool = False) -> Console:

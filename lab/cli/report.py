@@ -1,0 +1,33 @@
+"""``lab report``: write a study's report again from the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option, study_argument
+
+__all__ = ["report"]
+
+
+@click.command(epilog="Examples:  lab report bidir_vs_attn  ·  lab report bidir_vs_attn --open")
+@study_argument
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@runs_option
+@click.pass_obj
+def report(session: Session, study: str, show: bool, folder: Path) -> None:
+    """Write report.html and runs.csv of STUDY again, from what the store holds now."""
+    from lab.report.html import write_report
+    from lab.report.section import sections_of
+    from lab.study.record import read_study
+    from lab.study.store import Store
+
+    store = Store(folder)
+    record = read_study(store, study)
+    results = record.results(store)
+    path = write_report(record, results, sections_of(results, session.catalog()))
+    click.echo(path)
+    if show:
+        click.launch(path.resolve().as_uri())

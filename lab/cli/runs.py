@@ -1,0 +1,250 @@
+"""``lab runs``: what was run; show one, remove some, prune what nothing refers to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.cli.options import complete_study, runs_option
+from lab.errors import LabError, StoreError
+
+if TYPE_CHECKING:
+    from lab.study.listing import Listed
+    from lab.study.store import RunRecord, Store
+
+__all__ = ["runs"]
+
+COLUMNS = ("key", "study", "arm", "seed", "status", "when", "seconds")
+STATES = ("finished", "failed", "interrupted")
+LISTED_BEFORE_ASKING = 20
+
+
+def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Keys in the folder of runs."""
+    folder = Path(ctx.params.get("folder") or "runs") / ".store"
+    return sorted(path.name for path in folder.glob(f"{incomplete}*") if not path.name.startswith("."))
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="""Examples:
+
+\b
+  lab runs
+  lab runs --study bidir_vs_attn --status failed
+  lab runs --sort valid_bleu --descending --limit 10
+  lab runs show 1f3a9c
+  lab runs remove $(lab runs --arm 'no *' --keys)
+  lab runs prune --dry-run
+""",
+)
+@click.option(
+    "--study", default="", metavar="NAME", shell_complete=complete_study, help="Only of this study; may hold *."
+)
+@click.option("--arm", default="", metavar="NAME", help="Only of this arm; may hold *.")
+@click.option(
+    "--status", default="", type=click.Choice(["", *STATES]), metavar="|".join(STATES), help="Only in this state."
+)
+@click.option("--seed", type=int, help="Only with this seed.")
+@click.option(
+    "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or figure."
+)
+@click.option("--descending", is_flag=True, help="The largest first.")
+@click.option("--show", "figures", multiple=True, metavar="FIGURE", help="A further column; may be repeated.")
+@click.option("--limit", type=click.IntRange(1), help="No more than this many.")
+@click.option("--keys", "only_keys", is_flag=True, help="Nothing but keys, for other commands.")
+@runs_option
+@click.pass_context
+def runs(
+    ctx: click.Context,
+    study: str,
+    arm: str,
+    status: str,
+    seed: int | None,
+    column: str,
+    descending: bool,
+    figures: tuple[str, ...],
+    limit: int | None,
+    only_keys: bool,
+    folder: Path,
+) -> None:
+    """List runs, the latest last: key, study, arm, seed, state, and the figures that decide."""
+    ctx.meta["lab.folder"] = folder
+    if ctx.invoked_subcommand is not None:
+        return
+    from lab.study import listing
+
+    referring = listing.references(folder) if study else {}
+    everything = listing.list_runs(folder)
+    found = listing.select_runs(everything, study=study, arm=arm, status=status, seed=seed, referring=referring)
+    found = listing.sort_runs(found, column, descending=descending)
+    found = found if limit is None else found[:limit] if column != "when" or descending else found[-limit:]
+    if only_keys:
+        click.echo("\n".join(run.key for run in found), nl=bool(found))
+        return
+    extra = [*figures, *(name for name in (column, *listing.deciding_figures(folder)) if name not in COLUMNS)]
+    known = {*listing.column_names(found), "changed", "error"}
+    columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in figures)]
+    click.echo(_table(found, columns) if found else _nothing(folder, len(everything)))
+
+
+def _nothing(folder: Path, count: int) -> str:
+    return f"none of {count} runs in {folder} fits" if count else f"no run in {folder} yet; lab run FILE makes some"
+
+
+def _table(found: Sequence[Listed], columns: Sequence[str]) -> str:
+    texts = [[name.replace("_", " ") for name in columns], *([_cell(run, name) for name in columns] for run in found)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    numeric = [name not in COLUMNS or name in ("seed", "seconds") for name in columns]
+    layout = "  ".join(f"{{:{'>' if right else '<'}{width}}}" for right, width in zip(numeric, widths, strict=True))
+    return "\n".join(layout.format(*line).rstrip() for line in texts)
+
+
+def _cell(run: Listed, name: str) -> str:
+    value = run.value(name)
+    if name == "when":
+        return _when(value)
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+
+
+@runs.command(epilog="Example:  lab runs show 1f3a9c")
+@click.argument("key", shell_complete=_complete_key)
+@runs_option
+@click.pass_context
+def show(ctx: click.Context, key: str, folder: Path) -> None:
+    """Show the run KEY (its first digits are enough): recipe, figures, environment, files."""
+    from lab.study.listing import references
+    from lab.study.store import Store
+
+    store = Store(_folder(ctx, folder))
+    record = store.find(key)
+    made = record.experiment()
+    users = references(store.root).get(record.key, [])
+    click.echo(click.style(f"run {record.key}", bold=True) + f"  {record.status}")
+    click.echo(f"  arm {made['arm']}, seed {made['seed']}, made for {made['study']}, on {made['device']}")
+    click.echo(f"  used by: {', '.join(users) or 'no study'}\n  {record.folder}")
+    for title, rows in _parts(record, made):
+        if rows:
+            click.echo(f"\n{click.style(title, bold=True)}\n" + _rows(rows))
+    if record.status == "failed":
+        click.echo(f"\n{record.result.get('traceback') or record.result.get('error', '')}")
+
+
+def _folder(ctx: click.Context, folder: Path) -> Path:
+    """The folder of runs: this command's own option, or the one that stands before it."""
+    source = ctx.get_parameter_source("folder")
+    return ctx.meta["lab.folder"] if source is click.core.ParameterSource.DEFAULT else folder
+
+
+def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    from lab.report.cells import flat, number, recipe, size, without_hash
+    from lab.study.experiment import describe_value
+
+    experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made["experiment"])]
+    files = sorted(path for path in record.folder.rglob("*") if path.is_file())
+    return [
+        ("experiment", experiment),
+        ("figures", [(name, number(value)) for name, value in record.metrics.items()]),
+        ("budget", [(name, number(value)) for name, value in record.budget.items()]),
+        ("environment", [(name, describe_value(value)) for name, value in flat(record.environment())]),
+        ("files", [(str(path.relative_to(record.folder)), size(path.stat().st_size)) for path in files]),
+    ]
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+# --- removing ---------------------------------------------------------------------------------------------------------
+
+
+@runs.command(
+    epilog="Examples:  lab runs remove 1f3a9c 77be02  ·  lab runs remove $(lab runs --status failed --keys) --yes"
+)
+@click.argument("keys", nargs=-1, required=True, shell_complete=_complete_key)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@runs_option
+@click.pass_context
+def remove(ctx: click.Context, keys: tuple[str, ...], yes: bool, folder: Path) -> None:
+    """Remove the runs KEYS (first digits are enough), with all their files."""
+    from lab.study.store import Store
+
+    store = Store(_folder(ctx, folder))
+    _remove(store, list(dict.fromkeys(store.find(key).key for key in keys)), ask=not yes)
+
+
+@runs.command(epilog="Examples:  lab runs prune --dry-run  ·  lab runs prune --yes")
+@click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@runs_option
+@click.pass_context
+def prune(ctx: click.Context, dry_run: bool, yes: bool, folder: Path) -> None:
+    """Remove the runs that no study refers to (any more), and what interrupted removals left behind.
+
+    A study refers to the arms and seeds it had when it was last run; what an earlier version of it trained goes.
+    """
+    from lab.study.listing import list_runs, references, remove_leftovers
+    from lab.study.store import Store
+
+    store = Store(_folder(ctx, folder))
+    referring = references(store.root)
+    unused = [run.key for run in list_runs(store.root) if run.key not in referring]
+    if not unused:
+        click.echo("every run belongs to a study")
+    elif dry_run:
+        click.echo(_described(store, unused))
+    else:
+        _remove(store, unused, ask=not yes)
+    if not dry_run:
+        remove_leftovers(store.root)
+
+
+def _remove(store: Store, keys: Sequence[str], *, ask: bool) -> None:
+    if ask:
+        click.echo(_described(store, keys))
+        click.confirm(f"remove {_count(keys)}?", abort=True)
+    busy = [key for key in keys if store.is_busy(key)]
+    gone = [key for key in keys if key not in busy]
+    try:
+        for key in gone:
+            with store.lock(key):
+                store.remove(key)
+    except OSError as error:
+        raise StoreError(f"cannot remove a run: {error.strerror}", where=str(error.filename)) from error
+    click.echo(f"{_count(gone)} removed")
+    if busy:
+        raise LabError(
+            f"{_count(busy)} left alone", where="in training right now: " + ", ".join(busy), hint="try again later"
+        )
+
+
+def _described(store: Store, keys: Sequence[str]) -> str:
+    from lab.report.cells import size
+    from lab.study.listing import list_runs
+
+    chosen = set(keys)
+    found = [run for run in list_runs(store.root) if run.key in chosen]
+    shown = _table(found[:LISTED_BEFORE_ASKING], COLUMNS)
+    more = f"\nand {len(found) - LISTED_BEFORE_ASKING} more" if len(found) > LISTED_BEFORE_ASKING else ""
+    total = sum(_sizes(store.folder / key for key in keys))
+    return f"{shown}{more}\n{_count(keys)}, {size(total)}"
+
+
+def _sizes(folders: Iterable[Path]) -> Iterable[int]:
+    return (path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def _count(keys: Sequence[str]) -> str:
+    return "1 run" if len(keys) == 1 else f"{len(keys)} runs"

@@ -1,0 +1,219 @@
+"""The comparison of a study as a table for a paper, a page or another program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+import attrs
+
+from lab.report.cells import difference_cells, figure_cell, is_judged
+from lab.study.results import ArmRow, Results
+
+__all__ = ["FORMATS", "ComparisonTable", "as_csv", "as_latex", "as_markdown", "as_text", "comparison_table"]
+
+
+@attrs.frozen
+class ComparisonTable:
+    """A comparison, ready to be laid out.
+
+    Attributes:
+        study: its name.
+        metric: the figure that is compared.
+        direction: ``higher`` or ``lower``, whichever is better.
+        header: names of the columns: arm, n, one per figure, the difference, p.
+        cells: one row per arm.
+        rows: the same rows as numbers.
+        figures: the figures that have a column.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    rows: Sequence[ArmRow]
+    figures: Sequence[str]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence per arm besides the base."""
+        return [f"{row.name}: {row.comparison.verdict}" for row in self.rows if row.comparison is not None]
+
+    @property
+    def note(self) -> str:
+        """How to read the table."""
+        return (
+            f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
+            f"{self.rows[0].name}, paired by seed, with its 95 % interval; {self.direction} is better. "
+            "p: paired t-test after Holm's correction."
+        )
+
+
+def comparison_table(results: Results, metric: str = "") -> ComparisonTable:
+    """Compare the arms in ``metric``, the study's own by default.
+
+    Raises:
+        UnknownNameError: no run has such a figure; close matches are given.
+    """
+    rows = results.compare(metric)
+    metric = metric or results.study.compare
+    figures = [name for name in results.metric_names if is_judged(name) or name == metric]
+    figures.sort(key=lambda name: name != metric)
+    return ComparisonTable(
+        results.study.name,
+        metric,
+        "higher" if results.is_higher_better(metric) else "lower",
+        ["arm", "n", *figures, f"Δ {metric} [95 %]", "p"],
+        [_cells(row, figures) for row in rows],
+        rows,
+        figures,
+    )
+
+
+def _cells(row: ArmRow, figures: Sequence[str]) -> list[str]:
+    count = max((summary.n for summary in row.figures.values()), default=0)
+    return [row.name, str(count), *(figure_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
+
+
+# --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def as_text(table: ComparisonTable) -> str:
+    """Aligned columns, the verdicts below."""
+    lines = [list(table.header), *map(list, table.cells)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
+    body = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
+    return "\n".join([*body, "", *table.verdicts, "", table.note])
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        cell.ljust(width) if column == 0 else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ]
+
+
+def as_markdown(table: ComparisonTable) -> str:
+    """A table in Markdown, the verdicts as a list."""
+    lines = [table.header, ["---", *(["---:"] * (len(table.header) - 1))], *table.cells]
+    body = [f"| {' | '.join(cell if cell.startswith('---') else _markdown(cell) for cell in line)} |" for line in lines]
+    return "\n".join([*body, "", *(f"- {_markdown(verdict)}" for verdict in table.verdicts), "", _markdown(table.note)])
+
+
+def _markdown(text: str) -> str:
+    for mark in "\\|*_`<[]":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def as_latex(table: ComparisonTable) -> str:
+    """A ``table`` for LaTeX with ``booktabs``; verdicts and notes stand in comments and in the caption."""
+    lines = [" & ".join(map(_latex, line)) + r" \\" for line in table.cells]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            *(f"% {' '.join(verdict.split())}" for verdict in table.verdicts),
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{_latex(table.note)}}}",
+            rf"  \label{{tab:{_label(table.study)}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+            r"    \toprule",
+            f"    {' & '.join(map(_latex, table.header))} " + r"\\",
+            r"    \midrule",
+            *(f"    {line}" for line in lines),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",
+    "]": "{]}",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "−": r"$-$",
+    "–": "--",
+    "·": r"$\cdot$",
+    "…": r"\ldots{}",
+}
+
+
+def _latex(text: str) -> str:
+    """A text as LaTeX; a minus before a number becomes one.
+
+    >>> _latex("seq2seq_rnn -0.5")
+    'seq2seq\\\\_rnn $-$0.5'
+    """
+    escaped = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+    for before in (" ", "{[}"):
+        for digit in "0123456789":
+            escaped = escaped.replace(f"{before}-{digit}", f"{before}$-${digit}")
+    return f"$-${escaped[1:]}" if escaped[:1] == "-" and escaped[1:2].isdigit() else escaped
+
+
+def _label(name: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
+
+
+def as_csv(table: ComparisonTable) -> str:
+    """One row per arm, numbers in full: n, mean and deviation of every figure, then the comparison."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    figures = [f"{name}_{part}" for name in table.figures for part in ("n", "mean", "sd")]
+    writer.writerow(["arm", *figures, *COMPARED, "verdict"])
+    for row in table.rows:
+        writer.writerow([row.name, *_figure_numbers(row, table.figures), *_compared_numbers(row)])
+    return text.getvalue().rstrip("\n")
+
+
+COMPARED = (
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_corrected",
+    "p_sign_flip",
+    "improvement",
+    "detectable",
+)
+
+
+def _figure_numbers(row: ArmRow, figures: Sequence[str]) -> list[object]:
+    found = [row.figures.get(name) for name in figures]
+    return [
+        value
+        for summary in found
+        for value in ((summary.n, _number(summary.mean), _number(summary.spread)) if summary else (0, "", ""))
+    ]
+
+
+def _compared_numbers(row: ArmRow) -> list[object]:
+    if row.comparison is None:
+        return [""] * (len(COMPARED) + 1)
+    return [*(_number(getattr(row.comparison, name)) for name in COMPARED), row.comparison.verdict]
+
+
+def _number(value: float) -> float | str:
+    return "" if math.isnan(value) else value
+
+
+FORMATS = {"text": as_text, "markdown": as_markdown, "latex": as_latex, "csv": as_csv}
+"""How a comparison may be laid out."""
