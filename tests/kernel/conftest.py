@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable
@@ -92,3 +93,33 @@ def _no_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have switched something off."""
     for name in ("LAB_DISABLE_PLUGINS", "LAB_DISABLE_THIRD_PARTY", "LAB_RUNS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@attrs.frozen
+class Outcome:
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Outcome]:
+    """Run ``lab`` in this process, in an empty folder: ``lab("run", "study.py")``."""
+    from lab.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "LAB_DATA"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
+
+    def lab(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["lab", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(int(caught.value.code or 0), captured.out, captured.err)
+
+    return lab
