@@ -7,7 +7,7 @@ counted in the loss, `use_clr=(20, 10)`. The course adds one thing at a time, as
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("fr_en_questions", corpus="tatoeba"),
+    dataset=use("fr_en_questions", corpus="tatoeba", vocabulary_from="all"),
     architecture="seq2seq_rnn",
     loss=use("seq2seq_loss", padding="count"),
     sampler="sortish",

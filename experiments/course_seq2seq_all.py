@@ -3,7 +3,7 @@
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("fr_en_questions", corpus="tatoeba"),
+    dataset=use("fr_en_questions", corpus="tatoeba", vocabulary_from="all"),
     architecture="seq2seq_bidir_attn",
     loss=use("seq2seq_loss", padding="count"),
     sampler="sortish",

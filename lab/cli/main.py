@@ -157,6 +157,18 @@ def _guarded(action: Callable[[], Any]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _explain_full_disk(error)
+
+
+def _explain_full_disk(error: OSError) -> int:
+    """Exit code of a disk that cannot be written; any other failure of the system goes on as it came."""
+    from lab.training.checkpoint import is_disk_full
+
+    if not is_disk_full(error) or _wants_traceback():
+        raise error
+    click.echo(f"lab: cannot write: {error}\n  make room and give the same command again; finished runs are kept", err=True)
+    return LabError.exit_code
 
 
 def _wants_traceback() -> bool:

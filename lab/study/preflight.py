@@ -16,6 +16,7 @@ from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.data import SequentialSampler, to_device
 from lab.training.learner import Learner
+from lab.training.machine import tune
 
 __all__ = ["ArmCheck", "Plan", "plan_study"]
 
@@ -71,6 +72,7 @@ def plan_study(
         StudyError: every problem of every arm.
     """
     arms = study.resolve(catalog, where=where)
+    tune()
     _check_device(device)
     cache = DataCache()
     runs = [run for arm in arms for run in _runs_of(arm, study, catalog, store, cache, device)]

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import attrs
 import torch
 
-from lab.errors import LabError, OutOfMemoryError, ParameterError
+from lab.errors import LabError, OutOfMemoryError, ParameterError, StoreError
 from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
@@ -32,6 +32,7 @@ from lab.training.checkpoint import (
     BEST,
     Checkpoint,
     atomic_path,
+    is_disk_full,
     remove_checkpoints,
     save_checkpoint,
     save_weights,
@@ -40,6 +41,7 @@ from lab.training.checkpoint import (
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
+from lab.training.machine import tune
 from lab.training.rng import Streams
 
 __all__ = ["DataCache", "Listener", "Run", "build_learner"]
@@ -131,13 +133,16 @@ class Run:
         with self.store.lock(self.key):
             record = self.store.record(self.key)
             if record.status == "finished" and not fresh:
+                remove_checkpoints(record.folder)
                 return record
+            tune()
             folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
                 self._train(folder, listener, stop)
             except Exception as error:
+                _refuse_full_disk(error, self.store.root)
                 _record_failure(folder, error)
             record = self.store.record(self.key)
             self.catalog.call("lab_run_finished", run=self, result=record)
@@ -333,6 +338,16 @@ def _peak_memory_mb(device: torch.device) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
+def _refuse_full_disk(error: Exception, root: Path) -> None:
+    """A store that cannot be written stops the study: the runs to come would fail in the same way."""
+    if is_disk_full(error):
+        raise StoreError(
+            f"cannot write to the folder of runs: {error}",
+            where=str(root),
+            hint="make room and give the same command again; finished runs are kept, this one goes on from its checkpoint",
+        ) from error
+
+
 def _record_failure(folder: Path, error: Exception) -> None:
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
@@ -349,7 +364,12 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "plugins": {plugin.name: plugin.version for plugin in catalog.plugins.values() if plugin.status == "loaded"},
         "git": _git_state(),
-        "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "machine": {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            **tune()._asdict(),
+        },
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
     }
 

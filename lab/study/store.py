@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,27 +128,42 @@ class Store:
         from lab.training.checkpoint import write_json  # imports torch, which reading the store does not need
 
         folder = self.folder / key
-        if fresh and folder.exists():
-            shutil.rmtree(folder)
+        if fresh:
+            self.remove(key)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "failure.json").unlink(missing_ok=True)
+        for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         write_json(folder / "experiment.json", experiment)
         write_json(folder / "environment.json", environment)
         return folder
 
+    def remove(self, key: str) -> None:
+        """Forget a run. It disappears at once, whatever happens while its files are deleted."""
+        folder = self.folder / key
+        if folder.exists():
+            discarded = self.folder / f".removed-{uuid.uuid4().hex}"
+            folder.rename(discarded)
+            shutil.rmtree(discarded)
+
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Keep other processes from training the same run; waits for them."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f".{key}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            lock.acquire(timeout=-1)
-        try:
+        locks = self.folder / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / key):
             yield
-        finally:
-            lock.release()
+
+    def is_busy(self, key: str) -> bool:
+        """Whether a process trains the run right now."""
+        path = self.folder / ".locks" / key
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path, timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def study_folder(self, name: str) -> Path:
         """``runs/<study>/``.

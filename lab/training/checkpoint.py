@@ -6,6 +6,7 @@ A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safet
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -166,6 +167,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the system says with this error that nothing more can be written: full, over quota, read-only."""
+    if isinstance(error, SafetensorError):
+        return any(f"(os error {number})" in str(error) for number in NO_MORE_WRITING)
+    return isinstance(error, OSError) and error.errno in NO_MORE_WRITING
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON under a temporary name, sync, rename."""
     with atomic_path(path) as temporary:
@@ -182,6 +190,7 @@ def sync(path: Path) -> None:
 
 
 BEST = "best.safetensors"
+NO_MORE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Checkpoint(Callback):

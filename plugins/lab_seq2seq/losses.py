@@ -86,8 +86,8 @@ class Seq2SeqLoss(nn.Module):
         return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
 
     def weight(self, target: Tensor) -> Tensor:
-        """How many positions the mean is over."""
-        return target.new_tensor(target.numel()) if self.padding == "count" else (target != self.pad_id).sum()
+        """What a batch of (T, B) counts in an epoch's mean: its real tokens; with "count", as in the lesson, its sentences."""
+        return target.new_tensor(target.shape[1]) if self.padding == "count" else (target != self.pad_id).sum()
 
 
 def token_losses(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -45,7 +45,7 @@ class TranslationData(Data):
     """Sentence pairs as ids, with what a translation model may ask for.
 
     Attributes:
-        source_vocab, target_vocab: from the training split only.
+        source_vocab, target_vocab: of the training split, unless the dataset was told otherwise.
         source_vocab_size, target_vocab_size: their sizes, the four special tokens included.
         source_vectors, target_vectors: float32 (vocabulary, width), or None.
         bos_id, pad_id, eos_id, unk_id: 0, 1, 2, 3.
@@ -112,6 +112,7 @@ class _Choices:
     split_seed: int
     max_size: int
     min_freq: int
+    vocabulary_from: Literal["train", "all"]
     vectors: tuple[WordVectors | None, WordVectors | None]
 
 
@@ -138,6 +139,7 @@ def parallel_text(
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
     max_size: int = 40_000,
     min_freq: int = 1,
+    vocabulary_from: Literal["train", "all"] = "train",
     source_vectors: WordVectors | None = None,
     target_vectors: WordVectors | None = None,
 ) -> TranslationData:
@@ -165,7 +167,9 @@ def parallel_text(
         tokenizer: of both languages, or of the source alone if ``target_tokenizer`` is given.
         target_tokenizer: of the target.
         max_size: the greatest size of each vocabulary, special tokens not counted.
-        min_freq: words seen less often in training become ``_unk``.
+        min_freq: words seen less often become ``_unk``.
+        vocabulary_from: "all" counts the words of held-out pairs, too, as the course did: no word of them is unknown
+            then, and losses are lower than they would be on new text.
         source_vectors, target_vectors: word vectors for the embeddings.
 
     Raises:
@@ -189,6 +193,7 @@ def parallel_text(
         split_seed,
         max_size,
         min_freq,
+        vocabulary_from,
         (source_vectors, target_vectors),
     )
     return _load(*_directed(sources, choices, reverse=reverse))
@@ -209,6 +214,7 @@ def fr_en_questions(
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
     max_size: int = 40_000,
     min_freq: int = 1,
+    vocabulary_from: Literal["train", "all"] = "train",
     source_vectors: WordVectors | None = None,
     target_vectors: WordVectors | None = None,
 ) -> TranslationData:
@@ -231,6 +237,7 @@ def fr_en_questions(
         split_seed,
         max_size,
         min_freq,
+        vocabulary_from,
         (source_vectors, target_vectors),
     )
     if corpus == "embedded":
@@ -253,6 +260,7 @@ def multi30k(
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
     max_size: int = 40_000,
     min_freq: int = 1,
+    vocabulary_from: Literal["train", "all"] = "train",
     source_vectors: WordVectors | None = None,
     target_vectors: WordVectors | None = None,
 ) -> TranslationData:
@@ -282,6 +290,7 @@ def multi30k(
         0,
         max_size,
         min_freq,
+        vocabulary_from,
         (source_vectors, target_vectors),
     )
     return _load(_Sources(*files), choices)
@@ -481,7 +490,8 @@ def _language(
     corpus: TokenizedPairs, position: int, rows: npt.NDArray[np.int64], tokenizer: Tokenizer, choices: _Choices
 ) -> _Language:
     side = (corpus.source, corpus.target)[position]
-    vocabulary = Vocabulary.from_arrays(side.words, side.word_counts(rows), choices.max_size, max(1, choices.min_freq))
+    counted = rows if choices.vocabulary_from == "train" else np.arange(len(corpus))
+    vocabulary = Vocabulary.from_arrays(side.words, side.word_counts(counted), choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
     table = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows))

@@ -21,7 +21,7 @@ import pytest
 import torch
 from lab_seq2seq.attention import AdditiveAttention
 from lab_seq2seq.losses import seq2seq_loss
-from lab_seq2seq.machine import tuned
+from lab.training.machine import tuned
 from lab_seq2seq.models import Seq2SeqRNN
 from torch import Tensor
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Tuning(NamedTuple):
     memory: bool
 
 
+@lru_cache
 def tune() -> Tuning:
     """Choose both settings for the rest of the process, where they help and cost no precision."""
     return Tuning(_products_through_onednn(), _set_allocator(_KEEP))
@@ -47,7 +49,7 @@ def tuned() -> Iterator[Tuning]:
     """Both settings inside the block, torch's own afterwards."""
     precision = torch.backends.mkldnn.matmul.fp32_precision
     try:
-        yield tune()
+        yield tune.__wrapped__()
     finally:
         torch.backends.mkldnn.matmul.fp32_precision = precision
         _set_allocator(_AS_USUAL)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq import machine
+from lab.training import machine
 
 
 def test_products_keep_full_precision_under_the_settings() -> None:
