@@ -173,3 +173,25 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
     Nothing may be changed; the return value is ignored; order: plugin name. Used by: no built-in plugin.
     """
+
+
+@hookspec
+def lab_conformance() -> str:
+    """Give the conformance kit what it must know of this plugin: ``"module:function"`` that gives a ``lab.testing.Offer``.
+
+    An offer holds example data that components are tried on, the conformance classes of registries that the plugin
+    opened, and how components whose signature does not say enough are tried. Fires when the kit is first used (``lab
+    check``, or tests with ``lab.testing``); the function is imported then. Order does not matter; of two examples with
+    one name the later counts. Used by: ``lab_basics``, ``lab_text``, ``lab_seq2seq``.
+    """
+
+
+@hookspec
+def lab_scaffolds() -> Mapping[str, str]:
+    """Add kinds to ``lab new``: kind → ``"package:folder"`` with the templates of what is special to that kind.
+
+    ``component.py.jinja`` and ``experiment.py.jinja`` are needed, ``tests.py.jinja`` replaces the usual tests. A folder
+    for the kind ``experiment`` holds ``experiment.py.jinja`` alone. Fires when ``lab new`` runs; the first plugin to
+    name a kind keeps it. Used by: ``lab_basics`` (the kernel's kinds), ``lab_seq2seq`` (attention), ``lab_text``
+    (tokenizer).
+    """

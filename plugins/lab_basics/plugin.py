@@ -8,6 +8,18 @@ from lab import hookimpl, preset
 
 
 @hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """A generated dataset, for first steps and tests."""
+    return {"points": "lab_basics.points:points"}
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """The plainest network."""
+    return {"mlp": "lab_basics.points:MLP"}
+
+
+@hookimpl
 def lab_samplers() -> dict[str, Any]:
     """Orders of the examples, and where they are cut into batches."""
     return {
@@ -102,4 +114,10 @@ def lab_callbacks() -> dict[str, Any]:
 @hookimpl
 def lab_executors() -> dict[str, Any]:
     """Where runs are executed."""
-    return {"in_process": "lab.study.execute:InProcess"}
+    return {"in_process": "lab.study.execute:InProcess", "processes": "lab.study.pool:ProcessPool"}
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_basics.conformance:offer"

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lab_text.conformance import Translation
 from torch import Tensor, nn
 
+from lab import use
 from lab.errors import ParameterError
-from lab.testing import Conformance, Finding, Offer, clear_error, no_global_randomness, same
+from lab.testing import Conformance, Finding, Offer, Trial, clear_error, no_global_randomness, same
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper
 from lab_seq2seq.attention import AdditiveAttention, Attention
 from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_seq2seq.steppers import TeacherForcing
-from lab_text.conformance import Translation
 
 __all__ = ["AttentionConformance", "RecurrentTranslation", "offer"]
 
@@ -134,4 +135,11 @@ def _random(seed: int, *shape: int) -> Tensor:
 
 def offer() -> Offer:
     """Example data and the checks of attentions."""
-    return Offer(examples={"translation_rnn": RecurrentTranslation}, kinds={"attentions": AttentionConformance})
+    return Offer(
+        examples={"translation_rnn": RecurrentTranslation},
+        kinds={"attentions": AttentionConformance},
+        trials={
+            "callbacks.attention_maps": Trial(use("attention_maps", count=1), examples=("classes", "translation_rnn")),
+            "callbacks.translations": Trial(use("translations", count=2), examples=("classes", "translation_rnn")),
+        },
+    )

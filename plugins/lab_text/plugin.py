@@ -61,3 +61,9 @@ def lab_datasets() -> dict[str, str]:
 def lab_commands() -> dict[str, str]:
     """``lab data``."""
     return {"data": "lab_text.commands:data"}
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_text.conformance:offer"

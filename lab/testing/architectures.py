@@ -1,0 +1,231 @@
+"""What holds for every architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.testing.conformance import Conformance, on_every_example, skip
+from lab.testing.example import Example
+from lab.testing.finding import Finding
+from lab.testing.probe import clear_error, leaves, map_tensors, no_global_randomness, same, seeded
+from lab.training.checkpoint import load_weights, save_weights
+from lab.training.rng import Streams
+
+__all__ = ["ArchitectureConformance"]
+
+TOLERANCE = 1e-4
+
+
+class ArchitectureConformance(Conformance):
+    """The checks of architectures: a class or function that gives an ``nn.Module``."""
+
+    kind = "architectures"
+
+    def build(self, example: Example, seed: int = 0) -> nn.Module:
+        """The model for ``example``, with the initial weights of ``seed``."""
+        with Streams(seed).initialising():
+            model = self.resolved.build(example.facts)
+        if not isinstance(model, nn.Module):
+            raise Finding(f"{self.label} must give an nn.Module, not {type(model).__name__}")
+        return model
+
+    def try_on(self, example: Example) -> None:
+        example.forward(self.build(example), example.batch())
+
+    def evaluated(self, model: nn.Module, example: Example, batch: Any) -> Tensor:
+        """The output for ``batch`` in evaluation mode."""
+        model.eval()
+        with torch.no_grad():
+            return example.forward(model, batch)
+
+    @on_every_example
+    def test_output_has_the_shape_that_the_target_asks_for(self, example: Example) -> None:
+        """One prediction for every target."""
+        batch = example.batch()
+        given, expected = example.forward(self.build(example), batch).shape, example.output(batch, seeded()).shape
+        if given != expected:
+            raise Finding(f"{self.label} gives the shape {tuple(given)}, not {tuple(expected)}")
+
+    @on_every_example
+    def test_loss_is_finite(self, example: Example) -> None:
+        """A fresh model gives numbers, not NaN or infinity."""
+        loss = self._training_loss(self.build(example), example)
+        if not bool(torch.isfinite(loss)):
+            raise Finding(f"{self.label}: the first loss is {float(loss)}", hint="check the initial weights")
+
+    @on_every_example
+    def test_gradients_reach_every_trainable_parameter(self, example: Example) -> None:
+        """Every parameter learns, and everything that learns is a parameter."""
+        model = self.build(example)
+        loss = self._training_loss(model, example)
+        known = {id(weight) for weight in model.parameters()}
+        foreign = [leaf for leaf in leaves(loss) if id(leaf) not in known]
+        if foreign:
+            raise Finding(
+                f"{self.label} learns {_place(model, foreign[0])}, which is not in its parameters()",
+                hint="make it an nn.Parameter of the module, and keep layers in nn.ModuleList, not in a list",
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        missed = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+        if missed:
+            raise Finding(f"{self.label}: no gradient reaches {', '.join(missed)}", hint="use it, or leave it out")
+
+    @on_every_example
+    def test_same_seed_gives_the_same_output(self, example: Example) -> None:
+        """Two models of one seed have the same weights and give the same output."""
+        first, second = self.build(example), self.build(example)
+        batch = example.batch()
+        if not same(first.state_dict(), second.state_dict()) or not same(
+            self.evaluated(first, example, batch), self.evaluated(second, example, batch)
+        ):
+            raise Finding(
+                f"{self.label}: two models of the same seed differ", hint="draw initial weights with torch alone"
+            )
+
+    @on_every_example
+    def test_evaluation_is_deterministic(self, example: Example) -> None:
+        """In evaluation mode the same batch gives the same output."""
+        model, batch = self.build(example), example.batch()
+        if not same(self.evaluated(model, example, batch), self.evaluated(model, example, batch)):
+            raise Finding(
+                f"{self.label}: the same batch gives two outputs in evaluation mode",
+                hint="dropout must ask self.training: nn.Dropout, or functional.dropout(x, p, self.training)",
+            )
+
+    @on_every_example
+    def test_training_and_evaluation_differ_only_by_dropout(self, example: Example) -> None:
+        """Without dropout, and with batch norm at rest, both modes give the same output."""
+        model, batch = self.build(example), example.batch()
+        expected = self.evaluated(model, example, batch)
+        with torch.no_grad():
+            given = example.forward(_without_randomness(model.train()), batch)
+        if not same(given, expected, TOLERANCE):
+            raise Finding(
+                f"{self.label}: training and evaluation differ by more than dropout",
+                hint="a probability is found by its name: nn.Dropout, or an attribute with 'dropout' in it",
+            )
+
+    @on_every_example
+    def test_padding_does_not_leak(self, example: Example) -> None:
+        """More padding changes nothing at the real positions."""
+        batch = example.batch()
+        padded = example.pad_more(batch)
+        if padded is None:
+            skip(f"the examples of '{example.name}' are not padded")
+        model = self.build(example)
+        before = self.evaluated(model, example, batch)[example.real(batch)]
+        after = self.evaluated(model, example, padded)[example.real(padded)]
+        if not same(before, after, TOLERANCE):
+            difference = float((before - after).abs().max()) if before.shape == after.shape else float("nan")
+            raise Finding(
+                f"{self.label}: padding leaks: with more of it, real positions change by up to {difference:.3g}",
+                hint="mask padding, or pack the sequences",
+            )
+
+    @on_every_example
+    def test_weights_survive_safetensors(self, example: Example) -> None:
+        """What is saved and loaded into a model of another seed gives the same output."""
+        model, other, batch = self.build(example), self.build(example, seed=1), example.batch()
+        with TemporaryDirectory() as folder:
+            save_weights(model, Path(folder) / "model.safetensors")
+            load_weights(other, Path(folder) / "model.safetensors")
+        if not same(self.evaluated(model, example, batch), self.evaluated(other, example, batch)):
+            raise Finding(
+                f"{self.label}: something that decides its output is not in its state_dict()",
+                hint="make it a parameter or a buffer: self.register_buffer(name, tensor)",
+            )
+
+    @on_every_example
+    def test_moves_to_double_precision(self, example: Example) -> None:
+        """``model.double()`` computes in double precision, with every tensor that it holds."""
+        model = self.build(example).double()
+        batch = map_tensors(example.batch(), lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+        output = self.evaluated(model, example, batch)
+        if output.dtype != torch.float64:
+            raise Finding(f"{self.label}: in double precision its output is {str(output.dtype).removeprefix('torch.')}")
+
+    @on_every_example
+    def test_moves_to_another_device(self, example: Example) -> None:
+        """``model.to(device)`` takes every tensor along; on a GPU, where there is one, it gives the same output."""
+        left = list(_left_behind(self.build(example).to("meta")))
+        if left:
+            raise Finding(
+                f"{self.label}: {left[0]} stays behind when the model moves to another device",
+                hint="make it a parameter or a buffer, and keep layers in nn.ModuleList or nn.ModuleDict",
+            )
+        if torch.cuda.is_available():
+            model, batch = self.build(example), example.batch()
+            expected = self.evaluated(model, example, batch)
+            given = self.evaluated(model.to("cuda"), example, map_tensors(batch, Tensor.cuda))
+            if not same(given.cpu(), expected, 1e-2):
+                raise Finding(f"{self.label}: on the GPU it gives another output")
+
+    @on_every_example
+    def test_uses_no_global_random_state(self, example: Example) -> None:
+        """It is built from torch's generator, which the run seeds, and draws nothing in evaluation."""
+        hint = "draw initial weights with torch; in evaluation draw nothing"
+        with no_global_randomness(f"{self.label}, while it is built,", torch_too=False, hint=hint):
+            model = self.build(example)
+        batch = example.batch()
+        with no_global_randomness(f"{self.label}, in evaluation,", hint=hint):
+            self.evaluated(model, example, batch)
+
+    @on_every_example
+    def test_wrong_shape_gives_a_clear_error(self, example: Example) -> None:
+        """A batch of a shape that cannot be right is refused, with the shapes in the message."""
+        model, batch = self.build(example), example.wrong(example.batch())
+        clear_error(lambda: self.evaluated(model, example, batch), f"{self.label}: a batch of a wrong shape")
+
+    def _training_loss(self, model: nn.Module, example: Example) -> Tensor:
+        batch = example.batch()
+        return example.loss(example.forward(model.train(), batch), example.target(batch))
+
+
+def _without_randomness(model: nn.Module) -> nn.Module:
+    """Every probability of dropout 0, batch norm in evaluation mode."""
+    for module in model.modules():
+        is_dropout = "drop" in type(module).__name__.lower()
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and ("dropout" in name or (name == "p" and is_dropout)):
+                setattr(module, name, 0.0)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return model
+
+
+_OF_TORCH = ("_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weight_refs")
+
+
+def _left_behind(model: nn.Module) -> Iterator[str]:
+    """Tensors and layers among plain attributes that did not move to ``meta``."""
+    for place, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name not in _OF_TORCH and any(tensor.device.type != "meta" for tensor in _tensors(value)):
+                kind = "the tensor" if isinstance(value, Tensor) else "what is in"
+                yield f"{kind} '{'.'.join(filter(None, (place, name)))}'"
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.state_dict(keep_vars=True).values()
+    elif isinstance(value, dict):
+        yield from (tensor for item in value.values() for tensor in _tensors(item))
+    elif isinstance(value, (list, tuple)):
+        yield from (tensor for item in value for tensor in _tensors(item))
+
+
+def _place(model: nn.Module, leaf: Tensor) -> str:
+    """Where a tensor sits among the attributes of a model, or its shape."""
+    for place, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name not in _OF_TORCH and any(tensor is leaf for tensor in _tensors(value)):
+                return f"'{'.'.join(filter(None, (place, name)))}'"
+    return f"a tensor of shape {tuple(leaf.shape)}"

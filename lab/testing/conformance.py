@@ -1,0 +1,271 @@
+"""The base class of every conformance class: which component is checked, on which example data, and by which checks.
+
+A check is a method whose name begins with ``test_``. It takes nothing, needs no pytest, and raises a ``Finding``; so
+pytest runs a subclass as it is, and ``lab check`` runs the same methods.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any, ClassVar, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
+
+from lab.errors import LabError
+from lab.registry.binding import Component, Parameter, Resolver, parameters_of
+from lab.registry.component import Reference
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import close_matches, load_object
+from lab.testing.example import Example, Offer
+from lab.testing.finding import Finding, NotApplicable
+from lab.testing.probe import describe
+
+__all__ = ["Conformance", "installed", "offers_of", "on_every_example", "skip"]
+
+
+@cache
+def installed() -> Catalog:
+    """Every installed plugin, loaded once."""
+    return load_catalog()
+
+
+ConformanceT = TypeVar("ConformanceT", bound="Conformance")
+
+
+def on_every_example(check: Callable[[ConformanceT, Example], None]) -> Callable[[ConformanceT], None]:
+    """A check that is made on each example data that the component works on; a finding says on which."""
+
+    def checked(self: ConformanceT) -> None:
+        for example in self.fitting():
+            try:
+                check(self, example)
+            except Exception as error:
+                error.add_note(f"on the example data '{example.name}'")
+                raise
+
+    checked.__name__, checked.__doc__, checked.__qualname__ = check.__name__, check.__doc__, check.__qualname__
+    return checked
+
+
+class Conformance:
+    """What holds for a component of any kind: its name resolves, its parameters bind, its signature is documented.
+
+    ::
+
+        class TestCosine(ArchitectureConformance):
+            component = use("cosine_rnn", width=8)
+
+    Attributes:
+        kind: the registry, for example ``"architectures"``.
+        component: what is checked: a name, ``use(...)``, a class or a function.
+        examples: names of the example data it is meant for, each of which it must then work on. Empty: all that offer
+            what it needs, of which it must work on at least one.
+        exceptions: check → why it does not apply; the check is then left out.
+        catalog: the plugins; None takes the installed ones.
+    """
+
+    kind: ClassVar[str] = ""
+    component: ClassVar[Reference] = None
+    examples: ClassVar[tuple[str, ...]] = ()
+    exceptions: ClassVar[dict[str, str]] = {}
+    catalog: ClassVar[Catalog | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        known = cls.checks()
+        for name in cls.exceptions:
+            if name not in known:
+                close = ", ".join(close_matches(name, known) or known)
+                raise TypeError(f"{cls.__name__}.exceptions names no check: '{name}'; did you mean: {close}?")
+
+    def __getattribute__(self, name: str) -> Any:
+        """A check that does not apply says so, whoever runs it."""
+        if name.startswith("test_") and name in type(self).exceptions:
+            return lambda: skip(type(self).exceptions[name])
+        return super().__getattribute__(name)
+
+    @classmethod
+    def checks(cls) -> list[str]:
+        """Names of its checks, the general ones first."""
+        ordered = [name for owner in reversed(cls.__mro__) for name in vars(owner) if name.startswith("test_")]
+        return [name for name in dict.fromkeys(ordered) if callable(getattr(cls, name))]
+
+    # --- what is checked ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plugins(self) -> Catalog:
+        """The plugins that names are looked up in."""
+        return type(self).catalog or installed()
+
+    @cached_property
+    def resolved(self) -> Component:
+        """The component with every choice made."""
+        resolver = Resolver(self.plugins)
+        found = resolver.resolve(self.kind, type(self).component)
+        if found is None:
+            raise Finding("\n".join(resolver.problems))
+        return found
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.resolved.label
+
+    @property
+    def needs(self) -> list[str]:
+        """What it asks the data for, with the components built inside it."""
+        return [
+            need
+            for part in self.resolved.walk_built()
+            for need in part.open_needs
+            if need != "data" and need not in part.registry.spec.given
+        ]
+
+    # --- what it is tried on ------------------------------------------------------------------------------------------
+
+    def candidates(self) -> list[Example]:
+        """The example data it is meant for, or all that offer what it needs.
+
+        Raises:
+            Finding: there is none.
+        """
+        known = offers_of(self.plugins).examples
+        if self.examples:
+            unknown = [name for name in self.examples if name not in known]
+            if unknown:
+                raise Finding(f"there is no example data '{unknown[0]}'", hint=f"there is: {', '.join(known)}")
+            return [known[name] for name in self.examples]
+        meant = [example for example in known.values() if self._is_meant_for(example)]
+        found = [example for example in meant if set(self.needs) <= example.facts.keys()]
+        if not found:
+            needs = ", ".join(self.needs)
+            raise Finding(
+                f"no example data offers what {self.label} needs: {needs}",
+                hint=f"example data: {', '.join(known)}\noffer one through the hook lab_conformance",
+            )
+        return found
+
+    def _is_meant_for(self, example: Example) -> bool:
+        asks = any(part.open_needs for part in self.resolved.walk_built())
+        return (asks or example.is_plain) and (not example.kinds or self.kind in example.kinds)
+
+    def fitting(self) -> list[Example]:
+        """The example data that it works on.
+
+        Raises:
+            Finding: it works on none, or not on one that it is meant for; with what went wrong on each.
+        """
+        if type(self) not in _TRIED:
+            _TRIED[type(self)] = self._try()
+        found, refusals = _TRIED[type(self)]
+        if not found or (self.examples and refusals):
+            raise Finding(f"{self.label} does not work on its example data", hint="\n".join(refusals))
+        return found
+
+    def _try(self) -> tuple[list[Example], list[str]]:
+        """What it works on, and what went wrong on the others."""
+        found: list[Example] = []
+        refusals: list[str] = []
+        for example in self.candidates():
+            try:
+                self.try_on(example)
+                found.append(example)
+            except Exception as error:
+                refusals.append(f"{example.name}: {describe(error)}")
+        return found, refusals
+
+    def try_on(self, example: Example) -> None:
+        """Use the component once on ``example``; raises where the two do not go together."""
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def test_name_and_parameters_resolve(self) -> None:
+        """Its name is registered, what it names can be imported, and its parameters bind to its signature."""
+        assert self.resolved.factory is not None
+
+    def test_signature_is_documented(self) -> None:
+        """It has a docstring; every parameter has a type, and those of the researcher are explained."""
+        factory = self.resolved.factory
+        text = _documentation(factory)
+        if not text.strip():
+            raise Finding(f"{self.label} has no docstring", hint="say in its first line what it computes")
+        parameters, _ = parameters_of(factory, self.plugins)
+        untyped = [name for name, parameter in parameters.items() if parameter.annotation is None]
+        if untyped:
+            raise Finding(f"{self.label}: no type is given for {_listed(untyped)}", hint="annotate every parameter")
+        silent = [p.name for p in parameters.values() if _is_choice(p) and not re.search(rf"\b{p.name}\b", text)]
+        if silent:
+            raise Finding(
+                f"{self.label}: the docstring does not explain {_listed(silent)}",
+                hint="Args:\n    name: what it is, its unit and range.",
+            )
+
+
+def _is_choice(parameter: Parameter) -> bool:
+    return not parameter.is_required
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _documentation(factory: Any) -> str:
+    """The docstring of a function, or of a class and its bases, with those that it refers to: "those of ``name``"."""
+    if not isinstance(factory, type):
+        text = factory.__doc__ or ""
+    else:
+        own = [owner for owner in factory.__mro__ if not owner.__module__.startswith(_NOT_OURS)]
+        parts = [part for owner in own for part in (owner, vars(owner).get("__init__"))]
+        text = "\n".join(filter(None, (vars(p).get("__doc__") or getattr(p, "__doc__", "") for p in parts if p)))
+        if not vars(factory).get("__doc__"):
+            return ""
+    scope = getattr(inspect.getmodule(factory), "__dict__", {})
+    referred = re.findall(r"(?:those of|as for|see) ``(\w+)``", text)
+    return "\n".join([text, *(inspect.getdoc(scope[name]) or "" for name in referred if name in scope)])
+
+
+_NOT_OURS = ("builtins", "torch.", "abc", "typing", "collections")
+
+
+class Offers:
+    """What all plugins together give to the kit.
+
+    Attributes:
+        examples: name → example data.
+        kinds: registry → conformance class.
+        trials: ``"kind.name"`` → how that component is tried.
+    """
+
+    def __init__(self, offers: list[Offer]) -> None:
+        self.examples: dict[str, Example] = {}
+        for name, make in [item for offer in offers for item in offer.examples.items()]:
+            self.examples[name] = make()
+            self.examples[name].name = name
+        self.kinds = {name: kind for offer in offers for name, kind in offer.kinds.items()}
+        self.trials = {name: trial for offer in offers for name, trial in offer.trials.items()}
+
+
+_TRIED: WeakKeyDictionary[type[Conformance], tuple[list[Example], list[str]]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Catalog, Offers] = WeakKeyDictionary()
+
+
+def offers_of(catalog: Catalog) -> Offers:
+    """What the plugins of a catalog give to the kit, gathered once."""
+    if catalog not in _KNOWN:
+        _KNOWN[catalog] = Offers([_offer(path) for _, path in catalog.call("lab_conformance")])
+    return _KNOWN[catalog]
+
+
+def _offer(path: Any) -> Offer:
+    given = load_object(path, "lab_conformance") if isinstance(path, str) else path
+    offer = given if isinstance(given, Offer) else given()
+    if not isinstance(offer, Offer):
+        raise LabError(f"lab_conformance must name a function that gives an Offer, not {offer!r}")
+    return offer
+
+
+def skip(reason: str) -> NoReturn:
+    """Leave the check: it says nothing about this component."""
+    raise NotApplicable(reason)

@@ -1,0 +1,72 @@
+"""A power cut in the middle of training, and what a run that goes on from its checkpoint then looks like."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.testing.probe import same
+from lab.training.callback import Callback
+from lab.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["EPOCHS", "differences", "train_with_power_cut"]
+
+EPOCHS = 3
+STEP_OF_CUT = 8
+CLOCKS = ("seconds", "examples_per_second")
+
+
+class PowerCut(Callback):
+    """Keeps the folder as it was when step ``STEP_OF_CUT`` began; training itself goes on."""
+
+    def __init__(self, keep: Path) -> None:
+        self.keep = keep
+
+    def before_batch(self, learner: Learner) -> None:
+        if learner.position.step == STEP_OF_CUT and learner.folder is not None and not self.keep.exists():
+            shutil.copytree(learner.folder, self.keep)
+
+
+def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder: Path) -> tuple[Learner, Learner]:
+    """The same training twice: straight on, and resumed from where the power was cut in its second epoch.
+
+    Args:
+        make: makes the learner, with a folder and further callbacks.
+        folder: an empty folder.
+    """
+
+    def learner(name: str) -> Learner:
+        (folder / name).mkdir(exist_ok=True)
+        saving = Checkpoint(every_epochs=10**6, every_steps=STEP_OF_CUT)
+        return make(folder / name, [saving, PowerCut(folder / "cut")])
+
+    straight = learner("straight")
+    straight.fit(EPOCHS)
+    resumed = learner("cut")
+    resumed.resume(EPOCHS)
+    return straight, resumed
+
+
+def differences(first: Learner, second: Learner) -> list[str]:
+    """What differs between two learners after training: figures of the history (clocks apart), and weights."""
+    rows = zip(first.history, second.history, strict=False)
+    found = [
+        f"{name} of epoch {one['epoch']:.0f} is {value:.6g} and {other.get(name, float('nan')):.6g}"
+        for one, other in rows
+        for name, value in one.items()
+        if not name.startswith(CLOCKS) and not same(value, other.get(name))
+    ]
+    if len(first.history) != len(second.history):
+        found.append(f"the histories have {len(first.history)} and {len(second.history)} epochs")
+    if not same(_weights(first), _weights(second)):
+        found.append("the weights")
+    return found
+
+
+def _weights(learner: Learner) -> dict[str, Any]:
+    return {name: tensor.detach() for name, tensor in learner.model.state_dict().items()}

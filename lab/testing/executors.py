@@ -1,0 +1,91 @@
+"""What holds for every executor."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+
+from lab.study.execute import InProcess, Silence
+from lab.study.preflight import Plan, plan_study
+from lab.study.store import Store
+from lab.study.study import Study
+from lab.testing.conformance import Conformance, on_every_example, skip
+from lab.testing.example import Example
+from lab.testing.finding import Finding
+
+__all__ = ["ExecutorConformance"]
+
+CLOCKS = ("seconds", "examples_per_second")
+
+
+class ExecutorConformance(Conformance):
+    """The checks of executors: ``factory(…)`` with ``submit(runs, listener, stop, fresh=…)``."""
+
+    kind = "executors"
+
+    def candidates(self) -> list[Example]:
+        """Example data that come with an experiment."""
+        found = [example for example in super().candidates() if example.experiment() is not None]
+        if not found:
+            skip("no example data comes with an experiment")
+        return found[:1]
+
+    def execute(self, example: Example, executor: Any, *, lr: float | None = None) -> list[Any]:
+        """(run, record) of every run of a study of two seeds, in the order of their seeds."""
+        with TemporaryDirectory() as folder:
+            plan = self._plan(example, Path(folder), lr)
+            given = list(executor.submit(plan.to_do, Silence(), threading.Event(), fresh=False))
+        return sorted(((run.seed, record.status, _figures(record)) for run, record in given), key=lambda row: row[0])
+
+    def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:
+        experiment = example.experiment()
+        assert experiment is not None
+        if lr is not None:
+            experiment = attrs.evolve(experiment, lr=lr)
+        store = Store(folder)
+        store.prepare()
+        return plan_study(Study(experiment, seeds=2, name="conformance"), self.plugins, store)
+
+    @on_every_example
+    def test_gives_every_run_back_once_and_finished(self, example: Example) -> None:
+        """Each run comes back with its record."""
+        rows = self.execute(example, self.resolved.build({}))
+        if [(seed, status) for seed, status, _ in rows] != [(0, "finished"), (1, "finished")]:
+            given = ", ".join(f"seed {seed} {status}" for seed, status, _ in rows) or "nothing"
+            raise Finding(f"{self.label}: of the seeds 0 and 1 it gave back: {given}")
+
+    @on_every_example
+    def test_gives_the_numbers_of_the_plain_executor(self, example: Example) -> None:
+        """Where a run is executed changes no figure."""
+        here, there = self.execute(example, InProcess()), self.execute(example, self.resolved.build({}))
+        if here != there:
+            raise Finding(f"{self.label}: it gives {there}, in one process the runs give {here}")
+
+    @on_every_example
+    def test_records_a_failed_run_and_goes_on(self, example: Example) -> None:
+        """A run that fails is recorded; the others are executed all the same."""
+        rows = self.execute(example, self.resolved.build({}), lr=1e30)
+        if [(seed, status) for seed, status, _ in rows] != [(0, "failed"), (1, "failed")]:
+            raise Finding(f"{self.label}: of two runs that fail it gave back {rows}", hint="run.execute never raises")
+
+    @on_every_example
+    def test_stops_when_it_is_told_to(self, example: Example) -> None:
+        """Once ``stop`` is set, it raises KeyboardInterrupt instead of executing on."""
+        stop = threading.Event()
+        stop.set()
+        with TemporaryDirectory() as folder:
+            plan = self._plan(example, Path(folder), None)
+            try:
+                given = list(self.resolved.build({}).submit(plan.to_do, Silence(), stop, fresh=False))
+            except KeyboardInterrupt:
+                return
+        raise Finding(f"{self.label}: told to stop, it gave back {len(given)} runs", hint="raise KeyboardInterrupt")
+
+
+def _figures(record: Any) -> dict[str, float]:
+    metrics = getattr(record, "metrics", None) or {}
+    return {name: value for name, value in metrics.items() if not name.startswith(CLOCKS)}

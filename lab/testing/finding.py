@@ -1,0 +1,24 @@
+"""What a check says: a finding, or that it does not apply."""
+
+from __future__ import annotations
+
+import unittest
+
+__all__ = ["Finding", "NotApplicable"]
+
+
+class Finding(AssertionError):
+    """A component does what its contract forbids, or does not do what it asks for.
+
+    Args:
+        what: one sentence of what was seen.
+        hint: what to do about it; may hold several lines.
+    """
+
+    def __init__(self, what: str, *, hint: str | None = None) -> None:
+        super().__init__("\n".join([what, *(f"  {line}" for line in (hint or "").splitlines())]))
+        self.what, self.hint = what, hint
+
+
+class NotApplicable(unittest.SkipTest):
+    """This check says nothing about this component; the message says why. pytest shows it as skipped."""

@@ -1,0 +1,136 @@
+"""Instruments of the checks: random state, differences between tensors, what an error says."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lab.errors import LabError
+from lab.testing.finding import Finding
+
+__all__ = ["clear_error", "describe", "flat_state", "leaves", "map_tensors", "no_global_randomness", "same", "seeded"]
+
+_OWN = "take a torch.Generator instead, such as the sampler's `generator` or learner.streams.generator(...)"
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator of one's own."""
+    return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def no_global_randomness(who: str, *, torch_too: bool = True, hint: str = _OWN) -> Iterator[None]:
+    """A Finding where the block moves a global random state: torch's, NumPy's or Python's."""
+    before = _global_states()
+    yield
+    after = _global_states()
+    moved = [name for name in before if before[name] != after[name] and (torch_too or name != "torch")]
+    if moved:
+        raise Finding(f"{who} draws from the global random state of {' and '.join(moved)}", hint=hint)
+
+
+def _global_states() -> dict[str, Any]:
+    numbers: Any = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in numbers),
+        "python": random.getstate(),
+    }
+
+
+def same(first: Any, second: Any, tolerance: float = 0.0) -> bool:
+    """Whether two values are equal: tensors in shape and content, containers item by item."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        if first.shape != second.shape:
+            return False
+        if not tolerance or not first.is_floating_point():
+            return bool(torch.equal(first, second))
+        return bool(torch.allclose(first, second, rtol=tolerance, atol=tolerance, equal_nan=True))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(same(first[key], second[key], tolerance) for key in first)
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        return bool(np.array_equal(first, second))
+    return bool(first == second) or (first != first and second != second)
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same nesting with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(map_tensors(item, change) for item in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(map_tensors(item, change) for item in value)
+    return value
+
+
+def leaves(loss: Tensor) -> list[Tensor]:
+    """Every tensor that the gradient of ``loss`` ends in."""
+    waiting, seen, found = [loss.grad_fn], set(), []
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found.append(variable)
+        waiting += [following for following, _ in node.next_functions]
+    return found
+
+
+def clear_error(action: Callable[[], Any], what: str) -> None:
+    """A Finding unless ``action`` refuses, with a message that says what does not fit."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            action()
+    except LabError:
+        return
+    except Exception as error:
+        if len(re.findall(r"\d+", str(error))) < 2:
+            raise Finding(
+                f"{what} gives an error that does not say what is wrong: {describe(error)}",
+                hint="check the shapes and raise lab.errors.ShapeError with what was expected and what was given",
+            ) from error
+        return
+    raise Finding(f"{what} is accepted in silence", hint="check the shapes and raise lab.errors.ShapeError")
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
+
+
+def flat_state(thing: Any, path: str = "", depth: int = 4) -> dict[str, Any]:
+    """The plain values and tensors inside an object, by path: what it remembers."""
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return {path: thing}
+    if isinstance(thing, Tensor):
+        return {path: thing.detach().clone()}
+    if isinstance(thing, (nn.Module, type)) or callable(thing) or not depth:
+        return {}
+    if isinstance(thing, Mapping):
+        items = {str(key): value for key, value in thing.items()}
+    elif isinstance(thing, (list, tuple)):
+        items = {str(index): value for index, value in enumerate(thing)}
+    else:
+        items = getattr(thing, "__dict__", {})
+    found: dict[str, Any] = {}
+    for name, value in items.items():
+        found |= flat_state(value, f"{path}.{name}" if path else name, depth - 1)
+    return found

@@ -1,0 +1,102 @@
+"""Running the checks without pytest, for ``lab check``; and finding the conformance class of a registered component."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import attrs
+
+from lab.errors import LabError
+from lab.registry.component import Use
+from lab.registry.plugins import Catalog
+from lab.registry.registry import Entry
+from lab.testing.architectures import ArchitectureConformance
+from lab.testing.callbacks import CallbackConformance
+from lab.testing.conformance import Conformance, offers_of
+from lab.testing.datasets import DatasetConformance
+from lab.testing.example import Trial
+from lab.testing.executors import ExecutorConformance
+from lab.testing.finding import Finding, NotApplicable
+from lab.testing.losses import LossConformance
+from lab.testing.metrics import MetricConformance
+from lab.testing.optimizers import OptimizerConformance
+from lab.testing.samplers import SamplerConformance
+from lab.testing.steppers import StepperConformance
+
+__all__ = ["KINDS", "Outcome", "check_entry", "conformance_of", "run_check"]
+
+KINDS: dict[str, type[Conformance]] = {
+    kind.kind: kind
+    for kind in (
+        ArchitectureConformance,
+        CallbackConformance,
+        DatasetConformance,
+        ExecutorConformance,
+        LossConformance,
+        MetricConformance,
+        OptimizerConformance,
+        SamplerConformance,
+        StepperConformance,
+    )
+}
+
+
+@attrs.frozen
+class Outcome:
+    """What one check said.
+
+    Attributes:
+        check: its name in words.
+        status: ``ok``, ``failed`` or ``skipped``.
+        text: what was found, or why the check does not apply.
+    """
+
+    check: str
+    status: Literal["ok", "failed", "skipped"]
+    text: str = ""
+
+
+def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
+    """The checks of a registered component: those of its registry, with how its plugin says that it is tried.
+
+    A registry without a class of its own gets the general checks.
+    """
+    offers = offers_of(catalog)
+    base = offers.kinds.get(entry.kind) or KINDS.get(entry.kind, Conformance)
+    trial = offers.trials.get(f"{entry.kind}.{entry.name}", Trial())
+    chosen = Use(entry.qualified_name) if trial.component is None else trial.component
+    settings: dict[str, Any] = {"kind": entry.kind, "component": chosen, "catalog": catalog}
+    settings |= {"examples": trial.examples, "exceptions": dict(trial.exceptions)}
+    return type(f"Conformance_{entry.name}", (base,), settings)
+
+
+def check_entry(entry: Entry, catalog: Catalog) -> Iterator[Outcome]:
+    """Every check of a registered component, one after the other."""
+    kind = conformance_of(entry, catalog)
+    return (run_check(kind, name) for name in kind.checks())
+
+
+def run_check(kind: type[Conformance], name: str) -> Outcome:
+    """One check of a conformance class."""
+    words = name.removeprefix("test_").replace("_", " ")
+    try:
+        getattr(kind(), name)()
+    except NotApplicable as reason:
+        return Outcome(words, "skipped", str(reason))
+    except (Exception, SystemExit) as error:
+        return Outcome(words, "failed", _describe(error))
+    return Outcome(words, "ok")
+
+
+def _describe(error: BaseException) -> str:
+    lines = str(error).splitlines() if isinstance(error, (Finding, LabError)) else _foreign(error)
+    return "\n".join([*lines, *(f"  {note}" for note in getattr(error, "__notes__", ()))])
+
+
+def _foreign(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"  {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    return [f"it raises {type(error).__name__}: {' '.join(str(error).split())}", where]

@@ -1,0 +1,100 @@
+"""What the conformance kit must know of this plugin: example data of points, and how some components are tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import Experiment, use
+from lab.testing import Example, Offer, Trial
+from lab_basics.points import MLP, PointsData, Task, points
+
+__all__ = ["Classes", "Points", "Values", "YesNo", "offer"]
+
+COUNT, WIDTH, CLASSES = 32, 5, 6
+
+
+class Points(Example):
+    """Base class of examples of points: inputs (B, 5)."""
+
+    task: Task = "classes"
+
+    def make_data(self) -> PointsData:
+        return points(task=self.task, count=COUNT, input_size=WIDTH, classes=CLASSES)
+
+    def model(self) -> nn.Module:
+        return MLP(WIDTH, self.facts["output_size"], hidden_size=8)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(batch[0]), self.facts["output_size"], generator=generator)
+
+    def experiment(self) -> Experiment:
+        """A study on these points, with names alone, so that any process can build it."""
+        return Experiment(
+            dataset=use("points", task=self.task, count=COUNT, input_size=WIDTH, classes=CLASSES),
+            architecture=use("mlp", hidden_size=4),
+            loss={"classes": "cross_entropy", "yes_no": "bce", "value": "mse"}[self.task],
+            batch_size=8,
+            epochs=1,
+        )
+
+
+class Classes(Points):
+    """Points of six classes: output (B, 6), target (B) long."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output, target)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return 20.0 * functional.one_hot(batch[-1], CLASSES).float()
+
+
+class YesNo(Points):
+    """Points and a question about each: output (B, 1) logits, target (B, 1), 0 or 1."""
+
+    task: Task = "yes_no"
+    kinds = ("architectures", "losses", "metrics")
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(output, target)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return 40.0 * batch[-1] - 20.0
+
+
+class Values(Points):
+    """Points and a number for each: output and target (B, 1)."""
+
+    task: Task = "value"
+    kinds = ("architectures", "losses", "metrics")
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return batch[-1].clone()
+
+
+def offer() -> Offer:
+    """Example data, and what signatures do not say."""
+    return Offer(
+        examples={"classes": Classes, "yes_no": YesNo, "values": Values},
+        trials={
+            "callbacks.multistep": Trial(use("multistep", milestones=(1,))),
+            "losses.bce": Trial(examples=("yes_no",)),
+            "losses.l1": Trial(examples=("values",)),
+            "losses.mse": Trial(examples=("values",)),
+            "losses.nll": Trial(examples=("classes",)),
+            "metrics.accuracy": Trial(examples=("classes", "yes_no")),
+            "metrics.auc": Trial(examples=("yes_no",)),
+            "metrics.f1": Trial(examples=("classes", "yes_no")),
+            "metrics.mae": Trial(examples=("values",)),
+            "metrics.mse": Trial(examples=("values",)),
+            "metrics.rmse": Trial(examples=("values",)),
+            "metrics.top_k_accuracy": Trial(use("top_k_accuracy", k=2)),
+            "steppers.activation_regularised": Trial(use("activation_regularised", part="hidden", beta=0.0)),
+        },
+    )

@@ -1,0 +1,269 @@
+"""What the conformance kit must know of this plugin: sentence pairs to try models on, and its own checks."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import use
+from lab.errors import DataError, ParameterError
+from lab.testing import Conformance, Example, Finding, Offer, Trial, no_global_randomness, same, skip
+from lab_text.batches import TranslationBatch
+from lab_text.corpora import Corpus
+from lab_text.parallel import TranslationData, fr_en_questions
+from lab_text.tokenizers import Tokenizer
+from lab_text.vectors import VectorTable, WordVectors
+from lab_text.vocabulary import EOS_ID, PAD_ID, Vocabulary
+
+__all__ = ["CorpusConformance", "TokenizerConformance", "Translation", "VectorsConformance", "offer"]
+
+WIDTH = 8
+SENTENCES = ("Où est la gare ?", "What's   the matter?", "L'été, c'est fini… non ?", "A", "tab\tand\nline")
+
+
+class Translation(Example):
+    """Two dozen French questions and their translations: output (T, B, V), target (T, B) ids, time first."""
+
+    batch_dim = 1
+    is_plain = False
+    kinds = ("architectures", "losses", "metrics", "steppers")
+
+    def make_data(self) -> TranslationData:
+        return fr_en_questions(pairs=32, tokenizer="whitespace", holdout=0.25)
+
+    def model(self) -> nn.Module:
+        return _WordByWord(self.facts["source_vocab_size"], self.facts["target_vocab_size"])
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output[: len(target)].flatten(0, 1), target.flatten(), ignore_index=PAD_ID)
+
+    def forward(self, model: nn.Module, batch: TranslationBatch) -> Tensor:
+        return model(batch.source, batch.target)
+
+    def target(self, batch: TranslationBatch) -> Tensor:
+        return batch.target
+
+    def output(self, batch: TranslationBatch, generator: torch.Generator) -> Tensor:
+        """Random words, and an end where the target has one."""
+        words = torch.randn(*batch.target.shape, self.facts["target_vocab_size"], generator=generator)
+        words[(batch.target == PAD_ID) | (batch.target == EOS_ID)] = 0.0
+        words[..., EOS_ID] += 20.0 * (words == 0.0).all(-1)
+        return words
+
+    def perfect(self, batch: TranslationBatch) -> Tensor:
+        return 20.0 * functional.one_hot(batch.target, self.facts["target_vocab_size"]).float()
+
+    def wrong(self, batch: TranslationBatch) -> TranslationBatch:
+        """One source more than there are targets."""
+        return batch._replace(source=torch.cat([batch.source, batch.source[:, :1]], 1))
+
+    def pad_more(self, batch: TranslationBatch) -> TranslationBatch:
+        source, target = (functional.pad(ids, (0, 0, 0, 3), value=PAD_ID) for ids in (batch.source, batch.target))
+        return batch._replace(source=source, target=target)
+
+    def real(self, batch: TranslationBatch) -> Tensor:
+        return batch.target != PAD_ID
+
+
+class _WordByWord(nn.Module):
+    """The smallest model that is called as translation models are: each target word from the mean source word.
+
+    Shapes:
+        source (S, B), target (T, B) -> (T, B, V); without a target, (at_least, B, V).
+    """
+
+    def __init__(self, source_vocab_size: int, target_vocab_size: int) -> None:
+        super().__init__()
+        self.source = nn.Embedding(source_vocab_size, WIDTH, padding_idx=PAD_ID)
+        self.place = nn.Embedding(64, WIDTH)
+        self.hidden = nn.Linear(WIDTH, WIDTH)
+        self.output = nn.Linear(WIDTH, target_vocab_size)
+
+    def forward(self, source: Tensor, target: Tensor | None = None, forced: Any = None, *, at_least: int = 1) -> Tensor:
+        steps = at_least if target is None else len(target)
+        words = (source != PAD_ID).sum(0).unsqueeze(1)
+        meaning = self.source(source).sum(0) / words
+        places = self.place(torch.arange(steps, device=source.device)).unsqueeze(1)
+        return self.output(torch.tanh(self.hidden(meaning + places)))
+
+
+class TokenizerConformance(Conformance):
+    """The checks of tokenizers: a subclass of ``lab_text.tokenizers.Tokenizer``."""
+
+    kind = "tokenizers"
+
+    def build(self, language: str = "fr") -> Tokenizer:
+        """The tokenizer of a language."""
+        tokenizer = self.resolved.build({}, language=language)
+        if not isinstance(tokenizer, Tokenizer):
+            raise Finding(f"{self.label} must be a Tokenizer, not a {type(tokenizer).__name__}")
+        return tokenizer
+
+    def test_gives_tokens_for_every_text_in_order(self) -> None:
+        """One list per text, in order, the same as when the text comes alone."""
+        tokenizer = self.build()
+        together = list(tokenizer.pipe(SENTENCES))
+        if together != [tokenizer(text) for text in SENTENCES]:
+            raise Finding(f"{self.label}: pipe(texts) and one text at a time give different tokens")
+
+    def test_no_token_is_empty_or_has_white_space_at_its_ends(self) -> None:
+        """White space separates tokens and is none itself."""
+        for text, tokens in zip(SENTENCES, self.build().pipe(SENTENCES), strict=True):
+            wrong = [token for token in tokens if not token or token != token.strip()]
+            if wrong or not tokens:
+                raise Finding(
+                    f"{self.label}: {text!r} gives {wrong[0]!r} as a token" if wrong else f"{text!r}: no token"
+                )
+
+    def test_an_empty_text_has_no_tokens(self) -> None:
+        """Neither has one of white space."""
+        for text in ("", "  "):
+            if tokens := self.build()(text):
+                raise Finding(f"{self.label}: {text!r} gives {tokens}")
+
+    def test_letters_are_kept(self) -> None:
+        """No letter of a text is lost in its tokens, nor on the way back; case and spaces may change."""
+        tokenizer = self.build()
+        for text in SENTENCES:
+            tokens = tokenizer(text)
+            for what, given in (("tokens", "".join(tokens)), ("detokenize", tokenizer.detokenize(tokens))):
+                if _letters(given) != _letters(text):
+                    raise Finding(f"{self.label}: {what} of {text!r} give {given!r}")
+
+    def test_identity_is_json_and_steady(self) -> None:
+        """``identity`` is part of cache keys: plain JSON, the same for the same tokenizer, with a name of its own."""
+        first, second = self.build().identity, self.build().identity
+        if json.loads(json.dumps(first)) != first or first != second or not first:
+            raise Finding(f"{self.label}: identity must be the same plain JSON every time, not {first!r}")
+
+    def test_same_text_gives_the_same_tokens(self) -> None:
+        """Two tokenizers agree, and neither draws from a global random state."""
+        with no_global_randomness(self.label):
+            first, second = (list(self.build().pipe(SENTENCES)) for _ in range(2))
+        if first != second:
+            raise Finding(f"{self.label}: two tokenizers give different tokens for the same texts")
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.lower() if character.isalnum())
+
+
+class VectorsConformance(Conformance):
+    """The checks of word vectors: a subclass of ``lab_text.vectors.WordVectors``; none without its file."""
+
+    kind = "vectors"
+    words: Sequence[str] = ("où", "est", "la", "gare", "?")
+
+    def table(self) -> VectorTable:
+        """The table of a vocabulary of five words."""
+        vectors = self.resolved.build({})
+        if not isinstance(vectors, WordVectors):
+            raise Finding(f"{self.label} must be a WordVectors, not a {type(vectors).__name__}")
+        try:
+            return vectors.table(self.vocabulary, lambda: [self.words] * 20)
+        except (DataError, ParameterError) as error:
+            skip(f"it cannot be tried here: {error.what}")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Special tokens and five words."""
+        return Vocabulary(self.words)
+
+    def test_gives_one_finite_row_per_word(self) -> None:
+        """float32 (V, width)."""
+        weights = self.table().weights
+        if weights.dim() != 2 or len(weights) != len(self.vocabulary) or weights.dtype != torch.float32:
+            raise Finding(f"{self.label}: weights must be float32 ({len(self.vocabulary)}, width), not {weights.shape}")
+        if not bool(torch.isfinite(weights).all()):
+            raise Finding(f"{self.label} gives values that are not finite")
+
+    def test_the_row_of_padding_is_zero(self) -> None:
+        """So that padding adds nothing."""
+        if bool(self.table().weights[PAD_ID].any()):
+            raise Finding(f"{self.label}: the row of _pad_ is not zero")
+
+    def test_same_vocabulary_gives_the_same_vectors(self) -> None:
+        """Asked twice it answers the same, and draws from no global random state."""
+        self.table()
+        with no_global_randomness(self.label):
+            first, second = self.table(), self.table()
+        if not same(first.weights, second.weights):
+            raise Finding(f"{self.label}: two tables of the same vocabulary differ")
+
+
+class CorpusConformance(Conformance):
+    """The checks of corpora: a function that gives a ``lab_text.corpora.Corpus``; nothing is downloaded."""
+
+    kind = "corpora"
+
+    def build(self) -> Corpus:
+        """The corpus."""
+        corpus = self.resolved.build({})
+        if not isinstance(corpus, Corpus):
+            raise Finding(f"{self.label} must give a Corpus, not a {type(corpus).__name__}")
+        return corpus
+
+    def test_is_called_as_it_is_registered(self) -> None:
+        """One name for one corpus."""
+        if self.build().name != self.resolved.alias:
+            raise Finding(f"{self.label} calls itself '{self.build().name}'")
+
+    def test_says_what_it_is_and_what_may_be_done_with_it(self) -> None:
+        """Title, languages and licence."""
+        corpus = self.build()
+        missing = [name for name in ("title", "languages", "licence", "publisher") if not getattr(corpus, name)]
+        if missing:
+            raise Finding(f"{self.label} does not give its {' and '.join(missing)}")
+
+    def test_every_download_gives_files_of_the_corpus(self) -> None:
+        """What is fetched is what is looked for, over https."""
+        corpus = self.build()
+        wanted = {path for paths in corpus.files.values() for path in paths}
+        for download in corpus.downloads:
+            if not wanted & set(download.results) or not download.url.startswith("https://"):
+                raise Finding(f"{self.label}: {download.url} gives {download.results}, which is not what is looked for")
+
+
+@cache
+def _folder() -> Path:
+    """A folder with a small parallel corpus and a file of vectors, gone when the process ends."""
+    holder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
+    _HOLDERS.append(holder)
+    folder = Path(holder.name)
+    names = ["chat", "chien", "pain", "vin", "livre", "train", "jour", "mot", "nom", "lac", "mur", "sac", "roi", "loi"]
+    (folder / "pairs.tsv").write_text(
+        "".join(f"Où est le {n} ?\tWhere is the {n} ?\n" for n in names), encoding="utf-8"
+    )
+    (folder / "words.vec").write_text("où 1 0 0\nest 0 1 0\ngare 0.5 0.5 1\n", encoding="utf-8")
+    return folder
+
+
+_HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def offer() -> Offer:
+    """Example data, the checks of this plugin's registries, and small files for what reads files."""
+    folder = _folder()
+    small = {"tokenizer": "whitespace"}
+    return Offer(
+        examples={"translation": Translation},
+        kinds={"corpora": CorpusConformance, "tokenizers": TokenizerConformance, "vectors": VectorsConformance},
+        trials={
+            "datasets.fr_en_questions": Trial(use("fr_en_questions", pairs=64, **small)),
+            "datasets.multi30k": Trial(use("multi30k", pairs=64, **small)),
+            "datasets.parallel_text": Trial(
+                use("parallel_text", source=str(folder / "pairs.tsv"), holdout=0.3, **small)
+            ),
+            "vectors.text_vectors": Trial(use("text_vectors", path=str(folder / "words.vec"))),
+            "vectors.random": Trial(use("random", width=8)),
+            "vectors.fasttext_trained": Trial(use("fasttext_trained", width=8, buckets=100)),
+        },
+    )
