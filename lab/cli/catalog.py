@@ -115,10 +115,15 @@ def _file_and_line(factory: Any) -> str:
 @click.pass_obj
 def plugins(session: Session) -> None:
     """List plugins: name, version, status, import time, what they provide, and why one could not be loaded."""
-    for plugin in session.catalog().plugins.values():
-        counts = ", ".join(f"{len(names)} {kind}" for kind, names in plugin.provides.items())
+    catalog = session.catalog()
+    for plugin in catalog.plugins.values():
+        counts = ", ".join(_count(len(names), catalog.registries[kind]) for kind, names in plugin.provides.items())
         head = f"{plugin.name} {plugin.version} ({plugin.distribution})"
         slow = "  (slow to import)" if plugin.seconds > SLOW_S else ""
         click.echo(f"{click.style(head, bold=True)}  {plugin.status}  {1000 * plugin.seconds:.0f} ms{slow}")
         for line in filter(None, (counts, *plugin.cause.splitlines())):
             click.echo(f"  {line}")
+
+
+def _count(count: int, registry: Registry) -> str:
+    return f"{count} {registry.spec.singular if count == 1 else registry.spec.name}"

@@ -26,9 +26,10 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from lab.study.load import load_study
 
     chosen, comma, start = incomplete.rpartition(",")
+    file = ctx.params.get("file") or next(iter(ctx.args), "")  # a line that is not finished leaves it among the rest
     try:
-        arms = load_study(ctx.params["file"]).arms
-    except (LabError, KeyError, TypeError):
+        arms = load_study(file).arms
+    except LabError:
         return []
     return [f"{chosen}{comma}{arm.name}" for arm in arms if arm.name.startswith(start)]
 
@@ -64,9 +65,8 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--data-dir", type=click.Path(path_type=Path), envvar="LAB_DATA", help="Folder of corpora.")
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one run.")
-@click.option(
-    "--executor", default="in_process", show_default=True, help="Where runs are executed: lab list executors."
-)
+@click.option("--workers", type=click.IntRange(1), help="Runs trained at once, each in a process of its own.")
+@click.option("--executor", help="Where runs are executed: lab list executors.")
 @click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -84,7 +84,8 @@ def run(
     data_dir: Path | None,
     device: str,
     threads: int | None,
-    executor: str,
+    workers: int | None,
+    executor: str | None,
     only_plugins: str | None,
     quiet: bool,
     debug: bool,
@@ -116,9 +117,15 @@ def run(
         plan_only=plan_only,
         fresh=fresh,
         device=device,
-        executor=executor,
+        executor=executor or (None if workers is None else _pool(workers, threads)),
         quiet=quiet,
     )
+
+
+def _pool(workers: int, threads: int | None) -> Use:
+    if workers == 1:
+        return use("in_process")
+    return use("processes", workers=workers, threads=threads)
 
 
 def _names(text: str) -> list[str]:
@@ -145,11 +152,12 @@ def _answer(
     plan_only: bool,
     fresh: bool,
     device: str,
-    executor: str,
+    executor: str | Use | None,
     quiet: bool,
 ) -> int:
     from lab.report.html import write_report
-    from lab.report.terminal import Display, make_console, print_plan, print_results, sections_of
+    from lab.report.live import Display
+    from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import execute_plan
     from lab.study.preflight import plan_study
     from lab.study.record import read_study, write_study
@@ -163,8 +171,9 @@ def _answer(
         return 0
     write_study(plan, store, file=str(file), command=_command_line())
     try:
-        with Display(console, len(plan.to_do), quiet=quiet) as display:
-            results = execute_plan(plan, catalog, store, executor=executor, listener=display, fresh=fresh)
+        with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
+            chosen = executor or _fitting_executor(plan)
+            results = execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         return 130
@@ -174,6 +183,15 @@ def _answer(
     catalog.call("lab_study_finished", study=study, runs=results.runs)
     console.print(f"report: {report}\none row per run: {report.with_name('runs.csv')}", style="dim", soft_wrap=True)
     return _exit_code(results)
+
+
+def _fitting_executor(plan: Plan) -> Use:
+    """On a CPU one process per core trains a study sooner than one process with a thread per core, if it is worth starting."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, len(plan.to_do))
+    on_cpu = all(run.device == "cpu" for run in plan.to_do)
+    worth_it = estimated_seconds(plan) > WORTH_A_POOL_S and "OMP_NUM_THREADS" not in os.environ
+    return _pool(workers if on_cpu and worth_it else 1, None)
 
 
 def _exit_code(results: Results) -> int:

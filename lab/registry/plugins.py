@@ -149,7 +149,8 @@ class Catalog:
         if caller is None or caller.spec is None:
             return
         known = caller.spec.argnames
-        unknown = [name for name in inspect.signature(function).parameters if name not in known]
+        asked = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        unknown = [name for name in asked if name not in known]
         if unknown:
             raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
 

@@ -1,0 +1,285 @@
+"""``lab list``, ``lab show``, ``lab plugins``, ``lab --help``, and tab completion."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+BAD = Path(__file__).parent / "bad_plugins"
+
+PLUGIN = '''"""Losses of a third party."""
+from lab import hookimpl, preset
+
+
+class Cosine:
+    """One minus the cosine.
+
+    Shapes:
+        output, target (B, F)
+    """
+
+    def __init__(self, size: int, *, eps: float = 1e-8, power: int | None = None) -> None:
+        self.eps = eps
+
+
+@hookimpl
+def lab_losses():
+    return {"cosine_distance": Cosine, "sharp_cosine": preset("cosine_distance", power=3)}
+'''
+
+
+@pytest.fixture
+def third_party(install):
+    return install(lab_cosine=PLUGIN) / "lab_cosine.py"
+
+
+# --- lab list ---------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_every_kind(lab):
+    result = lab("list")
+    assert (result.code, result.err) == (0, "")
+    for kind in ("datasets: what is learned from", "optimizers: how weights move", "attentions: "):
+        assert f"\n{kind}" in f"\n{result.out}"
+
+
+@pytest.mark.parametrize("kind", ["losses", "loss"])
+def test_list_of_a_kind_marks_components_of_third_parties_with_their_package(lab, third_party, kind):
+    result = lab("list", kind)
+    assert result.out.startswith("losses: what is minimised\n")
+    assert re.search(r"^  cosine_distance +lab_cosine 1.0 \(lab-cosine\)$", result.out, re.MULTILINE)
+    assert re.search(
+        r"^  sharp_cosine +lab_cosine 1.0 \(lab-cosine\)  = use\('cosine_distance', power=3\)$",
+        result.out,
+        re.MULTILINE,
+    )
+    assert re.search(r"^  mse +lab_basics 0.1.0$", result.out, re.MULTILINE)
+
+
+def test_list_of_an_unknown_kind_is_an_error(lab):
+    result = lab("list", "loses")
+    assert result.code == 2
+    assert result.err.startswith(
+        "lab: unknown kind 'loses'\n  did you mean: losses?\n  kinds: datasets, architectures, "
+    )
+
+
+# --- lab show ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cosine_distance", "lab_cosine:cosine_distance"])
+def test_show_gives_signature_docstring_plugin_file_and_line(lab, third_party, name):
+    assert lab("show", name).out == (
+        f"loss cosine_distance  (lab_cosine 1.0)\n"
+        f"  {third_party}:5\n"
+        "\n"
+        "cosine_distance(\n"
+        "    size: int,\n"
+        "    *,\n"
+        "    eps: float = 1e-08,\n"
+        "    power: int | None = None,\n"
+        ")\n"
+        "\n"
+        "One minus the cosine.\n"
+        "\n"
+        "Shapes:\n"
+        "    output, target (B, F)\n"
+    )
+
+
+def test_show_of_a_preset_shows_what_it_presets_too(lab, third_party):
+    out = lab("show", "sharp_cosine").out
+    assert out.startswith(
+        "loss sharp_cosine  (lab_cosine 1.0)\n"
+        "  a preset: use('cosine_distance', power=3)\n"
+        "\n"
+        "loss cosine_distance  (lab_cosine 1.0)\n"
+    )
+
+
+def test_show_of_a_name_in_two_registries_shows_both(lab):
+    out = lab("show", "mse").out
+    assert "loss mse  (lab_basics 0.1.0)" in out
+    assert "metric mse  (lab_basics 0.1.0)" in out
+
+
+def test_show_of_a_component_without_source_says_so(lab, install):
+    install(lab_maths="from lab import hookimpl\n\n@hookimpl\ndef lab_losses():\n    return {'dist': 'math:dist'}\n")
+    assert lab("show", "dist").out.startswith(
+        "loss dist  (lab_maths 1.0)\n  math (no source)\n\ndist(\n    p,\n    q,\n)\n"
+    )
+
+
+def test_show_of_an_unknown_name_gives_close_matches_of_every_kind(lab):
+    result = lab("show", "adamv")
+    assert result.code == 2
+    assert result.err.startswith(
+        "lab: no component is called 'adamv'\n  did you mean: adam (optimizers, lab_basics 0.1.0) or adamw "
+    )
+    assert result.err.endswith("  everything there is: lab list\n")
+
+
+def test_show_says_what_could_not_be_loaded(lab, install):
+    install(import_error=BAD / "import_error.py")
+    assert "  could not load: import_error 1.0 (ModuleNotFoundError" in lab("show", "cosine_rnn").err
+
+
+def test_show_of_a_component_that_cannot_be_imported_is_an_error(lab, install):
+    install(unresolvable=BAD / "unresolvable.py")
+    result = lab("show", "no_module")
+    assert (result.code, result.err) == (
+        2,
+        "lab: cannot load 'no_such_module:loss'\n"
+        "  loss 'no_module' (unresolvable 1.0)\n"
+        "  ModuleNotFoundError: No module named 'no_such_module'\n",
+    )
+
+
+# --- lab plugins ------------------------------------------------------------------------------------------------------
+
+
+def without_times(text: str) -> str:
+    return re.sub(r"\d+ ms", "0 ms", text)
+
+
+def test_plugins_are_listed_with_version_package_status_time_and_what_they_provide(lab, third_party):
+    out = without_times(lab("plugins").out)
+    assert "lab_cosine 1.0 (lab-cosine)  loaded  0 ms\n  2 losses\n" in out
+    assert re.search(r"^lab_basics 0\.1\.0 \(lab\)  loaded  0 ms\n  .*\d+ samplers, ", out, re.MULTILINE)
+
+
+def test_plugins_that_are_not_loaded_are_listed_with_their_cause(lab, third_party, install):
+    install(import_error=BAD / "import_error.py")
+    out = without_times(lab("--without", "lab_cosine", "plugins").out)
+    assert "lab_cosine 1.0 (lab-cosine)  disabled  0 ms\n  switched off by name\n" in out
+    assert (
+        "import_error 1.0 (import-error)  failed  0 ms\n"
+        "  ModuleNotFoundError: No module named 'no_such_package' (import_error.py, line 3)\n" in out
+    )
+
+
+def test_a_slow_import_is_remarked_on_with_its_time(lab, install):
+    install(slow_import=BAD / "slow_import.py")
+    assert re.search(
+        r"^slow_import 1\.0 \(slow-import\)  loaded  6\d\d ms  \(slow to import\)$", lab("plugins").out, re.M
+    )
+
+
+# --- the group itself -------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_with_one_line(lab):
+    result = lab("--help")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^  run +Answer the question in a study file\.$", result.out, re.MULTILINE)
+    assert re.search(r"^  data +\(added by lab_text 0\.1\.0\)$", result.out, re.MULTILINE)
+    assert 'eval "$(_LAB_COMPLETE=bash_source lab)"' in " ".join(result.out.split())
+
+
+def test_an_unknown_command_gives_close_matches(lab):
+    result = lab("shwo")
+    assert result.code == 2
+    assert result.err.endswith("Error: No such command 'shwo'. Did you mean show?\n")
+
+
+def test_a_bad_plugin_is_told_of_by_every_command_and_stops_none(lab, install):
+    install(misspelt_hook=BAD / "misspelt_hook.py")
+    told = (
+        "lab: plugin misspelt_hook 1.0 could not be loaded and is left out\n"
+        "  there is no hook 'lab_architecture'; did you mean: lab_architectures?\n"
+    )
+    for arguments in (["--help"], ["list"], ["show", "adam"], ["plugins"]):
+        result = lab(*arguments)
+        assert (result.code, result.err) == (0, told)
+
+
+def test_without_silences_a_bad_plugin_even_in_the_help(lab, install):
+    install(misspelt_hook=BAD / "misspelt_hook.py")
+    assert lab("--without", "misspelt_hook", "--help").err == ""
+
+
+def test_strict_stops_with_the_cause(lab, install):
+    install(misspelt_hook=BAD / "misspelt_hook.py")
+    result = lab("--strict", "list")
+    assert (result.code, result.out, result.err) == (
+        2,
+        "",
+        "lab: plugin misspelt_hook 1.0 could not be loaded\n"
+        "  misspelt-hook 1.0\n"
+        "  there is no hook 'lab_architecture'; did you mean: lab_architectures?\n",
+    )
+
+
+def test_without_an_unknown_plugin_is_an_error(lab):
+    assert lab("--without", "lab_basic", "list").err.startswith(
+        "lab: unknown plugin 'lab_basic'\n  did you mean: lab_basics"
+    )
+
+
+def test_commands_that_are_none_are_errors_when_they_are_used(lab, install):
+    install(wrong_commands=BAD / "wrong_commands.py")
+    told = "lab: plugin wrong_commands 1.0: 'run' of lab_commands is left out\n  it belongs to lab already\n"
+    assert lab("--help").err == told
+    assert lab("pi").err == told + "lab: command 'pi' (wrong_commands 1.0) is not a click command: 3.141592653589793\n"
+    assert lab("gone").err == told + (
+        "lab: cannot load 'no_such_module:command'\n"
+        "  command 'gone' (wrong_commands 1.0)\n"
+        "  ModuleNotFoundError: No module named 'no_such_module'\n"
+    )
+
+
+def test_a_list_of_commands_is_told_of_and_the_help_works(lab, install):
+    install(list_of_commands=BAD / "list_of_commands.py")
+    result = lab("--help")
+    assert (result.code, result.err) == (
+        0,
+        "lab: plugin list_of_commands 1.0 failed in lab_commands\n  lab_commands must return a dictionary, not list\n",
+    )
+
+
+# --- tab completion ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def complete(lab, monkeypatch):
+    """What the shell offers for a command line that ends here."""
+
+    def complete(line: str) -> list[str]:
+        monkeypatch.setenv("_LAB_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        return [answer.partition(",")[2] for answer in lab().out.split()]
+
+    return complete
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_gets_a_completion_script(lab, monkeypatch, shell):
+    monkeypatch.setenv("_LAB_COMPLETE", f"{shell}_source")
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda self=None: None, raising=False)
+    assert "_LAB_COMPLETE=" in lab().out
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("lab sh", {"show"}),
+        ("lab list arch", {"architectures"}),
+        ("lab show seq2seq_bi", {"seq2seq_bidir", "seq2seq_bidir_attn"}),
+        ("lab run --pl", {"--plan"}),
+        ("lab run nowhere.py --arms a", set()),
+    ],
+)
+def test_commands_kinds_names_and_options_are_completed(complete, line, offered):
+    assert set(complete(line)) == offered
+
+
+def test_arms_of_the_study_are_completed(complete, tmp_path):
+    (tmp_path / "s.py").write_text(
+        "from lab import Experiment, Study\n"
+        "study = Study(Experiment(dataset='a', architecture='b', loss='c')).swap('lr', {'slow': 0.1, 'slower': 0.01})\n"
+    )
+    assert complete("lab run s.py --arms sl") == ["slow", "slower"]
+    assert complete("lab run s.py --arms slow,sl") == ["slow,slow", "slow,slower"]
