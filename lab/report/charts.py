@@ -138,8 +138,8 @@ def figures_of(runs: Sequence[FinishedRun], first: str = "") -> list[str]:
 def curves_chart(runs: Sequence[FinishedRun], arms: Sequence[str], figures: Sequence[str]) -> Chart | None:
     """The learning curves of all runs: seeds thin, the mean of each arm thick; None where no epoch was finished.
 
-    The parameter ``figure`` (``f0``, ``f1`` …, a place in ``figures``) says which figure is drawn and listens to the
-    page's element ``#figure``; ``hidden`` is the list of arms that are left out.
+    Two parameters are the page's to set: ``figure`` (``f0``, ``f1`` …, a place in ``figures``) says which figure is
+    drawn, ``hidden`` lists the arms that are left out.
     """
     table, epochs = _history_table(runs, figures)
     if not epochs:
@@ -152,7 +152,7 @@ def curves_chart(runs: Sequence[FinishedRun], arms: Sequence[str], figures: Sequ
         height=320,
         data={"values": table, "format": {"type": "csv", "parse": parse}},
         params=[
-            {"name": "figure", "value": "f0", "bind": {"element": "#figure"}},
+            {"name": "figure", "value": "f0"},
             {"name": "hidden", "value": []},
         ],
         transform=[

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,23 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
         results: its runs.
         sections: what plugins add, in order.
     """
-    results.write_csv(record.folder / "runs.csv")
+    with _whole(record.folder / "runs.csv") as temporary:
+        results.write_csv(temporary)
     path = record.folder / "report.html"
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(render_report(record, results, sections), encoding="utf-8")
-    temporary.replace(path)
+    with _whole(path) as temporary:
+        temporary.write_text(render_report(record, results, sections), encoding="utf-8")
     return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name that becomes ``path`` once everything is written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def render_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> str:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from lab.report.cells import BUDGET, budget_cells, difference_cells, figure_cell, is_judged
+from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
-from lab.study.run import Run
-from lab.study.store import RunRecord
-from lab.training.learner import Learner
-from lab.training.progress import describe_epoch
 
-__all__ = ["Display", "print_plan", "print_results", "sections_of"]
+__all__ = ["print_plan", "print_results", "sections_of"]
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -65,96 +59,6 @@ def estimated_seconds(plan: Plan) -> float:
         for run in plan.to_do
         if run.arm in plan.checks
     )
-
-
-def describe_seconds(seconds: float) -> str:
-    """A duration for a reader.
-
-    >>> describe_seconds(75), describe_seconds(8000)
-    ('1.2 minutes', '2.2 hours')
-    """
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
-class Display:
-    """Progress of a study: bars in a terminal, one line per epoch elsewhere, nothing when quiet.
-
-    Args:
-        console: where to print.
-        total: number of runs to do.
-        quiet: show nothing.
-    """
-
-    def __init__(self, console: Console, total: int, *, quiet: bool = False) -> None:
-        self.console, self.total, self.quiet = console, total, quiet
-        self.finished = 0
-        self.live = console.is_terminal and not quiet
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not self.live,
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._epochs: dict[str, int] = {}
-        self._study: TaskID | None = None
-
-    def __enter__(self) -> Display:
-        self.progress.start()
-        self._study = self.progress.add_task("runs", total=self.total, figures=f"0 of {self.total} runs")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
-
-    def run_started(self, run: Run) -> None:
-        """Show a bar for the run."""
-        label = f"{escape(run.arm)} · seed {run.seed}"
-        self._tasks[run.key] = self.progress.add_task(label, total=None, figures="")
-
-    def run_advanced(self, run: Run, learner: Learner) -> None:
-        """Move the run's bar; print a line for a finished epoch where there are no bars."""
-        if self.live:
-            self._move_bar(run, learner)
-        elif not self.quiet and len(learner.history) > self._epochs.get(run.key, 0):
-            self._epochs[run.key] = len(learner.history)
-            print(f"{run.arm} · seed {run.seed} · {describe_epoch(learner.history[-1])}", file=sys.stderr, flush=True)
-
-    def _move_bar(self, run: Run, learner: Learner) -> None:
-        position = learner.position
-        figures = f"epoch {position.epoch + 1}/{position.epochs}"
-        if learner.step_loss is not None:
-            figures += f"  loss {float(learner.step_loss):.3f}"
-        if learner.history:
-            row = learner.history[-1]
-            figures += "".join(f"  {name} {row[name]:.3f}" for name in row if name.startswith("valid_"))[:60]
-        self.progress.update(self._tasks[run.key], total=position.steps, completed=position.step, figures=figures)
-
-    def run_finished(self, run: Run, record: RunRecord) -> None:
-        """Replace the run's bar by one line."""
-        self.finished += 1
-        self.progress.remove_task(self._tasks.pop(run.key))
-        if self._study is not None:
-            self.progress.update(self._study, completed=self.finished, figures=f"{self.finished} of {self.total} runs")
-        if self.live:
-            self.progress.console.print(escape(_describe_run(run, record)), highlight=False)
-        elif not self.quiet:
-            print(_describe_run(run, record), file=sys.stderr, flush=True)
-
-
-def _describe_run(run: Run, record: RunRecord) -> str:
-    if record.status != "finished":
-        return f"✗ {run.arm} · seed {run.seed}: {record.result.get('error', record.status).splitlines()[0]}"
-    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
-    return f"✓ {run.arm} · seed {run.seed}  {figures}  ({record.budget.get('seconds', math.nan):.1f} s)"
 
 
 def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:

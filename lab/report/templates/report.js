@@ -30,8 +30,9 @@
     views[name] = drawn.view;
   }
 
-  function showTable(figure) {
+  function choose(figure) {
     for (const table of document.querySelectorAll(".curve-table")) table.hidden = table.dataset.figure !== figure;
+    views.curves?.signal("figure", figure).runAsync();
   }
 
   function toggle(button) {
@@ -45,8 +46,8 @@
 
   const figure = document.getElementById("figure");
   if (figure) {
-    figure.addEventListener("input", () => showTable(figure.value));
-    showTable(figure.value);
+    figure.addEventListener("change", () => choose(figure.value));
+    choose(figure.value);
   }
   for (const button of document.querySelectorAll(".legend button")) button.addEventListener("click", () => toggle(button));
 

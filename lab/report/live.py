@@ -1,0 +1,135 @@
+"""Progress of a study: a live table of arms × seeds in a terminal, lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Collection, Sequence
+from types import TracebackType
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from lab.study.run import Run, RunProgress
+from lab.study.store import RunRecord
+from lab.training.progress import describe_epoch
+
+__all__ = ["Display", "describe_seconds"]
+
+
+class Display:
+    """Shows every run of a study where it stands, and the time that is left.
+
+    Args:
+        console: where to show it.
+        runs: all runs, those that were found finished included.
+        compare: the figure that a finished run is shown with.
+        found: keys of runs that need not be trained.
+        quiet: show nothing.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        runs: Sequence[Run],
+        *,
+        compare: str = "valid_loss",
+        found: Collection[str] = (),
+        quiet: bool = False,
+    ) -> None:
+        self.runs, self.compare, self.quiet = runs, compare, quiet
+        self.shows_table = console.is_terminal and not quiet
+        self._cells = {run.key: "found" for run in runs if run.key in found}
+        self._share = {run.key: 1.0 if run.key in found else 0.0 for run in runs}
+        self._to_do = {run.key for run in runs if run.key not in found}
+        self._epochs: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._live = Live(self, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Display:
+        if self.shows_table:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.shows_table:
+            self._live.stop()
+
+    def run_started(self, run: Run) -> None:
+        """The run begins."""
+        self._cells[run.key] = "starts"
+
+    def run_advanced(self, run: Run, progress: RunProgress) -> None:
+        """Some steps were done: the cell moves; a line for a finished epoch where there is no table."""
+        self._share[run.key] = progress.step / max(1, progress.steps)
+        self._cells[run.key] = _describe_progress(progress, self.compare)
+        row = progress.row
+        if row is not None and row["epoch"] != self._epochs.get(run.key):
+            self._epochs[run.key] = row["epoch"]
+            self._say(f"{run.arm} · seed {run.seed} · {describe_epoch(row)}")
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """The run has ended, well or not."""
+        self._share[run.key] = 1.0
+        figure = record.metrics.get(self.compare, math.nan)
+        self._cells[run.key] = (
+            f"[green]✓ {figure:.4f}[/green]" if record.status == "finished" else "[red]✗ failed[/red]"
+        )
+        self._say(_describe_run(run, record))
+
+    def _say(self, line: str) -> None:
+        if not self.quiet and not self.shows_table:
+            print(line, file=sys.stderr, flush=True)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        seeds = list(dict.fromkeys(run.seed for run in self.runs))
+        table = Table("arm", *(f"seed {seed}" for seed in seeds))
+        cells = {(run.arm, run.seed): self._cells.get(run.key, "·") for run in self.runs}
+        for arm in dict.fromkeys(run.arm for run in self.runs):
+            table.add_row(escape(arm), *(cells.get((arm, seed), "") for seed in seeds))
+        yield table
+        line = Table.grid(padding=(0, 1))
+        line.add_row(ProgressBar(total=1.0, completed=self._done, width=40), f"{self._done:.0%}", self._times())
+        yield line
+
+    @property
+    def _done(self) -> float:
+        """The share of the steps of all runs to do that is done."""
+        return sum(self._share[key] for key in self._to_do) / max(1, len(self._to_do))
+
+    def _times(self) -> str:
+        passed = time.monotonic() - self._began
+        if self._done < 0.01:
+            return f"{describe_seconds(passed)} so far"
+        return f"{describe_seconds(passed)} so far, about {describe_seconds(passed * (1 / self._done - 1))} left"
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration for a reader.
+
+    >>> describe_seconds(75), describe_seconds(8000)
+    ('1.2 minutes', '2.2 hours')
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def _describe_progress(progress: RunProgress, compare: str) -> str:
+    figures = f"[yellow]{min(progress.epoch + 1, progress.epochs)}/{progress.epochs}[/yellow]"
+    if progress.row is not None and compare in progress.row:
+        return f"{figures}  {progress.row[compare]:.4f}"
+    return figures if progress.loss is None else f"{figures}  loss {progress.loss:.3f}"
+
+
+def _describe_run(run: Run, record: RunRecord) -> str:
+    if record.status != "finished":
+        return f"✗ {run.arm} · seed {run.seed}: {record.result.get('error', record.status).splitlines()[0]}"
+    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
+    return f"✓ {run.arm} · seed {run.seed}  {figures}  ({record.budget.get('seconds', math.nan):.1f} s)"
