@@ -25,6 +25,8 @@ COMMANDS = {
     "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
     "show": ("lab.cli.catalog:show", "Show a component: signature, docstring, plugin, file and line."),
     "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),
+    "check": ("lab.cli.check:check", "Check that components keep their contracts."),
+    "new": ("lab.cli.new:new", "Start a plugin, or a study."),
 }
 
 
@@ -167,7 +169,9 @@ def _explain_full_disk(error: OSError) -> int:
 
     if not is_disk_full(error) or _wants_traceback():
         raise error
-    click.echo(f"lab: cannot write: {error}\n  make room and give the same command again; finished runs are kept", err=True)
+    click.echo(
+        f"lab: cannot write: {error}\n  make room and give the same command again; finished runs are kept", err=True
+    )
     return LabError.exit_code
 
 

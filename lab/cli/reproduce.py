@@ -31,12 +31,16 @@ def reproduce(session: Session, key: str, folder: Path, file: Path | None, anywa
 
     KEY may be shortened to its first few digits. Nothing in the store is changed.
     """
-    from lab.report.terminal import Display, make_console
+    from lab.report.live import Display
+    from lab.report.terminal import make_console
     from lab.study import rebuild
     from lab.study.store import Store
 
-    with Display(make_console(), 1, quiet=quiet) as display:
-        result = rebuild.reproduce(key, Store(folder), session.catalog(), display, file=file, anyway=anyway)
+    store, catalog = Store(folder), session.catalog()
+    record = rebuild.finished_run(store, key)
+    run = rebuild.rebuild_run(record.experiment(), store, catalog, file=file)
+    with Display(make_console(), [run], quiet=quiet) as display:
+        result = rebuild.reproduce(record, run, display, anyway=anyway)
     for line in _describe(result):
         click.echo(line)
     return 1 if result.partings else 0

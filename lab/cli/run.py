@@ -11,14 +11,19 @@ import click
 
 from lab.cli.main import Session
 from lab.errors import LabError
+from lab.registry.component import Use, use
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
+    from lab.study.preflight import Plan
     from lab.study.results import Results
     from lab.study.store import Store
     from lab.study.study import Study
 
 __all__ = ["run"]
+
+WORTH_A_POOL_S = 30.0
+"""Estimated seconds of training from which several processes are worth their start."""
 
 
 def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -118,6 +123,7 @@ def run(
         fresh=fresh,
         device=device,
         executor=executor or (None if workers is None else _pool(workers, threads)),
+        threads=threads,
         quiet=quiet,
     )
 
@@ -153,6 +159,7 @@ def _answer(
     fresh: bool,
     device: str,
     executor: str | Use | None,
+    threads: int | None,
     quiet: bool,
 ) -> int:
     from lab.report.html import write_report
@@ -172,7 +179,7 @@ def _answer(
     write_study(plan, store, file=str(file), command=_command_line())
     try:
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
-            chosen = executor or _fitting_executor(plan)
+            chosen = executor or _fitting_executor(plan, threads)
             results = execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
@@ -185,13 +192,17 @@ def _answer(
     return _exit_code(results)
 
 
-def _fitting_executor(plan: Plan) -> Use:
-    """On a CPU one process per core trains a study sooner than one process with a thread per core, if it is worth starting."""
+def _fitting_executor(plan: Plan, threads: int | None) -> Use:
+    """Without a wish of the user: as many runs at once as there are cores, unless starting workers takes longer.
+
+    On a CPU several runs with a thread each end sooner than one after the other with all threads.
+    """
+    from lab.report.terminal import estimated_seconds
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(plan.to_do))
+    workers = min(cores // (threads or 1), len(plan.to_do))
     on_cpu = all(run.device == "cpu" for run in plan.to_do)
-    worth_it = estimated_seconds(plan) > WORTH_A_POOL_S and "OMP_NUM_THREADS" not in os.environ
-    return _pool(workers if on_cpu and worth_it else 1, None)
+    return _pool(workers if on_cpu and workers > 1 and estimated_seconds(plan) > WORTH_A_POOL_S else 1, threads)
 
 
 def _exit_code(results: Results) -> int:

@@ -269,6 +269,11 @@ class Catalog:
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def switched_off(self) -> list[str]:
+        """Names of the plugins that were switched off."""
+        return [plugin.name for plugin in self.plugins.values() if plugin.status == "disabled"]
+
     def registry(self, kind: str) -> Registry:
         """The registry called ``kind``, by its plural or singular name.
 

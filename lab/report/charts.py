@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from lab.report.cells import is_judged
 from lab.study.results import ArmRow, FinishedRun
 
 __all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of"]
@@ -131,8 +132,11 @@ def _spoken_interval(low: float, high: float) -> str:
 def figures_of(runs: Sequence[FinishedRun], first: str = "") -> list[str]:
     """The figures that change over epochs, ``first`` first, losses and metrics before times."""
     names = dict.fromkeys(name for run in runs for row in run.record.history() for name in row if name != "epoch")
-    late = ("seconds", "examples_per_second")
-    return sorted(names, key=lambda name: (name != first, name in late, not name.startswith(("valid_", "test_"))))
+    return sorted(names, key=lambda name: (name != first, _is_timing(name), not is_judged(name)))
+
+
+def _is_timing(name: str) -> bool:
+    return name.startswith("seconds") or name.endswith("_per_second")
 
 
 def curves_chart(runs: Sequence[FinishedRun], arms: Sequence[str], figures: Sequence[str]) -> Chart | None:

@@ -11,13 +11,13 @@ import attrs
 
 from lab.errors import LabError
 from lab.registry.binding import Resolver
+from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.preflight import Plan, plan_study
 from lab.study.results import FinishedRun, Results
-from lab.study.run import Listener, Run, stop_on_interrupt
+from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
-from lab.training.learner import Learner
 
 __all__ = ["Executor", "InProcess", "Silence", "execute_plan", "run_study"]
 
@@ -55,7 +55,7 @@ class Silence:
     def run_started(self, run: Run) -> None:
         """Nothing."""
 
-    def run_advanced(self, run: Run, learner: Learner) -> None:
+    def run_advanced(self, run: Run, progress: RunProgress) -> None:
         """Nothing."""
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
@@ -67,7 +67,7 @@ def execute_plan(
     catalog: Catalog,
     store: Store,
     *,
-    executor: str = "in_process",
+    executor: Reference = "in_process",
     listener: Listener | None = None,
     fresh: bool = False,
 ) -> Results:
@@ -89,9 +89,9 @@ def gather(plan: Plan, store: Store) -> Results:
     return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
 
 
-def _build_executor(name: str, catalog: Catalog) -> Executor:
+def _build_executor(reference: Reference, catalog: Catalog) -> Executor:
     resolver = Resolver(catalog)
-    component = resolver.resolve("executors", name)
+    component = resolver.resolve("executors", reference)
     if component is None:
         raise LabError("\n".join(resolver.problems))
     return component.build({})  # type: ignore[no-any-return]
@@ -103,7 +103,7 @@ def run_study(
     runs: Path | str = "runs",
     catalog: Catalog | None = None,
     device: str = "cpu",
-    executor: str = "in_process",
+    executor: Reference = "in_process",
     fresh: bool = False,
     listener: Listener | None = None,
     complete: Callable[[Results], None] | None = None,
@@ -115,7 +115,7 @@ def run_study(
         runs: folder of runs.
         catalog: the plugins; all installed ones if None.
         device: where to train.
-        executor: name of the executor.
+        executor: where runs are executed, for example ``use("processes", workers=4)``.
         fresh: train again what is finished.
         listener: told of progress.
         complete: called with the results before ``lab_study_finished`` fires, for example to write a report.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
@@ -66,21 +67,27 @@ def load(key: str, runs: Path | str = "runs", *, catalog: Catalog | None = None,
         LabError: there is no such run, it is not finished, or it cannot be built again.
     """
     catalog, store = catalog or load_catalog(), Store(runs)
-    record = _finished(store, key)
-    learner = rebuild_run(record, store, catalog, file=file).learner(record.folder)
+    record = finished_run(store, key)
+    learner = rebuild_run(record.experiment(), store, catalog, file=file).learner(record.folder)
     learner.load(record.folder / record.result["selected"])
     learner.history = record.history()
     return learner
 
 
-def rebuild_run(record: RunRecord, store: Store, catalog: Catalog, *, file: Path | None = None) -> Run:
-    """The run that a record tells of, with the components that are installed now."""
-    content = record.experiment()
+def rebuild_run(
+    content: Mapping[str, Any],
+    store: Store,
+    catalog: Catalog,
+    *,
+    file: Path | None = None,
+    cache: DataCache | None = None,
+) -> Run:
+    """The run that ``experiment.json`` tells of, with the components that are installed now."""
     experiment = _with_local_components(
         experiment_from_json(content["experiment"]), catalog, file or content.get("file")
     )
     resolved = checked(experiment, catalog)
-    data = DataCache().get(resolved.component("dataset"))
+    data = (cache or DataCache()).get(resolved.component("dataset"))
     key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0])
     return Run(
         content["study"],
@@ -96,16 +103,19 @@ def rebuild_run(record: RunRecord, store: Store, catalog: Catalog, *, file: Path
     )
 
 
-def reproduce(
-    key: str, store: Store, catalog: Catalog, listener: Listener, *, file: Path | None = None, anyway: bool = False
-) -> Reproduction:
-    """Train a finished run again, elsewhere, and compare every figure of every epoch.
+def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool = False) -> Reproduction:
+    """Train a finished run again, elsewhere and with as many threads as then, and compare every figure of every epoch.
+
+    Args:
+        record: the run as it was recorded.
+        run: the same, rebuilt with what is installed now.
+        listener: told of progress.
+        anyway: train although something differs.
 
     Raises:
         LabError: code, data or packages are not as they were; ``anyway`` goes on all the same.
     """
-    record = _finished(store, key)
-    run = rebuild_run(record, store, catalog, file=file)
+    torch.set_num_threads(record.environment()["machine"]["threads"])
     differences = _differences(record, run)
     if differences and not anyway:
         raise LabError(
@@ -113,7 +123,7 @@ def reproduce(
             where="\n".join(differences),
             hint="--anyway trains it all the same and shows what comes out",
         )
-    with tempfile.TemporaryDirectory(dir=store.folder, prefix=".reproduce-") as folder:
+    with tempfile.TemporaryDirectory(dir=run.store.folder, prefix=".reproduce-") as folder:
         again = attrs.evolve(run, store=Store(folder))
         trained = again.execute(listener, threading.Event())
         if trained.status != "finished":
@@ -122,7 +132,12 @@ def reproduce(
     return Reproduction(run, differences, len(history), _partings(record.history(), history))
 
 
-def _finished(store: Store, key: str) -> RunRecord:
+def finished_run(store: Store, key: str) -> RunRecord:
+    """The record of a finished run, by the first digits of its key.
+
+    Raises:
+        LabError: there is none, there are several, or it is not finished.
+    """
     record = store.find(key)
     if record.status != "finished":
         raise StoreError(f"run {record.key} is not finished ({record.status})", hint="run its study again to finish it")
@@ -209,9 +224,6 @@ def _differences(record: RunRecord, run: Run) -> list[str]:
         for name, version in before.get("packages", {}).items()
         if here["packages"].get(name) != version
     ]
-    threads = (before["machine"]["threads"], here["machine"]["threads"])
-    if threads[0] != threads[1]:
-        lines.append(f"threads: {threads[0]} then, {threads[1]} now (--threads {threads[0]})")
     return lines
 
 

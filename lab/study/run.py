@@ -44,7 +44,7 @@ from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
 from lab.training.rng import Streams
 
-__all__ = ["DataCache", "Listener", "Run", "build_learner"]
+__all__ = ["DataCache", "Listener", "Run", "RunProgress", "build_learner", "record_failure"]
 
 PACKAGES = (
     "lab",
@@ -63,13 +63,47 @@ REFRESH_S = 0.1
 LAST = "model.safetensors"
 
 
+@attrs.frozen
+class RunProgress:
+    """Where a run stands.
+
+    Attributes:
+        epoch: index of the current epoch.
+        epochs: how many it will be.
+        step: steps done.
+        steps: how many it will be.
+        loss: of the last step.
+        row: figures of the last finished epoch, or None.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    row: dict[str, float] | None
+
+    @classmethod
+    def of(cls, learner: Learner) -> RunProgress:
+        """Where a learner stands; waits for its device."""
+        position = learner.position
+        return cls(
+            epoch=position.epoch,
+            epochs=position.epochs,
+            step=position.step,
+            steps=position.steps,
+            loss=None if learner.step_loss is None else float(learner.step_loss),
+            row=dict(learner.history[-1]) if learner.history else None,
+        )
+
+
 class Listener(Protocol):
     """Somebody who watches runs: a progress display."""
 
     def run_started(self, run: Run) -> None:
         """A run begins to train."""
 
-    def run_advanced(self, run: Run, learner: Learner) -> None:
+    def run_advanced(self, run: Run, progress: RunProgress) -> None:
         """Some steps were done; called at most ten times a second and at every epoch's end."""
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
@@ -143,7 +177,7 @@ class Run:
                 self._train(folder, listener, stop)
             except Exception as error:
                 _refuse_full_disk(error, self.store.root)
-                _record_failure(folder, error)
+                record_failure(folder, error)
             record = self.store.record(self.key)
             self.catalog.call("lab_run_finished", run=self, result=record)
             listener.run_finished(self, record)
@@ -219,10 +253,10 @@ class Recorder(Callback):
             raise KeyboardInterrupt
         if time.monotonic() > self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH_S
-            self.listener.run_advanced(self.run, learner)
+            self.listener.run_advanced(self.run, RunProgress.of(learner))
 
     def after_epoch(self, learner: Learner) -> None:
-        self.listener.run_advanced(self.run, learner)
+        self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl") as temporary:
                 temporary.write_text("".join(f"{_json_line(row)}\n" for row in learner.history), encoding="utf-8")
@@ -344,11 +378,12 @@ def _refuse_full_disk(error: Exception, root: Path) -> None:
         raise StoreError(
             f"cannot write to the folder of runs: {error}",
             where=str(root),
-            hint="make room and give the same command again; finished runs are kept, this one goes on from its checkpoint",
+            hint="make room and give the same command again; finished runs are kept, this one goes on where it was",
         ) from error
 
 
-def _record_failure(folder: Path, error: Exception) -> None:
+def record_failure(folder: Path, error: Exception) -> None:
+    """Leave ``failure.json``: what happened, for readers, and the traceback."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

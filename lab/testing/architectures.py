@@ -57,7 +57,7 @@ class ArchitectureConformance(Conformance):
         """A fresh model gives numbers, not NaN or infinity."""
         loss = self._training_loss(self.build(example), example)
         if not bool(torch.isfinite(loss)):
-            raise Finding(f"{self.label}: the first loss is {float(loss)}", hint="check the initial weights")
+            raise Finding(f"{self.label}: the first loss is {loss.item()}", hint="check the initial weights")
 
     @on_every_example
     def test_gradients_reach_every_trainable_parameter(self, example: Example) -> None:

@@ -40,7 +40,7 @@ class LossConformance(Conformance):
             given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise Finding(f"{self.label} must give a scalar tensor, not {given}", hint="take the mean over the batch")
         if not bool(torch.isfinite(loss)):
-            raise Finding(f"{self.label} gives {float(loss)} for a random output")
+            raise Finding(f"{self.label} gives {loss.item()} for a random output")
 
     @on_every_example
     def test_is_differentiable(self, example: Example) -> None:

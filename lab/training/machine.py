@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -47,24 +47,30 @@ def tune() -> Tuning:
 @contextmanager
 def tuned() -> Iterator[Tuning]:
     """Both settings inside the block, torch's own afterwards."""
-    precision = torch.backends.mkldnn.matmul.fp32_precision
+    precision = _matmul().fp32_precision
     try:
         yield tune.__wrapped__()
     finally:
-        torch.backends.mkldnn.matmul.fp32_precision = precision
+        _matmul().fp32_precision = precision
         _set_allocator(_AS_USUAL)
 
 
 def _products_through_onednn() -> bool:
     """Decided by the processor and by precision, never by a clock: the same machine always computes alike."""
-    if not (_is_amd() and torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()):
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not (has_onednn and _is_amd() and torch.backends.cpu.get_cpu_capability() == "AVX512"):
         return False
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    before = _matmul().fp32_precision
+    _matmul().fp32_precision = "bf16"
     if _keeps_full_precision():
         return True
-    torch.backends.mkldnn.matmul.fp32_precision = before
+    _matmul().fp32_precision = before
     return False
+
+
+def _matmul() -> Any:
+    """The settings of oneDNN's matrix products, which torch's annotations do not know."""
+    return torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
 
 
 def _keeps_full_precision() -> bool:

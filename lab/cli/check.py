@@ -1,0 +1,86 @@
+"""``lab check``: whether components keep their contracts, by the conformance kit, without pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.main import Session
+from lab.errors import UnknownNameError
+from lab.registry.plugins import Catalog
+from lab.registry.registry import Entry, close_matches
+
+if TYPE_CHECKING:
+    from lab.testing.runner import Outcome
+
+__all__ = ["check"]
+
+MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab check lab_cosine          every component of a plugin
+  lab check sortish             one component
+  lab check metrics:mse         one of several with the same name, by its kind
+"""
+)
+@click.argument("names", nargs=-1, required=True, metavar="PLUGIN|NAME...")
+@click.option("--verbose", "-v", is_flag=True, help="Show every check, not only what was found.")
+@click.pass_obj
+def check(session: Session, names: Sequence[str], verbose: bool) -> int:
+    """Check that components keep their contracts: of a PLUGIN all, or the component called NAME.
+
+    The same checks as in a plugin's own tests, which inherit them from lab.testing. Exit code 1: something was found.
+    """
+    catalog = session.catalog()
+    entries = [entry for name in names for entry in _entries(catalog, name)]
+    failed = sum(_check(entry, catalog, verbose=verbose) for entry in entries)
+    count = f"{len(entries)} component{'s' if len(entries) != 1 else ''}"
+    click.echo(f"{count} checked, " + (f"{failed} with findings" if failed else "nothing found"))
+    return 1 if failed else 0
+
+
+def _entries(catalog: Catalog, name: str) -> list[Entry]:
+    """The components of a plugin or package, or those called ``name``, or ``kind:name``.
+
+    Raises:
+        UnknownNameError: there is none; the message gives close matches, and what could not be loaded.
+    """
+    everything = [entry for registry in catalog.registries.values() for entry in registry.entries()]
+    of_plugin = [entry for entry in everything if name in (entry.plugin.name, entry.plugin.distribution)]
+    kind, _, plain = name.partition(":")
+    of_kind = [e for e in everything if kind in (e.kind, e.spec.singular) and e.name == plain]
+    found = of_plugin or catalog.find(name) or of_kind
+    if not found:
+        known = {entry.name for entry in everything} | catalog.plugins.keys()
+        close = close_matches(name, known)
+        lines = [f"did you mean: {' or '.join(close)}?"] if close else []
+        lines += [*catalog.absences(), "everything there is: lab list, lab plugins"]
+        raise UnknownNameError(f"no plugin and no component is called '{name}'", hint="\n".join(lines))
+    return found
+
+
+def _check(entry: Entry, catalog: Catalog, *, verbose: bool) -> bool:
+    """Check one component and say what was found; whether anything was."""
+    from lab.testing.runner import check_entry
+
+    outcomes = list(check_entry(entry, catalog))
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    passed = sum(outcome.status == "ok" for outcome in outcomes)
+    said = f"{passed} checks" + (f", {len(failed)} failed" if failed else "")
+    click.echo(f"{click.style(entry.label, bold=True)}  {said}")
+    for outcome in outcomes if verbose else failed:
+        _say(outcome)
+    return bool(failed)
+
+
+def _say(outcome: Outcome) -> None:
+    colour = {"ok": "green", "failed": "red"}.get(outcome.status)
+    click.echo(f"  {click.style(f'{MARKS[outcome.status]:<8}', fg=colour)}{outcome.check}")
+    for line in outcome.text.splitlines():
+        click.echo(f"          {line}")

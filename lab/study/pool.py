@@ -1,0 +1,204 @@
+"""The process pool: persistent workers, the cores divided among them."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from lab.errors import ParameterError, RunFailed, StoreError
+from lab.study.run import Listener, Run, RunProgress, record_failure
+from lab.study.store import RunRecord
+
+__all__ = ["ProcessPool"]
+
+ATTEMPTS = 2
+PATIENCE_S = 0.2
+
+
+class Worker:
+    """One worker process, and the run that it has."""
+
+    def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
+        self.run: Run | None = None
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lab.study.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+        )
+        self._answers = answers
+        self.send({"root": str(run.store.root), "without": run.catalog.switched_off})
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def send(self, content: dict[str, Any]) -> None:
+        """Write one line; a worker that is gone is found out by its silence."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(content) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return
+
+    def start(self, run: Run, *, fresh: bool) -> None:
+        """Give it a run."""
+        self.run = run
+        self.send({"run": run.record(), "fresh": fresh})
+
+    def close(self, *, now: bool) -> None:
+        """Let it end; with ``now``, at once."""
+        assert self.process.stdin is not None
+        if now:
+            self.process.kill()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._answers.put((self, json.loads(line)))
+        self._answers.put((self, None))
+
+
+class ProcessPool:
+    """Several runs at once, each in a worker process of its own.
+
+    A worker lives as long as the study, so that torch is imported and data is read once per worker. One that is killed
+    (by the system, out of memory) is replaced; its run goes on from its checkpoint once, and then counts as failed.
+
+    Args:
+        workers: how many.
+        threads: threads of each; None divides the cores among the workers.
+    """
+
+    def __init__(self, *, workers: int = 2, threads: int | None = None) -> None:
+        if workers < 1:
+            raise ParameterError(f"workers must be at least 1, not {workers}", where="executor 'processes'")
+        self.workers = workers
+        self.threads = threads or max(1, (os.cpu_count() or 1) // workers)
+
+    def submit(
+        self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+    ) -> Iterator[tuple[Run, RunRecord]]:
+        """Give every worker a run, and another when it has finished.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set, and every worker has saved its run.
+            StoreError: the store cannot be written.
+        """
+        shift = _Shift(runs, listener, self.threads, fresh=fresh)
+        try:
+            shift.hire(min(self.workers, len(runs)))
+            while shift.busy:
+                if stop.is_set():
+                    shift.ask_to_stop()
+                yield from shift.hear()
+            if stop.is_set():
+                raise KeyboardInterrupt
+        except BaseException:
+            shift.close(now=True)
+            raise
+        shift.close(now=False)
+
+
+class _Shift:
+    """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
+
+    def __init__(self, runs: Sequence[Run], listener: Listener, threads: int, *, fresh: bool) -> None:
+        self.waiting, self.listener, self.threads, self.fresh = deque(runs), listener, threads, fresh
+        self.workers: list[Worker] = []
+        self.answers: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
+        self.attempts: Counter[str] = Counter()
+        self.stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a worker has a run."""
+        return any(worker.run is not None for worker in self.workers)
+
+    def hire(self, count: int) -> None:
+        """Start workers and give each a run."""
+        for _ in range(count):
+            worker = Worker(self.waiting[0], self.threads, self.answers)
+            self.workers.append(worker)
+            self._next(worker)
+
+    def hear(self) -> Iterator[tuple[Run, RunRecord]]:
+        """Take one answer, if one comes soon; gives the run that it ends."""
+        try:
+            worker, answer = self.answers.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            return
+        run = worker.run
+        if run is None:
+            return
+        if answer is None:
+            yield from self._replace(worker, run)
+        elif answer["event"] == "started":
+            self.listener.run_started(run)
+        elif answer["event"] == "advanced":
+            self.listener.run_advanced(run, RunProgress(**answer["progress"]))
+        elif answer["event"] == "finished":
+            self.listener.run_finished(run, run.store.record(run.key))
+        else:
+            yield from self._end(worker, run, answer)
+
+    def ask_to_stop(self) -> None:
+        """Ask every worker to save its run and stop; once."""
+        if not self.stopping:
+            self.stopping = True
+            self.waiting.clear()
+            for worker in self.workers:
+                worker.send({"stop": True})
+
+    def close(self, *, now: bool) -> None:
+        """Let every worker go."""
+        for worker in self.workers:
+            worker.close(now=now)
+
+    def _next(self, worker: Worker) -> None:
+        worker.run = None
+        if self.waiting:
+            run = self.waiting.popleft()
+            self.attempts[run.key] += 1
+            worker.start(run, fresh=self.fresh and self.attempts[run.key] == 1)
+
+    def _end(self, worker: Worker, run: Run, answer: dict[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
+        if answer["event"] == "refused":
+            if answer["fatal"]:
+                raise StoreError(answer["text"])
+            self._fail(run, RunFailed(answer["text"]))
+        self._next(worker)
+        if answer["event"] != "interrupted":
+            yield run, run.store.record(run.key)
+
+    def _replace(self, worker: Worker, run: Run) -> Iterator[tuple[Run, RunRecord]]:
+        code = worker.process.wait()
+        self.workers.remove(worker)
+        if self.stopping:
+            return
+        if self.attempts[run.key] < ATTEMPTS:
+            self.waiting.appendleft(run)
+        else:
+            how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            self._fail(run, RunFailed(f"its worker process was {how}", hint="too little memory? fewer --workers"))
+        if self.waiting:
+            self.hire(1)
+        if run not in self.waiting and all(other.run is not run for other in self.workers):
+            yield run, run.store.record(run.key)
+
+    def _fail(self, run: Run, error: RunFailed) -> None:
+        record_failure(run.store.begin(run.key, run.record(), {}, fresh=False), error)
+        self.listener.run_finished(run, run.store.record(run.key))
