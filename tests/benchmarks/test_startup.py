@@ -38,7 +38,7 @@ def medians(commands: dict[str, tuple[str, ...]], rounds: int) -> dict[str, floa
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     """Twenty where benchmarks are asked for, otherwise just enough to see that they work."""
-    return 2 if request.config.getoption("benchmark_disable") else 20
+    return 20 if request.config.getoption("benchmark_enable") else 2
 
 
 @pytest.fixture
