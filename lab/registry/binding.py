@@ -412,9 +412,13 @@ class Resolver:
         return values | {key: self._value(label, Parameter(key, None, None), value) for key, value in extra.items()}
 
     def _default(self, label: str, parameter: Parameter) -> Any:
-        if parameter.registry is None or parameter.default is None or isinstance(parameter.default, (list, tuple)):
+        """The default as it would be if it had been chosen, so that choosing it changes no key."""
+        if parameter.registry is not None and not isinstance(parameter.default, (list, tuple, type(None))):
+            return self._value(label, parameter, parameter.default)
+        try:
+            return check_value(parameter.default, parameter.annotation)
+        except TypeError:  # a default may be a marker that its own annotation does not admit
             return parameter.default
-        return self._value(label, parameter, parameter.default)
 
     def _value(self, label: str, parameter: Parameter, value: Any) -> Any:
         try:

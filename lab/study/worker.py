@@ -65,7 +65,10 @@ def main() -> None:
         try:
             run = rebuild_run(job["run"], store, catalog, cache=cache)
             if run.key != key:
-                raise LabError(f"run {key} came out as {run.key} in a worker", hint="use --workers 1")
+                raise LabError(
+                    f"run {key} came out as {run.key} in a worker",
+                    hint="was the code changed meanwhile? give the same command again",
+                )
             run.execute(reporter, stop, fresh=job["fresh"])
             reporter.say("done", key)
         except KeyboardInterrupt:
