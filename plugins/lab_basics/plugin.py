@@ -118,6 +118,21 @@ def lab_executors() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_study_finished(study: Any, runs: Any) -> None:
+    """Hyper-parameters and final figures for TensorBoard, of the runs that were written there."""
+    from lab_basics.tensorboard import write_hyper_parameters
+
+    write_hyper_parameters(study, runs)
+
+
+@hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
     return "lab_basics.conformance:offer"
+
+
+@hookimpl
+def lab_scaffolds() -> dict[str, str]:
+    """Templates for ``lab new``."""
+    kinds = "architecture callback dataset executor experiment loss metric optimizer sampler stepper".split()
+    return {kind: f"lab_basics:scaffolds/{kind}" for kind in kinds}

@@ -1,7 +1,10 @@
-"""TensorBoard: the history of a run, live."""
+"""TensorBoard: the history of a run, live, and the hyper-parameters of a study once it has ended."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.training.callback import Callback
@@ -9,9 +12,13 @@ from lab_basics.callbacks import MEASURING
 from lab_basics.monitor import finished_epoch
 
 if TYPE_CHECKING:
+    from lab.study.results import FinishedRun
+    from lab.study.study import Study
     from lab.training import Learner
 
-__all__ = ["TensorBoard"]
+__all__ = ["TensorBoard", "write_hyper_parameters"]
+
+SUFFIX = ".hparams"
 
 
 class TensorBoard(Callback):
@@ -61,3 +68,76 @@ def _tag(column: str) -> str:
     """
     split, _, figure = column.partition("_")
     return f"{figure}/{split}" if figure and split in ("train", "valid", "test") else column
+
+
+# --- hyper-parameters -------------------------------------------------------------------------------------------------
+
+
+def write_hyper_parameters(study: Study, runs: Sequence[FinishedRun]) -> None:
+    """For every finished run that has events: its hyper-parameters with its final figures.
+
+    They stand beside the run's scalars, so that they belong to the same run in TensorBoard: arm, seed, and every
+    parameter in which the runs of the study differ. The study's folder gets a readable name for each run, as a link
+    (``runs/<study>/tensorboard/<arm>/seed-0``): ``tensorboard --logdir runs/<study>``. Done twice, it changes nothing.
+    """
+    chosen = [run for run in runs if run.status == "finished" and _events(run).is_dir()]
+    if not chosen:
+        return
+    recipes = [_flat(run.record.experiment()["experiment"]) for run in chosen]
+    varying = _varying(recipes)
+    for run, recipe in zip(chosen, recipes, strict=True):
+        parameters = {"arm": run.arm, "seed": run.seed, **{path: recipe.get(path, "none") for path in varying}}
+        _write_trial(_events(run), parameters, {f"final/{_tag(name)}": value for name, value in run.metrics.items()})
+        _link(run, study.name)
+
+
+def _events(run: FinishedRun) -> Path:
+    return run.folder / "artefacts" / "tensorboard"
+
+
+def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    for old in folder.glob(f"*{SUFFIX}"):
+        old.unlink()
+    with SummaryWriter(str(folder), filename_suffix=SUFFIX) as writer:
+        for summary in hparams(dict(parameters), dict(figures)):
+            writer.file_writer.add_summary(summary)
+        for name, value in figures.items():
+            writer.add_scalar(name, value)
+
+
+def _link(run: FinishedRun, study: str) -> None:
+    """A readable name for a run's events; where links are not to be had, TensorBoard shows the run's key."""
+    arm = "".join(letter if letter.isalnum() or letter in " _-+=." else "_" for letter in run.arm).strip(". ") or "arm"
+    link = run.folder.parents[1] / study / "tensorboard" / arm / f"seed-{run.seed}"
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(_events(run), link.parent), target_is_directory=True)
+    except OSError:
+        return
+
+
+def _varying(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths whose values differ between recipes."""
+    paths = dict.fromkeys(path for recipe in recipes for path in recipe)
+    return [path for path in paths if len({recipe.get(path) for recipe in recipes}) > 1]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, bool | int | float | str]:
+    """A resolved experiment as path → value; a component is its name, its parameters hang below it.
+
+    >>> _flat({"optimizer": {"component": "adam", "plugin": "p", "params": {"eps": 0.1}}, "lr": 0.5})
+    {'optimizer': 'adam', 'optimizer.eps': 0.1, 'lr': 0.5}
+    """
+    if isinstance(value, dict) and "component" in value:
+        return {path: value["component"], **_flat(value["params"], path)}
+    if isinstance(value, dict):
+        inner = [_flat(item, f"{path}.{name}" if path else name) for name, item in value.items()]
+        return {name: item for items in inner for name, item in items.items()}
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        inner = [_flat(item, f"{path}.{item['component']}") for item in value]
+        return {name: item for items in inner for name, item in items.items()}
+    return {path: value if isinstance(value, (bool, int, float, str)) else "none" if value is None else str(value)}

@@ -44,7 +44,7 @@ def test_text_gives_figures_differences_and_verdicts(lab, tmp_path: Path) -> Non
         "+0.207 [+0.184, +0.231]",
         "0.00021",
     ]
-    assert "wide: better by 0.207 ± 0.023 (4 of 4 seeds)" in lines
+    assert "wide: better by 0.207 ± 0.024 (4 of 4 seeds)" in lines
 
 
 def test_markdown_is_a_table_whose_cells_cannot_break_it(lab, tmp_path: Path) -> None:
