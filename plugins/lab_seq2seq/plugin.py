@@ -83,3 +83,9 @@ def lab_learner_methods() -> dict[str, str]:
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
     return "lab_seq2seq.conformance:offer"
+
+
+@hookimpl
+def lab_scaffolds() -> dict[str, str]:
+    """Templates for ``lab new``."""
+    return {"attention": "lab_seq2seq:scaffolds/attention"}

@@ -67,3 +67,9 @@ def lab_commands() -> dict[str, str]:
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
     return "lab_text.conformance:offer"
+
+
+@hookimpl
+def lab_scaffolds() -> dict[str, str]:
+    """Templates for ``lab new``."""
+    return {"tokenizer": "lab_text:scaffolds/tokenizer"}

@@ -1,0 +1,180 @@
+"""``lab new``: a plugin or a study to start from. Nothing is overwritten."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lab
+from lab.cli.main import Session
+from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
+from lab.registry.plugins import Catalog
+from lab.registry.registry import RegistrySpec, close_matches
+
+__all__ = ["new"]
+
+HERE = Path(__file__).parent / "templates"
+
+
+@click.group(epilog="Examples:  lab new plugin cosine --kind attention  ·  lab new experiment wider")
+def new() -> None:
+    """Start a plugin or a study from a template; nothing is overwritten."""
+
+
+@new.command(epilog="Example:  lab new plugin cosine --kind attention  &&  pip install -e lab-cosine  &&  lab list")
+@click.argument("name")
+@click.option("--kind", required=True, help="What it adds: architecture, loss, sampler …; lab list shows every kind.")
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where its folder goes.")
+@click.pass_obj
+def plugin(session: Session, name: str, kind: str, into: Path) -> None:
+    """Write an installable package with one component of a KIND, its tests and a study that swaps it in."""
+    catalog = session.catalog()
+    templates = _templates(catalog, kind)
+    words = _words(name)
+    context = _context(words, catalog, catalog.registry(kind).spec)
+    folder = into / context["distribution"]
+    files = _package(templates, context)
+    _write(folder, files)
+    click.echo(f"{folder}: " + ", ".join(files))
+    click.echo(f"  next: pip install -e {folder}  &&  lab check {context['module']}")
+
+
+@new.command(epilog="Example:  lab new experiment wider  &&  lab run experiments/wider.py")
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default="experiments", show_default=True)
+@click.pass_obj
+def experiment(session: Session, name: str, into: Path) -> None:
+    """Write a study file to start from."""
+    words = _words(name)
+    file = f"{'_'.join(words)}.py"
+    templates = _templates(session.catalog(), "experiment")
+    _write(into, {file: _render(templates, "experiment.py.jinja", {"title": " ".join(words).capitalize()})})
+    click.echo(f"{into / file}\n  next: lab run {into / file}")
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name such as ``cosine-attention``; the prefix ``lab-`` is not one of them.
+
+    Raises:
+        ParameterError: it is no name for a Python package.
+    """
+    words = [word for word in re.split(r"[-_.]", name.lower()) if word]
+    words = words[1:] if words[:1] == ["lab"] else words
+    if not words or not all(re.fullmatch(r"[a-z0-9]+", word) for word in words) or words[0][0].isdigit():
+        raise ParameterError(f"{name!r} is no name for a package", hint="letters, digits and hyphens: cosine-attention")
+    return words
+
+
+def _templates(catalog: Catalog, kind: str) -> Path:
+    """The folder of templates for a kind.
+
+    Raises:
+        UnknownNameError: no plugin offers one.
+        PluginError: the folder that a plugin names is not there.
+    """
+    offered = catalog.collect_owned("lab_scaffolds")
+    if kind not in offered:
+        kinds = sorted(offered.keys() - {"experiment"})
+        close = close_matches(kind, kinds)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise UnknownNameError(f"there is no template for the kind '{kind}'", hint=f"{hint}kinds: {', '.join(kinds)}")
+    owner, path = offered[kind]
+    package, _, folder = str(path).partition(":")
+    found = _folder_of(package) / folder
+    if not found.is_dir():
+        raise PluginError(f"plugin {owner}: lab_scaffolds names '{path}', which is not there")
+    return found
+
+
+def _folder_of(package: str) -> Path:
+    import importlib.resources
+
+    return Path(str(importlib.resources.files(package)))
+
+
+def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str, Any]:
+    """What templates may use."""
+    conformance = _conformance(catalog, spec.name)
+    version = lab.__version__.split(".")
+    return {
+        "name": "_".join(words),
+        "title": " ".join(words).capitalize(),
+        "class_name": "".join(word.capitalize() for word in words),
+        "module": "_".join(["lab", *words]),
+        "distribution": "-".join(["lab", *words]),
+        "kind": spec.singular,
+        "kind_module": spec.singular.replace(" ", "_"),
+        "article": "an" if spec.singular[0] in "aeiou" else "a",
+        "hook": spec.hook,
+        "registry_doc": spec.doc[:1].upper() + spec.doc[1:],
+        "conformance": conformance.__name__,
+        "conformance_module": _public_module(conformance),
+        "lab_version": ".".join(version[:2]),
+        "next_version": f"{version[0]}.{int(version[1]) + 1}",
+    }
+
+
+def _conformance(catalog: Catalog, kind: str) -> type:
+    from lab.testing.conformance import Conformance, offers_of
+    from lab.testing.runner import KINDS
+
+    return offers_of(catalog).kinds.get(kind) or KINDS.get(kind, Conformance)
+
+
+def _public_module(conformance: type) -> str:
+    return "lab.testing" if conformance.__module__.startswith("lab.testing.") else conformance.__module__
+
+
+def _package(templates: Path, context: dict[str, Any]) -> dict[str, str]:
+    """Every file of the package: path → text."""
+    component = _render(templates, "component.py.jinja", context)
+    context = {**context, "symbol": _last_public_name(component)}
+    module, name = context["module"], context["name"]
+    return {
+        "pyproject.toml": _render(templates, "pyproject.toml.jinja", context),
+        "README.md": _render(templates, "README.md.jinja", context),
+        f"{module}/__init__.py": _render(templates, "__init__.py.jinja", context),
+        f"{module}/plugin.py": _render(templates, "plugin.py.jinja", context),
+        f"{module}/{context['kind_module']}.py": component,
+        f"tests/test_{name}.py": _render(templates, "tests.py.jinja", context),
+        f"experiments/{name}.py": _render(templates, "experiment.py.jinja", context),
+    }
+
+
+def _render(folder: Path, template: str, context: Mapping[str, Any]) -> str:
+    """A template of the kind, of the folder around it, or of the kernel: whichever has it first."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader([folder, folder.parent, HERE])
+    environment = jinja2.Environment(
+        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    return environment.get_template(template).render(**context)
+
+
+def _last_public_name(source: str) -> str:
+    """The last name in ``__all__``: the component of a rendered template."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return str(ast.literal_eval(node.value)[-1])
+    raise PluginError("a template of a component has no __all__")
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write all files, or none where one is there already.
+
+    Raises:
+        LabError: a file is there already.
+    """
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise LabError(f"{folder / there[0]} is there already", hint="choose another name, or remove it first")
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")

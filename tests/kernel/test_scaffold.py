@@ -1,0 +1,118 @@
+"""``lab new``: what it writes is whole, keeps its contract, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lab.cli.main import cli
+from lab.registry.plugins import load_catalog
+from lab.study.load import load_study
+from lab.testing import check_entry
+from tests.third_party.site import catalog_with
+
+KINDS = sorted(load_catalog().collect("lab_scaffolds").keys() - {"experiment"})
+FILES = [
+    "README.md",
+    "experiments/{name}.py",
+    "{module}/__init__.py",
+    "{module}/plugin.py",
+    "{module}/{kind}.py",
+    "pyproject.toml",
+    "tests/test_{name}.py",
+]
+
+
+def lab(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["new", *arguments])
+
+
+@pytest.fixture
+def new_plugin(tmp_path: Path, kind: str) -> Path:
+    """The folder of a new plugin with one component of a kind."""
+    result = lab("plugin", f"fresh-{kind}", "--kind", kind, "--into", str(tmp_path))
+    assert result.exception is None, result.exception
+    return tmp_path / f"lab-fresh-{kind}"
+
+
+def test_every_kind_of_the_kernel_has_a_template() -> None:
+    singulars = {registry.spec.singular for registry in load_catalog().registries.values()}
+    kernel = {"dataset", "architecture", "loss", "sampler", "stepper", "callback", "optimizer", "metric", "executor"}
+    assert kernel | {"attention", "tokenizer"} <= {*KINDS} <= singulars
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_plugin_is_a_whole_package(new_plugin: Path, kind: str) -> None:
+    written = sorted(path.relative_to(new_plugin).as_posix() for path in new_plugin.rglob("*") if path.is_file())
+    names = {"name": f"fresh_{kind}", "module": f"lab_fresh_{kind}", "kind": kind}
+    assert written == sorted(file.format(**names) for file in FILES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_component_keeps_its_contract(new_plugin: Path, kind: str, tmp_path: Path) -> None:
+    with catalog_with(tmp_path / "site", new_plugin) as catalog:
+        (entry,) = [entry for entry in catalog.registry(kind).entries() if not entry.plugin.is_builtin]
+        failed = [outcome for outcome in check_entry(entry, catalog) if outcome.status == "failed"]
+    assert failed == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_experiment_has_two_arms_without_a_problem(new_plugin: Path, kind: str, tmp_path: Path) -> None:
+    with catalog_with(tmp_path / "site", new_plugin) as catalog:
+        arms = load_study(new_plugin / "experiments" / f"fresh_{kind}.py").resolve(catalog)
+    assert len(arms) == 2
+    assert arms[1].difference
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_plugin_passes_its_own_linter(new_plugin: Path, kind: str) -> None:
+    if importlib.util.find_spec("ruff") is None:
+        pytest.skip("ruff is not installed: it is part of the extra 'dev'")
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+            cwd=new_plugin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", ["loss"])
+def test_nothing_is_overwritten(new_plugin: Path, kind: str) -> None:
+    readme = new_plugin / "README.md"
+    readme.write_text("mine", encoding="utf-8")
+    result = lab("plugin", "fresh-loss", "--kind", "loss", "--into", str(new_plugin.parent))
+    assert str(result.exception) == (
+        f"{new_plugin / 'pyproject.toml'} is there already\n  choose another name, or remove it first"
+    )
+    assert readme.read_text(encoding="utf-8") == "mine"
+
+
+def test_unknown_kind_gets_a_close_match() -> None:
+    result = lab("plugin", "fresh", "--kind", "atention")
+    assert str(result.exception).startswith(
+        "there is no template for the kind 'atention'\n  did you mean: attention?\n  kinds: architecture, attention, "
+    )
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "lab-", "1st", "a b"])
+def test_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
+    result = lab("plugin", name, "--kind", "loss", "--into", str(tmp_path))
+    assert (
+        str(result.exception) == f"{name!r} is no name for a package\n  letters, digits and hyphens: cosine-attention"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_experiment_is_a_study_of_three_arms(tmp_path: Path) -> None:
+    assert lab("experiment", "two-questions", "--into", str(tmp_path)).exception is None
+    study = load_study(tmp_path / "two_questions.py")
+    assert [arm.name for arm in study.resolve(load_catalog())] == ["base", "wider", "dropout"]
+    assert study.question == "Two questions: which one helps, a wider network or dropout?"

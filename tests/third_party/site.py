@@ -1,0 +1,43 @@
+"""Installing a package without pip: its files and its metadata in a folder that is then put on ``sys.path``."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.registry.plugins import Catalog, load_catalog
+
+__all__ = ["PACKAGES", "catalog_with", "lay_package"]
+
+PACKAGES = Path(__file__).parent
+
+
+def lay_package(project: Path, site: Path) -> str:
+    """Put a project into ``site`` as pip would; gives the name of its plugin."""
+    described: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    name, version = described["project"]["name"], described["project"]["version"]
+    for package in described["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        shutil.copytree(project / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
+    metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    points = described["project"]["entry-points"]["lab"]
+    lines = "".join(f"{key} = {value}\n" for key, value in points.items())
+    (metadata / "entry_points.txt").write_text(f"[lab]\n{lines}", encoding="utf-8")
+    return next(iter(points))
+
+
+@contextmanager
+def catalog_with(site: Path, *projects: Path) -> Iterator[Catalog]:
+    """The catalog of a machine where these projects are installed, each problem an error."""
+    for project in projects:
+        lay_package(project, site)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        yield load_catalog(strict=True)
