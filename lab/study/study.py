@@ -243,9 +243,11 @@ def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
 
 def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
     """Whether the figure that decides is one that this experiment will have. What callbacks add cannot be known."""
-    split, _, name = figure.partition("_")
     offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
-    if split not in ("valid", "test") or name in offered:
+    split, _, name = figure.partition("_")
+    if figure in offered:
+        split, name = "valid", figure
+    elif split not in ("valid", "test") or name in offered:
         return []
     close = close_matches(name, offered)
     hint = f"did you mean: {' or '.join(f'{split}_{match}' for match in close)}?\n" if close else ""

@@ -219,6 +219,12 @@ def test_a_figure_that_no_run_will_have_is_a_problem_before_anything_is_trained(
     )
 
 
+def test_a_figure_without_its_split_is_a_problem_that_says_which(problems):
+    assert problems(Study(experiment(), compare="loss")) == (
+        "this study compares 'loss', which no run has\n  did you mean: valid_loss?\n  figures: valid_loss\n  study.py"
+    )
+
+
 @pytest.mark.parametrize("figure", ["valid_loss", "valid_worst", "test_worst", "train_loss", "seconds"])
 def test_a_figure_that_runs_may_have_is_accepted(catalog, figure):
     Study(experiment(metrics=["worst"]), compare=figure).resolve(catalog)
