@@ -245,7 +245,7 @@ def test_an_unknown_arm_is_told_with_all_arms(lab, study):
 def test_an_unknown_executor_is_an_error(lab, study):
     result = lab("run", study(), "--executor", "in_proces", "--quiet")
     assert result.code == 2
-    assert result.err.startswith("lab: unknown executor 'in_proces'\n  did you mean: in_process (lab_basics 0.1.0)?\n")
+    assert result.err.startswith("lab: unknown executor 'in_proces'\n  did you mean: in_process (lab_basics 0.1.0)")
 
 
 def test_an_unknown_device_is_an_error(lab, study, tmp_path):

@@ -211,3 +211,20 @@ def test_hooks_are_called_in_the_order_of_loading(load):
     plugins = {name: plugin_module(lab_study_started=lambda name=name: seen.append(name)) for name in "cab"}
     load(**plugins).catalog.call("lab_study_started", study=None, runs=[])
     assert seen == ["a", "b", "c"]
+
+
+# --- the conformance kit ----------------------------------------------------------------------------------------------
+
+
+def offer():
+    """What a plugin gives to the conformance kit."""
+    from lab.testing.example import Offer
+
+    return Offer(trials={"losses.mine": None})
+
+
+def test_lab_conformance_gives_the_kit_an_offer(load):
+    from lab.testing.conformance import offers_of
+
+    loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:offer"))
+    assert offers_of(loaded.catalog).trials == {"losses.mine": None}
