@@ -179,10 +179,11 @@ def lab_run_finished(run: Any, result: Any) -> None:
 def lab_conformance() -> str:
     """Give the conformance kit what it must know of this plugin.
 
-    Return ``"module:function"``; the function gives a ``lab.testing.Offer``. An offer holds example data that components are tried on, the conformance classes of registries that the plugin
-    opened, and how components whose signature does not say enough are tried. Fires when the kit is first used (``lab
-    check``, or tests with ``lab.testing``); the function is imported then. Order does not matter; of two examples with
-    one name the later counts. Used by: ``lab_basics``, ``lab_text``, ``lab_seq2seq``.
+    Return ``"module:function"``; the function gives a ``lab.testing.Offer``. It holds example data that components are
+    tried on, the conformance classes of registries that the plugin opened, and how components whose signature does not
+    say enough are tried. Fires when the kit is first used (``lab check``, or tests with ``lab.testing``); the function
+    is imported then. Order does not matter; of two examples with one name the later counts. Used by: ``lab_basics``,
+    ``lab_text``, ``lab_seq2seq``.
     """
 
 
