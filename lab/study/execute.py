@@ -14,6 +14,7 @@ from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.preflight import Plan, plan_study
+from lab.study.record import write_study
 from lab.study.results import FinishedRun, Results
 from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
 from lab.study.store import RunRecord, Store
@@ -110,6 +111,8 @@ def run_study(
 ) -> Results:
     """Check, train what is missing, and compare; as ``lab run``, for notebooks and scripts.
 
+    The study is recorded in the folder of runs, so that ``lab report`` and ``lab compare`` find it.
+
     Args:
         study: the question.
         runs: folder of runs.
@@ -128,6 +131,7 @@ def run_study(
     store = Store(runs)
     store.prepare()
     plan = plan_study(study, catalog, store, device=device, fresh=fresh)
+    write_study(plan, store, file=study.file)
     results = execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
     if complete is not None:
         complete(results)

@@ -150,6 +150,24 @@ def test_lab_run_leaves_a_report_that_lab_report_can_make_again(lab, tmp_path: P
     assert report.read_text(encoding="utf-8") == made_by_run
 
 
+def test_a_study_run_from_a_notebook_is_recorded_before_its_first_run(lab, tmp_path: Path) -> None:
+    from lab.study.execute import Silence
+    from lab.study.load import load_study
+    from lab.study.record import read_study
+    from lab.study.store import Store
+
+    class Watcher(Silence):
+        def run_started(self, run: object) -> None:
+            found.append(len(read_study(Store(tmp_path), "coin").runs))
+
+    found: list[int] = []
+    (tmp_path / "coin.py").write_text(STUDY)
+    load_study(tmp_path / "coin.py").run(runs=tmp_path, listener=Watcher())
+    assert found == [4, 4, 4, 4]
+    assert "large: " in lab("compare", "coin").output
+    assert lab("runs", "prune", "--yes").output == "every run belongs to a study\n"
+
+
 STUDY = '''"""Is a larger step better?"""
 import attrs
 import torch

@@ -53,7 +53,7 @@
 
   const closed = [];
   window.addEventListener("beforeprint", () => {
-    closed.push(...document.querySelectorAll("details:not([open])"));
+    closed.push(...document.querySelectorAll("details:not([open], .traceback)"));
     for (const details of closed) details.open = true;
   });
   window.addEventListener("afterprint", () => {
