@@ -1,0 +1,1 @@
+"""A registry of activations, and a network that takes one."""

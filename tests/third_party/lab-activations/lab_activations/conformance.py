@@ -1,0 +1,27 @@
+"""The checks of activations, which every plugin that adds one inherits."""
+
+from __future__ import annotations
+
+import torch
+
+from lab.testing import Conformance, Finding, Offer, same
+
+__all__ = ["ActivationConformance", "offer"]
+
+
+class ActivationConformance(Conformance):
+    """The checks of activations."""
+
+    kind = "activations"
+
+    def test_looks_at_every_number_by_itself(self) -> None:
+        """The same shape; another order gives the same numbers in that order."""
+        values = torch.linspace(-2, 2, 6).reshape(2, 3)
+        activation = self.resolved.build({})
+        if not same(activation(values.flip(1)), activation(values).flip(1)):
+            raise Finding(f"{self.label}: a number's place changes what becomes of it")
+
+
+def offer() -> Offer:
+    """The checks of this plugin's registry."""
+    return Offer(kinds={"activations": ActivationConformance})

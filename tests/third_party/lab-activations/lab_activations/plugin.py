@@ -1,0 +1,30 @@
+"""A registry of its own, activations, and a network that takes one."""
+
+from __future__ import annotations
+
+from lab import RegistrySpec, hookimpl
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Open the registry ``activations``; the hook ``lab_activations`` exists from then on."""
+    contract = "lab_activations.activations:Activation"
+    return [RegistrySpec("activations", "activation", contract, "what bends the straight line")]
+
+
+@hookimpl
+def lab_activations() -> dict[str, str]:
+    """Fill it."""
+    return {"swish": "lab_activations.activations:Swish", "cube": "lab_activations.activations:Cube"}
+
+
+@hookimpl
+def lab_architectures() -> dict[str, str]:
+    """A network with an activation."""
+    return {"bent": "lab_activations.activations:Bent"}
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """The checks of activations."""
+    return "lab_activations.conformance:offer"

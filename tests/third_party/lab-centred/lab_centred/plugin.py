@@ -1,0 +1,11 @@
+"""Centred gradients."""
+
+from __future__ import annotations
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, str]:
+    """Centred gradients."""
+    return {"centred": "lab_centred.callbacks:Centred"}

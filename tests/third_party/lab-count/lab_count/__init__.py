@@ -1,0 +1,1 @@
+"""A command: how many runs is this study?"""

@@ -1,0 +1,1 @@
+"""An attention by distance."""

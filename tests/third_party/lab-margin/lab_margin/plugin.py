@@ -1,0 +1,11 @@
+"""The multi-class hinge loss."""
+
+from __future__ import annotations
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_losses() -> dict[str, str]:
+    """The multi-class hinge loss."""
+    return {"margin": "lab_margin.losses:margin"}

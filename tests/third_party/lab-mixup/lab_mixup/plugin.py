@@ -1,0 +1,11 @@
+"""Mixed examples."""
+
+from __future__ import annotations
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_steppers() -> dict[str, str]:
+    """Mixed examples."""
+    return {"mixup": "lab_mixup.steppers:Mixup"}

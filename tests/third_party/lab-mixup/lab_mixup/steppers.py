@@ -1,0 +1,43 @@
+"""Learning from mixed examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lab import Evaluation, Stepper
+
+__all__ = ["Mixup"]
+
+
+class Mixup(Stepper):
+    """Learns from weighted means of two examples each: ``λ · loss(y, a) + (1 - λ) · loss(y, b)``.
+
+    Zhang, Cisse, Dauphin & Lopez-Paz 2018, arXiv:1710.09412. Differs from the paper: λ is uniform in [low, 1].
+
+    Args:
+        low: the least share of the first example, in [0, 1]; 1 mixes nothing.
+    """
+
+    def __init__(self, *, low: float = 0.5) -> None:
+        self.low = low
+
+    def train_step(self, batch: Any) -> Tensor:
+        """One step on mixed inputs; partner and share come from the stream ``stepper``."""
+        inputs, target = batch
+        generator = self.learner.streams.generator("stepper")
+        partner = torch.randperm(len(target), generator=generator)
+        share = self.low + (1 - self.low) * float(torch.rand((), generator=generator))
+        output = self.learner.model(share * inputs + (1 - share) * inputs[partner])
+        loss = share * self.learner.loss(output, target) + (1 - share) * self.learner.loss(output, target[partner])
+        self.backward(loss)
+        self.optimizer_step()
+        return loss.detach()
+
+    def valid_step(self, batch: Any) -> Evaluation:
+        """Plain examples."""
+        inputs, target = batch
+        output = self.learner.model(inputs)
+        return Evaluation(self.learner.loss(output, target), output, target, len(target))

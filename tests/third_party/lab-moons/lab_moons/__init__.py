@@ -1,0 +1,1 @@
+"""Two half-moons, one inside the other."""

@@ -1,0 +1,43 @@
+"""Tokens are pieces of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import attrs
+from lab_text.tokenizers import Tokenizer
+
+__all__ = ["Pieces"]
+
+_BEGIN = "▁"
+
+
+@attrs.define
+class Pieces(Tokenizer):
+    """Every word is cut into pieces of a few letters; the first piece of a word begins with ``▁``.
+
+    Args:
+        language: the code of the language; it changes nothing here.
+        letters: how many letters a piece has, at most.
+    """
+
+    language: str
+    letters: int = attrs.field(default=3, kw_only=True)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tokens depend on besides the text."""
+        return {"name": "pieces", "version": 1, "letters": self.letters}
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """The tokens of every text, in order."""
+        for text in texts:
+            yield [piece for word in text.split() for piece in self._cut(_BEGIN + word)]
+
+    def _cut(self, word: str) -> list[str]:
+        return [word[start : start + self.letters] for start in range(0, len(word), self.letters)]
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """The sentence that ``tokens`` stand for."""
+        return "".join(tokens).replace(_BEGIN, " ").strip()

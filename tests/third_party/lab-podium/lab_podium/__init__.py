@@ -1,0 +1,1 @@
+"""A report section: the arms in order."""

@@ -1,0 +1,15 @@
+"""A report section: the arms in the order of their mean validation loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import Section, hookimpl
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> list[Section]:
+    """The podium."""
+    from lab_podium.podium import podium
+
+    return [podium(study, runs)]
