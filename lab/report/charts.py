@@ -16,7 +16,7 @@ from typing import Any
 from lab.report.cells import is_judged
 from lab.study.results import ArmRow, FinishedRun
 
-__all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of"]
+__all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
 
 COLOURS = 9
 """How many ``--arm-N`` the style sheet has; number 0 is the base's."""
@@ -25,6 +25,8 @@ MOST_EPOCHS = 200
 STATES = {True: "better", False: "worse", None: "open"}
 
 Chart = dict[str, Any]
+Histories = Sequence[tuple[FinishedRun, Sequence[Mapping[str, float]]]]
+"""Runs with their histories, one row per epoch."""
 
 _STYLE = {
     "background": None,
@@ -129,9 +131,14 @@ def _spoken_interval(low: float, high: float) -> str:
 # --- learning curves --------------------------------------------------------------------------------------------------
 
 
-def figures_of(runs: Sequence[FinishedRun], first: str = "") -> list[str]:
+def histories_of(runs: Sequence[FinishedRun]) -> Histories:
+    """Every run with its history, read once."""
+    return [(run, run.record.history()) for run in runs]
+
+
+def figures_of(histories: Histories, first: str = "") -> list[str]:
     """The figures that change over epochs, ``first`` first, losses and metrics before times."""
-    names = dict.fromkeys(name for run in runs for row in run.record.history() for name in row if name != "epoch")
+    names = dict.fromkeys(name for _, history in histories for row in history for name in row if name != "epoch")
     return sorted(names, key=lambda name: (name != first, _is_timing(name), not is_judged(name)))
 
 
@@ -139,17 +146,17 @@ def _is_timing(name: str) -> bool:
     return name.startswith("seconds") or name.endswith("_per_second")
 
 
-def curves_chart(runs: Sequence[FinishedRun], arms: Sequence[str], figures: Sequence[str]) -> Chart | None:
+def curves_chart(histories: Histories, arms: Sequence[str], figures: Sequence[str]) -> Chart | None:
     """The learning curves of all runs: seeds thin, the mean of each arm thick; None where no epoch was finished.
 
     Two parameters are the page's to set: ``figure`` (``f0``, ``f1`` …, a place in ``figures``) says which figure is
     drawn, ``hidden`` lists the arms that are left out.
     """
-    table, epochs = _history_table(runs, figures)
+    table, epochs = _history_table(histories, figures)
     if not epochs:
         return None
     parse = {"epoch": "number", "seed": "number", **{f"f{index}": "number" for index in range(len(figures))}}
-    count = len({(run.arm, run.seed) for run in runs})
+    count = sum(bool(history) for _, history in histories)
     return _chart(
         f"Learning curves of {count} runs in {len(arms)} arms over {epochs} epochs: one thin line for every seed, "
         "a thick one for the mean of each arm. The same numbers stand in the table below.",
@@ -212,14 +219,13 @@ def arm_colour(index: int) -> int:
     return 0 if index == 0 else (index - 1) % (COLOURS - 1) + 1
 
 
-def _history_table(runs: Sequence[FinishedRun], figures: Sequence[str]) -> tuple[str, int]:
+def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, int]:
     """All histories as CSV, figures named by their place, and the number of epochs; epochs count from one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "seed", "epoch", *(f"f{index}" for index in range(len(figures)))])
     epochs = 0
-    for run in runs:
-        history = run.record.history()
+    for run, history in histories:
         epochs = max(epochs, len(history))
         for row in thinned(history):
             writer.writerow([run.arm, run.seed, row["epoch"] + 1, *(_short(row.get(name)) for name in figures)])

@@ -89,8 +89,10 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
     rows = results.compare()
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
-    figures = charts.figures_of(results.runs, first=record.study.compare)
-    drawn = _charts(results, rows, figures)
+    names = [arm.name for arm in record.arms]
+    histories = charts.histories_of(results.runs)
+    figures = charts.figures_of(histories, first=record.study.compare)
+    drawn = _charts(results, rows, histories, figures)
     return {
         "record": record,
         "title": title,
@@ -108,7 +110,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "figures": figures,
         "charts": drawn,
         "drawing_code": charts.drawing_code() if drawn else "",
-        "curve_tables": [_curve_table(results, name) for name in figures],
+        "curve_tables": [_curve_table(histories, names, name) for name in figures],
         "sections": sections,
         "run_columns": _run_columns(results.runs),
         "runs": [run.row() for run in results.runs],
@@ -184,11 +186,13 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
     ]
 
 
-def _charts(results: Results, rows: Sequence[ArmRow], figures: Sequence[str]) -> dict[str, Any]:
+def _charts(
+    results: Results, rows: Sequence[ArmRow], histories: charts.Histories, figures: Sequence[str]
+) -> dict[str, Any]:
     names = [arm.name for arm in results.plan.arms]
     found = {
         "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
-        "curves": charts.curves_chart(results.runs, names, figures),
+        "curves": charts.curves_chart(histories, names, figures),
     }
     return {name: chart for name, chart in found.items() if chart is not None}
 
@@ -205,12 +209,11 @@ def _per_seed(results: Results, names: Sequence[str]) -> dict[str, list[float]]:
 # --- curves, runs, failures -------------------------------------------------------------------------------------------
 
 
-def _curve_table(results: Results, figure: str) -> dict[str, Any]:
+def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) -> dict[str, Any]:
     """Means over seeds, one row per epoch and one column per arm."""
-    arms = [arm.name for arm in results.plan.arms]
     values: dict[tuple[int, str], list[float]] = {}
-    for run in results.runs:
-        for row in run.record.history():
+    for run, history in histories:
+        for row in history:
             if math.isfinite(row.get(figure, math.nan)):
                 values.setdefault((int(row["epoch"]), run.arm), []).append(row[figure])
     epochs = charts.thinned([{"epoch": epoch} for epoch in sorted({epoch for epoch, _ in values})], TABLE_EPOCHS)

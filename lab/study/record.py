@@ -116,7 +116,8 @@ class StudyRecord:
 
 def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> Path:
     """Write the record of a plan, whole or not at all, and give its folder."""
-    from lab import __version__
+    from importlib.metadata import version
+
     from lab.training.checkpoint import write_json
 
     study = plan.study
@@ -131,7 +132,7 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
             "file": file,
             "command": command,
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "lab": __version__,
+            "lab": version("lab"),
             "base": plan.arms[0].experiment.to_json(),
             "arms": {arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in plan.arms},
             "components": [attrs.asdict(component) for component in components_of(plan.arms)],

@@ -11,7 +11,7 @@ import pytest
 
 from lab import Section
 from lab.errors import StoreError, UnknownNameError
-from lab.report.charts import curves_chart, difference_chart, figures_of
+from lab.report.charts import curves_chart, difference_chart, figures_of, histories_of
 from lab.report.html import render_report, write_report
 from lab.study.record import StudyRecord, read_study
 from lab.study.results import Results
@@ -186,12 +186,16 @@ def test_the_difference_chart_tells_its_content_in_words(tmp_path: Path) -> None
 
 def test_the_deciding_figure_comes_first_and_times_come_last(tmp_path: Path) -> None:
     store_study(tmp_path)
-    assert figures_of(read(tmp_path)[1].runs, "valid_accuracy") == ["valid_accuracy", "valid_loss", "train_loss"]
+    assert figures_of(histories_of(read(tmp_path)[1].runs), "valid_accuracy") == [
+        "valid_accuracy",
+        "valid_loss",
+        "train_loss",
+    ]
 
 
 def test_curves_hold_every_epoch_of_every_run(tmp_path: Path) -> None:
     store_study(tmp_path)
-    chart = curves_chart(read(tmp_path)[1].runs, list(FIGURES), ["valid_loss"])
+    chart = curves_chart(histories_of(read(tmp_path)[1].runs), list(FIGURES), ["valid_loss"])
     assert chart is not None
     rows = list(csv.DictReader(chart["data"]["values"].splitlines()))
     assert len(rows) == 12 * 3
@@ -200,7 +204,7 @@ def test_curves_hold_every_epoch_of_every_run(tmp_path: Path) -> None:
 
 def test_without_history_there_are_no_curves(tmp_path: Path) -> None:
     store_study(tmp_path, missing=tuple(FIGURES))
-    assert curves_chart(read(tmp_path)[1].runs, list(FIGURES), []) is None
+    assert curves_chart(histories_of(read(tmp_path)[1].runs), list(FIGURES), []) is None
 
 
 # --- the record -------------------------------------------------------------------------------------------------------
