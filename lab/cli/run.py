@@ -165,12 +165,14 @@ def _answer(
     from lab.report.html import write_report
     from lab.report.live import Display
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
-    from lab.study.execute import execute_plan
+    from lab.study.execute import build_executor, execute_plan
     from lab.study.preflight import plan_study
     from lab.study.record import read_study, write_study
 
     console = make_console()
     store.prepare()
+    if executor is not None:
+        build_executor(executor, catalog)  # a wrong name is told before anything is read
     plan = plan_study(study, catalog, store, device=device, fresh=fresh, where=str(file))
     if plan_only or not quiet:
         print_plan(plan, console)

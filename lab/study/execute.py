@@ -20,7 +20,7 @@ from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
 
-__all__ = ["Executor", "InProcess", "Silence", "execute_plan", "run_study"]
+__all__ = ["Executor", "InProcess", "Silence", "build_executor", "execute_plan", "run_study"]
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ def execute_plan(
     Raises:
         KeyboardInterrupt: interrupted; the state of the current run is saved.
     """
-    chosen = _build_executor(executor, catalog)
+    chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     with stop_on_interrupt() as stop:
         for _ in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh):
@@ -90,7 +90,12 @@ def gather(plan: Plan, store: Store) -> Results:
     return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
 
 
-def _build_executor(reference: Reference, catalog: Catalog) -> Executor:
+def build_executor(reference: Reference, catalog: Catalog) -> Executor:
+    """The executor that a reference names.
+
+    Raises:
+        LabError: there is none, or its parameters are wrong.
+    """
     resolver = Resolver(catalog)
     component = resolver.resolve("executors", reference)
     if component is None:

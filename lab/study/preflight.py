@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 import torch
@@ -74,20 +75,44 @@ def plan_study(
     arms = study.resolve(catalog, where=where)
     tune()
     _check_device(device)
-    cache = DataCache()
-    runs = [run for arm in arms for run in _runs_of(arm, study, catalog, store, cache, device)]
+    runs = _read_data(arms, study, catalog, store, device, where)
     found = frozenset(run.key for run in runs if not fresh and store.record(run.key).status == "finished")
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
+    with _gathering(study, where) as attempt:
+        for name in [arm.name for arm in arms if arm.name in waiting]:
+            with attempt(name):
+                checks[name] = _step_once(waiting[name])
+    return Plan(study, arms, runs, found, checks)
+
+
+@contextmanager
+def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+    """Gather what fails in each arm; at the end raise all of it at once, each problem with the arms that have it."""
     problems: dict[str, list[str]] = {}
-    for name in [arm.name for arm in arms if arm.name in waiting]:
+
+    @contextmanager
+    def attempt(arm: str) -> Iterator[None]:
         try:
-            checks[name] = _step_once(waiting[name])
-        except Exception as error:
-            problems.setdefault(_describe(error), []).append(name)
+            yield
+        except (Exception, SystemExit) as error:
+            problems.setdefault(_describe(error), []).append(arm)
+
+    yield attempt
     if problems:
         raise StudyError([in_arms(problem, names, study) for problem, names in problems.items()], where=where)
-    return Plan(study, arms, runs, found, checks)
+
+
+def _read_data(
+    arms: Sequence[ResolvedArm], study: Study, catalog: Catalog, store: Store, device: str, where: str | None
+) -> list[Run]:
+    """Every run of every arm, with its data."""
+    cache, runs = DataCache(), []
+    with _gathering(study, where) as attempt:
+        for arm in arms:
+            with attempt(arm.name):
+                runs += _runs_of(arm, study, catalog, store, cache, device)
+    return runs
 
 
 def _runs_of(
@@ -148,5 +173,5 @@ def _try_steps(run: Run, learner: Learner) -> ArmCheck:
     return ArmCheck(parameters, seconds, bool(learner.parts))
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

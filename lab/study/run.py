@@ -175,7 +175,7 @@ class Run:
             self.catalog.call("lab_run_started", run=self)
             try:
                 self._train(folder, listener, stop)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a callback may call sys.exit; only its own run ends
                 _refuse_full_disk(error, self.store.root)
                 record_failure(folder, error)
             record = self.store.record(self.key)
@@ -372,7 +372,7 @@ def _peak_memory_mb(device: torch.device) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
-def _refuse_full_disk(error: Exception, root: Path) -> None:
+def _refuse_full_disk(error: BaseException, root: Path) -> None:
     """A store that cannot be written stops the study: the runs to come would fail in the same way."""
     if is_disk_full(error):
         raise StoreError(
@@ -382,7 +382,7 @@ def _refuse_full_disk(error: Exception, root: Path) -> None:
         ) from error
 
 
-def record_failure(folder: Path, error: Exception) -> None:
+def record_failure(folder: Path, error: BaseException) -> None:
     """Leave ``failure.json``: what happened, for readers, and the traceback."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")

@@ -71,6 +71,8 @@ def main() -> None:
                 )
             run.execute(reporter, stop, fresh=job["fresh"])
             reporter.say("done", key)
+        except BrokenPipeError:  # nobody is left to answer; the run is saved
+            return
         except KeyboardInterrupt:
             reporter.say("interrupted", key)
         except LabError as error:

@@ -345,7 +345,14 @@ class Learner:
         """Order of the training batches, restarted for every epoch from the stream ``sampler``."""
         split = self.data.split("train")
         facts = self.data.sampler_facts(split, self.batch_size, self.streams.generator("sampler"))
-        return EpochSampler(call_with(self._sampler_factory, facts), self.streams)
+        sampler = call_with(self._sampler_factory, facts)
+        if len(sampler) == 0:
+            raise ParameterError(
+                "the sampler gives no batches",
+                where=f"{len(split)} training examples, batch_size={self.batch_size}",
+                hint="give it more examples, a smaller batch_size, or another sampler",
+            )
+        return EpochSampler(sampler, self.streams)
 
     @cached_property
     def train_loader(self) -> Any:

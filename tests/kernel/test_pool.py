@@ -1,0 +1,85 @@
+"""The process pool: the same numbers as in one process, whatever happens to a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.kill_study import STUDY, finish, outcome, start
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "killed.py"
+    path.write_text(STUDY)
+    return path
+
+
+def _pool(study: Path, runs: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", "--workers", "2", *more]
+    environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+
+def _workers(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    pids = [int(pid) for pid in children.read_text().split()]
+    return [pid for pid in pids if b"lab.study.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def _wait_for(condition, process: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()[0].decode()
+        time.sleep(0.02)
+
+
+def test_a_pool_gives_the_same_numbers_as_one_process(study: Path, tmp_path: Path) -> None:
+    finish(_pool(study, tmp_path / "pool", "--threads", "1"))
+    finish(start(study, tmp_path / "alone"))
+    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(study: Path, tmp_path: Path) -> None:
+    process = _pool(study, tmp_path / "pool", "--threads", "1")
+    _wait_for(lambda: list((tmp_path / "pool").glob(".store/*/checkpoint-*")), process)
+    os.kill(_workers(process.pid)[0], signal.SIGKILL)
+    finish(process)
+    finish(start(study, tmp_path / "alone"))
+    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
+
+
+def test_a_run_that_kills_its_worker_twice_is_reported_and_the_others_finish(study: Path, tmp_path: Path) -> None:
+    deadly = "import os, signal\nclass Deadly(Callback):\n    def before_batch(self, learner):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+    text = STUDY.replace("base = Experiment(", f"{deadly}\n\nbase = Experiment(").replace(
+        'study = Study(base, seeds=2).swap("architecture.width", {"wide": 64})',
+        'study = Study(base, seeds=1).swap("callbacks.Slow", {"deadly": Deadly})',
+    )
+    study.write_text(text.replace("epochs=4", "epochs=1"))
+    process = _pool(study, tmp_path / "runs")
+    output, _ = process.communicate()
+    assert process.returncode == 1, output.decode()
+    failures = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob(".store/*/failure.json")]
+    assert [failure["error"] for failure in failures] == [
+        "its worker process was killed by signal 9\n  too little memory? fewer --workers"
+    ]
+    assert len(list((tmp_path / "runs").glob(".store/*/result.json"))) == 1
+
+
+def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path) -> None:
+    process = _pool(study, tmp_path / "pool", "--threads", "1")
+    _wait_for(lambda: len(list((tmp_path / "pool").glob(".store/*/checkpoint-*"))) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130
+    assert output.decode().startswith("interrupted; everything is saved\n")
+    finish(_pool(study, tmp_path / "pool", "--threads", "1"))
+    finish(start(study, tmp_path / "alone"))
+    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
