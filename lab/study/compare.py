@@ -22,7 +22,7 @@ from functools import lru_cache
 import attrs
 import numpy as np
 
-__all__ = ["ArmComparison", "Summary", "compare_arms", "summarise"]
+__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "factorial_effects", "summarise"]
 
 LEVEL = 0.05
 
@@ -198,3 +198,74 @@ def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_bett
         return f"no difference that {n} seeds could show (≥ {detectable:.3g} needed)"
     agreeing = int(np.sum(sign * d > 0)) if is_better else int(np.sum(sign * d < 0))
     return f"{'better' if is_better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({agreeing} of {n} seeds)"
+
+
+@attrs.frozen
+class Effect:
+    """What a level of a factor does over all levels of the others, or what two of them do together beyond their sum.
+
+    Attributes:
+        name: ``additive``, or ``bidirectional × additive`` for an interaction.
+        n: seeds in which every cell finished.
+        effect: mean over seeds; of an interaction, the difference of differences.
+        low, high: 95 % interval; NaN with fewer than two seeds.
+        p: t-test over seeds, two-sided.
+        p_corrected: after Holm's correction over all effects of the study.
+    """
+
+    name: str
+    n: int
+    effect: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+
+
+def factorial_effects(
+    cells: Mapping[str, Mapping[str, str]], figures: Mapping[str, Mapping[int, float]]
+) -> list[Effect]:
+    """Main effects and two-way interactions of a factorial study, paired by seed.
+
+    Each factor's first level is the one that the others are compared with. A main effect is averaged over the cells of
+    the other factors; so is the interaction of two levels, ``(both - first alone) - (second alone - neither)``.
+
+    Args:
+        cells: arm → factor → level, the arms of the whole grid.
+        figures: arm → seed → figure.
+    """
+    levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
+    seeds = [seed for seed in next(iter(figures.values()), {}) if all(seed in figures.get(arm, {}) for arm in cells)]
+    table = {tuple(cell[f] for f in levels): np.array([figures[arm][s] for s in seeds]) for arm, cell in cells.items()}
+    contrasts = {name: _contrast(table, signs) for name, signs in _contrasts(levels).items()}
+    corrected = holm({name: _t_test_p(d) for name, d in contrasts.items()})
+    return [_effect(name, d, corrected[name]) for name, d in contrasts.items()]
+
+
+Signs = Mapping[int, tuple[str, str]]
+"""Position of a factor → (its first level, the level compared with it)."""
+
+
+def _contrasts(levels: Mapping[str, Sequence[str]]) -> dict[str, Signs]:
+    mains = {(i, other): {i: (names[0], other)} for i, names in enumerate(levels.values()) for other in names[1:]}
+    found: dict[str, Signs] = {other: signs for (_, other), signs in mains.items()}
+    for (i, one), (j, other) in itertools.combinations(mains, 2):
+        if i != j:
+            found[f"{one} × {other}"] = {**mains[i, one], **mains[j, other]}
+    return found
+
+
+def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.ndarray:
+    """Per seed: the mean over the other factors of the signed sum over the levels in question."""
+    total, count = np.zeros(0), 0
+    for cell, values in table.items():
+        if all(cell[i] in pair for i, pair in signs.items()):
+            sign = math.prod(1 if cell[i] == pair[1] else -1 for i, pair in signs.items())
+            total = sign * values if count == 0 else total + sign * values
+            count += 1
+    return total / (count / 2 ** len(signs))
+
+
+def _effect(name: str, d: np.ndarray, p_corrected: float) -> Effect:
+    mean, half = (float(d.mean()) if len(d) else math.nan), _half_width(d, LEVEL)
+    return Effect(name, len(d), mean, mean - half, mean + half, _t_test_p(d), p_corrected)
