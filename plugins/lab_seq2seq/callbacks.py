@@ -36,7 +36,7 @@ class _AtTheEnd(Callback):
         self.count = count
 
     def after_fit(self, learner: Learner) -> None:
-        if learner.folder is not None and learner.history and isinstance(learner.model, StepwiseModel):
+        if learner.is_finished and learner.folder is not None and isinstance(learner.model, StepwiseModel):
             with learner.evaluating():
                 self.leave(learner, _samples(learner, self.count))
 

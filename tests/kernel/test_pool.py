@@ -22,6 +22,15 @@ def study(tmp_path: Path) -> Path:
     return path
 
 
+DEADLY = """
+import os, signal
+
+class Deadly(Callback):
+    def before_batch(self, learner):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def _pool(study: Path, runs: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", "--workers", "2", *more]
     environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1"}
@@ -57,8 +66,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(study: Path, tm
 
 
 def test_a_run_that_kills_its_worker_twice_is_reported_and_the_others_finish(study: Path, tmp_path: Path) -> None:
-    deadly = "import os, signal\nclass Deadly(Callback):\n    def before_batch(self, learner):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
-    text = STUDY.replace("base = Experiment(", f"{deadly}\n\nbase = Experiment(").replace(
+    text = STUDY.replace("base = Experiment(", f"{DEADLY}\n\nbase = Experiment(").replace(
         'study = Study(base, seeds=2).swap("architecture.width", {"wide": 64})',
         'study = Study(base, seeds=1).swap("callbacks.Slow", {"deadly": Deadly})',
     )

@@ -1,0 +1,106 @@
+"""Runs can be rebuilt from their records: loaded, and trained again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lab
+from lab.errors import LabError
+from lab.study.store import Store
+from tests.kernel.kill_study import STUDY
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study file and the folder of its finished runs."""
+    folder = tmp_path_factory.mktemp("finished")
+    study = folder / "small.py"
+    study.write_text(STUDY.replace("epochs=4", "epochs=2").replace("time.sleep(0.004)", "pass"))
+    done = _lab("run", str(study), "--runs", str(folder / "runs"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    return study, folder / "runs"
+
+
+def _lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LAB_DISABLE_THIRD_PARTY": "1"}
+    command = [sys.executable, "-m", "lab", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def _first(runs: Path) -> str:
+    return next(iter(sorted(record.key for record in Store(runs).records())))
+
+
+def test_a_finished_run_is_reproduced_identically(finished: tuple[Path, Path]) -> None:
+    _, runs = finished
+    done = _lab("reproduce", _first(runs)[:8], "--runs", str(runs), "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("identical: every figure of 2 epochs")
+
+
+def test_a_record_that_was_tampered_with_is_found_out(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    _, runs = finished
+    key = _first(runs)
+    path = runs / ".store" / key / "metrics.jsonl"
+    original = path.read_text()
+    rows = [json.loads(line) for line in original.splitlines()]
+    rows[1]["valid_loss"] += 1e-9
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        done = _lab("reproduce", key, "--runs", str(runs), "--quiet")
+    finally:
+        path.write_text(original)
+    assert done.returncode == 1
+    assert "not identical: the numbers part in epoch 1" in done.stdout
+
+
+def test_what_is_not_as_it_was_is_listed_before_anything_is_trained(finished: tuple[Path, Path]) -> None:
+    _, runs = finished
+    key = _first(runs)
+    folder = runs / ".store" / key
+    originals = {name: (folder / name).read_text() for name in ("experiment.json", "environment.json")}
+    experiment, environment = (json.loads(text) for text in originals.values())
+    experiment["code"]["lab"], experiment["data"] = "0" * 16, "others"
+    environment["packages"]["torch"] = "1.0"
+    (folder / "experiment.json").write_text(json.dumps(experiment))
+    (folder / "environment.json").write_text(json.dumps(environment))
+    try:
+        done = _lab("reproduce", key, "--runs", str(runs), "--quiet")
+    finally:
+        for name, text in originals.items():
+            (folder / name).write_text(text)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"lab: run {key} cannot be reproduced as it was"
+    assert lines[1:3] == ["  code of lab: changed", "  data: another content than then"]
+    assert lines[3].startswith("  torch: 1.0 then, ")
+    assert lines[4] == "  --anyway trains it all the same and shows what comes out"
+
+
+def test_the_trained_learner_comes_back(finished: tuple[Path, Path]) -> None:
+    _, runs = finished
+    key = _first(runs)
+    learner = lab.load(key, runs)
+    assert learner.validate()["valid_loss"] == Store(runs).record(key).metrics["valid_loss"]
+
+
+def test_a_component_of_a_study_file_that_changed_is_named(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    study, runs = finished
+    other = tmp_path / "small.py"
+    other.write_text(study.read_text().replace("nn.ReLU()", "nn.Tanh()"))
+    with pytest.raises(LabError) as caught:
+        lab.load(_first(runs), runs, file=other)
+    assert "is not in this study file, or it has changed since" in str(caught.value)
+
+
+def test_a_key_that_is_not_there_is_named(finished: tuple[Path, Path]) -> None:
+    _, runs = finished
+    with pytest.raises(LabError) as caught:
+        lab.load("zzz", runs)
+    assert str(caught.value) == "no run's key begins with 'zzz'\n  lab runs lists what is there"
