@@ -45,9 +45,13 @@ class Session:
         return self._catalog
 
     def commands(self) -> dict[str, tuple[Plugin, Any]]:
-        """The commands of plugins, with their owners."""
+        """The commands of plugins, with their owners; no plugin is imported whose commands are known from before."""
         if self._commands is None:
-            self._commands = self.catalog().collect_owned("lab_commands", taken=COMMANDS)
+            from lab.cli.known_commands import collect_commands, recall_commands
+
+            is_plain = self._catalog is None and not self.without and not self.strict
+            known = recall_commands(COMMANDS) if is_plain else None
+            self._commands = collect_commands(self.catalog(), COMMANDS) if known is None else known
         return self._commands
 
 

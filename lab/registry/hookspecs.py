@@ -117,7 +117,8 @@ def lab_registries() -> Sequence[RegistrySpec]:
 def lab_commands() -> Mapping[str, str]:
     """Add commands to ``lab``: name → ``"module:click_command"``, imported when the command is asked for.
 
-    Fires when the command line starts. A name that ``lab`` or another plugin has already is left out, and told of.
+    Fires when a command is looked for that is not the kernel's own; what it gave is remembered until the plugin's file
+    changes. A name that ``lab`` or another plugin has already is left out, and told of.
     Used by: ``lab_text`` (``lab data``).
     """
 
