@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+plugin_api = "1.0"
+"""Version of what plugins rely on, hooks and contracts. A plugin may state its range: ``plugin_api = ">=1,<2"``."""
+
 hookimpl = HookimplMarker("lab")
 
 _HOMES = {
@@ -66,6 +69,7 @@ __all__ = [
     "hookimpl",
     "load",
     "part",
+    "plugin_api",
     "preset",
     "use",
 ]

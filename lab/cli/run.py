@@ -106,7 +106,7 @@ def run(
     from lab.study.store import Store
 
     catalog = session.catalog(only=None if only_plugins is None else _names(only_plugins))
-    study = load_study(file)
+    study = load_study(file, catalog)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
     study = override(study, assignments, catalog, where=str(file))

@@ -385,12 +385,15 @@ class Resolver:
         if not isinstance(chosen.target, str):
             return chosen.target, "local", dict(chosen.params)
         entry, params = follow_presets(registry, chosen)
-        return entry.load(), str(entry.plugin), params
+        with self.catalog.guard(entry.label):
+            target = entry.load()
+        return target, "local" if entry.plugin.is_local else str(entry.plugin), params
 
     def _name(self, registry: Registry, chosen: Use) -> str:
         if not isinstance(chosen.target, str):
             return origin_of(chosen.target)
-        return follow_presets(registry, chosen)[0].name
+        entry, _ = follow_presets(registry, chosen)
+        return origin_of(entry.load()) if entry.plugin.is_local else entry.name
 
     def _values(
         self, label: str, name: str, params: Mapping[str, Any], parameters: Mapping[str, Parameter], is_open: bool

@@ -7,12 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeVar
 
 import attrs
 import pluggy
 
+from lab import plugin_api
 from lab.errors import LabError, PluginError, UnknownNameError
 from lab.registry import hookspecs
 from lab.registry.component import Preset
@@ -53,6 +55,11 @@ class Plugin:
     opens: list[str] = attrs.field(factory=list)
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is a study file, whose components carry the hash of their own source."""
+        return self.module is not None and self.module.__name__.startswith("lab_experiment")
+
+    @property
     def is_builtin(self) -> bool:
         """Whether it is part of ``lab``'s own distribution."""
         return self.distribution == DISTRIBUTION
@@ -76,10 +83,14 @@ class Catalog:
     Args:
         complain: told, in two lines, of every plugin that cannot be used.
         strict: raise instead.
+
+    Attributes:
+        guard: the context in which a component's module is imported; gets the component's label.
     """
 
     def __init__(self, *, complain: Callable[[str], None] = _complain, strict: bool = False) -> None:
         self.complain, self.strict = complain, strict
+        self.guard: Callable[[str], AbstractContextManager[Any]] = nullcontext
         self.plugins: dict[str, Plugin] = {}
         self.registries: dict[str, Registry] = {}
         self._manager = pluggy.PluginManager("lab")
@@ -125,6 +136,14 @@ class Catalog:
         self._fill_registries(plugin)
         return plugin
 
+    def remove(self, name: str) -> None:
+        """Forget a plugin that ``add_module`` registered, if there is one."""
+        plugin = self.plugins.pop(name, None)
+        if plugin is not None:
+            for registry in self.registries.values():
+                registry.remove_plugin(plugin)
+            self._manager.unregister(plugin.module)
+
     def _import(self, plugin: Plugin, point: EntryPoint) -> None:
         started = time.perf_counter()
         try:
@@ -134,6 +153,7 @@ class Catalog:
         self._register(plugin, module)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> None:
+        _check_api(getattr(module, "plugin_api", None))
         for name in dir(module):
             if self._manager.parse_hookimpl_opts(module, name) is not None:
                 self._check_arguments(name, getattr(module, name))
@@ -428,3 +448,21 @@ def _checked_target(name: str, target: Any, registry: Registry) -> Any:
     raise PluginError(
         f"{registry.spec.hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}"
     )
+
+
+def _check_api(supported: Any) -> None:
+    """Refuse a plugin that says it was made for another plugin API.
+
+    Raises:
+        PluginError: this version is outside of the range, or the range cannot be read.
+    """
+    if supported is None:
+        return
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = plugin_api in SpecifierSet(supported)
+    except (InvalidSpecifier, TypeError, AttributeError):
+        raise PluginError(f"plugin_api = {supported!r} is no range of versions; write '>=1,<2'") from None
+    if not fits:
+        raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {plugin_api}")

@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lab.study.compare import ArmComparison, Summary
+from lab.study.compare import ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
 from lab.study.results import ArmRow
 
 __all__ = [
     "BUDGET",
+    "EFFECTS_NOTE",
     "budget_cells",
     "difference_cells",
+    "effect_cells",
     "figure_cell",
     "flat",
     "is_judged",
@@ -31,6 +33,10 @@ BUDGET = {
     "seconds": "{:.1f}",
     "peak_memory_mb": "{:,.0f}",
 }
+EFFECTS_NOTE = (
+    "Every level is compared with the first of its factor, averaged over the other factors. "
+    "×: what two levels do together beyond the sum of what each does alone, zero where they add up."
+)
 NOTHING = "–"
 
 
@@ -55,8 +61,22 @@ def difference_cells(comparison: ArmComparison | None) -> tuple[str, str, str]:
         return "", "", "(what the others are compared with)"
     if comparison.n < 2:
         return (f"{comparison.difference:+.3g}" if comparison.n else NOTHING), NOTHING, comparison.verdict
-    interval = f"{comparison.difference:+.3g} [{comparison.low:+.3g}, {comparison.high:+.3g}]"
-    return interval, f"{comparison.p_corrected:.2g}", comparison.verdict
+    return _interval(comparison.difference, comparison.low, comparison.high), _p(comparison), comparison.verdict
+
+
+def effect_cells(effect: Effect) -> tuple[str, str, str]:
+    """An effect with its interval, corrected p and verdict."""
+    if effect.n < 2:
+        return (f"{effect.effect:+.3g}" if effect.n else NOTHING), NOTHING, effect.verdict
+    return _interval(effect.effect, effect.low, effect.high), _p(effect), effect.verdict
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
+def _p(found: ArmComparison | Effect) -> str:
+    return f"{found.p_corrected:.2g}"
 
 
 def budget_cells(row: ArmRow) -> list[str]:

@@ -18,8 +18,10 @@ import jinja2
 from lab.report import charts
 from lab.report.cells import (
     BUDGET,
+    EFFECTS_NOTE,
     budget_cells,
     difference_cells,
+    effect_cells,
     figure_cell,
     flat,
     is_judged,
@@ -28,7 +30,7 @@ from lab.report.cells import (
     without_hash,
 )
 from lab.report.section import Section
-from lab.study.compare import ArmComparison
+from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, FinishedRun, Results
@@ -86,7 +88,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _context(record: StudyRecord, results: Results, sections: Sequence[Section]) -> dict[str, Any]:
-    rows = results.compare()
+    rows, effects = results.compare(), results.effects()
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
     names = [arm.name for arm in record.arms]
@@ -101,9 +103,11 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "direction": "higher" if results.is_higher_better(record.study.compare) else "lower",
         "finished": len(finished),
         "total": len(results.runs),
-        "answers": _answers(rows, record),
+        "answers": [*_answers(rows, record), *_interactions(effects)],
         "metrics": [name for name in results.metric_names if is_judged(name)],
         "rows": [_table_row(row, results) for row in rows],
+        "effects": [_effect_row(effect) for effect in effects],
+        "effects_note": EFFECTS_NOTE,
         "budget_names": [name.replace("_", " ") for name in BUDGET],
         "notes": results.budget_notes(),
         "arms": [{"name": arm.name, "colour": charts.arm_colour(i)} for i, arm in enumerate(record.arms)],
@@ -145,6 +149,21 @@ def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]
         for row in rows
         if row.comparison is not None
     ]
+
+
+def _interactions(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    """Whether two levels add up, where that is the whole question: in a grid of two factors of two levels."""
+    found = [effect for effect in effects if effect.is_interaction]
+    return [
+        {"arm": effect.name, "state": "open", "mark": MARKS["open"], "verdict": effect.verdict, "difference": {}}
+        for effect in found
+        if len(found) == 1
+    ]
+
+
+def _effect_row(effect: Effect) -> dict[str, Any]:
+    difference, p_value, verdict = effect_cells(effect)
+    return {"name": effect.name, "n": effect.n, "difference": difference, "p": p_value, "verdict": verdict}
 
 
 def _verdict(row: ArmRow, comparison: ArmComparison) -> str:

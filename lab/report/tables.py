@@ -6,13 +6,55 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import attrs
 
-from lab.report.cells import difference_cells, figure_cell, is_judged
+from lab.errors import LabError
+from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, figure_cell, is_judged
+from lab.study.compare import Effect
 from lab.study.results import ArmRow, Results
 
-__all__ = ["FORMATS", "ComparisonTable", "as_csv", "as_latex", "as_markdown", "as_text", "comparison_table"]
+__all__ = [
+    "FORMATS",
+    "ComparisonTable",
+    "EffectsTable",
+    "Table",
+    "as_csv",
+    "as_latex",
+    "as_markdown",
+    "as_text",
+    "comparison_table",
+    "effects_table",
+]
+
+
+class Table(Protocol):
+    """What the formats need to know of a table."""
+
+    @property
+    def header(self) -> Sequence[str]:
+        """Names of the columns."""
+
+    @property
+    def cells(self) -> Sequence[Sequence[str]]:
+        """Its rows, for readers."""
+
+    @property
+    def numbers(self) -> list[list[object]]:
+        """Its rows for programs, the first with the names of the columns; nothing where a number is not known."""
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence per row that was compared with something."""
+
+    @property
+    def note(self) -> str:
+        """How to read it."""
+
+    @property
+    def label(self) -> str:
+        """What it is called by in a text that refers to it."""
 
 
 @attrs.frozen
@@ -43,6 +85,18 @@ class ComparisonTable:
         return [f"{row.name}: {row.comparison.verdict}" for row in self.rows if row.comparison is not None]
 
     @property
+    def label(self) -> str:
+        """The study's name."""
+        return self.study
+
+    @property
+    def numbers(self) -> list[list[object]]:
+        """One row per arm: n, mean and deviation of every figure, then the comparison."""
+        figures = [f"{name}_{part}" for name in self.figures for part in ("n", "mean", "sd")]
+        rows = [[row.name, *_figure_numbers(row, self.figures), *_compared_numbers(row)] for row in self.rows]
+        return [["arm", *figures, *COMPARED, "verdict"], *rows]
+
+    @property
     def note(self) -> str:
         """How to read the table."""
         return (
@@ -50,6 +104,60 @@ class ComparisonTable:
             f"{self.rows[0].name}, paired by seed, with its 95 % interval; {self.direction} is better. "
             "p: paired t-test after Holm's correction."
         )
+
+
+@attrs.frozen
+class EffectsTable:
+    """Main effects and interactions of a factorial study, ready to be laid out.
+
+    Attributes:
+        study: its name.
+        metric: the figure that is compared.
+        direction: ``higher`` or ``lower``, whichever is better.
+        effects: one per row.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    effects: Sequence[Effect]
+
+    @property
+    def header(self) -> list[str]:
+        """Effect, n, its size, p."""
+        return ["effect", "n", f"Δ {self.metric} [95 %]", "p"]
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """One row per effect."""
+        return [[effect.name, str(effect.n), *effect_cells(effect)[:2]] for effect in self.effects]
+
+    @property
+    def numbers(self) -> list[list[object]]:
+        """One row per effect, numbers in full."""
+        rows = [
+            [effect.name, effect.n, *(_number(getattr(effect, name)) for name in MEASURED), effect.verdict]
+            for effect in self.effects
+        ]
+        return [["effect", "n", *MEASURED, "verdict"], *rows]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence per effect."""
+        return [f"{effect.name}: {effect.verdict}" for effect in self.effects]
+
+    @property
+    def note(self) -> str:
+        """How to read the table."""
+        return (
+            f"Main effects and interactions in {self.metric} with their 95 % intervals, paired by seed; "
+            f"{self.direction} is better. {EFFECTS_NOTE} p: t-test over seeds after Holm's correction."
+        )
+
+    @property
+    def label(self) -> str:
+        """The study's name, and that these are its effects."""
+        return f"{self.study}-effects"
 
 
 def comparison_table(results: Results, metric: str = "") -> ComparisonTable:
@@ -73,6 +181,24 @@ def comparison_table(results: Results, metric: str = "") -> ComparisonTable:
     )
 
 
+def effects_table(results: Results, metric: str = "") -> EffectsTable:
+    """Main effects and interactions in ``metric``, the study's own by default.
+
+    Raises:
+        UnknownNameError: no run has such a figure; close matches are given.
+        LabError: the study has none.
+    """
+    effects = results.effects(metric)
+    if not effects:
+        raise LabError(
+            f"the study '{results.study.name}' has no main effects and interactions",
+            hint="they need a grid of two factors or more, with all of its cells",
+        )
+    metric = metric or results.study.compare
+    direction = "higher" if results.is_higher_better(metric) else "lower"
+    return EffectsTable(results.study.name, metric, direction, effects)
+
+
 def _cells(row: ArmRow, figures: Sequence[str]) -> list[str]:
     count = max((summary.n for summary in row.figures.values()), default=0)
     return [row.name, str(count), *(figure_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
@@ -81,7 +207,7 @@ def _cells(row: ArmRow, figures: Sequence[str]) -> list[str]:
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 
-def as_text(table: ComparisonTable) -> str:
+def as_text(table: Table) -> str:
     """Aligned columns, the verdicts below."""
     lines = [list(table.header), *map(list, table.cells)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
@@ -96,7 +222,7 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def as_markdown(table: ComparisonTable) -> str:
+def as_markdown(table: Table) -> str:
     """A table in Markdown, the verdicts as a list."""
     lines = [table.header, ["---", *(["---:"] * (len(table.header) - 1))], *table.cells]
     body = [f"| {' | '.join(cell if cell.startswith('---') else _markdown(cell) for cell in line)} |" for line in lines]
@@ -109,7 +235,7 @@ def _markdown(text: str) -> str:
     return text
 
 
-def as_latex(table: ComparisonTable) -> str:
+def as_latex(table: Table) -> str:
     """A ``table`` for LaTeX with ``booktabs``; verdicts and notes stand in comments and in the caption."""
     lines = [" & ".join(map(_latex, line)) + r" \\" for line in table.cells]
     return "\n".join(
@@ -119,7 +245,7 @@ def as_latex(table: ComparisonTable) -> str:
             r"\begin{table}",
             r"  \centering",
             rf"  \caption{{{_latex(table.note)}}}",
-            rf"  \label{{tab:{_label(table.study)}}}",
+            rf"  \label{{tab:{_label(table.label)}}}",
             rf"  \begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             r"    \toprule",
             f"    {' & '.join(map(_latex, table.header))} " + r"\\",
@@ -173,14 +299,10 @@ def _label(name: str) -> str:
     return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)
 
 
-def as_csv(table: ComparisonTable) -> str:
-    """One row per arm, numbers in full: n, mean and deviation of every figure, then the comparison."""
+def as_csv(table: Table) -> str:
+    """Numbers in full."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    figures = [f"{name}_{part}" for name in table.figures for part in ("n", "mean", "sd")]
-    writer.writerow(["arm", *figures, *COMPARED, "verdict"])
-    for row in table.rows:
-        writer.writerow([row.name, *_figure_numbers(row, table.figures), *_compared_numbers(row)])
+    csv.writer(text, lineterminator="\n").writerows(table.numbers)
     return text.getvalue().rstrip("\n")
 
 
@@ -194,6 +316,7 @@ COMPARED = (
     "improvement",
     "detectable",
 )
+MEASURED = ("effect", "low", "high", "p", "p_corrected", "detectable")
 
 
 def _figure_numbers(row: ArmRow, figures: Sequence[str]) -> list[object]:

@@ -9,9 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab.report.cells import BUDGET, budget_cells, difference_cells, figure_cell, is_judged
+from lab.report.cells import (
+    BUDGET,
+    EFFECTS_NOTE,
+    budget_cells,
+    difference_cells,
+    effect_cells,
+    figure_cell,
+    is_judged,
+)
 from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
+from lab.study.compare import Effect
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
@@ -67,6 +76,10 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     metrics = [name for name in results.metric_names if is_judged(name)]
     console.print(_comparison_table(rows, metrics, results.study.compare))
     _print_notes(results, rows, console)
+    effects = results.effects()
+    if effects:
+        console.print(_effects_table(effects, results.study.compare))
+        console.print(EFFECTS_NOTE, style="dim")
     console.print(_budget_table(rows))
     for note in results.budget_notes():
         console.print(f"note: {escape(note)}")
@@ -92,6 +105,17 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
         table.add_row(
             escape(row.name), str(n), *(figure_cell(row, name) for name in metrics), *difference_cells(row.comparison)
         )
+    return table
+
+
+def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
+    table = Table(title="main effects and interactions", title_justify="left")
+    table.add_column("effect")
+    for name in ("n", f"Δ {compare} [95 %]", "p (Holm)"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for effect in effects:
+        table.add_row(escape(effect.name), str(effect.n), *effect_cells(effect))
     return table
 
 

@@ -206,24 +206,36 @@ class Effect:
 
     Attributes:
         name: ``additive``, or ``bidirectional × additive`` for an interaction.
+        levels: the level, or the two levels of an interaction.
         n: seeds in which every cell finished.
         effect: mean over seeds; of an interaction, the difference of differences.
         low, high: 95 % interval; NaN with fewer than two seeds.
         p: t-test over seeds, two-sided.
         p_corrected: after Holm's correction over all effects of the study.
+        detectable: the smallest absolute effect that this spread and this many seeds could have shown, as in
+            ``ArmComparison``.
+        verdict: one plain sentence; of an interaction, whether the two add up.
     """
 
     name: str
+    levels: tuple[str, ...]
     n: int
     effect: float
     low: float
     high: float
     p: float
     p_corrected: float
+    detectable: float
+    verdict: str
+
+    @property
+    def is_interaction(self) -> bool:
+        """Whether it is about two levels together."""
+        return len(self.levels) > 1
 
 
 def factorial_effects(
-    cells: Mapping[str, Mapping[str, str]], figures: Mapping[str, Mapping[int, float]]
+    cells: Mapping[str, Mapping[str, str]], figures: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
 ) -> list[Effect]:
     """Main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -233,13 +245,20 @@ def factorial_effects(
     Args:
         cells: arm → factor → level, the arms of the whole grid.
         figures: arm → seed → figure.
+        higher_is_better: the direction of the figure.
     """
     levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
     seeds = [seed for seed in next(iter(figures.values()), {}) if all(seed in figures.get(arm, {}) for arm in cells)]
     table = {tuple(cell[f] for f in levels): np.array([figures[arm][s] for s in seeds]) for arm, cell in cells.items()}
-    contrasts = {name: _contrast(table, signs) for name, signs in _contrasts(levels).items()}
-    corrected = holm({name: _t_test_p(d) for name, d in contrasts.items()})
-    return [_effect(name, d, corrected[name]) for name, d in contrasts.items()]
+    contrasts = _contrasts(levels)
+    values = {name: _contrast(table, signs) for name, signs in contrasts.items()}
+    raw = {name: _t_test_p(d) for name, d in values.items()}
+    corrected = holm(raw)
+    sign = 1 if higher_is_better else -1
+    return [
+        _effect(name, signs, values[name], corrected[name], _half_width(values[name], _level(name, raw)), sign)
+        for name, signs in contrasts.items()
+    ]
 
 
 Signs = Mapping[int, tuple[str, str]]
@@ -263,9 +282,31 @@ def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.n
             sign = math.prod(1 if cell[i] == pair[1] else -1 for i, pair in signs.items())
             total = sign * values if count == 0 else total + sign * values
             count += 1
-    return total / (count / 2 ** len(signs))
+    mean: np.ndarray = total / (count / 2 ** len(signs))
+    return mean
 
 
-def _effect(name: str, d: np.ndarray, p_corrected: float) -> Effect:
+def _effect(name: str, signs: Signs, d: np.ndarray, p_corrected: float, detectable: float, sign: int) -> Effect:
     mean, half = (float(d.mean()) if len(d) else math.nan), _half_width(d, LEVEL)
-    return Effect(name, len(d), mean, mean - half, mean + half, _t_test_p(d), p_corrected)
+    levels = tuple(level for _, level in signs.values())
+    verdict = _effect_verdict(d, levels, half, detectable, p_corrected < LEVEL, sign)
+    return Effect(name, levels, len(d), mean, mean - half, mean + half, _t_test_p(d), p_corrected, detectable, verdict)
+
+
+def _effect_verdict(
+    d: np.ndarray, levels: Sequence[str], half: float, detectable: float, is_shown: bool, sign: int
+) -> str:
+    n, together = len(d), len(levels) > 1
+    if n == 0:
+        return "no seed in which every cell finished"
+    if not np.isfinite(d).all():
+        return "a figure is not finite: nothing can be concluded"
+    if n == 1:
+        return "one seed: nothing can be concluded"
+    if not d.any():
+        return f"{'they add up exactly' if together else 'no effect'}: the same in every one of {n} seeds"
+    if not is_shown:
+        return f"no {'interaction' if together else 'effect'} that {n} seeds could show (≥ {detectable:.3g} needed)"
+    size = f"by {abs(d.mean()):.3g} ± {half:.2g}"
+    better = "better" if sign * d.mean() > 0 else "worse"
+    return f"they do not just add up: together {better} than their sum {size}" if together else f"{better} {size}"

@@ -20,14 +20,21 @@ from lab.study.study import Study
 __all__ = ["load_study", "override"]
 
 
-def load_study(path: Path | str) -> Study:
+def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
     """The study in a Python file: its global called ``study``, or the only study it holds.
+
+    Args:
+        path: the file.
+        catalog: where hook implementations in the file are registered, under the file's name; without it they are not.
 
     Raises:
         LabError: there is no such file, it cannot be run, or it holds no study.
     """
     path = Path(path)
     module = _import(path)
+    if catalog is not None and _has_hooks(module):
+        catalog.remove(path.stem)
+        catalog.add_module(module, path.stem)
     studies = {name: value for name, value in vars(module).items() if isinstance(value, Study)}
     if not studies:
         raise LabError("this file holds no study", where=str(path), hint="give it one: study = Study(base).swap(...)")
@@ -40,6 +47,10 @@ def load_study(path: Path | str) -> Study:
     study = studies.get("study", next(iter(studies.values())))
     question = study.question or inspect.getdoc(module) or ""
     return attrs.evolve(study, name=study.name or path.stem, question=question, file=str(path))
+
+
+def _has_hooks(module: ModuleType) -> bool:
+    return any(hasattr(value, "lab_impl") for value in vars(module).values())
 
 
 def _import(path: Path) -> ModuleType:

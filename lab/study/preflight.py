@@ -11,6 +11,7 @@ import torch
 
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
+from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import key_of
 from lab.study.run import DataCache, Run, build_learner
 from lab.study.store import Store
@@ -72,6 +73,7 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
+    catalog.guard = guarded
     arms = study.resolve(catalog, where=where)
     tune()
     _check_device(device)
@@ -162,7 +164,8 @@ def _try_steps(run: Run, learner: Learner) -> ArmCheck:
         sampler = SequentialSampler(min(len(examples), learner.batch_size), learner.batch_size)
         batch = to_device(next(iter(run.data.loader(examples, sampler))), learner.device)
         if split == "train":
-            learner.stepper.train_step(batch)
+            with keeps_global_state(run.experiment.component("stepper").label, draws=True):
+                learner.stepper.train_step(batch)
             started = time.perf_counter()
             learner.stepper.train_step(batch)
             seconds = time.perf_counter() - started

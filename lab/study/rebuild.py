@@ -156,7 +156,7 @@ def _with_local_components(experiment: Experiment, catalog: Catalog, file: Path 
             where=names,
             hint="give the file: --file STUDY.py",
         )
-    study = load_study(file)
+    study = load_study(file, catalog)
     found = {
         component.name: component.factory
         for arm in study.resolve(catalog)

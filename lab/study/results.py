@@ -12,7 +12,7 @@ import attrs
 
 from lab.errors import UnknownNameError
 from lab.registry.registry import close_matches
-from lab.study.compare import ArmComparison, Summary, compare_arms, summarise
+from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, factorial_effects, summarise
 from lab.study.store import RunRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Planned(Protocol):
 
     @property
     def arms(self) -> Sequence[Any]:
-        """Its arms, each with a ``name``, the base first."""
+        """Its arms, each with a ``name`` and its ``factors``, the base first."""
 
 
 @attrs.frozen(eq=False)
@@ -118,11 +118,7 @@ class Results:
         Raises:
             UnknownNameError: no run has such a figure.
         """
-        metric = metric or self.study.compare
-        if self.metric_names and metric not in self.metric_names:
-            close = close_matches(metric, self.metric_names)
-            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            raise UnknownNameError(f"unknown figure '{metric}'", hint=f"{hint}figures: {', '.join(self.metric_names)}")
+        metric = self._known(metric)
         base, *others = [arm.name for arm in self.plan.arms]
         comparisons = {
             comparison.arm: comparison
@@ -133,6 +129,30 @@ class Results:
             )
         }
         return [self._row(name, comparisons.get(name)) for name in (base, *others)]
+
+    def effects(self, metric: str = "") -> list[Effect]:
+        """Main effects and interactions of a factorial study in ``metric``; empty unless its arms are a whole grid.
+
+        A grid of one factor has none beyond the differences that ``compare`` gives.
+
+        Raises:
+            UnknownNameError: no run has such a figure.
+        """
+        metric = self._known(metric)
+        cells = {arm.name: arm.factors for arm in self.plan.arms}
+        if not _is_whole_grid(list(cells.values())):
+            return []
+        figures = {name: self.figures(name, metric) for name in cells}
+        return factorial_effects(cells, figures, higher_is_better=self.is_higher_better(metric))
+
+    def _known(self, metric: str) -> str:
+        """The figure asked for, the study's own unless one is named."""
+        metric = metric or self.study.compare
+        if self.metric_names and metric not in self.metric_names:
+            close = close_matches(metric, self.metric_names)
+            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+            raise UnknownNameError(f"unknown figure '{metric}'", hint=f"{hint}figures: {', '.join(self.metric_names)}")
+        return metric
 
     def is_higher_better(self, metric: str) -> bool:
         """The direction of a figure, as its metric says."""
@@ -180,6 +200,16 @@ class Results:
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes
+
+
+def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:
+    """Whether cells are every combination of the levels of two factors or more, each once."""
+    factors = cells[0].keys() if cells else ()
+    if any(cell.keys() != factors for cell in cells):
+        return False
+    counts = [len({cell[factor] for cell in cells}) for factor in factors]
+    found = {tuple(cell[factor] for factor in factors) for cell in cells}
+    return sum(count > 1 for count in counts) > 1 and len(cells) == len(found) == math.prod(counts)
 
 
 def _ratio(row: ArmRow, base: ArmRow, key: str) -> float:

@@ -25,6 +25,7 @@ from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
 from lab.study.experiment import ResolvedExperiment
+from lab.study.guard import keeps_global_state
 from lab.study.keys import code_fingerprints
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
@@ -279,25 +280,19 @@ def build_learner(
     """
     facts = data.facts()
     values = experiment.values
+    callback_slots = (experiment.component("checkpoint"), *experiment.components("callbacks"))
     with Streams(seed).initialising() as parts:
-        loss = experiment.component("loss")
         learner = Learner(
-            experiment.component("architecture").build(facts),
+            _build(experiment.component("architecture"), facts),
             data,
-            loss.build(facts) if isinstance(loss.factory, type) else loss.partial(facts),
+            _loss(experiment.component("loss"), facts),
             optimizer=experiment.component("optimizer").partial(facts),
             lr=values["lr"],
             batch_size=values["batch_size"],
             valid_batch_size=values["valid_batch_size"],
             sampler=experiment.component("sampler").partial(facts),
-            stepper=experiment.component("stepper").build(facts),
-            callbacks=[
-                *callbacks,
-                *(
-                    item.build(facts)
-                    for item in (experiment.component("checkpoint"), *experiment.components("callbacks"))
-                ),
-            ],
+            stepper=_build(experiment.component("stepper"), facts),
+            callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
             metrics=_metrics(experiment, facts),
             seed=seed,
             device=device,
@@ -309,12 +304,23 @@ def build_learner(
     return learner
 
 
+def _build(component: Component, facts: Mapping[str, Any]) -> Any:
+    """The built component; it may draw initial weights, and must leave everything else of the process alone."""
+    with keeps_global_state(component.label, draws=True):
+        return component.build(facts)
+
+
+def _loss(component: Component, facts: Mapping[str, Any]) -> Callable[[Any, Any], torch.Tensor]:
+    """A class is built; a function waits for output and target."""
+    return _build(component, facts) if isinstance(component.factory, type) else component.partial(facts)
+
+
 def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[str, Any]:
     built: dict[str, Any] = {}
     for component in experiment.components("metrics"):
         if component.alias in built:
             raise ParameterError(f"metric '{component.alias}' stands twice in this experiment")
-        built[component.alias] = component.build(facts)
+        built[component.alias] = _build(component, facts)
     return built
 
 

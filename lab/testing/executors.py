@@ -11,7 +11,7 @@ import attrs
 
 from lab.study.execute import InProcess, Silence
 from lab.study.preflight import Plan, plan_study
-from lab.study.store import Store
+from lab.study.store import RunRecord, Store
 from lab.study.study import Study
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.example import Example
@@ -35,7 +35,7 @@ class ExecutorConformance(Conformance):
         return found[:1]
 
     def execute(self, example: Example, executor: Any, *, lr: float | None = None) -> list[Any]:
-        """(run, record) of every run of a study of two seeds, in the order of their seeds."""
+        """(seed, status, figures or failure) of every run of a study of two seeds, in the order of their seeds."""
         with TemporaryDirectory() as folder:
             plan = self._plan(example, Path(folder), lr)
             given = list(executor.submit(plan.to_do, Silence(), threading.Event(), fresh=False))
@@ -56,7 +56,8 @@ class ExecutorConformance(Conformance):
         rows = self.execute(example, self.resolved.build({}))
         if [(seed, status) for seed, status, _ in rows] != [(0, "finished"), (1, "finished")]:
             given = ", ".join(f"seed {seed} {status}" for seed, status, _ in rows) or "nothing"
-            raise Finding(f"{self.label}: of the seeds 0 and 1 it gave back: {given}")
+            failures = [str(result["error"]) for _, _, result in rows if "error" in result]
+            raise Finding(f"{self.label}: of the seeds 0 and 1 it gave back: {given}", hint="\n".join(failures[:1]))
 
     @on_every_example
     def test_gives_the_numbers_of_the_plain_executor(self, example: Example) -> None:
@@ -86,6 +87,8 @@ class ExecutorConformance(Conformance):
         raise Finding(f"{self.label}: told to stop, it gave back {len(given)} runs", hint="raise KeyboardInterrupt")
 
 
-def _figures(record: Any) -> dict[str, float]:
-    metrics = getattr(record, "metrics", None) or {}
-    return {name: value for name, value in metrics.items() if not name.startswith(CLOCKS)}
+def _figures(record: RunRecord) -> dict[str, Any]:
+    """Final figures, clocks apart; of a failed run its error."""
+    if record.status == "failed":
+        return {"error": record.result.get("error", "")}
+    return {name: value for name, value in record.metrics.items() if not name.startswith(CLOCKS)}
