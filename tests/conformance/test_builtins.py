@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from lab.registry.plugins import load_catalog
-from lab.registry.registry import Entry
 from lab.testing import Conformance, conformance_of
 
 CATALOG = load_catalog()
@@ -34,5 +33,28 @@ def test_every_registry_of_a_built_in_plugin_has_components() -> None:
     assert kinds == set(CATALOG.registries)
 
 
-def _by_name(entry: Entry) -> str:
-    return entry.name
+POINTS, TRANSLATION = ["classes", "yes_no", "values"], ["translation"]
+FITS = {
+    "architectures.mlp": POINTS,
+    "architectures.seq2seq_rnn": TRANSLATION,
+    "architectures.seq2seq_attn": TRANSLATION,
+    "callbacks.one_cycle": ["classes"],
+    "callbacks.translations": ["classes", "translation_rnn"],
+    "losses.bce": ["yes_no"],
+    "losses.cross_entropy": ["classes"],
+    "losses.mse": ["values"],
+    "losses.seq2seq_loss": TRANSLATION,
+    "metrics.accuracy": ["classes", "yes_no"],
+    "metrics.bleu": TRANSLATION,
+    "metrics.perplexity": ["classes"],
+    "metrics.token_perplexity": TRANSLATION,
+    "steppers.supervised": ["classes"],
+    "steppers.teacher_forcing": ["translation_rnn", "translation"],
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_component_is_tried_on_the_data_that_it_is_made_for(name: str) -> None:
+    kind, _, component = name.partition(".")
+    tried = conformance_of(CATALOG.registries[kind][component], CATALOG)()
+    assert [example.name for example in tried.fitting()] == FITS[name]

@@ -1,0 +1,98 @@
+"""``lab check``: components, plugins, what was found and what it exits with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lab.cli.main import cli
+from tests.third_party.site import PACKAGES, lay_package
+
+FAULTY = '''"""Losses."""
+from torch.nn import functional
+
+
+def total(output, target):
+    """The sum over the batch."""
+    return functional.cross_entropy(output, target, reduction="sum")
+'''
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["check", *arguments], standalone_mode=False)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path, and a cache of one's own."""
+    (tmp_path / "site").mkdir()
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def faulty(site: Path) -> None:
+    """An installed plugin whose loss is a sum."""
+    lay_package(PACKAGES / "lab-margin", site)
+    (site / "lab_margin").rename(site / "lab_faulty")
+    (info,) = site.glob("*.dist-info")
+    (info / "entry_points.txt").write_text("[lab]\nlab_faulty = lab_faulty.plugin\n", encoding="utf-8")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-faulty\nVersion: 1.0\n", encoding="utf-8")
+    plugin = site / "lab_faulty" / "plugin.py"
+    text = plugin.read_text(encoding="utf-8").replace("lab_margin.losses:margin", "lab_faulty.total:total")
+    plugin.write_text(text.replace('"margin"', '"total"'), encoding="utf-8")
+    (site / "lab_faulty" / "total.py").write_text(FAULTY, encoding="utf-8")
+
+
+def test_component_that_keeps_its_contract_exits_with_0() -> None:
+    result = check("l1")
+    assert result.output == "loss 'l1' (lab_basics 0.1.0)  10 checks\n1 component checked, nothing found\n"
+    assert result.return_value == 0
+
+
+def test_every_component_of_a_plugin_is_checked(site: Path) -> None:
+    lay_package(PACKAGES / "lab-activations", site)
+    result = check("lab-activations")
+    assert [line.partition("  ")[0] for line in result.output.splitlines()] == [
+        "architecture 'bent' (lab_activations 1.2.3)",
+        "activation 'cube' (lab_activations 1.2.3)",
+        "activation 'swish' (lab_activations 1.2.3)",
+        "3 components checked, nothing found",
+    ]
+
+
+@pytest.mark.usefixtures("faulty")
+def test_finding_is_shown_with_what_to_do_and_exits_with_1() -> None:
+    result = check("lab_faulty")
+    assert "loss 'total' (lab_faulty 1.0)  6 checks, 4 failed" in result.output
+    assert "  FAILED  is a mean over the batch\n" in result.output
+    assert "            take the mean over the batch, not the sum\n" in result.output
+    assert result.output.endswith("1 component checked, 1 with findings\n")
+    assert result.return_value == 1
+
+
+def test_verbose_shows_every_check() -> None:
+    assert "  ok      is a mean over the batch\n" in check("-v", "l1").output
+
+
+def test_check_that_does_not_apply_is_skipped_with_the_reason() -> None:
+    assert (
+        "  skipped padding does not leak\n          the examples of 'classes' are not padded\n"
+        in check("-v", "mlp").output
+    )
+
+
+def test_name_of_several_components_checks_all_and_kind_chooses_one() -> None:
+    assert check("mse").output.endswith("2 components checked, nothing found\n")
+    assert check("metric:mse").output.startswith("metric 'mse' (lab_basics 0.1.0)")
+
+
+def test_unknown_name_gets_a_close_match() -> None:
+    result = check("sortisch")
+    assert str(result.exception) == (
+        "no plugin and no component is called 'sortisch'\n"
+        "  did you mean: sortish or sort?\n  everything there is: lab list, lab plugins"
+    )
