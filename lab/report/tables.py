@@ -93,7 +93,9 @@ class ComparisonTable:
     def numbers(self) -> list[list[object]]:
         """One row per arm: n, mean and deviation of every figure, then the comparison."""
         figures = [f"{name}_{part}" for name in self.figures for part in ("n", "mean", "sd")]
-        rows = [[row.name, *_figure_numbers(row, self.figures), *_compared_numbers(row)] for row in self.rows]
+        rows: list[list[object]] = [
+            [row.name, *_figure_numbers(row, self.figures), *_compared_numbers(row)] for row in self.rows
+        ]
         return [["arm", *figures, *COMPARED, "verdict"], *rows]
 
     @property
@@ -135,11 +137,11 @@ class EffectsTable:
     @property
     def numbers(self) -> list[list[object]]:
         """One row per effect, numbers in full."""
-        rows = [
+        rows: list[list[object]] = [
             [effect.name, effect.n, *(_number(getattr(effect, name)) for name in MEASURED), effect.verdict]
             for effect in self.effects
         ]
-        return [["effect", "n", *MEASURED, "verdict"], *rows]
+        return [["name", "n", *MEASURED, "verdict"], *rows]
 
     @property
     def verdicts(self) -> list[str]:
