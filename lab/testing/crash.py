@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.testing.finding import NotApplicable
 from lab.testing.probe import same
 from lab.training.callback import Callback
 from lab.training.checkpoint import Checkpoint
@@ -38,6 +39,9 @@ def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder
     Args:
         make: makes the learner, with a folder and further callbacks.
         folder: an empty folder.
+
+    Raises:
+        NotApplicable: training ended before the cut.
     """
 
     def learner(name: str) -> Learner:
@@ -47,6 +51,8 @@ def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder
 
     straight = learner("straight")
     straight.fit(EPOCHS)
+    if not (folder / "cut").exists():
+        raise NotApplicable(f"training ended before step {STEP_OF_CUT}, where the power is cut")
     resumed = learner("cut")
     resumed.resume(EPOCHS)
     return straight, resumed
