@@ -118,6 +118,14 @@ def lab_executors() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Pictures and texts for TensorBoard, of a run that was written there."""
+    from lab_basics.tensorboard import write_artefacts
+
+    write_artefacts(result.folder, max(0, len(result.history()) - 1))
+
+
+@hookimpl
 def lab_study_finished(study: Any, runs: Any) -> None:
     """Hyper-parameters and final figures for TensorBoard, of the runs that were written there."""
     from lab_basics.tensorboard import write_hyper_parameters

@@ -1,9 +1,10 @@
-"""TensorBoard: the history of a run, live, and the hyper-parameters of a study once it has ended."""
+"""TensorBoard: the history of a run, live; its pictures and texts when it ends; a study's hyper-parameters after it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from lab.study.study import Study
     from lab.training import Learner
 
-__all__ = ["TensorBoard", "write_hyper_parameters"]
+__all__ = ["TensorBoard", "write_artefacts", "write_hyper_parameters"]
 
 SUFFIX = ".hparams"
+ARTEFACTS_SUFFIX = ".artefacts"
+LONGEST_TEXT = 100_000
+"""Of a longer text, this many characters are shown."""
 
 
 class TensorBoard(Callback):
@@ -68,6 +72,65 @@ def _tag(column: str) -> str:
     """
     split, _, figure = column.partition("_")
     return f"{figure}/{split}" if figure and split in ("train", "valid", "test") else column
+
+
+# --- pictures and texts -----------------------------------------------------------------------------------------------
+
+
+def write_artefacts(folder: Path, step: int = 0) -> None:
+    """Every picture (``*.png``) and text (``*.txt``) that callbacks left in a run's folder, beside its scalars.
+
+    They are called as their files, ``attention/01``. Done twice, it changes nothing; a run that wrote no events, or
+    left neither, is left alone.
+
+    Args:
+        folder: the run's.
+        step: under which they are shown, the number of the last epoch.
+    """
+    artefacts, events = folder / "artefacts", folder / "artefacts" / "tensorboard"
+    if not events.is_dir():
+        return
+    for old in events.glob(f"*{ARTEFACTS_SUFFIX}"):
+        old.unlink()
+    found = [(path.relative_to(artefacts), path) for path in _pictures_and_texts(artefacts)]
+    if not found:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(events), filename_suffix=ARTEFACTS_SUFFIX) as writer:
+        for name, path in found:
+            tag = name.with_suffix("").as_posix()
+            if path.suffix == ".png":
+                _add_picture(writer, tag, path.read_bytes(), step)
+            else:
+                writer.add_text(tag, _verbatim(path.read_text(encoding="utf-8", errors="replace")), step)
+
+
+def _pictures_and_texts(artefacts: Path) -> Iterator[Path]:
+    for path in sorted(artefacts.rglob("*")):
+        if path.suffix in (".png", ".txt") and path.is_file():
+            yield path
+
+
+def _add_picture(writer: Any, tag: str, png: bytes, step: int) -> None:
+    """The file as it is: TensorBoard shows PNG, whose size stands in its first chunk."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    if len(png) < 24 or not png.startswith(b"\x89PNG\r\n\x1a\n"):
+        return
+    width, height = struct.unpack(">II", png[16:24])
+    image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+    writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def _verbatim(text: str) -> str:
+    """A text in Markdown that is shown as it stands, line by line.
+
+    >>> _verbatim("a  b\\n*c*")
+    '    a  b\\n    *c*'
+    """
+    shown = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}\n… ({len(text):,} characters)"
+    return "\n".join(f"    {line}" for line in shown.splitlines())
 
 
 # --- hyper-parameters -------------------------------------------------------------------------------------------------
