@@ -1,4 +1,4 @@
-"""Which of the course's three additions to a plain encoder–decoder helps most: reading both ways, being told, or looking back?
+"""Which of the course's additions to a plain encoder–decoder helps most: reading both ways, being told, looking back?
 
 The translation lesson of fast.ai's 2018 course with its settings: questions from Tatoeba, random vectors, padding
 counted in the loss, `use_clr=(20, 10)`. The course adds one thing at a time, as these arms do.

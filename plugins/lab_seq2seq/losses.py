@@ -86,7 +86,7 @@ class Seq2SeqLoss(nn.Module):
         return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
 
     def weight(self, target: Tensor) -> Tensor:
-        """What a batch of (T, B) counts in an epoch's mean: its real tokens; with "count", as in the lesson, its sentences."""
+        """What a batch (T, B) counts in an epoch's mean: its real tokens; with "count", as in the lesson, sentences."""
         return target.new_tensor(target.shape[1]) if self.padding == "count" else (target != self.pad_id).sum()
 
 

@@ -491,7 +491,8 @@ def _language(
 ) -> _Language:
     side = (corpus.source, corpus.target)[position]
     counted = rows if choices.vocabulary_from == "train" else np.arange(len(corpus))
-    vocabulary = Vocabulary.from_arrays(side.words, side.word_counts(counted), choices.max_size, max(1, choices.min_freq))
+    words, counts = side.words, side.word_counts(counted)
+    vocabulary = Vocabulary.from_arrays(words, counts, choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
     table = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows))

@@ -21,10 +21,10 @@ import pytest
 import torch
 from lab_seq2seq.attention import AdditiveAttention
 from lab_seq2seq.losses import seq2seq_loss
-from lab.training.machine import tuned
 from lab_seq2seq.models import Seq2SeqRNN
 from torch import Tensor
 
+from lab.training.machine import tuned
 from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
 PAD, BOS, EOS = 1, 0, 2

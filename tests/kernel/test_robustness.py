@@ -100,8 +100,7 @@ def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path) -> None
     output, _ = process.communicate()
     assert process.returncode == 130
     assert output.decode() == (
-        "interrupted; everything is saved\n"
-        f"  go on with the same command: lab run {study} --runs {runs} --quiet\n"
+        f"interrupted; everything is saved\n  go on with the same command: lab run {study} --runs {runs} --quiet\n"
     )
     state = json.loads(next(runs.glob(".store/*/checkpoint-*/state.json")).read_text())
     assert state
