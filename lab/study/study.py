@@ -113,10 +113,6 @@ class Study:
         base, *others = [_cell(cell, levels, factors) for cell in cells]
         return self._with([attrs.evolve(base, name=BASE), *others], "grid({path: {name: ...}})")
 
-    def search(self, *_: Any, **__: Any) -> Study:
-        """Reserved for the plugin that searches."""
-        raise LabError("this version of lab has no search", hint="use swap or grid")
-
     @property
     def seed_list(self) -> list[int]:
         """The seeds themselves."""
