@@ -1,0 +1,385 @@
+"""Writes what a program can write: whole pages from the code, and pieces of code into pages.
+
+    python docs/generate.py            writes what has changed
+    python docs/generate.py --check    writes nothing, names what is not up to date, and then ends with 1
+
+``hooks.md``, ``components.md`` and ``cli.md`` are made whole. In every other page, and in the README, whatever stands
+between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by what ``INSERTS`` says of that kind.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.testing import CliRunner
+
+from lab.cli.main import COMMANDS, Session, cli
+from lab.registry import hookspecs
+from lab.registry.binding import parameters_of, signature_text
+from lab.registry.component import Preset
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import Entry, Registry
+
+__all__ = ["PAGES", "main", "stale", "texts"]
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+NOTICE = "<!-- Written by docs/generate.py; change the code, not this page. -->\n"
+LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text"}
+INSERT = re.compile(r"(<!-- insert (\w+) (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+# --- docstrings as Markdown -------------------------------------------------------------------------------------------
+
+SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Shapes):")
+
+
+def markdown(docstring: str) -> str:
+    """A docstring in our style as Markdown: sections become lists, literal blocks and examples become fences."""
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(_lines(docstring.splitlines()))).strip()
+
+
+def _lines(lines: list[str]) -> Iterator[str]:
+    while lines:
+        line = lines.pop(0)
+        if heading := SECTION.fullmatch(line.strip()):
+            yield from ("", f"*{heading[1]}*", "")
+            yield from _section(heading[1], _take(lines, lambda text: text.startswith("    ") or not text))
+        elif line.startswith(">>> "):
+            example = _take(lines, lambda text: bool(text))
+            yield from ("", "```pycon", line, *example, "```", "")
+        elif line.rstrip().endswith("::"):
+            block = _take(lines, lambda text: text.startswith("    ") or not text)
+            said = line.rstrip().removesuffix("::").rstrip()
+            yield from (_escaped(f"{said}:") if said else "", "", *_fence(inspect.cleandoc("\n".join(block))), "")
+        else:
+            yield _escaped(line)
+
+
+def _take(lines: list[str], wanted: Callable[[str], bool]) -> list[str]:
+    taken = []
+    while lines and wanted(lines[0]):
+        taken.append(lines.pop(0))
+    return taken
+
+
+def _section(name: str, lines: list[str]) -> Iterator[str]:
+    body = [line[4:] for line in lines if line.strip()]
+    if name == "Shapes":
+        yield from (*_fence("\n".join(body)), "")
+        return
+    items: list[str] = []
+    for line in body:
+        if line.startswith(" ") and items:
+            items[-1] += f" {line.strip()}"
+        else:
+            items.append(line)
+    yield from (f"- {_item(item)}" for item in items)
+    yield ""
+
+
+def _item(text: str) -> str:
+    """``name: what it is`` with the name as code; anything else as it stands."""
+    names, colon, rest = text.partition(": ")
+    if colon and re.fullmatch(r"[\w*]+(, [\w*]+)*", names):
+        return f"{', '.join(f'`{name}`' for name in names.split(', '))}: {_escaped(rest)}"
+    return _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    """Plain text in which only what stands in backticks is special."""
+    pieces = re.split(r"(``.*?``|`.*?`)", text)
+    plain = [re.sub(r"[*<|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
+    code = [f"`{piece.strip('`')}`" for piece in pieces[1::2]]
+    return "".join(a + b for a, b in zip(plain, [*code, ""], strict=True))
+
+
+def _fence(text: str, language: str = "text") -> list[str]:
+    return [f"```{language}", *text.rstrip("\n").splitlines(), "```"]
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def hooks_page() -> str:
+    """Every hook with its exact signature and its manual."""
+    functions = {name: f for name, f in vars(hookspecs).items() if name.startswith("lab_") and callable(f)}
+    filling = {spec.hook for spec in hookspecs.KERNEL_REGISTRIES}
+    manual, *rest = inspect.cleandoc(hookspecs.__doc__ or "").split("\n\n")
+    lines = [NOTICE, "# Hooks", "", manual, "", *[markdown("\n\n".join(rest))], ""]
+    lines += ["## Hooks that fill a registry of the kernel", ""]
+    lines += [line for name in filling_order(functions, filling) for line in _hook(name, functions[name])]
+    lines += ["## Hooks of registries that built-in plugins open", "", _OPENED, ""]
+    lines += ["| hook | registry | opened by | its components are |", "| --- | --- | --- | --- |"]
+    lines += [_opened_row(registry, owner) for registry, owner in _opened()]
+    lines += ["", "## All other hooks", ""]
+    lines += [line for name, function in functions.items() if name not in filling for line in _hook(name, function)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_OPENED = (
+    "They exist as soon as the plugin is loaded, take nothing, and return a dictionary from names to components, as "
+    "those above do."
+)
+
+
+def filling_order(functions: Iterable[str], filling: set[str]) -> list[str]:
+    """The hooks that fill registries, in the order of the manual."""
+    return [name for name in functions if name in filling]
+
+
+def _hook(name: str, function: Callable[..., Any]) -> list[str]:
+    lines = [f"### {name}", "", *_fence(signature_of(function), "text"), "", markdown(inspect.getdoc(function) or "")]
+    spec = next((spec for spec in hookspecs.KERNEL_REGISTRIES if spec.hook == name), None)
+    if spec is not None and spec.contract:
+        lines += ["", f"Contract: `{spec.contract.replace(':', '.')}`."]
+    if spec is not None and spec.given:
+        lines += [
+            "",
+            f"Its caller supplies, besides the data's facts: {', '.join(f'`{given}`' for given in spec.given)}.",
+        ]
+    return [*lines, ""]
+
+
+def signature_of(function: Callable[..., Any]) -> str:
+    """A function's signature as it is written."""
+    node = ast.parse(inspect.getsource(function)).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    node.decorator_list, node.body = [], [ast.Pass()]
+    return ast.unparse(node).splitlines()[0].removeprefix("def ").removesuffix(":")
+
+
+def _opened() -> list[tuple[Registry, str]]:
+    catalog = builtin_catalog()
+    owners = {name: plugin.name for plugin in catalog.plugins.values() for name in plugin.opens}
+    return [(catalog.registries[name], owner) for name, owner in owners.items()]
+
+
+def _opened_row(registry: Registry, owner: str) -> str:
+    contract = registry.spec.contract.replace(":", ".")
+    return f"| `{registry.spec.hook}` | `{registry.spec.name}`: {registry.spec.doc} | `{owner}` | `{contract}` |"
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+
+def builtin_catalog() -> Catalog:
+    """The registries as they are with nothing else installed."""
+    return load_catalog(only=[], strict=True)
+
+
+def components_page() -> str:
+    """Every built-in component of every registry."""
+    catalog = builtin_catalog()
+    lines = [NOTICE, "# Components", "", _COMPONENTS, ""]
+    for registry in catalog.registries.values():
+        lines += [f"## {registry.spec.name}", "", f"{_sentence(registry.spec.doc)} Hook: `{registry.spec.hook}`.", ""]
+        lines += [line for entry in registry.entries() for line in _component(entry, catalog)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_COMPONENTS = """\
+What a plain install holds. `lab list` says the same of your own machine, third-party plugins included, and
+`lab show NAME` adds file and line. Parameters before the star are filled from the data; those behind it are yours."""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _component(entry: Entry, catalog: Catalog) -> list[str]:
+    lines = [f"### {entry.name}", "", f"From `{entry.plugin.name}`."]
+    if isinstance(entry.target, Preset):
+        return [*lines[:-1], f"From `{entry.plugin.name}`; a preset: `{entry.target!r}`.", ""]
+    thing = entry.load()
+    if callable(thing):
+        parameters, _ = parameters_of(thing, catalog)
+        lines += ["", *_fence(_folded(signature_text(entry.name, parameters)), "text")]
+    doc = inspect.getdoc(thing) if callable(thing) else getattr(thing, "description", "")
+    return [*lines, "", markdown(doc or ""), ""]
+
+
+def _folded(signature: str) -> str:
+    """A signature of more than 100 characters with one parameter per line."""
+    if len(signature) <= 100:
+        return signature
+    name, _, rest = signature.partition("(")
+    return "\n".join([f"{name}(", *(f"    {piece}," for piece in _split(rest.removesuffix(")"))), ")"])
+
+
+def _split(text: str) -> list[str]:
+    """At commas that stand in no bracket and no quote."""
+    pieces, depth, quoted = [""], 0, False
+    for sign in text:
+        quoted ^= sign == "'"
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and not depth and not quoted:
+            pieces.append("")
+        else:
+            pieces[-1] += sign
+    return [piece.strip() for piece in pieces]
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def cli_page() -> str:
+    """Every command with its arguments, options and examples."""
+    context = click.Context(cli, info_name="lab", obj=Session((), strict=True, debug=False))
+    context.obj._catalog = builtin_catalog()
+    lines = [NOTICE, "# The command line", "", _CLI, "", *_command(cli, context, "## lab")]
+    for command, inner in _commands(cli, context):
+        lines += _command(command, inner, f"## {inner.command_path}")
+        for subcommand, innermost in _commands(command, inner):
+            lines += _command(subcommand, innermost, f"### {innermost.command_path}")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_CLI = """\
+`python -m lab` is the same as `lab`. Exit codes: 0 all done, 1 some runs failed or something was found, 2 the question
+itself is wrong, 130 interrupted with everything saved. Every expected failure says what is wrong, where it comes from
+and what to do; `--debug` shows the traceback."""
+
+
+def _commands(group: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+    if isinstance(group, click.Group):
+        for name in sorted(group.list_commands(context), key=lambda name: [*COMMANDS, name].index(name)):
+            command = group.get_command(context, name)
+            assert command is not None
+            yield command, click.Context(command, info_name=name, parent=context)
+
+
+def _command(command: click.Command, context: click.Context, heading: str) -> list[str]:
+    lines = [heading, "", *_fence(_usage(command, context)), "", _prose(command.help or ""), ""]
+    lines += [_option(option) for option in command.params if isinstance(option, click.Option)]
+    if command.epilog:
+        lines += ["", *_fence(_examples(command.epilog))]
+    return [*lines, ""]
+
+
+def _usage(command: click.Command, context: click.Context) -> str:
+    pieces = [
+        context.command_path,
+        *(["[OPTIONS]"] if any(isinstance(p, click.Option) for p in command.params) else []),
+    ]
+    pieces += [_argument(argument) for argument in command.params if isinstance(argument, click.Argument)]
+    if isinstance(command, click.Group):
+        pieces.append("[COMMAND]" if command.invoke_without_command else "COMMAND")
+    return " ".join(pieces)
+
+
+def _argument(argument: click.Argument) -> str:
+    name = argument.metavar or (argument.name or "").upper()
+    name = name if argument.nargs == 1 or name.endswith("...") else f"{name}..."
+    return name if argument.required else f"[{name}]"
+
+
+def _prose(text: str) -> str:
+    return _escaped(inspect.cleandoc(text).replace("\b\n", ""))
+
+
+def _option(option: click.Option) -> str:
+    names = ", ".join(f"`{name}`" if option.is_flag else f"`{name} {_metavar(option)}`" for name in option.opts)
+    default = f" Default: `{option.default}`." if option.show_default and not option.is_flag else ""
+    environment = f" Environment: `{option.envvar}`." if isinstance(option.envvar, str) else ""
+    return f"- {names}: {_escaped(option.help or '')}{default}{environment}"
+
+
+def _metavar(option: click.Option) -> str:
+    if option.metavar:
+        return option.metavar
+    if isinstance(option.type, click.Choice):
+        return "|".join(map(str, option.type.choices))
+    return "N" if isinstance(option.type, click.IntRange) or option.type is click.INT else option.type.name.upper()
+
+
+def _examples(epilog: str) -> str:
+    text = re.sub(r"^Examples?:\s*?(?=\S|\n)", "", epilog.strip()).replace("\b\n", "").replace("  ·  ", "\n")
+    return re.sub(r"(?m)^  (?=lab )", "", textwrap.dedent(text.strip("\n")))
+
+
+# --- pieces of code in pages ------------------------------------------------------------------------------------------
+
+
+def _file(path: str) -> str:
+    source = ROOT / path
+    return "\n".join(_fence(source.read_text(encoding="utf-8"), LANGUAGES.get(source.suffix, "text")))
+
+
+def _drawing(module: str) -> str:
+    """The first literal block of a module's docstring."""
+    doc = inspect.getdoc(importlib.import_module(module)) or ""
+    drawn = re.search(r"::\n\n((?:    .*\n|\n)+)", doc)
+    assert drawn is not None, f"{module} draws nothing"
+    return "\n".join(_fence(inspect.cleandoc(drawn[1])))
+
+
+def _paragraph(what: str) -> str:
+    """A paragraph of a module's docstring, counted from 0, as a quotation."""
+    module, number = what.split()
+    paragraph = (inspect.getdoc(importlib.import_module(module)) or "").split("\n\n")[int(number)]
+    return "\n".join(f"> {line}" for line in markdown(paragraph).splitlines())
+
+
+def _scaffold(name: str) -> str:
+    """The study that ``lab new experiment NAME`` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = CliRunner().invoke(cli, ["new", "experiment", name, "--into", folder], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return "\n".join(_fence((Path(folder) / f"{name}.py").read_text(encoding="utf-8"), "python"))
+
+
+INSERTS: dict[str, Callable[[str], str]] = {
+    "drawing": _drawing,
+    "file": _file,
+    "paragraph": _paragraph,
+    "scaffold": _scaffold,
+}
+
+
+def with_inserts(text: str) -> str:
+    """A page with every insert as it should be now."""
+    return INSERT.sub(lambda found: f"{found[1]}{INSERTS[found[2]](found[3])}\n{found[4]}", text)
+
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+PAGES: dict[str, Callable[[], str]] = {"hooks.md": hooks_page, "components.md": components_page, "cli.md": cli_page}
+
+
+def texts() -> dict[Path, str]:
+    """Every page that is written in whole or in part: path → what it should say."""
+    written = {DOCS / name: make() for name, make in PAGES.items()}
+    by_hand = [path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md") if path not in written]
+    return {**written, **{path: with_inserts(path.read_text(encoding="utf-8")) for path in by_hand}}
+
+
+def stale() -> dict[Path, str]:
+    """The pages that say something else than they should, with what they should say."""
+    return {
+        path: text for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def main() -> int:
+    """Write what is not up to date, or only name it."""
+    found, check = stale(), "--check" in sys.argv[1:]
+    for path, text in found.items():
+        print(f"{'not up to date' if check else 'written'}: {path.relative_to(ROOT)}")
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    return 1 if check and found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""Whatever the README and the docs tell a reader to type works."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from lab import Study
+from lab.cli.main import cli
+from lab.registry.plugins import Catalog, load_catalog
+from lab.study.load import load_study, override
+from tests.docs.pages import PAGES, ROOT, Block, blocks_of, commands_of
+
+BLOCKS = [(page, block) for page in PAGES for block in blocks_of(page)]
+WITH_PYTHON = [page for page in PAGES if any(b.language == "python" and not b.is_inserted for b in blocks_of(page))]
+OTHER_TOOLS = {"eval", "lint-imports", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "python", "ruff", "source"}
+MADE_UP = {"lab_cosine", "cosine"}
+"""Names that ``lab new plugin cosine`` makes."""
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, variable in (("cache", "LAB_CACHE"), ("data", "LAB_DATA")):
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog(only=[], strict=True)
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=named)
+def test_python_on_a_page_runs_from_top_to_bottom(page: Path, catalog: Catalog) -> None:
+    scope: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
+    printed = ""
+    for block in blocks_of(page):
+        if block.note == "output":
+            assert printed == block.text, f"{named(page)}, line {block.line}"
+        elif block.language == "python" and not block.is_inserted:
+            printed = run(block, page, scope, catalog)
+
+
+def run(block: Block, page: Path, scope: dict[str, Any], catalog: Catalog) -> str:
+    """Run a block, or write the file that it is; check every study in it; give what was printed."""
+    output = io.StringIO()
+    with redirect_stdout(output):
+        if block.file:
+            check_study(write(block), catalog)
+        else:
+            lines = "\n" * block.line  # an error then names the line of the page
+            exec(compile(lines + block.text, str(page), "exec"), scope)
+            for study in [value for value in scope.values() if isinstance(value, Study)]:
+                study.resolve(catalog)
+    return output.getvalue()
+
+
+def write(block: Block) -> Path:
+    path = Path(block.file)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(block.text, encoding="utf-8")
+    return path
+
+
+def check_study(file: Path, catalog: Catalog) -> None:
+    load_study(file, catalog).resolve(catalog)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(b, id=f"{named(page)}:{b.line}") for page, b in BLOCKS if b.language == "python" and b.file],
+)
+def test_study_on_a_page_can_be_run(block: Block, catalog: Catalog) -> None:
+    results = load_study(write(block), catalog).run(runs="runs", catalog=catalog)
+    assert [run.status for run in results.runs] == ["finished"] * len(results.runs)
+
+
+# --- the shell --------------------------------------------------------------------------------------------------------
+
+COMMANDS = [
+    pytest.param(page, command, id=f"{named(page)}:{block.line}: {' '.join(command)}")
+    for page, block in BLOCKS
+    if block.language == "bash"
+    for command in commands_of(block)
+]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_command_on_a_page_exists_with_its_options(
+    page: Path, command: list[str], catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command == ["lab"]:  # with _LAB_COMPLETE in front
+        return
+    if command[0] != "lab":
+        assert command[0] in OTHER_TOOLS
+        assert all(Path(ROOT, word).exists() for word in command[1:] if word.endswith(".py"))
+        return
+    for block in blocks_of(page):
+        if block.file:
+            write(block)
+    for path, given in parsed(command[1:], monkeypatch):
+        CHECKS.get(path, lambda given, catalog: None)(given, catalog)
+
+
+def parsed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """Every command that would run, with what it would be given; nothing runs."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(
+        click.Command, "invoke", lambda self, context: seen.append((context.command_path, context.params))
+    )
+    cli.main(arguments, prog_name="lab", standalone_mode=False)
+    return seen
+
+
+def check_run(given: dict[str, Any], catalog: Catalog) -> None:
+    """The file is there, and what ``--set`` and ``--arms`` name is in it."""
+    file = next((path for path in (given["file"], ROOT / given["file"]) if path.exists()), None)
+    if file is None:
+        assert given["file"].stem in {"wider", *MADE_UP}  # written by `lab new`
+        return
+    study = override(load_study(file, catalog), given["assignments"], catalog)
+    if given["arms"]:
+        study = study.select(given["arms"].split(","))
+    study.resolve(catalog)
+
+
+def check_names(given: dict[str, Any], catalog: Catalog) -> None:
+    for name in [given["name"]] if "name" in given else given["names"]:
+        assert name in MADE_UP or name in catalog.plugins or catalog.find(name)
+
+
+def check_kind(given: dict[str, Any], catalog: Catalog) -> None:
+    assert given["kind"] is None or catalog.registry(given["kind"])
+
+
+def check_corpus(given: dict[str, Any], catalog: Catalog) -> None:
+    assert given["name"] in catalog.registry("corpora")
+
+
+def check_study_name(given: dict[str, Any], catalog: Catalog) -> None:
+    assert given["study"] == "wider" or (ROOT / "experiments" / f"{given['study']}.py").exists()
+
+
+CHECKS = {
+    "lab run": check_run,
+    "lab show": check_names,
+    "lab check": check_names,
+    "lab list": check_kind,
+    "lab new plugin": check_kind,
+    "lab data get": check_corpus,
+    "lab report": check_study_name,
+    "lab compare": check_study_name,
+}
+
+
+# --- the pages themselves ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_block_says_its_language(page: Path) -> None:
+    assert {block.language for block in blocks_of(page)} <= {"bash", "pycon", "python", "text", "toml"}
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_readme_keeps_the_place_of_the_result() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("<!-- result:begin -->") == text.count("<!-- result:end -->") == 1
+
+
+def test_readme_gives_the_two_commands() -> None:
+    first, second = [block.text.strip() for block in blocks_of(ROOT / "README.md") if block.language == "bash"][:2]
+    assert first == "pip install -e . && lab run experiments/bidir_vs_attn.py"
+    assert second == "pip install -e '.[test]' && pytest"
