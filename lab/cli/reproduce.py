@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.main import Session
+from lab.cli.options import runs_option
 
 if TYPE_CHECKING:
     from lab.study.rebuild import Reproduction
@@ -19,7 +20,7 @@ SHOWN = 10
 
 @click.command(epilog="Example:  lab reproduce 1f3a9c  ·  lab reproduce 1f3a9c --anyway")
 @click.argument("key")
-@click.option("--runs", "folder", type=click.Path(path_type=Path), envvar="LAB_RUNS", default="runs", show_default=True)
+@runs_option
 @click.option(
     "--file", type=click.Path(path_type=Path), help="The study's file, for components that are written in it."
 )

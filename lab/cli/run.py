@@ -10,6 +10,7 @@ import attrs
 import click
 
 from lab.cli.main import Session
+from lab.cli.options import runs_option
 from lab.errors import LabError
 from lab.registry.component import Use, use
 
@@ -58,15 +59,7 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, and the base.")
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
-@click.option(
-    "--runs",
-    "folder",
-    type=click.Path(path_type=Path),
-    envvar="LAB_RUNS",
-    default="runs",
-    show_default=True,
-    help="Folder of runs.",
-)
+@runs_option
 @click.option("--data-dir", type=click.Path(path_type=Path), envvar="LAB_DATA", help="Folder of corpora.")
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one run.")

@@ -139,7 +139,7 @@ def lab_report_sections(study: Any, runs: Any) -> Sequence[Any]:
     Fires once, when every run has ended, before the report is written. ``study`` is the study, ``runs`` its finished
     and failed runs, each with ``arm, seed, status, metrics, folder``; both are read-only. Return a list of
     ``lab.Section``; an empty list adds nothing. Order: ``Section.weight``, then plugin name. Used by: ``lab_seq2seq``
-    (sample translations).
+    (sample translations, attention maps).
     """
 
 

@@ -77,7 +77,7 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
     return _chart(
         f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",
         height=34 * len(arms),
-        layer=_difference_layers(arms, ticks),
+        layer=[layer for layer in _difference_layers(arms, ticks) if layer["data"]["values"]],
     )
 
 
@@ -106,8 +106,7 @@ def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
             "encoding": {"y": y, "x": x},
         },
         {
-            "data": {"values": arms},
-            "transform": [{"filter": "isValid(datum.low)"}],
+            "data": {"values": [arm for arm in arms if arm["low"] is not None]},
             "mark": {"type": "rule", "strokeWidth": 3, "strokeCap": "round"},
             "encoding": {
                 "y": y,

@@ -17,7 +17,7 @@ from lab.study.experiment import ResolvedExperiment
 __all__ = ["code_fingerprints", "key_of"]
 
 KERNEL = Path(__file__).parents[1]
-DECISIVE_ROOMS = ("training", "registry", "study/experiment.py", "study/run.py")
+DECISIVE_ROOMS = ("training", "registry", "study/experiment.py", "study/build.py", "study/run.py")
 """The parts of the kernel that decide numbers; its command line and reports do not."""
 
 

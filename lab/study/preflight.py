@@ -11,9 +11,10 @@ import torch
 
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
+from lab.study.build import DataCache, build_learner
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import key_of
-from lab.study.run import DataCache, Run, build_learner
+from lab.study.run import Run
 from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.data import SequentialSampler, to_device

@@ -15,11 +15,13 @@ import torch
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
 from lab.registry.plugins import Catalog, load_catalog
+from lab.study.build import DataCache
+from lab.study.environment import environment
 from lab.study.experiment import Experiment, checked
 from lab.study.keys import key_of
 from lab.study.load import load_study
 from lab.study.record import experiment_from_json
-from lab.study.run import DataCache, Listener, Run, environment
+from lab.study.run import Listener, Run
 from lab.study.store import RunRecord, Store
 from lab.training.learner import Learner
 from lab.training.loop import is_timing

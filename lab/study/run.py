@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
-import shutil
-import subprocess
-import sys
+import json
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-import torch
 
-from lab.errors import LabError, OutOfMemoryError, ParameterError, StoreError
-from lab.registry.binding import Component
+from lab.errors import LabError, OutOfMemoryError, StoreError
 from lab.registry.plugins import Catalog
-from lab.registry.registry import load_object
+from lab.study.build import build_learner
+from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.experiment import ResolvedExperiment
-from lab.study.guard import keeps_global_state
 from lab.study.keys import code_fingerprints
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
@@ -43,23 +35,9 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
-from lab.training.rng import Streams
 
-__all__ = ["DataCache", "Listener", "Run", "RunProgress", "build_learner", "record_failure"]
+__all__ = ["Listener", "Run", "RunProgress", "record_failure"]
 
-PACKAGES = (
-    "lab",
-    "torch",
-    "numpy",
-    "pandas",
-    "pluggy",
-    "attrs",
-    "spacy",
-    "fasttext-wheel",
-    "nmslib",
-    "tensorboard",
-    "scipy",
-)
 REFRESH_S = 0.1
 LAST = "model.safetensors"
 
@@ -109,27 +87,6 @@ class Listener(Protocol):
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
         """A run has ended, well or not."""
-
-
-class DataCache:
-    """Data that was built in this process, so that the arms and seeds of a study share it."""
-
-    def __init__(self) -> None:
-        self._built: dict[str, Data] = {}
-
-    def get(self, dataset: Component) -> Data:
-        """The data of a resolved dataset.
-
-        Raises:
-            LabError: the dataset cannot be built, or it is no ``Data``.
-        """
-        name = repr(dataset.to_json())
-        if name not in self._built:
-            data = dataset.build({})
-            if not isinstance(data, Data):
-                raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
-            self._built[name] = data
-        return self._built[name]
 
 
 @attrs.frozen(eq=False)
@@ -212,7 +169,7 @@ class Run:
 
     def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
         started = time.perf_counter()
-        _reset_peak_memory(self.device)
+        reset_peak_memory(self.device)
         learner = self.learner(folder, (Recorder(self, listener, stop),))
         learner.resume(self.experiment.values["epochs"])
         save_weights(learner.model, folder / LAST)
@@ -260,83 +217,7 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl") as temporary:
-                temporary.write_text("".join(f"{_json_line(row)}\n" for row in learner.history), encoding="utf-8")
-
-
-def build_learner(
-    experiment: ResolvedExperiment,
-    data: Data,
-    *,
-    seed: int,
-    device: str = "cpu",
-    folder: Path | None = None,
-    catalog: Catalog | None = None,
-    callbacks: tuple[Callback, ...] = (),
-) -> Learner:
-    """Build every component of an experiment and put them together.
-
-    The model is built under the stream ``init``, its parts each under their own. The learner's attribute ``parts``
-    names the parts that are paired between arms; empty means that none is.
-    """
-    facts = data.facts()
-    values = experiment.values
-    callback_slots = (experiment.component("checkpoint"), *experiment.components("callbacks"))
-    with Streams(seed).initialising() as parts:
-        learner = Learner(
-            _build(experiment.component("architecture"), facts),
-            data,
-            _loss(experiment.component("loss"), facts),
-            optimizer=experiment.component("optimizer").partial(facts),
-            lr=values["lr"],
-            batch_size=values["batch_size"],
-            valid_batch_size=values["valid_batch_size"],
-            sampler=experiment.component("sampler").partial(facts),
-            stepper=_build(experiment.component("stepper"), facts),
-            callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
-            metrics=_metrics(experiment, facts),
-            seed=seed,
-            device=device,
-            folder=folder,
-            methods=_methods(catalog) if catalog is not None else {},
-            progress=False,
-        )
-    learner.parts = tuple(dict.fromkeys(parts.names))
-    return learner
-
-
-def _build(component: Component, facts: Mapping[str, Any]) -> Any:
-    """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True):
-        return component.build(facts)
-
-
-def _loss(component: Component, facts: Mapping[str, Any]) -> Callable[[Any, Any], torch.Tensor]:
-    """A class is built; a function waits for output and target."""
-    return _build(component, facts) if isinstance(component.factory, type) else component.partial(facts)
-
-
-def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[str, Any]:
-    built: dict[str, Any] = {}
-    for component in experiment.components("metrics"):
-        if component.alias in built:
-            raise ParameterError(f"metric '{component.alias}' stands twice in this experiment")
-        built[component.alias] = _build(component, facts)
-    return built
-
-
-def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
-    return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
-
-
-def _late(target: Any, name: str) -> Callable[..., Any]:
-    """A function that is imported when it is first called."""
-    if callable(target):
-        return target  # type: ignore[no-any-return]
-
-    def method(*arguments: Any, **options: Any) -> Any:
-        return load_object(target, f"learner method '{name}'")(*arguments, **options)
-
-    return method
+                temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
@@ -353,29 +234,8 @@ def _budget(learner: Learner, seconds: float) -> dict[str, float]:
         "steps": epochs * len(learner.train_sampler),
         "examples_per_second": round(epochs * learner.train_size / max(sum(trained), 1e-9), 1),
         "seconds": round(seconds, 3),
-        "peak_memory_mb": round(_peak_memory_mb(learner.device), 1),
+        "peak_memory_mb": round(peak_memory_mb(learner.device), 1),
     }
-
-
-def _reset_peak_memory(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then that of the process so far
-        return
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    except (OSError, StopIteration):
-        scale = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def _refuse_full_disk(error: BaseException, root: Path) -> None:
@@ -396,48 +256,6 @@ def record_failure(folder: Path, error: BaseException) -> None:
     notes = getattr(error, "__notes__", [])
     trace = "".join(traceback.format_exception(error))
     write_json(folder / "failure.json", {"error": "\n".join([text, *notes]), "traceback": trace})
-
-
-def environment(catalog: Catalog, device: str) -> dict[str, Any]:
-    """Where a run was made: packages, plugins, git state, machine."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "plugins": {plugin.name: plugin.version for plugin in catalog.plugins.values() if plugin.status == "loaded"},
-        "git": _git_state(),
-        "machine": {
-            "platform": platform.platform(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            **tune()._asdict(),
-        },
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_state() -> dict[str, Any] | None:
-    if shutil.which("git") is None:
-        return None
-    commit = _git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "changed": bool(_git("status", "--porcelain"))}
-
-
-def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=10)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _json_line(row: Mapping[str, float]) -> str:
-    import json
-
-    return json.dumps(dict(row))
 
 
 @contextmanager

@@ -23,8 +23,9 @@ import attrs
 
 from lab.errors import LabError, StoreError
 from lab.registry.plugins import load_catalog
+from lab.study.build import DataCache
 from lab.study.rebuild import rebuild_run
-from lab.study.run import DataCache, Run, RunProgress
+from lab.study.run import Run, RunProgress
 from lab.study.store import RunRecord, Store
 
 __all__ = ["main"]

@@ -11,7 +11,7 @@ from torch import nn
 
 from lab import Experiment, Study, use
 from lab.registry.plugins import Catalog, load_catalog
-from lab.study.run import DataCache, build_learner
+from lab.study.build import DataCache, build_learner
 from lab.training import Learner, Streams
 
 ARCHITECTURES = ("seq2seq_rnn", "seq2seq_bidir", "seq2seq_attn", "seq2seq_bidir_attn")

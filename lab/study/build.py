@@ -1,0 +1,119 @@
+"""From a resolved experiment to objects: the data, and a learner on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lab.errors import ParameterError
+from lab.registry.binding import Component
+from lab.registry.plugins import Catalog
+from lab.registry.registry import load_object
+from lab.study.experiment import ResolvedExperiment
+from lab.study.guard import keeps_global_state
+from lab.training.callback import Callback
+from lab.training.data import Data
+from lab.training.learner import Learner
+from lab.training.rng import Streams
+
+__all__ = ["DataCache", "build_learner"]
+
+
+class DataCache:
+    """Data that was built in this process, so that the arms and seeds of a study share it."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Data] = {}
+
+    def get(self, dataset: Component) -> Data:
+        """The data of a resolved dataset.
+
+        Raises:
+            LabError: the dataset cannot be built, or it is no ``Data``.
+        """
+        name = repr(dataset.to_json())
+        if name not in self._built:
+            data = dataset.build({})
+            if not isinstance(data, Data):
+                raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
+            self._built[name] = data
+        return self._built[name]
+
+
+def build_learner(
+    experiment: ResolvedExperiment,
+    data: Data,
+    *,
+    seed: int,
+    device: str = "cpu",
+    folder: Path | None = None,
+    catalog: Catalog | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> Learner:
+    """Build every component of an experiment and put them together.
+
+    The model is built under the stream ``init``, its parts each under their own. The learner's attribute ``parts``
+    names the parts that are paired between arms; empty means that none is.
+    """
+    facts = data.facts()
+    values = experiment.values
+    callback_slots = (experiment.component("checkpoint"), *experiment.components("callbacks"))
+    with Streams(seed).initialising() as parts:
+        learner = Learner(
+            _build(experiment.component("architecture"), facts),
+            data,
+            _loss(experiment.component("loss"), facts),
+            optimizer=experiment.component("optimizer").partial(facts),
+            lr=values["lr"],
+            batch_size=values["batch_size"],
+            valid_batch_size=values["valid_batch_size"],
+            sampler=experiment.component("sampler").partial(facts),
+            stepper=_build(experiment.component("stepper"), facts),
+            callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
+            metrics=_metrics(experiment, facts),
+            seed=seed,
+            device=device,
+            folder=folder,
+            methods=_methods(catalog) if catalog is not None else {},
+            progress=False,
+        )
+    learner.parts = tuple(dict.fromkeys(parts.names))
+    return learner
+
+
+def _build(component: Component, facts: Mapping[str, Any]) -> Any:
+    """The built component; it may draw initial weights, and must leave everything else of the process alone."""
+    with keeps_global_state(component.label, draws=True):
+        return component.build(facts)
+
+
+def _loss(component: Component, facts: Mapping[str, Any]) -> Callable[[Any, Any], torch.Tensor]:
+    """A class is built; a function waits for output and target."""
+    return _build(component, facts) if isinstance(component.factory, type) else component.partial(facts)
+
+
+def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[str, Any]:
+    built: dict[str, Any] = {}
+    for component in experiment.components("metrics"):
+        if component.alias in built:
+            raise ParameterError(f"metric '{component.alias}' stands twice in this experiment")
+        built[component.alias] = _build(component, facts)
+    return built
+
+
+def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
+    return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
+
+
+def _late(target: Any, name: str) -> Callable[..., Any]:
+    """A function that is imported when it is first called."""
+    if callable(target):
+        return target  # type: ignore[no-any-return]
+
+    def method(*arguments: Any, **options: Any) -> Any:
+        return load_object(target, f"learner method '{name}'")(*arguments, **options)
+
+    return method
