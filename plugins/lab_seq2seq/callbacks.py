@@ -48,7 +48,8 @@ class _AtTheEnd(Callback):
 class Translations(_AtTheEnd):
     """Leaves ``translations.jsonl`` and, to be read, ``translations.txt``: source, reference and prediction.
 
-    The sentences stand at even distances in the validation split, so every run of a study translates the same.
+    The sentences stand at even distances in the validation split, so every run of a study translates the same. Where
+    metrics have a signature that says how they score, as BLEU and chrF have, ``signatures.json`` keeps it.
 
     Args:
         count: number of sentences.
@@ -69,6 +70,10 @@ class Translations(_AtTheEnd):
         learner.artefact("translations.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
         blocks = ["".join(f"{name + ':':<12}{text}\n" for name, text in row.items()) for row in rows]
         learner.artefact("translations.txt").write_text("\n".join(blocks), encoding="utf-8")
+        signatures = {name: str(getattr(metric, "signature", "")) for name, metric in learner.metrics.items()}
+        known = {name: signature for name, signature in signatures.items() if signature}
+        if known:
+            learner.artefact("signatures.json").write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 class AttentionMaps(_AtTheEnd):

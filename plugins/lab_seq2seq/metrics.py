@@ -28,14 +28,9 @@ class TokenPerplexity(Perplexity):
 
 
 class _CorpusScore:
-    """Base class of sacrebleu's corpus scores: predictions are detokenised and compared with the original references.
-
-    Attributes:
-        signature: sacrebleu's record of what was computed and how, once ``compute`` has run.
-    """
+    """Base class of sacrebleu's corpus scores: detokenised predictions against the original reference text."""
 
     higher_is_better = True
-    signature: str = ""
 
     def __init__(self, data: Any) -> None:
         if not hasattr(data, "decode"):
@@ -67,9 +62,14 @@ class _CorpusScore:
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
         """The score of texts against texts, one reference each."""
         scorer = self.scorer()
-        result = scorer.corpus_score(list(predictions), [list(references)])
-        self.signature = str(scorer.get_signature())
-        return float(result.score)
+        return float(scorer.corpus_score(list(predictions), [list(references)]).score)
+
+    @property
+    def signature(self) -> str:
+        """sacrebleu's record of what is computed and how, to be given with every score."""
+        scorer = self.scorer()
+        scorer.corpus_score(["a"], [["a"]])  # it is known once something was scored
+        return str(scorer.get_signature())
 
 
 class Bleu(_CorpusScore):

@@ -80,6 +80,14 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Sample translations, and where the decoder looks."""
+    from lab_seq2seq.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
     return "lab_seq2seq.conformance:offer"

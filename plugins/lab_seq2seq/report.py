@@ -1,0 +1,243 @@
+"""What the report of a study shows of its translations: sample sentences, and where the decoder looked.
+
+Everything is read from the artefacts that the callbacks ``translations`` and ``attention_maps`` leave; what is not
+there, or cannot be read, is not shown. One seed stands for each arm: the first of those that most arms have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from lab.report.charts import arm_colour
+from lab.report.section import Section
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from lab.study.results import FinishedRun
+
+__all__ = ["attention_section", "sections", "translations_section"]
+
+TRANSLATIONS, MAPS, SIGNATURES = "translations.jsonl", "attention/maps.json", "signatures.json"
+SENTENCES_IN_TERMINAL = 3
+SENTENCES_UNFOLDED = 4
+LEAST_WEIGHT = 0.05
+"""A smaller weight is not put into words."""
+
+FoundT = TypeVar("FoundT")
+
+
+class Translation(NamedTuple):
+    """A sentence, how it should read, and how a model put it."""
+
+    source: str
+    reference: str
+    prediction: str
+
+
+class AttentionMap(NamedTuple):
+    """One sentence's attention: S source and T target tokens, and T rows of S weights in [0, 1]."""
+
+    source: list[str]
+    target: list[str]
+    reference: str
+    weights: list[list[float]]
+
+
+class Shown(NamedTuple):
+    """The run that stands for an arm, what it left, and the number of the arm's colour."""
+
+    run: FinishedRun
+    found: Any
+    colour: int
+
+
+def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+    """The sections that these runs have something for."""
+    return [section for section in (translations_section(runs), attention_section(runs)) if section is not None]
+
+
+# --- what runs left ---------------------------------------------------------------------------------------------------
+
+
+def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -> list[Shown]:
+    """For every arm the run of the seed that most arms have, where it left something."""
+    arms = list(dict.fromkeys(run.arm for run in runs))
+    found = {(run.arm, run.seed): (run, read(run.folder / "artefacts")) for run in runs if run.status == "finished"}
+    found = {place: (run, left) for place, (run, left) in found.items() if left}
+    seeds = Counter(seed for _, seed in found)
+    if not seeds:
+        return []
+    seed = max(seeds, key=lambda seed: seeds[seed])  # of equals the first
+    return [Shown(*found[arm, seed], arm_colour(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
+
+
+def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]:
+    """A reader that gives None where there is no file, or one that says something else."""
+
+    def read_or_none(artefacts: Path) -> FoundT | None:
+        try:
+            return read(artefacts)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    return read_or_none
+
+
+@_tolerant
+def _read_translations(artefacts: Path) -> list[Translation]:
+    lines = (artefacts / TRANSLATIONS).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.strip()]
+    return [Translation(*(str(row[name]) for name in Translation._fields)) for row in rows]
+
+
+@_tolerant
+def _read_maps(artefacts: Path) -> list[AttentionMap]:
+    maps = [_parse_map(one) for one in json.loads((artefacts / MAPS).read_text(encoding="utf-8"))]
+    return [one for one in maps if one.source and one.target]
+
+
+def _parse_map(content: Mapping[str, Any]) -> AttentionMap:
+    source, target = [str(word) for word in content["source"]], [str(word) for word in content["target"]]
+    weights = [[round(min(1.0, max(0.0, float(weight))), 3) for weight in row] for row in content["weights"]]
+    if len(weights) != len(target) or any(len(row) != len(source) for row in weights):
+        raise ValueError("weights and tokens are not as many")
+    return AttentionMap(source, target, str(content.get("reference", "")), weights)
+
+
+@_tolerant
+def _read_signatures(artefacts: Path) -> dict[str, str]:
+    content = json.loads((artefacts / SIGNATURES).read_text(encoding="utf-8"))
+    return {str(name): str(signature) for name, signature in content.items()}
+
+
+# --- sample translations ----------------------------------------------------------------------------------------------
+
+
+class Sentence(NamedTuple):
+    """A sentence with what every arm made of it, arm → prediction."""
+
+    source: str
+    reference: str
+    predictions: dict[str, str]
+
+
+def translations_section(runs: Sequence[FinishedRun]) -> Section | None:
+    """The same sentences in every arm, side by side; None where no run left any."""
+    shown = _shown(runs, _read_translations)
+    if not shown:
+        return None
+    sentences, signatures = _sentences(shown), _signatures(shown)
+    html = _render(
+        "translations.html.j2",
+        shown=shown,
+        colours={run.arm: colour for run, _, colour in shown},
+        parts=[sentences[:SENTENCES_UNFOLDED], sentences[SENTENCES_UNFOLDED:]],
+        signatures=signatures,
+        seed=shown[0].run.seed,
+    )
+    return Section("Sample translations", _translations_text(shown, sentences, signatures), html, weight=10)
+
+
+def _sentences(shown: Iterable[Shown]) -> list[Sentence]:
+    """All sentences of all arms, each once; those that most arms have first."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for run, translations, _ in shown:
+        for one in translations:
+            found.setdefault((one.source, one.reference), {})[run.arm] = one.prediction
+    sentences = [Sentence(*texts, predictions) for texts, predictions in found.items()]
+    return sorted(sentences, key=lambda sentence: -len(sentence.predictions))
+
+
+def _translations_text(
+    shown: Sequence[Shown], sentences: Sequence[Sentence], signatures: Sequence[tuple[str, str]]
+) -> str:
+    width = max(len(name) for name in ("reference", *(run.arm for run, _, _ in shown)))
+    count = min(SENTENCES_IN_TERMINAL, len(sentences))
+    chosen = [sentences[number * len(sentences) // count] for number in range(count)]
+    blocks = [_sentence_text(sentence, width) for sentence in chosen]
+    files = _aligned([(run.arm, str(run.folder / "artefacts" / "translations.txt")) for run, _, _ in shown], width)
+    blocks.append("\n".join([f"all {len(sentences)} sentences, seed {shown[0].run.seed}:", *files]))
+    if signatures:
+        blocks.append("\n".join(["how they were scored (sacrebleu):", *_aligned(signatures, width)]))
+    return "\n\n".join(blocks)
+
+
+def _sentence_text(sentence: Sentence, width: int) -> str:
+    rows = [("source", sentence.source), ("reference", sentence.reference), *sentence.predictions.items()]
+    return "\n".join(_aligned(rows, width))
+
+
+def _aligned(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
+    return [f"{name:<{width}}  {' '.join(text.split())}" for name, text in rows]
+
+
+def _signatures(shown: Sequence[Shown]) -> list[tuple[str, str]]:
+    """(metric, signature), with the arms that it is true of where it is not true of all."""
+    users: dict[tuple[str, str], list[str]] = {}
+    for run, _, _ in shown:
+        for pair in (_read_signatures(run.folder / "artefacts") or {}).items():
+            users.setdefault(pair, []).append(run.arm)
+    return [
+        (name, signature if len(arms) == len(shown) else f"{signature} ({', '.join(arms)})")
+        for (name, signature), arms in users.items()
+    ]
+
+
+# --- attention --------------------------------------------------------------------------------------------------------
+
+
+def attention_section(runs: Sequence[FinishedRun]) -> Section | None:
+    """A map of every sentence's attention, to be explored; None where no run left any."""
+    shown = _shown(runs, _read_maps)
+    if not shown:
+        return None
+    width = max(len(run.arm) for run, _, _ in shown)
+    rows = [(run.arm, f"{run.folder / 'artefacts' / 'attention'} ({len(maps)} pictures)") for run, maps, _ in shown]
+    html = _render(
+        "attention.html.j2",
+        shown=shown,
+        data=[{"arm": run.arm, "maps": [one._asdict() for one in maps]} for run, maps, _ in shown],
+        seed=shown[0].run.seed,
+    )
+    return Section("Where the decoder looks", "\n".join(_aligned(rows, width)), html, weight=20)
+
+
+def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
+    """A row of attention in words, the greatest first.
+
+    >>> _looks_at(["où", "sont", "?"], [0.07, 0.9, 0.03])
+    'sont 90 %, où 7 %'
+    """
+    ranked = sorted(zip(weights, words, strict=True), key=lambda pair: -pair[0])
+    named = [f"{word} {weight:.0%}".replace("%", " %") for weight, word in ranked if weight >= LEAST_WEIGHT]
+    return ", ".join(named) or "all words alike"
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache
+def _environment() -> Environment:
+    """Templates that escape whatever comes from data."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["link"] = _link
+    environment.globals["looks_at"] = _looks_at
+    return environment
+
+
+def _link(run: FinishedRun, artefact: str) -> str:
+    """The address of an artefact, as seen from the study's ``report.html``."""
+    return f"../{run.folder.parent.name}/{run.folder.name}/artefacts/{artefact}"
