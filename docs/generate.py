@@ -235,8 +235,9 @@ def _split(text: str) -> list[str]:
 
 def cli_page() -> str:
     """Every command with its arguments, options and examples."""
-    context = click.Context(cli, info_name="lab", obj=Session((), strict=True, debug=False))
-    context.obj._catalog = builtin_catalog()
+    session = Session((), strict=True, debug=False)
+    session.catalog(only=[])  # from now on it knows built-in plugins alone
+    context = click.Context(cli, info_name="lab", obj=session)
     lines = [NOTICE, "# The command line", "", _CLI, "", *_command(cli, context, "## lab")]
     for command, inner in _commands(cli, context):
         lines += _command(command, inner, f"## {inner.command_path}")
