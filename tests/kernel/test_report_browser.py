@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from lab import Section
 from lab.report.html import write_report
 from lab.study.record import read_study
 from lab.study.store import Store
+from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for
 from tests.kernel.stored_study import store_study
 
-selenium = pytest.importorskip("selenium", reason="needs selenium (the extra `test`)")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
-    pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs Chromium and its driver (chromium, chromium-driver)"),
+    pytest.mark.skipif(not HAS_BROWSER, reason=NO_BROWSER),
     pytest.mark.xdist_group("browser"),
 ]
 
@@ -33,17 +30,7 @@ PLUGIN_SECTION = """
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
+    yield from chromium()
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +53,6 @@ def page(browser: Any, report: str) -> Any:
     browser.get(report)
     wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
     return browser
-
-
-def wait_for(browser: Any, script: str) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(script))
-
-
-def requests(browser: Any) -> list[str]:
-    """Addresses that were asked for since the page was opened."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
 
 def points(browser: Any) -> list[str]:
@@ -192,14 +167,11 @@ def test_a_plugins_section_may_act_but_reaches_no_network(browser: Any, tmp_path
     assert len(refused) == 2
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance of ``rgb(…)`` after WCAG 2."""
-    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio after WCAG 2, from 1 to 21."""
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
+def test_the_console_stays_empty_with_one_seed(browser: Any, tmp_path: Path) -> None:
+    store_study(tmp_path, figures={"base": [0.5], "wide": [0.7]})
+    store = Store(tmp_path)
+    record = read_study(store, "toy")
+    browser.get_log("browser")
+    browser.get(write_report(record, record.results(store)).as_uri())
+    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    assert browser.get_log("browser") == []
