@@ -156,7 +156,7 @@ def _interactions(effects: Sequence[Effect]) -> list[dict[str, Any]]:
     """Whether two levels add up, where that is the whole question: in a grid of two factors of two levels."""
     found = [effect for effect in effects if effect.is_interaction]
     return [
-        {"arm": effect.name, "state": "open", "mark": "×", "verdict": effect.verdict, "note": INTERACTION}
+        {"arm": effect.name, "state": "open", "mark": MARKS["open"], "verdict": effect.verdict, "note": INTERACTION}
         for effect in found
         if len(found) == 1
     ]
