@@ -54,9 +54,22 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(
             f"not paired by parts (initialised as one under the stream `init`): {escape(', '.join(unpaired))}"
         )
-    seconds = estimated_seconds(plan)
+    if plan.study.compare.endswith("_loss") and any(
+        path.startswith("loss") for a in plan.arms for path in a.difference
+    ):
+        console.print(
+            f"note: arms differ in their loss, so {plan.study.compare} does not compare them; choose a metric"
+        )
     if plan.to_do:
-        console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(seconds)}")
+        console.print(
+            f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(estimated_seconds(plan))} "
+            f"and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
+        )
+
+
+def estimated_bytes(plan: Plan) -> float:
+    """A rough guess of what the runs to do leave on the disk: the weights of the last and of the best epoch."""
+    return math.fsum(2 * 4 * plan.checks[run.arm].parameters for run in plan.to_do if run.arm in plan.checks)
 
 
 def estimated_seconds(plan: Plan) -> float:

@@ -212,16 +212,14 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
 def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> list[str]:
     given = {"data", *component.registry.spec.given}
     missing = [need for need in component.open_needs if need not in offered and need not in given]
-    return [
-        str(
-            ParameterError(
-                f"{component.label} needs '{need}', which {dataset.label} does not offer",
-                hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\n"
-                f"or choose it: use('{component.alias}', {need}=...)",
-            )
-        )
-        for need in missing
-    ]
+    if not missing:
+        return []
+    names = ", ".join(f"'{need}'" for need in missing)
+    error = ParameterError(
+        f"{component.label} needs {names}, which {dataset.label} does not offer",
+        hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\nor choose it: use('{component.alias}', {missing[0]}=...)",
+    )
+    return [str(error)]
 
 
 def declared_facts(dataset: Component) -> list[str] | None:

@@ -174,6 +174,24 @@ class Results:
 
         return pd.DataFrame([run.row() for run in self.runs])
 
+    def _repr_html_(self) -> str:
+        """The comparison, as Jupyter shows it."""
+        import pandas as pd
+
+        rows = [
+            {
+                "arm": row.name,
+                "n": row.figures[self.study.compare].n if self.study.compare in row.figures else 0,
+                self.study.compare: row.figures[self.study.compare].mean if self.study.compare in row.figures else None,
+                "difference": row.comparison.difference if row.comparison else None,
+                "low": row.comparison.low if row.comparison else None,
+                "high": row.comparison.high if row.comparison else None,
+                "verdict": row.comparison.verdict if row.comparison else "",
+            }
+            for row in self.compare()
+        ]
+        return str(pd.DataFrame(rows).to_html(index=False, na_rep="", float_format="{:.4g}".format))
+
     def write_csv(self, path: Path) -> None:
         """One row per run: ``arm, seed, key, status``, the metrics, the budget."""
         rows = [run.row() for run in self.runs]
