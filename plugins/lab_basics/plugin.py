@@ -142,5 +142,5 @@ def lab_conformance() -> str:
 @hookimpl
 def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
-    kinds = "architecture callback dataset executor experiment loss metric optimizer sampler stepper".split()
-    return {kind: f"lab_basics:scaffolds/{kind}" for kind in kinds}
+    kinds = ("architecture", "callback", "dataset", "executor", "experiment", "loss", "metric", "optimizer")
+    return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, "sampler", "stepper")}
