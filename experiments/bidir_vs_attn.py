@@ -3,17 +3,17 @@
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("fr_en_questions", corpus="embedded", pairs=6_000),
-    architecture=use("seq2seq_rnn", embedding_dim=96, hidden_size=96),
+    dataset=use("fr_en_questions", corpus="embedded"),
+    architecture=use("seq2seq_rnn", embedding_dim=96, hidden_size=64, layers=1, output_dropout=0.1),
     loss="seq2seq_loss",
     sampler="sortish",
     stepper="teacher_forcing",
     optimizer=use("adam", betas=(0.8, 0.99)),
     callbacks=["one_cycle", "translations", "attention_maps"],
     metrics=["token_perplexity", "bleu"],
-    lr=5e-3,
-    batch_size=64,
-    epochs=5,
+    lr=1e-2,
+    batch_size=128,
+    epochs=3,
 )
 
 study = Study(base, seeds=3, compare="valid_loss").grid(
