@@ -228,8 +228,3 @@ def test_a_figure_without_its_split_is_a_problem_that_says_which(problems):
 @pytest.mark.parametrize("figure", ["valid_loss", "valid_worst", "test_worst", "train_loss", "seconds"])
 def test_a_figure_that_runs_may_have_is_accepted(catalog, figure):
     Study(experiment(metrics=["worst"]), compare=figure).resolve(catalog)
-
-
-def test_search_is_reserved():
-    with pytest.raises(LabError, match="this version of lab has no search"):
-        Study(experiment()).search({})
