@@ -217,7 +217,8 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> 
     names = ", ".join(f"'{need}'" for need in missing)
     error = ParameterError(
         f"{component.label} needs {names}, which {dataset.label} does not offer",
-        hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\nor choose it: use('{component.alias}', {missing[0]}=...)",
+        hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\n"
+        f"or choose it: use('{component.alias}', {missing[0]}=...)",
     )
     return [str(error)]
 
