@@ -33,10 +33,10 @@ class SamplerConformance(Conformance):
         streams = streams or Streams(0)
         return self.resolved.build(self._facts(size, batch_size) | {"generator": streams.generator("sampler")})  # type: ignore[no-any-return]
 
-    def epoch(self, number: int, *, skip_batches: int = 0) -> list[list[int]]:
+    def epoch(self, number: int, *, skip_batches: int = 0, rank: int = 0, ranks: int = 1) -> list[list[int]]:
         """The batches of an epoch, as a fresh run that starts there sees them."""
         streams, (size, batch_size) = Streams(3), self._settings()[0]
-        sampler = EpochSampler(self.build(size, batch_size, streams), streams)
+        sampler = EpochSampler(self.build(size, batch_size, streams), streams, rank=rank, ranks=ranks)
         sampler.start_at(number, skip_batches)
         return _plain(sampler)
 
@@ -87,6 +87,16 @@ class SamplerConformance(Conformance):
         whole = self.epoch(1)
         if self.epoch(1, skip_batches=2) != whole[2:]:
             raise Finding(f"{self.label}: resumed behind two batches, it gives others than the epoch had")
+
+    def test_several_processes_share_an_epoch(self) -> None:
+        """What the processes of a group see is, batch by batch, what one alone would: nothing lost, nothing twice."""
+        shares = [self.epoch(1, rank=rank, ranks=2) for rank in range(2)]
+        together = [sorted(one + other) for one, other in zip(*shares, strict=True)]
+        if together != [sorted(batch) for batch in self.epoch(1)]:
+            raise Finding(
+                f"{self.label}: two processes do not share its batches",
+                hint="every process draws the whole epoch from `generator`; the kernel gives each its share",
+            )
 
     def test_draws_from_its_own_generator(self) -> None:
         """It leaves every global random state alone."""

@@ -153,10 +153,13 @@ class EpochSampler:
     Args:
         sampler: what decides the order; it draws from the stream ``sampler``.
         streams: the run's random streams.
+        rank, ranks: of several processes that share every batch, which one this is and how many they are. Each takes
+            every ``ranks``-th example of a batch, so that together they see what one alone would.
     """
 
-    def __init__(self, sampler: Sampler, streams: Streams) -> None:
+    def __init__(self, sampler: Sampler, streams: Streams, *, rank: int = 0, ranks: int = 1) -> None:
         self.sampler, self.streams = sampler, streams
+        self.rank, self.ranks = rank, ranks
         self.epoch = self.skip = 0
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
@@ -170,7 +173,7 @@ class EpochSampler:
         self.streams.restart("sampler", self.epoch)
         for index, batch in enumerate(self.sampler):
             if index >= self.skip:
-                yield batch
+                yield batch if self.ranks == 1 else batch[self.rank :: self.ranks]
 
 
 def to_device(batch: BatchT, device: torch.device) -> BatchT:

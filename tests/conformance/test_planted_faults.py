@@ -398,7 +398,21 @@ class SortsInPlace(Shuffled):
         lengths.sort()
 
 
+class GoesItsOwnWay(Shuffled):
+    """Every process draws otherwise: from how many samplers there were."""
+
+    made = itertools.count()
+
+    def __init__(self, size: int, batch_size: int, generator: torch.Generator) -> None:
+        super().__init__(size, batch_size, generator)
+        self.turn = next(GoesItsOwnWay.made)
+
+    def order(self) -> list[int]:
+        return [(index + self.turn) % self.size for index in super().order()]
+
+
 SAMPLERS = [
+    (GoesItsOwnWay, "several_processes_share_an_epoch", "two processes do not share its batches"),
     (RepeatsAnIndex, "every_index_stands_exactly_once_in_an_epoch", "an epoch of 23 examples misses ["),
     (ForgetsTheRest, "every_index_stands_exactly_once_in_an_epoch", "an epoch of 23 examples misses ["),
     (ForgetsTheRest, "length_is_the_number_of_batches", "says 6 batches, gives 5, and says 6 afterwards"),
