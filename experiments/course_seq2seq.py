@@ -11,6 +11,7 @@ base = Experiment(
     architecture="seq2seq_rnn",
     loss=use("seq2seq_loss", padding="count"),
     sampler="sortish",
+    valid_sampler="sequential",
     stepper="free_running",
     optimizer=use("adam", betas=(0.8, 0.99)),
     callbacks=["clr", "translations", "attention_maps"],

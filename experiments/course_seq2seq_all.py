@@ -7,6 +7,7 @@ base = Experiment(
     architecture="seq2seq_bidir_attn",
     loss=use("seq2seq_loss", padding="count"),
     sampler="sortish",
+    valid_sampler="sequential",
     stepper="teacher_forcing",
     optimizer=use("adam", betas=(0.8, 0.99)),
     callbacks=["clr", "translations", "attention_maps"],

@@ -71,6 +71,7 @@ def build_learner(
             batch_size=values["batch_size"],
             valid_batch_size=values["valid_batch_size"],
             sampler=experiment.component("sampler").partial(facts),
+            valid_sampler=_optional_partial(experiment, "valid_sampler", facts),
             stepper=_build(experiment.component("stepper"), facts),
             callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
             metrics=_metrics(experiment, facts),
@@ -88,6 +89,10 @@ def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
     with keeps_global_state(component.label, draws=True):
         return component.build(facts)
+
+
+def _optional_partial(experiment: ResolvedExperiment, slot: str, facts: Mapping[str, Any]) -> Callable[..., Any] | None:
+    return experiment.component(slot).partial(facts) if slot in experiment.slots else None
 
 
 def _loss(component: Component, facts: Mapping[str, Any]) -> Callable[[Any, Any], torch.Tensor]:

@@ -29,7 +29,7 @@ __all__ = ["Experiment", "ResolvedExperiment"]
 
 
 def _slot(kind: str, default: Any = attrs.NOTHING) -> Any:
-    return attrs.field(default=default, metadata={"kind": kind})
+    return attrs.field(default=default, metadata={"kind": kind, "optional": default is None})
 
 
 def _slots(kind: str) -> Any:
@@ -52,6 +52,8 @@ class Experiment:
 
     Attributes:
         dataset, architecture, loss, sampler, stepper, optimizer: one component each.
+        valid_sampler: the order of validation; None takes the longest examples first, or the order of the split where
+            examples have no length. It matters for a loss that counts padding.
         callbacks, metrics: any number of components.
         checkpoint: when the state of training is saved.
         lr: learning rate; a list gives one per layer group, ``slice(low, high)`` spreads over them.
@@ -64,6 +66,7 @@ class Experiment:
     architecture: Reference = _slot("architectures")
     loss: Reference = _slot("losses")
     sampler: Reference = _slot("samplers", "shuffle")
+    valid_sampler: Reference | None = _slot("samplers", None)
     stepper: Reference = _slot("steppers", "supervised")
     optimizer: Reference = _slot("optimizers", "adam")
     callbacks: tuple[Reference, ...] = _slots("callbacks")
@@ -113,7 +116,7 @@ class Experiment:
             elif field.metadata.get("many"):
                 found = [resolver.resolve(field.metadata["kind"], item) for item in _flat(value)]
                 slots[field.name] = [component for component in found if component is not None]
-            else:
+            elif not (field.metadata["optional"] and _is_none(value)):
                 component = resolver.resolve(field.metadata["kind"], value)
                 if component is not None:
                     slots[field.name] = component
@@ -172,6 +175,10 @@ def _field(name: str, path: str) -> attrs.Attribute[Any]:
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
         raise UnknownNameError(f"unknown path '{path}'", hint=f"{hint}an experiment has: {', '.join(fields)}")
     return fields[name]
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or (isinstance(value, Text) and read_component_text(value) is None)
 
 
 def _flat(value: Sequence[Any]) -> list[Any]:

@@ -52,6 +52,8 @@ class Learner:
         lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list gives one each.
         batch_size: examples per batch; ``valid_batch_size`` may differ.
         sampler: called with the sampler facts that its signature names, such as ``size, batch_size, generator``.
+        valid_sampler: likewise, for validation; None takes the longest examples first, or the order of the split where
+            examples have no length.
         stepper: what one step is.
         callbacks: in any order; they are sorted by what they ask to come before and after.
         metrics: name → metric with ``update, compute, reset``, judged on the validation split after each epoch.
@@ -81,6 +83,7 @@ class Learner:
         batch_size: int = 64,
         valid_batch_size: int | None = None,
         sampler: SamplerFactory = ShuffleSampler,
+        valid_sampler: SamplerFactory | None = None,
         stepper: Stepper | None = None,
         callbacks: Iterable[Callback] = (),
         metrics: Mapping[str, Any] | None = None,
@@ -102,7 +105,7 @@ class Learner:
         self.metrics = dict(metrics or {})
         self.metrics_with_batch = {name for name, metric in self.metrics.items() if _takes_batch(metric)}
         self._methods = dict(methods or {})
-        self._sampler_factory = sampler
+        self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler
         self._optimizer_factory = optimizer
         self.lr = lr
         self.optimizer = self._make_optimizer(lr)
@@ -365,8 +368,12 @@ class Learner:
         return len(self.data.train)
 
     def valid_loader(self, split: str) -> Any:
-        """Batches of a split for validation: the longest examples first where they have a length, else in order."""
+        """Batches of a split for validation, the same at every call."""
         examples = self.data.split(split)
+        if self._valid_sampler_factory is not None:
+            generator = self.streams.restart("valid_sampler")
+            facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
+            return self._loader(split, call_with(self._valid_sampler_factory, facts))
         lengths = self.data.length(examples)
         if lengths is None:
             return self._loader(split, SequentialSampler(len(examples), self.valid_batch_size))

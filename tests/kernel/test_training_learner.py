@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from lab.errors import DataError, ParameterError
 from lab.training import Data, Evaluation, Learner, Supervised
-from lab.training.data import call_with, fact_types, to_device
+from lab.training.data import SequentialSampler, call_with, fact_types, to_device
 from tests.kernel.training_toys import toy_data, toy_learner, toy_model
 
 
@@ -178,3 +178,18 @@ def test_the_loader_asks_a_dataset_for_whole_batches_where_it_can() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
 def test_training_works_on_a_gpu() -> None:
     assert toy_learner(device="cuda").fit(1)[-1]["train_loss"] > 0
+
+
+def test_the_order_of_validation_may_be_chosen() -> None:
+    seen: list[int] = []
+
+    class Reversed(SequentialSampler):
+        def __iter__(self):
+            batches = [list(reversed(batch)) for batch in super().__iter__()]
+            seen.extend(index for batch in batches for index in batch)
+            return iter(batches)
+
+    learner = toy_learner(valid_sampler=Reversed, valid_batch_size=10)
+    learner.validate()
+    assert seen[:10] == list(range(9, -1, -1))
+    assert sorted(seen) == list(range(len(learner.data.valid)))
