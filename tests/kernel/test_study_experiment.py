@@ -161,7 +161,8 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
             "architectur=line",
             "--set architectur=line: unknown path 'architectur'\n"
             "  did you mean: architecture?\n"
-            "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, callbacks, metrics, "
+            "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, "
+            "callbacks, metrics, "
             "checkpoint, lr, batch_size, valid_batch_size, epochs",
         ),
         ("lr.x=1", "--set lr.x=1: unknown path 'lr.x'\n  'lr' is a value and has no 'x'"),
@@ -220,7 +221,8 @@ def test_problems_of_paths_and_of_names_are_reported_together(catalog):
         "\n"
         "--set lrr=1: unknown path 'lrr'\n"
         "  did you mean: lr?\n"
-        "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, callbacks, metrics, "
+        "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, "
+        "callbacks, metrics, "
         "checkpoint, lr, batch_size, valid_batch_size, epochs\n"
         "\n"
         "architecture 'line' (toys 1.0): parameter 'width' must be int, not 'wide'\n"
