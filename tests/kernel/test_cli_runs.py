@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,18 +86,6 @@ def test_a_damaged_record_is_listed_as_far_as_it_can_be_read(lab: Lab, tmp_path:
     folder = store_run(tmp_path, "toy", "base", 0, 0.5)
     (folder / "experiment.json").write_text("{")
     assert lab("runs").output.splitlines()[1].split()[:2] == [key_of("base", 0), "-1"]
-
-
-def test_many_runs_are_listed_fast(tmp_path: Path) -> None:
-    for seed in range(MANY):
-        store_run(tmp_path, f"study{seed}", "base", seed, 0.5)
-    list_runs(tmp_path)
-    taken = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert len(list_runs(tmp_path)) == MANY
-        taken.append(time.perf_counter() - started)
-    assert min(taken) < MANY * SECONDS_FOR_EACH
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------

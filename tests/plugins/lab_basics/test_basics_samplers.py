@@ -141,19 +141,6 @@ def test_lengths_beyond_16_bits_are_sorted_rightly():
     assert list(Sort([70_000, 3, 70_001], 1)) == [[2], [0], [1]]
 
 
-def test_sampling_100_000_examples_takes_milliseconds():
-    import time
-
-    lengths = np.random.default_rng(0).integers(1, 100, 100_000)
-    for name, sampler in samplers(lengths, 64).items():
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            list(sampler)
-            seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 0.1, name
-
-
 class WithLengths:
     """Examples of which each is its own index."""
 
