@@ -40,17 +40,6 @@ class LabError(Exception):
         details = [line for part in (self.where, self.hint) if part for line in part.splitlines()]
         return "\n".join([self.what, *(f"  {line}" for line in details)])
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.__dict__)
-
-
-def _rebuild(kind: type[LabError], state: dict[str, object]) -> LabError:
-    """An error that crossed a process boundary, whatever arguments its constructor takes."""
-    error = kind.__new__(kind)
-    Exception.__init__(error, state["what"])
-    error.__dict__.update(state)
-    return error
-
 
 class UnknownNameError(LabError):
     """A name, path, arm or kind that nothing answers to."""

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from lab import preset, use
-from lab.errors import LabError, PluginError, UnknownNameError
+from lab.errors import PluginError, UnknownNameError
 from lab.registry.binding import Component, Resolver, Text, read_component_text
 from lab.registry.component import as_use
 from lab.registry.plugins import Catalog
@@ -371,12 +371,3 @@ def test_kinds_are_found_by_plural_and_singular(carts):
 )
 def test_types_are_described_as_they_are_written(annotation, text):
     assert describe_type(annotation) == text
-
-
-def test_errors_survive_a_process_boundary():
-    import pickle
-
-    error = UnknownNameError("unknown part 'x'", where="here", hint="there")
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    assert isinstance(copy, LabError)
-    assert str(copy) == str(error)
