@@ -1,0 +1,1 @@
+"""`lab_charlm`: character language models: text in streams, recurrent models, generation."""

@@ -1,0 +1,1 @@
+"""`lab_collab`: collaborative filtering: ratings, factor models, recommendations."""

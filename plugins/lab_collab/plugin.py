@@ -1,0 +1,3 @@
+"""What is in here: collaborative filtering: ratings, factor models, recommendations."""
+
+from __future__ import annotations

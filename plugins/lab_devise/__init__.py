@@ -1,0 +1,1 @@
+"""`lab_devise`: pictures and words in one space (DeViSE)."""

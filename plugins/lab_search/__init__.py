@@ -1,0 +1,1 @@
+"""`lab_search`: searching settings, and which of them matter."""

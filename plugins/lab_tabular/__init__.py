@@ -1,0 +1,1 @@
+"""`lab_tabular`: tables: processors, entity embeddings, trees beside nets."""

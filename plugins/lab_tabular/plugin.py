@@ -1,0 +1,3 @@
+"""What is in here: tables: processors, entity embeddings, trees beside nets."""
+
+from __future__ import annotations

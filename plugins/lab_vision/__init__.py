@@ -1,0 +1,1 @@
+"""`lab_vision`: pictures: data, augmentation, networks, looking inside."""
