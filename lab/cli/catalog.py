@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab.cli.main import Session, session_of
-from lab.errors import UnknownNameError
+from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry, close_matches
@@ -55,16 +56,47 @@ def _origin(entry: Entry) -> str:
     return f"{entry.plugin}{mark}{preset}"
 
 
-@click.command(epilog="Examples:  lab show seq2seq_rnn  ·  lab show lab_basics:adam")
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab show seq2seq_rnn
+  lab show lab_basics:adam
+  lab show experiments/bidir_vs_attn.py
+  lab show experiments/sgdr_vs_constant.py --schedule
+"""
+)
 @click.argument("name", shell_complete=_complete_names)
+@click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the schedules as a picture, too.")
 @click.pass_obj
-def show(session: Session, name: str) -> None:
-    """Show the component NAME: signature, docstring, plugin, file and line."""
+def show(session: Session, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None) -> None:
+    """Show the component NAME: signature, docstring, plugin, file and line. Or a study, by its file.
+
+    A study shows its question, its recipe and its arms; with --schedule its learning rates, before anything is trained.
+    """
     catalog = session.catalog()
+    if name.endswith(".py"):
+        _show_study(catalog, name, assignments, schedule or output is not None, output)
+        return
+    if schedule or assignments or output is not None:
+        raise LabError("--schedule, --set and --output are for a study", hint="lab show FILE.py --schedule")
     entries = catalog.find(name)
     if not entries:
         raise _unknown(catalog, name)
     click.echo("\n\n".join(describe(entry, catalog) for entry in entries))
+
+
+def _show_study(catalog: Catalog, file: str, assignments: tuple[str, ...], schedule: bool, output: Path | None) -> None:
+    from lab.cli.schedule import describe_study, show_schedule
+    from lab.study.load import load_study, override
+
+    study = override(load_study(file, catalog), assignments, catalog, where=file)
+    if schedule:
+        show_schedule(study, catalog, file, output)
+    else:
+        click.echo(describe_study(study, catalog, file))
 
 
 def _unknown(catalog: Catalog, name: str) -> UnknownNameError:

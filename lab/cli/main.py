@@ -23,7 +23,7 @@ COMMANDS = {
     "runs": ("lab.cli.runs:runs", "List, show and remove runs."),
     "reproduce": ("lab.cli.reproduce:reproduce", "Train a finished run again and compare every figure."),
     "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
-    "show": ("lab.cli.catalog:show", "Show a component: signature, docstring, plugin, file and line."),
+    "show": ("lab.cli.catalog:show", "Show a component, or a study and its schedules."),
     "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),
     "check": ("lab.cli.check:check", "Check that components keep their contracts."),
     "new": ("lab.cli.new:new", "Start a plugin, or a study."),

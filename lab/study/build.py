@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,7 +19,10 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams
 
-__all__ = ["DataCache", "build_learner"]
+if TYPE_CHECKING:
+    from lab.study.study import ResolvedArm
+
+__all__ = ["DataCache", "build_learner", "learner_of_arm"]
 
 
 class DataCache:
@@ -41,6 +44,19 @@ class DataCache:
                 raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
             self._built[name] = data
         return self._built[name]
+
+
+def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
+    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
+
+    Raises:
+        LabError: the data cannot be had, or a component cannot be built.
+    """
+    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
+    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
+    learner.position.epochs = arm.experiment.values["epochs"]
+    learner.position.batches = len(learner.train_sampler)
+    return learner
 
 
 def build_learner(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,10 @@ from lab.training.progress import EpochProgress
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper, Supervised
 
+if TYPE_CHECKING:
+    from lab.training.finder import LearningRates
+    from lab.training.summary import Summary
+
 __all__ = ["Learner"]
 
 LearningRate = float | slice | Sequence[float]
@@ -48,7 +52,8 @@ class Learner:
         model: any module; its ``layer_groups()``, where it has one, gives lists of parameters, the first layers first.
         data: splits, collate and facts.
         loss: called as ``loss(output, target)``.
-        optimizer: called as ``optimizer(param_groups, lr=lr)``.
+        optimizer: called as ``optimizer(param_groups, lr=lr)``, with one group per layer group; each says its
+            index as ``layer_group`` and may be split.
         lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list gives one each.
         batch_size: examples per batch; ``valid_batch_size`` may differ.
         sampler: called with the sampler facts that its signature names, such as ``size, batch_size, generator``.
@@ -122,7 +127,7 @@ class Learner:
         self.batch: Any = None
         self.step_loss: Tensor | None = None
         self._dropout_state: dict[str, Tensor] | None = None
-        self._is_training = False
+        self._is_training = self._bn_freeze = False
         self._callback_states: dict[str, Any] | None = None
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -162,6 +167,16 @@ class Learner:
             checkpoint.load_checkpoint(self, self.folder, warn=self.say)
         return self.fit(epochs)
 
+    def find_lr(self, **options: Any) -> LearningRates:
+        """Sweep the learning rate and suggest one, leaving everything as it is; options are those of ``find_lr``.
+
+        ``learner.find_lr().plot()`` draws the sweep; a notebook shows it by itself.
+        """
+        from lab.training.finder import find_lr
+
+        with self._dropout_stream():
+            return find_lr(self, **options)
+
     def validate(self, split: str = "valid") -> dict[str, float]:
         """Loss and metrics on a split, for example ``{"valid_loss": 1.2, "valid_accuracy": 0.7}``."""
         return validate(self, split)
@@ -183,6 +198,12 @@ class Learner:
         """The model's output for one batch of inputs, in evaluation mode."""
         with self.evaluating():
             return self.model(*to_device(inputs, self.device))
+
+    def summary(self, batch: Any = None) -> Summary:
+        """Per layer the shapes, the parameters and the FLOPs of one batch; None takes the first training batch."""
+        from lab.training.summary import summarise
+
+        return summarise(self, batch)
 
     def __getattr__(self, name: str) -> Any:
         methods = self.__dict__.get("_methods", {})
@@ -209,8 +230,9 @@ class Learner:
     def set_lr(self, lr: LearningRate) -> None:
         """Give every layer group its learning rate, from which schedules scale."""
         self.lr = lr
-        for group, value in zip(self.optimizer.param_groups, self._spread(lr), strict=True):
-            group["lr"] = group["initial_lr"] = value
+        rates = self._spread(lr)
+        for index, group in enumerate(self.optimizer.param_groups):
+            group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
 
     def freeze_to(self, group: int) -> None:
         """Train only the layer groups from ``group`` on; negative numbers count from the end."""
@@ -224,10 +246,17 @@ class Learner:
         """Train every layer group."""
         self.freeze_to(0)
 
+    def bn_freeze(self, on: bool = True) -> None:
+        """Whether batch norm whose weights are frozen keeps its running statistics while the rest is trained.
+
+        Without it frozen batch norm goes on normalising by its batch, and its averages move, as everywhere in torch.
+        """
+        self._bn_freeze = on
+
     def _make_optimizer(self, lr: LearningRate) -> torch.optim.Optimizer:
         groups: list[dict[str, Any]] = [
-            {"params": weights, "lr": value, "initial_lr": value}
-            for weights, value in zip(self.layer_groups(), self._spread(lr), strict=True)
+            {"params": weights, "lr": value, "initial_lr": value, "layer_group": index}
+            for index, (weights, value) in enumerate(zip(self.layer_groups(), self._spread(lr), strict=True))
         ]
         return self._optimizer_factory(groups, lr=groups[-1]["lr"])
 
@@ -385,8 +414,11 @@ class Learner:
         return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin)
 
     def set_training_mode(self) -> None:
-        """The model in training mode."""
+        """The model in training mode; frozen batch norm stays in evaluation mode where ``bn_freeze`` asks for it."""
         self.model.train()
+        if self._bn_freeze:
+            for norm in _frozen_batch_norms(self.model):
+                norm.eval()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -426,6 +458,15 @@ class Learner:
         import logging
 
         logging.getLogger("lab").warning(message)
+
+
+def _frozen_batch_norms(model: nn.Module) -> Iterator[nn.Module]:
+    """Batch norm with weights of which none is trained."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            weights = list(module.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                yield module
 
 
 def _takes_batch(metric: Any) -> bool:

@@ -64,6 +64,13 @@ class Streams:
         for name, position in state.items():
             self.generator(name).set_state(position)
 
+    def return_to(self, state: dict[str, torch.Tensor]) -> None:
+        """As ``load_state_dict``; streams that were first used since then are set to their start."""
+        for name, generator in self._generators.items():
+            if name not in state:
+                generator.manual_seed(self.seed(name))
+        self.load_state_dict(state)
+
     @contextmanager
     def initialising(self) -> Iterator[InitialParts]:
         """While a model is built: the global generator is the stream ``init``, and ``part`` gives parts their own."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lab.errors import ParameterError
@@ -16,7 +17,7 @@ from lab.training.callback import Callback
 if TYPE_CHECKING:
     from lab.training.learner import Learner
 
-__all__ = ["Curve", "OneCycle", "Schedule", "anneal"]
+__all__ = ["Curve", "OneCycle", "Schedule", "anneal", "combined"]
 
 
 class Curve(NamedTuple):
@@ -77,6 +78,17 @@ class Schedule(Callback, ABC):
         for group in learner.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
             _set_momentum(group, group.pop("initial_momentum", None))
+
+
+def combined(schedules: Sequence[Schedule], steps: int, steps_per_epoch: int) -> Curve:
+    """What several schedules make together: factors multiply, and the last momentum counts."""
+    curves = [schedule.curve(steps, steps_per_epoch) for schedule in schedules]
+    factors = [math.prod(at) for at in zip(*(curve.factors for curve in curves), strict=True)]
+    momenta = [
+        next((momentum for momentum in reversed(at) if momentum is not None), None)
+        for at in zip(*(curve.momenta for curve in curves), strict=True)
+    ]
+    return Curve(factors, momenta)
 
 
 class OneCycle(Schedule):

@@ -99,6 +99,7 @@ def lab_callbacks() -> dict[str, Any]:
         "early_stopping": "lab_basics.callbacks:EarlyStopping",
         "ema": "lab_basics.averaging:EMA",
         "factor": "lab_basics.schedules:Factor",
+        "freeze": "lab_basics.freezing:Freeze",
         "grad_norm": "lab_basics.callbacks:GradientNorm",
         "multistep": "lab_basics.schedules:MultiStep",
         "on_plateau": "lab_basics.schedules:OnPlateau",
@@ -144,3 +145,9 @@ def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
     kinds = ("architecture", "callback", "dataset", "executor", "experiment", "loss", "metric", "optimizer")
     return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, "sampler", "stepper")}
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab find-lr``."""
+    return {"find-lr": "lab_basics.commands:find_lr"}

@@ -193,3 +193,48 @@ def test_the_order_of_validation_may_be_chosen() -> None:
     learner.validate()
     assert seen[:10] == list(range(9, -1, -1))
     assert sorted(seen) == list(range(len(learner.data.valid)))
+
+
+class Normed(nn.Module):
+    """A body with batch norm, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(points))
+
+    def layer_groups(self) -> list[nn.Module]:
+        return [self.body, self.head]
+
+
+def _normed() -> Learner:
+    return Learner(Normed(), toy_data(), nn.functional.cross_entropy, progress=False)
+
+
+def test_bn_freeze_keeps_the_statistics_of_frozen_batch_norm_only() -> None:
+    learner = _normed()
+    learner.freeze_to(-1)
+    learner.bn_freeze()
+    learner.fit(1)
+    assert torch.equal(learner.model.body[1].running_mean, torch.zeros(4))
+    assert not torch.equal(learner.model.head[0].running_mean, torch.zeros(4))
+
+
+def test_frozen_batch_norm_goes_on_counting_without_bn_freeze() -> None:
+    learner = _normed()
+    learner.freeze_to(-1)
+    learner.fit(1)
+    assert not torch.equal(learner.model.body[1].running_mean, torch.zeros(4))
+
+
+def test_rates_reach_layer_groups_that_the_optimizer_has_split() -> None:
+    def split(groups: list[dict[str, object]], lr: float) -> torch.optim.Optimizer:
+        halves = [{**group, "params": [weight]} for group in groups for weight in group["params"]]  # type: ignore[union-attr]
+        return torch.optim.SGD(halves, lr=lr)
+
+    learner = _grouped(lr=1.0, optimizer=split)
+    learner.set_lr([0.1, 0.2, 0.3])
+    assert [group["lr"] for group in learner.optimizer.param_groups] == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3]

@@ -1,0 +1,209 @@
+"""The learning-rate finder: a short training in which the rate rises until the loss diverges.
+
+Smith 2015, arXiv:1506.01186, section 3.3, in the form that fast.ai made known: the rate grows geometrically from step
+to step, the loss is smoothed, and the model is afterwards as it was before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lab.errors import ParameterError
+from lab.training.data import to_device
+from lab.training.preserve import preserved
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lab.training.learner import Learner
+
+__all__ = ["LearningRates", "find_lr", "longest_fall", "smoothed"]
+
+FEWEST = 10
+"""So many steps must have a finite loss before the sweep says anything."""
+
+
+@attrs.frozen
+class LearningRates:
+    """What a sweep showed.
+
+    Attributes:
+        rates: the learning rate of each step; of several layer groups, the last one's.
+        raw_losses: the loss of each step.
+        losses: the same, smoothed.
+        steepest: the rate at which the smoothed loss falls fastest.
+        valley: the rate in the middle of the longest stretch over which the smoothed loss falls.
+        diverged: whether the sweep ended because the loss did.
+    """
+
+    rates: Sequence[float]
+    raw_losses: Sequence[float]
+    losses: Sequence[float]
+    steepest: float
+    valley: float
+    diverged: bool
+
+    def shown_losses(self) -> tuple[float, float]:
+        """Lowest and highest loss worth drawing: the fall, and a little above it; divergence leaves the picture."""
+        low = min(self.losses)
+        fall = max(self.losses[: self.losses.index(low) + 1]) - low or 1.0
+        return low - 0.1 * fall, low + 1.5 * fall
+
+    def plot(self) -> Figure:
+        """The smoothed loss over the rate, with both suggestions."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(self.rates, self.raw_losses, color="0.8", linewidth=1, label="loss")
+        axes.plot(self.rates, self.losses, label="smoothed")
+        for name, rate, colour in (("steepest", self.steepest, "tab:red"), ("valley", self.valley, "tab:green")):
+            axes.axvline(rate, color=colour, linestyle="--", linewidth=1, label=f"{name} {rate:.2g}")
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self.shown_losses())
+        axes.legend(loc="lower left")
+        return figure
+
+    def _repr_png_(self) -> bytes:
+        """Notebooks show the plot."""
+        import io
+
+        buffer = io.BytesIO()
+        self.plot().savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+    def __str__(self) -> str:
+        end = "the loss diverged" if self.diverged else "the sweep reached its end"
+        return (
+            f"{len(self.rates)} steps from {self.rates[0]:.1e} to {self.rates[-1]:.1e}; {end}\n"
+            f"steepest descent at {self.steepest:.2e}, valley at {self.valley:.2e}"
+        )
+
+
+def find_lr(
+    learner: Learner,
+    *,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    smoothing: float = 0.98,
+    divergence: float = 4.0,
+) -> LearningRates:
+    """Sweep the learning rate geometrically over ``steps`` steps; the learner is left as it was, to the last bit.
+
+    Layer groups keep the ratios of their rates, and callbacks take no part.
+
+    Args:
+        learner: what is to be trained.
+        start, end: first and last rate, of the last layer group.
+        steps: training steps; batches begin anew where the training split is shorter.
+        smoothing: share of the old average in the smoothed loss, in [0, 1), corrected for its start.
+        divergence: the sweep stops when the smoothed loss is so many times its best.
+
+    Raises:
+        ParameterError: rates that do not rise, too few steps, or a loss that diverges at once.
+    """
+    if not 0 < start < end:
+        raise ParameterError(f"the rate must rise from start to end, got start={start}, end={end}", where="find_lr")
+    if steps < FEWEST:
+        raise ParameterError(f"a sweep needs at least {FEWEST} steps, got {steps}", where="find_lr")
+    if not 0 <= smoothing < 1:
+        raise ParameterError(f"smoothing must lie in [0, 1), got {smoothing}", where="find_lr")
+    rates, losses, diverged = _sweep(learner, _geometric(start, end, steps), smoothing, divergence)
+    if len(losses) < FEWEST:
+        raise ParameterError(
+            f"the loss diverged after {len(losses)} steps, at a learning rate of {rates[-1]:.2g}",
+            where="find_lr",
+            hint=f"begin lower than start={start:g}",
+        )
+    even = smoothed(losses, smoothing)
+    return LearningRates(rates, losses, even, rates[_steepest(even)], rates[longest_fall(even)], diverged)
+
+
+def _geometric(start: float, end: float, steps: int) -> list[float]:
+    return [start * (end / start) ** (step / (steps - 1)) for step in range(steps)]
+
+
+def _sweep(
+    learner: Learner, rates: Sequence[float], smoothing: float, divergence: float
+) -> tuple[list[float], list[float], bool]:
+    """Rates and losses up to the end or to divergence; the loss that is not finite is left out."""
+    losses: list[float] = []
+    average, best = 0.0, math.inf
+    batches = _endless(learner)
+    with preserved(learner):
+        learner.set_training_mode()
+        ratios = _ratios(learner)
+        for step, rate in enumerate(rates):
+            for group, ratio in zip(_groups(learner), ratios, strict=True):
+                group["lr"] = rate * ratio
+            learner.batch = to_device(next(batches), learner.device)
+            loss = float(learner.stepper.train_step(learner.batch))
+            average = smoothing * average + (1 - smoothing) * loss
+            current = average / (1 - smoothing ** (step + 1))
+            if not math.isfinite(current) or (step >= FEWEST and current > divergence * best and best > 0):
+                return list(rates[: len(losses)]) or [rate], losses, True
+            losses.append(loss)
+            best = min(best, current)
+    return list(rates), losses, False
+
+
+def _ratios(learner: Learner) -> list[float]:
+    """Every group's rate as a share of the last one's."""
+    rates = [group["initial_lr"] for group in _groups(learner)]
+    return [rate / rates[-1] for rate in rates] if rates[-1] else [1.0] * len(rates)
+
+
+def _groups(learner: Learner) -> list[dict[str, Any]]:
+    return learner.optimizer.param_groups
+
+
+def _endless(learner: Learner) -> Iterator[Any]:
+    """Training batches, epoch after epoch."""
+    epoch = learner.epochs_done
+    while True:
+        learner.train_sampler.start_at(epoch)
+        yield from learner.train_loader
+        epoch += 1
+
+
+def smoothed(losses: Sequence[float], smoothing: float) -> list[float]:
+    """Exponential moving average, corrected for its start as in Adam.
+
+    >>> smoothed([1.0, 1.0, 4.0], 0.5)
+    [1.0, 1.0, 2.7142857142857144]
+    """
+    average, found = 0.0, []
+    for step, loss in enumerate(losses):
+        average = smoothing * average + (1 - smoothing) * loss
+        found.append(average / (1 - smoothing ** (step + 1)))
+    return found
+
+
+def _steepest(losses: Sequence[float]) -> int:
+    """Where the loss falls fastest per step, by central differences."""
+    slopes = [losses[index + 1] - losses[index - 1] for index in range(1, len(losses) - 1)]
+    return 1 + slopes.index(min(slopes))
+
+
+def longest_fall(losses: Sequence[float]) -> int:
+    """The middle of the longest run of values, not necessarily neighbours, of which each is below the one before.
+
+    fastai's suggestion ``valley``.
+
+    >>> longest_fall([5.0, 6.0, 4.0, 3.0, 2.0, 9.0])
+    2
+    """
+    length, before = [1] * len(losses), list(range(len(losses)))
+    for here in range(len(losses)):
+        for there in range(here):
+            if losses[there] > losses[here] and length[there] + 1 > length[here]:
+                length[here], before[here] = length[there] + 1, there
+    last = max(range(len(losses)), key=length.__getitem__)
+    first = last
+    while before[first] != first:
+        first = before[first]
+    return (first + last) // 2

@@ -1,0 +1,63 @@
+"""Training the last layers first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.errors import ParameterError
+from lab.training.callback import Callback
+
+if TYPE_CHECKING:
+    from lab.training import Learner
+
+__all__ = ["Freeze"]
+
+
+class Freeze(Callback):
+    """Keeps the first layer groups as they are for some epochs; then thaws them, at once or one after the other.
+
+    ``Freeze(to=-1, epochs=2)`` trains the head alone for two epochs and then everything, as fast.ai's courses did;
+    with ``gradual`` it is the gradual unfreezing of Howard & Ruder 2018, arXiv:1801.06146, section 3.3.
+
+    Args:
+        to: the first layer group that is trained from the start; negative numbers count from the last.
+        epochs: how many epochs the others stay frozen; None: for good.
+        gradual: from then on thaw one more group every epoch, the last ones first.
+        bn_freeze: batch norm that is frozen keeps its running statistics.
+
+    Raises:
+        ParameterError: the model has fewer layer groups than ``to`` says.
+    """
+
+    def __init__(
+        self, *, to: int = -1, epochs: int | None = None, gradual: bool = False, bn_freeze: bool = True
+    ) -> None:
+        if epochs is not None and epochs < 0:
+            raise ParameterError(f"epochs must be at least 0, got {epochs}", where="callback 'freeze'")
+        self.to, self.epochs, self.gradual, self.keeps_statistics = to, epochs, gradual, bn_freeze
+
+    def check(self, learner: Learner) -> None:
+        count = len(learner.layer_groups())
+        if not -count <= self.to < count:
+            raise ParameterError(
+                f"there is no layer group {self.to}: the model has {count}",
+                where="callback 'freeze'",
+                hint="a model names its groups by a method layer_groups(), the first layers first",
+            )
+
+    def before_fit(self, learner: Learner) -> None:
+        learner.bn_freeze(self.keeps_statistics)
+
+    def before_epoch(self, learner: Learner) -> None:
+        learner.freeze_to(self.first_trained(learner.position.epoch, len(learner.layer_groups())))
+
+    def after_fit(self, learner: Learner) -> None:
+        learner.bn_freeze(False)
+        learner.unfreeze()
+
+    def first_trained(self, epoch: int, groups: int) -> int:
+        """Index of the first layer group that is trained in an epoch of the fit (from 0), of a model of ``groups``."""
+        first = range(groups)[self.to]
+        if self.epochs is None or epoch < self.epochs:
+            return first
+        return max(0, first - 1 - (epoch - self.epochs)) if self.gradual else 0
