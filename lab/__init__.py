@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lab.report.section import Section
     from lab.study.experiment import Experiment
     from lab.study.rebuild import load
+    from lab.study.search import log
     from lab.study.study import Study
     from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
     from lab.training.data import Data
@@ -46,6 +47,7 @@ _HOMES = {
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
     "load": "lab.study.rebuild",
+    "log": "lab.study.search",
     "part": "lab.training.rng",
     "preset": "lab.registry.component",
     "use": "lab.registry.component",
@@ -68,6 +70,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "log",
     "part",
     "plugin_api",
     "preset",

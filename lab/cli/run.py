@@ -158,7 +158,7 @@ def _answer(
     from lab.report.html import write_report
     from lab.report.live import Display
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
-    from lab.study.execute import build_executor, execute_plan
+    from lab.study.execute import build_executor, execute_plan, execute_rounds
     from lab.study.preflight import plan_study
     from lab.study.record import read_study, write_study
 
@@ -166,23 +166,27 @@ def _answer(
     store.prepare()
     if executor is not None:
         build_executor(executor, catalog)  # a wrong name is told before anything is read
-    plan = plan_study(study, catalog, store, device=device, fresh=fresh, where=str(file))
-    if plan_only or not quiet:
-        print_plan(plan, console)
     if plan_only:
+        print_plan(plan_study(study, catalog, store, device=device, fresh=fresh, where=str(file)), console)
         return 0
-    write_study(plan, store, file=str(file), command=_command_line())
-    try:
+
+    def train(plan: Plan) -> Results:
+        if not quiet:
+            print_plan(plan, console)
+        write_study(plan, store, file=str(file), command=_command_line())
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
             chosen = executor or _fitting_executor(plan, threads)
-            results = execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
+            return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
+
+    try:
+        results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh, where=str(file))
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         return 130
     sections = sections_of(results, catalog)
     print_results(results, sections, console)
     report = write_report(read_study(store, study.name), results, sections)
-    catalog.call("lab_study_finished", study=study, runs=results.runs)
+    catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     console.print(f"report: {report}\none row per run: {report.with_name('runs.csv')}", style="dim", soft_wrap=True)
     return _exit_code(results)
 

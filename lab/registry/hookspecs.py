@@ -1,7 +1,7 @@
 """Every hook of the kernel: the manual for plugin authors.
 
 A plugin is a module whose functions carry ``@hookimpl`` and the name of a hook below, found by its entry point in the
-group ``lab``. The nine hooks that fill a registry are alike: they take nothing and return a dictionary from names to
+group ``lab``. The ten hooks that fill a registry are alike: they take nothing and return a dictionary from names to
 components, where a component is ``"module:attribute"`` (imported only when it is used), an object, or a
 ``preset(...)`` of another component. They fire once, when ``lab`` starts; order does not matter: names are unique.
 """
@@ -39,6 +39,7 @@ KERNEL_REGISTRIES = (
     RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "how weights move", given=("param_groups", "lr")),
     RegistrySpec("metrics", "metric", "", "what is judged on the validation split"),
     RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
+    RegistrySpec("searchers", "searcher", "lab.study.search:Searcher", "what proposes the trials of a search"),
 )
 
 
@@ -101,6 +102,14 @@ def lab_executors() -> Components:
     """Executors: ``factory(…)`` with ``submit(runs, …) ->`` iterator of finished runs; see ``Executor``.
 
     Used by: ``lab_basics`` (in process).
+    """
+
+
+@hookspec
+def lab_searchers() -> Components:
+    """Searchers: ``factory(…)`` with ``propose(space, seen, count, seed) ->`` settings of trials; see ``Searcher``.
+
+    Used by: ``lab_search``.
     """
 
 

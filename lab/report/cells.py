@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lab.registry.component import as_use
 from lab.study.compare import ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
-from lab.study.results import ArmRow
+from lab.study.results import ArmRow, Results
+from lab.study.search import Options, Range, Search
 
 __all__ = [
     "BUDGET",
     "EFFECTS_NOTE",
     "budget_cells",
+    "describe_search",
     "difference_cells",
     "effect_cells",
     "figure_cell",
@@ -22,6 +25,7 @@ __all__ = [
     "is_judged",
     "number",
     "recipe",
+    "search_note",
     "size",
     "without_hash",
 ]
@@ -141,3 +145,29 @@ def flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(path, value)]
     return [row for name, item in value.items() for row in flat(item, f"{path} {name}".strip())]
+
+
+def describe_search(search: Search) -> str:
+    """A search in one sentence."""
+    space = ", ".join(f"{path} ({_describe_choice(choice)})" for path, choice in search.space.items())
+    rungs = f", given up early after {', '.join(map(str, search.rungs))} epochs" if search.rungs else ""
+    name = as_use(search.searcher).name
+    return f"searches {space}: {search.trials} trials by {name}, {search.batch} at a time{rungs}"
+
+
+def _describe_choice(choice: Range | Options) -> str:
+    if isinstance(choice, Options):
+        return ", ".join(choice.values)
+    return f"{choice.low:g} to {choice.high:g}{', log' if choice.is_log else ''}"
+
+
+def search_note(results: Results) -> str:
+    """What a reader of a search's tables must know."""
+    trials = [arm for arm in results.plan.arms if arm.trial is not None and arm.trial.rung == 0]
+    failed = {run.arm for run in results.failed}
+    lost = f", {len(failed)} failed" if failed else ""
+    shown = len(results.leading_arms()) - 1
+    return (
+        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the figure that it is "
+        "shown with, so it looks better than it is: train it again with other seeds before you believe it"
+    )

@@ -27,6 +27,7 @@ from lab.report.cells import (
     is_judged,
     number,
     recipe,
+    search_note,
     without_hash,
 )
 from lab.report.section import Section
@@ -89,11 +90,11 @@ def _environment() -> jinja2.Environment:
 
 
 def _context(record: StudyRecord, results: Results, sections: Sequence[Section]) -> dict[str, Any]:
-    rows, effects = results.compare(), results.effects()
+    rows, effects = results.leading_rows(results.compare()), results.effects()
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
-    names = [arm.name for arm in record.arms]
-    histories = charts.histories_of(results.runs)
+    names = results.leading_arms()
+    histories = charts.histories_of([run for run in results.runs if run.arm in set(names)])
     figures = charts.figures_of(histories, first=record.study.compare)
     drawn = _charts(results, rows, histories, figures)
     return {
@@ -110,8 +111,8 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
         "budget_names": [name.replace("_", " ") for name in BUDGET],
-        "notes": results.budget_notes(),
-        "arms": [{"name": arm.name, "colour": charts.arm_colour(i)} for i, arm in enumerate(record.arms)],
+        "notes": [*([search_note(results)] if record.study.searching else []), *results.budget_notes()],
+        "arms": [{"name": name, "colour": charts.arm_colour(i)} for i, name in enumerate(names)],
         "figures": figures,
         "charts": drawn,
         "drawing_code": charts.drawing_code() if drawn else "",
@@ -209,7 +210,7 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
 def _charts(
     results: Results, rows: Sequence[ArmRow], histories: charts.Histories, figures: Sequence[str]
 ) -> dict[str, Any]:
-    names = [arm.name for arm in results.plan.arms]
+    names = results.leading_arms()
     found = {
         "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
         "curves": charts.curves_chart(histories, names, figures),

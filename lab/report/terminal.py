@@ -13,10 +13,12 @@ from lab.report.cells import (
     BUDGET,
     EFFECTS_NOTE,
     budget_cells,
+    describe_search,
     difference_cells,
     effect_cells,
     figure_cell,
     is_judged,
+    search_note,
 )
 from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
@@ -24,6 +26,7 @@ from lab.study.compare import Effect
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
+from lab.study.study import ResolvedArm
 
 __all__ = ["print_plan", "print_results", "sections_of"]
 
@@ -35,7 +38,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     table = Table(title=f"plan of {escape(plan.study.name)}", title_justify="left")
     for name in ("arm", "differs from the base in", "runs", "found", "parameters"):
         table.add_column(name, justify="right" if name in ("runs", "found", "parameters") else "left")
-    for arm in plan.arms:
+    for arm in _arms_to_show(plan):
         keys = [run.key for run in plan.runs if run.arm == arm.name]
         check = plan.checks.get(arm.name)
         changes = [
@@ -60,11 +63,21 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(
             f"note: arms differ in their loss, so {plan.study.compare} does not compare them; choose a metric"
         )
+    if plan.study.searching is not None:
+        console.print(describe_search(plan.study.searching), highlight=False)
     if plan.to_do:
         console.print(
             f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(estimated_seconds(plan))} "
             f"and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
+
+
+def _arms_to_show(plan: Plan) -> Sequence[ResolvedArm]:
+    """All, or of a search the base and the trials of this round."""
+    if plan.study.searching is None:
+        return plan.arms
+    waiting = {run.arm for run in plan.to_do}
+    return [arm for arm in plan.arms if arm.trial is None or arm.name in waiting]
 
 
 def estimated_bytes(plan: Plan) -> float:
@@ -85,10 +98,12 @@ def estimated_seconds(plan: Plan) -> float:
 
 def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
     """The tables of a finished study: how the arms compare, what they cost, what failed, what plugins add."""
-    rows = results.compare()
+    rows = results.leading_rows(results.compare())
     metrics = [name for name in results.metric_names if is_judged(name)]
     console.print(_comparison_table(rows, metrics, results.study.compare))
     _print_notes(results, rows, console)
+    if results.study.searching is not None:
+        console.print(f"note: {search_note(results)}", highlight=False)
     effects = results.effects()
     if effects:
         console.print(_effects_table(effects, results.study.compare))

@@ -17,10 +17,11 @@ from lab.study.preflight import Plan, plan_study
 from lab.study.record import write_study
 from lab.study.results import FinishedRun, Results
 from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
+from lab.study.search import grow
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
 
-__all__ = ["Executor", "InProcess", "Silence", "build_executor", "execute_plan", "run_study"]
+__all__ = ["Executor", "InProcess", "Silence", "build_executor", "execute_plan", "execute_rounds", "run_study"]
 
 
 @runtime_checkable
@@ -85,6 +86,35 @@ def execute_plan(
     return gather(plan, store)
 
 
+def execute_rounds(
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    train: Callable[[Plan], Results],
+    *,
+    device: str = "cpu",
+    fresh: bool = False,
+    where: str | None = None,
+) -> Results:
+    """Plan and train a study; a search goes on in rounds, each with the trials that the last one led to.
+
+    Args:
+        study: the question.
+        catalog, store: plugins and runs.
+        train: executes a plan, and is called once per round.
+        device, fresh: as in ``run_study``.
+        where: the study's file, for messages.
+    """
+    seen: frozenset[str] = frozenset()
+    while True:
+        plan = plan_study(study, catalog, store, device=device, fresh=fresh, seen=seen, where=where)
+        results = train(plan)
+        grown = grow(study, results, catalog)
+        if grown is None:
+            return results
+        study, seen = grown, frozenset(run.key for run in plan.runs)
+
+
 def gather(plan: Plan, store: Store) -> Results:
     """The runs of a plan as they stand in the store."""
     return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
@@ -135,10 +165,13 @@ def run_study(
     study = study if study.name else attrs.evolve(study, name="study")
     store = Store(runs)
     store.prepare()
-    plan = plan_study(study, catalog, store, device=device, fresh=fresh)
-    write_study(plan, store, file=study.file)
-    results = execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
+
+    def train(plan: Plan) -> Results:
+        write_study(plan, store, file=study.file)
+        return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
+
+    results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh)
     if complete is not None:
         complete(results)
-    catalog.call("lab_study_finished", study=study, runs=results.runs)
+    catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     return results

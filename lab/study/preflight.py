@@ -64,7 +64,14 @@ class Plan:
 
 
 def plan_study(
-    study: Study, catalog: Catalog, store: Store, *, device: str = "cpu", fresh: bool = False, where: str | None = None
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    *,
+    device: str = "cpu",
+    fresh: bool = False,
+    seen: frozenset[str] = frozenset(),
+    where: str | None = None,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
@@ -79,7 +86,7 @@ def plan_study(
     tune()
     _check_device(device)
     runs = _read_data(arms, study, catalog, store, device, where)
-    found = frozenset(run.key for run in runs if not fresh and store.record(run.key).status == "finished")
+    found = seen | {run.key for run in runs if not fresh and store.record(run.key).status == "finished"}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     with _gathering(study, where) as attempt:

@@ -20,12 +20,13 @@ import attrs
 
 from lab.errors import StoreError, UnknownNameError
 from lab.registry.binding import Component, Factory
-from lab.registry.component import Use, use
+from lab.registry.component import Use, as_use, use
 from lab.registry.registry import close_matches
 from lab.study.experiment import Experiment
 from lab.study.results import FinishedRun, Results
+from lab.study.search import Options, Range, Search
 from lab.study.store import Store
-from lab.study.study import Arm, ResolvedArm, Study
+from lab.study.study import Arm, ResolvedArm, Study, TrialOfArm
 
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
@@ -43,11 +44,13 @@ class ArmRecord:
         name: its name.
         difference: path → (in the base, in this arm).
         factors: for a cell of a grid, path → the name of its level.
+        trial: for a trial of a search, which one.
     """
 
     name: str
     difference: Mapping[str, tuple[Any, Any]]
     factors: Mapping[str, str]
+    trial: TrialOfArm | None = None
 
 
 @attrs.frozen
@@ -134,12 +137,40 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
             "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "lab": version("lab"),
             "base": plan.arms[0].experiment.to_json(),
-            "arms": {arm.name: {"difference": dict(arm.difference), "factors": dict(arm.factors)} for arm in plan.arms},
+            "arms": {arm.name: _arm_content(arm) for arm in plan.arms},
+            "search": None if study.searching is None else _search_content(study.searching),
             "components": [attrs.asdict(component) for component in components_of(plan.arms)],
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
         },
     )
     return folder
+
+
+def _arm_content(arm: ResolvedArm) -> dict[str, Any]:
+    content: dict[str, Any] = {"difference": dict(arm.difference), "factors": dict(arm.factors)}
+    return content if arm.trial is None else {**content, "trial": attrs.asdict(arm.trial)}
+
+
+def _search_content(search: Search) -> dict[str, Any]:
+    """A search as JSON; of options, their names."""
+    space = {
+        path: list(choice.values) if isinstance(choice, Options) else attrs.asdict(choice)
+        for path, choice in search.space.items()
+    }
+    searcher = as_use(search.searcher).name
+    return {"space": space, "trials": search.trials, "batch": search.batch, "seed": search.seed} | {
+        "searcher": searcher,
+        "rungs": list(search.rungs),
+    }
+
+
+def _read_search(content: Mapping[str, Any]) -> Search:
+    space = {
+        path: Range(**choice) if isinstance(choice, dict) else Options({name: name for name in choice})
+        for path, choice in content["space"].items()
+    }
+    known = {name: value for name, value in content.items() if name not in ("space", "rungs")}
+    return Search(space, rungs=tuple(content["rungs"]), **known)
 
 
 def components_of(arms: Iterable[ResolvedArm]) -> list[ComponentRecord]:
@@ -222,16 +253,22 @@ def _unknown(store: Store, name: str) -> UnknownNameError:
 
 def _parse(content: Mapping[str, Any], folder: Path) -> StudyRecord:
     arms = [
-        ArmRecord(name, {path: (old, new) for path, (old, new) in arm["difference"].items()}, arm["factors"])
+        ArmRecord(
+            name,
+            {path: (old, new) for path, (old, new) in arm["difference"].items()},
+            arm["factors"],
+            TrialOfArm(**arm["trial"]) if "trial" in arm else None,
+        )
         for name, arm in content["arms"].items()
     ]
     study = Study(
         experiment_from_json(content["base"]),
         seeds=content["seeds"],
         compare=content["compare"],
-        arms=tuple(Arm(arm.name, factors=arm.factors) for arm in arms),
+        arms=tuple(Arm(arm.name, factors=arm.factors, trial=arm.trial) for arm in arms),
         name=content["name"],
         question=content["question"],
+        searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(
         study,

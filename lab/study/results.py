@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ArmRow", "FinishedRun", "Planned", "Results"]
 
+LEADING = 10
+"""So many trials of a search are shown at most; all are in ``runs.csv``."""
+
 
 class Planned(Protocol):
     """What results need to know of a study: its plan, or the record of one that was run before."""
@@ -32,7 +35,7 @@ class Planned(Protocol):
 
     @property
     def arms(self) -> Sequence[Any]:
-        """Its arms, each with a ``name`` and its ``factors``, the base first."""
+        """Its arms, each with a ``name``, its ``factors`` and its ``trial``, the base first."""
 
 
 @attrs.frozen(eq=False)
@@ -130,6 +133,28 @@ class Results:
         }
         return [self._row(name, comparisons.get(name)) for name in (base, *others)]
 
+    def leading_arms(self) -> list[str]:
+        """The arms that tables and curves show: all of them, or of a search the base and the best trials."""
+        names = [arm.name for arm in self.plan.arms]
+        if self.study.searching is None:
+            return names
+        from lab.study.search import value_of
+
+        last = len(self.study.searching.rungs)
+        values = {
+            arm.name: value_of(arm.name, self)
+            for arm in self.plan.arms
+            if arm.trial is not None and arm.trial.rung == last
+        }
+        finished = {name: value for name, value in values.items() if value is not None}
+        plain = [arm.name for arm in self.plan.arms if arm.trial is None]
+        return [*plain, *sorted(finished, key=finished.__getitem__)[:LEADING]]
+
+    def leading_rows(self, rows: Sequence[ArmRow]) -> list[ArmRow]:
+        """Of the rows that ``compare`` gave those of ``leading_arms``, in that order."""
+        by_name = {row.name: row for row in rows}
+        return [by_name[name] for name in self.leading_arms()]
+
     def effects(self, metric: str = "") -> list[Effect]:
         """Main effects and interactions of a factorial study in ``metric``; empty unless its arms are a whole grid.
 
@@ -203,7 +228,7 @@ class Results:
 
     def budget_notes(self) -> list[str]:
         """Where a better arm also had more parameters or took more time, by more than a twentieth."""
-        base, *others = self.compare()
+        base, *others = self.leading_rows(self.compare())
         notes: list[str] = []
         for row in others:
             if row.comparison is not None and row.comparison.is_better:

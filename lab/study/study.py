@@ -9,18 +9,34 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lab.errors import LabError, StudyError, UnknownNameError
-from lab.registry.component import Use, as_use
+from lab.registry.component import Reference, Use, as_use
 from lab.registry.plugins import Catalog
 from lab.registry.registry import close_matches
 from lab.study.experiment import Experiment, ResolvedExperiment
 
 if TYPE_CHECKING:
     from lab.study.results import Results
+    from lab.study.search import Search
 
-__all__ = ["Arm", "ResolvedArm", "Study"]
+__all__ = ["Arm", "ResolvedArm", "Study", "TrialOfArm"]
 
 BASE = "base"
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
+
+
+@attrs.frozen
+class TrialOfArm:
+    """What makes an arm a trial of a search.
+
+    Attributes:
+        number: which trial, from 0; every rung of it has the same.
+        rung: how often it was found worth going on with.
+        settings: path → number, or name of the option.
+    """
+
+    number: int
+    rung: int
+    settings: Mapping[str, Any]
 
 
 @attrs.frozen
@@ -31,13 +47,15 @@ class Arm:
         name: how tables and ``--arms`` call it.
         changes: path → what stands there in this arm.
         factors: for a cell of a grid, path → the name of its level.
-        swapped: the one path that this arm may differ in, or None for a cell of a grid.
+        swapped: the one path that this arm may differ in, or None for a cell of a grid or a trial.
+        trial: for a trial of a search, which one.
     """
 
     name: str
     changes: Mapping[str, Any] = attrs.field(factory=dict)
     factors: Mapping[str, str] = attrs.field(factory=dict)
     swapped: str | None = None
+    trial: TrialOfArm | None = None
 
 
 @attrs.frozen(eq=False)
@@ -48,13 +66,14 @@ class ResolvedArm:
         name: the arm's name.
         experiment: its complete experiment.
         difference: path → (in the base, in this arm).
-        factors: as in ``Arm``.
+        factors, trial: as in ``Arm``.
     """
 
     name: str
     experiment: ResolvedExperiment
     difference: Mapping[str, tuple[Any, Any]]
     factors: Mapping[str, str]
+    trial: TrialOfArm | None = None
 
 
 @attrs.frozen
@@ -66,6 +85,7 @@ class Study:
         Study(base, seeds=3).swap("optimizer", {"sgd": "sgd", "adamw": use("adamw", weight_decay=0.1)})
         Study(base, seeds=3).remove("callbacks.one_cycle", "architecture.attention")
         Study(base, seeds=5).grid({"architecture.layers": [1, 2], "architecture.bidirectional": [False, True]})
+        Study(base, seeds=1).search({"lr": log(1e-4, 1e-1), "sampler": ["shuffle", "sortish"]}, trials=60)
 
     Attributes:
         base: the experiment that every arm is compared with.
@@ -75,6 +95,7 @@ class Study:
         name: the folder of its results; the file's name unless given.
         question: one or two sentences; the file's docstring unless given.
         file: where it was read from.
+        searching: how its settings are searched, if they are; the arms of trials come with the rounds.
     """
 
     base: Experiment
@@ -84,6 +105,7 @@ class Study:
     name: str = ""
     question: str = ""
     file: str = ""
+    searching: Search | None = None
 
     def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
         """One arm per alternative, each with just the component or value at ``path`` replaced.
@@ -112,6 +134,35 @@ class Study:
         cells = [dict(zip(levels, cell, strict=True)) for cell in itertools.product(*levels.values())]
         base, *others = [_cell(cell, levels, factors) for cell in cells]
         return self._with([attrs.evolve(base, name=BASE), *others], "grid({path: {name: ...}})")
+
+    def search(
+        self,
+        space: Mapping[str, Any],
+        *,
+        trials: int = 60,
+        searcher: Reference = "tpe",
+        batch: int = 10,
+        seed: int = 0,
+        rungs: Sequence[int] = (),
+    ) -> Study:
+        """Search settings: so many trials, each with a value for every path of the space.
+
+        Args:
+            space: path → ``(low, high)``, numbers between both, whole ones if both are whole; ``log(low, high)``, the
+                same on a logarithmic scale; a list of values or components, or name → value.
+            trials: how many.
+            searcher: what proposes them: ``lab list searchers``.
+            batch: how many are proposed at once, and may be trained at once.
+            seed: of the searcher.
+            rungs: epochs after which the worse two thirds of the trials are given up; see ``Search``.
+
+        Raises:
+            StudyError: every path with what is wrong there.
+        """
+        from lab.study.search import Search, read_space
+
+        search = Search(read_space(space), trials, searcher, batch, seed, tuple(rungs))
+        return attrs.evolve(self, searching=search)
 
     @property
     def seed_list(self) -> list[int]:
@@ -162,11 +213,16 @@ class Study:
                 found += _unknown_figure(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
-                resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors))
+                resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors, arm.trial))
                 found += _too_much(arm, difference)
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
-        return resolved, [*self._seed_problems(), *(in_arms(text, names, self) for text, names in problems.items())]
+        problems_of_search = self._search_problems(catalog)
+        return resolved, [
+            *self._seed_problems(),
+            *problems_of_search,
+            *(in_arms(text, names, self) for text, names in problems.items()),
+        ]
 
     def _seed_problems(self) -> list[str]:
         seeds = self.seed_list
@@ -174,6 +230,13 @@ class Study:
             return [f"seeds must be a number of at least 1 or a list of whole numbers, not {self.seeds!r}"]
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
+
+    def _search_problems(self, catalog: Catalog) -> list[str]:
+        if self.searching is None:
+            return []
+        from lab.study.search import check_search
+
+        return check_search(self, catalog)
 
     def run(self, **options: Any) -> Results:
         """Execute the study and compare; what was run before is found again. Options are those of ``run_study``."""
@@ -201,7 +264,7 @@ class Study:
 def _levels(path: str, values: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Any]]:
     if isinstance(values, Mapping):
         return list(values.items())
-    return [(_label(path, value), value) for value in values]
+    return [(label_of(path, value), value) for value in values]
 
 
 def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factors: Mapping[str, Any]) -> Arm:
@@ -213,7 +276,7 @@ def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factor
     )
 
 
-def _label(path: str, value: Any) -> str:
+def label_of(path: str, value: Any) -> str:
     """A short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
     last = path.rpartition(".")[2]
     if value is True or value is False or value is None:

@@ -1,1 +1,1 @@
-"""`lab_search`: searching settings, and which of them matter."""
+"""Searching settings, and asking the trials which of them matter."""

@@ -1,3 +1,34 @@
-"""What is in here: searching settings, and which of them matter."""
+"""What is in here: searchers for ``Study.search``, and what their trials say about which settings matter."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_searchers() -> dict[str, Any]:
+    """What proposes the trials of a search."""
+    return {
+        "gaussian_process": "lab_search.searchers:GaussianProcess",
+        "quasi_random": "lab_search.searchers:QuasiRandom",
+        "random": "lab_search.searchers:Random",
+        "tpe": "lab_search.searchers:TPE",
+    }
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab importance``."""
+    return {"importance": "lab_search.commands:importance"}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Which settings of a search mattered."""
+    if study.searching is None:
+        return []
+    from lab_search.report import sections
+
+    return sections(study, runs)

@@ -1,0 +1,146 @@
+"""Searchers: what proposes the trials of ``Study.search``.
+
+Optuna's samplers (Akiba et al. 2019, arXiv:1907.10902) and a quasi-random sequence of scipy. Each keeps nothing between
+calls: what it proposes follows from the trials that it is shown and from the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.errors import ParameterError
+from lab.study.search import Options, Range, Space, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ["TPE", "GaussianProcess", "QuasiRandom", "Random"]
+
+
+class Random:
+    """Independent draws; a range uniformly on its scale. The baseline that any other searcher must beat.
+
+    Bergstra & Bengio 2012, JMLR 13.
+    """
+
+    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+        """Draws that continue the sequence of this seed, whatever came of the earlier ones."""
+        shares = np.random.default_rng(seed).random((len(seen) + count, len(space)))[len(seen) :]
+        return _settings(space, shares)
+
+
+class QuasiRandom:
+    """A scrambled Sobol sequence: as random draws, but spread more evenly. Good for asking which settings matter.
+
+    Sobol 1967; Owen 1998; ``scipy.stats.qmc.Sobol``.
+    """
+
+    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+        """The next points of the sequence of this seed."""
+        from scipy.stats import qmc
+
+        points = qmc.Sobol(len(space), rng=np.random.default_rng(seed))
+        if seen:
+            points.fast_forward(len(seen))
+        return _settings(space, np.stack([points.random(1)[0] for _ in range(count)]))
+
+
+class _OfOptuna:
+    """Base class: a sampler of Optuna that is shown every earlier trial anew."""
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        """The sampler."""
+        raise NotImplementedError
+
+    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+        """What the sampler suggests after the earlier trials; failed ones are shown as failed."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        distributions = {path: _distribution(choice) for path, choice in space.items()}
+        study = optuna.create_study(sampler=self.sampler(_mixed(seed, len(seen))))
+        for trial in seen:
+            study.add_trial(_as_optunas(trial, distributions))
+        return [study.ask(distributions).params for _ in range(count)]
+
+
+class TPE(_OfOptuna):
+    """Tree-structured Parzen estimator: settings that are likely among good trials and unlikely among the others.
+
+    Bergstra et al. 2011; Optuna's, with several trials at a time (constant liar), and settings drawn jointly.
+
+    Args:
+        first: so many trials are random before the first estimate, at least 1.
+    """
+
+    def __init__(self, *, first: int = 10) -> None:
+        if first < 1:
+            raise ParameterError(f"first must be at least 1, got {first}", where="searcher 'tpe'")
+        self.first = first
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        import warnings
+
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                n_startup_trials=self.first, multivariate=True, constant_liar=True, seed=seed
+            )
+
+
+class GaussianProcess(_OfOptuna):
+    """A Gaussian process over the space, and the settings that promise most improvement. Best for few, dear trials.
+
+    Optuna's ``GPSampler``; its cost grows with the cube of the trials.
+
+    Args:
+        first: so many trials are random before the first estimate, at least 1.
+    """
+
+    def __init__(self, *, first: int = 10) -> None:
+        if first < 1:
+            raise ParameterError(f"first must be at least 1, got {first}", where="searcher 'gaussian_process'")
+        self.first = first
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        import warnings
+
+        import optuna
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.GPSampler(n_startup_trials=self.first, deterministic_objective=False, seed=seed)
+
+
+def _settings(space: Space, shares: np.ndarray) -> list[dict[str, Any]]:
+    """Points of the unit cube as settings."""
+    return [{path: space[path].at(float(share)) for path, share in zip(space, row, strict=True)} for row in shares]
+
+
+def _mixed(seed: int, count: int) -> int:
+    """A seed for this round: the same for the same trials, another one after every round."""
+    return int(np.random.SeedSequence([seed, count]).generate_state(1)[0])
+
+
+def _distribution(choice: Range | Options) -> optuna.distributions.BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(choice, Options):
+        return CategoricalDistribution(list(choice.values))
+    if choice.is_whole:
+        return IntDistribution(int(choice.low), int(choice.high), log=choice.is_log)
+    return FloatDistribution(choice.low, choice.high, log=choice.is_log)
+
+
+def _as_optunas(trial: Trial, distributions: dict[str, Any]) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    state = optuna.trial.TrialState.FAIL if trial.value is None else optuna.trial.TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state, params=dict(trial.settings), distributions=distributions, value=trial.value
+    )
