@@ -133,6 +133,15 @@ class Results:
         }
         return [self._row(name, comparisons.get(name)) for name in (base, *others)]
 
+    def judged_by(self, metric: str) -> Results:
+        """The same runs, with another figure that decides.
+
+        Raises:
+            UnknownNameError: no run has such a figure.
+        """
+        study = attrs.evolve(self.study, compare=self._known(metric))
+        return Results(_SameArms(study, self.plan.arms), self.runs)
+
     def leading_arms(self) -> list[str]:
         """The arms that tables and curves show: all of them, or of a search the base and the best trials."""
         names = [arm.name for arm in self.plan.arms]
@@ -243,6 +252,14 @@ class Results:
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes
+
+
+@attrs.frozen
+class _SameArms:
+    """A plan with another study."""
+
+    study: Study
+    arms: Sequence[Any]
 
 
 def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:

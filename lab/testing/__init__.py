@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lab.testing.probe import clear_error, no_global_randomness, same
     from lab.testing.runner import Outcome, check_entry, conformance_of
     from lab.testing.samplers import SamplerConformance
+    from lab.testing.searchers import SearcherConformance
     from lab.testing.steppers import StepperConformance
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "OptimizerConformance": "optimizers",
     "Outcome": "runner",
     "SamplerConformance": "samplers",
+    "SearcherConformance": "searchers",
     "StepperConformance": "steppers",
     "Trial": "example",
     "check_entry": "runner",
@@ -75,6 +77,7 @@ __all__ = [
     "OptimizerConformance",
     "Outcome",
     "SamplerConformance",
+    "SearcherConformance",
     "StepperConformance",
     "Trial",
     "check_entry",

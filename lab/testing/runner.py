@@ -24,6 +24,7 @@ from lab.testing.losses import LossConformance
 from lab.testing.metrics import MetricConformance
 from lab.testing.optimizers import OptimizerConformance
 from lab.testing.samplers import SamplerConformance
+from lab.testing.searchers import SearcherConformance
 from lab.testing.steppers import StepperConformance
 
 __all__ = ["KINDS", "Outcome", "check_entry", "conformance_of", "run_check"]
@@ -39,6 +40,7 @@ KINDS: dict[str, type[Conformance]] = {
         MetricConformance,
         OptimizerConformance,
         SamplerConformance,
+        SearcherConformance,
         StepperConformance,
     )
 }

@@ -64,7 +64,15 @@ class _OfOptuna:
         study = optuna.create_study(sampler=self.sampler(_mixed(seed, len(seen))))
         for trial in seen:
             study.add_trial(_as_optunas(trial, distributions))
-        return [study.ask(distributions).params for _ in range(count)]
+        found = []
+        for _ in range(count):
+            asked = study.ask(distributions)
+            found.append(asked.params)
+            self.go_on(study, asked)
+        return found
+
+    def go_on(self, study: optuna.Study, asked: optuna.trial.Trial) -> None:
+        """Called after each proposal of a batch, before the next."""
 
 
 class TPE(_OfOptuna):
@@ -96,7 +104,8 @@ class TPE(_OfOptuna):
 class GaussianProcess(_OfOptuna):
     """A Gaussian process over the space, and the settings that promise most improvement. Best for few, dear trials.
 
-    Optuna's ``GPSampler``; its cost grows with the cube of the trials.
+    Optuna's ``GPSampler``; its cost grows with the cube of the trials. Within a batch each proposal is taken to have
+    given the mean of all trials before the next is made (the constant liar of Ginsbourger et al. 2010).
 
     Args:
         first: so many trials are random before the first estimate, at least 1.
@@ -115,6 +124,11 @@ class GaussianProcess(_OfOptuna):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.GPSampler(n_startup_trials=self.first, deterministic_objective=False, seed=seed)
+
+    def go_on(self, study: optuna.Study, asked: optuna.trial.Trial) -> None:
+        values = [trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+        if values:
+            study.tell(asked, float(np.mean(values)))
 
 
 def _settings(space: Space, shares: np.ndarray) -> list[dict[str, Any]]:

@@ -1,0 +1,59 @@
+"""The command ``lab importance``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option, study_argument
+
+__all__ = ["importance"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab importance which_settings_matter
+  lab importance which_settings_matter -o importance.png --effects effects.png
+"""
+)
+@study_argument
+@runs_option
+@click.option("--figure", metavar="NAME", help="Ask about another figure than the one that was compared.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the importances as a picture.")
+@click.option("--effects", type=click.Path(path_type=Path), help="Write the effect of every setting as a picture.")
+@click.pass_obj
+def importance(
+    session: Session, study: str, folder: Path, figure: str | None, output: Path | None, effects: Path | None
+) -> None:
+    """Say which settings of the search STUDY mattered: a random forest on its trials, its own error first."""
+    from lab.errors import LabError
+    from lab.report.lines import save_figure
+    from lab.study.record import read_study
+    from lab.study.store import Store
+    from lab_search.importance import importances
+    from lab_search.plots import plot_effects, plot_importances
+    from lab_search.report import describe, trials_of
+
+    store = Store(folder)
+    record = read_study(store, study)
+    if record.study.searching is None:
+        raise LabError(
+            f"'{record.study.name}' is no search", hint="search settings: Study(base).search({path: (low, high)})"
+        )
+    results = record.results(store)
+    if figure is not None:
+        results = results.judged_by(figure)
+    space = record.study.searching.space
+    trials = [trial for _, trial in trials_of(results)]
+    found = importances(space, trials, figure=results.study.compare)
+    click.echo(describe(found))
+    if output is not None:
+        save_figure(plot_importances(found), output)
+        click.echo(f"picture: {output}")
+    if effects is not None:
+        save_figure(plot_effects(found, space, trials), effects)
+        click.echo(f"picture: {effects}")

@@ -1,0 +1,139 @@
+"""What a search's report says besides its table: the best settings, and which settings mattered."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab import Section
+from lab.errors import LabError
+from lab.study.results import Results
+from lab.study.search import Options, Search, Trial, value_of
+from lab_search.importance import Importances, importances
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["BEST", "describe", "sections", "trials_of"]
+
+BEST = 10
+INTERACTIONS = 5
+
+
+def trials_of(results: Results) -> list[tuple[str, Trial]]:
+    """Name and outcome of every trial that was trained for as long as the base, in order; the figure as it was judged.
+
+    Trials that were given up early are left out: what they gave after fewer epochs is no figure of theirs.
+    """
+    assert results.study.searching is not None
+    last, sign = len(results.study.searching.rungs), -1 if results.is_higher_better(results.study.compare) else 1
+    found = []
+    for arm in results.plan.arms:
+        if arm.trial is not None and arm.trial.rung == last:
+            value = value_of(arm.name, results)
+            found.append((arm.name, Trial(arm.trial.settings, None if value is None else sign * value)))
+    return found
+
+
+def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
+    """The best settings, and which settings mattered."""
+    arms = {arm.name: arm for arm in study.all_arms}
+    results = Results(_Plan(study, list(arms.values())), runs)
+    named = trials_of(results)
+    if not any(trial.value is not None for _, trial in named):
+        return []
+    best = Section("Best settings", *_best(results, study.searching, named), weight=-20)
+    try:
+        found = importances(study.searching.space, [trial for _, trial in named], figure=study.compare)
+    except LabError as error:
+        return [best, Section("Which settings mattered", str(error), weight=-19)]
+    body = "".join(
+        [
+            f"<p>{html.escape(found.verdict())}.</p>",
+            _picture(_plots().plot_importances(found), "importance of every setting, with intervals"),
+            _picture(
+                _plots().plot_effects(found, study.searching.space, [trial for _, trial in named]),
+                "the effect of every setting",
+            ),
+            f"<pre>{html.escape(describe(found))}</pre>",
+        ]
+    )
+    return [best, Section("Which settings mattered", describe(found), body, weight=-19)]
+
+
+class _Plan:
+    """What ``Results`` asks of a plan."""
+
+    def __init__(self, study: Any, arms: Sequence[Any]) -> None:
+        self.study, self.arms = study, arms
+
+
+def _plots() -> Any:
+    from lab_search import plots
+
+    return plots
+
+
+def _best(results: Results, search: Search, named: Sequence[tuple[str, Trial]]) -> tuple[str, str]:
+    """The best trials with their settings, as text and as a table."""
+    sign = -1 if results.is_higher_better(results.study.compare) else 1
+    ranked = sorted(
+        ((name, trial) for name, trial in named if trial.value is not None), key=lambda item: sign * item[1].value
+    )[:BEST]  # type: ignore[operator]
+    header = ["trial", results.study.compare, *search.space]
+    rows = [
+        [name.removeprefix("trial "), f"{trial.value:.4g}", *(_setting(trial, path, search) for path in search.space)]
+        for name, trial in ranked
+    ]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    text = "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]
+    )
+    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    return text, f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+
+
+def _setting(trial: Trial, path: str, search: Search) -> str:
+    value = trial.settings[path]
+    return str(value) if isinstance(search.space[path], Options) else f"{value:.4g}"
+
+
+def describe(found: Importances) -> str:
+    """Importances as text, the forest's own error first."""
+    lost = f"; {found.failed} failed and are left out" if found.failed else ""
+    lost += f"; {found.outlying} far outside, counted as at the edge" if found.outlying else ""
+    lines = [f"{found.verdict()} ({found.trials} trials{lost}).", ""]
+    width = max(len(setting.path) for setting in found.settings)
+    lines.append(f"{'setting':<{width}}  {'growth of error':>22}  {'explains alone':>22}")
+    for setting in found.settings:
+        shuffled = _with_interval(setting.permutation, setting.permutation_interval)
+        alone = _with_interval(setting.variance, setting.variance_interval)
+        lines.append(f"{setting.path:<{width}}  {shuffled:>22}  {alone:>22}")
+    together = [i for i in found.interactions[:INTERACTIONS] if i.variance >= 0.01]
+    if together:
+        lines += ["", "explain together, beyond what each explains alone:"]
+        lines += [
+            f"  {' × '.join(each.paths)}  {_with_interval(each.variance, each.variance_interval)}" for each in together
+        ]
+    lines += ["", "growth of error: of unseen trials when the setting is shuffled, as a share of their variance;"]
+    lines += ["explains alone: share of the forest's variance (functional ANOVA), middle 95 % of its trees."]
+    return "\n".join(lines)
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
+def _picture(figure: Figure, title: str) -> str:
+    """A figure inside a page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return f'<figure role="img" aria-label="{html.escape(title)}">{svg[svg.index("<svg") :]}</figure>'
