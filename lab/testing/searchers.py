@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.study.search import Options, Range, Searcher, Trial
+from lab.study.search import Options, Range, Searcher, Space, Trial
 from lab.testing.conformance import Conformance
 from lab.testing.finding import Finding
 from lab.testing.probe import no_global_randomness
 
 __all__ = ["SearcherConformance"]
 
-SPACE = {
+SPACE: Space = {
     "rate": Range(1e-4, 1.0, is_log=True),
     "share": Range(0.0, 0.5),
     "width": Range(1, 64, is_log=True, is_whole=True),

@@ -352,7 +352,8 @@ def test_kinds_are_found_by_plural_and_singular(carts):
     assert str(caught.value) == (
         "unknown kind 'prts'\n"
         "  did you mean: parts?\n"
-        "  kinds: datasets, architectures, losses, samplers, steppers, callbacks, optimizers, metrics, executors, parts"
+        "  kinds: datasets, architectures, losses, samplers, steppers, callbacks, optimizers, metrics, executors, "
+        "searchers, parts"
     )
 
 

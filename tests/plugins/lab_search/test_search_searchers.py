@@ -14,7 +14,9 @@ SPACE = {
     "layers": Range(1, 4, is_whole=True),
     "sampler": Options({"shuffle": "shuffle", "sort": "sort"}),
 }
-EVERY = pytest.mark.parametrize("searcher", [Random(), QuasiRandom(), TPE(first=4), GaussianProcess(first=4)], ids=lambda s: type(s).__name__)
+EVERY = pytest.mark.parametrize(
+    "searcher", [Random(), QuasiRandom(), TPE(first=4), GaussianProcess(first=4)], ids=lambda s: type(s).__name__
+)
 
 
 def _seen(count):
