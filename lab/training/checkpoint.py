@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,7 +89,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
     unique: dict[int, str] = {}
     aliases: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    for name, tensor in _weights(model).items():
         if id(tensor) in unique:
             aliases[name] = unique[id(tensor)]
             continue
@@ -97,6 +97,32 @@ def save_weights(model: nn.Module, path: Path) -> None:
         tensors[name] = tensor.detach().cpu().contiguous()
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, without what modules carry from batch to batch."""
+    state = model.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if not name.endswith("_extra_state")}
+
+
+def carried_state(model: nn.Module) -> dict[str, Any]:
+    """What modules carry from batch to batch besides their weights, by torch's own word ``get_extra_state``.
+
+    A network that keeps its hidden state overrides ``get_extra_state`` and ``set_extra_state``; what they give, tensors
+    and plain values, belongs to a checkpoint and not to the file of weights.
+    """
+    return {name: module.get_extra_state() for name, module in model.named_modules() if _carries(module)}
+
+
+def carry_on(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Give modules back what ``carried_state`` found."""
+    modules = dict(model.named_modules())
+    for name, value in state.items():
+        modules[name].set_extra_state(value)
+
+
+def _carries(module: nn.Module) -> bool:
+    return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -115,11 +141,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
     tensors |= {name: tensors[source] for name, source in aliases.items()}
     _check_names(model, tensors, path)
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, strict=False)  # its names were checked; what a module carries is no weight
 
 
 def _check_names(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in _weights(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     problems = [f"missing: {_shorten(expected.keys() - found.keys())}"] if expected.keys() - found.keys() else []
     if found.keys() - expected.keys():

@@ -297,6 +297,7 @@ class Learner:
             "streams": self.streams.state_dict(),
             "dropout": self._dropout_position(),
             "stepper": self.stepper.state_dict(),
+            "carried": checkpoint.carried_state(self.model),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
         }
 
@@ -315,6 +316,7 @@ class Learner:
         self.streams.load_state_dict(state["streams"])
         self._dropout_state = state["dropout"]
         self.stepper.load_state_dict(state["stepper"])
+        checkpoint.carry_on(self.model, state["carried"])
         self._callback_states = state["callbacks"]
 
     @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from lab.training.learner import Learner
 
-__all__ = ["Evaluation", "Stepper", "Supervised"]
+__all__ = ["Evaluation", "Stepper", "Supervised", "weight_of"]
 
 
 class Evaluation(NamedTuple):
@@ -21,7 +21,8 @@ class Evaluation(NamedTuple):
         loss: scalar tensor, the mean loss of the batch.
         output: what the metrics see as the prediction.
         target: what the metrics compare it with.
-        weight: how much the batch counts in the epoch's mean loss, usually its number of examples or tokens.
+        weight: how much the batch counts in the epoch's mean loss: of how many things it is the mean, usually the
+            number of elements of the target.
     """
 
     loss: Tensor
@@ -91,8 +92,9 @@ class Supervised(Stepper):
     def valid_step(self, batch: Any) -> Evaluation:
         *inputs, target = batch
         output = self.learner.model(*inputs)
-        return Evaluation(self.learner.loss(output, target), output, target, _examples(target))
+        return Evaluation(self.learner.loss(output, target), output, target, weight_of(target))
 
 
-def _examples(target: Any) -> int:
-    return len(target) if isinstance(target, torch.Tensor) and target.dim() else 1
+def weight_of(target: Any) -> int:
+    """How many elements a target has: a mean over a batch is a mean over these."""
+    return target.numel() if isinstance(target, torch.Tensor) else 1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
-from lab.training.stepper import Evaluation, Stepper
+from lab.training.stepper import Evaluation, Stepper, weight_of
 
 if TYPE_CHECKING:
     from lab.training import Learner
@@ -162,8 +162,7 @@ class Supervised(LossStepper):
     def evaluate(self, batch: Any) -> Evaluation:
         *inputs, target = batch
         output = self.model(*inputs)
-        weight = len(target) if isinstance(target, Tensor) and target.dim() else 1
-        return Evaluation(self.learner.loss(output, target), output, target, weight)
+        return Evaluation(self.learner.loss(output, target), output, target, weight_of(target))
 
 
 class ActivationRegularised(Supervised):

@@ -1,1 +1,1 @@
-"""`lab_charlm`: character language models: text in streams, recurrent models, generation."""
+"""Character language models: one long text, ways to read it, recurrent networks, and text made by them."""

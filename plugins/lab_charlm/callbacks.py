@@ -1,0 +1,65 @@
+"""What a run leaves to read: a text after every epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab import Callback
+from lab_charlm.generation import generate
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["SAMPLES", "SampleText"]
+
+SAMPLES = "samples.txt"
+
+
+class SampleText(Callback):
+    """Lets the network go on with a prompt after every epoch: the artefact ``samples.txt``, one text per epoch.
+
+    TensorBoard shows it with the callback ``tensorboard``, and reports show the last text of each arm. The draws have
+    a generator of their own, so they change nothing in training.
+
+    Args:
+        prompt: what it goes on with; characters that the text does not have are left out.
+        length: characters of each text.
+        temperature, top_k, top_p, greedy: as in ``generate``.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt: str = "the ",
+        length: int = 200,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        greedy: bool = False,
+    ) -> None:
+        self.prompt, self.length = prompt, length
+        self.options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "greedy": greedy}
+        self._texts: list[str] = []
+
+    def check(self, learner: Learner) -> None:
+        generate(learner, self._prompt(learner), 1, **self.options)
+
+    def after_epoch(self, learner: Learner) -> None:
+        if learner.folder is None or not learner.history or learner.history[-1]["epoch"] != learner.epochs_done:
+            return
+        epoch = learner.epochs_done
+        text = generate(learner, self._prompt(learner), self.length, seed=epoch, **self.options)
+        self._texts.append(f"--- epoch {epoch} ---\n{text}\n")
+        learner.artefact(SAMPLES).write_text("\n".join(self._texts), encoding="utf-8")
+
+    def _prompt(self, learner: Learner) -> str:
+        vocabulary = getattr(learner.data, "vocab", None)
+        unknown = set(vocabulary.unknown_in(self.prompt)) if hasattr(vocabulary, "unknown_in") else set()
+        known = "".join(character for character in self.prompt if character not in unknown)
+        return known or vocabulary.characters[2]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"texts": list(self._texts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._texts = list(state["texts"])

@@ -1,0 +1,66 @@
+"""The command ``lab generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option
+
+__all__ = ["generate"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab generate 3f9a2c --prompt "for thos"
+  lab generate 3f9a2c --prompt "the " --length 1000 --temperature 0.5
+  lab generate 3f9a2c --greedy
+
+The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+"""
+)
+@click.argument("key")
+@runs_option
+@click.option("--prompt", default="the ", show_default=True, help="What the network goes on with.")
+@click.option("--length", default=400, show_default=True, help="Characters that are made.")
+@click.option("--temperature", default=0.8, show_default=True, help="Below 1 likely characters become likelier.")
+@click.option("--top-k", type=int, help="Only so many of the likeliest characters.")
+@click.option("--top-p", type=float, help="Only the likeliest characters with this probability together.")
+@click.option("--greedy", is_flag=True, help="Always the likeliest character.")
+@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@click.pass_obj
+def generate(
+    session: Session,
+    key: str,
+    folder: Path,
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    greedy: bool,
+    seed: int,
+    file: Path | None,
+) -> None:
+    """Let the network of the finished run KEY go on with a prompt."""
+    from lab.study.rebuild import load
+    from lab_charlm.generation import generate as generate_text
+
+    learner = load(key, folder, catalog=session.catalog(), file=file)
+    click.echo(
+        generate_text(
+            learner,
+            prompt,
+            length,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            greedy=greedy,
+            seed=seed,
+        )
+    )

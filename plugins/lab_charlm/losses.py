@@ -1,0 +1,40 @@
+"""Negative log likelihood of the next character, in nats."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import ShapeError
+
+__all__ = ["last_only", "matching", "sequence_nll"]
+
+
+def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
+    """Mean negative log likelihood over all places that were foreseen, nats per character.
+
+    Args:
+        output: logits (T', B, V); a model that foresees only the last places gives fewer than the target has.
+        target: (T, B) long, T at least T'.
+    """
+    output, target = matching(output, target)
+    return functional.cross_entropy(output.flatten(0, 1), target.flatten())
+
+
+def last_only(output: Tensor, target: Tensor) -> Tensor:
+    """The same for the last place alone: logits (T', B, V), target (T, B)."""
+    output, target = matching(output, target)
+    return functional.cross_entropy(output[-1], target[-1])
+
+
+def matching(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The output, and the last places of the target that it is of.
+
+    Raises:
+        ShapeError: they do not belong together.
+    """
+    if output.dim() != 3 or target.dim() != 2 or output.shape[1] != target.shape[1] or len(output) > len(target):
+        raise ShapeError(
+            f"logits must be (T, B, V) and the target (T, B), got {tuple(output.shape)} and {tuple(target.shape)}"
+        )
+    return output, target[-len(output) :]

@@ -1,0 +1,45 @@
+"""A text that each arm made, side by side: the last one of ``sample_text``."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lab import Section
+from lab_charlm.callbacks import SAMPLES
+
+if TYPE_CHECKING:
+    from lab.study.results import FinishedRun
+
+__all__ = ["last_sample", "sections"]
+
+SHOWN = 300
+"""So many characters of a text are shown."""
+
+
+def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+    """One section with a text of every arm that left one, of its first seed."""
+    texts: dict[str, str] = {}
+    for run in runs:
+        if run.arm not in texts and (text := last_sample(run)):
+            texts[run.arm] = text
+    if not texts:
+        return []
+    width = max(map(len, texts))
+    plain = "\n\n".join(f"{arm:<{width}}  {' '.join(text.split())}" for arm, text in texts.items())
+    rows = "".join(
+        f"<tr><th scope='row'>{html.escape(arm)}</th>"
+        f"<td style='white-space: pre-wrap; font-family: monospace'>{html.escape(text)}</td></tr>"
+        for arm, text in texts.items()
+    )
+    return [Section("What they write", plain, f"<table><tbody>{rows}</tbody></table>", weight=10)]
+
+
+def last_sample(run: FinishedRun) -> str:
+    """The text of a run's last epoch, or nothing where it left none."""
+    try:
+        content = (run.folder / "artefacts" / SAMPLES).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    return content.rpartition("--- epoch ")[2].partition("\n")[2].strip()[:SHOWN]
