@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from lab.testing.finding import NotApplicable
 from lab.testing.probe import same
 from lab.training.callback import Callback
@@ -75,4 +77,5 @@ def differences(first: Learner, second: Learner) -> list[str]:
 
 
 def _weights(learner: Learner) -> dict[str, Any]:
-    return {name: tensor.detach() for name, tensor in learner.model.state_dict().items()}
+    state = learner.model.state_dict()
+    return {name: value.detach() for name, value in state.items() if isinstance(value, Tensor)}

@@ -33,7 +33,7 @@ class SamplerConformance(Conformance):
         streams = streams or Streams(0)
         return self.resolved.build(self._facts(size, batch_size) | {"generator": streams.generator("sampler")})  # type: ignore[no-any-return]
 
-    def epoch(self, number: int, *, skip_batches: int = 0, rank: int = 0, ranks: int = 1) -> list[list[int]]:
+    def epoch(self, number: int, *, skip_batches: int = 0, rank: int = 0, ranks: int = 1) -> list[list[Any]]:
         """The batches of an epoch, as a fresh run that starts there sees them."""
         streams, (size, batch_size) = Streams(3), self._settings()[0]
         sampler = EpochSampler(self.build(size, batch_size, streams), streams, rank=rank, ranks=ranks)
@@ -124,8 +124,9 @@ class SamplerConformance(Conformance):
         return {**own, "size": size, "lengths": lengths, "batch_size": batch_size}
 
 
-def _plain(batches: Any) -> list[list[int]]:
-    return [[int(index) for index in batch] for batch in _checked(batches)]
+def _plain(batches: Any) -> list[list[Any]]:
+    """Batches as lists; what stands in them for an index, where a split takes something else, is a tuple."""
+    return [[index if isinstance(index, tuple) else int(index) for index in batch] for batch in _checked(batches)]
 
 
 def _checked(batches: Any) -> Iterator[Any]:

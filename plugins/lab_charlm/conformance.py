@@ -14,13 +14,13 @@ from lab_charlm.data import CharBatch, CharData, char_text
 from lab_charlm.losses import sequence_nll
 from lab_charlm.models import CharRNN
 
-__all__ = ["ShortText", "offer"]
+__all__ = ["NextCharacter", "ShortText", "offer"]
 
 LENGTH, BPTT = 1200, 4
 
 PIECES = {
-    "every_index_stands_exactly_once_in_an_epoch": "its batches hold pieces of a text, not indices",
-    "batches_hold_indices_of_the_split": "its batches hold pieces of a text, not indices",
+    "test_every_index_stands_exactly_once_in_an_epoch": "its batches hold pieces of a text, not indices",
+    "test_batches_hold_indices_of_the_split": "its batches hold pieces of a text, not indices",
 }
 
 
@@ -59,16 +59,51 @@ class ShortText(Example):
         )
 
 
+class NextCharacter(ShortText):
+    """The same for networks that foresee the last place alone: logits (1, B, V)."""
+
+    kinds = ("architectures",)
+
+    def model(self) -> nn.Module:
+        return CharRNN(self.facts["vocab_size"], hidden_size=8, embedding_dim=4, predict="last")
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return super().output(batch, generator)[-1:]
+
+    def perfect(self, batch: Any) -> Tensor:
+        return super().perfect(batch)[-1:]
+
+
 def offer() -> Offer:
     """A short text, and what the ways to read it are excused from."""
-    readings = ("chunks", "random", "spans", "streams", "windows")
     texts = ("short_text",)
-    trials = {f"samplers.{name}": Trial(use(name), examples=texts, exceptions=PIECES) for name in readings}
+    last = {
+        f"architectures.{name}": Trial(use(name), examples=("next_character",))
+        for name in ("char3", "char_loop", "char_loop_concat", "char_rnn_last")
+    }
+    each = {
+        f"architectures.{name}": Trial(use(name), examples=texts)
+        for name in ("char_gru", "char_lstm", "char_rnn", "char_rnn_cell", "char_rnn_stateful")
+    }
+    readings = {
+        f"samplers.{name}": Trial(use(name), examples=texts, exceptions=PIECES)
+        for name in ("chunks", "random", "spans", "streams", "windows")
+    }
+    judges = {
+        f"{kind}.{name}": Trial(use(name), examples=texts)
+        for kind, names in (
+            ("losses", ("last_only", "sequence_nll")),
+            ("metrics", ("bits_per_character", "char_accuracy", "char_perplexity")),
+        )
+        for name in names
+    }
+    others = {
+        "callbacks.sample_text": Trial(use("sample_text", length=20), examples=texts),
+        "datasets.char_text": Trial(
+            use("char_text"), exceptions={"test_splits_are_disjoint": "pieces of a few characters come again"}
+        ),
+    }
     return Offer(
-        examples={"short_text": ShortText},
-        trials={
-            **trials,
-            "callbacks.sample_text": Trial(use("sample_text", length=20), examples=texts),
-            "losses.last_only": Trial(use("last_only"), examples=texts),
-        },
+        examples={"next_character": NextCharacter, "short_text": ShortText},
+        trials={**last, **each, **readings, **judges, **others},
     )

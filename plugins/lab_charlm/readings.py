@@ -1,12 +1,13 @@
 """Ways to read a text: samplers that give pieces of it instead of numbers of examples.
 
-Each is called with what the kernel and the data say: ``size`` (whole pieces of the split), ``bptt`` (places of a piece),
-``batch_size`` and ``generator``. The generator is set anew before every epoch, so that what is drawn follows from seed
-and epoch, and a run that was interrupted in the middle of an epoch reads on exactly.
+Each is called with what the kernel and the data say: ``size`` (whole pieces of the split), ``bptt`` (places of a
+piece), ``batch_size`` and ``generator``. The generator is set anew before every epoch, so that what is drawn follows
+from seed and epoch, and a run that was interrupted in the middle of an epoch reads on exactly.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -48,7 +49,7 @@ class Streams:
 
     def __iter__(self) -> Iterator[list[Piece]]:
         cuts = self._varied_cuts() if self.vary else [*range(0, self.block, self.bptt), self.block]
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in itertools.pairwise(cuts):
             yield [
                 Piece(stream * self.block + start, stream * self.block + stop, start > 0)
                 for stream in range(self.batch_size)
