@@ -1,0 +1,236 @@
+"""Networks over characters: written-out cells, states that are carried, and what is foreseen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lab_charlm.cells import GRUCells, RNNCells
+from lab_charlm.data import char_text
+from lab_charlm.losses import last_only, sequence_nll
+from lab_charlm.metrics import BitsPerCharacter, CharAccuracy, CharPerplexity
+from lab_charlm.models import Char3, CharLoop, CharRNN
+from lab_charlm.readings import Streams
+from torch import nn
+
+from lab import Callback, Learner
+from lab.errors import ParameterError, ShapeError
+from lab.training import checkpoint
+
+CELLS = ["rnn", "gru", "lstm", "rnn_cell", "gru_cell"]
+VOCABULARY = 12
+
+
+def _tokens(steps=6, batch=3, seed=0):
+    return torch.randint(VOCABULARY, (steps, batch), generator=torch.Generator().manual_seed(seed))
+
+
+def _model(**options):
+    torch.manual_seed(0)
+    return CharRNN(VOCABULARY, **{"hidden_size": 7, "embedding_dim": 5, **options})
+
+
+# --- written-out cells ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("written", "torchs"), [(RNNCells, nn.RNN), (GRUCells, nn.GRU)])
+def test_written_out_cells_give_torchs_values_and_gradients(written, torchs, layers):
+    torch.manual_seed(1)
+    ours, theirs = written(5, 7, layers), torchs(5, 7, layers)
+    ours.load_state_dict(theirs.state_dict())
+    inputs, state = torch.randn(6, 3, 5), torch.randn(layers, 3, 7)
+    results = []
+    for network in (ours, theirs):
+        entered = inputs.clone().requires_grad_()
+        outputs, last = network(entered, state)
+        (outputs.square().sum() + last.sum()).backward()
+        gradients = [weight.grad for _, weight in sorted(network.named_parameters())]
+        results.append([outputs, last, entered.grad, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("written", "torchs"), [("rnn_cell", "rnn"), ("gru_cell", "gru")])
+def test_a_model_with_written_out_cells_loads_the_weights_of_torchs(written, torchs):
+    ours, theirs = _model(cell=written), _model(cell=torchs)
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(_tokens()), theirs(_tokens()))
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_reading_piece_by_piece_with_state_is_reading_at_once(cell):
+    model, tokens = _model(cell=cell, stateful=True, layers=2), _tokens(12)
+    pieces = [model(piece, continues=index > 0) for index, piece in enumerate(tokens.split(4))]
+    whole = _model(cell=cell, layers=2)(tokens)
+    torch.testing.assert_close(torch.cat(pieces), whole)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_stop_at_the_boundaries_of_pieces(cell):
+    tokens = _tokens(8)
+    carrying = _model(cell=cell, stateful=True)
+    for index, piece in enumerate(tokens.split(4)):
+        carrying(piece, continues=index > 0).square().sum().backward()
+    plain, state = _model(cell=cell), None
+    for piece in tokens.split(4):
+        logits, state = plain.read(piece, state)
+        state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
+        logits.square().sum().backward()
+    for one, other in zip(carrying.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_state_is_forgotten_when_a_batch_does_not_continue():
+    model = _model(stateful=True)
+    first = model(_tokens())
+    torch.testing.assert_close(model(_tokens(), continues=False), first)
+    assert not torch.allclose(model(_tokens(), continues=True), first)
+
+
+def test_another_batch_size_begins_anew():
+    model = _model(stateful=True)
+    fresh = model(_tokens(batch=2))
+    model(_tokens(batch=3))
+    torch.testing.assert_close(model(_tokens(batch=2), continues=True), fresh)
+
+
+def test_validation_has_a_state_of_its_own():
+    model = _model(stateful=True)
+    model(_tokens())
+    carried = model.carried[True].clone()
+    model.eval()
+    model(_tokens(seed=1))
+    assert torch.equal(model.carried[True], carried)
+
+
+def test_a_model_that_is_not_stateful_carries_nothing():
+    model = _model()
+    torch.testing.assert_close(model(_tokens(), continues=True), model(_tokens(), continues=True))
+    assert model.carried == {True: None, False: None}
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_exactly(cell, tmp_path):
+    def learner():
+        data = char_text(longest=6000, bptt=8)
+        torch.manual_seed(0)
+        model = CharRNN(data.vocab_size, cell=cell, hidden_size=8, embedding_dim=4, stateful=True)
+        return Learner(model, data, sequence_nll, batch_size=8, sampler=Streams, folder=tmp_path, progress=False)
+
+    straight = learner()
+    straight.fit(2)
+
+    class Stop(Callback):
+        def after_batch(self, learner):
+            if learner.position.step == 5:
+                checkpoint.save_checkpoint(learner, tmp_path)
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        learner().fit(2, callbacks=[Stop()])
+    resumed = learner()
+    resumed.resume(2)
+    assert [row["train_loss"] for row in resumed.history] == [row["train_loss"] for row in straight.history]
+    for one, other in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_state_is_no_part_of_the_file_of_weights(tmp_path):
+    data = char_text(longest=6000)
+    model = CharRNN(data.vocab_size, hidden_size=8, embedding_dim=4, stateful=True)
+    learner = Learner(model, data, sequence_nll, progress=False)
+    model(torch.zeros(3, 2, dtype=torch.long))
+    learner.save(tmp_path / "model.safetensors")
+    fresh = CharRNN(data.vocab_size, hidden_size=8, embedding_dim=4, stateful=True)
+    Learner(fresh, data, sequence_nll, progress=False).load(tmp_path / "model.safetensors")
+    assert fresh.carried[True] is None
+
+
+# --- what is foreseen -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (lambda: _model(), (6, 3, VOCABULARY)),
+        (lambda: _model(predict="last"), (1, 3, VOCABULARY)),
+        (lambda: _model(predict="last", bidirectional=True), (1, 3, VOCABULARY)),
+        (lambda: _model(one_hot=True), (6, 3, VOCABULARY)),
+        (lambda: Char3(VOCABULARY, hidden_size=4), (1, 3, VOCABULARY)),
+        (lambda: CharLoop(VOCABULARY, hidden_size=4), (1, 3, VOCABULARY)),
+        (lambda: CharLoop(VOCABULARY, hidden_size=4, combine="concat"), (1, 3, VOCABULARY)),
+    ],
+)
+def test_logits_are_given_for_the_places_that_are_foreseen(model, shape):
+    assert model()(_tokens()).shape == shape
+
+
+def test_three_characters_are_a_loop_of_three():
+    torch.manual_seed(0)
+    three, loop = Char3(VOCABULARY, hidden_size=4), CharLoop(VOCABULARY, hidden_size=4)
+    loop.load_state_dict(three.state_dict())
+    torch.testing.assert_close(three(_tokens(5)), loop(_tokens(5)[-3:]))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "rnn_cell"])
+def test_recurrent_weights_may_begin_as_the_identity(cell):
+    assert torch.equal(_model(cell=cell, identity_init=True).rnn.weight_hh_l0, torch.eye(7))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bidirectional": True}, "a bidirectional network would read the characters that it is to foresee"),
+        ({"cell": "gru", "identity_init": True}, "identity_init is for the plain recurrence, not for 'gru'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options, message):
+    with pytest.raises(ParameterError, match=message):
+        _model(**options)
+
+
+def test_a_window_too_short_for_three_characters_is_refused():
+    with pytest.raises(ShapeError, match="T at least 3"):
+        Char3(VOCABULARY)(_tokens(2))
+
+
+# --- loss and metrics -------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_mean_negative_log_likelihood_in_nats():
+    output = torch.log(torch.tensor([[[0.5, 0.25, 0.25]], [[0.1, 0.1, 0.8]]]))
+    target = torch.tensor([[0], [2]])
+    expected = -(torch.log(torch.tensor(0.5)) + torch.log(torch.tensor(0.8))) / 2
+    torch.testing.assert_close(sequence_nll(output, target), expected)
+    torch.testing.assert_close(last_only(output, target), -torch.log(torch.tensor(0.8)))
+
+
+def test_a_model_of_the_last_place_is_judged_by_the_last_target():
+    output = torch.randn(1, 3, VOCABULARY)
+    torch.testing.assert_close(sequence_nll(output, _tokens()), nn.functional.cross_entropy(output[0], _tokens()[-1]))
+
+
+def test_output_and_target_that_do_not_belong_together_are_refused():
+    with pytest.raises(ShapeError, match=r"logits must be \(T, B, V\) and the target \(T, B\)"):
+        sequence_nll(torch.randn(6, 2, VOCABULARY), _tokens())
+
+
+def test_metrics_of_a_model_that_knows_nothing():
+    output, target = torch.zeros(6, 3, 8), _tokens() % 8
+    for metric, value in ((BitsPerCharacter(), 3.0), (CharPerplexity(), 8.0)):
+        metric.update(output, target)
+        assert float(metric.compute()) == pytest.approx(value)
+
+
+def test_accuracy_counts_the_likeliest_character():
+    target = _tokens()
+    output = nn.functional.one_hot(target, VOCABULARY).float()
+    output[0] = 0.0
+    output[0, :, 0] = 1.0
+    metric = CharAccuracy()
+    metric.update(output, target)
+    hits = int((target[0] == 0).sum()) + 15
+    assert float(metric.compute()) == pytest.approx(hits / 18)
