@@ -1,0 +1,89 @@
+"""A stateful character model trained by `lab` and by a plain loop over the same pieces, in one process, in turn.
+
+pytest tests/benchmarks/test_charlm_throughput.py -n 0 --benchmark-enable -s
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+from lab_basics.optimizers import adam
+from lab_charlm.data import char_text
+from lab_charlm.losses import sequence_nll
+from lab_charlm.models import CharRNN
+from lab_charlm.readings import Streams
+from torch import nn
+
+from lab.training import Checkpoint, Learner
+
+BATCH, ROUNDS, BOUND = 64, 5, 0.95
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_lab_trains_at_least_0_95_times_as_fast_as_a_plain_loop(cell, benchmark, tmp_path):
+    torch.set_num_threads(1)
+    data = char_text(bptt=8, longest=150_000)
+    plain, lab = _plain(cell, data), _lab(cell, data, tmp_path)
+    plain(), lab()
+    pairs = [(_seconds(plain), _seconds(lab)) for _ in range(ROUNDS)]
+    ratio = statistics.median(bare / ours for bare, ours in pairs)
+    places = len(data.train) * 8
+    print(
+        f"\n{cell}: plain loop {places / min(p for p, _ in pairs):,.0f} characters/s, "
+        f"lab {places / min(o for _, o in pairs):,.0f}, ratio {ratio:.3f} (bound {BOUND})"
+    )
+    benchmark.extra_info["ratio"] = ratio
+    benchmark.pedantic(lab, rounds=1)
+    assert ratio >= BOUND
+
+
+def _model(cell, data):
+    torch.manual_seed(0)
+    return CharRNN(data.vocab_size, cell=cell, stateful=True)
+
+
+def _lab(cell, data, folder):
+    learner = Learner(
+        _model(cell, data),
+        data,
+        sequence_nll,
+        optimizer=adam,
+        batch_size=BATCH,
+        sampler=Streams,
+        callbacks=[Checkpoint()],
+        folder=folder,
+        progress=False,
+    )
+    learner.data.valid = None
+    return lambda: learner.fit(1)
+
+
+def _plain(cell, data):
+    """Blocks side by side, cut in pieces, the state detached: what one would write by hand."""
+    model = _model(cell, data)
+    optimizer = adam(model.parameters(), lr=1e-3)
+    block = len(data.train) * 8 // BATCH
+    tokens = torch.stack([data.train.ids[start * block : start * block + block + 1] for start in range(BATCH)], 1)
+
+    def epoch():
+        model.train()
+        state = None
+        for start in range(0, block, 8):
+            stop = min(start + 8, block)
+            logits, state = model.read(tokens[start:stop], state)
+            state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[start + 1 : stop + 1].flatten())
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return epoch
+
+
+def _seconds(action):
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
