@@ -133,12 +133,11 @@ class CharText:
 
     def __getitems__(self, indices: Sequence[int | Piece]) -> CharBatch:
         """Pieces of one length as a batch."""
-        pieces = [self._piece(index) for index in indices]
-        length = pieces[0].stop - pieces[0].start
-        starts = torch.tensor([piece.start for piece in pieces])
-        places = torch.arange(length + 1).unsqueeze(1) + starts
-        characters = self.ids[places]
-        return CharBatch(characters[:-1], pieces[0].continues, characters[1:])
+        pieces = indices if isinstance(indices[0], Piece) else [self._piece(index) for index in indices]
+        start, stop, continues = pieces[0]
+        windows = self.ids.unfold(0, stop - start + 1, 1)  # a view: the stretch that begins at each place
+        characters = windows[torch.tensor([piece[0] for piece in pieces])].T
+        return CharBatch(characters[:-1], continues, characters[1:])
 
     def _piece(self, index: int | Piece) -> Piece:
         if isinstance(index, Piece):
@@ -180,8 +179,8 @@ def char_text(
     """A text whose next character is to be foreseen; the last lines validate.
 
     Args:
-        corpus: ``embedded`` (Python's own help topics, real English, about 465,000 characters, no download), ``nietzsche``,
-            ``timemachine``, ``andersen``, or another corpus whose files have the role ``text``.
+        corpus: ``embedded`` (Python's own help topics, real English, about 465,000 characters, no download),
+            ``nietzsche``, ``timemachine``, ``andersen``, or another corpus whose files have the role ``text``.
         path: a UTF-8 text file instead of a corpus.
         bptt: places of a piece, over which errors are carried back.
         lower: in small letters.

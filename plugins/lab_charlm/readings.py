@@ -49,11 +49,9 @@ class Streams:
 
     def __iter__(self) -> Iterator[list[Piece]]:
         cuts = self._varied_cuts() if self.vary else [*range(0, self.block, self.bptt), self.block]
+        firsts = range(0, self.batch_size * self.block, self.block)
         for start, stop in itertools.pairwise(cuts):
-            yield [
-                Piece(stream * self.block + start, stream * self.block + stop, start > 0)
-                for stream in range(self.batch_size)
-            ]
+            yield [Piece(first + start, first + stop, start > 0) for first in firsts]
 
     def _varied_cuts(self) -> list[int]:
         count = len(self)
