@@ -1,3 +1,76 @@
-"""What is in here: collaborative filtering: ratings, factor models, recommendations."""
+"""What is in here: ratings of items by users, models of them, and what they recommend."""
 
 from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """Ratings."""
+    return {"ratings": "lab_collab.data:ratings"}
+
+
+@hookimpl
+def lab_corpora() -> dict[str, Any]:
+    """MovieLens."""
+    return {
+        "ml-100k": "lab_collab.sources:ml_100k",
+        "movielens_small_2016": "lab_collab.sources:movielens_small_2016",
+        "movielens_small_2018": "lab_collab.sources:movielens_small_2018",
+    }
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Models of ratings."""
+    return {
+        "dot_bias": "lab_collab.models:DotBias",
+        "embedding_net": "lab_collab.models:EmbeddingNet",
+        "hybrid": "lab_collab.models:Hybrid",
+        "svd_plus_plus": "lab_collab.models:SVDPlusPlus",
+    }
+
+
+@hookimpl
+def lab_metrics() -> dict[str, Any]:
+    """How well items are ranked."""
+    return {"hit_rate": "lab_collab.metrics:HitRate", "ndcg": "lab_collab.metrics:NDCG"}
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """What a run leaves to look at."""
+    return {"item_map": "lab_collab.callbacks:ItemMap"}
+
+
+@hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.recommend(...)``, ``learner.similar_items(...)``, ``learner.items_by_bias()``."""
+    return {
+        "items_by_bias": "lab_collab.interpret:items_by_bias",
+        "recommend": "lab_collab.recommend:recommend",
+        "similar_items": "lab_collab.interpret:similar_items",
+    }
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab recommend``."""
+    return {"recommend": "lab_collab.commands:recommend"}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """The items that are rated highest and lowest for themselves, and a map of them."""
+    from lab_collab.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_collab.conformance:offer"

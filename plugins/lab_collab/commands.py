@@ -1,0 +1,41 @@
+"""The command ``lab recommend``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option
+
+__all__ = ["recommend"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab recommend 3f9a2c --user 14
+  lab recommend 3f9a2c --like "Casablanca" --like "Vertigo" -n 5
+
+The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+"""
+)
+@click.argument("key")
+@click.option("--user", help="Recommend to this user what they have not rated.")
+@click.option("--like", multiple=True, metavar="TITLE", help="Recommend what is near to this item; may be repeated.")
+@click.option("-n", "--count", default=10, show_default=True, help="How many.")
+@runs_option
+@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@click.pass_obj
+def recommend(
+    session: Session, key: str, user: str | None, like: tuple[str, ...], count: int, folder: Path, file: Path | None
+) -> None:
+    """Recommend items with the model of the finished run KEY: to a user, or to somebody who likes certain items."""
+    from lab.study.rebuild import load
+    from lab_collab.recommend import recommend as find
+
+    learner = load(key, folder, catalog=session.catalog(), file=file)
+    for each in find(learner, user, like=like, count=count):
+        click.echo(f"{each.score:6.2f}  {each.title}  ({each.item})")

@@ -1,0 +1,57 @@
+"""What the conformance kit must know of this plugin: a few ratings."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import use
+from lab.testing import Example, Offer, Trial
+from lab_collab.data import RatingBatch, RatingsData, ratings
+from lab_collab.models import DotBias
+
+__all__ = ["SomeRatings", "offer"]
+
+
+class SomeRatings(Example):
+    """The embedded ratings, few of them: users and items (B,), ratings (B,)."""
+
+    is_plain = False
+
+    def make_data(self) -> RatingsData:
+        return _few()
+
+    def model(self) -> nn.Module:
+        facts = self.facts
+        needs = ("user_count", "item_count", "mean_rating", "rating_range")
+        return DotBias(*(facts[name] for name in needs), n_factors=4)
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return 3 + torch.randn(len(batch.target), generator=generator)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return batch.target.clone()
+
+    def wrong(self, batch: Any) -> Any:
+        return RatingBatch(batch.users.unsqueeze(1), batch.items, batch.target)
+
+
+@cache
+def _few() -> RatingsData:
+    return ratings(longest=120)
+
+
+def offer() -> Offer:
+    """A few ratings."""
+    here = ("some_ratings",)
+    trials = {f"metrics.{name}": Trial(use(name), examples=here) for name in ("hit_rate", "ndcg")}
+    trials["datasets.ratings"] = Trial(use("ratings", longest=120))
+    trials["callbacks.item_map"] = Trial(use("item_map", count=5, ranked=2), examples=here)
+    return Offer(examples={"some_ratings": SomeRatings}, trials=trials)

@@ -1,0 +1,319 @@
+"""Ratings: who gave what how many stars, as tensors that are made once and cut into batches.
+
+Users and items are numbered by the training part; number 0 stands for whoever or whatever is not in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab import Data
+from lab.errors import DataError, ParameterError
+from lab_collab.sources import Source, read_corpus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["UNKNOWN", "RatingBatch", "Ratings", "RatingsData", "ratings", "ratings_of_frame"]
+
+UNKNOWN = 0
+
+
+class RatingBatch(NamedTuple):
+    """Some ratings.
+
+    Attributes:
+        users, items: (B,) long, 0 for unknown ones.
+        target: (B,) float, the ratings.
+    """
+
+    users: Tensor
+    items: Tensor
+    target: Tensor
+
+
+class Ratings:
+    """A split: three tensors of one length; a batch is one look-up in each."""
+
+    def __init__(self, users: Tensor, items: Tensor, target: Tensor) -> None:
+        self.users, self.items, self.target = users, items, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: int) -> RatingBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> RatingBatch:
+        chosen = torch.as_tensor(indices)
+        return RatingBatch(self.users[chosen], self.items[chosen], self.target[chosen])
+
+
+@attrs.define(eq=False)
+class RatingsData(Data):
+    """Ratings of items by users.
+
+    Attributes:
+        user_ids, item_ids: the names behind the numbers, from number 1 on.
+        user_count, item_count: how many numbers there are, the unknown included.
+        mean_rating: mean over the training part.
+        rating_range: lowest and highest rating of the training part.
+        item_titles: name of an item → its title, where titles are known.
+        item_features: (item_count, F) 0 or 1, for example genres, or None; row 0 is zero.
+        user_features: (user_count, G) likewise.
+        rated_items: (R,) long and ``rated_starts`` (user_count + 1,): the items that each user has rated in training,
+            of user u from ``rated_starts[u]`` to ``rated_starts[u + 1]``.
+    """
+
+    user_ids: tuple[str, ...] = ()
+    item_ids: tuple[str, ...] = ()
+    user_count: int = 1
+    item_count: int = 1
+    mean_rating: float = 0.0
+    rating_range: tuple[float, float] = (0.0, 1.0)
+    item_titles: dict[str, str] = attrs.field(factory=dict)
+    item_features: Tensor | None = None
+    user_features: Tensor | None = None
+    feature_names: tuple[str, ...] = ()
+    rated_items: Tensor = attrs.field(factory=lambda: torch.zeros(0, dtype=torch.long))
+    rated_starts: Tensor = attrs.field(factory=lambda: torch.zeros(2, dtype=torch.long))
+
+    def user_number(self, user: object) -> int:
+        """The number of a user's name, 0 for an unknown one."""
+        return _numbers(self.user_ids).get(str(user), UNKNOWN)
+
+    def item_number(self, item: object) -> int:
+        """The number of an item's name, 0 for an unknown one."""
+        return _numbers(self.item_ids).get(str(item), UNKNOWN)
+
+    def title(self, number: int) -> str:
+        """How an item is called."""
+        name = self.item_ids[number - 1] if number else "(unknown)"
+        return self.item_titles.get(name, name)
+
+
+def ratings(
+    corpus: str = "embedded",
+    *,
+    path: str | None = None,
+    user: str = "user",
+    item: str = "item",
+    rating: str = "rating",
+    time: str | None = None,
+    split: Literal["random", "last"] = "random",
+    valid_share: float = 0.2,
+    folds: int | None = None,
+    fold: int = 0,
+    split_seed: int = 42,
+    longest: int | None = None,
+) -> RatingsData:
+    """Ratings, split into training and validation.
+
+    Args:
+        corpus: ``embedded`` (generated from known factors, no download), ``movielens_small_2016``,
+            ``movielens_small_2018`` or ``ml-100k``.
+        path: a CSV file with a header instead of a corpus.
+        user, item, rating, time: its columns.
+        split: ``random``, or the ``last`` in time; that needs times.
+        valid_share: share of the ratings that validate, in (0, 1).
+        folds: cross-validation instead: so many parts of equal size, at random, of which number ``fold`` validates.
+        fold: which, from 0.
+        split_seed: of the random split.
+        longest: only so many ratings are read, for a quick look; None reads all.
+
+    Raises:
+        DataError: the file cannot be read; column and line are named.
+        ParameterError: a value that cannot be.
+    """
+    if not 0 < valid_share < 1:
+        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=_WHERE)
+    if folds is not None and not (folds > 1 and 0 <= fold < folds):
+        raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+    source = read_corpus(corpus) if path is None else _read_file(Path(path), user, item, rating, time)
+    source = source if longest is None else source.first(longest)
+    return _data(source, _validating(source, split, valid_share, folds, fold, split_seed))
+
+
+_WHERE = "dataset 'ratings'"
+
+
+def ratings_of_frame(
+    frame: pd.DataFrame,
+    *,
+    user: str = "user",
+    item: str = "item",
+    rating: str = "rating",
+    time: str | None = None,
+    split: Literal["random", "last"] = "random",
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+) -> RatingsData:
+    """Ratings of a pandas frame; the columns and the split are those of ``ratings``."""
+    columns = [user, item, rating, *([time] if time else [])]
+    _check_columns(columns, list(map(str, frame.columns)), "frame")
+    rows = ([str(value) for value in row] for row in frame[columns].itertuples(index=False))
+    source = _source(rows, "frame", first_line=0)
+    return _data(source, _validating(source, split, valid_share, None, 0, split_seed))
+
+
+def _read_file(path: Path, user: str, item: str, rating: str, time: str | None) -> Source:
+    if not path.is_file():
+        raise DataError("ratings file not found", where=str(path), hint="check the path, or see `lab data`")
+    columns = [user, item, rating, *([time] if time else [])]
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file)
+        try:
+            header = next(rows)
+        except StopIteration:
+            raise DataError("the file is empty", where=str(path), hint="give it a header and ratings") from None
+        _check_columns(columns, header, str(path))
+        places = [header.index(column) for column in columns]
+        return _source((_cells(row, places, header, path, line) for line, row in enumerate(rows, 2)), str(path))
+
+
+def _cells(row: Sequence[str], places: Sequence[int], header: Sequence[str], path: Path, line: int) -> list[str]:
+    if len(row) != len(header):
+        raise DataError(
+            f"line {line:,} has {len(row)} columns, the header {len(header)}", where=str(path), hint="mend the line"
+        )
+    return [row[place] for place in places]
+
+
+def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str) -> None:
+    from lab.registry.registry import close_matches
+
+    twice = [name for name in dict.fromkeys(there) if list(there).count(name) > 1]
+    if twice:
+        raise DataError(f"two columns are called '{twice[0]}'", where=where)
+    for column in wanted:
+        if column not in there:
+            close = close_matches(column, there)
+            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+            raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {', '.join(there)}")
+
+
+def _source(rows: Any, name: str, first_line: int = 2) -> Source:
+    """Names, ratings and times of rows of text; every fault is told with its line."""
+    users, items, values, times = [], [], [], []
+    for line, (user, item, rating, *rest) in enumerate(rows, first_line):
+        for what, text in (("user", user), ("item", item)):
+            if not text or text == "nan":
+                raise DataError(f"line {line:,} has no {what}", where=name)
+        users.append(user)
+        items.append(item)
+        values.append(_number(rating, "rating", line, name))
+        if rest:
+            times.append(_number(rest[0], "time", line, name))
+    if not values:
+        raise DataError("there are no ratings", where=name)
+    return Source(name, np.array(users), np.array(items), np.array(values), np.array(times) if times else None)
+
+
+def _number(text: str, what: str, line: int, name: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"line {line:,} has no {what}: '{text}'", where=name, hint=f"a {what} is a finite number")
+    return value
+
+
+def _validating(source: Source, split: str, valid_share: float, folds: int | None, fold: int, seed: int) -> np.ndarray:
+    """Which ratings validate, (N,) bool."""
+    count = len(source.ratings)
+    if folds is None and split == "last":
+        if source.times is None:
+            raise DataError("these ratings have no times", where=source.name, hint="split='random', or name a column")
+        order = np.argsort(source.times, kind="stable")
+    else:
+        order = np.random.default_rng(seed).permutation(count)
+    first, last = (count - round(count * valid_share), count)
+    if folds is not None:
+        first, last = (round(count * part / folds) for part in (fold, fold + 1))
+    if not 0 < last - first < count:
+        raise DataError(f"{count} ratings cannot be split", where=source.name, hint="give it more ratings")
+    chosen = np.zeros(count, bool)
+    chosen[order[first:last]] = True
+    return chosen
+
+
+def _data(source: Source, validating: np.ndarray) -> RatingsData:
+    user_ids, users = _numbered(source.users, validating)
+    item_ids, items = _numbered(source.items, validating)
+    values = torch.from_numpy(source.ratings.astype(np.float32))
+    train, valid = (
+        Ratings(users[chosen], items[chosen], values[chosen])
+        for chosen in map(torch.from_numpy, (~validating, validating))
+    )
+    order = torch.argsort(train.users, stable=True)
+    starts = torch.zeros(len(user_ids) + 2, dtype=torch.long)
+    starts[1:] = torch.bincount(train.users, minlength=len(user_ids) + 1).cumsum(0)
+    return RatingsData(
+        train,
+        valid,
+        collate=_as_it_is,
+        fingerprint=_fingerprint(source, validating),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        user_count=len(user_ids) + 1,
+        item_count=len(item_ids) + 1,
+        mean_rating=float(train.target.mean()),
+        rating_range=(float(train.target.min()), float(train.target.max())),
+        item_titles=dict(source.titles),
+        item_features=_features(source.item_features, item_ids),
+        user_features=_features(source.user_features, user_ids),
+        feature_names=source.feature_names,
+        rated_items=train.items[order],
+        rated_starts=starts,
+    )
+
+
+def _numbered(names: np.ndarray, validating: np.ndarray) -> tuple[tuple[str, ...], Tensor]:
+    """The names of the training part, and everybody's number."""
+    known, first = np.unique(names[~validating], return_index=True)
+    known = known[np.argsort(first)]
+    order = np.argsort(known)
+    places = np.searchsorted(known[order], names)
+    places = np.minimum(places, len(known) - 1)
+    found = known[order][places] == names
+    numbers = np.where(found, order[places] + 1, UNKNOWN)
+    return tuple(map(str, known)), torch.from_numpy(numbers)
+
+
+def _features(features: dict[str, np.ndarray] | None, ids: Sequence[str]) -> Tensor | None:
+    """A row of features per number; whoever has none has zeros."""
+    if not features:
+        return None
+    width = len(next(iter(features.values())))
+    rows = np.zeros((len(ids) + 1, width), np.float32)
+    for number, name in enumerate(ids, 1):
+        if name in features:
+            rows[number] = features[name]
+    return torch.from_numpy(rows)
+
+
+def _numbers(ids: tuple[str, ...]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(ids, 1)}
+
+
+def _fingerprint(source: Source, validating: np.ndarray) -> str:
+    digest = hashlib.sha256(validating.tobytes())
+    for names in (source.users, source.items):
+        digest.update("\0".join(map(str, names)).encode())
+    digest.update(source.ratings.tobytes())
+    return digest.hexdigest()
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,102 @@
+"""What a trained model thinks of items: those it rates highly for themselves, their map, and who resembles whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import LabError
+from lab_collab.data import RatingsData
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["ItemPlace", "item_factors", "item_map", "items_by_bias", "most_rated", "similar_items"]
+
+
+class ItemPlace(NamedTuple):
+    """An item on the map: its number, and its first two principal components."""
+
+    item: int
+    x: float
+    y: float
+
+
+def items_by_bias(learner: Learner, count: int = 10, *, lowest: bool = False) -> list[tuple[str, float]]:
+    """(title, bias) of the items that are rated highest for themselves, whoever rates them; or lowest.
+
+    A bias says how good an item is once it is known who has rated it: lesson 5 of fast.ai 2018.
+
+    Raises:
+        LabError: the model has no biases of items.
+    """
+    data, biases = _data(learner), _biases(learner)
+    order = biases.argsort(descending=not lowest)[:count]
+    return [(data.title(int(number) + 1), float(biases[number])) for number in order]
+
+
+def similar_items(learner: Learner, item: str, count: int = 10) -> list[tuple[str, float]]:
+    """(title, cosine similarity) of the items whose factors point where this one's do; the title may be shortened.
+
+    Raises:
+        LabError: no item, or several, are called so.
+    """
+    from lab_collab.recommend import find_item
+
+    data, factors = _data(learner), functional.normalize(item_factors(learner), dim=1)
+    number = find_item(data, item)
+    nearness = factors @ factors[number - 1]
+    nearness[number - 1] = -torch.inf
+    order = nearness.argsort(descending=True)[:count]
+    return [(data.title(int(each) + 1), float(nearness[each])) for each in order]
+
+
+def item_map(learner: Learner, count: int = 50) -> list[ItemPlace]:
+    """The items with the most ratings, at the first two principal components of all items' factors."""
+    from sklearn.decomposition import PCA
+
+    factors = item_factors(learner).double().numpy()
+    places = (
+        PCA(2, svd_solver="full").fit_transform(factors) if factors.shape[1] > 1 else np.pad(factors, ((0, 0), (0, 1)))
+    )
+    return [ItemPlace(item, *map(float, places[item - 1])) for item in most_rated(_data(learner), count)]
+
+
+def most_rated(data: RatingsData, count: int) -> list[int]:
+    """Numbers of the items with the most ratings in training, the unknown left out."""
+    ratings = torch.bincount(data.rated_items, minlength=data.item_count)[1:]
+    return [int(each) + 1 for each in ratings.argsort(descending=True, stable=True)[:count]]
+
+
+def item_factors(learner: Learner) -> Tensor:
+    """Factors of every known item, (I, F), without biases.
+
+    Raises:
+        LabError: the model has none.
+    """
+    _data(learner)
+    factors = getattr(learner.model, "item", None)
+    if not isinstance(factors, torch.nn.Embedding):
+        raise LabError("this model has no factors of items", where=type(learner.model).__name__)
+    weight = factors.weight.detach().cpu()[1:]
+    return weight[:, 1:] if hasattr(learner.model, "rate") else weight
+
+
+def _biases(learner: Learner) -> Tensor:
+    model = learner.model
+    if getattr(model, "item_bias", None) is not None:
+        return model.item_bias.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index]
+    if hasattr(model, "rate"):
+        own: Tensor = model.item.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index]
+        return own
+    raise LabError("this model has no biases of items", where=type(model).__name__, hint="dot_bias has them")
+
+
+def _data(learner: Learner) -> RatingsData:
+    if not isinstance(learner.data, RatingsData):
+        raise LabError("this learner was not trained on ratings", where=type(learner.data).__name__)
+    return learner.data

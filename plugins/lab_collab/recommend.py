@@ -1,0 +1,119 @@
+"""What to recommend: to a user that is known, or to somebody who likes certain items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lab.errors import LabError, UnknownNameError
+from lab.registry.registry import close_matches
+from lab_collab.data import RatingsData
+from lab_collab.interpret import item_factors
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["Recommendation", "find_item", "recommend"]
+
+
+class Recommendation(NamedTuple):
+    """An item, its title, and the rating that the model expects, or how near it is to what is liked."""
+
+    item: str
+    title: str
+    score: float
+
+
+def recommend(
+    learner: Learner, user: object = None, *, like: str | Sequence[str] = (), count: int = 10
+) -> list[Recommendation]:
+    """Items for a user, or for somebody who likes some.
+
+    For a user: the items that they have not rated, by expected rating. For what is liked: the items whose factors are
+    nearest to the mean of the liked ones', by cosine.
+
+    Args:
+        learner: trained on ratings.
+        user: a user's name.
+        like: titles, or parts of titles, of items.
+        count: how many.
+
+    Raises:
+        UnknownNameError: nobody, or no item, is called so.
+        LabError: neither a user nor items are given, or both.
+    """
+    if not isinstance(learner.data, RatingsData):
+        raise LabError("this learner was not trained on ratings", where=type(learner.data).__name__)
+    liked = [like] if isinstance(like, str) else list(like)
+    if (user is None) == (not liked):
+        raise LabError("give either a user or what is liked", hint="--user 14, or --like Casablanca")
+    scores = _for_user(learner, learner.data, user) if user is not None else _for_taste(learner, learner.data, liked)
+    order = scores.argsort(descending=True, stable=True)[:count]
+    return [
+        Recommendation(learner.data.item_ids[item], learner.data.title(int(item) + 1), float(scores[item]))
+        for item in order
+        if torch.isfinite(scores[item])
+    ]
+
+
+def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
+    number = data.user_number(user)
+    if not number:
+        close = close_matches(str(user), data.user_ids)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise UnknownNameError(
+            f"there is no user '{user}' in the training part",
+            where=f"{len(data.user_ids):,} users",
+            hint=f"{hint}for a newcomer, say what they like: --like TITLE",
+        )
+    items = torch.arange(1, data.item_count)
+    scores: Tensor = learner.predict(torch.full_like(items, number), items).float().cpu()
+    first, last = data.rated_starts[number], data.rated_starts[number + 1]
+    scores[data.rated_items[first:last] - 1] = -torch.inf
+    return scores
+
+
+def _for_taste(learner: Learner, data: RatingsData, liked: Sequence[str]) -> Tensor:
+    numbers = [find_item(data, title) for title in liked]
+    factors = functional.normalize(item_factors(learner), dim=1)
+    chosen = torch.tensor(numbers) - 1
+    scores = factors @ functional.normalize(factors[chosen].mean(0), dim=0)
+    scores[chosen] = -torch.inf
+    return scores
+
+
+def find_item(data: RatingsData, text: str) -> int:
+    """The number of the item with this name or title; a part of a title will do where only one item has it.
+
+    Raises:
+        UnknownNameError: no item is called so, or several are; the candidates are given.
+    """
+    number = data.item_number(text)
+    if number:
+        return number
+    titles = {data.title(each): each for each in range(1, data.item_count)}
+    wanted = text.casefold()
+    exact = [each for title, each in titles.items() if _plain(title) == wanted or title.casefold() == wanted]
+    found = exact or [each for title, each in titles.items() if wanted in title.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = "\n".join(data.title(each) for each in found[:8])
+        raise UnknownNameError(f"{len(found)} items are called like '{text}'", hint=f"{names}\ngive the whole title")
+    close = close_matches(text, list(titles))
+    hint = f"did you mean: {' or '.join(close)}?" if close else f"{data.item_count - 1:,} items are known"
+    raise UnknownNameError(f"no item is called '{text}'", hint=hint)
+
+
+def _plain(title: str) -> str:
+    """A title without its year.
+
+    >>> _plain("Casablanca (1942)")
+    'casablanca'
+    """
+    head, bracket, year = title.rpartition(" (")
+    return (head if bracket and year.rstrip(")").isdigit() else title).casefold()

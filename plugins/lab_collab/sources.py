@@ -1,0 +1,218 @@
+"""Where ratings come from: MovieLens' files in the data directory, and a set that is generated."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import attrs
+import numpy as np
+from lab_text.corpora import Corpus, Download, find_corpus
+
+from lab.errors import DataError, UnknownNameError
+from lab.registry.registry import close_matches
+
+__all__ = ["Source", "generated", "ml_100k", "movielens_small_2016", "movielens_small_2018", "read_corpus"]
+
+EMBEDDED = {"users": 300, "items": 120, "factors": 3, "ratings": 12_000}
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """Ratings as they were read.
+
+    Attributes:
+        name: how messages call them.
+        users, items: names, (N,).
+        ratings: (N,) float.
+        times: (N,) seconds, or None.
+        titles: name of an item → title.
+        item_features, user_features: name → 0 or 1 for each feature, or None.
+        feature_names: names of the item features, then of the user features.
+    """
+
+    name: str
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+    times: np.ndarray | None = None
+    titles: Mapping[str, str] = attrs.field(factory=dict)
+    item_features: dict[str, np.ndarray] | None = None
+    user_features: dict[str, np.ndarray] | None = None
+    feature_names: tuple[str, ...] = ()
+
+    def first(self, count: int) -> Source:
+        """The first ``count`` ratings."""
+        times = None if self.times is None else self.times[:count]
+        return attrs.evolve(
+            self, users=self.users[:count], items=self.items[:count], ratings=self.ratings[:count], times=times
+        )
+
+
+def read_corpus(name: str) -> Source:
+    """The ratings of a named corpus.
+
+    Raises:
+        UnknownNameError: there is no such corpus of ratings.
+        DataError: it is not in the data directory.
+    """
+    if name == "embedded":
+        return generated()[0]
+    readers = {
+        "ml-100k": _read_ml_100k,
+        "movielens_small_2016": _read_movielens,
+        "movielens_small_2018": _read_movielens,
+    }
+    if name not in readers:
+        names = ["embedded", *readers]
+        close = close_matches(name, names)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise UnknownNameError(f"no corpus of ratings is called '{name}'", hint=f"{hint}corpora: {', '.join(names)}")
+    return readers[name](find_corpus(name))
+
+
+@cache
+def generated() -> tuple[Source, dict[str, np.ndarray]]:
+    """Ratings from factors that are known, and the factors: what a model should find again.
+
+    300 users and 120 items have three factors and a bias each; a rating is 3.5 plus biases plus the product of factors
+    plus noise of 0.3, rounded to half stars between 0.5 and 5. 12,000 of the 36,000 pairs are rated.
+    """
+    generator = np.random.default_rng(7)
+    users, items, factors = EMBEDDED["users"], EMBEDDED["items"], EMBEDDED["factors"]
+    truth = {
+        "user_factors": generator.normal(0, 0.75, (users, factors)),
+        "item_factors": generator.normal(0, 0.75, (items, factors)),
+        "user_bias": generator.normal(0, 0.4, users),
+        "item_bias": generator.normal(0, 0.5, items),
+    }
+    pairs = generator.choice(users * items, EMBEDDED["ratings"], replace=False)
+    who, what = np.divmod(pairs, items)
+    exact = (
+        3.5
+        + truth["user_bias"][who]
+        + truth["item_bias"][what]
+        + (truth["user_factors"][who] * truth["item_factors"][what]).sum(1)
+    )
+    noisy = np.clip(np.round(2 * (exact + generator.normal(0, 0.3, len(exact)))) / 2, 0.5, 5.0)
+    genre = truth["item_factors"] > 0
+    source = Source(
+        "corpus 'embedded'",
+        np.array([f"user {number}" for number in who]),
+        np.array([f"item {number}" for number in what]),
+        noisy,
+        np.arange(len(noisy), dtype=np.float64),
+        item_features={f"item {number}": row.astype(np.float32) for number, row in enumerate(genre)},
+        feature_names=("first factor", "second factor", "third factor"),
+    )
+    return source, truth
+
+
+# --- MovieLens --------------------------------------------------------------------------------------------------------
+
+_GROUPLENS = "https://grouplens.org/datasets/movielens/"
+_LICENCE = "research use, no redistribution without permission (GroupLens)"
+
+
+def movielens_small_2016() -> Corpus:
+    """MovieLens small of 2016: 100,004 ratings of 9,066 films by 671 users."""
+    return _movielens_small("2016", "100,004 ratings of 9,066 films by 671 users")
+
+
+def movielens_small_2018() -> Corpus:
+    """MovieLens small of 2018: 100,836 ratings of 9,724 films by 610 users."""
+    return _movielens_small("2018", "100,836 ratings of 9,724 films by 610 users")
+
+
+def _movielens_small(year: str, title: str) -> Corpus:
+    folder = f"movielens_small/{year}"
+    url = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
+    members = {name: f"{folder}/{name}" for name in ("ratings.csv", "movies.csv")}
+    return Corpus(
+        name=f"movielens_small_{year}",
+        title=f"MovieLens small, {title}",
+        languages=(),
+        licence=_LICENCE,
+        publisher=_GROUPLENS,
+        files={name.partition(".")[0]: (path,) for name, path in members.items()},
+        downloads=(Download(url, f"{folder}/ml-latest-small.zip", 978_202, members=members),) if year == "2018" else (),
+        note="" if year == "2018" else "its publisher has replaced it by the release of 2018",
+    )
+
+
+def ml_100k() -> Corpus:
+    """MovieLens 100k of 1998: 100,000 ratings of 1,682 films by 943 users, with genres, ages and occupations."""
+    members = {name: f"ml-100k/{name}" for name in ("u.data", "u.item", "u.user", "u.genre", "u.occupation")}
+    return Corpus(
+        name="ml-100k",
+        title="MovieLens 100k, 100,000 ratings of 1,682 films by 943 users",
+        languages=(),
+        licence=_LICENCE,
+        publisher=_GROUPLENS,
+        files={name.removeprefix("u."): (path,) for name, path in members.items()},
+        downloads=(
+            Download(
+                "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+                "ml-100k/ml-100k.zip",
+                4_924_029,
+                members=members,
+            ),
+        ),
+    )
+
+
+def _read_movielens(corpus: Corpus) -> Source:
+    rows = list(_csv(corpus.path("ratings")))
+    films = list(_csv(corpus.path("movies")))
+    genres = sorted({genre for film in films for genre in film["genres"].split("|")} - {"(no genres listed)"})
+    return Source(
+        f"corpus '{corpus.name}'",
+        np.array([row["userId"] for row in rows]),
+        np.array([row["movieId"] for row in rows]),
+        np.array([float(row["rating"]) for row in rows]),
+        np.array([float(row["timestamp"]) for row in rows]),
+        titles={film["movieId"]: film["title"] for film in films},
+        item_features={film["movieId"]: _marks(film["genres"].split("|"), genres) for film in films},
+        feature_names=tuple(genres),
+    )
+
+
+def _read_ml_100k(corpus: Corpus) -> Source:
+    rows = [line.split("\t") for line in _lines(corpus.path("data"), "utf-8")]
+    films = [line.split("|") for line in _lines(corpus.path("item"), "latin-1")]
+    people = [line.split("|") for line in _lines(corpus.path("user"), "utf-8")]
+    genres = [line.split("|")[0] for line in _lines(corpus.path("genre"), "utf-8") if line]
+    jobs = [line for line in _lines(corpus.path("occupation"), "utf-8") if line]
+    ages = [f"age from {age}" for age in range(0, 80, 10)]
+    return Source(
+        f"corpus '{corpus.name}'",
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]),
+        np.array([float(row[2]) for row in rows]),
+        np.array([float(row[3]) for row in rows]),
+        titles={film[0]: film[1] for film in films},
+        item_features={film[0]: np.array(film[5:], np.float32) for film in films},
+        user_features={
+            person[0]: _marks([f"age from {int(person[1]) // 10 * 10}", person[2], person[3]], [*ages, "F", "M", *jobs])
+            for person in people
+        },
+        feature_names=(*genres, *ages, "F", "M", *jobs),
+    )
+
+
+def _marks(there: list[str], names: list[str]) -> np.ndarray:
+    return np.array([name in there for name in names], np.float32)
+
+
+def _csv(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _lines(path: Path, encoding: str) -> list[str]:
+    try:
+        return path.read_text(encoding=encoding).splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"byte {error.start:,} is not {encoding}", where=str(path)) from error
