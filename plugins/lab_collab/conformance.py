@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import use
 from lab.testing import Example, Offer, Trial
-from lab_collab.data import RatingBatch, RatingsData, ratings
+from lab_collab.data import RatingBatch, RatingsData, ratings_of_source
 from lab_collab.models import DotBias
+from lab_collab.sources import generated
 
 __all__ = ["SomeRatings", "offer"]
 
@@ -45,7 +48,10 @@ class SomeRatings(Example):
 
 @cache
 def _few() -> RatingsData:
-    return ratings(longest=120)
+    source = generated()[0]
+    chosen = np.isin(source.users, [f"user {number}" for number in range(5)])
+    parts = {name: getattr(source, name)[chosen] for name in ("users", "items", "ratings", "times")}
+    return ratings_of_source(attrs.evolve(source, **parts), valid_share=0.4)
 
 
 def offer() -> Offer:

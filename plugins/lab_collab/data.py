@@ -24,7 +24,7 @@ from lab_collab.sources import Source, read_corpus
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNKNOWN", "RatingBatch", "Ratings", "RatingsData", "ratings", "ratings_of_frame"]
+__all__ = ["UNKNOWN", "RatingBatch", "Ratings", "RatingsData", "ratings", "ratings_of_frame", "ratings_of_source"]
 
 UNKNOWN = 0
 
@@ -141,6 +141,21 @@ def ratings(
         raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
     source = read_corpus(corpus) if path is None else _read_file(Path(path), user, item, rating, time)
     source = source if longest is None else source.first(longest)
+    return ratings_of_source(
+        source, split=split, valid_share=valid_share, folds=folds, fold=fold, split_seed=split_seed
+    )
+
+
+def ratings_of_source(
+    source: Source,
+    *,
+    split: Literal["random", "last"] = "random",
+    valid_share: float = 0.2,
+    folds: int | None = None,
+    fold: int = 0,
+    split_seed: int = 42,
+) -> RatingsData:
+    """Ratings that were read already; the split is that of ``ratings``."""
     return _data(source, _validating(source, split, valid_share, folds, fold, split_seed))
 
 
@@ -163,7 +178,7 @@ def ratings_of_frame(
     _check_columns(columns, list(map(str, frame.columns)), "frame")
     rows = ([str(value) for value in row] for row in frame[columns].itertuples(index=False))
     source = _source(rows, "frame", first_line=0)
-    return _data(source, _validating(source, split, valid_share, None, 0, split_seed))
+    return ratings_of_source(source, split=split, valid_share=valid_share, split_seed=split_seed)
 
 
 def _read_file(path: Path, user: str, item: str, rating: str, time: str | None) -> Source:

@@ -1,0 +1,147 @@
+"""Ratings as they are read, numbered and split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lab_collab.data import ratings, ratings_of_frame
+
+from lab.errors import DataError, LabError, ParameterError
+
+CSV = "user,item,rating,time\n" + "".join(
+    f"u{number % 4},i{number % 5},{1 + number % 5},{number}\n" for number in range(20)
+)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "ratings.csv"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_a_fifth_validates_and_nothing_is_lost():
+    data = ratings()
+    assert (len(data.train), len(data.valid)) == (9600, 2400)
+    assert data.user_count == 301
+
+
+def test_a_batch_is_one_look_up():
+    batch = ratings().train.__getitems__([0, 5, 7])
+    assert [tuple(part.shape) for part in batch] == [(3,), (3,), (3,)]
+    assert batch.users.dtype == torch.long
+
+
+def test_numbers_are_given_by_the_training_part_alone(file):
+    data = ratings(path=file(CSV + "newcomer,i1,5,99\n"), time="time", split="last", valid_share=0.05)
+    assert "newcomer" not in data.user_ids
+    assert data.valid.users.tolist() == [0]
+    assert data.user_number("newcomer") == 0
+    assert data.user_number("u2") > 0
+
+
+def test_the_last_in_time_validate(file):
+    data = ratings(path=file(CSV), time="time", split="last", valid_share=0.25)
+    assert data.valid.target.tolist() == [1 + number % 5 for number in range(15, 20)]
+
+
+def test_folds_validate_every_rating_once():
+    parts = [ratings(folds=5, fold=fold, longest=100).valid for fold in range(5)]
+    assert sum(len(part) for part in parts) == 100
+    everything = np.sort(np.concatenate([part.target.numpy() for part in parts]))
+    whole = ratings(longest=100)
+    assert np.array_equal(everything, np.sort(torch.cat([whole.train.target, whole.valid.target]).numpy()))
+
+
+def test_another_split_has_another_fingerprint():
+    prints = {ratings(longest=200, split_seed=seed).fingerprint for seed in (1, 2, 1)}
+    assert len(prints) == 2
+
+
+def test_a_frame_is_read_too():
+    frame = pd.DataFrame({"who": [1, 1, 2, 2, 3], "what": list("ababa"), "stars": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    data = ratings_of_frame(frame, user="who", item="what", rating="stars")
+    assert len(data.train) + len(data.valid) == 5
+
+
+def test_what_each_user_has_rated_is_at_hand():
+    data = ratings()
+    user = 7
+    first, last = data.rated_starts[user], data.rated_starts[user + 1]
+    assert sorted(data.rated_items[first:last].tolist()) == sorted(data.train.items[data.train.users == user].tolist())
+
+
+def test_features_stand_beside_the_numbers():
+    data = ratings()
+    assert data.item_features.shape == (data.item_count, 3)
+    assert not data.item_features[0].any()
+
+
+@pytest.mark.parametrize(
+    ("corpus", "users", "items"),
+    [("movielens_small_2016", 671, 9066), ("movielens_small_2018", 610, 9724), ("ml-100k", 943, 1682)],
+)
+def test_real_ratings_are_read(corpus, users, items, lab_data):
+    data = ratings(corpus)
+    assert data.user_count == users + 1
+    assert items * 0.9 < data.item_count <= items + 1
+    assert any("Casablanca" in title for title in data.item_titles.values())
+    assert data.item_features is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("user,item,rating\n", "there are no ratings"),
+        ("user,item,rating\nu,i,5\nu,i\n", "line 3 has 2 columns, the header 3"),
+        ("user,item,rating\nu,i,5,6\n", "line 2 has 4 columns, the header 3"),
+        ("user,item,rating\nu,i,good\n", "line 2 has no rating: 'good'"),
+        ("user,item,rating\nu,i,\n", "line 2 has no rating: ''"),
+        ("user,item,rating\nu,i,inf\n", "line 2 has no rating: 'inf'"),
+        ("user,item,rating\n,i,3\n", "line 2 has no user"),
+        ("user,itme,rating\nu,i,3\n", "there is no column 'item'"),
+        ("user,item,item,rating\nu,i,i,3\n", "two columns are called 'item'"),
+        ("user,item,rating\nu,i,3\n", "1 ratings cannot be split"),
+    ],
+)
+def test_a_file_with_a_fault_is_refused(file, text, message):
+    with pytest.raises(DataError) as error:
+        ratings(path=file(text))
+    assert str(error.value).splitlines()[0] == message
+
+
+def test_a_misspelt_column_gets_a_close_match(file):
+    with pytest.raises(DataError, match=r"did you mean: itme\?"):
+        ratings(path=file("user,itme,rating\nu,i,3\n"))
+
+
+def test_a_split_by_time_needs_times(file):
+    with pytest.raises(DataError, match="these ratings have no times"):
+        ratings(path=file(CSV), split="last")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"valid_share": 0.0}, "valid_share must lie in (0, 1), got 0.0"),
+        ({"folds": 5, "fold": 5}, "of 5 folds there is no number 5"),
+        ({"folds": 1}, "of 1 folds there is no number 0"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ParameterError) as error:
+        ratings(**options)
+    assert str(error.value).splitlines()[0] == message
+
+
+def test_an_unknown_corpus_gets_a_close_match():
+    with pytest.raises(LabError) as error:
+        ratings("movielens_small_2015")
+    assert "no corpus of ratings is called 'movielens_small_2015'" in str(error.value)
+    assert "did you mean: movielens_small_2018 or movielens_small_2016?" in str(error.value)

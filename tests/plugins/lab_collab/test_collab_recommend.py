@@ -1,0 +1,137 @@
+"""Recommendations, similar items, and what a model says of items by themselves."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from lab_collab.interpret import item_map, items_by_bias, most_rated, similar_items
+from lab_collab.recommend import find_item, recommend
+from lab_collab.report import sections
+from lab_collab.sources import generated
+from torch import nn
+
+from lab import Experiment, Learner, Study, use
+from lab.errors import LabError, UnknownNameError
+
+
+def test_a_user_is_recommended_what_they_have_not_rated(learner):
+    found = recommend(learner, "user 14", count=5)
+    data = learner.data
+    number = data.user_number("user 14")
+    rated = set(data.train.items[data.train.users == number].tolist())
+    assert len(found) == 5
+    assert all(data.item_number(each.item) not in rated for each in found)
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+
+
+def test_items_near_to_what_is_liked_are_near_in_the_planted_factors(learner):
+    _, truth = generated()
+    found = recommend(learner, like="item 7", count=10)
+    factors = truth["item_factors"] / ((truth["item_factors"] ** 2).sum(1, keepdims=True) ** 0.5)
+    nearness = [float(factors[7] @ factors[int(each.item.split()[1])]) for each in found]
+    assert sum(nearness) / len(nearness) > 0.5
+    assert all(each.item != "item 7" for each in found)
+
+
+def test_several_liked_items_are_averaged(learner):
+    assert recommend(learner, like=["item 7", "item 8"]) != recommend(learner, like="item 7")
+
+
+def test_an_unknown_user_gets_a_clear_answer(learner):
+    with pytest.raises(UnknownNameError) as error:
+        recommend(learner, "usre 14")
+    text = str(error.value)
+    assert text.startswith("there is no user 'usre 14' in the training part\n  300 users\n  did you mean: user")
+    assert text.endswith("for a newcomer, say what they like: --like TITLE")
+
+
+def test_an_unknown_title_gets_close_matches(learner):
+    with pytest.raises(UnknownNameError, match=r"no item is called 'itme 7'\n  did you mean: item"):
+        recommend(learner, like="itme 7")
+
+
+def test_a_part_of_a_title_that_several_have_is_told(learner):
+    with pytest.raises(UnknownNameError, match="120 items are called like 'item'"):
+        recommend(learner, like="item")
+
+
+def test_a_title_is_found_without_its_year(learner):
+    import attrs
+
+    data = attrs.evolve(
+        learner.data, item_titles={"item 7": "Casablanca (1942)", "item 8": "Casablanca Express (1989)"}
+    )
+    assert find_item(data, "casablanca") == data.item_number("item 7")
+    assert find_item(data, "express") == data.item_number("item 8")
+
+
+@pytest.mark.parametrize("question", [{}, {"user": "user 1", "like": "item 1"}])
+def test_either_a_user_or_a_taste_is_asked_for(learner, question):
+    with pytest.raises(LabError, match="give either a user or what is liked"):
+        recommend(learner, **question)
+
+
+def test_items_of_high_bias_are_those_with_a_high_planted_bias(learner):
+    _, truth = generated()
+    best = [truth["item_bias"][int(title.split()[1])] for title, _ in items_by_bias(learner, 10)]
+    worst = [truth["item_bias"][int(title.split()[1])] for title, _ in items_by_bias(learner, 10, lowest=True)]
+    assert sum(best) / 10 > 0.4
+    assert sum(worst) / 10 < -0.4
+
+
+def test_the_most_similar_item_is_not_the_item_itself(learner):
+    found = similar_items(learner, "item 3", 5)
+    assert len(found) == 5
+    assert all(title != "item 3" for title, _ in found)
+
+
+def test_the_map_holds_the_items_with_the_most_ratings(learner):
+    places = item_map(learner, 12)
+    assert [place.item for place in places] == most_rated(learner.data, 12)
+    assert len({(place.x, place.y) for place in places}) == 12
+
+
+def test_a_learner_of_something_else_is_refused():
+    from lab_basics.points import MLP, points
+
+    data = points(count=16)
+    learner = Learner(MLP(data.input_size, data.output_size), data, nn.functional.cross_entropy, progress=False)
+    with pytest.raises(LabError, match="this learner was not trained on ratings"):
+        recommend(learner, "user 1")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    base = Experiment(
+        dataset=use("ratings", longest=1500),
+        architecture=use("dot_bias", n_factors=4),
+        loss="mse",
+        callbacks=[use("item_map", count=8, ranked=3)],
+        batch_size=64,
+    )
+    runs = tmp_path_factory.mktemp("study") / "runs"
+    return Study(base, seeds=1, name="stars").run(runs=runs), runs
+
+
+def test_a_run_leaves_its_items_and_their_map(study):
+    results, _ = study
+    folder = results.runs[0].folder / "artefacts"
+    assert (folder / "items.png").read_bytes().startswith(b"\x89PNG")
+    [section] = sections(results.runs)
+    assert section.title == "Items by themselves"
+    assert "rated highest for themselves" in section.text
+    assert "<svg" in section.html
+
+
+def test_a_finished_run_recommends_from_the_command_line(study):
+    from lab.cli.main import cli
+
+    results, runs = study
+    answer = CliRunner().invoke(
+        cli,
+        ["recommend", results.runs[0].key, "--runs", str(runs), "--like", "item 5", "-n", "3"],
+        catch_exceptions=False,
+    )
+    assert answer.exit_code == 0
+    assert len(answer.output.splitlines()) == 3
+    assert "(item " in answer.output
