@@ -1,1 +1,0 @@
-"""`lab_devise`: pictures and words in one space (DeViSE)."""

@@ -1,1 +1,0 @@
-"""`lab_tabular`: tables: processors, entity embeddings, trees beside nets."""

@@ -1,3 +1,0 @@
-"""What is in here: tables: processors, entity embeddings, trees beside nets."""
-
-from __future__ import annotations

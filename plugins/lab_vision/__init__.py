@@ -1,1 +1,0 @@
-"""`lab_vision`: pictures: data, augmentation, networks, looking inside."""

@@ -1,3 +1,0 @@
-"""What is in here: pictures: data, augmentation, networks, looking inside."""
-
-from __future__ import annotations
