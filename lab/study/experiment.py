@@ -28,6 +28,10 @@ from lab.registry.values import check_value, parse_text, to_plain
 __all__ = ["Experiment", "ResolvedExperiment"]
 
 
+LONGEST_NUMBER = 8
+"""A number with more characters is shortened where it is shown."""
+
+
 def _slot(kind: str, default: Any = attrs.NOTHING) -> Any:
     return attrs.field(default=default, metadata={"kind": kind, "optional": default is None})
 
@@ -273,7 +277,13 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def describe_value(value: Any) -> str:
-    """A value of a difference as a reader would write it."""
+    """A value of a difference as a reader would write it; of a long number, four digits.
+
+    >>> describe_value(0.005), describe_value(0.0264982895), describe_value(True), describe_value(None)
+    ('0.005', '0.0265', 'true', '–')
+    """
+    if isinstance(value, float) and len(repr(value)) > LONGEST_NUMBER:
+        return f"{value:.4g}"
     return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_map"]
 
+LONGEST_TITLE = 32
+
 
 def plot_map(places: Sequence[Mapping[str, Any]]) -> Figure:
     """Items at their first two principal components, each with its title."""
@@ -22,3 +24,12 @@ def plot_map(places: Sequence[Mapping[str, Any]]) -> Figure:
         axes.annotate(place["title"], (place["x"], place["y"]), fontsize=7, xytext=(3, 3), textcoords="offset points")
     axes.set(xlabel="first component", ylabel="second component")
     return figure
+
+
+def _short(title: str) -> str:
+    """A title that leaves room for the others.
+
+    >>> _short("Raiders of the Lost Ark (Indiana Jones and the Raiders of the Lost Ark) (1981)")
+    'Raiders of the Lost Ark (Indian…'
+    """
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"

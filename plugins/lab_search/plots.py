@@ -76,6 +76,6 @@ def _draw_effect(axes: Axes, effect: Effect, choice: Range | Options, seen: Sequ
         if choice.is_log:
             ticks = [choice.at(share) for share in (0.0, 0.5, 1.0)]
             axes.set_xscale("log")
-            axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+            axes.set_xticks(ticks, [f"{float(f'{tick:.2g}'):g}" for tick in ticks])
             axes.set_xticks([], minor=True)
     axes.plot(points, [value for _, value in seen], ".", color="0.6", markersize=4, zorder=0)
