@@ -27,7 +27,7 @@ def lab_commands() -> dict[str, str]:
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
     """Which settings of a search mattered."""
-    if study.searching is None:
+    if getattr(study, "searching", None) is None:
         return []
     from lab_search.report import sections
 
