@@ -156,13 +156,11 @@ class CharData(Data):
         vocab: characters and their numbers.
         vocab_size: how many, padding and unknown included.
         bptt: places of a piece.
-        pad_id: the number of padding.
     """
 
     vocab: CharVocabulary = attrs.field(factory=lambda: CharVocabulary([]))
     vocab_size: int = 2
     bptt: int = 8
-    pad_id: int = PAD_ID
 
 
 def char_text(

@@ -133,7 +133,7 @@ def _movielens_small(year: str, title: str) -> Corpus:
     return Corpus(
         name=f"movielens_small_{year}",
         title=f"MovieLens small, {title}",
-        languages=(),
+        languages=("en",),
         licence=_LICENCE,
         publisher=_GROUPLENS,
         files={name.partition(".")[0]: (path,) for name, path in members.items()},
@@ -148,7 +148,7 @@ def ml_100k() -> Corpus:
     return Corpus(
         name="ml-100k",
         title="MovieLens 100k, 100,000 ratings of 1,682 films by 943 users",
-        languages=(),
+        languages=("en",),
         licence=_LICENCE,
         publisher=_GROUPLENS,
         files={name.removeprefix("u."): (path,) for name, path in members.items()},

@@ -22,9 +22,18 @@ from lab.training import Checkpoint, Learner
 BATCH, ROUNDS, BOUND = 64, 3, 0.95
 
 
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest):
+    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
+        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_lab_trains_at_least_0_95_times_as_fast_as_a_plain_loop(cell, benchmark, tmp_path):
-    torch.set_num_threads(1)
     data = char_text(bptt=8)
     plain, lab = _plain(cell, data), _lab(cell, data, tmp_path)
     plain(), lab()

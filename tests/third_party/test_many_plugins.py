@@ -78,7 +78,7 @@ def test_help_imports_no_plugin_that_it_knows_and_shows_its_command(site: Site) 
     assert first.stderr == "imported 1\n"
     assert second.stderr == ""
     assert first.stdout == second.stdout
-    assert "command-1  (added by p1 1.0)" in second.stdout
+    assert "command-1 (added by p1 1.0)" in " ".join(second.stdout.split())
 
 
 def test_command_that_is_known_runs_without_importing_its_plugin(site: Site) -> None:
