@@ -6,6 +6,7 @@ calls: what it proposes follows from the trials that it is shown and from the se
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,16 @@ class QuasiRandom:
 
 
 class _OfOptuna:
-    """Base class: a sampler of Optuna that is shown every earlier trial anew."""
+    """Base class: a sampler of Optuna that is shown every earlier trial anew.
+
+    Args:
+        first: so many trials are random before the first estimate, at least 1.
+    """
+
+    def __init__(self, *, first: int = 10) -> None:
+        if first < 1:
+            raise ParameterError(f"first must be at least 1, got {first}", where="searcher")
+        self.first = first
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         """The sampler."""
@@ -61,7 +71,9 @@ class _OfOptuna:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         distributions = {path: _distribution(choice) for path, choice in space.items()}
-        study = optuna.create_study(sampler=self.sampler(_mixed(seed, len(seen))))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(sampler=self.sampler(_mixed(seed, len(seen))))
         for trial in seen:
             study.add_trial(_as_optunas(trial, distributions))
         found = []
@@ -84,21 +96,10 @@ class TPE(_OfOptuna):
         first: so many trials are random before the first estimate, at least 1.
     """
 
-    def __init__(self, *, first: int = 10) -> None:
-        if first < 1:
-            raise ParameterError(f"first must be at least 1, got {first}", where="searcher 'tpe'")
-        self.first = first
-
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        import warnings
+        from optuna.samplers import TPESampler
 
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                n_startup_trials=self.first, multivariate=True, constant_liar=True, seed=seed
-            )
+        return TPESampler(n_startup_trials=self.first, multivariate=True, constant_liar=True, seed=seed)
 
 
 class GaussianProcess(_OfOptuna):
@@ -111,19 +112,10 @@ class GaussianProcess(_OfOptuna):
         first: so many trials are random before the first estimate, at least 1.
     """
 
-    def __init__(self, *, first: int = 10) -> None:
-        if first < 1:
-            raise ParameterError(f"first must be at least 1, got {first}", where="searcher 'gaussian_process'")
-        self.first = first
-
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        import warnings
+        from optuna.samplers import GPSampler
 
-        import optuna
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.GPSampler(n_startup_trials=self.first, deterministic_objective=False, seed=seed)
+        return GPSampler(n_startup_trials=self.first, deterministic_objective=False, seed=seed)
 
     def go_on(self, study: optuna.Study, asked: optuna.trial.Trial) -> None:
         values = [trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None]

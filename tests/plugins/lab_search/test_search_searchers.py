@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from lab_search.searchers import TPE, GaussianProcess, QuasiRandom, Random
 
+from lab.errors import ParameterError
 from lab.study.search import Options, Range, Trial
 
 SPACE = {
@@ -85,3 +86,8 @@ def test_what_was_learnt_leads_to_better_settings_than_chance(searcher):
         return np.median([trial.value for trial in seen[20:]])
 
     assert best_of(searcher) < 0.4 * best_of(Random())
+
+
+def test_a_searcher_needs_a_first_trial():
+    with pytest.raises(ParameterError, match="first must be at least 1, got 0"):
+        TPE(first=0)
