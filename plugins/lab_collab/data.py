@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -67,7 +67,7 @@ class RatingsData(Data):
         user_ids, item_ids: the names behind the numbers, from number 1 on.
         user_count, item_count: how many numbers there are, the unknown included.
         mean_rating: mean over the training part.
-        rating_range: lowest and highest rating of the training part.
+        rating_range: lowest and highest rating of both parts.
         item_titles: name of an item → its title, where titles are known.
         item_features: (item_count, F) 0 or 1, for example genres, or None; row 0 is zero.
         user_features: (user_count, G) likewise.
@@ -122,7 +122,8 @@ def ratings(
     Args:
         corpus: ``embedded`` (generated from known factors, no download), ``movielens_small_2016``,
             ``movielens_small_2018`` or ``ml-100k``.
-        path: a CSV file with a header instead of a corpus.
+        path: a CSV file in UTF-8 with a header instead of a corpus. Names are taken as they stand, spaces included; a
+            pair that is rated twice counts twice; a name that is empty or ``nan`` is missing.
         user, item, rating, time: its columns.
         split: ``random``, or the ``last`` in time; that needs times.
         valid_share: share of the ratings that validate, in (0, 1).
@@ -177,7 +178,7 @@ def ratings_of_frame(
     columns = [user, item, rating, *([time] if time else [])]
     _check_columns(columns, list(map(str, frame.columns)), "frame")
     rows = ([str(value) for value in row] for row in frame[columns].itertuples(index=False))
-    source = _source(rows, "frame", first_line=0)
+    source = _source(enumerate(rows), "frame")
     return ratings_of_source(source, split=split, valid_share=valid_share, split_seed=split_seed)
 
 
@@ -185,15 +186,36 @@ def _read_file(path: Path, user: str, item: str, rating: str, time: str | None) 
     if not path.is_file():
         raise DataError("ratings file not found", where=str(path), hint="check the path, or see `lab data`")
     columns = [user, item, rating, *([time] if time else [])]
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        try:
-            header = next(rows)
-        except StopIteration:
-            raise DataError("the file is empty", where=str(path), hint="give it a header and ratings") from None
-        _check_columns(columns, header, str(path))
-        places = [header.index(column) for column in columns]
-        return _source((_cells(row, places, header, path, line) for line, row in enumerate(rows, 2)), str(path))
+    rows = csv.reader(_decoded(path).splitlines())
+    header = next(rows, None)
+    if header is None:
+        raise DataError("the file is empty", where=str(path), hint="give it a header and ratings")
+    _check_separator(header, path)
+    _check_columns(columns, header, str(path))
+    places = [header.index(column) for column in columns]
+    lines = ((line, row) for line, row in enumerate(rows, 2) if row)
+    return _source(((line, _cells(row, places, header, path, line)) for line, row in lines), str(path))
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"byte {error.start:,} (line {line:,}) is not UTF-8: 0x{content[error.start]:02x}",
+            where=str(path),
+            hint=f"convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
+        ) from error
+
+
+def _check_separator(header: Sequence[str], path: Path) -> None:
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise DataError(
+                f"the columns are separated by {name}, not by commas", where=str(path), hint="write it with commas"
+            )
 
 
 def _cells(row: Sequence[str], places: Sequence[int], header: Sequence[str], path: Path, line: int) -> list[str]:
@@ -217,10 +239,10 @@ def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str) -> N
             raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {', '.join(there)}")
 
 
-def _source(rows: Any, name: str, first_line: int = 2) -> Source:
-    """Names, ratings and times of rows of text; every fault is told with its line."""
+def _source(rows: Iterable[tuple[int, Sequence[str]]], name: str) -> Source:
+    """Names, ratings and times of numbered rows of text; every fault is told with its line."""
     users, items, values, times = [], [], [], []
-    for line, (user, item, rating, *rest) in enumerate(rows, first_line):
+    for line, (user, item, rating, *rest) in rows:
         for what, text in (("user", user), ("item", item)):
             if not text or text == "nan":
                 raise DataError(f"line {line:,} has no {what}", where=name)
@@ -284,7 +306,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         user_count=len(user_ids) + 1,
         item_count=len(item_ids) + 1,
         mean_rating=float(train.target.mean()),
-        rating_range=(float(train.target.min()), float(train.target.max())),
+        rating_range=(float(values.min()), float(values.max())),
         item_titles=dict(source.titles),
         item_features=_features(source.item_features, item_ids),
         user_features=_features(source.user_features, user_ids),
@@ -323,10 +345,15 @@ def _numbers(ids: tuple[str, ...]) -> dict[str, int]:
 
 
 def _fingerprint(source: Source, validating: np.ndarray) -> str:
+    """A hash of everything that a model or a callback can see."""
     digest = hashlib.sha256(validating.tobytes())
     for names in (source.users, source.items):
         digest.update("\0".join(map(str, names)).encode())
     digest.update(source.ratings.tobytes())
+    digest.update(repr((sorted(source.titles.items()), source.feature_names)).encode())
+    for features in (source.item_features, source.user_features):
+        for name, row in sorted((features or {}).items()):
+            digest.update(name.encode() + b"\0" + row.tobytes())
     return digest.hexdigest()
 
 

@@ -37,9 +37,13 @@ class _Ranking:
 
     def compute(self) -> float:
         """The mean over users; NaN where no user says anything."""
+        if not self._seen:
+            return float("nan")
         users, scores, ratings = (torch.cat(part) for part in zip(*self._seen, strict=True))
-        values = [self._judge(scores[users == user], ratings[users == user]) for user in users.unique()]
-        told = [value for value in values if value is not None]
+        order = users.argsort(stable=True)
+        counts = users.unique(return_counts=True)[1].tolist()
+        lists = zip(scores[order].split(counts), ratings[order].split(counts), strict=True)
+        told = [value for each in lists if (value := self._judge(*each)) is not None]
         return sum(told) / len(told) if told else float("nan")
 
     def _judge(self, scores: Tensor, ratings: Tensor) -> float | None:

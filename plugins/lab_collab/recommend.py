@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import LabError, UnknownNameError
+from lab.errors import LabError, ParameterError, UnknownNameError
 from lab.registry.registry import close_matches
 from lab_collab.data import RatingsData
 from lab_collab.interpret import item_factors
@@ -48,7 +48,11 @@ def recommend(
     """
     if not isinstance(learner.data, RatingsData):
         raise LabError("this learner was not trained on ratings", where=type(learner.data).__name__)
+    if count < 1:
+        raise ParameterError(f"count must be at least 1, got {count}", where="recommend")
     liked = [like] if isinstance(like, str) else list(like)
+    if not all(liked) and user is None:
+        raise ParameterError("the title of what is liked is empty", where="recommend", hint="--like Casablanca")
     if (user is None) == (not liked):
         raise LabError("give either a user or what is liked", hint="--user 14, or --like Casablanca")
     scores = _for_user(learner, learner.data, user) if user is not None else _for_taste(learner, learner.data, liked)

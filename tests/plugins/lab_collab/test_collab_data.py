@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lab_collab.data import ratings, ratings_of_frame
+from lab_collab.data import ratings, ratings_of_frame, ratings_of_source
+from lab_collab.sources import generated
 
 from lab.errors import DataError, LabError, ParameterError
 
@@ -94,9 +96,41 @@ def test_real_ratings_are_read(corpus, users, items, lab_data):
     assert data.item_features is not None
 
 
+def test_other_features_have_another_fingerprint():
+    source = generated()[0].first(200)
+    others = {name: 1 - row for name, row in source.item_features.items()}
+    changed = [attrs.evolve(source, item_features=others), attrs.evolve(source, titles={"item 1": "Casablanca"})]
+    prints = [ratings_of_source(each).fingerprint for each in (source, *changed, source)]
+    assert len(set(prints)) == 3
+    assert prints[0] == prints[-1]
+
+
+def test_a_blank_line_at_the_end_is_no_rating(file):
+    data = ratings(path=file(CSV + "\n\n"))
+    assert len(data.train) + len(data.valid) == 20
+
+
+def test_the_range_holds_the_ratings_of_both_parts(file):
+    data = ratings(path=file(CSV + "u1,i1,9,99\n"), time="time", split="last", valid_share=0.05)
+    assert data.rating_range == (1.0, 9.0)
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_the_position(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"user,item,rating\nu1,caf\xe9,5\n")
+    with pytest.raises(DataError) as error:
+        ratings(path=str(path))
+    assert str(error.value) == (
+        f"byte 23 (line 2) is not UTF-8: 0xe9\n  {path}\n"
+        "  convert the file, for example: iconv -f latin1 -t utf-8 ratings.csv"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("user;item;rating\nu;i;3\n", "the columns are separated by semicolons, not by commas"),
+        ("user\titem\trating\nu\ti\t3\n", "the columns are separated by tabs, not by commas"),
         ("", "the file is empty"),
         ("user,item,rating\n", "there are no ratings"),
         ("user,item,rating\nu,i,5\nu,i\n", "line 3 has 2 columns, the header 3"),

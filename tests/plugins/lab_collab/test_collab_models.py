@@ -153,6 +153,16 @@ def test_users_who_like_everything_or_nothing_say_nothing():
     assert _judged(HitRate(), [0.5], [5.0]) != _judged(HitRate(), [0.5], [5.0])
 
 
+@pytest.mark.parametrize("metric", [HitRate(), NDCG()])
+def test_an_epoch_without_a_rating_says_nothing(metric):
+    assert metric.compute() != metric.compute()
+
+
+def test_users_are_judged_one_by_one_whatever_their_order():
+    scores, stars = [0.9, 0.2, 0.1, 0.8], [5.0, 5.0, 1.0, 1.0]
+    assert _judged(HitRate(), scores, stars, [3, 7, 3, 7]) == 0.5
+
+
 def test_a_list_needs_a_length():
     with pytest.raises(ParameterError, match="k must be at least 1, got 0"):
         NDCG(k=0)

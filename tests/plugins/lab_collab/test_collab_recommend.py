@@ -11,7 +11,7 @@ from lab_collab.sources import generated
 from torch import nn
 
 from lab import Experiment, Learner, Study, use
-from lab.errors import LabError, UnknownNameError
+from lab.errors import LabError, ParameterError, UnknownNameError
 
 
 def test_a_user_is_recommended_what_they_have_not_rated(learner):
@@ -69,6 +69,19 @@ def test_a_title_is_found_without_its_year(learner):
 def test_either_a_user_or_a_taste_is_asked_for(learner, question):
     with pytest.raises(LabError, match="give either a user or what is liked"):
         recommend(learner, **question)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({"user": "user 1", "count": 0}, "count must be at least 1, got 0\n  recommend"),
+        ({"like": ""}, "the title of what is liked is empty\n  recommend\n  --like Casablanca"),
+    ],
+)
+def test_what_cannot_be_recommended_is_refused(learner, question, message):
+    with pytest.raises(ParameterError) as error:
+        recommend(learner, **question)
+    assert str(error.value) == message
 
 
 def test_items_of_high_bias_are_those_with_a_high_planted_bias(learner):
