@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lab import Callback
-from lab_collab.interpret import item_map, items_by_bias
+from lab_collab.interpret import has_biases, item_map, items_by_bias
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -46,7 +46,6 @@ class ItemMap(Callback):
         plot_map(content["map"]).savefig(learner.artefact("items.png"), dpi=110)
 
     def _ranked(self, learner: Learner, *, lowest: bool) -> list[tuple[str, float]]:
-        model = learner.model
-        if getattr(model, "item_bias", None) is None and not hasattr(model, "rate"):
+        if not has_biases(learner.model):
             return []
         return items_by_bias(learner, self.ranked, lowest=lowest)

@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from lab.errors import LabError
 from lab_collab.data import RatingsData
+from lab_collab.models import Hybrid
 
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["ItemPlace", "item_factors", "item_map", "items_by_bias", "most_rated", "similar_items"]
+__all__ = ["ItemPlace", "has_biases", "item_factors", "item_map", "items_by_bias", "most_rated", "similar_items"]
 
 
 class ItemPlace(NamedTuple):
@@ -73,27 +74,34 @@ def most_rated(data: RatingsData, count: int) -> list[int]:
 
 
 def item_factors(learner: Learner) -> Tensor:
-    """Factors of every known item, (I, F), without biases.
+    """Factors of every known item, (I, F), without biases; of a hybrid with what is written of the item.
 
     Raises:
         LabError: the model has none.
     """
     _data(learner)
+    if isinstance(learner.model, Hybrid):
+        return learner.model.items_with_features().detach().cpu()[1:, 1:]
     factors = getattr(learner.model, "item", None)
     if not isinstance(factors, torch.nn.Embedding):
         raise LabError("this model has no factors of items", where=type(learner.model).__name__)
-    weight = factors.weight.detach().cpu()[1:]
-    return weight[:, 1:] if hasattr(learner.model, "rate") else weight
+    return factors.weight.detach().cpu()[1:]
+
+
+def has_biases(model: torch.nn.Module) -> bool:
+    """Whether a model has biases of items."""
+    return isinstance(model, Hybrid) or getattr(model, "item_bias", None) is not None
 
 
 def _biases(learner: Learner) -> Tensor:
-    model = learner.model
-    if getattr(model, "item_bias", None) is not None:
-        return model.item_bias.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index]
-    if hasattr(model, "rate"):
-        own: Tensor = model.item.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index]
-        return own
-    raise LabError("this model has no biases of items", where=type(model).__name__, hint="dot_bias has them")
+    if not has_biases(learner.model):
+        raise LabError(
+            "this model has no biases of items", where=type(learner.model).__name__, hint="dot_bias has them"
+        )
+    if isinstance(learner.model, Hybrid):
+        return learner.model.items_with_features().detach().cpu()[1:, 0]
+    biases: Tensor = learner.model.item_bias.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index, operator]
+    return biases
 
 
 def _data(learner: Learner) -> RatingsData:

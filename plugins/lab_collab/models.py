@@ -81,13 +81,18 @@ class DotBias(_RatingModel):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         _check_numbers(users, items)
-        score = self.dropout(self.user(users) * self.item(items)).sum(-1)
+        score = self.dropout(self.taste(users) * self.item(items)).sum(-1)
         if self.user_bias is not None and self.item_bias is not None:
             score = score + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1)
         return self.ranged(score)
 
+    def taste(self, users: Tensor) -> Tensor:
+        """Factors (B, F) of users (B,)."""
+        factors: Tensor = self.user(users)
+        return factors
 
-class SVDPlusPlus(_RatingModel):
+
+class SVDPlusPlus(DotBias):
     """Factors, biases, and for each user the mean of what they have rated, whatever the rating: SVD++.
 
     Koren 2008, "Factorization meets the neighborhood", equation 15. Differs from the paper: a scaled sigmoid may keep
@@ -113,25 +118,25 @@ class SVDPlusPlus(_RatingModel):
         std: float = 0.05,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(mean_rating, rating_range, y_range)
-        with part("user"):
-            self.user = _factors(user_count, n_factors, std)
-        with part("item"):
-            self.item = _factors(item_count, n_factors, std)
+        super().__init__(
+            user_count,
+            item_count,
+            mean_rating,
+            rating_range,
+            n_factors=n_factors,
+            y_range=y_range,
+            std=std,
+            dropout=dropout,
+        )
         with part("implicit"):
             self.implicit = nn.EmbeddingBag(item_count, n_factors, mode="sum")
             nn.init.zeros_(self.implicit.weight)
-        self.user_bias, self.item_bias = _factors(user_count, 1, 0.0), _factors(item_count, 1, 0.0)
-        self.dropout = nn.Dropout(dropout)
         self.register_buffer("rated_items", rated_items, persistent=False)
         self.register_buffer("rated_starts", rated_starts, persistent=False)
 
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        _check_numbers(users, items)
+    def taste(self, users: Tensor) -> Tensor:
         each, where = users.unique(return_inverse=True)
-        taste = (self.user(each) + self._rated(each))[where]
-        score = self.dropout(taste * self.item(items)).sum(-1)
-        return self.ranged(score + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1))
+        return (self.user(each) + self._rated(each))[where]
 
     def _rated(self, users: Tensor) -> Tensor:
         """The sum of what is implied by each rated item, divided by the root of their number, (U, F)."""
@@ -231,6 +236,11 @@ class Hybrid(_RatingModel):
         user = None if self.user_features is None else self.user_features[users]
         item = None if self.item_features is None else self.item_features[items]
         return self.rate(users, items, user, item)
+
+    def items_with_features(self) -> Tensor:
+        """What stands for every item, its own and what is written of it together: bias, then factors, (I, 1 + F)."""
+        side: Tensor = self._side(self.item.weight, self.item_features, self.item_written)
+        return side
 
     def rate(self, users: Tensor, items: Tensor, user: Tensor | None = None, item: Tensor | None = None) -> Tensor:
         """Ratings (B,), with what is written of each user (B, G) and item (B, F); number 0 for a newcomer."""

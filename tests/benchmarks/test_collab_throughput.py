@@ -1,0 +1,98 @@
+"""An epoch of ratings by `lab`, by a plain loop over the same tensors, and by a loader that takes row after row.
+
+pytest tests/benchmarks/test_collab_throughput.py -n 0 --benchmark-enable -s
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+from lab_basics.losses import mse
+from lab_basics.optimizers import adamw
+from lab_collab.data import Ratings, RatingsData
+from lab_collab.models import DotBias
+from torch.utils.data import DataLoader, TensorDataset
+
+from lab.training import Checkpoint, Learner
+
+COUNT, USERS, ITEMS, BATCH, ROUNDS = 200_000, 2_000, 3_000, 512, 5
+BOUND = 0.9
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest):
+    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
+        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_an_epoch_costs_little_more_than_a_plain_loop_over_tensors(benchmark, tmp_path):
+    split = _ratings()
+    plain, rows, lab = _plain(split), _rows(split), _lab(split, tmp_path)
+    plain(), lab()
+    pairs = [(_seconds(plain), _seconds(lab)) for _ in range(ROUNDS)]
+    ratio = statistics.median(bare / ours for bare, ours in pairs)
+    by_rows = _seconds(rows)
+    print(
+        f"\nplain loop {COUNT / min(p for p, _ in pairs):,.0f} ratings/s, lab {COUNT / min(o for _, o in pairs):,.0f}, "
+        f"ratio {ratio:.3f} (bound {BOUND}); row by row {COUNT / by_rows:,.0f}"
+    )
+    benchmark.extra_info.update(ratio=ratio, rows=by_rows)
+    benchmark.pedantic(lab, rounds=1)
+    assert ratio >= BOUND
+    assert by_rows > min(ours for _, ours in pairs)
+
+
+def _ratings():
+    generator = torch.Generator().manual_seed(0)
+    users = torch.randint(1, USERS, (COUNT,), generator=generator)
+    items = torch.randint(1, ITEMS, (COUNT,), generator=generator)
+    return Ratings(users, items, 5 * torch.rand(COUNT, generator=generator))
+
+
+def _model():
+    torch.manual_seed(0)
+    return DotBias(USERS, ITEMS, 2.5, (0.0, 5.0))
+
+
+def _lab(split, folder):
+    data = RatingsData(split, None, collate=lambda batch: batch)
+    learner = Learner(
+        _model(), data, mse, optimizer=adamw, batch_size=BATCH, callbacks=[Checkpoint()], folder=folder, progress=False
+    )
+    return lambda: learner.fit(1)
+
+
+def _plain(split):
+    return _loop(lambda: (split.__getitems__(rows) for rows in torch.randperm(COUNT).split(BATCH)))
+
+
+def _rows(split):
+    dataset = TensorDataset(split.users, split.items, split.target)
+    return _loop(lambda: DataLoader(dataset, BATCH, shuffle=True))
+
+
+def _loop(batches):
+    model = _model()
+    optimizer = adamw(model.parameters(), lr=1e-3)
+
+    def epoch():
+        model.train()
+        for users, items, target in batches():
+            mse(model(users, items), target).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return epoch
+
+
+def _seconds(action):
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
