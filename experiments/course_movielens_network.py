@@ -1,8 +1,8 @@
 """MovieLens small of 2016 with two embeddings and a small network: what do they reach here?
 
-fast.ai 2018, lesson 5, printed a validation mean squared error of 0.7808 on a random fifth. The settings here were found
-with `Study.search` on this split; other splits with `--set dataset.split_seed=0` and so on. LAB_DATA must hold the
-corpus.
+fast.ai 2018, lesson 5, printed a validation mean squared error of 0.7808 on a random fifth. The settings here were
+found with `Study.search` on this split; other splits with `--set dataset.split_seed=0` and so on. LAB_DATA must hold
+the corpus.
 """
 
 from lab import Experiment, Study, use
