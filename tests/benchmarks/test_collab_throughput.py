@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from lab.training import Checkpoint, Learner
 
 COUNT, USERS, ITEMS, BATCH, ROUNDS = 200_000, 2_000, 3_000, 512, 5
-BOUND = 0.9
+BOUND = 0.7
+"""Steps take 0.4 ms here, so the loop's constant tenth of a millisecond shows; the bound guards against worse."""
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def test_an_epoch_costs_little_more_than_a_plain_loop_over_tensors(benchmark, tm
     benchmark.extra_info.update(ratio=ratio, rows=by_rows)
     benchmark.pedantic(lab, rounds=1)
     assert ratio >= BOUND
-    assert by_rows > min(ours for _, ours in pairs)
+    assert by_rows > 3 * min(ours for _, ours in pairs)
 
 
 def _ratings():
