@@ -13,6 +13,7 @@ from lab.errors import LabError, ParameterError, UnknownNameError
 from lab.registry.registry import close_matches
 from lab_collab.data import RatingsData
 from lab_collab.interpret import item_factors
+from lab_collab.models import Hybrid
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -33,7 +34,8 @@ def recommend(
 ) -> list[Recommendation]:
     """Items for a user, or for somebody who likes some.
 
-    For a user: the items that they have not rated, by expected rating. For what is liked: the items whose factors are
+    For a user: the items that they have not rated, by expected rating; of an unknown user a hybrid says what it expects
+    of anybody. For what is liked: the items whose factors are
     nearest to the mean of the liked ones', by cosine.
 
     Args:
@@ -66,7 +68,7 @@ def recommend(
 
 def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
     number = data.user_number(user)
-    if not number:
+    if not number and not isinstance(learner.model, Hybrid):
         close = close_matches(str(user), data.user_ids)
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
         raise UnknownNameError(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from lab_basics.losses import mse
+from lab_collab.data import ratings
 from lab_collab.interpret import item_map, items_by_bias, most_rated, similar_items
+from lab_collab.models import Hybrid
 from lab_collab.recommend import find_item, recommend
 from lab_collab.report import sections
 from lab_collab.sources import generated
@@ -12,6 +15,7 @@ from torch import nn
 
 from lab import Experiment, Learner, Study, use
 from lab.errors import LabError, ParameterError, UnknownNameError
+from tests.plugins.lab_collab.conftest import needs
 
 
 def test_a_user_is_recommended_what_they_have_not_rated(learner):
@@ -43,6 +47,17 @@ def test_an_unknown_user_gets_a_clear_answer(learner):
     text = str(error.value)
     assert text.startswith("there is no user 'usre 14' in the training part\n  300 users\n  did you mean: user")
     assert text.endswith("for a newcomer, say what they like: --like TITLE")
+
+
+def test_a_hybrid_answers_an_unknown_user_with_what_it_expects_of_anybody():
+    data = ratings(longest=3000)
+    model = Hybrid(*needs(data, "item_features", "user_features"), n_factors=4)
+    learner = Learner(model, data, mse, lr=0.02, batch_size=64, progress=False)
+    learner.fit(2)
+    found = recommend(learner, "newcomer", count=3)
+    assert len(found) == 3
+    assert all(0 < each.score < 5.5 for each in found)
+    assert found == recommend(learner, "somebody else", count=3)
 
 
 def test_an_unknown_title_gets_close_matches(learner):
