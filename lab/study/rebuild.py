@@ -23,6 +23,7 @@ from lab.study.load import load_study
 from lab.study.record import experiment_from_json
 from lab.study.run import Listener, Run
 from lab.study.store import RunRecord, Store
+from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_timing
 
@@ -56,7 +57,14 @@ class Reproduction:
     partings: list[Parting]
 
 
-def load(key: str, runs: Path | str = "runs", *, catalog: Catalog | None = None, file: Path | None = None) -> Learner:
+def load(
+    key: str,
+    runs: Path | str = "runs",
+    *,
+    catalog: Catalog | None = None,
+    file: Path | None = None,
+    data: Data | None = None,
+) -> Learner:
     """The trained learner of a finished run.
 
     Args:
@@ -64,13 +72,14 @@ def load(key: str, runs: Path | str = "runs", *, catalog: Catalog | None = None,
         runs: the folder of runs.
         catalog: the plugins; all installed ones if None.
         file: the study's file, where the run uses components that are written in it.
+        data: what stands for the run's data, where that is not to be read again.
 
     Raises:
         LabError: there is no such run, it is not finished, or it cannot be built again.
     """
     catalog, store = catalog or load_catalog(), Store(runs)
     record = finished_run(store, key)
-    learner = rebuild_run(record.experiment(), store, catalog, file=file).learner(record.folder)
+    learner = rebuild_run(record.experiment(), store, catalog, file=file, data=data).learner(record.folder)
     learner.load(record.folder / record.result["selected"])
     learner.history = record.history()
     return learner
@@ -83,13 +92,14 @@ def rebuild_run(
     *,
     file: Path | None = None,
     cache: DataCache | None = None,
+    data: Data | None = None,
 ) -> Run:
     """The run that ``experiment.json`` tells of, with the components that are installed now."""
     experiment = _with_local_components(
         experiment_from_json(content["experiment"]), catalog, file or content.get("file")
     )
     resolved = checked(experiment, catalog)
-    data = (cache or DataCache()).get(resolved.component("dataset"))
+    data = data or (cache or DataCache()).get(resolved.component("dataset"))
     key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0])
     return Run(
         content["study"],

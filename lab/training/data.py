@@ -92,6 +92,13 @@ class Data:
         lengths = self.length(split)
         return facts if lengths is None else {**facts, "lengths": np.asarray(lengths)}
 
+    def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
+        """What ``learner.predict(*inputs)`` answers; ``apply`` is the model, in evaluation mode and on its device.
+
+        Override it where people have something else than a batch to ask about, such as a table or a text.
+        """
+        return apply(*inputs)
+
     def loader(self, split: Any, sampler: Iterable[Sequence[int]], *, workers: int = 0, pin: bool = False) -> Any:
         """Batches of ``split`` in the sampler's order; ``workers`` processes collate, 0 means in this process."""
         return DataLoader(

@@ -195,9 +195,9 @@ class Learner:
 
     @torch.no_grad()
     def predict(self, *inputs: Any) -> Any:
-        """The model's output for one batch of inputs, in evaluation mode."""
+        """The model's output for one batch of inputs, in evaluation mode; data may take other things, see their help."""
         with self.evaluating():
-            return self.model(*to_device(inputs, self.device))
+            return self.data.predict(lambda *batch: self.model(*to_device(batch, self.device)), *inputs)
 
     def summary(self, batch: Any = None) -> Summary:
         """Per layer the shapes, the parameters and the FLOPs of one batch; None takes the first training batch."""

@@ -1,0 +1,19 @@
+"""Stochastic gradient descent on y = a x + b: by hand in numpy, and by torch. Do they do the same?
+
+The report shows both on film. The line is y = 3 x + 8, as in fast.ai 2019, lesson 2.
+"""
+
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("line", slope=3.0, intercept=8.0),
+    architecture="line",
+    loss="mse",
+    stepper="supervised",
+    optimizer="sgd",
+    callbacks=["line_film"],
+    lr=0.2,
+    batch_size=16,
+    epochs=20,
+)
+study = Study(base, seeds=3).swap("stepper", {"numpy, by hand": "by_hand"})

@@ -1,0 +1,1 @@
+"""Tables: nets, trees and linear models of rows with categories and numbers."""

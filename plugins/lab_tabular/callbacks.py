@@ -1,0 +1,77 @@
+"""What a run on a table leaves to look at: maps of its categories, and other models on their vectors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from lab import Callback
+from lab_tabular.embeddings import category_map, compare_encodings, entity_embeddings
+
+if TYPE_CHECKING:
+    from lab import Learner
+    from lab_tabular.data import TableData
+
+__all__ = ["ENTITIES", "EntityMaps"]
+
+ENTITIES = "entities.json"
+MOST_SHOWN = 80
+
+
+class EntityMaps(Callback):
+    """When training ends: where the network puts categories, beside their true places where these are known.
+
+    The artefact ``entities.json`` holds the maps, ``entities.png`` shows them. Runs without embeddings leave nothing.
+
+    Args:
+        columns: whose categories; empty takes those with known places, or else the first column with three categories.
+        compare: whether other models are fitted on one-hot categories and on the network's vectors; see
+            ``compare_encodings``.
+        sample: training rows for these, at most.
+    """
+
+    def __init__(self, *, columns: tuple[str, ...] = (), compare: bool = False, sample: int = 10_000) -> None:
+        self.columns, self.compare, self.sample = tuple(columns), compare, sample
+
+    def check(self, learner: Learner) -> None:
+        if self._has_vectors(learner):
+            for column in self._columns(learner):
+                category_map(learner, column)
+
+    def after_fit(self, learner: Learner) -> None:
+        if learner.folder is None or not learner.is_finished or not self._has_vectors(learner):
+            return
+        maps = [category_map(learner, column) for column in self._columns(learner)]
+        content = {
+            "maps": [
+                {
+                    "column": each.column,
+                    "names": each.names[:MOST_SHOWN],
+                    "places": each.places[:MOST_SHOWN].tolist(),
+                    "truth": None if each.truth is None else each.truth[:MOST_SHOWN].tolist(),
+                    "correlation": each.correlation,
+                }
+                for each in maps
+            ],
+            "encodings": compare_encodings(learner, sample=self.sample) if self.compare else [],
+        }
+        learner.artefact(ENTITIES).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        if maps:
+            from lab_tabular.plots import plot_maps
+
+            plot_maps(content["maps"]).savefig(learner.artefact("entities.png"), dpi=110)
+
+    @staticmethod
+    def _has_vectors(learner: Learner) -> bool:
+        from lab_tabular.models import Embeddings
+
+        return isinstance(getattr(learner.model, "categories", None), Embeddings)
+
+    def _columns(self, learner: Learner) -> list[str]:
+        data: TableData = learner.data  # type: ignore[assignment]
+        if self.columns:
+            return list(self.columns)
+        if data.category_places:
+            return list(data.category_places)
+        wide = [name for name, vectors in entity_embeddings(learner).items() if len(vectors) >= 3]
+        return wide[:1]

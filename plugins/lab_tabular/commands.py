@@ -1,0 +1,50 @@
+"""The command ``lab predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option
+
+__all__ = ["predict"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab predict 3f9a2c new.csv
+  lab predict 3f9a2c new.csv -o predicted.csv
+
+The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+"""
+)
+@click.argument("key")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file to write; without it, the screen.")
+@click.option("--only", is_flag=True, help="Leave out the columns that were given.")
+@runs_option
+@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@click.pass_obj
+def predict(
+    session: Session, key: str, table: Path, output: Path | None, only: bool, folder: Path, file: Path | None
+) -> None:
+    """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
+    from lab.training.checkpoint import atomic_path
+    from lab_tabular.data import read_table
+    from lab_tabular.predict import load_learner
+
+    learner = load_learner(key, folder, catalog=session.catalog(), file=file)
+    rows = read_table(table)
+    answer = learner.predict(rows)
+    if not only:
+        answer = rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)
+    if output is None:
+        click.echo(answer.to_csv(index=False), nl=False)
+        return
+    with atomic_path(output) as path:
+        answer.to_csv(path, index=False)
+    click.echo(f"{len(answer):,} rows predicted: {output}", err=True)

@@ -1,0 +1,134 @@
+"""What the conformance kit must know of this plugin: a small table, and a line."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import use
+from lab.testing import Example, Offer, Trial
+from lab_tabular.data import TableBatch, TableData, table_of_frame
+from lab_tabular.line import Line, line
+from lab_tabular.models import TabularMLP
+from lab_tabular.sources import towns_frame
+
+__all__ = ["SomeFlats", "SomePoints", "SomeRents", "offer"]
+
+
+class SomeRents(Example):
+    """A few flats with their rents: codes (B, 4), numbers (B, 2), rents (B,)."""
+
+    is_plain = False
+
+    def make_data(self) -> TableData:
+        return _few("rent")
+
+    def model(self) -> nn.Module:
+        needs = (
+            *("category_sizes", "continuous_count", "output_size", "target_mean", "target_deviation"),
+            "category_names",
+        )
+        return TabularMLP(*(self.facts[name] for name in needs), layers=[8], batch_norm=False, continuous_norm=False)
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return 10 + torch.randn(len(batch.target), generator=generator)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return batch.target.clone()
+
+    def wrong(self, batch: Any) -> Any:
+        return TableBatch(batch.categorical, torch.cat([batch.continuous, batch.continuous], 1), batch.target)
+
+
+class SomeFlats(SomeRents):
+    """A few flats with their kinds: codes (B, 3), numbers (B, 3), classes (B,) of three."""
+
+    def make_data(self) -> TableData:
+        return _few("kind")
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(batch.target), 3, generator=generator)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return 100 * functional.one_hot(batch.target, 3).float()
+
+
+class SomePoints(Example):
+    """Points around a line: x (B, 1), y (B, 1)."""
+
+    is_plain = False
+
+    def make_data(self) -> Any:
+        return line(count=30)
+
+    def model(self) -> nn.Module:
+        return Line()
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(batch[1].shape, generator=generator)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return batch[1].clone()
+
+
+@cache
+def _few(target: str) -> TableData:
+    frame = towns_frame(1200)[0]
+    frame = frame[frame["town"].isin(["town 01", "town 02", "town 03"])].reset_index(drop=True)
+    texts = [name for name in ("town", "kind", "month") if name != target]
+    return table_of_frame(frame, target, categorical=texts, valid_share=0.4)
+
+
+@cache
+def _file() -> str:
+    """A few flats in a CSV file, gone when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "flats.csv"
+    towns_frame(100)[0].to_csv(path, index=False)
+    return str(path)
+
+
+def offer() -> Offer:
+    """A few rows, and what is tried on them."""
+    rents, flats, points = ("some_rents",), ("some_flats",), ("some_points",)
+    return Offer(
+        examples={"some_rents": SomeRents, "some_flats": SomeFlats, "some_points": SomePoints},
+        trials={
+            "architectures.line": Trial(use("line"), examples=points),
+            "architectures.sklearn": Trial(
+                use("sklearn", max_iter=5),
+                examples=flats,
+                exceptions={"test_gradients_reach_every_trainable_parameter": "trees have none: they fit themselves"},
+            ),
+            "callbacks.autoencoder": Trial(use("autoencoder", epochs=1), examples=rents),
+            "callbacks.entity_maps": Trial(use("entity_maps"), examples=rents),
+            "callbacks.line_film": Trial(use("line_film", frames=2), examples=points),
+            "datasets.adult": Trial(
+                exceptions={"test_splits_are_disjoint": "the publisher's file has the same person twice"}
+            ),
+            "datasets.table": Trial(use("table", path=_file(), target="rent")),
+            "datasets.towns": Trial(use("towns", rows=200)),
+            "metrics.log_loss": Trial(use("log_loss"), examples=flats),
+            "metrics.log_rmse": Trial(use("log_rmse"), examples=rents),
+            "metrics.rmspe": Trial(use("rmspe"), examples=rents),
+            "steppers.by_hand": Trial(use("by_hand"), examples=points),
+            "steppers.fit_or_step": Trial(use("fit_or_step"), examples=rents),
+        },
+    )

@@ -1,0 +1,526 @@
+"""Tables: rows of categories and numbers, prepared once, cut into batches as slices of tensors."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab import Data
+from lab.errors import DataError, ParameterError
+from lab_tabular.columns import GAPS, is_number_column, refuse_twins, require_columns
+from lab_tabular.processors import (
+    Categorify,
+    DateParts,
+    FillMissing,
+    Normalize,
+    Preparation,
+    Roles,
+    TargetColumn,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Rows", "TableBatch", "TableData", "kept_data", "read_table", "table", "table_of_frame", "table_of_parts"]
+
+Task = Literal["classification", "regression"]
+Fill = Literal["median", "mean", "zero"]
+Scale = Literal["standard", "quantile"]
+
+FEW_CLASSES = 10
+CHUNK = 1024
+
+
+class TableBatch(NamedTuple):
+    """Some rows.
+
+    Attributes:
+        categorical: (B, C) long, codes; 0 is an unseen category and 1 a gap.
+        continuous: (B, D) float, scaled.
+        target: (B,) class numbers or values.
+    """
+
+    categorical: Tensor
+    continuous: Tensor
+    target: Tensor
+
+
+class Rows:
+    """A split: three tensors of one length; a batch is one look-up in each."""
+
+    def __init__(self, categorical: Tensor, continuous: Tensor, target: Tensor) -> None:
+        self.categorical, self.continuous, self.target = categorical, continuous, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: int) -> TableBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> TableBatch:
+        chosen = torch.as_tensor(indices)
+        return TableBatch(self.categorical[chosen], self.continuous[chosen], self.target[chosen])
+
+
+@attrs.define(eq=False, kw_only=True)
+class TableData(Data):
+    """Rows of a table, and how they were prepared.
+
+    Attributes:
+        category_sizes: codes of each categorical column, the unseen and the gap included.
+        continuous_count: columns with numbers.
+        output_size: numbers that a model gives per row: one per class, or 1 for a value.
+        target_mean, target_deviation: of the training rows' target as the model sees it; 0 and 1 for classes.
+        target_range: lowest and highest, likewise.
+        target_is_log: whether the model predicts a logarithm.
+        class_names: of the classes, in the order of their numbers; empty for a value.
+        category_names, continuous_names: the prepared columns.
+        preparation: from a frame to codes and numbers.
+        category_places: column → category → where it lies on a map, where that is known.
+    """
+
+    category_sizes: tuple[int, ...]
+    continuous_count: int
+    output_size: int
+    target_mean: float
+    target_deviation: float
+    target_range: tuple[float, float]
+    target_is_log: bool
+    class_names: tuple[str, ...]
+    category_names: tuple[str, ...]
+    continuous_names: tuple[str, ...]
+    preparation: Preparation
+    category_places: dict[str, dict[str, tuple[float, float]]] = attrs.field(factory=dict)
+
+    def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
+        """Tensors are taken as they are; for a pandas frame see ``predict_frame``."""
+        from pandas import DataFrame
+
+        if len(inputs) == 1 and isinstance(inputs[0], DataFrame):
+            return self.predict_frame(apply, inputs[0])
+        return super().predict(apply, *inputs)
+
+    def predict_frame(self, apply: Callable[..., Tensor], frame: pd.DataFrame) -> pd.DataFrame:
+        """What a model says of each row: ``prediction`` and, for classes, the probability of each.
+
+        Rows are judged in blocks of one size, the last filled up, so that a row's answer does not depend on the rows
+        beside it.
+
+        Args:
+            apply: codes (1024, C) and numbers (1024, D) to outputs.
+            frame: with the columns of training; the target is not needed.
+
+        Returns:
+            A frame with the same index; values are on the scale of the target's column.
+        """
+        import pandas as pd
+
+        codes, numbers = map(torch.from_numpy, self.preparation(frame))
+        outputs = [_block(apply, *block) for block in zip(codes.split(CHUNK), numbers.split(CHUNK), strict=True)]
+        if not outputs or not len(frame):
+            raise DataError("there are no rows to predict", hint="give the frame some")
+        output = torch.cat(outputs).float().cpu()
+        name = "prediction"
+        if not self.class_names:
+            values = output.double().exp() if self.target_is_log else output.double()
+            return pd.DataFrame({name: values.numpy()}, index=frame.index)
+        shares = output.softmax(-1).numpy()
+        columns = {f"p({each})": shares[:, number] for number, each in enumerate(self.class_names)}
+        chosen = np.array(self.class_names, object)[shares.argmax(1)]
+        return pd.DataFrame({name: chosen, **columns}, index=frame.index)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run keeps of its data, enough to predict without it."""
+        return {"preparation": self.preparation.to_json(), "fingerprint": self.fingerprint}
+
+
+def _block(apply: Callable[..., Tensor], codes: Tensor, numbers: Tensor) -> Tensor:
+    """The outputs of at most ``CHUNK`` rows, judged among exactly so many."""
+    count = len(codes)
+    places = torch.arange(CHUNK).clamp(max=count - 1)
+    return apply(codes[places], numbers[places])[:count]
+
+
+def kept_data(content: dict[str, Any]) -> TableData:
+    """The data of a run as it was kept: no rows, but every fact."""
+    return _data(Preparation.from_json(content["preparation"]), [], content["fingerprint"])
+
+
+# --- the dataset ------------------------------------------------------------------------------------------------------
+
+
+def table(
+    path: str,
+    target: str,
+    *,
+    task: Task | None = None,
+    categorical: Sequence[str] | None = None,
+    continuous: Sequence[str] | None = None,
+    dates: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    log_target: bool = False,
+    fill: Fill = "median",
+    missing_indicators: bool = True,
+    normalize: Scale | None = "standard",
+    min_count: int = 1,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+    valid_rows: tuple[int, int] | None = None,
+    valid_last: str | None = None,
+    valid_column: str | None = None,
+    valid_path: str | None = None,
+    test_path: str | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    longest: int | None = None,
+) -> TableData:
+    """A table from a file, prepared and split.
+
+    Everything that is learned of the data (what fills a gap, the categories, the scale of numbers) is learned of the
+    training rows alone. A column that is constant there becomes 0; a category that is not there gets code 0.
+
+    Args:
+        path: a ``.csv`` (UTF-8, with a header; ``.gz`` too) or ``.parquet`` file.
+        target: the column that is predicted.
+        task: None takes classification where the target is text or at most ten different whole numbers.
+        categorical, continuous: columns; of those that neither names, None takes texts and numbers respectively.
+        dates: columns that are taken apart into year, month, week and so on.
+        drop: columns that are left out.
+        log_target: predict the logarithm of the target.
+        fill: what fills gaps in numbers.
+        missing_indicators: whether a category tells which numbers were gaps.
+        normalize: how numbers are scaled: ``standard``, ``quantile``, or None for not at all.
+        min_count: categories with fewer training rows count as unseen.
+        valid_share: share of the rows that validate, at random, in (0, 1); this and the next five exclude each other.
+        valid_rows: the rows from the first to before the second validate, counted from 0.
+        valid_last: a column; the rows with its highest values validate, ``valid_share`` of them.
+        valid_column: a column that is neither empty, 0 nor "false" in the rows that validate.
+        valid_path, test_path: files with the rows that validate and that test.
+        folds, fold: cross-validation: so many parts at random, of which number ``fold``, from 0, validates.
+        split_seed: of random splits.
+        longest: only so many rows are read, for a quick look.
+
+    Raises:
+        DataError: the file or a column cannot be used; column and line are named.
+        ParameterError: values that contradict each other.
+    """
+    frame = read_table(Path(path))
+    frame = frame if longest is None else frame.iloc[:longest]
+    validating = read_table(Path(valid_path)) if valid_path else None
+    testing = read_table(Path(test_path)) if test_path else None
+    return table_of_frame(
+        frame,
+        target,
+        valid=validating,
+        test=testing,
+        task=task,
+        categorical=categorical,
+        continuous=continuous,
+        dates=dates,
+        drop=drop,
+        log_target=log_target,
+        fill=fill,
+        missing_indicators=missing_indicators,
+        normalize=normalize,
+        min_count=min_count,
+        valid_share=valid_share,
+        split_seed=split_seed,
+        valid_rows=valid_rows,
+        valid_last=valid_last,
+        valid_column=valid_column,
+        folds=folds,
+        fold=fold,
+        name=path,
+    )
+
+
+def table_of_frame(
+    frame: pd.DataFrame,
+    target: str,
+    *,
+    valid: pd.DataFrame | None = None,
+    test: pd.DataFrame | None = None,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+    valid_rows: tuple[int, int] | None = None,
+    valid_last: str | None = None,
+    valid_column: str | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    drop: Sequence[str] = (),
+    name: str = "the frame",
+    **options: Any,
+) -> TableData:
+    """A table from a pandas frame; parameters are those of ``table``, ``valid`` and ``test`` frames of their own."""
+    ways = {
+        "valid_path": valid,
+        "valid_rows": valid_rows,
+        "valid_last": valid_last,
+        "valid_column": valid_column,
+        "folds": folds,
+    }
+    chosen = [way for way, value in ways.items() if value is not None]
+    if len(chosen) > 1:
+        raise ParameterError(f"{' and '.join(chosen)} exclude each other", where=_WHERE, hint="give one of them")
+    refuse_twins([str(column) for column in frame.columns], name)
+    if not len(frame):
+        raise DataError("the table has no rows", where=name)
+    drop = list(drop)
+    if valid is None:
+        validating = _validating(frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name)
+        frame, valid = frame.loc[~validating], frame.loc[validating]
+        drop += [valid_column] if valid_column and valid_column not in drop else []
+    return table_of_parts(frame, valid, test, target, drop=drop, name=name, **options)
+
+
+_WHERE = "dataset 'table'"
+
+
+def table_of_parts(
+    train: pd.DataFrame,
+    valid: pd.DataFrame,
+    test: pd.DataFrame | None,
+    target: str,
+    *,
+    task: Task | None = None,
+    categorical: Sequence[str] | None = None,
+    continuous: Sequence[str] | None = None,
+    dates: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    log_target: bool = False,
+    fill: Fill = "median",
+    missing_indicators: bool = True,
+    normalize: Scale | None = "standard",
+    min_count: int = 1,
+    name: str = "the frame",
+) -> TableData:
+    """A table from frames of its own for each split; parameters are those of ``table``."""
+    for part in (train, valid, *([] if test is None else [test])):
+        require_columns([target, *(categorical or ()), *(continuous or ()), *dates], part, name)
+    require_columns(drop, train, name)
+    try:
+        roles = _roles(train, target, categorical, continuous, dates, drop)
+        is_class = _is_class(train[target], target, task, log_target)
+        told = TargetColumn.fitted(train[target], is_class=is_class, is_log=log_target)
+        processors = [
+            *([DateParts(list(dates))] if dates else []),
+            FillMissing(fill, missing_indicators),
+            Categorify(min_count),
+            *([Normalize(normalize)] if normalize else []),
+        ]
+        preparation = Preparation.fitted(train, roles, processors, told)
+        splits = [_rows(part, preparation) for part in (train, valid, test) if part is not None]
+    except DataError as error:
+        raise DataError(error.what, where=error.where or name, hint=error.hint) from error
+    return _data(preparation, splits, _fingerprint(preparation, splits))
+
+
+def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) -> TableData:
+    target = preparation.target
+    sizes = {name: len(each) + 2 for name, each in preparation.categories.items()}
+    train, valid, test = [*splits, None, None, None][:3]
+    return TableData(
+        train=train,
+        valid=valid,
+        test=test,
+        collate=_as_it_is,
+        fingerprint=fingerprint,
+        category_sizes=tuple(sizes[name] for name in preparation.roles.categorical),
+        continuous_count=len(preparation.roles.continuous),
+        output_size=len(target.classes) if target.classes else 1,
+        target_mean=target.mean,
+        target_deviation=target.deviation,
+        target_range=(target.low, target.high),
+        target_is_log=target.is_log,
+        class_names=tuple(target.classes or ()),
+        category_names=tuple(preparation.roles.categorical),
+        continuous_names=tuple(preparation.roles.continuous),
+        preparation=preparation,
+    )
+
+
+def _rows(frame: pd.DataFrame, preparation: Preparation) -> Rows:
+    codes, numbers = preparation(frame)
+    target = preparation.target.numbers(frame[preparation.target.name])
+    values = target if preparation.target.classes else target.astype(np.float32)
+    return Rows(*map(torch.from_numpy, (codes, numbers, values)))
+
+
+def _roles(
+    frame: pd.DataFrame,
+    target: str,
+    categorical: Sequence[str] | None,
+    continuous: Sequence[str] | None,
+    dates: Sequence[str],
+    drop: Sequence[str],
+) -> Roles:
+    """Which column is what; those that nobody named are looked at."""
+    named = [*(categorical or ()), *(continuous or ()), *dates]
+    if target in named:
+        raise DataError(f"the target '{target}' cannot be an input as well")
+    twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+    if twice:
+        raise ParameterError(f"column '{twice[0]}' is named twice", where=_WHERE, hint="one kind each")
+    rest = [str(name) for name in frame.columns if name not in (*named, *drop, target)]
+    if categorical is not None and continuous is not None:
+        rest = []
+    is_number = {name: is_number_column(frame[name], name) for name in rest}
+    empty = [name for name in rest if frame[name].isna().all()]
+    if empty:
+        raise DataError(f"column '{empty[0]}' has no value in the training rows", hint=f"drop=['{empty[0]}']")
+    texts = [name for name in rest if not is_number[name]] if categorical is None else []
+    numbers = [name for name in rest if is_number[name]] if continuous is None else []
+    roles = Roles([*(categorical or ()), *texts], [*(continuous or ()), *numbers], list(dates))
+    if not (roles.categorical or roles.continuous or roles.dates):
+        raise DataError("there is no column beside the target", hint="a model needs something to look at")
+    return roles
+
+
+def _is_class(column: pd.Series, target: str, task: Task | None, log_target: bool) -> bool:
+    if task is not None or log_target:
+        if log_target and task == "classification":
+            raise ParameterError("classes have no logarithm", where=_WHERE, hint="log_target=False")
+        return task == "classification"
+    import pandas as pd
+
+    if not is_number_column(column, target):
+        return True
+    different = pd.to_numeric(column.drop_duplicates(), errors="coerce").dropna()
+    return len(different) <= FEW_CLASSES and bool((different % 1 == 0).all())
+
+
+def _validating(
+    frame: pd.DataFrame,
+    share: float,
+    seed: int,
+    rows: tuple[int, int] | None,
+    last: str | None,
+    column: str | None,
+    folds: int | None,
+    fold: int,
+    name: str,
+) -> np.ndarray:
+    """Which rows validate, (N,) bool."""
+    count = len(frame)
+    chosen = np.zeros(count, bool)
+    if not 0 < share < 1:
+        raise ParameterError(f"valid_share must lie in (0, 1), got {share}", where=_WHERE)
+    if rows is not None:
+        if not 0 <= rows[0] < rows[1] <= count:
+            raise ParameterError(f"there are no rows {rows[0]} to {rows[1]}", where=_WHERE, hint=f"{count:,} rows")
+        chosen[slice(*rows)] = True
+    elif column is not None:
+        require_columns([column], frame, name)
+        chosen = ~frame[column].astype(str).str.strip().str.lower().isin({"", "0", "0.0", "false", "nan"}).to_numpy()
+    elif last is not None:
+        require_columns([last], frame, name)
+        order = np.argsort(_times(frame[last], last), kind="stable")
+        chosen[order[count - round(count * share) :]] = True
+    elif folds is not None:
+        if not (folds > 1 and 0 <= fold < folds):
+            raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+        order = np.random.default_rng(seed).permutation(count)
+        chosen[order[round(count * fold / folds) : round(count * (fold + 1) / folds)]] = True
+    else:
+        chosen[np.random.default_rng(seed).permutation(count)[: round(count * share)]] = True
+    if not 0 < chosen.sum() < count:
+        raise DataError(
+            f"of {count:,} rows {int(chosen.sum()):,} would validate",
+            where=name,
+            hint="both parts need rows: give more of them, or split otherwise",
+        )
+    return chosen
+
+
+def _times(column: pd.Series, name: str) -> np.ndarray:
+    from lab_tabular.columns import as_dates, as_numbers
+
+    if is_number_column(column, name):
+        return as_numbers(column, name)
+    return as_dates(column, name).to_numpy()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a ``.csv``, ``.csv.gz`` or ``.parquet`` file; of a CSV file, texts, with their lines as index.
+
+    Raises:
+        DataError: the file is not there, is empty, or a row has more values than there are columns.
+    """
+    if not path.is_file():
+        raise DataError("the table's file is not there", where=str(path), hint="check the path")
+    return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise DataError(
+            "reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise DataError("this is no Parquet file", where=f"{path}: {error}") from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=list(GAPS), skipinitialspace=True)
+        header = _header(path)
+    except pd.errors.EmptyDataError as error:
+        raise DataError("the file is empty", where=str(path), hint="give it a header and rows") from error
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"a row does not fit the header: {str(error).strip().removeprefix('Error tokenizing data. C error: ')}",
+            where=str(path),
+            hint="mend the line; texts with commas stand in quotation marks",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"byte {error.start:,} is not UTF-8", where=str(path), hint=f"iconv -f latin1 -t utf-8 {path.name}"
+        ) from error
+    refuse_twins(header, str(path))
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise DataError("the columns are not separated by commas", where=str(path), hint="write it with commas")
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError("the rows have more values than the header has columns", where=str(path), hint="name them all")
+    if not len(frame):
+        raise DataError("the file has a header, but no rows", where=str(path))
+    frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
+    return frame
+
+
+def _header(path: Path) -> list[str]:
+    import gzip
+
+    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
+    with opened as file:
+        return [name.strip() for name in next(csv.reader(file, skipinitialspace=True), [])]
+
+
+def _fingerprint(preparation: Preparation, splits: Sequence[Rows]) -> str:
+    """A hash of everything that a model or a callback can see."""
+    digest = hashlib.sha256(json.dumps(preparation.to_json(), sort_keys=True).encode())
+    for split in splits:
+        for tensor in (split.categorical, split.continuous, split.target):
+            digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

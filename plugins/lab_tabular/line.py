@@ -1,0 +1,122 @@
+"""A straight line through points, y = a x + b: the first thing that one trains, by hand and by torch, on film."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from lab import Callback, Data
+from lab.errors import LabError, ParameterError, ShapeError
+from lab.training.stepper import Supervised
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["FILM", "ByHand", "Line", "LineFilm", "line"]
+
+FILM = "line.json"
+
+
+def line(*, slope: float = 3.0, intercept: float = 8.0, count: int = 100, noise: float = 0.3, data_seed: int = 0) -> Data:
+    """Points around y = a x + b, x between 0 and 1; a fifth validates. Lesson 2 of fast.ai 2019 has 3 and 8 too.
+
+    Args:
+        slope, intercept: a and b.
+        count: points, at least 10.
+        noise: standard deviation of y around the line.
+        data_seed: another seed gives other points.
+
+    Shapes:
+        x (B, 1) and y (B, 1)
+    """
+    if count < 10:
+        raise ParameterError(f"count must be at least 10, got {count}", where="dataset 'line'")
+    generator = np.random.default_rng(data_seed)
+    x = generator.uniform(size=(count, 1)).astype(np.float32)
+    y = (slope * x + intercept + noise * generator.normal(size=x.shape)).astype(np.float32)
+    cut = count - count // 5
+    parts = [TensorDataset(torch.from_numpy(x[part]), torch.from_numpy(y[part])) for part in (slice(cut), slice(cut, None))]
+    return Data(*parts, fingerprint=hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest())
+
+
+class Line(nn.Module):
+    """y = a x + b, beginning at a = b = 0.
+
+    Shapes:
+        (B, 1) -> (B, 1)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope, self.intercept = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != (1,):
+            raise ShapeError(f"x has the shape {tuple(x.shape)}, expected (B, 1)")
+        return self.slope * x + self.intercept
+
+
+class ByHand(Supervised):
+    """A step of gradient descent for ``line`` in numpy, with derivatives worked out by hand.
+
+    Of the mean squared error, 2 mean((a x + b - y) x) for a and 2 mean(a x + b - y) for b; plain descent with the
+    learner's rate, the optimizer is not asked.
+    """
+
+    def train_step(self, batch: Any) -> Tensor:
+        model = self.learner.model
+        if not isinstance(model, Line):
+            raise LabError("derivatives by hand are those of the architecture 'line'", where=type(model).__name__)
+        x, y = (each.detach().cpu().numpy() for each in batch)
+        a, b = (weight.detach().cpu().numpy() for weight in (model.slope, model.intercept))
+        error = a * x + b - y
+        with self.learner.level("backward"):
+            along_a, along_b = 2 * (error * x).mean(), 2 * error.mean()
+        with self.learner.level("step"), torch.no_grad():
+            rate = np.float32(self.learner.optimizer.param_groups[0]["lr"])
+            model.slope.copy_(torch.from_numpy(a - rate * along_a))
+            model.intercept.copy_(torch.from_numpy(b - rate * along_b))
+        return torch.tensor(float((error**2).mean()), device=batch[0].device)
+
+
+class LineFilm(Callback):
+    """Watches a line being found: ``line.json`` with a, b and the loss of every step, and ``line.gif``.
+
+    Args:
+        frames: pictures in the film, at most; evenly spread over the steps.
+    """
+
+    def __init__(self, *, frames: int = 40) -> None:
+        self.frames = frames
+        self.steps: list[list[float]] = []
+
+    def check(self, learner: Learner) -> None:
+        if not isinstance(learner.model, Line):
+            raise LabError("the film is of the architecture 'line'", where=type(learner.model).__name__)
+
+    def after_batch(self, learner: Learner) -> None:
+        model: Any = learner.model
+        loss = learner.step_loss
+        self.steps.append([model.slope.item(), model.intercept.item(), 0.0 if loss is None else loss.item()])
+
+    def after_fit(self, learner: Learner) -> None:
+        if learner.folder is None or not learner.is_finished:
+            return
+        x, y = (tensor.flatten().tolist() for tensor in learner.data.train.tensors)
+        content = {"x": x, "y": y, "steps": self.steps}
+        learner.artefact(FILM).write_text(json.dumps(content), encoding="utf-8")
+        from lab_tabular.plots import film_of_line
+
+        learner.artefact("line.gif").write_bytes(film_of_line(content, self.frames))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = [list(step) for step in state["steps"]]

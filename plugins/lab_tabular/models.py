@@ -1,0 +1,280 @@
+"""Models of tables: codes (B, C) long and numbers (B, D) float to classes (B, K) or values (B,)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import part
+from lab.errors import ParameterError, ShapeError
+
+__all__ = ["Linear", "PeriodicEmbedding", "TabularMLP", "check_widths", "embedding_width"]
+
+Rule = Literal["min_600", "min_50"]
+Categories = Literal["embedding", "one_hot"]
+Numbers = Literal["plain", "periodic"]
+
+
+def embedding_width(size: int, rule: Rule) -> int:
+    """How wide the embedding of a category with ``size`` codes is, by a rule of thumb.
+
+    ``min_50`` is fast.ai 2018's min(50, (n + 1) // 2), ``min_600`` fast.ai 2019's min(600, round(1.6 n^0.56)).
+
+    >>> embedding_width(1116, "min_50"), embedding_width(1116, "min_600")
+    (50, 81)
+    """
+    return min(50, (size + 1) // 2) if rule == "min_50" else min(600, round(1.6 * size**0.56))
+
+
+class _Answer(nn.Module):
+    """Base class: from numbers of the network to what is said of a row."""
+
+    def __init__(
+        self,
+        output_size: int,
+        target_mean: float,
+        target_deviation: float,
+        y_range: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        if y_range is not None and output_size > 1:
+            raise ParameterError("y_range is for values, not for classes", where="y_range", hint="y_range=None")
+        if y_range is not None and not y_range[0] < target_mean < y_range[1]:
+            raise ParameterError(
+                f"the target's mean {target_mean:.4g} lies outside of y_range {tuple(y_range)}", where="y_range"
+            )
+        self.output_size, self.y_range = output_size, None if y_range is None else tuple(y_range)
+        self.mean, self.deviation = target_mean, target_deviation
+
+    def answer(self, score: Tensor) -> Tensor:
+        """Scores (B, K) as classes' logits, or (B, 1) as values (B,) on the target's scale."""
+        if self.output_size > 1:
+            return score
+        score = score.squeeze(-1)
+        if self.y_range is None:
+            return self.mean + self.deviation * score
+        low, high = self.y_range
+        return low + (high - low) * torch.sigmoid(score + math.log((self.mean - low) / (high - self.mean)))
+
+
+class Linear(_Answer):
+    """A linear model of one-hot categories and numbers; with classes, softmax regression.
+
+    Zhang et al., *Dive into Deep Learning*, chapters 3 and 4. Weights begin at zero.
+
+    Args:
+        category_sizes: codes of each categorical column.
+        continuous_count: columns with numbers.
+        output_size: classes, or 1 for a value.
+        target_mean, target_deviation: of the training rows' target; where a model of values begins, and its unit.
+
+    Shapes:
+        codes (B, C), numbers (B, D) -> (B, K), or (B,) where K is 1
+    """
+
+    def __init__(
+        self,
+        category_sizes: tuple[int, ...],
+        continuous_count: int,
+        output_size: int,
+        target_mean: float,
+        target_deviation: float,
+    ) -> None:
+        super().__init__(output_size, target_mean, target_deviation)
+        self.one_hot = OneHot(category_sizes)
+        self.output = nn.Linear(self.one_hot.width + continuous_count, output_size)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
+        check_widths(categorical, continuous, len(self.one_hot.sizes), self.output.in_features - self.one_hot.width)
+        return self.answer(self.output(torch.cat([self.one_hot(categorical), continuous], 1)))
+
+
+class OneHot(nn.Module):
+    """Codes (B, C) as zeros and ones (B, sum of sizes); an unseen category is all zeros."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes, self.width = tuple(sizes), sum(size - 1 for size in sizes)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        columns = [functional.one_hot(codes[:, column], size)[:, 1:] for column, size in enumerate(self.sizes)]
+        return torch.cat([*columns, codes.new_zeros(len(codes), 0)], 1).float()
+
+
+class Embeddings(nn.Module):
+    """Codes (B, C) as learned vectors, side by side (B, sum of widths); an unseen category is all zeros, and stays so.
+
+    Guo & Berkhahn 2016, "Entity embeddings of categorical variables".
+    """
+
+    def __init__(self, sizes: Sequence[int], widths: Sequence[int], names: Sequence[str], dropout: float) -> None:
+        super().__init__()
+        self.tables, self.width = nn.ModuleList(), sum(widths)
+        for size, width, name in zip(sizes, widths, names, strict=True):
+            with part(name):
+                table = nn.Embedding(size, width, padding_idx=0)
+                nn.init.trunc_normal_(table.weight, std=0.01, a=-0.02, b=0.02)
+                with torch.no_grad():
+                    table.weight[0].zero_()
+                self.tables.append(table)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        columns = [table(codes[:, column]) for column, table in enumerate(self.tables)]
+        joined: Tensor = self.dropout(torch.cat([*columns, codes.new_zeros(len(codes), 0, dtype=torch.float)], 1))
+        return joined
+
+
+class PeriodicEmbedding(nn.Module):
+    """Numbers (B, D) as vectors (B, D · width): sines and cosines of learned frequencies, a layer of each column's own.
+
+    Gorishniy, Rubachev & Babenko 2022, "On embeddings for numerical features in tabular deep learning", PLR:
+    relu(linear([cos(2π c x), sin(2π c x)])), c drawn from a normal distribution.
+
+    Args:
+        count: columns.
+        frequencies: of each column.
+        std: deviation of the initial frequencies; the paper searches it between 0.01 and 100.
+        width: of each column's vector.
+    """
+
+    def __init__(self, count: int, *, frequencies: int = 48, std: float = 0.1, width: int = 24) -> None:
+        super().__init__()
+        self.width = count * width
+        self.frequencies = nn.Parameter(torch.randn(count, frequencies) * std)
+        bound = (2 * frequencies) ** -0.5
+        self.weight = nn.Parameter(torch.empty(count, 2 * frequencies, width).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(count, width).uniform_(-bound, bound))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        angles = 2 * torch.pi * numbers.T[:, :, None] * self.frequencies[:, None, :]
+        waves = torch.cat([angles.cos(), angles.sin()], -1)
+        vectors = torch.relu(torch.baddbmm(self.bias[:, None], waves, self.weight))
+        return vectors.transpose(0, 1).flatten(1)
+
+
+class TabularMLP(_Answer):
+    """Embeddings of categories beside numbers, into a multilayer perceptron: fast.ai's ``TabularModel``.
+
+    Each hidden layer is linear, ReLU, batch norm, dropout, as in the course. Differs from it: an unseen category has a
+    vector of zeros that is not trained, and a model of values begins at the target's mean and counts in its deviation.
+
+    Args:
+        category_sizes: codes of each categorical column.
+        continuous_count: columns with numbers.
+        output_size: classes, or 1 for a value.
+        target_mean, target_deviation: of the training rows' target.
+        category_names: of the categorical columns, in the order of their sizes; each is a part of the model.
+        categories: ``embedding``, or ``one_hot``.
+        embedding_rule: how wide embeddings are; see ``embedding_width``.
+        embedding_size: one width for all of them instead.
+        embedding_dropout: share of the embeddings' outputs that are left out in training.
+        layers: widths of the hidden layers; empty gives a linear model.
+        dropout: behind each hidden layer, one for all or one each.
+        batch_norm: behind each hidden layer.
+        continuous_norm: batch norm on the numbers as they come in.
+        numbers: ``plain``, or ``periodic`` for Gorishniy et al.'s embeddings; see ``PeriodicEmbedding``.
+        frequencies, frequency_std, number_size: of these: how many, their initial deviation, their width.
+        y_range: lowest and highest value that can be said, by a scaled sigmoid; None leaves values free.
+
+    Shapes:
+        codes (B, C), numbers (B, D) -> (B, K), or (B,) where K is 1
+    """
+
+    def __init__(
+        self,
+        category_sizes: tuple[int, ...],
+        continuous_count: int,
+        output_size: int,
+        target_mean: float,
+        target_deviation: float,
+        category_names: tuple[str, ...],
+        *,
+        categories: Categories = "embedding",
+        embedding_rule: Rule = "min_600",
+        embedding_size: int | None = None,
+        embedding_dropout: float = 0.0,
+        layers: Sequence[int] = (200, 100),
+        dropout: float | Sequence[float] = 0.0,
+        batch_norm: bool = True,
+        continuous_norm: bool = True,
+        numbers: Numbers = "plain",
+        frequencies: int = 48,
+        frequency_std: float = 0.1,
+        number_size: int = 24,
+        y_range: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__(output_size, target_mean, target_deviation, y_range)
+        self.category_names = tuple(category_names)
+        widths = [embedding_size or embedding_width(size, embedding_rule) for size in category_sizes]
+        self.categories: Embeddings | OneHot = (
+            Embeddings(category_sizes, widths, category_names, embedding_dropout)
+            if categories == "embedding"
+            else OneHot(category_sizes)
+        )
+        self.continuous_norm = nn.BatchNorm1d(continuous_count) if continuous_norm and continuous_count else None
+        self.numbers: PeriodicEmbedding | None = None
+        if numbers == "periodic" and continuous_count:
+            with part("numbers"):
+                self.numbers = PeriodicEmbedding(
+                    continuous_count, frequencies=frequencies, std=frequency_std, width=number_size
+                )
+        self.sizes = (len(category_sizes), continuous_count)
+        self.input_width = self.categories.width + (self.numbers.width if self.numbers else continuous_count)
+        self.hidden = _hidden(self.input_width, layers, _each(dropout, layers), batch_norm)
+        with part("output"):
+            self.output = nn.Linear([self.input_width, *layers][-1], output_size)
+
+    def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
+        return self.answer(self.output(self.hidden(self.inputs(categorical, continuous))))
+
+    def inputs(self, categorical: Tensor, continuous: Tensor) -> Tensor:
+        """What the first layer sees (B, W) of codes and numbers."""
+        check_widths(categorical, continuous, *self.sizes)
+        if self.continuous_norm is not None:
+            continuous = self.continuous_norm(continuous)
+        if self.numbers is not None:
+            continuous = self.numbers(continuous)
+        return torch.cat([self.categories(categorical), continuous], 1)
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """What takes rows in, the hidden layers, and the output."""
+        first = [module for module in (self.categories, self.continuous_norm, self.numbers) if module is not None]
+        return [first, [self.hidden], [self.output]]
+
+
+def _hidden(width: int, layers: Sequence[int], dropouts: Sequence[float], batch_norm: bool) -> nn.Sequential:
+    blocks: list[nn.Module] = []
+    for number, ((before, after), share) in enumerate(zip(pairwise([width, *layers]), dropouts, strict=True)):
+        with part(f"hidden{number}"):
+            blocks += [nn.Linear(before, after), nn.ReLU()]
+        blocks += [nn.BatchNorm1d(after)] if batch_norm else []
+        blocks += [nn.Dropout(share)] if share else []
+    return nn.Sequential(*blocks)
+
+
+def _each(dropout: float | Sequence[float], layers: Sequence[int]) -> list[float]:
+    if isinstance(dropout, (int, float)):
+        return [float(dropout)] * len(layers)
+    if len(dropout) != len(layers):
+        raise ParameterError(
+            f"{len(dropout)} dropouts for {len(layers)} layers", where="architecture 'tabular_mlp'", hint="one each"
+        )
+    return list(dropout)
+
+
+def check_widths(categorical: Tensor, continuous: Tensor, categories: int, numbers: int) -> None:
+    """Raise a ShapeError unless codes are (B, categories) and numbers (B, numbers)."""
+    if categorical.shape[1:] != (categories,) or continuous.shape[1:] != (numbers,):
+        raise ShapeError(
+            f"codes {tuple(categorical.shape)} and numbers {tuple(continuous.shape)}, "
+            f"expected (B, {categories}) and (B, {numbers})"
+        )

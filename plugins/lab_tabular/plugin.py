@@ -1,0 +1,108 @@
+"""What is in here: tables, nets and trees of them, what they predict, and what their embeddings know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl, preset
+
+
+@hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """Tables."""
+    return {
+        "adult": "lab_tabular.sources:adult",
+        "bundled_table": "lab_tabular.sources:bundled_table",
+        "house_prices": "lab_tabular.sources:house_prices",
+        "line": "lab_tabular.line:line",
+        "rossmann": "lab_tabular.rossmann:rossmann",
+        "table": "lab_tabular.data:table",
+        "towns": "lab_tabular.sources:towns",
+    }
+
+
+@hookimpl
+def lab_corpora() -> dict[str, Any]:
+    """Public tables."""
+    return {
+        "adult": "lab_tabular.sources:adult_corpus",
+        "house_prices": "lab_tabular.sources:house_prices_corpus",
+        "rossmann": "lab_tabular.rossmann:rossmann_corpus",
+    }
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Models of tables."""
+    return {
+        "line": "lab_tabular.line:Line",
+        "linear": "lab_tabular.models:Linear",
+        "one_hot_mlp": preset(
+            "tabular_mlp", categories="one_hot", layers=[256], batch_norm=False, continuous_norm=False
+        ),
+        "sklearn": "lab_tabular.trees:sklearn",
+        "softmax_regression": preset("linear"),
+        "tabular_mlp": "lab_tabular.models:TabularMLP",
+    }
+
+
+@hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """Steps of nets, and models that fit themselves."""
+    return {"fit_or_step": "lab_tabular.steppers:FitOrStep", "by_hand": "lab_tabular.line:ByHand"}
+
+
+@hookimpl
+def lab_metrics() -> dict[str, Any]:
+    """How tables are judged."""
+    return {
+        "log_loss": "lab_tabular.metrics:LogLoss",
+        "log_rmse": "lab_tabular.metrics:RMSLE",
+        "rmspe": "lab_tabular.metrics:RMSPE",
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """Pretraining, and what a run leaves to look at."""
+    return {
+        "autoencoder": "lab_tabular.pretraining:AutoencoderPretraining",
+        "entity_maps": "lab_tabular.callbacks:EntityMaps",
+        "line_film": "lab_tabular.line:LineFilm",
+    }
+
+
+@hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and what compares them."""
+    names = ("category_map", "compare_encodings", "embedding_features", "entity_embeddings")
+    return {name: f"lab_tabular.embeddings:{name}" for name in names}
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab predict``."""
+    return {"predict": "lab_tabular.commands:predict"}
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """How rows were prepared, kept with the run."""
+    if result.status == "finished" and hasattr(run.data, "preparation"):
+        from lab_tabular.predict import keep_preparation
+
+        keep_preparation(run, result.folder)
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Maps of categories, other models on their vectors, and the film of a line."""
+    from lab_tabular.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_tabular.conformance:offer"

@@ -1,0 +1,399 @@
+"""From rows as people write them to numbers: processors, fitted on the training rows alone, kept as JSON.
+
+Each processor takes a pandas frame and gives another; what it learned of the training rows are its attributes. A
+``Preparation`` is a row of them with the target's own treatment. The order is fixed: dates are taken apart, gaps are
+filled, categories become codes, numbers are scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import attrs
+import numpy as np
+
+from lab.errors import DataError
+from lab_tabular.columns import as_dates, as_numbers, as_texts, place, require_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "MISSING",
+    "UNSEEN",
+    "Categorify",
+    "DateParts",
+    "FillMissing",
+    "Normalize",
+    "Preparation",
+    "Roles",
+    "TargetColumn",
+]
+
+UNSEEN, MISSING = 0, 1
+"""Codes of a category that the training rows do not have, and of a gap."""
+
+FIRST_CODE = 2
+
+
+@attrs.define
+class Roles:
+    """Which columns are what, as the rows go through the processors.
+
+    Attributes:
+        categorical, continuous, dates: names of columns, in the order in which a model sees them.
+    """
+
+    categorical: list[str]
+    continuous: list[str]
+    dates: list[str] = attrs.field(factory=list)
+
+
+@attrs.define
+class DateParts:
+    """A date as what people mean by it: categories that repeat, and the days that have passed.
+
+    Of a column ``day``: ``day_year, day_month, day_week, day_day, day_day_of_week, day_day_of_year,
+    day_is_month_start, day_is_month_end, day_is_quarter_start, day_is_quarter_end, day_is_year_start,
+    day_is_year_end`` as categories and ``day_elapsed`` (days since 1970) as a number; fast.ai's ``add_datepart``.
+
+    Attributes:
+        columns: dates.
+    """
+
+    kind: ClassVar[str] = "date_parts"
+    CATEGORIES: ClassVar[tuple[str, ...]] = (
+        *("year", "month", "week", "day", "day_of_week", "day_of_year"),
+        *(f"is_{period}_{edge}" for period in ("month", "quarter", "year") for edge in ("start", "end")),
+    )
+
+    columns: list[str]
+
+    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+        """Learn nothing; dates become other columns."""
+        for name in self.columns:
+            roles.categorical += [f"{name}_{part}" for part in self.CATEGORIES]
+            roles.continuous.append(f"{name}_elapsed")
+        roles.dates.clear()
+
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with the parts of every date."""
+        parts: dict[str, Any] = {}
+        for name in self.columns:
+            dates = as_dates(frame[name], name).dt
+            for part in self.CATEGORIES:
+                values = dates.isocalendar().week if part == "week" else getattr(dates, part.replace("day_of_", "dayof"))
+                parts[f"{name}_{part}"] = values
+            parts[f"{name}_elapsed"] = (dates.normalize() - _epoch()).dt.days.astype(float)
+        return frame.drop(columns=self.columns).assign(**parts)
+
+
+@attrs.define
+class FillMissing:
+    """Gaps in numbers: filled, and marked.
+
+    A column that has gaps in the training rows gets a category ``{column}_missing`` beside it; gaps that appear only
+    later are filled alike but have no mark, since the model would never have seen one.
+
+    Attributes:
+        how: ``median`` or ``mean`` of the training rows, or ``zero``.
+        indicators: whether gaps are marked.
+        values: column → what fills it.
+        marked: columns with a mark.
+    """
+
+    kind: ClassVar[str] = "fill_missing"
+
+    how: Literal["median", "mean", "zero"] = "median"
+    indicators: bool = True
+    values: dict[str, float] = attrs.field(factory=dict)
+    marked: list[str] = attrs.field(factory=list)
+
+    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+        """Learn what fills each column."""
+        for name in roles.continuous:
+            numbers = as_numbers(frame[name], name)
+            there = numbers[~np.isnan(numbers)]
+            if not len(there):
+                raise DataError(f"column '{name}' has no value in the training rows", hint="leave the column out")
+            self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(there))
+            if self.indicators and len(there) < len(numbers):
+                self.marked.append(name)
+        roles.categorical += [f"{name}_missing" for name in self.marked]
+
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame without gaps in its numbers."""
+        filled: dict[str, Any] = {}
+        for name, value in self.values.items():
+            numbers = as_numbers(frame[name], name)
+            gaps = np.isnan(numbers)
+            filled[name] = np.where(gaps, value, numbers)
+            if name in self.marked:
+                filled[f"{name}_missing"] = gaps
+        return frame.assign(**filled)
+
+
+@attrs.define
+class Categorify:
+    """Categories as codes: 0 for one that the training rows do not have, 1 for a gap, then each category.
+
+    Attributes:
+        min_count: categories with fewer training rows count as unseen.
+        categories: column → its categories, code 2 first; numbers in their order, texts in the alphabet's.
+    """
+
+    kind: ClassVar[str] = "categorify"
+
+    min_count: int = 1
+    categories: dict[str, list[str]] = attrs.field(factory=dict)
+
+    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+        """Learn the categories."""
+        for name in roles.categorical:
+            codes, texts = as_texts(frame[name])
+            counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+            self.categories[name] = sorted(
+                (text for text, count in zip(texts, counts, strict=True) if count >= self.min_count), key=_in_order
+            )
+
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with codes in the place of categories."""
+        coded: dict[str, Any] = {}
+        for name, categories in self.categories.items():
+            codes, texts = as_texts(frame[name])
+            numbers = {text: number for number, text in enumerate(categories, FIRST_CODE)}
+            table = np.array([*(numbers.get(text, UNSEEN) for text in texts), MISSING], np.int64)
+            coded[name] = table[codes]
+        return frame.assign(**coded)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Column → how many codes it has."""
+        return {name: len(categories) + FIRST_CODE for name, categories in self.categories.items()}
+
+
+@attrs.define
+class Normalize:
+    """Numbers on one scale. A column that is constant in the training rows becomes 0.
+
+    Attributes:
+        how: ``standard`` (mean 0, deviation 1) or ``quantile`` (the normal score of the rank, as in Gorishniy et al.
+            2022; outliers lose their weight).
+        values: column → mean and deviation, or its quantiles in equal steps of rank.
+    """
+
+    kind: ClassVar[str] = "normalize"
+    STEPS: ClassVar[int] = 1000
+    FARTHEST: ClassVar[float] = 5.2  # the normal score of rank 1e-7
+
+    how: Literal["standard", "quantile"] = "standard"
+    values: dict[str, list[float]] = attrs.field(factory=dict)
+
+    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+        """Learn each column's scale."""
+        for name in roles.continuous:
+            numbers = frame[name].to_numpy(float)
+            if self.how == "standard":
+                self.values[name] = [float(numbers.mean()), float(numbers.std())]
+            else:
+                self.values[name] = np.quantile(numbers, np.linspace(0, 1, self.STEPS + 1)).tolist()
+
+    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with its numbers scaled."""
+        scale = self._standard if self.how == "standard" else self._quantile
+        return frame.assign(
+            **{name: scale(frame[name].to_numpy(float), np.array(values)) for name, values in self.values.items()}
+        )
+
+    @staticmethod
+    def _standard(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        mean, deviation = values
+        is_constant = deviation <= 1e-9 * max(abs(mean), 1e-30)
+        return np.zeros_like(numbers) if is_constant else (numbers - mean) / deviation
+
+    def _quantile(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The rank from below and from above, averaged, so that ties stand in the middle of theirs."""
+        from scipy.special import ndtri
+
+        if values[0] == values[-1]:
+            return np.zeros_like(numbers)
+        ranks = np.linspace(0, 1, len(values))
+        below, above = np.interp(numbers, values, ranks), np.interp(-numbers, -values[::-1], ranks)
+        return np.clip(ndtri((below + 1 - above) / 2), -self.FARTHEST, self.FARTHEST)
+
+
+Processor = DateParts | FillMissing | Categorify | Normalize
+
+_KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (DateParts, FillMissing, Categorify, Normalize)}
+
+
+@attrs.define
+class TargetColumn:
+    """What is predicted.
+
+    Attributes:
+        name: its column.
+        classes: the classes in the order of their numbers, or None for a number.
+        is_log: whether the model predicts the logarithm.
+        mean, deviation: over the training rows, of what the model predicts; 0 and 1 for classes.
+        low, high: likewise the lowest and the highest.
+    """
+
+    name: str
+    classes: list[str] | None = None
+    is_log: bool = False
+    mean: float = 0.0
+    deviation: float = 1.0
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def fitted(cls, column: pd.Series, *, is_class: bool, is_log: bool) -> TargetColumn:
+        """Learn the target of the training rows.
+
+        Raises:
+            DataError: a target is missing, not finite, not positive where its logarithm is asked for, or there is one
+                class only.
+        """
+        target = cls(str(column.name), is_log=is_log)
+        if is_class:
+            codes, texts = as_texts(column)
+            target.classes = sorted(texts, key=_in_order)
+            if len(target.classes) < 2:
+                raise DataError(f"target '{target.name}' has one class only", hint="there is nothing to tell apart")
+            return target
+        values = target.numbers(column)
+        target.mean, target.deviation = float(values.mean()), float(values.std()) or 1.0
+        target.low, target.high = float(values.min()), float(values.max())
+        return target
+
+    def numbers(self, column: pd.Series) -> np.ndarray:
+        """What the model is to predict: class numbers (N,) int64, or values (N,) float64.
+
+        Raises:
+            DataError: a target cannot be used; its row is named.
+        """
+        if self.classes is not None:
+            return self._class_numbers(column)
+        values = as_numbers(column, self.name)
+        _refuse(np.isnan(values), column, f"target '{self.name}' is missing", "leave such rows out")
+        if not self.is_log:
+            return values
+        _refuse(values <= 0, column, f"target '{self.name}' has no logarithm", "log_target=False, or leave them out")
+        return np.log(values)
+
+    def _class_numbers(self, column: pd.Series) -> np.ndarray:
+        codes, texts = as_texts(column)
+        _refuse(codes < 0, column, f"target '{self.name}' is missing", "leave such rows out")
+        places = {text: number for number, text in enumerate(self.classes or ())}
+        numbers = np.array([places.get(text, -1) for text in texts], np.int64)[codes]
+        _refuse(numbers < 0, column, f"target '{self.name}' has a class that the training rows do not have", "")
+        return numbers
+
+
+def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        said = column.iloc[row]
+        raise DataError(f"{what} in {place(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint)
+
+
+@attrs.define
+class Preparation:
+    """How rows become numbers, as learned from the training rows.
+
+    Attributes:
+        columns: the columns that a row must have; the target is not among them.
+        roles: which of the prepared columns are categories and which are numbers.
+        processors: in their order.
+        target: the target's treatment.
+    """
+
+    columns: list[str]
+    roles: Roles
+    processors: list[Processor]
+    target: TargetColumn
+
+    @classmethod
+    def fitted(
+        cls, frame: pd.DataFrame, roles: Roles, processors: Sequence[Processor], target: TargetColumn
+    ) -> Preparation:
+        """Fit processors one after the other on the training rows."""
+        columns = [*roles.categorical, *roles.continuous, *roles.dates]
+        rows = frame[columns]
+        for processor in processors:
+            processor.fit(rows, roles)
+            rows = processor.transform(rows)
+        return cls(columns, roles, list(processors), target)
+
+    def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Codes (N, C) int64 and numbers (N, D) float32 of rows.
+
+        Raises:
+            DataError: a column is not there, or holds what it cannot; column and row are named.
+        """
+        require_columns(self.columns, frame)
+        rows = frame[self.columns]
+        for processor in self.processors:
+            rows = processor.transform(rows)
+        codes = rows[self.roles.categorical].to_numpy(np.int64) if self.roles.categorical else _empty(rows, np.int64)
+        numbers = rows[self.roles.continuous].to_numpy(np.float32) if self.roles.continuous else _empty(rows, np.float32)
+        return codes, numbers
+
+    @property
+    def categories(self) -> dict[str, list[str]]:
+        """Column → its categories; code 2 is the first."""
+        for processor in self.processors:
+            if isinstance(processor, Categorify):
+                return processor.categories
+        return {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, from which ``from_json`` makes the same preparation."""
+        return {
+            "columns": self.columns,
+            "roles": attrs.asdict(self.roles),
+            "processors": [{"kind": each.kind, **attrs.asdict(each)} for each in self.processors],
+            "target": attrs.asdict(self.target),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Preparation:
+        """The preparation that was written.
+
+        Raises:
+            DataError: it is none.
+        """
+        try:
+            processors = [
+                _KINDS[each["kind"]](**{name: value for name, value in each.items() if name != "kind"})
+                for each in content["processors"]
+            ]
+            return cls(
+                list(content["columns"]), Roles(**content["roles"]), processors, TargetColumn(**content["target"])
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError("this is no preparation of a table", where=str(error)) from error
+
+
+def _empty(rows: pd.DataFrame, kind: Any) -> np.ndarray:
+    return np.empty((len(rows), 0), kind)
+
+
+def _in_order(text: str) -> tuple[int, float, str]:
+    """Numbers before texts, each in their own order.
+
+    >>> sorted(["10", "b", "9", "a"], key=_in_order)
+    ['9', '10', 'a', 'b']
+    """
+    try:
+        return 0, float(text), text
+    except ValueError:
+        return 1, 0.0, text
+
+
+def _epoch() -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp("1970-01-01")

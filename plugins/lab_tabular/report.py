@@ -1,0 +1,96 @@
+"""What the report of a study on tables shows: maps of categories, other models on their vectors, the film of a line."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab import Section
+from lab_tabular.callbacks import ENTITIES
+from lab_tabular.line import FILM
+
+if TYPE_CHECKING:
+    from lab.study.results import FinishedRun
+
+__all__ = ["sections"]
+
+
+def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+    """One section per kind, of the first run of each arm that left something."""
+    entities, films = _first(runs, ENTITIES), _first(runs, FILM)
+    found = []
+    if entities:
+        text = "\n\n".join(f"{run.arm}\n{_entities_text(content)}" for run, content in entities)
+        body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_entities_html(content)}" for run, content in entities)
+        found.append(Section("What the network knows of categories", text, body, weight=10))
+    if films:
+        text = "\n".join(f"{run.arm}: {_film_text(content)}" for run, content in films)
+        body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_film_html(run, content)}" for run, content in films)
+        found.append(Section("How the line was found", text, body, weight=10))
+    return found
+
+
+def _first(runs: Sequence[FinishedRun], name: str) -> list[tuple[FinishedRun, Any]]:
+    found: dict[str, tuple[FinishedRun, Any]] = {}
+    for run in runs:
+        path = run.folder / "artefacts" / name
+        if run.arm in found or not path.is_file():
+            continue
+        try:
+            found[run.arm] = run, json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+    return list(found.values())
+
+
+def _entities_text(content: Mapping[str, Any]) -> str:
+    lines = []
+    for each in content["maps"]:
+        told = f"  {each['column']}: {len(each['names'])} categories on a map"
+        if each["correlation"] is not None:
+            told += f"; its distances go with the true ones: correlation {each['correlation']:.2f}"
+        lines.append(told)
+    if content["encodings"]:
+        lines += ["", f"  {content['encodings'][0]['measure']}   one-hot  embedding"]
+        for row in content["encodings"]:
+            one_hot = "–" if row["one_hot"] is None else f"{row['one_hot']:.4f}"
+            lines.append(f"  {row['model']:<28}{one_hot:>9}  {row['embedding']:.4f}")
+    return "\n".join(lines)
+
+
+def _entities_html(content: Mapping[str, Any]) -> str:
+    from lab_tabular.plots import as_svg, plot_maps
+
+    picture = ""
+    if content["maps"]:
+        svg = as_svg(plot_maps(content["maps"]))
+        picture = f'<figure role="img" aria-label="map of categories">{svg}</figure>'
+    if not content["encodings"]:
+        return picture
+    rows = "".join(
+        f"<tr><td>{html.escape(row['model'])}</td><td>{'–' if row['one_hot'] is None else format(row['one_hot'], '.4f')}"
+        f"</td><td>{row['embedding']:.4f}</td></tr>"
+        for row in content["encodings"]
+    )
+    measure = html.escape(content["encodings"][0]["measure"])
+    return (
+        f"{picture}<table><caption>{measure} on validation rows (Guo &amp; Berkhahn 2016, table 3)</caption>"
+        f"<thead><tr><th>model</th><th>one-hot</th><th>the network's vectors</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _film_text(content: Mapping[str, Any]) -> str:
+    slope, intercept, loss = content["steps"][-1]
+    return f"y = {slope:.3f} x + {intercept:.3f} after {len(content['steps'])} steps, loss {loss:.4f}"
+
+
+def _film_html(run: FinishedRun, content: Mapping[str, Any]) -> str:
+    try:
+        film = base64.b64encode((run.folder / "artefacts" / "line.gif").read_bytes()).decode()
+    except OSError:
+        return f"<p>{html.escape(_film_text(content))}</p>"
+    label = html.escape(_film_text(content))
+    return f'<figure><img alt="{label}" src="data:image/gif;base64,{film}"><figcaption>{label}</figcaption></figure>'

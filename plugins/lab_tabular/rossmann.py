@@ -1,0 +1,190 @@
+"""Rossmann: daily sales of 1,115 German drugstores, joined with what is known of each store and of the days around."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from lab_text.corpora import Corpus, find_corpus
+
+from lab.errors import ParameterError
+from lab_tabular.data import Scale, TableData, table_of_parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["GERMAN_STATES", "rossmann", "rossmann_corpus", "rossmann_frame"]
+
+EVENTS = ("promo", "state_holiday", "school_holiday")
+FARTHEST_EVENT = 60
+"""Days after which an event no longer counts as near."""
+
+CATEGORIES = (
+    *("store", "day_of_week", "year", "month", "day", "week", "state_holiday", "promo", "school_holiday", "state"),
+    *("store_type", "assortment", "promo_interval", "competition_months_open", "promo2_weeks"),
+    *("competition_since_year", "promo2_since_year"),
+    *(f"{event}_{side}" for side in ("last_week", "next_week") for event in EVENTS),
+)
+NUMBERS = (
+    "competition_distance",
+    *(f"days_{side}_{event}" for side in ("since", "until") for event in EVENTS),
+)
+GERMAN_STATES = {
+    "BW": (9.0, 48.5),
+    "BY": (11.4, 48.9),
+    "BE": (13.4, 52.5),
+    "HB,NI": (9.2, 52.8),
+    "HE": (9.0, 50.6),
+    "HH": (10.0, 53.55),
+    "NW": (7.6, 51.5),
+    "RP": (7.4, 49.9),
+    "SH": (9.8, 54.2),
+    "SN": (13.4, 51.05),
+    "ST": (11.7, 52.0),
+    "TH": (11.0, 50.9),
+}
+"""Longitude and latitude of the middle of each state in degrees, read off a map to about 20 km."""
+
+
+def rossmann_corpus() -> Corpus:
+    """Rossmann: 1,017,209 days of 1,115 German drugstores."""
+    parts = ("train.csv.gz", "test.csv.gz", "store.csv", "store_states.csv")
+    return Corpus(
+        name="rossmann",
+        title="Rossmann Store Sales, 1,017,209 days of 1,115 German drugstores",
+        languages=("de",),
+        licence="rules of the Kaggle competition",
+        publisher="https://www.kaggle.com/c/rossmann-store-sales",
+        files={name.partition(".")[0]: (f"rossmann/{name}",) for name in parts},
+        note="its publisher asks for an account, so that it cannot be fetched by itself",
+    )
+
+
+def rossmann(
+    *,
+    valid_days: int = 42,
+    closed: bool = False,
+    normalize: Scale = "standard",
+    log_target: bool = True,
+    stores: int | None = None,
+) -> TableData:
+    """Rossmann Store Sales: what a store sells on a day; the last days of the training file validate.
+
+    Of each day: the date's parts, promotions and holidays, days since and until the nearest of each, how many of them
+    lie within a week, what kind of store it is, in which state, and for how long it has had competition.
+
+    Args:
+        valid_days: so many last days validate; the competition asked for 48 days, six weeks are in the course.
+        closed: whether days without sales are kept; they have no relative error.
+        normalize: how numbers are scaled.
+        log_target: predict the logarithm of the sales.
+        stores: only so many stores, for a quick look.
+    """
+    if closed and log_target:
+        raise ParameterError("no sales have no logarithm", where="dataset 'rossmann'", hint="log_target=False")
+    frame = rossmann_frame(stores)
+    if not closed:
+        frame = frame[frame["sales"] > 0]
+    last = frame["date"].max()
+    validating = (last - frame["date"]).dt.days < valid_days
+    data = table_of_parts(
+        frame[~validating],
+        frame[validating],
+        None,
+        "sales",
+        categorical=CATEGORIES,
+        continuous=NUMBERS,
+        normalize=normalize,
+        log_target=log_target,
+        task="regression",
+        name="corpus 'rossmann'",
+    )
+    return attrs.evolve(data, category_places={"state": GERMAN_STATES})
+
+
+def rossmann_frame(stores: int | None = None) -> pd.DataFrame:
+    """Every day of every store with everything that is known of it, in the order of the days."""
+    import pandas as pd
+
+    corpus = find_corpus("rossmann")
+    days = pd.read_csv(
+        corpus.path("train"),
+        dtype={"StateHoliday": "category"},
+        parse_dates=["Date"],
+        usecols=["Store", "DayOfWeek", "Date", "Sales", "Promo", "StateHoliday", "SchoolHoliday"],
+    )
+    days.columns = pd.Index([_snake(name) for name in days.columns])
+    shops = pd.read_csv(corpus.path("store")).merge(pd.read_csv(corpus.path("store_states")), on="Store", how="left")
+    shops.columns = pd.Index([_snake(name) for name in shops.columns])
+    if stores is not None:
+        days = days[days["store"] <= stores]
+    days = days.sort_values(["store", "date"], ignore_index=True)
+    days = days.assign(**_events(days), **_date(days["date"]))
+    joined = days.merge(shops, on="store", how="left")
+    joined = joined.assign(**_since(joined))
+    return joined.sort_values(["date", "store"], ignore_index=True)
+
+
+def _snake(name: str) -> str:
+    """A name as the other columns have it.
+
+    >>> _snake("CompetitionOpenSinceYear"), _snake("Promo2SinceWeek")
+    ('competition_open_since_year', 'promo2_since_week')
+    """
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).strip("_")
+
+
+def _date(dates: pd.Series) -> dict[str, Any]:
+    parts = dates.dt
+    return {"year": parts.year, "month": parts.month, "day": parts.day, "week": parts.isocalendar().week.astype(int)}
+
+
+def _events(days: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Of each kind of event: days since the last and until the next, and how many within the week before and after.
+
+    ``days`` is sorted by store and date. An event on the day itself is 0 days away.
+    """
+    date = days["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    store = days["store"].to_numpy()
+    found: dict[str, np.ndarray] = {}
+    for event in EVENTS:
+        happens = (days[event].astype(str) != "0").to_numpy()
+        found[f"days_since_{event}"] = _distance(date, store, happens)
+        backwards = _distance(-date[::-1], store[::-1], happens[::-1])
+        found[f"days_until_{event}"] = backwards[::-1]
+        found[f"{event}_last_week"] = _within(date, store, happens, -7, -1)
+        found[f"{event}_next_week"] = _within(date, store, happens, 1, 7)
+    return found
+
+
+def _distance(date: np.ndarray, store: np.ndarray, happens: np.ndarray) -> np.ndarray:
+    """Days since the last event of the same store, at most ``FARTHEST_EVENT``; as much where there was none."""
+    places = np.where(happens, np.arange(len(date)), -1)
+    last = np.maximum.accumulate(places)
+    known = (last >= 0) & (store[last] == store)
+    return np.where(known, np.minimum(date - date[last], FARTHEST_EVENT), FARTHEST_EVENT).astype(float)
+
+
+def _within(date: np.ndarray, store: np.ndarray, happens: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Events of the same store from ``first`` to ``last`` days away, by the difference of two running counts."""
+    counts = np.concatenate([[0], happens.cumsum()])
+    clock = store.astype(np.int64) * 100_000 + date
+    start = np.searchsorted(clock, clock + first, side="left")
+    end = np.searchsorted(clock, clock + last, side="right")
+    return counts[end] - counts[start]
+
+
+def _since(joined: pd.DataFrame) -> dict[str, Any]:
+    """How long a store has had competition, in months up to 24, and its own second promotion, in weeks up to 25."""
+    parts = joined["date"].dt
+    months = (
+        12 * (parts.year - joined["competition_open_since_year"]) + parts.month - joined["competition_open_since_month"]
+    )
+    weeks = (parts.year - joined["promo2_since_year"]) * 52.18 + joined["week"] - joined["promo2_since_week"]
+    return {
+        "competition_months_open": months.clip(0, 24).round(),
+        "promo2_weeks": weeks.clip(0, 25).round(),
+        "competition_since_year": joined["competition_open_since_year"].clip(lower=1990),
+        "state_holiday": joined["state_holiday"].astype(str),
+    }

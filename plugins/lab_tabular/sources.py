@@ -1,0 +1,262 @@
+"""Where tables come from: public ones in the data directory, scikit-learn's bundled ones, and one that is generated."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import numpy as np
+from lab_text.corpora import Corpus, Download, find_corpus
+
+from lab.errors import ParameterError
+from lab_tabular.data import Scale, TableData, table_of_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["adult", "adult_corpus", "bundled_table", "house_prices", "house_prices_corpus", "towns", "towns_frame"]
+
+# --- Adult ------------------------------------------------------------------------------------------------------------
+
+ADULT_NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
+ADULT_EXACT = ("age", "capital_gain", "capital_loss", "hours_per_week")
+ADULT_COLUMNS = (
+    *("age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship"),
+    *("race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income"),
+)
+
+
+def adult_corpus() -> Corpus:
+    """Adult: 32,561 and 16,281 persons of the US census of 1994; does somebody earn more than $50,000 a year?"""
+    url = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult"
+    return Corpus(
+        name="adult",
+        title="Adult, 48,842 persons of the US census of 1994",
+        languages=("en",),
+        licence="CC BY 4.0",
+        publisher="https://archive.ics.uci.edu/dataset/2/adult",
+        files={"train": ("adult/adult.data",), "test": ("adult/adult.test",)},
+        downloads=tuple(Download(f"{url}/{name}", f"adult/{name}") for name in ("adult.data", "adult.test")),
+    )
+
+
+def adult(
+    *,
+    valid: Literal["random", "test"] = "random",
+    normalize: Scale = "quantile",
+    exact_numbers: bool = False,
+    split_seed: int = 42,
+    longest: int | None = None,
+) -> TableData:
+    """Adult (Kohavi 1996): does somebody earn more than $50,000 a year? Six numbers, eight categories.
+
+    Args:
+        valid: ``random`` holds out a fifth of the training file; ``test`` validates on UCI's test file.
+        normalize: how numbers are scaled.
+        exact_numbers: whether every number is a category as well, ``age_exactly`` and so on; a value with fewer than
+            ten training rows counts as unseen. Some sums of capital gain belong to one class alone.
+        split_seed: of the random split.
+        longest: only so many rows of each file are read.
+    """
+    corpus = find_corpus("adult")
+    train, test = (_read_adult(corpus.path(part)).iloc[:longest] for part in ("train", "test"))
+    if exact_numbers:
+        train, test = (part.assign(**{f"{n}_exactly": part[n] for n in ADULT_EXACT}) for part in (train, test))
+    return table_of_frame(
+        train,
+        "income",
+        valid=test if valid == "test" else None,
+        test=test,
+        continuous=ADULT_NUMBERS,
+        categorical=[name for name in train.columns if name not in (*ADULT_NUMBERS, "income")],
+        min_count=10 if exact_numbers else 1,
+        normalize=normalize,
+        split_seed=split_seed,
+        name="corpus 'adult'",
+    )
+
+
+def _read_adult(path: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.read_csv(path, names=list(ADULT_COLUMNS), skipinitialspace=True, comment="|", na_values=["?"])
+    return frame.assign(income=frame["income"].str.removesuffix("."))
+
+
+# --- house prices -----------------------------------------------------------------------------------------------------
+
+
+def house_prices_corpus() -> Corpus:
+    """House Prices: 1,460 sales in Ames, Iowa, with prices, and 1,459 without."""
+    url = "https://d2l-data.s3-accelerate.amazonaws.com"
+    return Corpus(
+        name="house_prices",
+        title="House Prices, 1,460 sales in Ames, Iowa",
+        languages=("en",),
+        licence="free for education (De Cock 2011)",
+        publisher="https://www.kaggle.com/c/house-prices-advanced-regression-techniques",
+        files={part: (f"house_prices/kaggle_house_pred_{part}.csv",) for part in ("train", "test")},
+        downloads=tuple(
+            Download(f"{url}/kaggle_house_pred_{part}.csv", f"house_prices/kaggle_house_pred_{part}.csv")
+            for part in ("train", "test")
+        ),
+    )
+
+
+def house_prices(
+    *,
+    folds: int | None = None,
+    fold: int = 0,
+    split_seed: int = 42,
+    missing_indicators: bool = True,
+    normalize: Scale = "standard",
+    log_target: bool = True,
+    min_count: int = 1,
+) -> TableData:
+    """House Prices (De Cock 2011): 79 facts of a house and its sale, and the price.
+
+    ``MSSubClass`` is a number that names a kind of house, so it is a category.
+
+    Args:
+        folds, fold: cross-validation; None holds out a fifth.
+        split_seed: of the random split.
+        missing_indicators, normalize, log_target, min_count: as in ``table``.
+    """
+    from lab_tabular.data import read_table
+
+    frame = read_table(find_corpus("house_prices").path("train"))
+    kinds = ["MSSubClass", *(name for name in frame.columns if frame[name].str.contains("[A-Za-z]", na=False).any())]
+    return table_of_frame(
+        frame,
+        "SalePrice",
+        categorical=kinds,
+        drop=["Id"],
+        folds=folds,
+        fold=fold,
+        split_seed=split_seed,
+        missing_indicators=missing_indicators,
+        normalize=normalize,
+        log_target=log_target,
+        min_count=min_count,
+        name="corpus 'house_prices'",
+    )
+
+
+# --- no download ------------------------------------------------------------------------------------------------------
+
+BUNDLED = {"breast_cancer": "classes", "diabetes": "value", "digits": "classes", "iris": "classes", "wine": "classes"}
+
+
+def bundled_table(
+    name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"] = "breast_cancer",
+    *,
+    valid_share: float = 0.25,
+    folds: int | None = None,
+    fold: int = 0,
+    normalize: Scale = "standard",
+    split_seed: int = 42,
+) -> TableData:
+    """A table that comes with scikit-learn; nothing is downloaded.
+
+    Args:
+        name: ``breast_cancer`` (569 rows, 30 numbers, 2 classes), ``diabetes`` (442 rows, 9 numbers and a category, a
+            value), ``digits`` (1,797 rows, 64 numbers, 10 classes), ``iris`` (150, 4, 3) or ``wine`` (178, 13, 3).
+        valid_share: share of the rows that validate.
+        folds, fold, normalize, split_seed: as in ``table``.
+    """
+    frame = _bundled(name)
+    return table_of_frame(
+        frame,
+        "target",
+        task="classification" if BUNDLED[name] == "classes" else "regression",
+        categorical=["sex"] if name == "diabetes" else [],
+        valid_share=valid_share,
+        folds=folds,
+        fold=fold,
+        normalize=normalize,
+        split_seed=split_seed,
+        name=f"scikit-learn's '{name}'",
+    )
+
+
+def _bundled(name: str) -> pd.DataFrame:
+    from sklearn import datasets
+
+    options = {"scaled": False} if name == "diabetes" else {}
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True, **options)
+    frame: pd.DataFrame = bunch.frame.rename(columns=lambda column: column.replace(" ", "_"))
+    if BUNDLED[name] == "classes":
+        frame["target"] = np.asarray(bunch.target_names)[frame["target"]].astype(str)
+    return frame
+
+
+def towns(
+    *, rows: int = 6000, missing_indicators: bool = True, normalize: Scale = "standard", data_seed: int = 0
+) -> TableData:
+    """Generated rents whose making is known: of flats in towns that lie on a map; see ``towns_frame``.
+
+    Args:
+        rows: how many flats, at least 100; a fifth of them validates.
+        missing_indicators: whether a category tells which incomes were not given.
+        normalize: how numbers are scaled.
+        data_seed: another seed gives other flats.
+    """
+    if rows < 100:
+        raise ParameterError(f"rows must be at least 100, got {rows}", where="dataset 'towns'")
+    frame, places = towns_frame(rows, data_seed)
+    data = table_of_frame(
+        frame,
+        "rent",
+        categorical=["town", "kind", "month"],
+        missing_indicators=missing_indicators,
+        normalize=normalize,
+        name="towns",
+    )
+    known = {town: (x, y) for town, x, y in places.itertuples(index=False)}
+    return attrs.evolve(data, category_places={"town": known})
+
+
+@cache
+def towns_frame(rows: int = 6000, data_seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Flats, and where their towns lie.
+
+    Sixty towns lie on a square; rents grow smoothly to the east, and to the south in summer, so that the place of a
+    town is all that matters of it. Incomes are missing where the rent is high more often than elsewhere, so that a gap
+    tells something. Noise has a deviation of 0.1 on a rent of 10 with a deviation of about 2.
+
+    Returns:
+        The flats (``town, kind, month, rooms, income, rent``) and the towns (``town, x, y``).
+    """
+    import pandas as pd
+
+    generator = np.random.default_rng(data_seed)
+    names = np.array([f"town {number:02}" for number in range(60)])
+    x, y = generator.uniform(-1, 1, (2, len(names)))
+    town = generator.integers(0, len(names), rows)
+    kind = generator.choice(["house", "flat", "room"], rows, p=[0.3, 0.5, 0.2])
+    month = generator.integers(1, 13, rows)
+    rooms = generator.integers(1, 7, rows)
+    income = generator.normal(3, 1, rows)
+    summer = np.sin(np.pi * (month - 1) / 11)
+    rent = (
+        10
+        + 1.5 * x[town]
+        - 1.5 * (2 * summer - 1) * y[town]
+        + 0.4 * (rooms - 3)
+        + np.where(kind == "house", 1.0, np.where(kind == "room", -1.0, 0.0))
+        + 0.5 * (income - 3)
+        + 0.1 * generator.normal(size=rows)
+    )
+    is_told = generator.uniform(size=rows) > 1 / (1 + np.exp(-2 * (rent - 12)))
+    flats = pd.DataFrame(
+        {
+            "town": names[town],
+            "kind": kind,
+            "month": month,
+            "rooms": rooms,
+            "income": np.where(is_told, income.round(3), np.nan),
+            "rent": rent.round(3),
+        }
+    )
+    return flats, pd.DataFrame({"town": names, "x": x, "y": y})

@@ -1,0 +1,48 @@
+"""Steps for tables: models that fit themselves beside models that are stepped, and a pretraining without targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lab.training.callback import CancelFit
+from lab.training.stepper import Supervised
+
+__all__ = ["FitOrStep"]
+
+
+class FitOrStep(Supervised):
+    """Trees beside nets: a model that has ``fit`` gathers an epoch and is fitted to all of it; others are stepped.
+
+    Such a model says ``fit(*inputs, target, seed=…)`` and ``is_fitted``. It is fitted when its first epoch ends, whose
+    training loss is that of the fitted model; then training is over, however many epochs were asked for.
+    """
+
+    def train_step(self, batch: Any) -> Tensor:
+        model: Any = self.learner.model
+        if not _fits_itself(model):
+            return super().train_step(batch)
+        if model.is_fitted:
+            raise CancelFit
+        self._gathered = [*getattr(self, "_gathered", ()), batch]
+        *inputs, target = batch
+        with torch.no_grad():
+            return self.learner.loss(model(*inputs), target).detach()
+
+    def finish_epoch(self) -> None:
+        model: Any = self.learner.model
+        if not _fits_itself(model) or model.is_fitted:
+            return
+        *inputs, target = (torch.cat(part) for part in zip(*self._gathered, strict=True))
+        self._gathered = []
+        model.fit(*inputs, target, seed=self.learner.streams.seed("stepper") % 2**31)
+        with torch.no_grad():
+            loss = self.learner.loss(model(*inputs), target)
+        self.learner.losses.clear()
+        self.learner.losses.add(loss)
+
+
+def _fits_itself(model: nn.Module) -> bool:
+    return callable(getattr(model, "fit", None)) and hasattr(model, "is_fitted")

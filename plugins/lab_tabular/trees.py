@@ -1,0 +1,321 @@
+"""Estimators of scikit-learn as modules: fitted trees are tensors, so that they are saved, moved and read like weights.
+
+Nothing is pickled: what a fitted tree is (which column, which threshold, which child) becomes buffers, and torch walks
+the trees. The numbers are scikit-learn's own, to rounding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lab.errors import LabError, ParameterError, UnknownNameError
+from lab.registry.registry import close_matches
+from lab_tabular.models import check_widths
+
+__all__ = ["ESTIMATORS", "Trees", "sklearn"]
+
+BOOSTED = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+FORESTS = (
+    "DecisionTreeClassifier",
+    "DecisionTreeRegressor",
+    "ExtraTreesClassifier",
+    "ExtraTreesRegressor",
+    "RandomForestClassifier",
+    "RandomForestRegressor",
+)
+ESTIMATORS = (*BOOSTED, *FORESTS)
+"""The estimators of scikit-learn that can be used."""
+
+MOST_CATEGORIES = 255
+ROWS_AT_ONCE = 4096
+SMALLEST_SHARE = 1e-7
+
+_BUFFERS: dict[str, torch.dtype] = {
+    "roots": torch.long,  # (T,) the first node of each tree
+    "outputs": torch.long,  # (T,) the output that a tree adds to; all of them where it is -1
+    "feature": torch.long,  # (N,) which column a node looks at
+    "threshold": torch.double,  # (N,) numbers up to it go left
+    "left": torch.long,  # (N,) a leaf is its own child
+    "right": torch.long,
+    "gap_left": torch.bool,  # (N,) whether unknown categories go left
+    "set": torch.long,  # (N,) the set of categories that go left, or -1
+    "sets": torch.bool,  # (S, 256)
+    "value": torch.double,  # (N, K) what a leaf says
+    "codes": torch.double,  # (C, M) how boosting numbers a category's codes
+    "baseline": torch.double,  # (K,)
+}
+
+
+class Trees(nn.Module):
+    """Boosted trees or a forest: it fits itself, by scikit-learn, instead of being stepped.
+
+    Categories come in as codes. Boosting splits them by sets of categories, up to 255 per column; forests, and boosting
+    where a column has more, take the codes as numbers.
+
+    Args:
+        category_sizes: codes of each categorical column.
+        continuous_count: columns with numbers.
+        output_size: classes, or 1 for a value.
+        target_mean: what is said before fitting.
+        estimator: a class of scikit-learn.
+        options: its parameters; ``random_state`` comes from the run's stream ``stepper``.
+
+    Shapes:
+        codes (B, C), numbers (B, D) -> log-probabilities (B, K), or values (B,) where K is 1
+    """
+
+    def __init__(
+        self,
+        category_sizes: Sequence[int],
+        continuous_count: int,
+        output_size: int,
+        target_mean: float,
+        *,
+        estimator: str,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.estimator, self.options = estimator, options
+        self.category_sizes, self.continuous_count = tuple(category_sizes), continuous_count
+        self.output_size, self.target_mean = output_size, target_mean
+        _check_kind(estimator, output_size)
+        _make(estimator, options, seed=0)
+        for name, kind in _BUFFERS.items():
+            self.register_buffer(name, torch.zeros(0, dtype=kind))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there are trees."""
+        return len(self.roots) > 0
+
+    def fit(self, categorical: Tensor, continuous: Tensor, target: Tensor, *, seed: int) -> None:
+        """Grow the trees on all rows at once.
+
+        Args:
+            categorical, continuous, target: (N, C), (N, D) and (N,).
+            seed: of whatever the estimator draws.
+        """
+        rows = _rows(categorical, continuous).cpu().numpy()
+        wanted = target.cpu().numpy()
+        options = dict(self.options)
+        if self.estimator in BOOSTED and max(self.category_sizes, default=0) <= MOST_CATEGORIES:
+            options.setdefault("categorical_features", list(range(len(self.category_sizes))) or None)
+        model = _make(self.estimator, options, seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(rows, wanted)
+        read = _read_boosted if self.estimator in BOOSTED else _read_forest
+        tensors = read(model, self.output_size)
+        for name, kind in _BUFFERS.items():
+            setattr(self, name, torch.as_tensor(tensors[name], dtype=kind).to(categorical.device))
+
+    def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
+        check_widths(categorical, continuous, len(self.category_sizes), self.continuous_count)
+        if not self.is_fitted:
+            shape = (len(categorical), self.output_size)
+            return continuous.new_zeros(shape) if self.output_size > 1 else continuous.new_full(shape[:1], self.target_mean)
+        rows = _rows(categorical, continuous)
+        raw = torch.cat([self._raw(block) for block in rows.split(ROWS_AT_ONCE)])
+        return self._answer(raw).float()
+
+    def _raw(self, rows: Tensor) -> Tensor:
+        """The sum of what the leaves say (B, K)."""
+        node = self.roots.expand(len(rows), -1)
+        coded = self._coded(rows)
+        everyone = torch.arange(len(rows), device=rows.device)[:, None]
+        while True:
+            feature, wanted = self.feature[node], self.set[node]
+            numbers = coded[everyone, feature]
+            is_left = numbers <= self.threshold[node]
+            if len(self.sets):
+                unknown = numbers.isnan()
+                within = self.sets[wanted.clamp(min=0), numbers.nan_to_num(0).long().clamp(0, 255)]
+                is_left = torch.where(wanted >= 0, torch.where(unknown, self.gap_left[node], within), is_left)
+            following = torch.where(is_left, self.left[node], self.right[node])
+            if torch.equal(following, node):
+                break
+            node = following
+        values = self.value[node]  # (B, T, K), or (B, T, 1) where a tree adds to one output
+        if self.outputs[0] < 0:
+            return values.mean(1)
+        raw = self.baseline.expand(len(rows), -1).clone()
+        return raw.index_add_(1, self.outputs, values.squeeze(-1))
+
+    def _coded(self, rows: Tensor) -> Tensor:
+        """Rows (B, F) with categories as boosting numbers them, NaN where it does not know one."""
+        if not self.codes.numel():
+            return rows
+        count = len(self.codes)
+        codes = rows[:, :count].long().clamp(max=self.codes.shape[1] - 1)
+        columns = torch.arange(count, device=rows.device)
+        return torch.cat([self.codes[columns, codes], rows[:, count:]], 1)
+
+    def _answer(self, raw: Tensor) -> Tensor:
+        if self.output_size == 1:
+            return raw.squeeze(-1)
+        if self.outputs[0] < 0:
+            return raw.clamp(min=SMALLEST_SHARE).log()
+        logits = torch.cat([torch.zeros_like(raw), raw], 1) if raw.shape[1] == 1 else raw
+        return logits.log_softmax(-1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Take the shapes that were saved: they are those of the trees."""
+        for name, kind in _BUFFERS.items():
+            if prefix + name in state_dict:
+                setattr(self, name, torch.zeros_like(state_dict[prefix + name], dtype=kind, device=self.roots.device))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def sklearn(
+    category_sizes: tuple[int, ...],
+    continuous_count: int,
+    output_size: int,
+    target_mean: float,
+    *,
+    estimator: str = "HistGradientBoostingClassifier",
+    **options: Any,
+) -> Trees:
+    """Trees of scikit-learn as an architecture; train it with the stepper ``fit_or_step``, in one epoch.
+
+    Args:
+        category_sizes, continuous_count, output_size, target_mean: of the data.
+        estimator: ``HistGradientBoosting``, ``RandomForest``, ``ExtraTrees`` or ``DecisionTree``, each with
+            ``Classifier`` or ``Regressor``.
+        options: parameters of that class, for example ``max_iter=300``.
+
+    Raises:
+        UnknownNameError: no such estimator.
+        ParameterError: it has no such parameter, or predicts the other kind of target.
+    """
+    return Trees(category_sizes, continuous_count, output_size, target_mean, estimator=estimator, **options)
+
+
+def _check_kind(estimator: str, output_size: int) -> None:
+    if estimator not in ESTIMATORS:
+        close = close_matches(estimator, ESTIMATORS)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise UnknownNameError(
+            f"no estimator is called '{estimator}'",
+            where="architecture 'sklearn'",
+            hint=f"{hint}estimators: {', '.join(ESTIMATORS)}",
+        )
+    if estimator.endswith("Classifier") != (output_size > 1):
+        kind = "classes" if output_size > 1 else "a value"
+        other = estimator.replace("Regressor", "Classifier") if output_size > 1 else estimator.replace("Classifier", "Regressor")
+        raise ParameterError(f"{estimator} does not predict {kind}", where="architecture 'sklearn'", hint=f"use {other}")
+
+
+def _make(estimator: str, options: dict[str, Any], seed: int) -> Any:
+    from sklearn import ensemble, tree
+
+    factory = getattr(ensemble, estimator, None) or getattr(tree, estimator)
+    known = factory().get_params()
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        close = close_matches(unknown[0], known)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise ParameterError(
+            f"{estimator} has no parameter '{unknown[0]}'",
+            where="architecture 'sklearn'",
+            hint=f"{hint}parameters: {', '.join(known)}",
+        )
+    return factory(**{"random_state": seed, **options})
+
+
+def _rows(categorical: Tensor, continuous: Tensor) -> Tensor:
+    return torch.cat([categorical.double(), continuous.double()], 1)
+
+
+def _read_boosted(model: Any, output_size: int) -> dict[str, Any]:
+    """The tensors of histogram gradient boosting; scikit-learn keeps them in attributes that it calls private."""
+    predictors = [(tree, output) for stage in model._predictors for output, tree in enumerate(stage)]
+    parts: dict[str, list[Any]] = {name: [] for name in ("roots", "outputs", "nodes", "left", "right", "set", "sets")}
+    first = sets = 0
+    for tree, output in predictors:
+        nodes, count = tree.nodes, len(tree.nodes)
+        own = np.arange(first, first + count)
+        leaf = nodes["is_leaf"].astype(bool)
+        parts["roots"].append(first)
+        parts["outputs"].append(output)
+        parts["nodes"].append(nodes)
+        parts["left"].append(np.where(leaf, own, first + nodes["left"].astype(np.int64)))
+        parts["right"].append(np.where(leaf, own, first + nodes["right"].astype(np.int64)))
+        chosen = nodes["is_categorical"].astype(bool) & ~leaf
+        parts["set"].append(np.where(chosen, sets + nodes["bitset_idx"].astype(np.int64), -1))
+        parts["sets"].append(_bits(tree.raw_left_cat_bitsets))
+        first, sets = first + count, sets + len(tree.raw_left_cat_bitsets)
+    nodes = np.concatenate(parts["nodes"])
+    return {
+        "roots": parts["roots"],
+        "outputs": parts["outputs"],
+        "feature": nodes["feature_idx"].astype(np.int64),
+        "threshold": nodes["num_threshold"],
+        "left": np.concatenate(parts["left"]),
+        "right": np.concatenate(parts["right"]),
+        "gap_left": nodes["missing_go_to_left"].astype(bool),
+        "set": np.concatenate(parts["set"]),
+        "sets": np.concatenate(parts["sets"]),
+        "value": nodes["value"][:, None],
+        "codes": _category_codes(model),
+        "baseline": np.asarray(model._baseline_prediction, float).reshape(-1),
+    }
+
+
+def _bits(words: np.ndarray) -> np.ndarray:
+    """Sets of categories (S, 8) of 32 bits as (S, 256) bool."""
+    places = np.arange(32, dtype=np.uint32)
+    return ((words[:, :, None] >> places) & 1).astype(bool).reshape(len(words), 256)
+
+
+def _category_codes(model: Any) -> np.ndarray:
+    """(C, M) how the estimator numbers code m of column c, NaN where it has not seen it."""
+    if model._preprocessor is None:
+        return np.zeros((0, 0))
+    categories = model._preprocessor.named_transformers_["encoder"].categories_
+    widest = max(int(each.max()) for each in categories) + 2  # the last is for codes that lie beyond
+    table = np.full((len(categories), widest), np.nan)
+    for column, each in enumerate(categories):
+        table[column, each.astype(int)] = np.arange(len(each))
+    return table
+
+
+def _read_forest(model: Any, output_size: int) -> dict[str, Any]:
+    grown = [each.tree_ for each in getattr(model, "estimators_", [model])]
+    firsts = np.cumsum([0, *(tree.node_count for tree in grown)])
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
+    for tree, first in zip(grown, firsts, strict=False):
+        own = np.arange(first, first + tree.node_count)
+        leaf = tree.children_left < 0
+        parts["feature"].append(np.where(leaf, 0, tree.feature))
+        parts["threshold"].append(tree.threshold)
+        parts["left"].append(np.where(leaf, own, first + tree.children_left))
+        parts["right"].append(np.where(leaf, own, first + tree.children_right))
+        parts["value"].append(_leaf_values(model, tree, output_size))
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    count = len(joined["feature"])
+    return {
+        **joined,
+        "roots": firsts[:-1],
+        "outputs": np.full(len(grown), -1),
+        "gap_left": np.zeros(count, bool),
+        "set": np.full(count, -1),
+        "sets": np.zeros((0, 256), bool),
+        "codes": np.zeros((0, 0)),
+        "baseline": np.zeros(1),
+    }
+
+
+def _leaf_values(model: Any, tree: Any, output_size: int) -> np.ndarray:
+    """(N, K) shares of the classes, which the training rows need not all have, or values (N, 1)."""
+    values = tree.value[:, 0, :]
+    if output_size == 1:
+        return values
+    shares = np.zeros((len(values), output_size))
+    shares[:, np.asarray(model.classes_, int)] = values / values.sum(1, keepdims=True)
+    return shares
