@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, UnknownNameError
@@ -212,8 +213,6 @@ def _check_kind(estimator: str, output_size: int) -> None:
 
 
 def _make(estimator: str, options: dict[str, Any], seed: int) -> Any:
-    from sklearn import ensemble, tree
-
     factory = getattr(ensemble, estimator, None) or getattr(tree, estimator)
     known = factory().get_params()
     unknown = [name for name in options if name not in known]
