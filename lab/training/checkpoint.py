@@ -126,7 +126,7 @@ def _carries(module: nn.Module) -> bool:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load what ``save_weights`` wrote.
+    """Load what ``save_weights`` wrote; a buffer that is empty in a new model, such as trees, takes the saved size.
 
     Raises:
         StoreError: the file cannot be read, or belongs to another architecture (the names that differ are given).
@@ -141,6 +141,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
     tensors |= {name: tensors[source] for name, source in aliases.items()}
     _check_names(model, tensors, path)
+    for name, buffer in model.named_buffers():
+        if not buffer.numel() and name in tensors:
+            buffer.data = torch.zeros_like(tensors[name], dtype=buffer.dtype, device=buffer.device)
     model.load_state_dict(tensors, strict=False)  # its names were checked; what a module carries is no weight
 
 
@@ -153,7 +156,7 @@ def _check_names(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
     problems += [
         f"{name}: {list(found[name])} in the file, {list(expected[name])} in the model"
         for name in expected
-        if name in found and expected[name] != found[name]
+        if name in found and expected[name] != found[name] and 0 not in expected[name]
     ][:5]
     if problems:
         raise StoreError("these weights belong to another architecture", where=str(path), hint="\n".join(problems))

@@ -67,7 +67,7 @@ def as_numbers(column: pd.Series, name: str) -> np.ndarray:
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column):
-        numbers = column.to_numpy(float, na_value=np.nan)
+        numbers = column.to_numpy(float, na_value=np.nan, copy=True)
     else:
         numbers, bad = _parsed(column)
         if bad.any():

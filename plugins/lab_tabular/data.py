@@ -271,7 +271,7 @@ def table_of_frame(
     chosen = [way for way, value in ways.items() if value is not None]
     if len(chosen) > 1:
         raise ParameterError(f"{' and '.join(chosen)} exclude each other", where=_WHERE, hint="give one of them")
-    refuse_twins([str(column) for column in frame.columns], name)
+    require_columns([target], frame, name)
     if not len(frame):
         raise DataError("the table has no rows", where=name)
     drop = list(drop)
@@ -351,7 +351,7 @@ def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) ->
 def _rows(frame: pd.DataFrame, preparation: Preparation) -> Rows:
     codes, numbers = preparation(frame)
     target = preparation.target.numbers(frame[preparation.target.name])
-    values = target if preparation.target.classes else target.astype(np.float32)
+    values = target if preparation.target.classes else target.astype(np.float32, copy=True)
     return Rows(*map(torch.from_numpy, (codes, numbers, values)))
 
 

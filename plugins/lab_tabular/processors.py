@@ -83,7 +83,7 @@ class DateParts:
         for name in self.columns:
             dates = as_dates(frame[name], name).dt
             for part in self.CATEGORIES:
-                values = dates.isocalendar().week if part == "week" else getattr(dates, part.replace("day_of_", "dayof"))
+                values = dates.isocalendar().week if part == "week" else getattr(dates, part)
                 parts[f"{name}_{part}"] = values
             parts[f"{name}_elapsed"] = (dates.normalize() - _epoch()).dt.days.astype(float)
         return frame.drop(columns=self.columns).assign(**parts)
@@ -337,9 +337,7 @@ class Preparation:
         rows = frame[self.columns]
         for processor in self.processors:
             rows = processor.transform(rows)
-        codes = rows[self.roles.categorical].to_numpy(np.int64) if self.roles.categorical else _empty(rows, np.int64)
-        numbers = rows[self.roles.continuous].to_numpy(np.float32) if self.roles.continuous else _empty(rows, np.float32)
-        return codes, numbers
+        return _matrix(rows, self.roles.categorical, np.int64), _matrix(rows, self.roles.continuous, np.float32)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -377,8 +375,12 @@ class Preparation:
             raise DataError("this is no preparation of a table", where=str(error)) from error
 
 
-def _empty(rows: pd.DataFrame, kind: Any) -> np.ndarray:
-    return np.empty((len(rows), 0), kind)
+def _matrix(rows: pd.DataFrame, columns: Sequence[str], kind: Any) -> np.ndarray:
+    """Columns side by side (N, C), in memory of its own that torch may share."""
+    matrix = np.empty((len(rows), len(columns)), kind)
+    for number, name in enumerate(columns):
+        matrix[:, number] = rows[name].to_numpy()
+    return matrix
 
 
 def _in_order(text: str) -> tuple[int, float, str]:

@@ -200,7 +200,7 @@ def towns(
         rows: how many flats, at least 100; a fifth of them validates.
         missing_indicators: whether a category tells which incomes were not given.
         normalize: how numbers are scaled.
-        data_seed: another seed gives other flats.
+        data_seed: another seed gives other flats in the same towns.
     """
     if rows < 100:
         raise ParameterError(f"rows must be at least 100, got {rows}", where="dataset 'towns'")
@@ -230,9 +230,9 @@ def towns_frame(rows: int = 6000, data_seed: int = 0) -> tuple[pd.DataFrame, pd.
     """
     import pandas as pd
 
-    generator = np.random.default_rng(data_seed)
     names = np.array([f"town {number:02}" for number in range(60)])
-    x, y = generator.uniform(-1, 1, (2, len(names)))
+    x, y = np.random.default_rng(60).uniform(-1, 1, (2, len(names)))
+    generator = np.random.default_rng(data_seed)
     town = generator.integers(0, len(names), rows)
     kind = generator.choice(["house", "flat", "room"], rows, p=[0.3, 0.5, 0.2])
     month = generator.integers(1, 13, rows)

@@ -165,13 +165,6 @@ class Trees(nn.Module):
         logits = torch.cat([torch.zeros_like(raw), raw], 1) if raw.shape[1] == 1 else raw
         return logits.log_softmax(-1)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        """Take the shapes that were saved: they are those of the trees."""
-        for name, kind in _BUFFERS.items():
-            if prefix + name in state_dict:
-                setattr(self, name, torch.zeros_like(state_dict[prefix + name], dtype=kind, device=self.roots.device))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
-
 
 def sklearn(
     category_sizes: tuple[int, ...],

@@ -1,0 +1,45 @@
+"""The line: by hand and by torch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lab_basics.losses import mse
+from lab_tabular.line import ByHand, Line, LineFilm, line
+
+from lab import Learner
+from lab.errors import LabError
+
+
+def trained(stepper, epochs=20):
+    learner = Learner(Line(), line(), mse, optimizer=torch.optim.SGD, lr=0.2, batch_size=16, stepper=stepper, progress=False)
+    learner.fit(epochs)
+    return learner
+
+
+def test_derivatives_by_hand_are_those_of_torch():
+    by_hand, by_torch = trained(ByHand()), trained(None)
+    assert by_hand.model.slope.item() == pytest.approx(by_torch.model.slope.item(), abs=1e-5)
+    assert by_hand.model.intercept.item() == pytest.approx(by_torch.model.intercept.item(), abs=1e-5)
+
+
+def test_the_line_is_found():
+    learner = trained(None, epochs=60)
+    assert learner.model.slope.item() == pytest.approx(3, abs=0.2)
+    assert learner.model.intercept.item() == pytest.approx(8, abs=0.2)
+
+
+def test_by_hand_is_for_lines_only():
+    learner = Learner(torch.nn.Linear(1, 1), line(), mse, stepper=ByHand(), progress=False)
+    with pytest.raises(LabError, match="those of the architecture 'line'"):
+        learner.fit(1)
+
+
+def test_the_film_is_a_gif_with_so_many_pictures(tmp_path):
+    from PIL import Image
+
+    film = LineFilm(frames=3)
+    learner = Learner(Line(), line(), mse, lr=0.1, callbacks=[film], folder=tmp_path, progress=False)
+    learner.fit(2)
+    with Image.open(tmp_path / "artefacts" / "line.gif") as picture:
+        assert (picture.format, picture.n_frames) == ("GIF", 3)
