@@ -1,7 +1,7 @@
 """What a house in Ames, Iowa, sells for: *Dive into Deep Learning*'s competition, by five folds.
 
-Needs the corpus house_prices in LAB_DATA. Each arm holds out another fifth; the mean of their valid_log_rmse is the figure of the
-competition. The book's linear model has about 0.16. Settings were chosen on the first fold.
+Needs the corpus house_prices in LAB_DATA. Each arm holds out another fifth; the mean of their valid_log_rmse is the
+figure of the competition. The book's linear model has about 0.16. Settings were chosen on the first fold.
 """
 
 from lab import Experiment, Study, use

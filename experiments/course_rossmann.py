@@ -1,7 +1,7 @@
 """What a German drugstore sells on a day: a network with entity embeddings, as in lesson 3 of fast.ai 2018.
 
-Needs the corpus rossmann in LAB_DATA. The last six weeks of the training file validate; the course reports 0.0988 for the root of
-the mean squared relative error. The report shows where the network puts the German states.
+Needs the corpus rossmann in LAB_DATA. The last six weeks of the training file validate; the course reports 0.0988 for
+the root of the mean squared relative error. The report shows where the network puts the German states.
 """
 
 from lab import Experiment, Study, use

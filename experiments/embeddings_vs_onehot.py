@@ -1,8 +1,8 @@
 """Do learned vectors of categories help more than ones and zeros, and what do the vectors know?
 
 Nothing is downloaded: rents of flats in sixty towns are generated, and only where a town lies on the map matters. The
-report shows where the network puts the towns, and other models on its vectors (Guo & Berkhahn 2016, table 3). On the sales of
-1,115 German drugstores, with LAB_DATA set, in about an hour:
+report shows where the network puts the towns, and other models on its vectors (Guo & Berkhahn 2016, table 3). On the
+sales of 1,115 German drugstores, with LAB_DATA set:
 
     lab run experiments/embeddings_vs_onehot.py --set dataset=rossmann --seeds 1
 """

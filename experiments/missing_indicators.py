@@ -1,7 +1,7 @@
 """Should a network be told which numbers were missing, and not only what they were filled with?
 
-Nothing is downloaded: rents are generated, and people who pay a high rent tend not to say what they earn, so that a gap tells
-something. On the prices of 1,460 houses, where most gaps mean that a house has no such thing, with LAB_DATA set:
+Nothing is downloaded: rents are generated, and people who pay a high rent tend not to say what they earn, so that a gap
+tells something. On the prices of 1,460 houses, where most gaps mean that a house has no such thing, with LAB_DATA set:
 
     lab run experiments/missing_indicators.py --set dataset=house_prices
 """

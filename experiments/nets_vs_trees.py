@@ -1,14 +1,14 @@
 """On a table, does a network with embeddings keep up with trees?
 
-Nothing is downloaded: scikit-learn brings the table (breast_cancer, 569 rows). On the UCI census data, with LAB_DATA set,
-with all of the training file to learn from and UCI's test file to be judged on:
+Nothing is downloaded: scikit-learn brings the table (breast_cancer, 569 rows). On the UCI census data, with LAB_DATA
+set, with all of the training file to learn from and UCI's test file to be judged on:
 
     lab run experiments/nets_vs_trees.py --set dataset=adult --set dataset.valid=test --set dataset.exact_numbers=true
 """
 
 from lab import Experiment, Study, use
 
-net = dict(layers=[256, 128], dropout=0.2, embedding_dropout=0.45, embedding_size=4, batch_norm=False)
+net = {"layers": [256, 128], "dropout": 0.2, "embedding_dropout": 0.45, "embedding_size": 4, "batch_norm": False}
 base = Experiment(
     dataset=use("bundled_table", name="breast_cancer"),
     architecture=use("tabular_mlp", **net),

@@ -195,7 +195,7 @@ class Learner:
 
     @torch.no_grad()
     def predict(self, *inputs: Any) -> Any:
-        """The model's output for one batch of inputs, in evaluation mode; data may take other things, see their help."""
+        """The model's output for one batch of inputs, in evaluation mode; data may take other things too."""
         with self.evaluating():
             return self.data.predict(lambda *batch: self.model(*to_device(batch, self.device)), *inputs)
 

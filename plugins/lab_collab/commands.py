@@ -18,6 +18,7 @@ __all__ = ["recommend"]
 \b
   lab recommend 3f9a2c --user 14
   lab recommend 3f9a2c --like "Casablanca" --like "Vertigo" -n 5
+  lab recommend 3f9a2c --about "age from 20" --about F
 
 The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 """
@@ -25,17 +26,25 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.argument("key")
 @click.option("--user", help="Recommend to this user what they have not rated.")
 @click.option("--like", multiple=True, metavar="TITLE", help="Recommend what is near to this item; may be repeated.")
+@click.option("--about", multiple=True, metavar="FEATURE", help="What is known of a newcomer; for hybrids.")
 @click.option("-n", "--count", default=10, show_default=True, help="How many.")
 @runs_option
 @click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
 @click.pass_obj
 def recommend(
-    session: Session, key: str, user: str | None, like: tuple[str, ...], count: int, folder: Path, file: Path | None
+    session: Session,
+    key: str,
+    user: str | None,
+    like: tuple[str, ...],
+    about: tuple[str, ...],
+    count: int,
+    folder: Path,
+    file: Path | None,
 ) -> None:
-    """Recommend items with the model of the finished run KEY: to a user, or to somebody who likes certain items."""
+    """Recommend items with the finished run KEY: to a user, a newcomer, or somebody who likes certain items."""
     from lab.study.rebuild import load
     from lab_collab.recommend import recommend as find
 
     learner = load(key, folder, catalog=session.catalog(), file=file)
-    for each in find(learner, user, like=like, count=count):
+    for each in find(learner, user, like=like, about=about, count=count):
         click.echo(f"{each.score:6.2f}  {each.title}  ({each.item})")

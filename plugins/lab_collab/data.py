@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "RatingBatch", "Ratings", "RatingsData", "ratings", "ratings_of_frame", "ratings_of_source"]
 
 UNKNOWN = 0
+Split = Literal["random", "last", "course"]
 
 
 class RatingBatch(NamedTuple):
@@ -110,7 +111,7 @@ def ratings(
     item: str = "item",
     rating: str = "rating",
     time: str | None = None,
-    split: Literal["random", "last"] = "random",
+    split: Split = "random",
     valid_share: float = 0.2,
     folds: int | None = None,
     fold: int = 0,
@@ -125,7 +126,8 @@ def ratings(
         path: a CSV file in UTF-8 with a header instead of a corpus. Names are taken as they stand, spaces included; a
             pair that is rated twice counts twice; a name that is empty or ``nan`` is missing.
         user, item, rating, time: its columns.
-        split: ``random``, or the ``last`` in time; that needs times.
+        split: ``random``; the ``last`` in time, which needs times; or ``course``, the very rows of fast.ai's
+            ``get_cv_idxs``, so that figures can stand beside those of the course.
         valid_share: share of the ratings that validate, in (0, 1).
         folds: cross-validation instead: so many parts of equal size, at random, of which number ``fold`` validates.
         fold: which, from 0.
@@ -150,7 +152,7 @@ def ratings(
 def ratings_of_source(
     source: Source,
     *,
-    split: Literal["random", "last"] = "random",
+    split: Split = "random",
     valid_share: float = 0.2,
     folds: int | None = None,
     fold: int = 0,
@@ -170,7 +172,7 @@ def ratings_of_frame(
     item: str = "item",
     rating: str = "rating",
     time: str | None = None,
-    split: Literal["random", "last"] = "random",
+    split: Split = "random",
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> RatingsData:
@@ -275,7 +277,10 @@ def _validating(source: Source, split: str, valid_share: float, folds: int | Non
         order = np.argsort(source.times, kind="stable")
     else:
         order = np.random.default_rng(seed).permutation(count)
-    first, last = (count - round(count * valid_share), count)
+    first, last = count - round(count * valid_share), count
+    if folds is None and split == "course":
+        order = np.random.RandomState(seed).permutation(count)
+        first, last = 0, int(count * valid_share)
     if folds is not None:
         first, last = (round(count * part / folds) for part in (fold, fold + 1))
     if not 0 < last - first < count:

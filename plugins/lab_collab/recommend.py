@@ -30,18 +30,24 @@ class Recommendation(NamedTuple):
 
 
 def recommend(
-    learner: Learner, user: object = None, *, like: str | Sequence[str] = (), count: int = 10
+    learner: Learner,
+    user: object = None,
+    *,
+    like: str | Sequence[str] = (),
+    about: str | Sequence[str] = (),
+    count: int = 10,
 ) -> list[Recommendation]:
-    """Items for a user, or for somebody who likes some.
+    """Items for a user, for somebody who likes some, or for a newcomer of whom something is known.
 
     For a user: the items that they have not rated, by expected rating; of an unknown user a hybrid says what it expects
-    of anybody. For what is liked: the items whose factors are
-    nearest to the mean of the liked ones', by cosine.
+    of anybody. For what is liked: the items whose factors are nearest to the mean of the liked ones', by cosine. For a
+    newcomer: what a hybrid expects of people like that.
 
     Args:
         learner: trained on ratings.
         user: a user's name.
         like: titles, or parts of titles, of items.
+        about: what is known of a newcomer, by the names of user features: ``("age from 20", "F")``.
         count: how many.
 
     Raises:
@@ -55,9 +61,18 @@ def recommend(
     liked = [like] if isinstance(like, str) else list(like)
     if not all(liked) and user is None:
         raise ParameterError("the title of what is liked is empty", where="recommend", hint="--like Casablanca")
-    if (user is None) == (not liked):
-        raise LabError("give either a user or what is liked", hint="--user 14, or --like Casablanca")
-    scores = _for_user(learner, learner.data, user) if user is not None else _for_taste(learner, learner.data, liked)
+    known = [about] if isinstance(about, str) else list(about)
+    if (user is not None) + bool(liked) + bool(known) != 1:
+        raise LabError(
+            "give either a user, what is liked, or what is known of a newcomer",
+            hint="--user 14, or --like Casablanca, or --about 'age from 20'",
+        )
+    if known:
+        scores = _for_newcomer(learner, learner.data, known)
+    elif liked:
+        scores = _for_taste(learner, learner.data, liked)
+    else:
+        scores = _for_user(learner, learner.data, user)
     order = scores.argsort(descending=True, stable=True)[:count]
     return [
         Recommendation(learner.data.item_ids[item], learner.data.title(int(item) + 1), float(scores[item]))
@@ -81,6 +96,30 @@ def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
     first, last = data.rated_starts[number], data.rated_starts[number + 1]
     scores[data.rated_items[first:last] - 1] = -torch.inf
     return scores
+
+
+def _for_newcomer(learner: Learner, data: RatingsData, about: Sequence[str]) -> Tensor:
+    model = learner.model
+    if not isinstance(model, Hybrid) or data.user_features is None:
+        raise LabError(
+            "this run knows nothing of users but their ratings",
+            hint="train the architecture 'hybrid' on ratings with user features, such as ml-100k; or say --like TITLE",
+        )
+    names = data.feature_names[-data.user_features.shape[1] :]
+    features = torch.zeros(len(names))
+    for name in about:
+        if name not in names:
+            close = close_matches(name, names)
+            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+            raise UnknownNameError(
+                f"nothing called '{name}' is known of users", hint=f"{hint}known: {', '.join(names)}"
+            )
+        features[names.index(name)] = 1.0
+    items = torch.arange(1, data.item_count, device=learner.device)
+    person = features.to(learner.device).expand(len(items), -1)
+    written = None if model.item_features is None else model.item_features[items]
+    with learner.evaluating():
+        return model.rate(torch.zeros_like(items), items, person, written).float().cpu()
 
 
 def _for_taste(learner: Learner, data: RatingsData, liked: Sequence[str]) -> Tensor:

@@ -41,9 +41,7 @@ def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | Non
     lines = [f"did you mean, for '{name}': {' or '.join(names)}?" for name, names in close.items() if names]
     shown = ", ".join(there[:MOST_SHOWN]) + (f" and {len(there) - MOST_SHOWN} more" if len(there) > MOST_SHOWN else "")
     names = ", ".join(f"'{name}'" for name in missing)
-    raise DataError(
-        f"there is no column {names}", where=where, hint="\n".join([*lines, f"columns: {shown}"])
-    )
+    raise DataError(f"there is no column {names}", where=where, hint="\n".join([*lines, f"columns: {shown}"]))
 
 
 def refuse_twins(names: Sequence[str], where: str | None = None) -> None:
@@ -73,7 +71,8 @@ def as_numbers(column: pd.Series, name: str) -> np.ndarray:
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"column '{name}', {place(column, row)}: '{column.iloc[row]}' is no number ({int(bad.sum()):,} such rows)",
+                f"column '{name}', {place(column, row)}: '{column.iloc[row]}' is no number "
+                f"({int(bad.sum()):,} such rows)",
                 hint="mend the column, or name it under categorical",
             )
     infinite = np.isinf(numbers)

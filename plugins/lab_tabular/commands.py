@@ -34,8 +34,8 @@ def predict(
 ) -> None:
     """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
     from lab.training.checkpoint import atomic_path
-    from lab_tabular.data import read_table
     from lab_tabular.predict import load_learner
+    from lab_tabular.reading import read_table
 
     learner = load_learner(key, folder, catalog=session.catalog(), file=file)
     rows = read_table(table)

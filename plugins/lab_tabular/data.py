@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
-from lab_tabular.columns import GAPS, is_number_column, refuse_twins, require_columns
+from lab_tabular.columns import is_number_column, require_columns
 from lab_tabular.processors import (
     Categorify,
     DateParts,
@@ -26,11 +25,12 @@ from lab_tabular.processors import (
     Roles,
     TargetColumn,
 )
+from lab_tabular.reading import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Rows", "TableBatch", "TableData", "kept_data", "read_table", "table", "table_of_frame", "table_of_parts"]
+__all__ = ["Rows", "TableBatch", "TableData", "kept_data", "table", "table_of_frame", "table_of_parts"]
 
 Task = Literal["classification", "regression"]
 Fill = Literal["median", "mean", "zero"]
@@ -68,7 +68,7 @@ class Rows:
 
     def __getitems__(self, indices: Sequence[int]) -> TableBatch:
         chosen = torch.as_tensor(indices)
-        return TableBatch(self.categorical[chosen], self.continuous[chosen], self.target[chosen])
+        return TableBatch(*(part.index_select(0, chosen) for part in (self.categorical, self.continuous, self.target)))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -276,7 +276,9 @@ def table_of_frame(
         raise DataError("the table has no rows", where=name)
     drop = list(drop)
     if valid is None:
-        validating = _validating(frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name)
+        validating = _validating(
+            frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name
+        )
         frame, valid = frame.loc[~validating], frame.loc[validating]
         drop += [valid_column] if valid_column and valid_column not in drop else []
     return table_of_parts(frame, valid, test, target, drop=drop, name=name, **options)
@@ -447,70 +449,6 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
     if is_number_column(column, name):
         return as_numbers(column, name)
     return as_dates(column, name).to_numpy()
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The rows of a ``.csv``, ``.csv.gz`` or ``.parquet`` file; of a CSV file, texts, with their lines as index.
-
-    Raises:
-        DataError: the file is not there, is empty, or a row has more values than there are columns.
-    """
-    if not path.is_file():
-        raise DataError("the table's file is not there", where=str(path), hint="check the path")
-    return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise DataError(
-            "reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise DataError("this is no Parquet file", where=f"{path}: {error}") from error
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=list(GAPS), skipinitialspace=True)
-        header = _header(path)
-    except pd.errors.EmptyDataError as error:
-        raise DataError("the file is empty", where=str(path), hint="give it a header and rows") from error
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"a row does not fit the header: {str(error).strip().removeprefix('Error tokenizing data. C error: ')}",
-            where=str(path),
-            hint="mend the line; texts with commas stand in quotation marks",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"byte {error.start:,} is not UTF-8", where=str(path), hint=f"iconv -f latin1 -t utf-8 {path.name}"
-        ) from error
-    refuse_twins(header, str(path))
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise DataError("the columns are not separated by commas", where=str(path), hint="write it with commas")
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError("the rows have more values than the header has columns", where=str(path), hint="name them all")
-    if not len(frame):
-        raise DataError("the file has a header, but no rows", where=str(path))
-    frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
-    return frame
-
-
-def _header(path: Path) -> list[str]:
-    import gzip
-
-    opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-    with opened as file:
-        return [name.strip() for name in next(csv.reader(file, skipinitialspace=True), [])]
 
 
 def _fingerprint(preparation: Preparation, splits: Sequence[Rows]) -> str:

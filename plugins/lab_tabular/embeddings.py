@@ -66,7 +66,7 @@ def embedding_features(learner: Learner, frame: pd.DataFrame) -> pd.DataFrame:
 def compare_encodings(
     learner: Learner, *, sample: int = 10_000, seed: int = 0, estimators: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Other models on one-hot categories against the same models on the network's vectors: Guo & Berkhahn 2016, table 3.
+    """Other models on one-hot categories and on the network's vectors: Guo & Berkhahn 2016, table 3.
 
     Nearest neighbours, a random forest and gradient boosting are fitted to a sample of the training rows and judged on
     the validation rows, as the network is.
@@ -88,7 +88,12 @@ def compare_encodings(
     output = learner.predict(valid.categorical, valid.continuous).float().cpu()
     own = output.argmax(-1) if data.class_names else output
     rows = [
-        {"model": "the network", "one_hot": None, "embedding": _error(data, own.numpy(), valid), "measure": _measure(data)}
+        {
+            "model": "the network",
+            "one_hot": None,
+            "embedding": _error(data, own.numpy(), valid),
+            "measure": _measure(data),
+        }
     ]
     chosen = {name: make for name, make in _estimators(data, seed).items() if not estimators or name in estimators}
     for name, make in chosen.items():
@@ -168,9 +173,7 @@ class CategoryMap(NamedTuple):
     correlation: float | None
 
 
-def category_map(
-    learner: Learner, column: str, places: Mapping[str, tuple[float, float]] | None = None
-) -> CategoryMap:
+def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float, float]] | None = None) -> CategoryMap:
     """The vectors of a column's categories on a plane, beside their places on a map where these are known.
 
     Args:

@@ -23,7 +23,9 @@ __all__ = ["FILM", "ByHand", "Line", "LineFilm", "line"]
 FILM = "line.json"
 
 
-def line(*, slope: float = 3.0, intercept: float = 8.0, count: int = 100, noise: float = 0.3, data_seed: int = 0) -> Data:
+def line(
+    *, slope: float = 3.0, intercept: float = 8.0, count: int = 100, noise: float = 0.3, data_seed: int = 0
+) -> Data:
     """Points around y = a x + b, x between 0 and 1; a fifth validates. Lesson 2 of fast.ai 2019 has 3 and 8 too.
 
     Args:
@@ -41,7 +43,9 @@ def line(*, slope: float = 3.0, intercept: float = 8.0, count: int = 100, noise:
     x = generator.uniform(size=(count, 1)).astype(np.float32)
     y = (slope * x + intercept + noise * generator.normal(size=x.shape)).astype(np.float32)
     cut = count - count // 5
-    parts = [TensorDataset(torch.from_numpy(x[part]), torch.from_numpy(y[part])) for part in (slice(cut), slice(cut, None))]
+    parts = [
+        TensorDataset(torch.from_numpy(x[part]), torch.from_numpy(y[part])) for part in (slice(cut), slice(cut, None))
+    ]
     return Data(*parts, fingerprint=hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest())
 
 

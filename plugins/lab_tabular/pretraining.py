@@ -93,9 +93,7 @@ class AutoencoderPretraining(Callback):
 
     def check(self, learner: Learner) -> None:
         if not isinstance(learner.model, TabularMLP):
-            raise LabError(
-                "only a tabular_mlp can be pretrained as an autoencoder", where=type(learner.model).__name__
-            )
+            raise LabError("only a tabular_mlp can be pretrained as an autoencoder", where=type(learner.model).__name__)
 
     def before_fit(self, learner: Learner) -> None:
         if learner.position.step or learner.epochs_done or self.losses:

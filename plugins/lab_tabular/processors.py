@@ -258,7 +258,7 @@ class TargetColumn:
         """
         target = cls(str(column.name), is_log=is_log)
         if is_class:
-            codes, texts = as_texts(column)
+            _, texts = as_texts(column)
             target.classes = sorted(texts, key=_in_order)
             if len(target.classes) < 2:
                 raise DataError(f"target '{target.name}' has one class only", hint="there is nothing to tell apart")
@@ -296,7 +296,9 @@ def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
     if bad.any():
         row = int(bad.argmax())
         said = column.iloc[row]
-        raise DataError(f"{what} in {place(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint)
+        raise DataError(
+            f"{what} in {place(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint
+        )
 
 
 @attrs.define

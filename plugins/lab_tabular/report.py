@@ -56,8 +56,7 @@ def _entities_text(content: Mapping[str, Any]) -> str:
     if content["encodings"]:
         lines += ["", f"  {content['encodings'][0]['measure']}   one-hot  embedding"]
         for row in content["encodings"]:
-            one_hot = "–" if row["one_hot"] is None else f"{row['one_hot']:.4f}"
-            lines.append(f"  {row['model']:<28}{one_hot:>9}  {row['embedding']:.4f}")
+            lines.append(f"  {row['model']:<28}{_figure(row['one_hot']):>9}  {_figure(row['embedding'])}")
     return "\n".join(lines)
 
 
@@ -71,15 +70,20 @@ def _entities_html(content: Mapping[str, Any]) -> str:
     if not content["encodings"]:
         return picture
     rows = "".join(
-        f"<tr><td>{html.escape(row['model'])}</td><td>{'–' if row['one_hot'] is None else format(row['one_hot'], '.4f')}"
-        f"</td><td>{row['embedding']:.4f}</td></tr>"
+        f"<tr><td>{html.escape(row['model'])}</td><td>{_figure(row['one_hot'])}</td>"
+        f"<td>{_figure(row['embedding'])}</td></tr>"
         for row in content["encodings"]
     )
     measure = html.escape(content["encodings"][0]["measure"])
     return (
         f"{picture}<table><caption>{measure} on validation rows (Guo &amp; Berkhahn 2016, table 3)</caption>"
-        f"<thead><tr><th>model</th><th>one-hot</th><th>the network's vectors</th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<thead><tr><th>model</th><th>one-hot</th><th>the network's vectors</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
+
+
+def _figure(error: float | None) -> str:
+    return "–" if error is None else f"{error:.4f}"
 
 
 def _film_text(content: Mapping[str, Any]) -> str:

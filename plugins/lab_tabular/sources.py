@@ -123,7 +123,7 @@ def house_prices(
         split_seed: of the random split.
         missing_indicators, normalize, log_target, min_count: as in ``table``.
     """
-    from lab_tabular.data import read_table
+    from lab_tabular.reading import read_table
 
     frame = read_table(find_corpus("house_prices").path("train"))
     kinds = ["MSSubClass", *(name for name in frame.columns if frame[name].str.contains("[A-Za-z]", na=False).any())]

@@ -15,7 +15,7 @@ import torch
 from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, UnknownNameError
+from lab.errors import ParameterError, UnknownNameError
 from lab.registry.registry import close_matches
 from lab_tabular.models import check_widths
 
@@ -120,7 +120,11 @@ class Trees(nn.Module):
         check_widths(categorical, continuous, len(self.category_sizes), self.continuous_count)
         if not self.is_fitted:
             shape = (len(categorical), self.output_size)
-            return continuous.new_zeros(shape) if self.output_size > 1 else continuous.new_full(shape[:1], self.target_mean)
+            return (
+                continuous.new_zeros(shape)
+                if self.output_size > 1
+                else continuous.new_full(shape[:1], self.target_mean)
+            )
         rows = _rows(categorical, continuous)
         raw = torch.cat([self._raw(block) for block in rows.split(ROWS_AT_ONCE)])
         return self._answer(raw).float()
@@ -201,8 +205,14 @@ def _check_kind(estimator: str, output_size: int) -> None:
         )
     if estimator.endswith("Classifier") != (output_size > 1):
         kind = "classes" if output_size > 1 else "a value"
-        other = estimator.replace("Regressor", "Classifier") if output_size > 1 else estimator.replace("Classifier", "Regressor")
-        raise ParameterError(f"{estimator} does not predict {kind}", where="architecture 'sklearn'", hint=f"use {other}")
+        other = (
+            estimator.replace("Regressor", "Classifier")
+            if output_size > 1
+            else estimator.replace("Classifier", "Regressor")
+        )
+        raise ParameterError(
+            f"{estimator} does not predict {kind}", where="architecture 'sklearn'", hint=f"use {other}"
+        )
 
 
 def _make(estimator: str, options: dict[str, Any], seed: int) -> Any:
@@ -226,11 +236,11 @@ def _rows(categorical: Tensor, continuous: Tensor) -> Tensor:
 
 def _read_boosted(model: Any, output_size: int) -> dict[str, Any]:
     """The tensors of histogram gradient boosting; scikit-learn keeps them in attributes that it calls private."""
-    predictors = [(tree, output) for stage in model._predictors for output, tree in enumerate(stage)]
+    predictors = [(grown, output) for stage in model._predictors for output, grown in enumerate(stage)]
     parts: dict[str, list[Any]] = {name: [] for name in ("roots", "outputs", "nodes", "left", "right", "set", "sets")}
     first = sets = 0
-    for tree, output in predictors:
-        nodes, count = tree.nodes, len(tree.nodes)
+    for grown, output in predictors:
+        nodes, count = grown.nodes, len(grown.nodes)
         own = np.arange(first, first + count)
         leaf = nodes["is_leaf"].astype(bool)
         parts["roots"].append(first)
@@ -240,8 +250,8 @@ def _read_boosted(model: Any, output_size: int) -> dict[str, Any]:
         parts["right"].append(np.where(leaf, own, first + nodes["right"].astype(np.int64)))
         chosen = nodes["is_categorical"].astype(bool) & ~leaf
         parts["set"].append(np.where(chosen, sets + nodes["bitset_idx"].astype(np.int64), -1))
-        parts["sets"].append(_bits(tree.raw_left_cat_bitsets))
-        first, sets = first + count, sets + len(tree.raw_left_cat_bitsets)
+        parts["sets"].append(_bits(grown.raw_left_cat_bitsets))
+        first, sets = first + count, sets + len(grown.raw_left_cat_bitsets)
     nodes = np.concatenate(parts["nodes"])
     return {
         "roots": parts["roots"],
@@ -278,23 +288,23 @@ def _category_codes(model: Any) -> np.ndarray:
 
 
 def _read_forest(model: Any, output_size: int) -> dict[str, Any]:
-    grown = [each.tree_ for each in getattr(model, "estimators_", [model])]
-    firsts = np.cumsum([0, *(tree.node_count for tree in grown)])
+    forest = [each.tree_ for each in getattr(model, "estimators_", [model])]
+    firsts = np.cumsum([0, *(grown.node_count for grown in forest)])
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "left", "right", "value")}
-    for tree, first in zip(grown, firsts, strict=False):
-        own = np.arange(first, first + tree.node_count)
-        leaf = tree.children_left < 0
-        parts["feature"].append(np.where(leaf, 0, tree.feature))
-        parts["threshold"].append(tree.threshold)
-        parts["left"].append(np.where(leaf, own, first + tree.children_left))
-        parts["right"].append(np.where(leaf, own, first + tree.children_right))
-        parts["value"].append(_leaf_values(model, tree, output_size))
+    for grown, first in zip(forest, firsts, strict=False):
+        own = np.arange(first, first + grown.node_count)
+        leaf = grown.children_left < 0
+        parts["feature"].append(np.where(leaf, 0, grown.feature))
+        parts["threshold"].append(grown.threshold)
+        parts["left"].append(np.where(leaf, own, first + grown.children_left))
+        parts["right"].append(np.where(leaf, own, first + grown.children_right))
+        parts["value"].append(_leaf_values(model, grown, output_size))
     joined = {name: np.concatenate(values) for name, values in parts.items()}
     count = len(joined["feature"])
     return {
         **joined,
         "roots": firsts[:-1],
-        "outputs": np.full(len(grown), -1),
+        "outputs": np.full(len(forest), -1),
         "gap_left": np.zeros(count, bool),
         "set": np.full(count, -1),
         "sets": np.zeros((0, 256), bool),

@@ -179,3 +179,12 @@ def test_an_unknown_corpus_gets_a_close_match():
         ratings("movielens_small_2015")
     assert "no corpus of ratings is called 'movielens_small_2015'" in str(error.value)
     assert "did you mean: movielens_small_2018 or movielens_small_2016?" in str(error.value)
+
+
+def test_the_courses_split_is_its_own():
+    data = ratings(split="course", longest=1000)
+    everything = ratings(split="course", longest=1000, split_seed=3)
+    order = np.random.RandomState(42).permutation(1000)
+    source = generated()[0].first(1000)
+    assert sorted(data.valid.target.tolist()) == sorted(source.ratings[order[:200]].tolist())
+    assert data.fingerprint != everything.fingerprint

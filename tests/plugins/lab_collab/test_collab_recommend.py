@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from lab_basics.losses import mse
-from lab_collab.data import ratings
+from lab_collab.data import ratings, ratings_of_source
 from lab_collab.interpret import item_map, items_by_bias, most_rated, similar_items
 from lab_collab.models import Hybrid
 from lab_collab.recommend import find_item, recommend
 from lab_collab.report import sections
-from lab_collab.sources import generated
+from lab_collab.sources import Source, generated
 from torch import nn
 
 from lab import Experiment, Learner, Study, use
@@ -82,7 +83,7 @@ def test_a_title_is_found_without_its_year(learner):
 
 @pytest.mark.parametrize("question", [{}, {"user": "user 1", "like": "item 1"}])
 def test_either_a_user_or_a_taste_is_asked_for(learner, question):
-    with pytest.raises(LabError, match="give either a user or what is liked"):
+    with pytest.raises(LabError, match="give either a user, what is liked"):
         recommend(learner, **question)
 
 
@@ -163,3 +164,37 @@ def test_a_finished_run_recommends_from_the_command_line(study):
     assert answer.exit_code == 0
     assert len(answer.output.splitlines()) == 3
     assert "(item " in answer.output
+
+
+@pytest.fixture
+def people():
+    """A hybrid of ratings that old and young give to two genres."""
+    generator = np.random.default_rng(0)
+    users, items = generator.integers(0, 40, 3000), generator.integers(0, 20, 3000)
+    agrees = (users < 20) == (items < 10)
+    source = Source(
+        "people", users.astype(str), items.astype(str), np.where(agrees, 5.0, 1.0),
+        item_features={str(item): np.eye(2, dtype="f4")[int(item >= 10)] for item in range(20)},
+        user_features={str(user): np.eye(2, dtype="f4")[int(user >= 20)] for user in range(40)},
+        feature_names=("first", "second", "old", "young"),
+    )  # fmt: skip
+    data = ratings_of_source(source)
+    model = Hybrid(*needs(data, "item_features", "user_features"), n_factors=4, id_dropout=0.5)
+    learner = Learner(model, data, mse, lr=1e-2, progress=False)
+    learner.fit(6)
+    return learner
+
+
+def test_a_hybrid_recommends_to_a_newcomer_what_people_like_them_like(people):
+    assert all(int(each.item) < 10 for each in recommend(people, about="old", count=8))
+    assert all(int(each.item) >= 10 for each in recommend(people, about=["young"], count=8))
+
+
+def test_what_is_not_known_of_users_has_close_matches(people):
+    with pytest.raises(UnknownNameError, match="did you mean: young"):
+        recommend(people, about="yuong")
+
+
+def test_other_models_know_nothing_of_newcomers(learner):
+    with pytest.raises(LabError, match="knows nothing of users but their ratings"):
+        recommend(learner, about="old")

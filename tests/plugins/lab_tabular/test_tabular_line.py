@@ -12,7 +12,9 @@ from lab.errors import LabError
 
 
 def trained(stepper, epochs=20):
-    learner = Learner(Line(), line(), mse, optimizer=torch.optim.SGD, lr=0.2, batch_size=16, stepper=stepper, progress=False)
+    learner = Learner(
+        Line(), line(), mse, optimizer=torch.optim.SGD, lr=0.2, batch_size=16, stepper=stepper, progress=False
+    )
     learner.fit(epochs)
     return learner
 

@@ -165,8 +165,7 @@ def test_trees_are_fitted_once_to_all_rows_however_many_epochs_are_asked_for():
 def test_nets_are_stepped_by_the_same_stepper():
     data = flats()
     one, other = (
-        Learner(net(data, layers=[8]), data, mse, stepper=stepper, progress=False)
-        for stepper in (FitOrStep(), None)
+        Learner(net(data, layers=[8]), data, mse, stepper=stepper, progress=False) for stepper in (FitOrStep(), None)
     )
     other.model.load_state_dict(one.model.state_dict())
     assert one.fit(1)[0]["train_loss"] == other.fit(1)[0]["train_loss"]

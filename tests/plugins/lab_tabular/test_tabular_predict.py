@@ -105,13 +105,14 @@ def finished(tmp_path):
 
 def test_lab_predict_needs_no_training_data_and_says_what_the_learner_says(finished, flats_to_come):
     folder, key, learner = finished
-    flats_to_come.to_csv(folder / "new.csv", index=False)
+    new, out, runs = (str(folder / name) for name in ("new.csv", "out.csv", "runs"))
+    flats_to_come.to_csv(new, index=False)
     done = CliRunner().invoke(
-        cli, ["predict", key[:8], str(folder / "new.csv"), "-o", str(folder / "out.csv"), "--runs", str(folder / "runs")],
+        cli, ["predict", key[:8], new, "-o", out, "--runs", runs],
         catch_exceptions=False,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    written = pd.read_csv(folder / "out.csv")
+    written = pd.read_csv(out)
     assert list(written.columns) == [*flats_to_come.columns, "prediction"]
     assert np.allclose(written["prediction"], learner.predict(flats_to_come)["prediction"], rtol=1e-12)
 

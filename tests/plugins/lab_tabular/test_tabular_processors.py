@@ -124,7 +124,7 @@ def test_what_is_no_preparation_is_told():
 
 
 def test_a_logarithm_needs_positive_targets():
-    with pytest.raises(DataError, match="target 'price' has no logarithm in row 1, which says '0.0'"):
+    with pytest.raises(DataError, match=r"target 'price' has no logarithm in row 1, which says '0\.0'"):
         TargetColumn.fitted(pd.Series([1.0, 0.0], name="price"), is_class=False, is_log=True)
 
 
