@@ -1,0 +1,22 @@
+"""Dogs and cats from 1,000 pictures and nothing else: how far does a small net come from scratch?
+
+Needs the corpus dogs_cats in LAB_DATA. The report shows where the net looked.
+"""
+
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("dogs_cats", size=96),
+    architecture=use(
+        "course_net", widths=[16, 32, 64, 128, 192], stem=3, norm="batch", norm_place="before", pool="average"
+    ),
+    loss="cross_entropy",
+    optimizer=use("adamw", weight_decay=0.05),
+    callbacks=["one_cycle", use("augment", pad=8, degrees=10.0, zoom=1.2, lighting=0.15), use("look_inside", tta=True)],
+    metrics=["accuracy"],
+    lr=3e-3,
+    batch_size=32,
+    valid_batch_size=200,
+    epochs=40,
+)
+study = Study(base, seeds=1, compare="valid_accuracy")

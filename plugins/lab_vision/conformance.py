@@ -1,0 +1,147 @@
+"""What the conformance kit must know of this plugin: a few small pictures, and features of them."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab import use
+from lab.testing import Example, Offer, Trial
+from lab_vision.data import ImageBatch, ImageData, image_data
+from lab_vision.layers import AveragePool
+from lab_vision.transfer import FeatureData, Head, precompute
+
+__all__ = ["SomeFeatures", "SomeLargePictures", "SomePictures", "offer"]
+
+
+class SomePictures(Example):
+    """Stripes and squares, 16 × 16 in three colours: pictures (B, 3, 16, 16), classes (B,) of three."""
+
+    is_plain = False
+    edge = 16
+
+    def make_data(self) -> ImageData:
+        return _drawn(self.edge, 30)
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), AveragePool(), nn.Linear(4, 3))
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(batch[1]), 3, generator=generator)
+
+    def perfect(self, batch: Any) -> Tensor:
+        return 100 * functional.one_hot(batch[1], 3).float()
+
+    def wrong(self, batch: Any) -> Any:
+        return ImageBatch(torch.cat([batch.images, batch.images], 1), batch.target)
+
+
+class SomeLargePictures(SomePictures):
+    """The same drawn large, 96 × 96, for nets that shrink pictures a lot."""
+
+    edge = 96
+
+    def make_data(self) -> ImageData:
+        return _drawn(self.edge, 12)
+
+
+class SomeFeatures(SomePictures):
+    """Features (B, 8) of the small pictures, classes (B,) of three."""
+
+    def make_data(self) -> FeatureData:
+        return precompute(_Body(), _drawn(16, 30), pool="concat")
+
+    def model(self) -> nn.Module:
+        return Head(8, 3, hidden=(), dropouts=0.0)
+
+    def wrong(self, batch: Any) -> Any:
+        return torch.cat([batch[0], batch[0]], 1), batch[1]
+
+
+class _Body(nn.Module):
+    width = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        nn.init.constant_(self.conv.weight, 0.1)
+
+    def features(self, images: Tensor) -> Tensor:
+        found: Tensor = self.conv(images)
+        return found
+
+
+@cache
+def _drawn(edge: int, count: int) -> ImageData:
+    """Upright stripes, level stripes and squares, in noise."""
+    generator = np.random.default_rng(0)
+    place = np.arange(edge) * 16 // edge
+    stripes = np.broadcast_to((place // 2 % 2)[None, :], (edge, edge))
+    square = ((place >= 4) & (place < 12)).astype(int)
+    shapes = np.stack([stripes, stripes.T, square[:, None] * square[None, :]])
+    target = np.arange(count + count // 2) % 3
+    noise = generator.integers(0, 60, (len(target), 3, edge, edge))
+    pixels = (shapes[target][:, None] * 180 + noise).astype(np.uint8)
+    return image_data(
+        [(pixels[:count], target[:count]), (pixels[count:], target[count:])], ("upright", "level", "square")
+    )
+
+
+@cache
+def _folder() -> str:
+    """Drawn pictures as files, gone when the process ends."""
+    from PIL import Image
+
+    folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
+    atexit.register(folder.cleanup)
+    data = _drawn(16, 30)
+    for number, (pixels, target) in enumerate(zip(data.train.pixels, data.train.target, strict=True)):
+        path = Path(folder.name) / data.class_names[int(target)] / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
+    return folder.name
+
+
+def offer() -> Offer:
+    """A few pictures, and what is tried on them."""
+    small, large, features = ("some_pictures",), ("some_large_pictures",), ("some_features",)
+    shrinking = {"alexnet": {"dense_size": 16}, "vgg": {"dense_size": 16}, "nin": {}}
+    same = {"test_splits_are_disjoint": "the publisher's files have the same picture twice"}
+    return Offer(
+        examples={
+            "some_pictures": SomePictures,
+            "some_large_pictures": SomeLargePictures,
+            "some_features": SomeFeatures,
+        },
+        trials={
+            **{
+                f"architectures.{name}": Trial(use(name, **options), examples=large)
+                for name, options in shrinking.items()
+            },
+            "architectures.head": Trial(use("head", hidden=[4]), examples=features),
+            "architectures.transfer": Trial(
+                use("transfer", body=use("course_net", widths=[4, 8]), hidden=[4]), examples=small
+            ),
+            "callbacks.augment": Trial(
+                use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4), examples=small
+            ),
+            "callbacks.look_inside": Trial(use("look_inside", count=2), examples=small),
+            "datasets.cifar10": Trial(use("cifar10", longest=300), exceptions=same),
+            "datasets.dogs_cats": Trial(use("dogs_cats", size=16)),
+            "datasets.fashion_mnist": Trial(use("fashion_mnist", longest=300), exceptions=same),
+            "datasets.features": Trial(use("features", images="digits", body=use("course_net", channels=1))),
+            "datasets.image_folder": Trial(use("image_folder", path=_folder(), size=16)),
+            "steppers.mixup": Trial(use("mixup"), examples=small),
+        },
+    )

@@ -1,0 +1,152 @@
+"""What a model looks at, and where it errs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from lab_basics.hooks import Hooks
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab.errors import LabError, UnknownNameError
+from lab.registry.registry import close_matches
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["Judged", "cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses"]
+
+
+class Judged(NamedTuple):
+    """A picture and what a model said of it: its place in the split, its loss, the true and the predicted class."""
+
+    index: int
+    loss: float
+    target: int
+    predicted: int
+
+
+def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tensor:
+    """Class activation maps (Zhou et al. 2016) of a model that ends in average pooling and one linear layer.
+
+    The map of class k is the sum of the last features, each weighted by what the last layer gives it for k.
+
+    Args:
+        learner: trained on pictures; its model has ``features``, and its last linear layer reads their means.
+        images: (B, C, H, W), scaled as in training.
+        classes: (B,) class numbers; None takes the predicted ones.
+
+    Returns:
+        (B, H, W), between 0 and 1 for each picture.
+
+    Raises:
+        LabError: the model has another end; ``grad_cam`` works for all.
+    """
+    model: Any = learner.model
+    output = _last_linear(model)
+    if not hasattr(model, "features") or output is None:
+        raise LabError(
+            "this model's end is not a mean and a linear layer", where=type(model).__name__, hint="use grad_cam"
+        )
+    with learner.evaluating():
+        found = model.features(images.to(learner.device))
+        if found.shape[1] != output.in_features:
+            raise LabError(
+                f"the last layer reads {output.in_features} numbers, not the means of {found.shape[1]} channels",
+                where=type(model).__name__,
+                hint="use grad_cam",
+            )
+        classes = model(images.to(learner.device)).argmax(-1) if classes is None else classes.to(learner.device)
+        maps = torch.einsum("bchw,bc->bhw", found, output.weight[classes])
+    return _stretched(maps, images.shape[2:])
+
+
+def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | None = None) -> Tensor:
+    """Grad-CAM (Selvaraju et al. 2017) of any layer with features (B, C, h, w).
+
+    Features are weighted by the mean gradient of the class's logit for them; what speaks against the class is cut off.
+
+    Args:
+        learner: trained on pictures.
+        images: (B, C, H, W), scaled as in training.
+        layer: the module's name, such as ``layer4``.
+        classes: (B,) class numbers; None takes the predicted ones.
+
+    Returns:
+        (B, H, W), between 0 and 1 for each picture.
+
+    Raises:
+        UnknownNameError: there is no such layer.
+    """
+    modules = dict(learner.model.named_modules())
+    if layer not in modules or not layer:
+        close = close_matches(layer, list(modules))
+        hint = f"did you mean: {' or '.join(close)}?" if close else f"layers: {', '.join(list(modules)[1:9])} …"
+        raise UnknownNameError(f"the model has no layer '{layer}'", hint=hint)
+    training = learner.model.training
+    learner.model.eval()
+    try:
+        kept: dict[str, Any] = {}
+        with torch.enable_grad(), Hooks({layer: modules[layer]}, lambda name, _, output: kept.update({name: output})):
+            logits = learner.model(images.detach().clone().to(learner.device).requires_grad_())
+            found = kept.get(layer)
+            if not isinstance(found, Tensor) or found.dim() != 4:
+                raise LabError(f"layer '{layer}' gives no features (B, C, h, w)", where=type(modules[layer]).__name__)
+            classes = logits.argmax(-1) if classes is None else classes.to(logits.device)
+            [gradient] = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), found)
+    finally:
+        learner.model.train(training)
+    maps = (found * gradient.mean((2, 3), keepdim=True)).sum(1).relu().detach()
+    return _stretched(maps, images.shape[2:])
+
+
+def _stretched(maps: Tensor, size: Any) -> Tensor:
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    scaled = (maps - low) / (high - low).clamp(min=1e-12)
+    return functional.interpolate(scaled[:, None], tuple(size), mode="bilinear", align_corners=False)[:, 0].cpu()
+
+
+def _last_linear(model: nn.Module) -> nn.Linear | None:
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return linear[-1] if linear else None
+
+
+def _judged(learner: Learner, split: str) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) and classes (N,) of a split, in its order."""
+    examples = learner.data.split(split)
+    outputs, targets = [], []
+    with learner.evaluating():
+        for rows in torch.arange(len(examples)).split(learner.valid_batch_size):
+            *inputs, target = examples.__getitems__(rows)
+            outputs.append(learner.model(*(each.to(learner.device) for each in inputs)).float().cpu())
+            targets.append(target)
+    return torch.cat(outputs), torch.cat(targets)
+
+
+def largest_losses(learner: Learner, count: int = 9, split: str = "valid") -> list[Judged]:
+    """The pictures that the model was most wrong about."""
+    logits, target = _judged(learner, split)
+    losses = functional.cross_entropy(logits, target, reduction="none")
+    order = losses.argsort(descending=True)[:count]
+    predicted = logits.argmax(-1)
+    return [Judged(int(i), float(losses[i]), int(target[i]), int(predicted[i])) for i in order]
+
+
+def confusion_matrix(learner: Learner, split: str = "valid") -> Tensor:
+    """How often class i was taken for class j (K, K), in whole numbers."""
+    logits, target = _judged(learner, split)
+    count = logits.shape[1]
+    return torch.bincount(target * count + logits.argmax(-1), minlength=count * count).reshape(count, count)
+
+
+def first_filters(learner: Learner) -> Tensor:
+    """The weights (F, C, h, w) of the first convolution.
+
+    Raises:
+        LabError: the model has none.
+    """
+    for module in learner.model.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.weight.detach().cpu()
+    raise LabError("this model has no convolution", where=type(learner.model).__name__)

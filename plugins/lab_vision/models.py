@@ -1,0 +1,227 @@
+"""Models of pictures: (B, C, H, W) float to logits (B, K)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lab import part
+from lab.errors import ParameterError, ShapeError
+from lab_vision.layers import Norm, Place, Pool, check_images, conv_norm_act, make_pool
+
+__all__ = ["CourseNet", "LeNet", "SoftmaxRegression", "StackedNet"]
+
+
+class SoftmaxRegression(nn.Module):
+    """Hidden layers of ReLU over all pixels: softmax regression where there are none, ``simple_net`` of the course
+    with one.
+
+    Zhang et al., *Dive into Deep Learning*, chapter 4; fast.ai 2018, lesson 7 (3072–40–10).
+
+    Args:
+        input_size: channels × height × width.
+        output_size: classes.
+        layers: widths of the hidden layers.
+        dropout: behind each of these.
+    """
+
+    def __init__(self, input_size: int, output_size: int, *, layers: Sequence[int] = (), dropout: float = 0.0) -> None:
+        super().__init__()
+        self.input_size = input_size
+        blocks: list[nn.Module] = []
+        for number, (before, after) in enumerate(pairwise([input_size, *layers])):
+            with part(f"hidden{number}"):
+                blocks += [nn.Linear(before, after), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        with part("output"):
+            blocks.append(nn.Linear([input_size, *layers][-1], output_size))
+        self.net = nn.Sequential(*blocks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images[0].numel() != self.input_size:
+            raise ShapeError(f"pictures have the shape {tuple(images.shape)}, expected (B, {self.input_size})")
+        logits: Tensor = self.net(images.flatten(1))
+        return logits
+
+
+class CourseNet(nn.Module):
+    """The convolutional nets of fast.ai 2018, lesson 7, "CIFAR10 from scratch": one class, the steps are its options.
+
+    A stage is a convolution of stride 2, and further layers of stride 1 behind it; those may be residual. The largest
+    value of each channel goes to a linear layer. The course's nets end in log-probabilities, these in logits.
+
+    Args:
+        channels: of the pictures.
+        output_size: classes.
+        widths: channels of the stages; with a stem, the first is the stem's.
+        stem: kernel of a first convolution of stride 1; None has none.
+        padding: whether convolutions keep the size; without, each takes a border off.
+        further: layers of stride 1 in each stage.
+        residual: whether a further layer adds to its input (He et al. 2016).
+        norm: ``none``, ``written`` (written out, as the course does) or ``batch`` (torch's, faster).
+        norm_place: ``before`` or ``after`` ReLU; the course's stands after.
+        pool: ``max``, ``average`` or ``concat``.
+        dropout: before the last layer.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        output_size: int,
+        *,
+        widths: Sequence[int] = (20, 40, 80),
+        stem: int | None = None,
+        padding: bool = True,
+        further: int = 0,
+        residual: bool = False,
+        norm: Norm = "none",
+        norm_place: Place = "after",
+        pool: Pool = "max",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        stages: list[nn.Module] = []
+        widths = list(widths)
+        options = {"norm": norm, "place": norm_place}
+        if stem is not None:
+            with part("stem"):
+                stages.append(conv_norm_act(channels, widths[0], stem, **options))  # type: ignore[arg-type]
+        else:
+            widths = [channels, *widths]
+        for number, (before, after) in enumerate(pairwise(widths)):
+            with part(f"stage{number}"):
+                first = conv_norm_act(before, after, 3, stride=2, padding=int(padding), **options)  # type: ignore[arg-type]
+                layers: list[nn.Module] = [first]
+            for index in range(further):
+                with part(f"stage{number}.{index}"):
+                    layer = conv_norm_act(after, after, 3, **options)  # type: ignore[arg-type]
+                    layers.append(Residual(layer) if residual else layer)
+            stages.append(nn.Sequential(*layers))
+        self.stages = nn.Sequential(*stages)
+        self.pool, factor = make_pool(pool)
+        self.dropout = nn.Dropout(dropout)
+        self.width = widths[-1]
+        with part("output"):
+            self.output = nn.Linear(factor * self.width, output_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.dropout(self.pool(self.features(images))))
+        return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last stage gives (B, width, h, w)."""
+        check_images(images, self.channels)
+        found: Tensor = self.stages(images)
+        return found
+
+    def layer_groups(self) -> list[nn.Module]:
+        """The stages, and the last layer."""
+        return [self.stages, self.output]
+
+
+class Residual(nn.Module):
+    """What a layer gives, added to what it is given."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x)
+
+
+class LeNet(nn.Module):
+    """LeNet-5 (LeCun et al. 1998) as in *Dive into Deep Learning*, chapters 7 and 8.
+
+    Args:
+        channels, image_size, output_size: of the data; from 12 pixels on.
+        activation: ``sigmoid`` as in the book, or ``relu``.
+        pool: ``average`` as in the book, or ``max``.
+        norm: ``batch`` puts batch norm behind every layer but the last, as in chapter 8.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: tuple[int, int],
+        output_size: int,
+        *,
+        activation: str = "sigmoid",
+        pool: str = "average",
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        make = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}.get(activation)
+        shrink = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}.get(pool)
+        if make is None or shrink is None:
+            raise ParameterError(
+                f"activation='{activation}', pool='{pool}'",
+                where="architecture 'lenet'",
+                hint="sigmoid or relu, average or max",
+            )
+
+        def normed(kind: type[nn.Module], width: int) -> list[nn.Module]:
+            return [kind(width)] if norm != "none" else []  # type: ignore[call-arg]
+
+        with part("convolutions"):
+            self.features = nn.Sequential(
+                nn.Conv2d(channels, 6, 5, padding=2), *normed(nn.BatchNorm2d, 6), make(), shrink(2),
+                nn.Conv2d(6, 16, 5), *normed(nn.BatchNorm2d, 16), make(), shrink(2), nn.Flatten(),
+            )  # fmt: skip
+        width = _flat_width(self.features, channels, image_size)
+        with part("dense"):
+            self.dense = nn.Sequential(
+                nn.Linear(width, 120), *normed(nn.BatchNorm1d, 120), make(),
+                nn.Linear(120, 84), *normed(nn.BatchNorm1d, 84), make(),
+            )  # fmt: skip
+        with part("output"):
+            self.output = nn.Linear(84, output_size)
+        _xavier(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, self.channels, 12)
+        logits: Tensor = self.output(self.dense(self.features(images)))
+        return logits
+
+
+class StackedNet(nn.Module):
+    """A net that is a row of layers, with nothing beside it: what the classics of chapter 8 are built on.
+
+    Args:
+        layers: from pictures to logits.
+        channels: of the pictures.
+        smallest: edge in pixels below which nothing would be left.
+    """
+
+    def __init__(self, layers: nn.Sequential, channels: int, smallest: int) -> None:
+        super().__init__()
+        self.layers, self.channels, self.smallest = layers, channels, smallest
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_images(images, self.channels, self.smallest)
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def _flat_width(features: nn.Module, channels: int, image_size: tuple[int, int]) -> int:
+    """How many numbers come out of convolutions for one picture."""
+    try:
+        with torch.no_grad():
+            return int(features.eval()(torch.zeros(1, channels, *image_size)).shape[1])
+    except RuntimeError as error:
+        raise ShapeError(
+            f"pictures of {tuple(image_size)} pixels are too small for this net", hint="size=96"
+        ) from error
+    finally:
+        features.train()
+
+
+def _xavier(model: nn.Module) -> None:
+    """The book's initial weights."""
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.xavier_uniform_(module.weight)

@@ -1,0 +1,119 @@
+"""What is in here: pictures and their variations, models of pictures, transfer, and looking inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl, preset
+
+
+@hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """Pictures."""
+    return {
+        "cifar10": "lab_vision.sources:cifar10",
+        "digits": "lab_vision.sources:digits",
+        "dogs_cats": "lab_vision.sources:dogs_cats",
+        "fashion_mnist": "lab_vision.sources:fashion_mnist",
+        "features": "lab_vision.transfer:features",
+        "image_folder": "lab_vision.sources:image_folder",
+    }
+
+
+@hookimpl
+def lab_corpora() -> dict[str, Any]:
+    """Public pictures, and published weights."""
+    return {
+        "cifar10": "lab_vision.sources:cifar10_corpus",
+        "dogs_cats": "lab_vision.sources:dogs_cats_corpus",
+        "fashion_mnist": "lab_vision.sources:fashion_mnist_corpus",
+        "resnet18": "lab_vision.resnet:resnet18_corpus",
+        "resnet34": "lab_vision.resnet:resnet34_corpus",
+        "resnet50": "lab_vision.resnet:resnet50_corpus",
+    }
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Models of pictures: the ladder of the course, the classics of the book, residual networks, transfer."""
+    ladder = {"stem": 5, "norm": "written"}
+    return {
+        # the ladder of fast.ai 2018, lesson 7
+        "simple_net": preset("softmax", layers=[40]),
+        "conv_net": preset("course_net", padding=False),
+        "conv_net2": preset("course_net"),
+        "bn_net": preset("course_net", widths=[10, 20, 40, 80, 160], **ladder),
+        "conv_bn_net2": preset("course_net", widths=[10, 20, 40, 80, 160], further=1, **ladder),
+        "resnet_small": preset("course_net", widths=[10, 20, 40, 80, 160], further=2, residual=True, **ladder),
+        "resnet2": preset(
+            "course_net",
+            widths=[16, 32, 64, 128, 256],
+            further=2,
+            residual=True,
+            stem=7,
+            norm="written",
+            dropout=0.2,
+        ),
+        "course_net": "lab_vision.models:CourseNet",
+        "fast_resnet": preset(
+            "course_net",
+            widths=[32, 64, 128, 256],
+            further=1,
+            residual=True,
+            stem=3,
+            norm="batch",
+            norm_place="before",
+            pool="concat",
+        ),
+        # the classics of Dive into Deep Learning
+        "alexnet": "lab_vision.classics:alexnet",
+        "densenet": "lab_vision.classics:densenet",
+        "googlenet": "lab_vision.classics:googlenet",
+        "image_mlp": preset("softmax", layers=[256]),
+        "lenet": "lab_vision.models:LeNet",
+        "lenet_bn": preset("lenet", norm="batch"),
+        "nin": "lab_vision.classics:nin",
+        "softmax": "lab_vision.models:SoftmaxRegression",
+        "vgg": "lab_vision.classics:vgg",
+        # residual networks
+        "resnet": "lab_vision.resnet:ResNet",
+        "resnet18": preset("resnet", blocks=[2, 2, 2, 2]),
+        "resnet34": preset("resnet", blocks=[3, 4, 6, 3]),
+        "resnet50": preset("resnet", blocks=[3, 4, 6, 3], bottleneck=True),
+        # transfer
+        "head": "lab_vision.transfer:Head",
+        "transfer": "lab_vision.transfer:Transfer",
+    }
+
+
+@hookimpl
+def lab_steppers() -> dict[str, Any]:
+    """Steps on mixed pictures."""
+    return {"mixup": "lab_vision.augment:MixUp"}
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """Variations of pictures, and looking inside."""
+    return {"augment": "lab_vision.augment:Augment", "look_inside": "lab_vision.callbacks:LookInside"}
+
+
+@hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.cam(...)``, ``learner.tta()`` and their kin."""
+    inside = ("cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses")
+    return {"tta": "lab_vision.augment:tta", **{name: f"lab_vision.inside:{name}" for name in inside}}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Where models erred, and what they looked at."""
+    from lab_vision.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """What the conformance kit must know of these components."""
+    return "lab_vision.conformance:offer"

@@ -1,0 +1,255 @@
+"""Residual networks whose parameters have the names that published weights have."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lab_text.corpora import Corpus, Download, find_corpus
+from torch import Tensor, nn
+
+from lab import part
+from lab.errors import DataError, ParameterError, ShapeError, StoreError
+from lab_vision.layers import check_images
+
+__all__ = ["ResNet", "load_published", "resnet18_corpus", "resnet34_corpus", "resnet50_corpus"]
+
+Stem = Literal["large", "small"]
+PUBLISHED = {"resnet18": "f37072fd", "resnet34": "b627a593", "resnet50": "0676ba61"}
+"""Model → the first eight digits of the sha256 of its published weights, which stand in the file's name."""
+
+MOST_NAMES = 5
+
+
+class ResNet(nn.Module):
+    """Residual network (He et al. 2016) of two or three convolutions per block.
+
+    Names and shapes of parameters are those of the weights that PyTorch's project publishes (``conv1``,
+    ``layer1.0.bn2``, ``layer2.0.downsample.0``, ``fc`` …), so that these load; of three convolutions the second has
+    the stride.
+
+    Args:
+        channels: of the pictures.
+        output_size: classes.
+        blocks: of the four stages: (2, 2, 2, 2) is ResNet-18, (3, 4, 6, 3) ResNet-34 and, with bottlenecks, ResNet-50.
+        bottleneck: three convolutions per block, the widths four times as large.
+        width: channels of the first stage.
+        stem: ``large`` is 7 × 7 with stride 2 and pooling, for pictures of 64 pixels and more; ``small`` is 3 × 3.
+        preactivation: batch norm and ReLU in front of each convolution (He et al. 2016b); published weights do not fit.
+        weights: a ``.pth`` or ``.safetensors`` file, or the name of published weights, ``resnet34``, which
+            ``lab data get resnet34`` fetches; a last layer for other classes is left out.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        output_size: int,
+        *,
+        blocks: Sequence[int] = (2, 2, 2, 2),
+        bottleneck: bool = False,
+        width: int = 64,
+        stem: Stem = "large",
+        preactivation: bool = False,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        if len(blocks) != 4 or min(blocks) < 1:
+            raise ParameterError(
+                f"blocks={list(blocks)}", where="architecture 'resnet'", hint="four stages, such as 2,2,2,2"
+            )
+        self.channels, self.preactivation = channels, preactivation
+        with part("stem"):
+            kernel, stride = (7, 2) if stem == "large" else (3, 1)
+            self.conv1 = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+        self.pool1 = nn.MaxPool2d(3, stride=2, padding=1) if stem == "large" else nn.Identity()
+        kind = _Bottleneck if bottleneck else _Basic
+        before = width
+        for number, count in enumerate(blocks):
+            after = width * 2**number
+            stage = []
+            for index in range(count):
+                with part(f"layer{number + 1}.{index}"):
+                    stage.append(kind(before, after, 2 if number and not index else 1, preactivation))
+                before = after * kind.growth
+            setattr(self, f"layer{number + 1}", nn.Sequential(*stage))
+        self.last = nn.Sequential(nn.BatchNorm2d(before), nn.ReLU()) if preactivation else nn.Identity()
+        self.width = before
+        with part("output"):
+            self.fc = nn.Linear(before, output_size)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if weights is not None:
+            load_published(self, weights)
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last stage gives (B, width, H / 32, W / 32), H / 8 with the small stem."""
+        check_images(images, self.channels)
+        x = self.conv1(images)
+        if not self.preactivation:
+            x = torch.relu(self.bn1(x))
+        x = self.pool1(x)
+        for stage in self._stages():
+            x = stage(x)
+        features: Tensor = self.last(x)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.features(images).mean((2, 3)))
+        return logits
+
+    def layer_groups(self) -> list[list[nn.Module]]:
+        """The stem and the first two stages, the last two, and the last layer."""
+        first, second, third, fourth = self._stages()
+        return [[self.conv1, self.bn1, first, second], [third, fourth, self.last], [self.fc]]
+
+    def _stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+
+class _Block(nn.Module):
+    """Base class: convolutions beside a short way, which has a convolution of its own where shapes change."""
+
+    growth = 1
+
+    def __init__(self, before: int, sizes: Sequence[tuple[int, int, int]], stride: int, preactivation: bool) -> None:
+        super().__init__()
+        self.preactivation, self.count = preactivation, len(sizes)
+        source = before
+        for number, (width, kernel, step) in enumerate(sizes, 1):
+            setattr(self, f"conv{number}", nn.Conv2d(source, width, kernel, step, kernel // 2, bias=False))
+            setattr(self, f"bn{number}", nn.BatchNorm2d(source if preactivation else width))
+            source = width
+        self.downsample: nn.Module | None = None
+        if stride != 1 or before != source:
+            short: list[nn.Module] = [nn.Conv2d(before, source, 1, stride, bias=False)]
+            self.downsample = nn.Sequential(*short, *([] if preactivation else [nn.BatchNorm2d(source)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = x if self.downsample is None else self.downsample(x)
+        for number in range(1, self.count + 1):
+            conv, norm = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
+            if self.preactivation:
+                x = conv(torch.relu(norm(x)))
+            else:
+                x = norm(conv(x))
+                x = torch.relu(x) if number < self.count else x
+        return x + short if self.preactivation else torch.relu(x + short)
+
+
+class _Basic(_Block):
+    """Two convolutions of 3 × 3."""
+
+    def __init__(self, before: int, width: int, stride: int, preactivation: bool) -> None:
+        super().__init__(before, [(width, 3, stride), (width, 3, 1)], stride, preactivation)
+
+
+class _Bottleneck(_Block):
+    """1 × 1, 3 × 3 and 1 × 1, four times as wide."""
+
+    growth = 4
+
+    def __init__(self, before: int, width: int, stride: int, preactivation: bool) -> None:
+        super().__init__(before, [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)], stride, preactivation)
+
+
+def load_published(model: nn.Module, weights: str) -> None:
+    """Load weights from a ``.pth`` or ``.safetensors`` file, or published ones by their name.
+
+    The last layer (``fc``) is left out where it is for other classes.
+
+    Raises:
+        DataError: the file is not there, or holds more than tensors; nothing of it is executed.
+        StoreError: the weights belong to another architecture; names are given.
+    """
+    path = find_corpus(weights).path("weights") if weights in PUBLISHED else Path(weights)
+    if not path.is_file():
+        raise DataError("there are no such weights", where=str(path), hint=f"a file, or one of: {', '.join(PUBLISHED)}")
+    found = _read(path)
+    expected = model.state_dict()
+    if "fc.weight" in found and "fc.weight" in expected and found["fc.weight"].shape != expected["fc.weight"].shape:
+        found = {name: tensor for name, tensor in found.items() if not name.startswith("fc.")}
+        found |= {name: tensor for name, tensor in expected.items() if name.startswith("fc.")}
+    if len(expected["conv1.weight"][0]) != len(found.get("conv1.weight", expected["conv1.weight"])[0]):
+        raise ShapeError(
+            f"these weights are for pictures of {len(found['conv1.weight'][0])} channels",
+            where=str(path),
+            hint="grey=False",
+        )
+    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    problems = _differences(found, expected, counters)
+    if problems:
+        raise StoreError("these weights belong to another architecture", where=str(path), hint="\n".join(problems))
+    model.load_state_dict(found, strict=False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise DataError("the weights cannot be read", where=f"{path}: {error}") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            "this file holds more than tensors, so it is refused", where=str(path), hint="nothing in it was executed"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise DataError("the weights cannot be read", where=f"{path}: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, Mapping) or not all(isinstance(each, Tensor) for each in content.values()):
+        raise DataError("this file holds more than named tensors", where=str(path), hint="save model.state_dict()")
+    return dict(content)
+
+
+def _differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: set[str]) -> list[str]:
+    told = []
+    for what, names in (
+        ("missing", expected.keys() - found.keys() - optional),
+        ("unexpected", found.keys() - expected.keys()),
+    ):
+        if names:
+            shown = ", ".join(sorted(names)[:MOST_NAMES])
+            told.append(
+                f"{what}: {shown}" + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+            )
+    wrong = [name for name in found.keys() & expected.keys() if found[name].shape != expected[name].shape]
+    return told + [
+        f"{name}: {list(found[name].shape)} in the file, {list(expected[name].shape)} in the model"
+        for name in sorted(wrong)[:MOST_NAMES]
+    ]
+
+
+def resnet18_corpus() -> Corpus:
+    """Weights of ResNet-18, trained on ImageNet."""
+    return _published("resnet18", 46_830_571)
+
+
+def resnet34_corpus() -> Corpus:
+    """Weights of ResNet-34, trained on ImageNet."""
+    return _published("resnet34", 87_319_819)
+
+
+def resnet50_corpus() -> Corpus:
+    """Weights of ResNet-50, trained on ImageNet."""
+    return _published("resnet50", 102_530_333)
+
+
+def _published(name: str, size: int) -> Corpus:
+    file = f"{name}-{PUBLISHED[name]}.pth"
+    return Corpus(
+        name=name,
+        title=f"Weights of {name.replace('resnet', 'ResNet-')}, trained on ImageNet",
+        languages=("zxx",),
+        licence="BSD 3-Clause (PyTorch)",
+        publisher="https://pytorch.org/vision/stable/models.html",
+        files={"weights": (f"weights/{file}",)},
+        downloads=(Download(f"https://download.pytorch.org/models/{file}", f"weights/{file}", size),),
+    )

@@ -1,0 +1,264 @@
+"""Transfer: a body that was trained on something else, a new head, and features that are computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from lab_text.cache import content_key, entry
+from torch import Tensor, nn
+
+from lab import Data, part
+from lab.errors import ParameterError, ShapeError
+from lab.training.data import call_with
+from lab_vision.data import ImageData
+from lab_vision.layers import Pool, make_pool
+
+__all__ = ["FeatureData", "Head", "Transfer", "features", "precompute"]
+
+AT_ONCE = 256
+
+
+class Head(nn.Module):
+    """Hidden layers with batch norm and dropout on features: the head of fast.ai 2018.
+
+    For each width: batch norm, dropout, linear, ReLU; then batch norm, dropout and a linear layer.
+
+    Args:
+        feature_size: width of the features.
+        output_size: classes, or whatever is answered.
+        hidden: widths of the hidden layers.
+        dropouts: in front of each linear layer, one more than there are hidden layers; one number halves before the
+            last.
+
+    Shapes:
+        (B, feature_size) -> (B, output_size)
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        output_size: int,
+        *,
+        hidden: Sequence[int] = (512,),
+        dropouts: float | Sequence[float] = 0.5,
+    ) -> None:
+        super().__init__()
+        self.feature_size = feature_size
+        widths = [feature_size, *hidden, output_size]
+        if isinstance(dropouts, (int, float)):
+            shares = [dropouts / 2] * len(hidden) + [float(dropouts)]
+        else:
+            shares = list(dropouts)
+        if len(shares) != len(hidden) + 1:
+            raise ParameterError(
+                f"{len(shares)} dropouts for {len(hidden) + 1} linear layers",
+                where="architecture 'head'",
+                hint="one each",
+            )
+        layers: list[nn.Module] = []
+        for number, share in enumerate(shares):
+            with part(f"head{number}"):
+                layers += [
+                    nn.BatchNorm1d(widths[number]),
+                    nn.Dropout(share),
+                    nn.Linear(widths[number], widths[number + 1]),
+                ]
+            layers += [nn.ReLU()] if number < len(hidden) else []
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.dim() != 2 or features.shape[1] != self.feature_size:
+            raise ShapeError(f"features have the shape {tuple(features.shape)}, expected (B, {self.feature_size})")
+        answer: Tensor = self.layers(features)
+        return answer
+
+
+class Transfer(nn.Module):
+    """A body without its last layer, pooling, and a new head.
+
+    Args:
+        channels, output_size: of the data.
+        body: a model that has ``features(images)`` and says their ``width``: any ``resnet`` or net of the course.
+        pool: of the body's features: ``concat`` (largest and mean), ``average`` or ``max``.
+        hidden, dropouts: of the head; see ``Head``.
+
+    Shapes:
+        (B, C, H, W) -> (B, K)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        output_size: int,
+        *,
+        body: nn.Module | None = None,
+        pool: Pool = "concat",
+        hidden: Sequence[int] = (512,),
+        dropouts: float | Sequence[float] = 0.5,
+    ) -> None:
+        super().__init__()
+        if body is None:
+            from lab_vision.resnet import ResNet
+
+            body = ResNet(channels, output_size)
+        width = _width(body)
+        self.body = _without_output(body)
+        self.pool, factor = make_pool(pool)
+        self.head = Head(factor * width, output_size, hidden=hidden, dropouts=dropouts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.pool(self.features(images)))
+        return answer
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the body gives (B, width, h, w)."""
+        body: Any = self.body
+        found: Tensor = body.features(images)
+        return found
+
+    def layer_groups(self) -> list[Any]:
+        """Those of the body, without its last layer, and the head."""
+        body: Any = self.body
+        groups = body.layer_groups()[:-1] if hasattr(body, "layer_groups") else [self.body]
+        return [*groups, self.head]
+
+
+def _width(body: nn.Module) -> int:
+    width = getattr(body, "width", None)
+    if not callable(getattr(body, "features", None)) or not isinstance(width, int):
+        raise ParameterError(
+            f"{type(body).__name__} cannot be a body",
+            where="architecture 'transfer'",
+            hint="it needs features() and width",
+        )
+    return width
+
+
+def _without_output(body: nn.Module) -> nn.Module:
+    """The body; its last layer, which nothing reads, is taken away."""
+    for name in ("fc", "output"):
+        if isinstance(getattr(body, name, None), nn.Linear):
+            setattr(body, name, nn.Identity())
+    return body
+
+
+# --- features, computed once ------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False, kw_only=True)
+class FeatureData(Data):
+    """Features of pictures in the place of pictures.
+
+    Attributes:
+        feature_size: width of the features.
+        output_size: number of classes.
+        class_names: in the order of their numbers.
+        images: the pictures.
+    """
+
+    feature_size: int
+    output_size: int
+    class_names: tuple[str, ...]
+    images: ImageData
+
+
+class _Features:
+    """A split: features (N, F) and classes (N,)."""
+
+    def __init__(self, values: Tensor, target: Tensor) -> None:
+        self.values, self.target = values, target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        chosen = torch.as_tensor(indices)
+        return self.values.index_select(0, chosen), self.target.index_select(0, chosen)
+
+
+def features(images: Data, *, body: Callable[..., nn.Module], pool: Pool = "concat", body_seed: int = 0) -> FeatureData:
+    """Features of a frozen body for all pictures, computed once and kept in the cache; train the architecture ``head``.
+
+    Args:
+        images: a dataset of pictures.
+        body: a model that has ``features`` and ``width``, such as ``use("resnet34", weights="resnet34")``.
+        pool: of its features.
+        body_seed: of its initial weights, where it loads none.
+    """
+    if not isinstance(images, ImageData):
+        raise ParameterError(f"{type(images).__name__} holds no pictures", where="dataset 'features'")
+    from lab.training.rng import Streams
+
+    with Streams(body_seed).initialising():
+        made = call_with(body, images.facts())
+    return precompute(made, images, pool=pool)
+
+
+def precompute(body: nn.Module, images: ImageData, *, pool: Pool = "concat", device: str = "cpu") -> FeatureData:
+    """The features that a body gives of every picture, in evaluation mode, as data of their own.
+
+    They are kept in the cache under a hash of the body's weights, the pictures and the pooling, so that the next
+    head, and the next run, read them.
+
+    Args:
+        body: it has ``features`` and ``width``; its own last layer is not used.
+        images: the pictures.
+        pool: of the features.
+        device: where the body runs.
+    """
+    pooled, factor = make_pool(pool)
+    width = factor * _width(body)
+    key = content_key({"kind": "features 1", "body": _digest(body), "images": images.fingerprint, "pool": pool})
+    names = [name for name in ("train", "valid", "test") if getattr(images, name) is not None]
+
+    def write(folder: Path) -> None:
+        for name in names:
+            np.save(folder / f"{name}.npy", _computed(body, pooled, getattr(images, name), device).numpy())
+
+    folder = entry(key, write)
+    splits = [
+        _Features(torch.from_numpy(np.load(folder / f"{name}.npy")), getattr(images, name).target) for name in names
+    ]
+    train, valid, test = [*splits, None][:3]
+    return FeatureData(
+        train=train,
+        valid=valid,
+        test=test,
+        collate=_as_it_is,
+        fingerprint=key,
+        feature_size=width,
+        output_size=images.output_size,
+        class_names=images.class_names,
+        images=images,
+    )
+
+
+def _computed(body: Any, pool: nn.Module, split: Any, device: str) -> Tensor:
+    training = body.training
+    body.to(device).eval()
+    try:
+        with torch.no_grad():
+            parts = torch.arange(len(split)).split(AT_ONCE)
+            return torch.cat([pool(body.features(split.__getitems__(rows)[0].to(device))).cpu() for rows in parts])
+    finally:
+        body.train(training)
+
+
+def _digest(body: nn.Module) -> str:
+    digest = hashlib.sha256(repr(body).encode())
+    for name, tensor in body.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

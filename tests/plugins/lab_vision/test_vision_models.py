@@ -1,0 +1,284 @@
+"""Models of pictures, and what varies these."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lab_vision.augment import Augment, MixUp, crop_padded, cut_out, flip, light, tta, turn
+from lab_vision.layers import WrittenBatchNorm
+from lab_vision.models import CourseNet
+from lab_vision.resnet import ResNet, load_published
+from lab_vision.sources import digits
+from lab_vision.transfer import FeatureData, Head, Transfer, precompute
+from torch import nn
+from torch.nn import functional
+
+from lab import Learner
+from lab.errors import DataError, ParameterError, StoreError
+from lab.training.data import SequentialSampler
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# --- batch norm -------------------------------------------------------------------------------------------------------
+
+
+def test_batch_norm_written_out_is_that_of_torch():
+    ours, theirs = WrittenBatchNorm(3), nn.BatchNorm2d(3)
+    for step in range(3):
+        x = 2 + 3 * torch.randn(5, 3, 4, 4, generator=generator(step))
+        assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+    for name, buffer in theirs.named_buffers():
+        assert torch.allclose(buffer.float(), ours.get_buffer(name).float(), atol=1e-6), name
+    assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-5)
+
+
+def test_gradients_of_batch_norm_written_out_are_those_of_torch():
+    inputs = [torch.randn(5, 3, 4, 4, generator=generator()).requires_grad_() for _ in range(2)]
+    norms = (WrittenBatchNorm(3), nn.BatchNorm2d(3))
+    for norm, x in zip(norms, inputs, strict=True):
+        norm(x).square().mul(torch.arange(3)[:, None, None]).sum().backward()
+    assert torch.allclose(inputs[0].grad, inputs[1].grad, atol=1e-5)
+    assert torch.allclose(norms[0].weight.grad, norms[1].weight.grad, rtol=1e-4)
+
+
+# --- residual networks ------------------------------------------------------------------------------------------------
+
+COUNTS = {"resnet18": ((2, 2, 2, 2), False, 11_689_512, 62), "resnet34": ((3, 4, 6, 3), False, 21_797_672, 110)}
+COUNTS["resnet50"] = ((3, 4, 6, 3), True, 25_557_032, 161)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_residual_networks_have_the_published_numbers_of_parameters(name):
+    blocks, bottleneck, parameters, tensors = COUNTS[name]
+    with torch.device("meta"):
+        model = ResNet(3, 1000, blocks=blocks, bottleneck=bottleneck)
+    weights = dict(model.named_parameters())
+    assert (sum(weight.numel() for weight in weights.values()), len(weights)) == (parameters, tensors)
+
+
+def test_parameters_have_the_published_names_and_shapes():
+    with torch.device("meta"):
+        state = ResNet(3, 1000, blocks=(3, 4, 6, 3), bottleneck=True).state_dict()
+    shapes = {
+        "conv1.weight": (64, 3, 7, 7), "bn1.running_var": (64,), "layer1.0.conv1.weight": (64, 64, 1, 1),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1), "layer1.0.downsample.1.bias": (256,),
+        "layer2.0.conv2.weight": (128, 128, 3, 3), "layer3.5.bn3.weight": (1024,),
+        "layer4.2.conv3.weight": (2048, 512, 1, 1), "fc.weight": (1000, 2048), "fc.bias": (1000,),
+    }  # fmt: skip
+    assert {name: tuple(state[name].shape) for name in shapes} == shapes
+    assert "last.0.weight" not in state
+
+
+def test_a_basic_block_does_what_the_paper_says():
+    """With every kernel reduced to its middle a block is arithmetic: relu(x + w2 relu(w1 x))."""
+    model = ResNet(1, 2, blocks=(1, 1, 1, 1), width=1).eval()
+    block = model.layer1[0]
+    for conv, value in ((block.conv1, 2.0), (block.conv2, -0.25)):
+        nn.init.zeros_(conv.weight)
+        with torch.no_grad():
+            conv.weight[0, 0, 1, 1] = value
+    x = torch.tensor([[[[1.0, 0.5], [0.25, 2.0]]]])
+    assert torch.allclose(block(x), torch.relu(x - 0.25 * torch.relu(2 * x)), atol=1e-4)
+
+
+def test_a_bottleneck_has_its_stride_in_the_middle_and_a_projection_beside():
+    model = ResNet(3, 2, blocks=(1, 1, 1, 1), bottleneck=True, width=4)
+    block = model.layer2[0]
+    assert [each.stride for each in (block.conv1, block.conv2, block.conv3)] == [(1, 1), (2, 2), (1, 1)]
+    assert block.downsample[0].stride == (2, 2)
+
+
+def test_preactivation_puts_norms_in_front():
+    model = ResNet(3, 2, blocks=(1, 1, 1, 1), width=4, preactivation=True)
+    assert model.layer2[0].bn1.num_features == 4
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 2)
+
+
+def small(**options):
+    return ResNet(3, options.pop("classes", 5), blocks=(1, 1, 1, 1), width=4, **options)
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_weights_load_and_another_last_layer_is_left_out(tmp_path, kind):
+    from safetensors.torch import save_file
+
+    source = small(classes=1000)
+    path = tmp_path / f"weights.{kind}"
+    (torch.save if kind == "pth" else save_file)(source.state_dict(), path)
+    model = small(weights=str(path))
+    assert torch.equal(model.layer4[0].conv2.weight, source.layer4[0].conv2.weight)
+    assert model.fc.weight.shape == (5, 4 * 8)
+
+
+def test_weights_of_another_architecture_are_told_by_name(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(4, 3, 7, 7), "other": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(StoreError, match=r"missing: bn1.bias(.|\n)* more\n.*unexpected: other"):
+        load_published(small(), str(tmp_path / "w.pth"))
+
+
+def test_a_file_with_more_than_tensors_is_refused_and_not_executed(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"conv1.weight": Evil()}, tmp_path / "w.pth")
+    with pytest.raises(DataError, match="more than tensors"):
+        load_published(small(), str(tmp_path / "w.pth"))
+    assert not (tmp_path / "written").exists()
+
+
+# --- transfer ---------------------------------------------------------------------------------------------------------
+
+
+def body():
+    torch.manual_seed(1)
+    return CourseNet(1, 10, widths=(4, 8), stem=3, norm="batch")
+
+
+def test_features_computed_once_train_a_head_as_the_frozen_body_does():
+    data = digits()
+    torch.manual_seed(2)
+    whole = Transfer(1, 10, body=body(), hidden=(16,), dropouts=0.0)
+    once = precompute(body(), data)
+    head = Head(16, 10, hidden=(16,), dropouts=0.0)
+    head.load_state_dict(whole.head.state_dict())
+
+    whole_learner = Learner(whole, data, functional.cross_entropy, batch_size=64, progress=False)
+    whole_learner.freeze_to(-1)
+    whole_learner.bn_freeze()
+    head_learner = Learner(head, once, functional.cross_entropy, batch_size=64, progress=False)
+    rows = [learner.fit(2) for learner in (whole_learner, head_learner)]
+    for one, other in zip(*rows, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+        assert one["valid_loss"] == pytest.approx(other["valid_loss"], rel=1e-4)
+
+
+def test_features_are_read_from_the_cache_the_second_time(monkeypatch):
+    data, made = digits(), body()
+    first = precompute(made, data)
+    monkeypatch.setattr(made, "features", None)
+    monkeypatch.setattr("lab_vision.transfer._width", lambda body: 8)
+    again = precompute(made, data)
+    assert isinstance(again, FeatureData)
+    assert torch.equal(first.train.values, again.train.values)
+
+
+def test_another_body_has_other_features():
+    torch.manual_seed(7)
+    other = CourseNet(1, 10, widths=(4, 8), stem=3, norm="batch")
+    assert precompute(body(), digits()).fingerprint != precompute(other, digits()).fingerprint
+
+
+def test_a_model_without_features_cannot_be_a_body():
+    with pytest.raises(ParameterError, match="Linear cannot be a body"):
+        Transfer(1, 10, body=nn.Linear(2, 2))
+
+
+# --- variations -------------------------------------------------------------------------------------------------------
+
+IMAGES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+def test_half_of_the_pictures_are_mirrored():
+    varied = flip(IMAGES, generator())
+    mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(varied, IMAGES, strict=True)]
+    assert 4 <= sum(mirrored) <= 12
+    assert all(m or torch.equal(a, b) for m, a, b in zip(mirrored, varied, IMAGES, strict=True))
+
+
+def test_crops_are_shifts_with_a_reflected_border():
+    varied = crop_padded(IMAGES, 2, generator())
+    padded = functional.pad(IMAGES, (2, 2, 2, 2), mode="reflect")
+    windows = padded.unfold(2, 8, 1).unfold(3, 8, 1)
+    for each, places in zip(varied, windows.permute(0, 2, 3, 1, 4, 5), strict=True):
+        assert any(torch.equal(each, place) for place in places.reshape(25, 3, 8, 8))
+
+
+def test_no_rotation_and_no_zoom_leave_pictures_as_they_are():
+    assert torch.allclose(turn(IMAGES, 0.0, 1.0, generator()), IMAGES, atol=1e-5)
+
+
+def test_a_rotation_keeps_the_middle():
+    spot = torch.zeros(4, 1, 9, 9)
+    spot[:, :, 4, 4] = 1
+    varied = turn(spot, 90.0, 1.0, generator())
+    assert (varied.flatten(1).argmax(1) == 40).all()
+
+
+def test_light_moves_all_pixels_of_a_picture_alike():
+    varied = light(IMAGES, 0.2, generator())
+    for a, b in zip(varied, IMAGES, strict=True):
+        slope = (a.flatten() - a.mean()) @ (b.flatten() - b.mean()) / (b.flatten() - b.mean()).square().sum()
+        assert 0.8 <= float(slope) <= 1.2
+        assert torch.allclose(a - a.mean(), slope * (b - b.mean()), atol=1e-5)
+
+
+def test_a_square_is_cut_out():
+    varied = cut_out(IMAGES, 4, generator())
+    empty = (varied == 0).all(1).sum((1, 2))
+    assert 0 < int(empty.min()) <= int(empty.max()) <= 25
+
+
+def test_the_same_stream_gives_the_same_variations():
+    augment = Augment(pad=2, degrees=10, zoom=1.2, lighting=0.1, cutout=2)
+    assert torch.equal(augment.varied(IMAGES, generator(3)), augment.varied(IMAGES, generator(3)))
+    assert not torch.equal(augment.varied(IMAGES, generator(3)), augment.varied(IMAGES, generator(4)))
+
+
+def test_variations_are_for_training_alone(learner):
+    seen = []
+    model = CourseNet(1, 10, widths=(4,))
+    model.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[0])))
+    varied = Learner(
+        model, learner.data, functional.cross_entropy, callbacks=[Augment(pad=1, lighting=0.5)], progress=False
+    )
+    varied.fit(1)
+    judged = torch.cat([x for training, x in seen if not training])
+    assert torch.equal(judged, learner.data.valid.__getitems__(range(len(learner.data.valid))).images)
+
+
+def test_mixup_of_zero_is_the_plain_step(learner):
+    rows = []
+    for stepper in (MixUp(alpha=0.0), None):
+        torch.manual_seed(0)
+        model = CourseNet(1, 10, widths=(4,))
+        rows.append(Learner(model, learner.data, functional.cross_entropy, stepper=stepper, progress=False).fit(1))
+    assert rows[0][0]["train_loss"] == rows[1][0]["train_loss"]
+
+
+def test_mixup_mixes_pictures_and_losses(learner):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    mixed = Learner(model, learner.data, functional.cross_entropy, stepper=MixUp(alpha=1.0), progress=False)
+    batch = learner.data.train.__getitems__(range(32))
+    draws = mixed.streams.generator("stepper")
+    state = draws.get_state()
+    order = torch.randperm(32, generator=draws)
+    share = mixed.stepper._share(draws)
+    draws.set_state(state)
+    logits = model(share * batch.images + (1 - share) * batch.images[order]).detach()
+    expected = share * functional.cross_entropy(logits, batch.target)
+    expected += (1 - share) * functional.cross_entropy(logits, batch.target[order])
+    assert float(mixed.stepper.train_step(batch)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_shares_of_mixup_are_a_beta_distribution():
+    stepper, draws = MixUp(alpha=0.4), generator()
+    shares = torch.tensor([stepper._share(draws) for _ in range(4000)])
+    assert float(shares.mean()) == pytest.approx(0.5, abs=0.03)
+    assert float(shares.var()) == pytest.approx(1 / (4 * (2 * 0.4 + 1)), abs=0.01)
+
+
+def test_without_variations_tta_is_validation(learner):
+    told = tta(learner, count=0)
+    assert told["accuracy"] == told["plain_accuracy"]
+    assert told["loss"] == pytest.approx(learner.validate()["valid_loss"], rel=1e-4)
+
+
+def test_batches_are_made_in_the_order_of_the_sampler(learner):
+    data = learner.data
+    first = next(iter(data.loader(data.train, SequentialSampler(len(data.train), 4))))
+    assert first.target.tolist() == data.train.target[:4].tolist()
