@@ -1,0 +1,26 @@
+"""How should a net that answers with word vectors be told how far off it is: by the angle, by differences, by rank?
+
+DeViSE (Frome et al. 2013; fast.ai 2018, lesson 11). Nothing is downloaded: scikit-learn's digits with their names,
+and word vectors that fastText learns of the embedded English text; `seven` is never trained. Zero-shot figures need
+two classes and more: on CIFAR-10, with LAB_DATA set, where deer and truck are never trained:
+
+    lab run experiments/course_devise.py
+"""
+
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("devise", images=use("digits"), held_out=["seven"]),
+    architecture=use("fast_resnet", widths=[16, 32, 64]),
+    loss="cos_loss",
+    optimizer="adamw",
+    callbacks=["one_cycle", "search_page"],
+    metrics=["hit"],
+    lr=5e-3,
+    batch_size=64,
+    valid_batch_size=500,
+    epochs=6,
+)
+study = Study(base, seeds=3, compare="valid_hit").swap(
+    "loss", {"L1": "vector_l1", "L2": "vector_l2", "hinge rank": "hinge_rank"}
+)

@@ -1,0 +1,30 @@
+"""CIFAR-10 among words: what does a net that answers with word vectors see, and what of classes it was never shown?
+
+Frome et al. 2013; fast.ai 2018, lesson 11. Needs the corpora cifar10 and wordnet_nouns and GloVe's vectors in LAB_DATA.
+The published subset of GloVe has one of the ten names; the others get the mean of the words of their definitions. Two
+classes are never trained: `test_hit` tells them apart, by chance 0.5.
+"""
+
+from lab import Experiment, Study, use
+
+glove = use("text_vectors", path="word_vectors/glove.6B.50d.subset.txt")
+base = Experiment(
+    dataset=use(
+        "devise",
+        images=use("cifar10"),
+        vectors=glove,
+        held_out=["deer", "truck"],
+        without_vector="definition",
+        searched="wordnet",
+    ),
+    architecture="fast_resnet",
+    loss="cos_loss",
+    optimizer=use("adamw", weight_decay=0.05),
+    callbacks=["one_cycle", "augment", "search_page"],
+    metrics=["hit", use("hierarchical_precision", k=2)],
+    lr=5e-3,
+    batch_size=128,
+    valid_batch_size=1000,
+    epochs=12,
+)
+study = Study(base, seeds=3, compare="valid_hit")

@@ -1,0 +1,84 @@
+"""What a run leaves to search with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from lab import Callback
+from lab.training.checkpoint import atomic_folder
+from lab_devise.indexes import Index, make_index
+from lab_devise.search import INDEX, _data, picture_vectors, pictures_of, search
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["SEARCH", "SearchPage"]
+
+SEARCH = "search.json"
+
+
+class SearchPage(Callback):
+    """When training ends: an index of the pictures, a page on which one types words, and sheets for some words.
+
+    Artefacts: ``index/`` with what ``learner.search`` and ``lab search`` read, ``search.html``, ``search.json`` with
+    the index's recall and what pictures of the first words look like, ``sheets.png``.
+
+    Args:
+        index: what kind; None takes the exact one below 50,000 pictures and nmslib from there on.
+        count: pictures per word.
+    """
+
+    def __init__(self, *, index: Index | None = None, count: int = 6) -> None:
+        self.index, self.count = index, count
+
+    def check(self, learner: Learner) -> None:
+        _data(learner)
+
+    def after_fit(self, learner: Learner) -> None:
+        if learner.folder is None or not learner.is_finished:
+            return
+        from lab_devise.page import search_page, sheet
+
+        data: Any = learner.data
+        vectors = picture_vectors(learner)
+        index = make_index(vectors.numpy(), self.index)
+        folder = learner.artefact(INDEX)
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic_folder(folder) as temporary:
+            index.save(temporary)
+        learner.artefact("search.html").write_text(search_page(learner, vectors), encoding="utf-8")
+        asked = self._asked(data)
+        found = {" + ".join(words): search(learner, words, count=self.count) for words in asked}
+        pictures = [each.picture for rows in found.values() for each in rows if each.picture is not None]
+        titles = [f"{words}\n{each.name} {each.similarity:.2f}" for words, rows in found.items() for each in rows]
+        learner.artefact("sheets.png").write_bytes(sheet(data, pictures, titles))
+        seen = {picture: search(learner, image=picture, count=3) for picture in self._shown(data)}
+        content = {
+            "index": {
+                "kind": type(index).__name__,
+                "vectors": len(vectors),
+                **(index.built._asdict() if index.built else {}),
+            },
+            "left_out": data.left_out,
+            "held_out": data.class_names[data.trained_count :],
+            "texts": {words: [(each.name, each.similarity) for each in rows] for words, rows in found.items()},
+            "pictures": [
+                [data.class_names[int(pictures_of(data)[1][picture])], [(each.name, each.similarity) for each in rows]]
+                for picture, rows in seen.items()
+            ],
+        }
+        learner.artefact(SEARCH).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @staticmethod
+    def _asked(data: Any) -> list[list[str]]:
+        """Words for the sheet: a trained class, a held-out one or another, and a pair."""
+        names = data.class_names
+        single = [names[0], names[data.trained_count] if data.trained_count < len(names) else names[1]]
+        return [[single[0]], [single[1]], [names[0], names[1]]]
+
+    @staticmethod
+    def _shown(data: Any) -> list[int]:
+        _, classes = pictures_of(data)
+        return [int((classes == number).nonzero()[0]) for number in classes.unique().tolist()][:10]

@@ -1,0 +1,64 @@
+"""The command ``lab search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option
+
+__all__ = ["search"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab search 3f9a2c --text boat --text sail -n 9 -o sheet.png
+  lab search 3f9a2c --image holiday.jpg
+  lab search 3f9a2c --image holiday.jpg --among images -o alike.png
+
+The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+"""
+)
+@click.argument("key")
+@click.option("--text", multiple=True, metavar="WORD", help="Search for this word; several are averaged.")
+@click.option("--image", type=click.Path(path_type=Path), help="Search for what this picture shows.")
+@click.option("--among", type=click.Choice(["images", "classes", "words"]), help="What is searched.")
+@click.option("-n", "--count", default=9, show_default=True, help="How many.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A sheet of the pictures, as PNG.")
+@runs_option
+@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@click.pass_obj
+def search(
+    session: Session,
+    key: str,
+    text: tuple[str, ...],
+    image: Path | None,
+    among: str | None,
+    count: int,
+    output: Path | None,
+    folder: Path,
+    file: Path | None,
+) -> None:
+    """Search with the finished run KEY: pictures by words, words by a picture, pictures by a picture."""
+    from lab.errors import LabError
+    from lab.study.rebuild import load
+    from lab.training.checkpoint import atomic_path
+    from lab_devise.page import sheet
+    from lab_devise.search import search as find
+
+    learner = load(key, folder, catalog=session.catalog(), file=file)
+    found = find(learner, text, image=image, among=among, count=count)  # type: ignore[arg-type]
+    for each in found:
+        place = "" if each.picture is None else f"  (picture {each.picture})"
+        click.echo(f"{each.similarity:5.2f}  {each.name}{place}")
+    if output is not None:
+        pictures = [each.picture for each in found if each.picture is not None]
+        if not pictures:
+            raise LabError("words make no sheet of pictures", hint="--among images")
+        with atomic_path(output) as path:
+            path.write_bytes(sheet(learner.data, pictures, [f"{each.name} {each.similarity:.2f}" for each in found]))
+        click.echo(f"{len(pictures)} pictures: {output}", err=True)

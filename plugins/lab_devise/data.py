@@ -1,0 +1,264 @@
+"""Pictures whose targets are places in the space of words."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+import torch
+from lab_text.vectors import FastTextTrained, WordVectors
+from torch import Tensor
+
+from lab import Data
+from lab.errors import DataError, ParameterError
+from lab.registry.registry import close_matches
+from lab_devise.words import embedded_sentences, lookup, unit, wordnet
+
+__all__ = ["DeviseData", "devise"]
+
+WITHOUT = Literal["leave_out", "definition", "error"]
+SEARCHED = Literal["embedded", "wordnet", "classes"]
+
+
+@attrs.define(eq=False, kw_only=True)
+class DeviseData(Data):
+    """Pictures and words.
+
+    Batches are (pictures, class numbers); models answer with a vector per picture. ``test`` holds the validation
+    pictures of the classes that were held out.
+
+    Attributes:
+        output_size: width of the word vectors.
+        class_vectors: (K, output_size) unit vectors of the classes, those that are trained first.
+        class_names: of all of them.
+        trained_count: how many are trained.
+        class_distances: (K, K) steps between them in WordNet, or None where it was not asked for.
+        words: what is searched among beyond the classes.
+        word_vectors: (W, output_size) theirs, unit vectors.
+        centre: (output_size,) what was taken from every word's vector, or None.
+        left_out: classes without a vector, whose pictures are not used.
+        channels, image_size, input_size, feature_size: of the pictures, or of the features in their place.
+        images: the pictures' own data.
+        vectors: where vectors of further words are found.
+    """
+
+    output_size: int
+    class_vectors: Tensor
+    class_names: tuple[str, ...]
+    trained_count: int
+    class_distances: Tensor | None
+    words: tuple[str, ...]
+    word_vectors: Tensor
+    centre: Tensor | None
+    left_out: tuple[str, ...]
+    channels: int
+    image_size: tuple[int, int]
+    input_size: int
+    feature_size: int
+    images: Data
+    vectors: WordVectors
+
+    def vector_of(self, words: Sequence[str]) -> Tensor:
+        """The unit vector of the mean of words.
+
+        Raises:
+            DataError: a word has no vector.
+        """
+        known = dict(zip((*self.words, *self.class_names), (*self.word_vectors, *self.class_vectors), strict=True))
+        found = {word: known[word.lower()].numpy() for word in words if word.lower() in known}
+        further = lookup(self.vectors, [word for word in words if word not in found])
+        found |= further if self.centre is None else {w: unit(v - self.centre.numpy()) for w, v in further.items()}
+        missing = [word for word in words if word not in found]
+        if missing:
+            close = close_matches(missing[0].lower(), known)
+            hint = f"did you mean: {' or '.join(close)}?" if close else f"{len(known):,} words are known"
+            raise DataError(f"'{missing[0]}' has no vector", where=self.vectors.origin, hint=hint)
+        return torch.from_numpy(unit(np.mean([found[word] for word in words], 0)))
+
+    def pixels(self, index: int, split: str = "valid") -> Tensor:
+        """The picture behind an example (C, H, W), between 0 and 1."""
+        return self.split(split).pixels(index)
+
+
+class _Split:
+    """Examples of an inner split, some of them, with other class numbers."""
+
+    def __init__(self, inner: Any, pictures: Any, rows: np.ndarray, target: np.ndarray) -> None:
+        self.inner, self.pictures, self.rows, self.target = inner, pictures, torch.from_numpy(rows),
+        torch.from_numpy(target)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        chosen = torch.as_tensor(indices)
+        return self.inner.__getitems__(self.rows[chosen])[0], self.target[chosen]
+
+    def pixels(self, index: int) -> Tensor:
+        pixels: Tensor = self.pictures.pixels[self.rows[index]]
+        return pixels.float() / 255
+
+
+def devise(
+    images: Data,
+    vectors: WordVectors | None = None,
+    *,
+    held_out: Sequence[str] = (),
+    without_vector: WITHOUT = "leave_out",
+    searched: SEARCHED = "embedded",
+    centred: bool = True,
+) -> DeviseData:
+    """Pictures for a net that answers with word vectors: Frome et al. 2013, "DeViSE".
+
+    Args:
+        images: a dataset of pictures with class names, or of ``features`` of pictures.
+        vectors: of words; None trains fastText on the embedded English text.
+        held_out: classes that are not trained; their validation pictures are the test split.
+        without_vector: what becomes of a class whose name has no vector: its pictures are ``leave_out``, it gets the
+            mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
+        searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
+            directory, or none.
+        centred: whether the mean of all these words is taken from every vector (Mu & Viswanath 2018): what all words
+            share tells nothing apart. The paper does not.
+
+    Raises:
+        DataError: fewer than two classes have a vector.
+        ParameterError: a held-out class is not there.
+    """
+    vectors = FastTextTrained(width=50) if vectors is None else vectors
+    names = list(images.facts()["class_names"])
+    unknown = [name for name in held_out if name not in names]
+    if unknown:
+        close = close_matches(unknown[0], names)
+        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+        raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=f"{hint}classes: {',
+        '.join(names)}")
+    found = lookup(vectors, names)
+    found = _completed(found, names, vectors, without_vector)
+    left_out = tuple(name for name in names if name not in found)
+    trained = [name for name in names if name in found and name not in held_out]
+    if len(trained) < 2:
+        raise DataError(
+            f"{len(trained)} classes have a vector and are trained; two are needed",
+            where=f"{_WHERE}, without a vector: {', '.join(left_out) or 'none'}",
+            hint="other vectors, or without_vector='definition'",
+        )
+    order = [*trained, *(name for name in held_out if name in found)]
+    words = _searched(searched, vectors, order)
+    centre = np.mean([*words.values(), *(found[name] for name in order)], 0) if centred else None
+    if centre is not None:
+        found, words = ({name: unit(vector - centre) for name, vector in each.items()} for each in (found, words))
+    class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
+    splits = {name: _splits(images, name, names, order, len(trained)) for name in ("train", "valid")}
+    return DeviseData(
+        train=splits["train"][0],
+        valid=splits["valid"][0],
+        test=splits["valid"][1] if len(splits["valid"][1]) else None,
+        collate=_as_it_is,
+        fingerprint=_fingerprint(images, order, len(trained), class_vectors, words),
+        output_size=class_vectors.shape[1],
+        class_vectors=class_vectors,
+        class_names=tuple(order),
+        trained_count=len(trained),
+        class_distances=_distances(order) if searched == "wordnet" else None,
+        words=tuple(words),
+        word_vectors=torch.from_numpy(np.stack(list(words.values()))) if words else torch.zeros(0,
+        class_vectors.shape[1]), centre=None if centre is None else torch.from_numpy(centre),
+        left_out=left_out,
+        channels=images.facts().get("channels", 0),
+        image_size=images.facts().get("image_size", (0, 0)),
+        input_size=images.facts().get("input_size", 0),
+        feature_size=images.facts().get("feature_size", 0),
+        images=images,
+        vectors=vectors,
+    )
+
+
+_WHERE = "dataset 'devise'"
+log = logging.getLogger("lab")
+
+
+def _completed(
+    found: dict[str, np.ndarray], names: Sequence[str], vectors: WordVectors, without: str
+) -> dict[str, np.ndarray]:
+    missing = [name for name in names if name not in found]
+    if not missing:
+        return found
+    told = f"{len(missing)} of {len(names)} classes have no word vector: {', '.join(missing)}"
+    if without == "error":
+        raise DataError(told, where=vectors.origin, hint="without_vector='leave_out' or 'definition'")
+    if without == "leave_out":
+        log.warning("%s; their pictures are left out", told)
+        return found
+    defined = {name: vector for name in missing if (vector := _by_definition(name, vectors)) is not None}
+    log.warning("%s; %d have that of their definition in WordNet", told, len(defined))
+    return found | defined
+
+
+def _by_definition(name: str, vectors: WordVectors) -> np.ndarray | None:
+    """The mean vector of what WordNet says of a noun and of its hypernyms, each in its turn half as much."""
+    from spacy.lang.en.stop_words import STOP_WORDS
+
+    net = wordnet()
+    sense, weight, total = net.sense(name), 1.0, np.zeros(1, np.float32)
+    while sense is not None and weight > 0.1:
+        words = [each for each in _words(net.definitions[sense]) if each not in STOP_WORDS]
+        for vector in lookup(vectors, words).values():
+            total = total + weight * vector
+        sense, weight = next(iter(net.hypernyms[sense]), None), weight / 2
+    return unit(total) if np.any(total) and len(total) > 1 else None
+
+
+def _words(text: str) -> list[str]:
+    import re
+
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Words to search among, without the classes."""
+    if searched == "classes":
+        return {}
+    if searched == "wordnet":
+        names = [name for name in wordnet().senses if name not in classes]
+    else:
+        seen = {word for sentence in embedded_sentences() for word in sentence if word.isalpha()}
+        names = sorted(seen - set(classes))
+    return lookup(vectors, names)
+
+
+def _distances(names: Sequence[str]) -> Tensor:
+    net = wordnet()
+    senses = [net.sense(name) for name in names]
+    missing = [name for name, sense in zip(names, senses, strict=True) if sense is None]
+    if missing:
+        raise DataError(f"WordNet has no noun '{missing[0]}'", where=_WHERE, hint="searched='embedded'")
+    return torch.from_numpy(net.distances([sense for sense in senses if sense is not None]))
+
+
+def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str], trained: int) -> tuple[_Split, _Split]:
+    """The examples of trained classes, and of those that were held out."""
+    inner: Any = images.split(name)
+    pictures: Any = getattr(images.facts().get("images"), name, inner)
+    numbers = np.array([order.index(each) if each in order else -1 for each in names])
+    target = numbers[inner.target.numpy()]
+    chosen = [np.flatnonzero((target >= 0) & (target < trained)), np.flatnonzero(target >= trained)]
+    one, other = (_Split(inner, pictures, rows, target[rows]) for rows in chosen)
+    return one, other
+
+
+def _fingerprint(images: Data, order: Sequence[str], trained: int, class_vectors: Tensor, words: Sequence[str]) -> str:
+    digest = hashlib.sha256(repr((images.fingerprint, tuple(order), trained, tuple(words))).encode())
+    digest.update(class_vectors.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

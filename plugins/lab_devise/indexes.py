@@ -1,0 +1,223 @@
+"""Indexes of vectors: exact, and approximate by nmslib; each says how many of the true neighbours it finds."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from lab.errors import DataError, ParameterError, ShapeError, StoreError
+from lab_devise.words import unit
+
+__all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of"]
+
+FEW = 50_000
+"""Below so many vectors the exact index is the default: it is fast enough, and misses nothing."""
+
+QUERIES, NEAREST = 200, 10
+
+
+class Built(NamedTuple):
+    """How an index turned out.
+
+    Attributes:
+        recall: share of the true ten nearest that it finds, measured on some of its own vectors with noise.
+        seconds: it took to build.
+        queries_per_second: in one batch.
+    """
+
+    recall: float
+    seconds: float
+    queries_per_second: float
+
+
+class Index(ABC):
+    """The contract of the registry ``indexes``: unit vectors, and the nearest of them by cosine."""
+
+    vectors: np.ndarray
+    built: Built | None = None
+
+    @abstractmethod
+    def build(self, vectors: np.ndarray) -> None:
+        """Take in vectors (N, D); they are brought to length 1."""
+
+    @abstractmethod
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest ``k`` of each query (Q, D): places (Q, k) and cosine similarities (Q, k), falling."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote."""
+
+    def check(self, queries: np.ndarray, k: int) -> None:
+        """Raise unless queries fit the vectors."""
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
+            raise ShapeError(
+                f"queries have the shape {queries.shape}, the index holds vectors of {self.vectors.shape[1]} numbers"
+            )
+        if not 1 <= k <= len(self.vectors):
+            raise ParameterError(f"k={k} of {len(self.vectors)} vectors", where="index")
+
+
+class ExactIndex(Index):
+    """All similarities by torch, some queries at a time: nothing is missed.
+
+    Args:
+        chunk: queries at a time.
+    """
+
+    def __init__(self, *, chunk: int = 256) -> None:
+        if chunk < 1:
+            raise ParameterError(f"chunk must be at least 1, got {chunk}", where="index 'exact'")
+        self.chunk = chunk
+
+    def build(self, vectors: np.ndarray) -> None:
+        self.vectors = unit(_two_dimensional(vectors))
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self.check(queries, k)
+        rows = torch.from_numpy(self.vectors)
+        parts = [torch.topk(part @ rows.T, k) for part in torch.from_numpy(unit(queries)).split(self.chunk)]
+        return torch.cat([each.indices for each in parts]).numpy(), torch.cat([each.values for each in parts]).numpy()
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "vectors.npy", self.vectors)
+
+    def load(self, folder: Path) -> None:
+        self.vectors = _read_vectors(folder)
+
+
+class NmslibIndex(Index):
+    """A hierarchical graph of neighbours (HNSW, Malkov & Yashunin 2016) by nmslib: many queries a second, few misses.
+
+    With more than one thread a graph is not the same twice; recall moves in the third digit.
+
+    Args:
+        space: ``cosinesimil``, or ``angulardist`` as in the course; both order vectors alike.
+        m: neighbours of a vector in the graph.
+        ef_construction: candidates while it is built.
+        ef_search: candidates of a query; more find more and take longer. It is set again after loading, since nmslib
+            does not keep it.
+        threads: that build and answer batches; 0 takes all.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Literal["cosinesimil", "angulardist"] = "cosinesimil",
+        m: int = 16,
+        ef_construction: int = 200,
+        ef_search: int = 50,
+        threads: int = 0,
+    ) -> None:
+        if min(m, ef_construction, ef_search) < 1 or threads < 0:
+            raise ParameterError(
+                f"m={m}, ef_construction={ef_construction}, ef_search={ef_search}, threads={threads}",
+                where="index 'nmslib'",
+                hint="at least 1; threads at least 0",
+            )
+        self.space, self.m, self.ef_construction, self.ef_search = space, m, ef_construction, ef_search
+        self.threads = threads
+
+    def build(self, vectors: np.ndarray) -> None:
+        self.vectors = unit(_two_dimensional(vectors))
+        self._graph = self._new()
+        self._graph.addDataPointBatch(self.vectors)
+        options = {"M": self.m, "efConstruction": self.ef_construction, "post": 0}
+        self._graph.createIndex({**options, **({"indexThreadQty": self.threads} if self.threads else {})})
+        self._graph.setQueryTimeParams({"efSearch": self.ef_search})
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self.check(queries, k)
+        queries = unit(queries)
+        if len(queries) == 1:
+            found = [self._graph.knnQuery(queries[0], k=k)]
+        else:
+            found = self._graph.knnQueryBatch(queries, k=k, num_threads=self.threads)
+        if any(len(places) < k for places, _ in found):  # a graph may be cut into parts; then all are looked at
+            exact = ExactIndex()
+            exact.vectors = self.vectors
+            return exact.search(queries, k)
+        places, distances = (np.stack(part) for part in zip(*found, strict=True))
+        similar = 1 - distances if self.space == "cosinesimil" else np.cos(distances)
+        return places.astype(np.int64), similar.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "vectors.npy", self.vectors)
+        self._graph.saveIndex(str(folder / "graph.bin"), save_data=True)
+        (folder / "graph.json").write_text(json.dumps({"space": self.space}), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        self.vectors = _read_vectors(folder)
+        try:
+            self.space = json.loads((folder / "graph.json").read_text(encoding="utf-8"))["space"]
+            self._graph = self._new()
+            self._graph.loadIndex(str(folder / "graph.bin"), load_data=True)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise StoreError("the index cannot be read", where=f"{folder}: {error}") from error
+        self._graph.setQueryTimeParams({"efSearch": self.ef_search})
+
+    def _new(self) -> Any:
+        import nmslib
+
+        return nmslib.init(method="hnsw", space=self.space)
+
+
+def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
+    if vectors.ndim != 2 or not len(vectors):
+        raise ShapeError(f"vectors have the shape {vectors.shape}, expected (N, D) with N at least 1")
+    if not np.linalg.norm(vectors, axis=1).all():
+        raise DataError("a vector is all zeros, so it points nowhere", where="index")
+    return vectors
+
+
+def _read_vectors(folder: Path) -> np.ndarray:
+    try:
+        vectors: np.ndarray = np.load(folder / "vectors.npy", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StoreError("the index cannot be read", where=f"{folder}: {error}") from error
+    return vectors
+
+
+def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
+    """An index of vectors, built and measured against exact search.
+
+    Args:
+        vectors: (N, D).
+        index: what kind; None takes the exact one below 50,000 vectors and nmslib from there on.
+    """
+    index = (ExactIndex() if len(vectors) < FEW else NmslibIndex()) if index is None else index
+    started = time.perf_counter()
+    index.build(vectors)
+    seconds = time.perf_counter() - started
+    recall, rate = recall_of(index)
+    index.built = Built(recall, seconds, rate)
+    return index
+
+
+def recall_of(index: Index, *, queries: int = QUERIES, k: int = NEAREST, seed: int = 0) -> tuple[float, float]:
+    """The share of the true ``k`` nearest that an index finds, and its queries per second in one batch.
+
+    Queries are some of its own vectors with a tenth of noise, so that none is in the index itself.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = index.vectors[generator.integers(0, len(index.vectors), queries)]
+    asked = unit(chosen + 0.1 * unit(generator.normal(size=chosen.shape)))
+    k = min(k, len(index.vectors))
+    started = time.perf_counter()
+    places = index.search(asked, k)[0]
+    rate = queries / max(time.perf_counter() - started, 1e-9)
+    exact = ExactIndex()
+    exact.vectors = index.vectors
+    truth = exact.search(asked, k)[0]
+    hits = [len(set(a) & set(b)) for a, b in zip(places.tolist(), truth.tolist(), strict=True)]
+    return sum(hits) / (queries * k), rate

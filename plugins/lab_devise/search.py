@@ -1,0 +1,141 @@
+"""Words and pictures search each other: by text, by means of words, by pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.errors import LabError, ParameterError
+from lab_devise.data import DeviseData
+from lab_devise.indexes import ExactIndex, Index, NmslibIndex, make_index
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["INDEX", "Found", "picture_vectors", "pictures_of", "search"]
+
+INDEX = "index"
+Among = Literal["images", "classes", "words"]
+
+
+class Found(NamedTuple):
+    """What was found.
+
+    Attributes:
+        name: a word, or the class of a picture.
+        similarity: cosine to what was asked.
+        picture: number of the picture, or None for a word.
+    """
+
+    name: str
+    similarity: float
+    picture: int | None
+
+
+def search(
+    learner: Learner,
+    text: str | Sequence[str] = (),
+    *,
+    image: int | str | Path | Tensor | None = None,
+    among: Among | None = None,
+    count: int = 9,
+) -> list[Found]:
+    """What lies nearest to words, to the mean of words, or to a picture.
+
+    Pictures are those that validate, and behind them those of classes that were held out.
+
+    Args:
+        learner: trained on ``devise`` data.
+        text: a word, or several, whose vectors are averaged: ``["sail", "boat"]``.
+        image: instead, the number of a picture, a file, or a scaled picture (C, H, W).
+        among: ``images``, trained and held-out ``classes``, or all ``words``; None looks for images of a text, and for
+            words of a picture.
+        count: how many.
+
+    Raises:
+        DataError: a word has no vector.
+        LabError: neither text nor picture is given, or both; or the learner was trained on something else.
+    """
+    data = _data(learner)
+    words = [text] if isinstance(text, str) else list(text)
+    if bool(words) == (image is not None):
+        raise LabError("give either words or a picture", hint="text=['sail', 'boat'], or image='boat.jpg'")
+    if count < 1:
+        raise ParameterError(f"count must be at least 1, got {count}", where="search")
+    query = data.vector_of(words) if words else _picture_vector(learner, data, image)
+    among = among or ("images" if words else "words")
+    if among == "images":
+        index = _picture_index(learner)
+        places, near = index.search(query.numpy()[None], min(count, len(index.vectors)))
+        return [
+            Found(data.class_names[int(pictures_of(data)[1][p])], float(s), int(p))
+            for p, s in zip(places[0], near[0], strict=True)
+        ]
+    names = data.class_names if among == "classes" else (*data.class_names, *data.words)
+    vectors = data.class_vectors if among == "classes" else torch.cat([data.class_vectors, data.word_vectors])
+    near = vectors @ query / query.norm()
+    order = near.argsort(descending=True, stable=True)[:count].tolist()
+    return [Found(names[each], float(near[each]), None) for each in order]
+
+
+def pictures_of(data: DeviseData) -> tuple[list[tuple[str, int]], Tensor]:
+    """The pictures that are searched, as (split, place in it), and their classes."""
+    splits = [name for name in ("valid", "test") if getattr(data, name) is not None]
+    places = [(name, place) for name in splits for place in range(len(getattr(data, name)))]
+    return places, torch.cat([getattr(data, name).target for name in splits])
+
+
+def picture_vectors(learner: Learner) -> Tensor:
+    """Where the learner puts the pictures that are searched (N, D)."""
+    data = _data(learner)
+    found = []
+    with learner.evaluating():
+        for name in ("valid", "test"):
+            split = getattr(data, name)
+            for rows in torch.arange(len(split) if split is not None else 0).split(learner.valid_batch_size):
+                found.append(learner.model(split.__getitems__(rows)[0].to(learner.device)).float().cpu())
+    return torch.cat(found)
+
+
+def _picture_index(learner: Learner) -> Index:
+    """The index that the run has kept, or a new one."""
+    folder = None if learner.folder is None else learner.folder / "artefacts" / INDEX
+    if folder is not None and (folder / "vectors.npy").is_file():
+        index: Index = NmslibIndex() if (folder / "graph.bin").is_file() else ExactIndex()
+        index.load(folder)
+        return index
+    return make_index(picture_vectors(learner).numpy())
+
+
+def _picture_vector(learner: Learner, data: DeviseData, image: Any) -> Tensor:
+    if isinstance(image, int):
+        places, _ = pictures_of(data)
+        if not 0 <= image < len(places):
+            raise ParameterError(f"there is no picture {image}", where="search", hint=f"0 to {len(places) - 1:,}")
+        split, place = places[image]
+        batch = data.split(split).__getitems__([place])[0]
+    elif isinstance(image, Tensor):
+        batch = image[None]
+    else:
+        prepare = getattr(data.images, "prepared", None)
+        if prepare is None:
+            raise LabError("files cannot be searched with features in the place of pictures", hint="give a number")
+        if not Path(image).is_file():
+            raise LabError("there is no such picture", where=str(image))
+        batch = prepare([image])
+    output: Tensor = learner.predict(batch)[0].float().cpu()
+    norm = output.norm()
+    if not torch.isfinite(norm) or not bool(norm):
+        raise LabError("the net has no answer for this picture", where="search")
+    return torch.from_numpy(np.asarray(output / norm))
+
+
+def _data(learner: Learner) -> DeviseData:
+    if not isinstance(learner.data, DeviseData):
+        raise LabError("this learner was not trained on pictures and words", where=type(learner.data).__name__)
+    return learner.data

@@ -1,0 +1,152 @@
+"""Words to search among, and what WordNet knows of them."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import attrs
+import numpy as np
+from lab_text.corpora import Corpus, find_corpus
+from lab_text.vectors import WordVectors
+
+from lab.errors import DataError
+
+__all__ = ["WordNet", "embedded_sentences", "lookup", "unit", "wordnet", "wordnet_corpus"]
+
+CONCRETE = ("noun.animal", "noun.artifact", "noun.plant", "noun.object", "noun.quantity", "noun.food", "noun.body")
+"""Kinds of nouns in the order in which a picture is likely to show one."""
+
+FARTHEST = 1_000
+
+
+def wordnet_corpus() -> Corpus:
+    """Open English WordNet's nouns: 71,873 synsets with their hypernyms and definitions."""
+    return Corpus(
+        name="wordnet_nouns",
+        title="Open English WordNet's nouns, 71,873 synsets with hypernyms and definitions",
+        languages=("en",),
+        licence="CC BY 4.0 (Open English WordNet)",
+        publisher="https://en-word.net",
+        files={"nouns": ("wordnet/oewn_nouns.tsv.gz",)},
+        note="a table made of the publisher's release; it is not fetched by itself",
+    )
+
+
+@attrs.frozen(eq=False)
+class WordNet:
+    """Nouns, in synsets.
+
+    Attributes:
+        members: synset → its words.
+        kinds: synset → its kind, such as ``noun.animal``.
+        hypernyms: synset → the more general ones.
+        definitions: synset → what it means.
+        senses: word in small letters → its synsets.
+    """
+
+    members: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+    hypernyms: Mapping[str, tuple[str, ...]]
+    definitions: Mapping[str, str]
+    senses: Mapping[str, tuple[str, ...]]
+
+    def sense(self, word: str) -> str | None:
+        """The synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
+        found = self.senses.get(word.lower().replace("_", " "), ())
+        order = {kind: place for place, kind in enumerate(CONCRETE)}
+        return min(found, key=lambda each: order.get(self.kinds[each], len(order)), default=None)
+
+    def distances(self, synsets: Sequence[str]) -> np.ndarray:
+        """Steps between synsets along hypernyms (K, K), up and down."""
+        below: dict[str, list[str]] = {}
+        for child, parents in self.hypernyms.items():
+            for parent in parents:
+                below.setdefault(parent, []).append(child)
+        places = {synset: number for number, synset in enumerate(synsets)}
+        table = np.full((len(synsets), len(synsets)), FARTHEST)
+        for start, row in places.items():
+            steps, queue = {start: 0}, deque([start])
+            while queue:
+                here = queue.popleft()
+                if here in places:
+                    table[row, places[here]] = steps[here]
+                for each in (*self.hypernyms.get(here, ()), *below.get(here, ())):
+                    if each not in steps:
+                        steps[each] = steps[here] + 1
+                        queue.append(each)
+        return table
+
+
+@cache
+def wordnet() -> WordNet:
+    """The nouns in the data directory.
+
+    Raises:
+        DataError: they are not there.
+    """
+    path = find_corpus("wordnet_nouns").path("nouns")
+    members, kinds, hypernyms, definitions = {}, {}, {}, {}
+    senses: dict[str, list[str]] = {}
+    for synset, kind, words, above, _, definition in _rows(path):
+        members[synset] = tuple(words.split("|"))
+        kinds[synset], definitions[synset] = kind, definition
+        hypernyms[synset] = tuple(each for each in above.split("|") if each)
+        for word in members[synset]:
+            senses.setdefault(word.lower(), []).append(synset)
+    return WordNet(members, kinds, hypernyms, definitions, {word: tuple(each) for word, each in senses.items()})
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        next(file)
+        for number, line in enumerate(file, 2):
+            cells = line.rstrip("\n").split("\t")
+            if len(cells) != 6:
+                raise DataError(f"line {number:,} has {len(cells)} columns, not 6", where=str(path))
+            yield cells
+
+
+@cache
+def embedded_sentences() -> tuple[tuple[str, ...], ...]:
+    """The embedded English text, tokens in small letters: what word vectors are trained on where none are given."""
+    from lab_text.embedded import generate, tokens
+
+    return tuple(tuple(word.lower() for word in tokens(pair.english)) for pair in generate())
+
+
+def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The unit vectors of those names that have one; one of several words is the mean of those of its words.
+
+    Args:
+        vectors: a component of ``lab_text``'s registry.
+        names: words, ``polar bear``, ``t-shirt``; letters become small.
+    """
+    parts = {name: _parts(name) for name in names}
+    wanted = list(dict.fromkeys(word for words in parts.values() for word in words))
+    found = vectors.find(wanted, embedded_sentences)[1]
+    answer = {}
+    for name, words in parts.items():
+        there = [unit(found[word]) for word in words if word in found and np.any(found[word])]
+        if there and np.any(mean := np.mean(there, 0)):
+            answer[name] = unit(mean)
+    return answer
+
+
+def _parts(name: str) -> list[str]:
+    """The words of a name.
+
+    >>> _parts("T-shirt_dress")
+    ['t', 'shirt', 'dress']
+    """
+    return [word for word in re.split(r"[\s_\-/]+", name.lower()) if word]
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """A vector, or rows of vectors, of length 1."""
+    values = np.asarray(vector, np.float32)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
