@@ -88,7 +88,11 @@ class _Split:
     """Examples of an inner split, some of them, with other class numbers."""
 
     def __init__(self, inner: Any, pictures: Any, rows: np.ndarray, target: np.ndarray) -> None:
-        self.inner, self.pictures, self.rows, self.target = inner, pictures, torch.from_numpy(rows),
+        self.inner, self.pictures, self.rows, self.target = (
+            inner,
+            pictures,
+            torch.from_numpy(rows),
+        )
         torch.from_numpy(target)
 
     def __len__(self) -> int:
@@ -138,8 +142,8 @@ def devise(
     if unknown:
         close = close_matches(unknown[0], names)
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=f"{hint}classes: {',
-        '.join(names)}")
+        hint += f"classes: {', '.join(names)}"
+        raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
     found = lookup(vectors, names)
     found = _completed(found, names, vectors, without_vector)
     left_out = tuple(name for name in names if name not in found)
@@ -169,8 +173,10 @@ def devise(
         trained_count=len(trained),
         class_distances=_distances(order) if searched == "wordnet" else None,
         words=tuple(words),
-        word_vectors=torch.from_numpy(np.stack(list(words.values()))) if words else torch.zeros(0,
-        class_vectors.shape[1]), centre=None if centre is None else torch.from_numpy(centre),
+        word_vectors=torch.from_numpy(np.stack(list(words.values())))
+        if words
+        else torch.zeros(0, class_vectors.shape[1]),
+        centre=None if centre is None else torch.from_numpy(centre),
         left_out=left_out,
         channels=images.facts().get("channels", 0),
         image_size=images.facts().get("image_size", (0, 0)),

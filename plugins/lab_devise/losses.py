@@ -37,8 +37,9 @@ def hinge_rank(
         margin: how much nearer the true class must be.
     """
     _wanted(output, target, class_vectors)
-    rows = class_vectors.to(output) if bool((target >= trained_count).any()) else
-    class_vectors[:trained_count].to(output) near = functional.normalize(output, dim=-1) @ rows.T
+    is_trained = bool((target < trained_count).all())
+    rows = (class_vectors[:trained_count] if is_trained else class_vectors).to(output)
+    near = functional.normalize(output, dim=-1) @ rows.T
     true = near.gather(1, target[:, None])
     broken = (margin - true + near).clamp(min=0)
     return broken.scatter(1, target[:, None], 0.0).sum(1).mean()
@@ -57,7 +58,7 @@ def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
 def _wanted(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
     if output.dim() != 2 or output.shape[1] != class_vectors.shape[1] or target.shape != output.shape[:1]:
         raise ShapeError(
-            f"outputs {tuple(output.shape)} and classes {tuple(target.shape)} for vectors of {class_vectors.shape[1]}
-            numbers", hint="outputs are (B, width of the vectors), targets (B,)",
+            f"outputs {tuple(output.shape)}, classes {tuple(target.shape)}, vectors of {class_vectors.shape[1]} numbers",
+            hint="outputs are (B, width of the vectors), targets (B,)",
         )
     return torch.index_select(class_vectors.to(output), 0, target)

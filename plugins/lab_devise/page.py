@@ -50,7 +50,7 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
 
 
 def _packed(vectors: np.ndarray) -> str:
-    """Unit vectors as bytes: each number as a whole one between -127 and 127, which moves a cosine by less than 0.01."""
+    """Unit vectors as bytes: whole numbers between -127 and 127, which moves a cosine by less than 0.01."""
     scaled = vectors / np.abs(vectors).max(1, keepdims=True).clip(1e-9)
     return base64.b64encode(np.round(127 * scaled).astype(np.int8).tobytes()).decode()
 
