@@ -88,12 +88,8 @@ class _Split:
     """Examples of an inner split, some of them, with other class numbers."""
 
     def __init__(self, inner: Any, pictures: Any, rows: np.ndarray, target: np.ndarray) -> None:
-        self.inner, self.pictures, self.rows, self.target = (
-            inner,
-            pictures,
-            torch.from_numpy(rows),
-        )
-        torch.from_numpy(target)
+        self.inner, self.pictures = inner, pictures
+        self.rows, self.target = torch.from_numpy(rows), torch.from_numpy(target)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -58,7 +58,7 @@ def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
 def _wanted(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
     if output.dim() != 2 or output.shape[1] != class_vectors.shape[1] or target.shape != output.shape[:1]:
         raise ShapeError(
-            f"outputs {tuple(output.shape)}, classes {tuple(target.shape)}, vectors of {class_vectors.shape[1]} numbers",
+            f"outputs {tuple(output.shape)}, classes {tuple(target.shape)}, vectors {tuple(class_vectors.shape)}",
             hint="outputs are (B, width of the vectors), targets (B,)",
         )
     return torch.index_select(class_vectors.to(output), 0, target)

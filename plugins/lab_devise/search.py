@@ -72,10 +72,8 @@ def search(
     if among == "images":
         index = _picture_index(learner)
         places, near = index.search(query.numpy()[None], min(count, len(index.vectors)))
-        return [
-            Found(data.class_names[int(pictures_of(data)[1][p])], float(s), int(p))
-            for p, s in zip(places[0], near[0], strict=True)
-        ]
+        named = [data.class_names[number] for number in pictures_of(data)[1][places[0]].tolist()]
+        return [Found(*each) for each in zip(named, near[0].tolist(), places[0].tolist(), strict=True)]
     names = data.class_names if among == "classes" else (*data.class_names, *data.words)
     vectors = data.class_vectors if among == "classes" else torch.cat([data.class_vectors, data.word_vectors])
     near = vectors @ query / query.norm()
