@@ -183,7 +183,7 @@ def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
 def _read_vectors(folder: Path) -> np.ndarray:
     try:
         vectors: np.ndarray = np.load(folder / "vectors.npy", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise StoreError("the index cannot be read", where=f"{folder}: {error}") from error
     return vectors
 

@@ -78,8 +78,8 @@ def sheet(data: DeviseData, pictures: Sequence[int], titles: Sequence[str]) -> b
         axis.set_axis_off()
     for axis, number, title in zip(axes, pictures, titles, strict=False):
         split, place = places[number]
-        pixels = data.pixels(place, split)
-        axis.imshow(pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+        pixels = data.pixels(place, split).numpy()
+        axis.imshow(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
         axis.set_title(title, fontsize=9)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)

@@ -1,0 +1,257 @@
+"""Words, losses, metrics and indexes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from lab_devise.conformance import _few, _SomeVectors
+from lab_devise.data import devise
+from lab_devise.indexes import ExactIndex, NmslibIndex, make_index, recall_of
+from lab_devise.losses import cos_loss, hinge_rank, vector_l1, vector_l2
+from lab_devise.metrics import HierarchicalPrecision, Hit
+from lab_devise.words import WordNet, embedded_sentences, lookup, wordnet
+from lab_text.vectors import WordVectors
+from lab_vision.sources import digits
+from torch.nn import functional
+
+from lab.errors import DataError, ParameterError, ShapeError, StoreError
+
+KNOWN = {"sea": [3.0, 0.0], "horse": [0.0, 4.0], "zeroed": [0.0, 0.0], "one": [1.0, 1.0], "two": [1.0, -1.0]}
+
+
+class Fixed(WordVectors):
+    """Vectors that are written down."""
+
+    def find(self, words, sentences):
+        return 2, {word: np.array(KNOWN[word], np.float32) for word in words if word in KNOWN}
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_of_several_words_is_the_mean_of_their_directions():
+    found = lookup(Fixed(), ["Sea-horse", "sea horse", "horse"])
+    assert np.allclose(found["Sea-horse"], [0.5**0.5, 0.5**0.5])
+    assert np.allclose(found["sea horse"], found["Sea-horse"])
+    assert found["horse"].tolist() == [0, 1]
+
+
+def test_words_without_a_vector_or_with_an_empty_one_are_not_found():
+    assert lookup(Fixed(), ["unicorn", "zeroed"]) == {}
+
+
+def test_the_embedded_text_has_words():
+    words = {word for sentence in embedded_sentences() for word in sentence}
+    assert {"two", "three", "boat"} & words
+
+
+@pytest.fixture
+def small_net():
+    """An animal is a thing, cats and dogs are animals, so is a cat-person; a boat is a thing."""
+    above = {
+        "thing": (),
+        "animal": ("thing",),
+        "cat": ("animal",),
+        "dog": ("animal",),
+        "boat": ("thing",),
+        "gossip": ("thing",),
+    }
+    kinds = dict.fromkeys(above, "noun.animal") | {"boat": "noun.artifact", "gossip": "noun.person"}
+    return WordNet({}, kinds, above, {}, {"cat": ("gossip", "cat"), "boat": ("boat",)})
+
+
+def test_the_concrete_sense_is_taken(small_net):
+    assert small_net.sense("Cat") == "cat"
+    assert small_net.sense("unicorn") is None
+
+
+def test_distances_are_steps_along_hypernyms(small_net):
+    assert small_net.distances(["cat", "dog", "boat"]).tolist() == [[0, 2, 3], [2, 0, 3], [3, 3, 0]]
+
+
+def test_wordnet_knows_what_is_near(lab_data):
+    net = wordnet()
+    names = ["cat", "dog", "truck"]
+    table = net.distances([net.sense(name) for name in names])
+    assert table[0, 1] < table[0, 2]
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_classes_without_a_vector_are_left_out_and_told(caplog):
+    data = devise(digits(), searched="embedded")
+    assert data.left_out == ("zero", "one")
+    assert "2 of 10 classes have no word vector: zero, one; their pictures are left out" in caplog.text
+    assert data.trained_count == 8
+
+
+def test_classes_without_a_vector_may_be_an_error():
+    with pytest.raises(DataError, match="8 of 10 classes have no word vector: zero, three"):
+        devise(digits(), Fixed(), without_vector="error")
+
+
+def test_one_class_with_a_vector_is_not_enough():
+    with pytest.raises(DataError, match="1 classes have a vector and are trained; two are needed"):
+        devise(digits(), Fixed(), held_out=("two",), searched="classes")
+
+
+def test_a_held_out_class_that_is_not_there_has_close_matches():
+    with pytest.raises(ParameterError, match=r"there is no class 'sevn'\n(.|\n)*did you mean: seven"):
+        devise(digits(), held_out=("sevn",))
+
+
+def test_held_out_classes_are_tested_and_never_trained():
+    data = _few()
+    assert data.class_names[data.trained_count :] == ("door", "fox")
+    assert set(data.train.target.tolist()) == set(data.valid.target.tolist()) == set(range(4))
+    assert set(data.test.target.tolist()) == {4, 5}
+
+
+def test_definitions_stand_in_for_names_without_a_vector(lab_data):
+    from lab_text.vectors import TextVectors
+    from lab_vision.sources import cifar10
+
+    glove = TextVectors(path="word_vectors/glove.6B.50d.subset.txt")
+    data = devise(cifar10(longest=200), glove, without_vector="definition", searched="wordnet")
+    assert data.trained_count == 10
+    near = data.class_vectors @ data.class_vectors.T
+    place = data.class_names.index
+    assert near[place("cat"), place("dog")] > near[place("cat"), place("truck")]
+    assert data.class_distances[place("cat"), place("dog")] < data.class_distances[place("cat"), place("ship")]
+
+
+def test_a_query_is_the_direction_of_the_mean():
+    data = devise(digits(), _SomeVectors(), searched="classes", centred=False)
+    both = data.vector_of(["two", "three"])
+    one, other = (data.vector_of([word]) for word in ("two", "three"))
+    assert torch.allclose(both, functional.normalize(one + other, dim=0), atol=1e-6)
+
+
+def test_a_query_without_a_vector_has_close_matches(learner):
+    with pytest.raises(DataError, match=r"'thre' has no vector(.|\n)*did you mean: three"):
+        learner.data.vector_of(["thre"])
+
+
+# --- losses and metrics -----------------------------------------------------------------------------------------------
+
+VECTORS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+
+
+def test_cos_loss_is_one_minus_the_cosine_whatever_the_length():
+    output, target = torch.tensor([[5.0, 0.0], [3.0, 3.0]]), torch.tensor([0, 1])
+    assert float(cos_loss(output, target, VECTORS)) == pytest.approx((0 + 1 - 0.5**0.5) / 2)
+
+
+def test_hinge_rank_is_equation_one_of_the_paper():
+    output, target = torch.tensor([[0.6, 0.8]]), torch.tensor([0])
+    expected = max(0, 0.1 - 0.6 + 0.8) + max(0, 0.1 - 0.6 - 0.6)
+    assert float(hinge_rank(output, target, VECTORS, 3)) == pytest.approx(expected)
+    assert float(hinge_rank(output, target, VECTORS, 3, margin=0.5)) == pytest.approx(0.7)
+
+
+def test_hinge_rank_compares_with_trained_classes_alone():
+    output, target = torch.tensor([[-1.0, 0.0]]), torch.tensor([0])
+    assert float(hinge_rank(output, target, VECTORS, 2)) == pytest.approx(0.1 + 1 + 0)
+
+
+def test_differences_are_means_over_all_numbers():
+    output, target = torch.tensor([[0.0, 0.0]]), torch.tensor([0])
+    assert float(vector_l1(output, target, VECTORS)) == 0.5
+    assert float(vector_l2(output, 0 * target, 2 * VECTORS)) == 2.0
+
+
+def test_outputs_of_another_width_are_told():
+    with pytest.raises(ShapeError, match="width of the vectors"):
+        cos_loss(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long), VECTORS)
+
+
+def measured(metric, output, target):
+    metric.update(torch.tensor(output), torch.tensor(target))
+    return float(metric.compute())
+
+
+def test_hit_looks_at_the_nearest_k():
+    output, target = [[1.0, 0.1], [1.0, 0.1]], [0, 1]
+    assert measured(Hit(VECTORS, 3), output, target) == 0.5
+    assert measured(Hit(VECTORS, 3, k=2), output, target) == 1.0
+
+
+def test_held_out_classes_compete_with_each_other():
+    output, target = [[0.0, 1.0]], [2]
+    assert measured(Hit(VECTORS, 2), output, target) == 1.0
+    assert measured(Hit(VECTORS, 2, among_all=True), output, target) == 0.0
+
+
+def test_hierarchical_precision_grows_its_circle_until_k_classes_are_within():
+    steps = torch.tensor([[0, 2, 5], [2, 0, 5], [5, 5, 0]])
+    output = [[1.0, 0.2]]  # the nearest two are 0 and 1
+    assert measured(HierarchicalPrecision(VECTORS, 3, steps, k=2), output, [0]) == 1.0
+    assert measured(HierarchicalPrecision(VECTORS, 3, steps, k=1), output, [1]) == 0.0
+    assert measured(HierarchicalPrecision(VECTORS, 3, steps, k=2), output, [2]) == 1.0  # both others are equally near
+
+
+def test_hierarchical_precision_needs_wordnet():
+    with pytest.raises(DataError, match="how near classes are in WordNet"):
+        HierarchicalPrecision(VECTORS, 3, None)
+
+
+# --- indexes ----------------------------------------------------------------------------------------------------------
+
+
+def cloud(count=3000, width=20, seed=0):
+    generator = np.random.default_rng(seed)
+    centres = generator.normal(size=(50, width))
+    return (centres[generator.integers(0, 50, count)] + 0.3 * generator.normal(size=(count, width))).astype(np.float32)
+
+
+@pytest.mark.parametrize("space", ["cosinesimil", "angulardist"])
+def test_nmslib_finds_nearly_all_true_neighbours(space):
+    index = make_index(cloud(), NmslibIndex(space=space))
+    assert index.built.recall >= 0.98
+    assert index.built.queries_per_second > 0
+
+
+def test_recall_counts_what_is_missed():
+    class Half(ExactIndex):
+        def search(self, queries, k):
+            places, near = super().search(queries, k)
+            return np.where(np.arange(k) < k // 2, places, -1), near
+
+    index = Half()
+    index.build(cloud(500))
+    assert recall_of(index)[0] == 0.5
+
+
+def test_the_exact_index_is_the_default_for_few_vectors():
+    assert isinstance(make_index(cloud(100)), ExactIndex)
+
+
+def test_nmslib_is_the_default_for_many(monkeypatch):
+    monkeypatch.setattr("lab_devise.indexes.FEW", 100)
+    assert isinstance(make_index(cloud(100)), NmslibIndex)
+
+
+def test_candidates_of_a_query_are_set_again_after_loading(tmp_path):
+    built = NmslibIndex(ef_search=200)
+    built.build(cloud())
+    built.save(tmp_path)
+    loaded = NmslibIndex(ef_search=200)
+    loaded.load(tmp_path)
+    queries = cloud(200, seed=3)
+    assert np.array_equal(built.search(queries, 10)[0], loaded.search(queries, 10)[0])
+
+
+def test_a_damaged_index_is_told(tmp_path):
+    built = NmslibIndex()
+    built.build(cloud(200))
+    built.save(tmp_path)
+    (tmp_path / "vectors.npy").write_bytes(b"")
+    with pytest.raises(StoreError, match="the index cannot be read"):
+        NmslibIndex().load(tmp_path)
+
+
+def test_a_vector_of_zeros_points_nowhere():
+    with pytest.raises(DataError, match="points nowhere"):
+        ExactIndex().build(np.zeros((3, 2), np.float32))
