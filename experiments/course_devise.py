@@ -17,7 +17,7 @@ base = Experiment(
         without_vector="definition",
         searched="wordnet",
     ),
-    architecture="fast_resnet",
+    architecture=use("fast_resnet", widths=[24, 48, 96, 192]),
     loss="cos_loss",
     optimizer=use("adamw", weight_decay=0.05),
     callbacks=["one_cycle", "augment", "search_page"],
@@ -25,6 +25,6 @@ base = Experiment(
     lr=5e-3,
     batch_size=128,
     valid_batch_size=1000,
-    epochs=12,
+    epochs=10,
 )
 study = Study(base, seeds=3, compare="valid_hit")

@@ -1,0 +1,89 @@
+"""An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time.
+
+pytest tests/benchmarks/test_vision_throughput.py -n 0 --benchmark-enable -s
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+import torch
+from lab_vision.models import CourseNet
+from torch.nn import functional
+
+from lab.training import Checkpoint, Learner
+
+COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 5, 0.95, 20, 1
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest):
+    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
+        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
+    if not os.environ.get("LAB_DATA"):
+        pytest.skip("LAB_DATA is not set: the real pictures are not here")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_an_epoch_costs_little_more_than_a_plain_loop(benchmark, tmp_path):
+    from lab_vision.sources import cifar10
+
+    data = cifar10(longest=COUNT)
+    data.valid = None
+    learner = Learner(
+        _model(), data, functional.cross_entropy, batch_size=BATCH, callbacks=[Checkpoint()], folder=tmp_path,
+        progress=False,
+    )  # fmt: skip
+    plain = _plain(data.train)
+    plain(), learner.fit(1)
+    pairs = [(_seconds(plain), _seconds(lambda: learner.fit(1))) for _ in range(ROUNDS)]
+    ratio = min(bare for bare, _ in pairs) / min(ours for _, ours in pairs)
+    rates = [COUNT / min(pair[place] for pair in pairs) for place in (0, 1)]
+    print(f"\nplain loop {rates[0]:,.0f} pictures/s, lab {rates[1]:,.0f}, ratio {ratio:.3f} (bound {BOUND})")
+    benchmark.extra_info.update(ratio=ratio)
+    benchmark.pedantic(learner.fit, (1,), rounds=1)
+    assert ratio >= BOUND
+
+
+def test_pictures_are_decoded_once(benchmark, tmp_path, monkeypatch):
+    from lab_vision.sources import cifar10
+
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    first, again = _seconds(cifar10), _seconds(cifar10)
+    print(
+        f"\n20,000 pictures from the zip: {first:.1f} s the first time (bound {FIRST_S}), {again:.2f} s then ({AGAIN_S})"
+    )
+    benchmark.pedantic(cifar10, rounds=1)
+    assert first <= FIRST_S
+    assert again <= AGAIN_S
+
+
+def _model():
+    torch.manual_seed(0)
+    return CourseNet(3, 10, widths=(16, 32, 64), stem=3, norm="batch")
+
+
+def _plain(split):
+    model = _model()
+    optimizer = torch.optim.Adam(model.parameters())
+
+    def epoch():
+        model.train()
+        for rows in torch.randperm(len(split)).split(BATCH):
+            images, target = split.__getitems__(rows)
+            functional.cross_entropy(model(images), target).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return epoch
+
+
+def _seconds(action):
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
