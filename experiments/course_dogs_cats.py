@@ -8,15 +8,27 @@ from lab import Experiment, Study, use
 base = Experiment(
     dataset=use("dogs_cats", size=96),
     architecture=use(
-        "course_net", widths=[16, 32, 64, 128, 192], stem=3, norm="batch", norm_place="before", pool="average"
+        "course_net",
+        widths=[16, 32, 64, 128, 256],
+        stem=3,
+        further=1,
+        residual=True,
+        norm="batch",
+        norm_place="before",
+        pool="average",
     ),
     loss="cross_entropy",
-    optimizer=use("adamw", weight_decay=0.05),
-    callbacks=["one_cycle", use("augment", pad=8, degrees=10.0, zoom=1.2, lighting=0.15), use("look_inside", tta=True)],
+    stepper=use("mixup", alpha=0.3),
+    optimizer=use("adamw", weight_decay=0.1),
+    callbacks=[
+        "one_cycle",
+        use("augment", pad=8, degrees=10.0, zoom=1.2, lighting=0.2, cutout=24),
+        use("look_inside", tta=True),
+    ],
     metrics=["accuracy"],
     lr=3e-3,
     batch_size=32,
     valid_batch_size=200,
-    epochs=40,
+    epochs=60,
 )
 study = Study(base, seeds=1, compare="valid_accuracy")

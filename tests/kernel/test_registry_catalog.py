@@ -119,7 +119,7 @@ GOOD = """from lab import hookimpl
 
 @hookimpl
 def lab_losses():
-    return {"good_loss": dict}
+    return {"steady_aim": dict}
 """
 
 
@@ -130,8 +130,8 @@ def statuses(catalog):
 def test_an_installed_plugin_is_found_by_its_entry_point(install):
     install(good=GOOD)
     catalog = load_catalog(strict=True)
-    assert catalog.registry("losses")["good_loss"].plugin.origin == "good 1.0"
-    assert catalog.plugins["good"].provides == {"losses": ["good_loss"]}
+    assert catalog.registry("losses")["steady_aim"].plugin.origin == "good 1.0"
+    assert catalog.plugins["good"].provides == {"losses": ["steady_aim"]}
 
 
 def test_without_switches_off_by_plugin_or_by_package(install):
@@ -151,9 +151,9 @@ def test_a_plugin_that_is_switched_off_is_not_imported(install):
 def test_what_is_switched_off_is_named_where_its_component_is_missed(install):
     install(good=GOOD)
     with pytest.raises(UnknownNameError) as caught:
-        load_catalog(without=["good"]).registry("losses")["good_loss"]
+        load_catalog(without=["good"]).registry("losses")["steady_aim"]
     assert str(caught.value) == (
-        "unknown loss 'good_loss'\n  switched off: good 1.0 (switched off by name)\n  all losses: lab list losses"
+        "unknown loss 'steady_aim'\n  switched off: good 1.0 (switched off by name)\n  all losses: lab list losses"
     )
 
 
