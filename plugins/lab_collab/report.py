@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import html
-import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
+from lab.report.pieces import figure_html, first_of_each_arm
 from lab_collab.callbacks import ITEMS
 
 if TYPE_CHECKING:
@@ -19,22 +18,12 @@ __all__ = ["sections"]
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
     """One section, of the first run of each arm that left something."""
-    found: dict[str, Any] = {}
-    for run in runs:
-        if run.arm not in found and (content := _read(run)):
-            found[run.arm] = content
+    found = {run.arm: content for run, content in first_of_each_arm(runs, ITEMS)}
     if not found:
         return []
     text = "\n\n".join(f"{arm}\n{_text(content)}" for arm, content in found.items())
     body = "".join(f"<h4>{html.escape(arm)}</h4>{_html(content)}" for arm, content in found.items())
     return [Section("Items by themselves", text, body, weight=10)]
-
-
-def _read(run: FinishedRun) -> Any:
-    try:
-        return json.loads((run.folder / "artefacts" / ITEMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _text(content: Mapping[str, Any]) -> str:
@@ -54,8 +43,4 @@ def _html(content: Mapping[str, Any]) -> str:
         rows = "".join(f"<tr><td>{html.escape(title)}</td><td>{bias:+.3f}</td></tr>" for title, bias in content[name])
         if rows:
             tables += f"<table><caption>rated {name} for themselves</caption><tbody>{rows}</tbody></table>"
-    buffer = io.StringIO()
-    plot_map(content["map"]).savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    picture = f'<figure role="img" aria-label="map of items">{svg[svg.index("<svg") :]}</figure>'
-    return tables + picture
+    return tables + figure_html(plot_map(content["map"]), "map of items")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
+from lab.report.pieces import first_of_each_arm, image_html
 from lab_devise.callbacks import SEARCH
 
 if TYPE_CHECKING:
@@ -19,19 +18,11 @@ __all__ = ["sections"]
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
     """One section, of the first run of each arm that left something."""
-    found: dict[str, tuple[FinishedRun, Any]] = {}
-    for run in runs:
-        path = run.folder / "artefacts" / SEARCH
-        if run.arm in found or not path.is_file():
-            continue
-        try:
-            found[run.arm] = run, json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
+    found = first_of_each_arm(runs, SEARCH)
     if not found:
         return []
-    text = "\n\n".join(f"{arm}\n{_text(content)}" for arm, (_, content) in found.items())
-    body = "".join(f"<h4>{html.escape(arm)}</h4>{_html(run, content)}" for arm, (run, content) in found.items())
+    text = "\n\n".join(f"{run.arm}\n{_text(content)}" for run, content in found)
+    body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_html(run, content)}" for run, content in found)
     return [Section("Words and pictures search each other", text, body, weight=10)]
 
 
@@ -66,11 +57,4 @@ def _html(run: FinishedRun, content: Mapping[str, Any]) -> str:
             f'<iframe title="search pictures by words" sandbox="allow-scripts" loading="lazy" srcdoc="{inner}" '
             'style="width:100%;height:34rem;border:1px solid #ccc"></iframe>'
         )
-    sheet = folder / "sheets.png"
-    if sheet.is_file():
-        picture = base64.b64encode(sheet.read_bytes()).decode()
-        shown += (
-            f'<figure><img alt="pictures nearest to some words" src="data:image/png;base64,{picture}">'
-            "<figcaption>pictures nearest to some words</figcaption></figure>"
-        )
-    return shown
+    return shown + image_html(folder / "sheets.png", "pictures nearest to some words")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
 from lab.errors import LabError
+from lab.report.pieces import figure_html
 from lab.study.results import Results
 from lab.study.search import Options, Search, Trial, value_of
 from lab_search.importance import Importances, importances
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = ["BEST", "describe", "sections", "trials_of"]
 
@@ -52,8 +52,8 @@ def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
     body = "".join(
         [
             f"<p>{html.escape(found.verdict())}.</p>",
-            _picture(_plots().plot_importances(found), "importance of every setting, with intervals"),
-            _picture(
+            figure_html(_plots().plot_importances(found), "importance of every setting, with intervals"),
+            figure_html(
                 _plots().plot_effects(found, study.searching.space, [trial for _, trial in named]),
                 "the effect of every setting",
             ),
@@ -129,11 +129,3 @@ def describe(found: Importances) -> str:
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:
     return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
-def _picture(figure: Figure, title: str) -> str:
-    """A figure inside a page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return f'<figure role="img" aria-label="{html.escape(title)}">{svg[svg.index("<svg") :]}</figure>'

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["as_svg", "film_of_line", "plot_maps"]
+__all__ = ["film_of_line", "plot_maps"]
 
 
 def plot_maps(maps: Sequence[Mapping[str, Any]]) -> Figure:
@@ -79,11 +78,3 @@ def _written(animation: Any, writer: Any) -> bytes:
         path = Path(folder) / "film.gif"
         animation.save(path, writer=writer, dpi=80)
         return path.read_bytes()
-
-
-def as_svg(figure: Figure) -> str:
-    """The picture as a tag for a page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]

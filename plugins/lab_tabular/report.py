@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
+from lab.report.pieces import figure_html, first_of_each_arm, image_html
 from lab_tabular.callbacks import ENTITIES
 from lab_tabular.line import FILM
 
@@ -20,7 +19,7 @@ __all__ = ["sections"]
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
     """One section per kind, of the first run of each arm that left something."""
-    entities, films = _first(runs, ENTITIES), _first(runs, FILM)
+    entities, films = first_of_each_arm(runs, ENTITIES), first_of_each_arm(runs, FILM)
     found = []
     if entities:
         text = "\n\n".join(f"{run.arm}\n{_entities_text(content)}" for run, content in entities)
@@ -31,19 +30,6 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
         body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_film_html(run, content)}" for run, content in films)
         found.append(Section("How the line was found", text, body, weight=10))
     return found
-
-
-def _first(runs: Sequence[FinishedRun], name: str) -> list[tuple[FinishedRun, Any]]:
-    found: dict[str, tuple[FinishedRun, Any]] = {}
-    for run in runs:
-        path = run.folder / "artefacts" / name
-        if run.arm in found or not path.is_file():
-            continue
-        try:
-            found[run.arm] = run, json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
-    return list(found.values())
 
 
 def _entities_text(content: Mapping[str, Any]) -> str:
@@ -61,12 +47,9 @@ def _entities_text(content: Mapping[str, Any]) -> str:
 
 
 def _entities_html(content: Mapping[str, Any]) -> str:
-    from lab_tabular.plots import as_svg, plot_maps
+    from lab_tabular.plots import plot_maps
 
-    picture = ""
-    if content["maps"]:
-        svg = as_svg(plot_maps(content["maps"]))
-        picture = f'<figure role="img" aria-label="map of categories">{svg}</figure>'
+    picture = figure_html(plot_maps(content["maps"]), "map of categories") if content["maps"] else ""
     if not content["encodings"]:
         return picture
     rows = "".join(
@@ -92,9 +75,4 @@ def _film_text(content: Mapping[str, Any]) -> str:
 
 
 def _film_html(run: FinishedRun, content: Mapping[str, Any]) -> str:
-    try:
-        film = base64.b64encode((run.folder / "artefacts" / "line.gif").read_bytes()).decode()
-    except OSError:
-        return f"<p>{html.escape(_film_text(content))}</p>"
-    label = html.escape(_film_text(content))
-    return f'<figure><img alt="{label}" src="data:image/gif;base64,{film}"><figcaption>{label}</figcaption></figure>'
+    return image_html(run.folder / "artefacts" / "line.gif", _film_text(content))

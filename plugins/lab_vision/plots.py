@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["as_png", "as_svg", "plot_confusion", "plot_filters", "plot_sheet"]
+__all__ = ["as_png", "plot_confusion", "plot_filters", "plot_sheet"]
 
 MOST_NAMED = 40
 
@@ -75,14 +75,6 @@ def plot_filters(filters: Tensor, *, most: int = 64) -> Figure:
         filters = filters[:, :1]
     low, high = filters.amin((1, 2, 3), keepdim=True), filters.amax((1, 2, 3), keepdim=True)
     return plot_sheet((filters - low) / (high - low).clamp(min=1e-12), [""] * len(filters), columns=10)
-
-
-def as_svg(figure: Figure) -> str:
-    """The picture as a tag for a page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
 
 
 def as_png(figure: Figure, **options: Any) -> bytes:

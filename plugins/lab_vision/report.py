@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
+from lab.report.pieces import first_of_each_arm, image_html
 from lab_vision.callbacks import INSIDE, KINDS
 
 if TYPE_CHECKING:
@@ -26,21 +25,12 @@ CAPTIONS = {
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
     """One section, of the first run of each arm that left something."""
-    found: dict[str, tuple[FinishedRun, Any]] = {}
-    for run in runs:
-        path = run.folder / "artefacts" / INSIDE
-        if run.arm in found or not path.is_file():
-            continue
-        try:
-            found[run.arm] = run, json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue
+    found = first_of_each_arm(runs, INSIDE)
     if not found:
         return []
-    text = "\n".join(f"{arm}: {_text(content)}" for arm, (_, content) in found.items())
+    text = "\n".join(f"{run.arm}: {_text(content)}" for run, content in found)
     body = "".join(
-        f"<h4>{html.escape(arm)}</h4><p>{html.escape(_text(content))}</p>{_pictures(run)}"
-        for arm, (run, content) in found.items()
+        f"<h4>{html.escape(run.arm)}</h4><p>{html.escape(_text(content))}</p>{_pictures(run)}" for run, content in found
     )
     return [Section("Looking inside", text, body, weight=10)]
 
@@ -55,13 +45,4 @@ def _text(content: Mapping[str, Any]) -> str:
 
 
 def _pictures(run: FinishedRun) -> str:
-    shown = ""
-    for name in KINDS:
-        path = run.folder / "artefacts" / f"{name}.png"
-        if path.is_file():
-            content = base64.b64encode(path.read_bytes()).decode()
-            shown += (
-                f'<figure><img alt="{CAPTIONS[name]}" src="data:image/png;base64,{content}">'
-                f"<figcaption>{CAPTIONS[name]}</figcaption></figure>"
-            )
-    return shown
+    return "".join(image_html(run.folder / "artefacts" / f"{name}.png", CAPTIONS[name]) for name in KINDS)

@@ -55,9 +55,7 @@ def test_pictures_are_decoded_once(benchmark, tmp_path, monkeypatch):
 
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
     first, again = _seconds(cifar10), _seconds(cifar10)
-    print(
-        f"\n20,000 pictures from the zip: {first:.1f} s the first time (bound {FIRST_S}), {again:.2f} s then ({AGAIN_S})"
-    )
+    print(f"\n20,000 pictures: {first:.1f} s from the zip (bound {FIRST_S}), {again:.2f} s from the cache ({AGAIN_S})")
     benchmark.pedantic(cifar10, rounds=1)
     assert first <= FIRST_S
     assert again <= AGAIN_S
