@@ -17,7 +17,7 @@ __all__ = ["figure_html", "first_of_each_arm", "image_html"]
 
 
 def first_of_each_arm(runs: Sequence[FinishedRun], artefact: str) -> list[tuple[FinishedRun, Any]]:
-    """Of every arm the first run that left a JSON artefact of this name, with its content; damaged ones do not count."""
+    """Of every arm the first run that left a JSON artefact of this name, with its content; not damaged ones."""
     found: dict[str, tuple[FinishedRun, Any]] = {}
     for run in runs:
         path = run.folder / "artefacts" / artefact

@@ -15,6 +15,7 @@ from lab.training.rng import part
 from lab_seq2seq.attention import Attention, Memory
 from lab_seq2seq.layout import Layout, ends_of, stretches
 from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
+from lab_seq2seq.unrolled import DeferredLinear
 
 __all__ = ["DecoderState", "Encoded", "Encoder", "Seq2SeqRNN", "Step"]
 
@@ -283,7 +284,8 @@ class Seq2SeqRNN(nn.Module):
 
     def step(self, tokens: Tensor, state: DecoderState) -> Step:
         """One step from the last tokens (B,)."""
-        features, state, weights = self._advance(self.embedding(tokens), [len(tokens)], state)
+        entering = _Entering(self)
+        features, state, weights = self._advance(entering.words(self.embedding(tokens)), [len(tokens)], state, entering)
         return Step(self.output(features), state, weights)
 
     def layer_groups(self) -> list[list[nn.Module]]:
@@ -296,15 +298,17 @@ class Seq2SeqRNN(nn.Module):
         if layout.order is not None:
             state = state.select(layout.order)
         bos = target.new_full((1, target.shape[1]), self.bos_id)
-        known = self.embedding(layout.take(torch.cat([bos, target[:-1]]))).split(layout.sizes)
+        entering = _Entering(self)
+        known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
         outputs: list[Tensor] = []
+        step = None if self.attention is None else self.decoder.unrolled()
         for start, end in stretches(forced, together=self.attention is None):
             sizes, inputs = layout.sizes[start:end], list(known[start:end])
             state = state.first(sizes[0]) if sizes else state
             if not forced[start]:
                 guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
-                inputs[0] = self.embedding(guessed)
-            features, state, _ = self._advance(torch.cat(inputs), sizes, state)
+                inputs[0] = entering.words(self.embedding(guessed))
+            features, state, _ = self._advance(torch.cat(inputs), sizes, state, entering, step)
             outputs.append(features)
         return torch.cat(outputs)
 
@@ -323,19 +327,54 @@ class Seq2SeqRNN(nn.Module):
         return torch.stack(logits)
 
     def _advance(
-        self, embedded: Tensor, sizes: Sequence[int], state: DecoderState
+        self,
+        words: Tensor,
+        sizes: Sequence[int],
+        state: DecoderState,
+        entering: _Entering,
+        step: Callable[[Tensor, Hidden], tuple[Tensor, Hidden]] | None = None,
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """Features (N, E) of one stretch of steps; with attention a stretch is one step."""
+        """Features (N, E) of one stretch of steps; with attention a stretch is one step, which ``step`` makes."""
         weights = None
-        if self.attention is not None and self.context is not None and state.memory is not None:
+        if self.attention is not None and state.memory is not None:
             context, weights = self.attention.attend(state.hidden[0][-1], state.memory)
-            embedded = self.context(torch.cat([embedded, context], 1))
-        features, hidden = self.decoder.go_on(embedded, sizes, state.hidden)
+            words = entering.with_context(words, context)
+        if step is None:
+            features, hidden = self.decoder.go_on(words, sizes, state.hidden)
+        else:
+            features, hidden = step(words, state.hidden)
         return self.output_dropout(features), DecoderState(hidden, state.memory), weights
 
     @torch.no_grad()
     def _best_guess(self, features: Tensor) -> Tensor:
         return self.output(features).argmax(1)
+
+
+class _Entering:
+    """What enters the decoder in one forward pass: the embedding, or ``context``'s map of it beside what attention
+    brings.
+
+    ``W [e; c] + b`` is ``W₁ e + b`` plus ``W₂ c``: the first is made of all known words in one product, and the
+    gradient of
+    ``W₂`` is made once.
+    """
+
+    def __init__(self, model: Seq2SeqRNN) -> None:
+        self._context = model.context
+        if self._context is not None:
+            width = model.embedding.embedding_dim
+            self._of_words = self._context.weight[:, :width]
+            self._of_context = DeferredLinear(self._context.weight[:, width:])
+
+    def words(self, embedded: Tensor) -> Tensor:
+        """Words (N, E), as far as they can be taken without the attention."""
+        if self._context is None:
+            return embedded
+        return functional.linear(embedded, self._of_words, self._context.bias)
+
+    def with_context(self, words: Tensor, context: Tensor) -> Tensor:
+        """Words (B, E) with what attention brings (B, K)."""
+        return words + self._of_context(context)
 
 
 def _embedding(vocab_size: int, dim: int, vectors: Tensor | None, pad_id: int, side: str) -> nn.Embedding:

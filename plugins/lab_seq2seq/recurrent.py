@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+from lab_seq2seq.unrolled import UnrolledGRU
 
 __all__ = ["CELLS", "Cell", "Hidden", "Recurrent"]
 
@@ -46,7 +48,18 @@ class Recurrent(nn.Module):
 
     def forward(self, inputs: Tensor | PackedSequence) -> tuple[Tensor | PackedSequence, Hidden]:
         """A whole sequence from a state of zeros."""
-        outputs, state = self.rnn(inputs)
+        gru = self._written_out()
+        if gru is None:
+            outputs, state = self.rnn(inputs)
+        elif isinstance(inputs, PackedSequence):
+            values, state = gru.run(inputs.data, inputs.batch_sizes.tolist(), None)
+            outputs = inputs._replace(data=values)
+            if inputs.unsorted_indices is not None:
+                state = state.index_select(1, inputs.unsorted_indices)
+        else:
+            steps, batch = inputs.shape[:2]
+            values, state = gru.run(inputs.flatten(0, 1), [batch] * steps, None)
+            outputs = values.view(steps, batch, -1)
         return outputs, tuple(self._side_by_side(part) for part in _as_tuple(state))
 
     def go_on(self, inputs: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
@@ -58,8 +71,32 @@ class Recurrent(nn.Module):
         if len(sizes) == 1:
             outputs, state = self.rnn(inputs.unsqueeze(0), state)
             return outputs[0], _as_tuple(state)
+        if (gru := self._written_out()) is not None:
+            values, state = gru.run(inputs, sizes, hidden[0])
+            return values, (state,)
         outputs, state = self.rnn(PackedSequence(inputs, torch.tensor(sizes)), state)
         return outputs.data, _as_tuple(state)
+
+    def unrolled(self) -> Callable[[Tensor, Hidden], tuple[Tensor, Hidden]]:
+        """A function for one step after another in one forward pass: (B, I) and a state to (B, H) and a state."""
+        gru = self._written_out()
+        if gru is None:
+            return lambda inputs, hidden: self.go_on(inputs, [len(inputs)], hidden)
+
+        def step(inputs: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+            outputs, state = gru.step(inputs, hidden[0])
+            return outputs, (state,)
+
+        return step
+
+    def _written_out(self) -> UnrolledGRU | None:
+        """The GRU whose weights get their gradients at once: for training on a CPU, where torch has nothing faster."""
+        if not isinstance(self.rnn, nn.GRU) or not torch.is_grad_enabled():
+            return None
+        weight = self.rnn.weight_ih_l0
+        if weight.device.type != "cpu" or not weight.requires_grad or torch.is_autocast_enabled("cpu"):
+            return None
+        return UnrolledGRU(self.rnn)
 
     def _side_by_side(self, state: Tensor) -> Tensor:
         if self.directions == 1:

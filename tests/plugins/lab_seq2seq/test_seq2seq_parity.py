@@ -91,11 +91,14 @@ def test_one_dropout_mask_serves_the_guess_and_the_loss(batch: Any, make_model: 
         assert torch.equal(guess, logits[step].argmax(1))
 
 
-def test_forced_stretches_pass_through_the_recurrence_in_one_call(batch: Any, make_model: Any) -> None:
+def test_forced_stretches_pass_through_the_recurrence_in_one_call(
+    batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model()
     source, target = batch
     calls: list[int] = []
-    model.decoder.rnn.register_forward_hook(lambda *_: calls.append(1))
+    go_on = model.decoder.go_on
+    monkeypatch.setattr(model.decoder, "go_on", lambda *given: calls.append(1) or go_on(*given))
     model(source, target, [True] * len(target))
     assert len(calls) == 1
     calls.clear()

@@ -1,0 +1,205 @@
+"""A GRU written out, with the gradients of its weights made at once.
+
+Autograd makes the gradient of a recurrent weight in as many small products as there are steps, and adds them up; so
+does
+torch's own GRU on a CPU, and with attention, which is asked before every step, it is the same for every other weight.
+Here each step only hands its input and its gradient on, and one product over all steps gives the gradient of the
+weight. The numbers are the same to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional
+
+__all__ = ["DeferredLinear", "UnrolledGRU"]
+
+
+class _Seen:
+    """Inputs and gradients of every use of a weight, until the last is known."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+
+    def weight_gradient(self) -> tuple[Tensor, Tensor]:
+        """Gradients of weight and bias; what was seen is forgotten."""
+        gradients = torch.cat(self.gradients)
+        inputs = torch.cat(self.inputs).to(gradients.dtype)  # autocast may have lowered the precision of a product
+        self.inputs.clear()
+        self.gradients.clear()
+        return gradients.t() @ inputs, gradients.sum(0)
+
+
+class DeferredLinear:
+    """``x Wᵀ + b``, used many times in one forward pass.
+
+    Args:
+        weight: (O, I).
+        bias: (O,), or None.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self._seen = _Seen()
+        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        self._gate: Tensor = _Gather.apply(weight, bias, self._seen)  # type: ignore[no-untyped-call]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        product: Tensor = _Product.apply(x, self._gate, self._weight, self._bias, self._seen)  # type: ignore[no-untyped-call]
+        return product
+
+
+class _Gather(torch.autograd.Function):
+    """Stands before every use of a weight, so that its backward comes behind theirs."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, weight: Tensor, bias: Tensor | None, seen: _Seen) -> Tensor:
+        ctx.seen, ctx.has_bias, ctx.dtype = seen, bias is not None, weight.dtype  # type: ignore[attr-defined]
+        return weight.new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if not ctx.seen.gradients:
+            return None, None, None
+        weight, bias = (each.to(ctx.dtype) for each in ctx.seen.weight_gradient())
+        return weight, bias if ctx.has_bias else None, None
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, seen: _Seen) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.weight, ctx.seen = weight, seen
+        return functional.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
+        [x] = ctx.saved_tensors
+        ctx.seen.inputs.append(x)
+        ctx.seen.gradients.append(gradient)
+        towards_x = (gradient @ ctx.weight.to(gradient.dtype)).to(x.dtype) if ctx.needs_input_grad[0] else None
+        return towards_x, ctx.weight.new_zeros(()), None, None, None
+
+
+class _Gates(torch.autograd.Function):
+    """The elementwise part of a GRU: from the gates' inputs (B, 3H) twice and the state (B, H) to the next state."""
+
+    @staticmethod
+    def forward(ctx: Any, from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
+        width = state.shape[1]
+        gates = torch.sigmoid(from_input[:, : 2 * width] + from_state[:, : 2 * width])
+        reset, update = gates[:, :width], gates[:, width:]
+        old = from_state[:, 2 * width :]
+        new = torch.addcmul(from_input[:, 2 * width :], reset, old).tanh_()
+        ctx.save_for_backward(gates, new, old, state)
+        return torch.addcmul(new, update, state - new)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gates, new, old, state = ctx.saved_tensors
+        width = state.shape[1]
+        reset, update = gates[:, :width], gates[:, width:]
+        towards_state = gradient * update
+        towards_new = (gradient - towards_state) * (1 - new * new)
+        from_input = gradient.new_empty(len(state), 3 * width)
+        torch.mul(towards_new, old, out=from_input[:, :width])
+        torch.mul(gradient, state - new, out=from_input[:, width : 2 * width])
+        from_input[:, : 2 * width].mul_(gates).mul_(1 - gates)
+        from_input[:, 2 * width :] = towards_new
+        from_state = from_input.clone()
+        from_state[:, 2 * width :].mul_(reset)
+        return from_input, from_state, towards_state
+
+
+class UnrolledGRU:
+    """The layers of an ``nn.GRU``, step by step or over whole sequences; make a new one for every forward pass.
+
+    Args:
+        rnn: one direction or two, any number of layers.
+    """
+
+    def __init__(self, rnn: nn.GRU) -> None:
+        self._dropout = rnn.dropout if rnn.training else 0.0
+        ends = ("", "_reverse") if rnn.bidirectional else ("",)
+        self._layers = [[_Direction(rnn, f"_l{layer}{end}") for end in ends] for layer in range(rnn.num_layers)]
+
+    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One step forwards: inputs (B, I) and states (layers, B, H) to outputs (B, H) and states."""
+        states = []
+        for number, [direction] in enumerate(self._layers):
+            if number and self._dropout:
+                x = functional.dropout(x, self._dropout)
+            x = direction.step(x, state[number])
+            states.append(x)
+        return x, torch.stack(states)
+
+    def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Sequences, packed (N, I), ``sizes[t]`` of them at step t, falling; outputs (N, D H) and last states.
+
+        Args:
+            x: inputs.
+            sizes: as in ``PackedSequence.batch_sizes``.
+            state: (layers D, B, H) to begin with; None is zeros.
+        """
+        last: list[Tensor] = []
+        for number, directions in enumerate(self._layers):
+            if number and self._dropout:
+                x = functional.dropout(x, self._dropout)
+            outputs = []
+            for place, direction in enumerate(directions):
+                first = None if state is None else state[number * len(directions) + place]
+                output, end = direction.run(x, sizes, first, backwards=place == 1)
+                outputs.append(output)
+                last.append(end)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
+        return x, torch.stack(last)
+
+
+class _Direction:
+    """One layer in one direction."""
+
+    def __init__(self, rnn: nn.GRU, end: str) -> None:
+        self._width = rnn.hidden_size
+        weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+        self._from_input, self._from_state = DeferredLinear(*weights[:2]), DeferredLinear(*weights[2:])
+
+    def step(self, x: Tensor, state: Tensor) -> Tensor:
+        return self._next(self._from_input(x), state)
+
+    def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
+        state = x.new_zeros(sizes[0], self._width) if state is None else state
+        inputs = self._from_input(x).split(list(sizes))
+        sweep = self._backwards if backwards else self._forwards
+        return sweep(inputs, sizes, state)
+
+    def _forwards(self, inputs: Sequence[Tensor], sizes: Sequence[int], state: Tensor) -> tuple[Tensor, Tensor]:
+        outputs, ended = [], []
+        for each, size in zip(inputs, sizes, strict=True):
+            if size < len(state):  # the last sequences have ended
+                ended.append(state[size:])
+                state = state[:size]
+            state = self._next(each, state)
+            outputs.append(state)
+        return torch.cat(outputs), torch.cat([state, *reversed(ended)])
+
+    def _backwards(self, inputs: Sequence[Tensor], sizes: Sequence[int], first: Tensor) -> tuple[Tensor, Tensor]:
+        outputs: list[Tensor] = []
+        state = first[: sizes[-1]]
+        for each, size in zip(reversed(inputs), reversed(sizes), strict=True):
+            if size > len(state):  # seen from the end, further sequences begin
+                state = torch.cat([state, first[len(state) : size]])
+            state = self._next(each, state)
+            outputs.append(state)
+        return torch.cat(outputs[::-1]), state
+
+    def _next(self, from_input: Tensor, state: Tensor) -> Tensor:
+        following: Tensor = _Gates.apply(from_input, self._from_state(state), state)  # type: ignore[no-untyped-call]
+        return following

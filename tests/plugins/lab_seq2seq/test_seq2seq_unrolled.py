@@ -1,0 +1,116 @@
+"""The GRU written out: torch's numbers, torch's gradients."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from lab_seq2seq.recurrent import Recurrent
+from lab_seq2seq.unrolled import DeferredLinear, UnrolledGRU
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+
+def same_gradients(one, other):
+    for name, weight in one.named_parameters():
+        assert torch.allclose(weight.grad, dict(other.named_parameters())[name].grad, atol=1e-5), name
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_whole_sequences_are_those_of_torch(bidirectional, padded):
+    torch.manual_seed(0)
+    ours = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=bidirectional)
+    theirs = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=bidirectional)
+    theirs.load_state_dict(ours.state_dict())
+    theirs._written_out = lambda: None
+    x = torch.randn(7, 6, 5)
+    inputs = pack_padded_sequence(x, torch.tensor([3, 7, 5, 7, 1, 2]), enforce_sorted=False) if padded else x
+    results = []
+    for model in (ours, theirs):
+        outputs, [state] = model(inputs)
+        values = outputs.data if padded else outputs
+        (values.square().sum() + state.sin().sum()).backward()
+        results.append((values, state))
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    same_gradients(ours, theirs)
+
+
+def test_steps_are_those_of_torch():
+    torch.manual_seed(0)
+    ours, theirs = nn.GRU(5, 4, 2), nn.GRU(5, 4, 2)
+    theirs.load_state_dict(ours.state_dict())
+    x, first = torch.randn(6, 3, 5), torch.randn(2, 3, 4)
+    gru, state, outputs = UnrolledGRU(ours), first, []
+    for each in x:
+        output, state = gru.step(each, state)
+        outputs.append(output)
+    expected, last = theirs(x, first)
+    assert torch.allclose(torch.stack(outputs), expected, atol=1e-6)
+    assert torch.allclose(state, last, atol=1e-6)
+    torch.stack(outputs).sin().sum().backward()
+    expected.sin().sum().backward()
+    same_gradients(ours, theirs)
+
+
+def test_dropout_between_layers_draws_what_torch_draws():
+    torch.manual_seed(0)
+    ours = Recurrent("gru", 5, 4, 2, dropout=0.5)
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        outputs.append(ours(torch.ones(3, 2, 5))[0])
+        ours._written_out = lambda: None
+    assert torch.allclose(*outputs, atol=1e-6)
+
+
+def test_the_gradient_of_a_weight_is_made_in_one_product_whatever_reaches_it():
+    weight, bias = torch.randn(3, 2).requires_grad_(), torch.randn(3).requires_grad_()
+    x = torch.randn(4, 5, 2).requires_grad_()
+    layer = DeferredLinear(weight, bias)
+    sum(layer(each).sin().sum() for each in x[:3]).backward()  # the last is never used
+    used = [each.clone() for each in (weight.grad, bias.grad, x.grad)]
+    weight.grad = bias.grad = x.grad = None
+    nn.functional.linear(x[:3], weight, bias).sin().sum().backward()
+    for one, other in zip(used, (weight.grad, bias.grad, x.grad), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_layer_that_nothing_reaches_has_no_gradient():
+    weight = torch.randn(3, 2).requires_grad_()
+    layer = DeferredLinear(weight)
+    layer(torch.randn(4, 2))
+    (weight.sum() * 0).backward()
+    assert not weight.grad.any()
+
+
+def test_products_of_lowered_precision_give_gradients_of_the_weights_own():
+    weight, x = torch.randn(3, 2).requires_grad_(), torch.randn(4, 2).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        product = DeferredLinear(weight)(x)
+    product.float().sum().backward()
+    assert product.dtype == torch.bfloat16
+    assert weight.grad.dtype == x.grad.dtype == torch.float32
+
+
+def test_a_forward_pass_whose_result_is_dropped_leaves_nothing_behind():
+    gc.disable()
+    try:
+        weight = torch.randn(3, 2).requires_grad_()
+        layer = DeferredLinear(weight)
+        product = layer(torch.randn(4, 2))
+        seen = weakref.ref(layer._seen)
+        del layer, product
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_judging_takes_torchs_own_layers():
+    model = Recurrent("gru", 5, 4, 1, dropout=0.0)
+    with torch.no_grad():
+        assert model._written_out() is None
+    assert Recurrent("lstm", 5, 4, 1, dropout=0.0)._written_out() is None
