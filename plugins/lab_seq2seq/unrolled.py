@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-__all__ = ["DeferredLinear", "UnrolledGRU"]
+__all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
 
 
 class _Seen:
@@ -119,6 +119,30 @@ class _Gates(torch.autograd.Function):
         return from_input, from_state, towards_state
 
 
+class Layers:
+    """The states of layers, as (layers, B, H) would be, but apart: taking one of them costs no gradient of the others.
+
+    Args:
+        states: of each layer (B, H).
+    """
+
+    def __init__(self, states: Sequence[Tensor]) -> None:
+        self.states = tuple(states)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(layers, B, H)"""
+        return len(self.states), *self.states[0].shape  # type: ignore[return-value]
+
+    def __getitem__(self, key: Any) -> Any:
+        """A layer's state by its number, or ``[:, rows]`` of all."""
+        return self.states[key] if isinstance(key, int) else Layers([state[key[1]] for state in self.states])
+
+    def contiguous(self) -> Layers:
+        """As tensors have it."""
+        return self
+
+
 class UnrolledGRU:
     """The layers of an ``nn.GRU``, step by step or over whole sequences; make a new one for every forward pass.
 
@@ -131,7 +155,7 @@ class UnrolledGRU:
         ends = ("", "_reverse") if rnn.bidirectional else ("",)
         self._layers = [[_Direction(rnn, f"_l{layer}{end}") for end in ends] for layer in range(rnn.num_layers)]
 
-    def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, state: Tensor | Layers) -> tuple[Tensor, Layers]:
         """One step forwards: inputs (B, I) and states (layers, B, H) to outputs (B, H) and states."""
         states = []
         for number, [direction] in enumerate(self._layers):
@@ -139,7 +163,7 @@ class UnrolledGRU:
                 x = functional.dropout(x, self._dropout)
             x = direction.step(x, state[number])
             states.append(x)
-        return x, torch.stack(states)
+        return x, Layers(states)
 
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sequences, packed (N, I), ``sizes[t]`` of them at step t, falling; outputs (N, D H) and last states.
