@@ -286,7 +286,7 @@ class Seq2SeqRNN(nn.Module):
         """One step from the last tokens (B,)."""
         entering = _Entering(self)
         features, state, weights = self._advance(entering.words(self.embedding(tokens)), [len(tokens)], state, entering)
-        return Step(self.output(features), state, weights)
+        return Step(self.output(self.output_dropout(features)), state, weights)
 
     def layer_groups(self) -> list[list[nn.Module]]:
         """Encoder; everything behind it."""
@@ -302,6 +302,7 @@ class Seq2SeqRNN(nn.Module):
         known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
         outputs: list[Tensor] = []
         step = None if self.attention is None else self.decoder.unrolled()
+        at_once = all(forced)  # otherwise a guess is made of what dropout has left
         for start, end in stretches(forced, together=self.attention is None):
             sizes, inputs = layout.sizes[start:end], list(known[start:end])
             state = state.first(sizes[0]) if sizes else state
@@ -309,8 +310,8 @@ class Seq2SeqRNN(nn.Module):
                 guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
                 inputs[0] = entering.words(self.embedding(guessed))
             features, state, _ = self._advance(torch.cat(inputs), sizes, state, entering, step)
-            outputs.append(features)
-        return torch.cat(outputs)
+            outputs.append(features if at_once else self.output_dropout(features))
+        return self.output_dropout(torch.cat(outputs)) if at_once else torch.cat(outputs)
 
     def _run_freely(self, state: DecoderState, at_least: int) -> Tensor:
         batch = state.hidden[0].shape[1]
@@ -343,7 +344,7 @@ class Seq2SeqRNN(nn.Module):
             features, hidden = self.decoder.go_on(words, sizes, state.hidden)
         else:
             features, hidden = step(words, state.hidden)
-        return self.output_dropout(features), DecoderState(hidden, state.memory), weights
+        return features, DecoderState(hidden, state.memory), weights
 
     @torch.no_grad()
     def _best_guess(self, features: Tensor) -> Tensor:

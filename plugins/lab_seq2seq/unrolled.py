@@ -29,11 +29,15 @@ class _Seen:
 
     def weight_gradient(self) -> tuple[Tensor, Tensor]:
         """Gradients of weight and bias; what was seen is forgotten."""
-        gradients = torch.cat(self.gradients)
-        inputs = torch.cat(self.inputs).to(gradients.dtype)  # autocast may have lowered the precision of a product
+        gradients = _joined(self.gradients)
+        inputs = _joined(self.inputs).to(gradients.dtype)  # autocast may have lowered the precision of a product
         self.inputs.clear()
         self.gradients.clear()
         return gradients.t() @ inputs, gradients.sum(0)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 class DeferredLinear:
