@@ -113,12 +113,12 @@ class Encoder(nn.Module):
         return self.recurrent.output_size
 
     def forward(self, source: Tensor) -> Encoded:
-        embedded = self.embedding_dropout(self.embedding(source))
         if not self.mask_padding:
-            keys, hidden = self.recurrent(embedded)
+            keys, hidden = self.recurrent(self.embedding_dropout(self.embedding(source)))
             return Encoded(keys, hidden, None)
         lengths = ends_of(source, self.pad_id)
-        packed, hidden = self.recurrent(pack_padded_sequence(embedded, lengths, enforce_sorted=False))
+        words = pack_padded_sequence(source, lengths, enforce_sorted=False)
+        packed, hidden = self.recurrent(words._replace(data=self.embedding_dropout(self.embedding(words.data))))
         keys, _ = pad_packed_sequence(packed, total_length=len(source))
         mask = torch.arange(len(source)).unsqueeze(1) < lengths
         return Encoded(keys, hidden, mask.to(source.device))
