@@ -55,6 +55,7 @@ class Download:
         path: where it is put, inside the data directory.
         size: bytes to download, as last seen; 0 where the publisher does not say.
         sha256: the publisher's, if known; else the manifest's or the recorded one counts.
+        sha256_starts: its first digits, where the publisher gives no more, for example in the file's name.
         members: of an archive (``.zip``, ``.tar``, ``.tar.gz``): the member's base name → its path inside the data
             directory; the archive itself is removed afterwards.
     """
@@ -63,6 +64,7 @@ class Download:
     path: str = attrs.field(validator=_safe_path)
     size: int = 0
     sha256: str | None = None
+    sha256_starts: str = ""
     members: Mapping[str, str] = attrs.field(
         factory=dict, validator=attrs.validators.deep_mapping(attrs.validators.instance_of(str), _safe_path)
     )

@@ -142,6 +142,8 @@ def _retrieve(download: Download, folder: Path) -> Fetched:
         downloader=ResumingDownloader(target, expected=expected, size=download.size or None),
     )
     sha256 = _digest(target)
+    if not sha256.startswith(download.sha256_starts):
+        raise _rejected(target, target.name, f"{download.sha256_starts}…", sha256)
     if expected is None:
         record_checksum(folder, download.path, sha256)
     return Fetched(download.path, sha256, "checked" if expected else "recorded")

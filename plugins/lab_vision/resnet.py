@@ -251,5 +251,12 @@ def _published(name: str, size: int) -> Corpus:
         licence="BSD 3-Clause (PyTorch)",
         publisher="https://pytorch.org/vision/stable/models.html",
         files={"weights": (f"weights/{file}",)},
-        downloads=(Download(f"https://download.pytorch.org/models/{file}", f"weights/{file}", size),),
+        downloads=(
+            Download(
+                f"https://download.pytorch.org/models/{file}",
+                f"weights/{file}",
+                size,
+                sha256_starts=PUBLISHED[name],
+            ),
+        ),
     )

@@ -281,3 +281,21 @@ def test_the_command_lists_every_corpus_with_its_cost(empty_data: Path) -> None:
     assert "multi30k en fr de partly (2.0 kB on disk, 1.3 MB to fetch)" in lines
     assert "CC BY 2.0 FR (Tatoeba); https://www.manythings.org/anki/" in lines
     assert lines[-1] == f"data directory: {empty_data} (fetch with: lab data get NAME)"
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_the_first_digits_of_a_checksum_are_compared_where_no_more_are_known(
+    publisher: Publisher, empty_data: Path, is_right: bool
+) -> None:
+    digits = sha256(CONTENT)[:8] if is_right else "00000000"
+    letters = Corpus(
+        "letters", "letters", ("fr",), "none", publisher.url, files={"a": ("letters/a.txt",)},
+        downloads=(Download(f"{publisher.url}/a.txt", "letters/a.txt", len(CONTENT), sha256_starts=digits),),
+    )  # fmt: skip
+    if is_right:
+        fetch_corpus(letters, empty_data)
+        assert (empty_data / "letters" / "a.txt").read_bytes() == CONTENT
+    else:
+        with pytest.raises(DataError, match=r"a.txt has the wrong sha256\n  expected 00000000…"):
+            fetch_corpus(letters, empty_data)
+        assert not (empty_data / "letters" / "a.txt").exists()

@@ -282,3 +282,43 @@ def test_batches_are_made_in_the_order_of_the_sampler(learner):
     data = learner.data
     first = next(iter(data.loader(data.train, SequentialSampler(len(data.train), 4))))
     assert first.target.tolist() == data.train.target[:4].tolist()
+
+
+def test_published_weights_are_fetched_checked_and_loaded(tmp_path, monkeypatch):
+    """From a publisher on this machine; the real ones have the same names, with digits of their own."""
+    import functools
+    import hashlib
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    import attrs
+    from lab_text import corpora
+    from lab_text.download import fetch_corpus
+    from lab_vision import resnet
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    there = tmp_path / "publisher"
+    there.mkdir()
+    torch.save(small(classes=7).state_dict(), there / "weights.pth")
+    digits_of_it = hashlib.sha256((there / "weights.pth").read_bytes()).hexdigest()[:8]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setitem(resnet.PUBLISHED, "resnet18", digits_of_it)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(there)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        corpus = resnet.resnet18_corpus()
+        [download] = corpus.downloads
+        assert download.url.endswith(f"/resnet18-{digits_of_it}.pth")
+        served = attrs.evolve(download, url=f"http://127.0.0.1:{server.server_port}/weights.pth", size=0)
+        fetch_corpus(attrs.evolve(corpus, downloads=(served,)), corpora.data_folder())
+    finally:
+        server.shutdown()
+        server.server_close()
+    monkeypatch.setattr(resnet, "find_corpus", lambda name: corpus)
+    model = small(weights="resnet18")
+    expected = torch.load(there / "weights.pth", weights_only=True)["layer1.0.conv1.weight"]
+    assert torch.equal(model.layer1[0].conv1.weight, expected)
