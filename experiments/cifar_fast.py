@@ -11,7 +11,7 @@ base = Experiment(
     dataset=use("digits", size=16),
     architecture="fast_resnet",
     loss="cross_entropy",
-    stepper=use("mixup", alpha=0.2),
+    stepper=use("mix_up", alpha=0.2),
     optimizer=use("adamw", weight_decay=0.05),
     callbacks=["one_cycle", use("augment", pad=2, flips=False), use("ema", decay=0.995), use("look_inside", tta=True)],
     metrics=["accuracy"],

@@ -18,7 +18,7 @@ base = Experiment(
         pool="average",
     ),
     loss="cross_entropy",
-    stepper=use("mixup", alpha=0.3),
+    stepper=use("mix_up", alpha=0.3),
     optimizer=use("adamw", weight_decay=0.1),
     callbacks=[
         "one_cycle",

@@ -148,7 +148,7 @@ class MixUp(Supervised):
 
     def __init__(self, *, alpha: float = 0.4) -> None:
         if alpha < 0:
-            raise ParameterError(f"alpha must be at least 0, got {alpha}", where="stepper 'mixup'")
+            raise ParameterError(f"alpha must be at least 0, got {alpha}", where="stepper 'mix_up'")
         self.alpha = alpha
 
     def train_step(self, batch: Any) -> Tensor:

@@ -142,6 +142,6 @@ def offer() -> Offer:
             "datasets.fashion_mnist": Trial(use("fashion_mnist", longest=300), exceptions=same),
             "datasets.features": Trial(use("features", images="digits", body=use("course_net", channels=1))),
             "datasets.image_folder": Trial(use("image_folder", path=_folder(), size=16)),
-            "steppers.mixup": Trial(use("mixup"), examples=small),
+            "steppers.mix_up": Trial(use("mix_up"), examples=small),
         },
     )

@@ -89,7 +89,7 @@ def lab_architectures() -> dict[str, Any]:
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
     """Steps on mixed pictures."""
-    return {"mixup": "lab_vision.augment:MixUp"}
+    return {"mix_up": "lab_vision.augment:MixUp"}
 
 
 @hookimpl
