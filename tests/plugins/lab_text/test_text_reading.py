@@ -49,7 +49,7 @@ def test_folder_instead_of_a_corpus_file(tmp_path: Path) -> None:
     assert message(caught) == ["corpus file not found", f"  {tmp_path}", "  this is a folder; name a file in it"]
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["plain", "compressed"])
 def test_empty_corpus_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.fr").write_bytes(content)
     with pytest.raises(DataError) as caught:
