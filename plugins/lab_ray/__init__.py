@@ -1,0 +1,1 @@
+"""Runs on a cluster: an executor that trains them as Ray actors."""

@@ -1,0 +1,17 @@
+"""What the conformance kit must know of this plugin: the executor is tried where Ray is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from lab import use
+from lab.testing import Offer, Trial
+from lab.testing.executors import ExecutorConformance
+
+__all__ = ["offer"]
+
+
+def offer() -> Offer:
+    """One worker is enough to see the contract kept; without Ray there is nothing to try."""
+    absent = {} if find_spec("ray") else dict.fromkeys(ExecutorConformance.checks(), "Ray is not installed")
+    return Offer(trials={"executors.ray": Trial(component=use("ray", workers=1), exceptions=absent)})

@@ -1,0 +1,371 @@
+"""The driver's side: runs go to Ray workers, and what they leave comes back to the store."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError, ParameterError, RunFailed, StoreError
+from lab.study.run import Listener, Run, RunProgress, record_failure
+from lab.study.store import RunRecord
+from lab.training.checkpoint import is_disk_full
+from lab_ray.cluster import connected, refuse_without_ray, room, worker_options
+from lab_ray.files import Inbox, Message, Outbox, in_batches, newest_checkpoint
+from lab_ray.sources import record_of, sources_of
+from lab_ray.worker import Trainer
+
+__all__ = ["RayCluster"]
+
+ATTEMPTS = 2
+PATIENCE_S = 0.2
+FAREWELL_S = 5.0
+
+
+class RayCluster:
+    """Runs on the nodes of a Ray cluster, several at once.
+
+    A worker is a Ray actor rather than a task for each run: it lives as long as the study, so that torch is imported
+    and data is read once, a GPU keeps its context, and it can be asked for checkpoints while it trains. It works in a
+    folder of its own on its node; the files of a run come back to the store, its newest checkpoint while it trains. A
+    worker or node that dies costs the steps since then: the run goes on elsewhere once, and then counts as failed.
+
+    The packages that supply a run's components must be the same on every node: the run's key holds their source, and a
+    node whose key comes out otherwise refuses. A study's own file and the modules beside it travel.
+
+    Args:
+        address: of the cluster, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``. None takes the connection that
+            this process has, or the variable RAY_ADDRESS, or starts a Ray of this machine alone for as long as it runs.
+        workers: how many runs at once; None for as many as the cluster has room for when the study begins.
+        threads: threads of each; None for one, or for ``cpus`` where that is given.
+        cpus: CPUs that a worker asks Ray for; None for one per thread.
+        gpus: GPUs that a worker asks Ray for, fractions too; None for one where runs train on a GPU.
+        checkpoint_every_s: a new checkpoint comes back to the store at most so often (seconds).
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        cpus: float | None = None,
+        gpus: float | None = None,
+        checkpoint_every_s: float = 10.0,
+    ) -> None:
+        refuse_without_ray()
+        if workers is not None and workers < 1:
+            raise ParameterError(f"workers must be at least 1, not {workers}", where="executor 'ray'")
+        if cpus is not None and cpus <= 0:
+            raise ParameterError(f"cpus must be more than 0, not {cpus}", where="executor 'ray'")
+        self.address, self.workers, self.gpus = address, workers, gpus
+        self.threads = threads or max(1, int(cpus or 1))
+        self.cpus = self.threads if cpus is None else cpus
+        self.checkpoint_every_s = checkpoint_every_s
+
+    def submit(
+        self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+    ) -> Iterator[tuple[Run, RunRecord]]:
+        """Give every worker a run, and another when it has finished.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set, and every worker has saved its run.
+            LabError: the cluster cannot be reached or has no room, or a node has other code, packages or data.
+            StoreError: the store cannot be written.
+        """
+        if stop.is_set():
+            raise KeyboardInterrupt
+        if not runs:
+            return
+        gpus = self.gpus if self.gpus is not None else float(any(run.device.startswith("cuda") for run in runs))
+        with connected(self.address) as ray:
+            office = _Office(ray, worker_options(self.cpus, gpus, self.threads), self._settings(runs[0]))
+            shift = _Shift(office, runs, listener, stop, fresh=fresh)
+            try:
+                yield from shift.work(self.workers)
+            finally:
+                shift.close()
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        return {
+            "without": run.catalog.switched_off,
+            "data": os.environ.get("LAB_DATA"),
+            "checkpoint_every_s": self.checkpoint_every_s,
+        }
+
+
+class _Office:
+    """Where workers are hired: Ray, what a worker needs, and what it is told at its start."""
+
+    def __init__(self, ray: Any, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        self.ray, self.options, self.settings = ray, options, settings
+        self._trainer = ray.remote(**options)(Trainer)
+
+    def hire(self) -> _Worker:
+        """One more worker, which may have to wait for room."""
+        return _Worker(self, self._trainer.remote(self.settings))
+
+    def check_room(self) -> int:
+        """How many workers the cluster can hold.
+
+        Raises:
+            LabError: not one.
+        """
+        cpus, gpus = self.options["num_cpus"], self.options["num_gpus"]
+        count = room(self.ray, cpus, gpus)
+        if not count:
+            raise LabError(
+                f"no node of the Ray cluster has {cpus:g} CPU{f' and {gpus:g} GPU' if gpus else ''} for a worker",
+                where="executor 'ray'",
+                hint="ask for less (threads, cpus, gpus), or add a node: ray start --address HOST:PORT",
+            )
+        return count
+
+
+Conversation = Generator[Any, Any, Message]
+"""What a worker is asked, one question after the other: yields references of Ray's, gets answers."""
+
+
+class _Worker:
+    """One actor, what it was asked last, and the run that it trains."""
+
+    def __init__(self, office: _Office, actor: Any) -> None:
+        self.office, self.actor = office, actor
+        self.name = ""
+        self.run: Run | None = None
+        self.pending: Any = actor.hello.remote()
+        self._talk: Conversation | None = None
+        self._lock = ExitStack()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is there and has nothing to do."""
+        return self.pending is None
+
+    def begin(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> None:
+        """Give it a run, which nobody else may train meanwhile."""
+        self._lock.enter_context(run.store.lock(run.key))
+        self.run, self._talk = run, self._conversation(run, listener, stopping, fresh=fresh)
+        self.pending = next(self._talk)
+
+    def hear(self, answer: Any) -> Message | None:
+        """Take an answer and ask the next question; gives the last message of its run when that has ended."""
+        self.pending = None
+        if self._talk is None:
+            self.name = f"worker {answer['pid']} on node {answer['node']}"
+            return None
+        try:
+            self.pending = self._talk.send(answer)
+        except StopIteration as stopped:
+            return stopped.value  # type: ignore[no-any-return]
+        except OSError as error:
+            _refuse_full_disk(error, self.run)
+            raise
+        return None
+
+    def release(self) -> None:
+        """It has no run any more."""
+        if self._talk is not None:
+            self._talk.close()
+        self.run = self._talk = None
+        self._lock.close()
+
+    def dismiss(self) -> Any:
+        """Ask it to clear up; gives the reference to wait for."""
+        self.release()
+        return self.actor.close.remote()
+
+    def kill(self) -> None:
+        """Whatever it does, it ends."""
+        self.release()
+        self.office.ray.kill(self.actor)
+
+    def _conversation(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> Conversation:
+        folder = run.store.begin(run.key, run.record(), {}, fresh=fresh)
+        if newest_checkpoint(folder) is not None:
+            for batch in in_batches(Outbox(folder).shipment()):
+                yield self.actor.receive.remote(run.key, batch)
+        yield self.actor.train.remote(_job(run))
+        inbox = Inbox(folder)
+        try:
+            while True:
+                for message in (yield self.actor.hear.remote(stopping.is_set())):
+                    if message["event"] == "ended":
+                        return message
+                    if message["event"] == "started":
+                        listener.run_started(run)
+                    elif message["event"] == "advanced":
+                        listener.run_advanced(run, RunProgress(**message["progress"]))
+                    else:
+                        inbox.take(message)
+        finally:
+            inbox.close()
+
+
+class _Shift:
+    """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
+
+    def __init__(
+        self, office: _Office, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+    ) -> None:
+        self.office, self.waiting, self.listener, self.stop, self.fresh = office, deque(runs), listener, stop, fresh
+        self.workers: list[_Worker] = []
+        self.attempts: Counter[str] = Counter()
+        self.stillborn = 0
+        self.refusal: LabError | None = None
+        self.stopping = threading.Event()
+
+    def work(self, workers: int | None) -> Iterator[tuple[Run, RunRecord]]:
+        """Until every run has ended, or every worker has stopped."""
+        count = self.office.check_room()
+        self._hire(min(workers or count, len(self.waiting)))
+        while self.waiting or any(worker.run is not None for worker in self.workers):
+            if self.stop.is_set() or self.refusal is not None:
+                self._stop()
+            yield from self._assign()
+            yield from self._listen()
+        if self.refusal is not None:
+            raise self.refusal
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
+    def close(self) -> None:
+        """Let every worker go, and see that it is gone."""
+        farewells = [worker.dismiss() for worker in self.workers if worker.is_free]
+        if farewells:
+            self.office.ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_S)
+        for worker in self.workers:
+            worker.kill()
+
+    def _hire(self, count: int) -> None:
+        self.workers += [self.office.hire() for _ in range(count)]
+
+    def _stop(self) -> None:
+        self.stopping.set()
+        self.waiting.clear()
+
+    # --- runs out -----------------------------------------------------------------------------------------------------
+
+    def _assign(self) -> Iterator[tuple[Run, RunRecord]]:
+        """Give free workers the runs that nobody else trains; a run that somebody else has finished is done."""
+        for worker in [worker for worker in self.workers if worker.is_free]:
+            run = self._next()
+            while run is not None and self._is_finished(run):
+                yield run, run.store.record(run.key)
+                run = self._next()
+            if run is not None:
+                self.attempts[run.key] += 1
+                worker.begin(run, self.listener, self.stopping, fresh=self.fresh and self.attempts[run.key] == 1)
+
+    def _next(self) -> Run | None:
+        for run in list(self.waiting):
+            if not run.store.is_busy(run.key):
+                self.waiting.remove(run)
+                return run
+        return None
+
+    def _is_finished(self, run: Run) -> bool:
+        return not self.fresh and run.store.record(run.key).status == "finished"
+
+    # --- answers in ---------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> Iterator[tuple[Run, RunRecord]]:
+        """Take the answers that are there, or that come soon."""
+        asked = {worker.pending: worker for worker in self.workers if worker.pending is not None}
+        if not asked:
+            time.sleep(PATIENCE_S)
+            return
+        if not any(worker.name for worker in self.workers):
+            self.office.check_room()
+        ready, _ = self.office.ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        ready = ready or self.office.ray.wait(list(asked), num_returns=1, timeout=PATIENCE_S)[0]
+        for reference in ready:
+            yield from self._hear(asked[reference], reference)
+
+    def _hear(self, worker: _Worker, reference: Any) -> Iterator[tuple[Run, RunRecord]]:
+        try:
+            answer = self.office.ray.get(reference)
+        except self.office.ray.exceptions.RayError as error:
+            yield from self._bury(worker, error)
+            return
+        run, end = worker.run, worker.hear(answer)
+        if run is not None and end is not None:
+            worker.release()
+            yield from self._end(worker, run, end)
+
+    def _end(self, worker: _Worker, run: Run, end: Message) -> Iterator[tuple[Run, RunRecord]]:
+        if end["how"] == "refused":
+            self.refusal = LabError(
+                f"{worker.name} cannot make run {run.key} ({run.arm}, seed {run.seed})",
+                where=end["text"],
+                hint="every node needs the same lab, plugins, torch and data as this machine",
+            )
+        elif end["how"] == "done":
+            record = run.store.record(run.key)
+            self.listener.run_finished(run, record)
+            yield run, record
+
+    def _bury(self, worker: _Worker, error: Exception) -> Iterator[tuple[Run, RunRecord]]:
+        """A worker is gone: its run waits for another one, or has failed."""
+        run = worker.run
+        self.workers.remove(worker)
+        worker.kill()
+        if run is None:
+            self._count_stillborn(error)
+        elif not self.stopping.is_set() and self.attempts[run.key] < ATTEMPTS:
+            self.waiting.appendleft(run)
+        elif not self.stopping.is_set():
+            yield run, self._fail(run, worker, error)
+        if self.waiting:
+            self._hire(1)
+
+    def _count_stillborn(self, error: Exception) -> None:
+        """A worker that could not even start: code that is not there, or a node that died at the wrong moment."""
+        self.stillborn += 1
+        if getattr(error, "actor_init_failed", True) or self.stillborn >= ATTEMPTS:
+            raise LabError(
+                "a Ray worker could not start",
+                where=_reason(error),
+                hint="every node needs the same lab, plugins, torch and data as this machine",
+            ) from error
+
+    def _fail(self, run: Run, worker: _Worker, error: Exception) -> RunRecord:
+        failure = RunFailed(
+            f"its Ray worker died, at the second attempt too ({worker.name})",
+            where=_reason(error),
+            hint="too little memory? fewer workers on a node: more cpus for each",
+        )
+        record_failure(run.store.begin(run.key, run.record(), {}, fresh=False), failure)
+        record = run.store.record(run.key)
+        self.listener.run_finished(run, record)
+        return record
+
+
+def _job(run: Run) -> dict[str, Any]:
+    """What a node needs to make the run again; there, a GPU is the one that Ray gives."""
+    record = record_of(run)
+    return {
+        "run": {**record, "device": record["device"].partition(":")[0]},
+        "sources": sources_of(run.file),
+        "file": Path(run.file).name or "study.py",
+    }
+
+
+def _reason(error: Exception) -> str:
+    """Ray's reason in a line or two: its messages go on with advice and repeat what is known."""
+    lines = [line.strip() for line in str(error).partition("There are some potential root causes")[0].splitlines()]
+    return next((line for line in reversed(lines) if line), type(error).__name__)[:400]
+
+
+def _refuse_full_disk(error: OSError, run: Run | None) -> None:
+    if is_disk_full(error) and run is not None:
+        raise StoreError(
+            f"cannot write to the folder of runs: {error}",
+            where=str(run.store.root),
+            hint="make room and give the same command again; finished runs are kept",
+        ) from error
