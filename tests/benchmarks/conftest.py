@@ -1,8 +1,8 @@
 """What all benchmarks share: each figure is printed with both sides, kept, and held to twice its bound.
 
-    pytest tests/benchmarks --benchmark-only                       everything, in this process alone
-    pytest tests/benchmarks --benchmark-only --short               the short form that CI runs
-    pytest tests/benchmarks --benchmark-only --figures FILE        also keep the figures, for docs/performance.md
+pytest tests/benchmarks --benchmark-only                       everything, in this process alone
+pytest tests/benchmarks --benchmark-only --short               the short form that CI runs
+pytest tests/benchmarks --benchmark-only --figures FILE        also keep the figures, for docs/performance.md
 """
 
 from __future__ import annotations
@@ -96,22 +96,29 @@ class Figure:
             beside: who the peer is.
             at_most, at_least: the bound of the ratio, where there is one.
         """
-        self._keep(what, lab / peer, "×", at_most, at_least, lab=lab, peer=peer, unit=unit, beside=beside)
+        sides = {"lab": lab, "peer": peer, "unit": unit, "beside": beside}
+        self._keep(what, lab / peer, "×", at_most, at_least, sides)
 
     def value(
         self, what: str, value: float, unit: str, *, at_most: float | None = None, at_least: float | None = None
     ) -> None:
         """Keep a figure that has no other side."""
-        self._keep(what, value, unit, at_most, at_least)
+        self._keep(what, value, unit, at_most, at_least, {})
 
     def _keep(
-        self, what: str, value: float, unit: str, at_most: float | None, at_least: float | None, **sides: Any
+        self,
+        what: str,
+        value: float,
+        of: str,
+        at_most: float | None,
+        at_least: float | None,
+        sides: dict[str, Any],
     ) -> None:
         times_worse = value / at_most if at_most is not None else at_least / value if at_least is not None else 0.0
         bound = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}" if at_least else "no bound"
-        entry = {"benchmark": self.name, "what": what, "value": value, "of": unit, "bound": bound} | sides
+        entry = {"benchmark": self.name, "what": what, "value": value, "of": of, "bound": bound} | sides
         self.figures.append({**entry, "held": times_worse <= 1, "times_worse": times_worse, "short": self.short})
         both = f"{sides['beside']} {sides['peer']:,.4g}, lab {sides['lab']:,.4g} {sides['unit']}: " if sides else ""
         missed = "" if times_worse <= 1 else "  MISSED"
         with self._capture.global_and_fixture_disabled():
-            print(f"\n  {what}: {both}{value:,.4g} {unit} ({bound}){missed}", file=sys.stderr)
+            print(f"\n  {what}: {both}{value:,.4g} {of} ({bound}){missed}", file=sys.__stderr__)
