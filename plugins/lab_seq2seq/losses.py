@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from lab.errors import ParameterError, ShapeError
+from lab_seq2seq.projection import Unprojected, projected_cross_entropy
 
 __all__ = ["Padding", "Seq2SeqLoss", "fit_length", "seq2seq_loss", "token_losses"]
 
@@ -17,7 +18,7 @@ Padding = Literal["ignore", "count"]
 
 
 def seq2seq_loss(
-    output: Tensor | PackedSequence,
+    output: Tensor | PackedSequence | Unprojected,
     target: Tensor,
     pad_id: int,
     *,
@@ -30,7 +31,8 @@ def seq2seq_loss(
     smoothing after Szegedy et al. 2016, arXiv:1512.00567.
 
     Args:
-        output: (T', B, V) logits, or the packed logits of the real tokens alone.
+        output: (T', B, V) logits, or the packed logits of the real tokens alone, or their features with the projection
+            that makes logits of them; then logits are made chunk by chunk and never whole.
         target: (T, B) ids.
         pad_id: id of padding.
         padding: "ignore" takes the mean over real tokens, "count" over all positions.
@@ -38,8 +40,14 @@ def seq2seq_loss(
 
     Raises:
         ShapeError: batch sizes disagree; the message gives both shapes.
-        ParameterError: packed logits with ``padding="count"``.
+        ParameterError: packed logits or features with ``padding="count"``.
     """
+    if isinstance(output, Unprojected):
+        if padding != "ignore":
+            raise ParameterError("packed features hold no padding to be counted", where="seq2seq_loss")
+        features, weight, bias = output
+        ids = packed_like(target, features)
+        return projected_cross_entropy(features.data, weight, bias, ids, label_smoothing=label_smoothing)
     if isinstance(output, PackedSequence):
         if padding != "ignore":
             raise ParameterError("packed logits hold no padding to be counted", where="seq2seq_loss")
@@ -59,6 +67,7 @@ class Seq2SeqLoss(nn.Module):
 
     Attributes:
         accepts_packed: whether a stepper may leave padding out and hand over packed logits.
+        accepts_unprojected: whether it may hand over packed features and leave the projection onto the vocabulary here.
 
     Args:
         pad_id: id of padding.
@@ -82,7 +91,11 @@ class Seq2SeqLoss(nn.Module):
     def accepts_packed(self) -> bool:
         return self.padding == "ignore"
 
-    def forward(self, output: Tensor | PackedSequence, target: Tensor) -> Tensor:
+    @property
+    def accepts_unprojected(self) -> bool:
+        return self.padding == "ignore"
+
+    def forward(self, output: Tensor | PackedSequence | Unprojected, target: Tensor) -> Tensor:
         return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
 
     def weight(self, target: Tensor) -> Tensor:

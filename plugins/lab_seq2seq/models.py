@@ -14,6 +14,7 @@ from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_seq2seq.attention import Attention, Memory
 from lab_seq2seq.layout import Layout, ends_of, stretches
+from lab_seq2seq.projection import Unprojected
 from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
 from lab_seq2seq.unrolled import DeferredLinear
 
@@ -250,8 +251,9 @@ class Seq2SeqRNN(nn.Module):
         forced: Sequence[bool] | None = None,
         *,
         packed: bool = False,
+        unprojected: bool = False,
         at_least: int = 0,
-    ) -> Tensor | PackedSequence:
+    ) -> Tensor | PackedSequence | Unprojected:
         """Scores of the target's tokens.
 
         The coins of teacher forcing are known beforehand. So runs of forced steps pass through the recurrence in one
@@ -265,16 +267,27 @@ class Seq2SeqRNN(nn.Module):
                 false. The first input is always ``bos``. None forces no step.
             packed: leave out what lies behind the end of each target; gives the logits as a packed sequence,
                 ``data`` (N, V) for N real tokens.
+            unprojected: with ``packed``, leave the projection onto the vocabulary to the loss.
             at_least: without a target, the least number of steps.
         """
         _check_batch(source, target, forced)
+        if unprojected and not packed:
+            raise ParameterError("features are left unprojected only where they are packed", where="Seq2SeqRNN")
         state = self.start(source)
         if target is None:
             return self._run_freely(state, at_least)
         forced = [True, *(forced or [False] * len(target))[1:]]
         layout = Layout.of(target, self.pad_id) if packed else Layout.full(*target.shape)
-        logits = self.output(self._run(state, target, forced, layout))
+        features = self._run(state, target, forced, layout)
+        if unprojected:
+            return Unprojected(layout.pack(features), self.output.weight, self.output.bias)
+        logits = self.output(features)
         return layout.pack(logits) if packed else logits.view(*target.shape, -1)
+
+    @property
+    def gives_unprojected(self) -> bool:
+        """Whether the projection may be left to the loss: it is the model's own, and nobody watches it."""
+        return type(self.output) is Projection and not (self.output._forward_hooks or self.output._forward_pre_hooks)
 
     def start(self, source: Tensor) -> DecoderState:
         """The decoder before its first step."""

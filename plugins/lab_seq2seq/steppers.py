@@ -32,7 +32,9 @@ class TeacherForcing(LossStepper):
     see what greedy decoding gives, with the target padded to the output's length.
 
     The model is called as ``model(source, target, coins)``, with ``packed=True`` where the loss says
-    ``accepts_packed``, and as ``model(source, at_least=T)`` in validation.
+    ``accepts_packed``, with ``unprojected=True`` where it also says ``accepts_unprojected`` and the model
+    ``gives_unprojected`` (the projection onto the vocabulary is then part of the loss, and logits are never whole), and
+    as ``model(source, at_least=T)`` in validation.
 
     Args:
         pad_id: id of padding.
@@ -78,9 +80,17 @@ class TeacherForcing(LossStepper):
 
     def train_loss(self, batch: TranslationBatch) -> Tensor:
         source, target = batch[0], batch[1]
-        options = {"packed": True} if getattr(self.learner.loss, "accepts_packed", False) else {}
-        output = self.model(source, target, self.throw_coins(len(target)), **options)
+        output = self.model(source, target, self.throw_coins(len(target)), **self._leaving_out())
         return self.learner.loss(output, target)
+
+    def _leaving_out(self) -> dict[str, bool]:
+        """What the model need not compute because the loss can do without it."""
+        loss, model = self.learner.loss, self.learner.model
+        if not getattr(loss, "accepts_packed", False):
+            return {}
+        if getattr(loss, "accepts_unprojected", False) and getattr(model, "gives_unprojected", False):
+            return {"packed": True, "unprojected": True}
+        return {"packed": True}
 
     def evaluate(self, batch: TranslationBatch) -> Evaluation:
         source, target = batch[0], batch[1]
