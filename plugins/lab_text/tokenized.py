@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import chain, count, islice, tee
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import attrs
 import numpy as np
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from lab.errors import DataError
 from lab_text.cache import ArrayWriter, content_key, entry, load_array
+from lab_text.numbering import Chunk, numbering_of, ranges
 from lab_text.progress import progress_bar
 from lab_text.reading import PairSource, questions_only
 from lab_text.tokenizers import Tokenizer
@@ -28,7 +28,6 @@ log = logging.getLogger("lab")
 
 FORMAT_VERSION = 1
 _CHUNK_PAIRS = 10_000
-_LETTERS = re.compile(r"[^\W\d_]+")
 _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
 
 
@@ -94,10 +93,8 @@ class TokenizedSide:
 
     def flat(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """The ids of the sentences ``rows``, in a row."""
-        starts, lengths = self.bounds[rows], self.bounds[rows + 1] - self.bounds[rows]
-        firsts = np.cumsum(lengths) - lengths
-        positions = np.arange(int(lengths.sum())) + np.repeat(starts - firsts, lengths)
-        found: npt.NDArray[np.int32] = self.ids[positions]
+        starts = self.bounds[rows]
+        found: npt.NDArray[np.int32] = self.ids[ranges(starts, self.bounds[rows + 1] - starts)]
         return found
 
 
@@ -163,10 +160,9 @@ def _report(name: str, statistics: dict[str, int]) -> None:
 class _SideWriter:
     """Writes one language while it is tokenised."""
 
-    def __init__(self, folder: Path, side: str) -> None:
-        self.words: defaultdict[str, int] = defaultdict(count().__next__)
+    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
+        self.numbering = numbering_of(tokenizer)
         self._words_file, self._casing_file = (folder / f"{side}.{name}.json" for name in ("words", "casing"))
-        self._spellings: Counter[str] = Counter()
         self._ids, self._text = (ArrayWriter(folder / f"{side}.{n}.npy", t) for n, t in (("ids", "i"), ("text", "B")))
         self._bounds, self._text_bounds = (
             ArrayWriter(folder / f"{side}.{name}.npy", "q") for name in ("bounds", "text_bounds")
@@ -174,22 +170,17 @@ class _SideWriter:
         for writer in (self._bounds, self._text_bounds):
             writer.extend([0])
 
-    def extend(self, texts: list[str], sentences: list[list[str]]) -> None:
-        """Append sentences, as text and as tokens."""
-        for text in texts:
-            self._spellings.update(_LETTERS.findall(text)[1:])
-        _append(self._ids, self._bounds, list(map(len, sentences)), self._numbers(sentences))
-        encoded = [text.encode("utf-8") for text in texts]
+    def extend(self, chunk: Chunk) -> None:
+        """Append sentences, as text and as the numbers of their tokens."""
+        _append(self._ids, self._bounds, chunk.token_counts, self.numbering.ids(chunk))
+        encoded = [text.encode("utf-8") for text in chunk.texts]
         _append(self._text, self._text_bounds, list(map(len, encoded)), b"".join(encoded))
-
-    def _numbers(self, sentences: list[list[str]]) -> npt.NDArray[np.int32]:
-        return np.fromiter(map(self.words.__getitem__, chain.from_iterable(sentences)), np.int32)
 
     def close(self) -> None:
         for writer in (self._ids, self._text, self._bounds, self._text_bounds):
             writer.close()
-        casing = _casing(self._spellings, self.words)
-        for path, value in ((self._words_file, list(self.words)), (self._casing_file, casing)):
+        casing = _casing(self.numbering.spellings(), self.numbering.words)
+        for path, value in ((self._words_file, list(self.numbering.words)), (self._casing_file, casing)):
             path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
@@ -203,18 +194,9 @@ def _casing(spellings: Counter[str], words: Container[str]) -> dict[str, str]:
     return {lower: spelling for lower, spelling in best.items() if lower != spelling}
 
 
-def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: list[int], block: Any) -> None:
+def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: Any, block: Any) -> None:
     bounds.extend(values.length + np.cumsum(lengths, dtype=np.int64))
     values.extend(block)
-
-
-class _Pair(NamedTuple):
-    """One sentence pair, as text and as tokens."""
-
-    source: str
-    target: str
-    source_tokens: list[str]
-    target_tokens: list[str]
 
 
 @attrs.define(eq=False)
@@ -229,46 +211,49 @@ class _Builder:
 
     def write(self, folder: Path) -> None:
         """Write the whole corpus; what :func:`entry` calls when it is not cached."""
-        with closing(_SideWriter(folder, "source")) as source, closing(_SideWriter(folder, "target")) as target:
-            kept = islice(self._kept(), self.filters.pairs)
-            while chunk := list(islice(kept, _CHUNK_PAIRS)):
-                source.extend([pair.source for pair in chunk], [pair.source_tokens for pair in chunk])
-                target.extend([pair.target for pair in chunk], [pair.target_tokens for pair in chunk])
-                self.statistics["kept"] += len(chunk)
+        with (
+            closing(_SideWriter(folder, "source", self.source_tokenizer)) as source,
+            closing(_SideWriter(folder, "target", self.target_tokenizer)) as target,
+            closing(self._read()) as pairs,
+        ):
+            while chunk := list(islice(pairs, self._wanted())):
+                self._write_chunk(chunk, source, target)
         self._refuse_nothing()
         (folder / "statistics.json").write_text(json.dumps(self.statistics), encoding="utf-8")
+
+    def _wanted(self) -> int:
+        """How many pairs to read next: never more than may still be kept."""
+        limit = self.filters.pairs
+        return _CHUNK_PAIRS if limit is None else min(_CHUNK_PAIRS, limit - self.statistics["kept"])
+
+    def _write_chunk(self, pairs: list[tuple[str, str]], source: _SideWriter, target: _SideWriter) -> None:
+        sides = (source, target)
+        chunks = [side.numbering.read(texts) for side, texts in zip(sides, zip(*pairs, strict=True), strict=True)]
+        rows = self._kept(*(chunk.token_counts for chunk in chunks))
+        for side, chunk in zip(sides, chunks, strict=True):
+            side.extend(chunk.take(rows))
+
+    def _kept(self, source: npt.NDArray[np.int64], target: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The rows that pass the filters, by their numbers of tokens."""
+        longest = self.filters.max_target_tokens
+        empty = (source == 0) | (target == 0)
+        long = ~empty & (target > (np.inf if longest is None else longest))
+        rows = np.flatnonzero(~(empty | long))
+        for name, number in (("dropped_empty", empty.sum()), ("dropped_long", long.sum()), ("kept", len(rows))):
+            self.statistics[name] += int(number)
+        return rows
 
     def _refuse_nothing(self) -> None:
         if self.statistics["kept"] == 0:
             figures = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in self.statistics.items())
             raise DataError("no sentence pair is left", where=self.origin.name, hint=figures)
 
-    def _kept(self) -> Iterator[_Pair]:
-        """The pairs that pass the filters."""
-        longest = self.filters.max_target_tokens
-        for pair in self._tokenized():
-            if not pair.source_tokens or not pair.target_tokens:
-                self.statistics["dropped_empty"] += 1
-            elif longest is not None and len(pair.target_tokens) > longest:
-                self.statistics["dropped_long"] += 1
-            else:
-                yield pair
-
-    def _tokenized(self) -> Iterator[_Pair]:
-        """Both languages are tokenised as streams, so that a tokenizer may spread a large corpus over processes."""
-        pairs, sources, targets = tee(self._read(), 3)
-        source_tokens = self.source_tokenizer.pipe(source for source, _ in sources)
-        target_tokens = self.target_tokenizer.pipe(target for _, target in targets)
-        for (source, target), *tokens in zip(pairs, source_tokens, target_tokens, strict=True):
-            yield _Pair(source, target, *tokens)
-
-    def _read(self) -> Iterator[tuple[str, str]]:
+    def _read(self) -> Generator[tuple[str, str]]:
         with progress_bar(self.origin.name, self.origin.size) as bar:
             pairs: Iterable[tuple[str, str]] = self._counted(self.origin.pairs(bar.update))
             if self.filters.questions:
                 pairs = questions_only(pairs, self.filters.source_language, self.filters.target_language)
-            for source, target in pairs:
-                yield " ".join(source.split()), " ".join(target.split())
+            yield from pairs
 
     def _counted(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for pair in pairs:

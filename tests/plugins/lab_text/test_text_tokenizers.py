@@ -84,6 +84,13 @@ def test_memory_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(tokenizer._remembered) <= 4
 
 
+def test_a_rule_that_sees_beyond_a_space_does_not_join_words_of_a_corpus() -> None:
+    tokenizer = SpacyTokenizer("fr")
+    tokenizer._nlp.tokenizer.add_special_case("un deux", [{"ORTH": "un deux"}])
+    assert [doc.text for doc in tokenizer._nlp.tokenizer("un deux")] == ["un deux"]
+    assert tokenizer("un deux trois") == ["un", "deux", "trois"]
+
+
 def test_tokenizing_is_lazy() -> None:
     endless = iter(lambda: "un deux", None)
     assert list(islice(SpacyTokenizer("fr").pipe(endless), 2)) == [["un", "deux"]] * 2
