@@ -159,7 +159,7 @@ def offer() -> Offer:
         trials={
             **{
                 f"losses.{name}": Trial(use(name), examples=here)
-                for name in ("cos_loss", "hinge_rank", "vector_l1", "vector_l2")
+                for name in ("cos_loss", "cosine_softmax", "hinge_rank", "vector_l1", "vector_l2")
             },
             "metrics.hit": Trial(use("hit"), examples=here),
             "metrics.hierarchical_precision": Trial(use("hierarchical_precision", k=2), examples=here),

@@ -22,6 +22,7 @@ __all__ = ["DeviseData", "devise"]
 
 WITHOUT = Literal["leave_out", "definition", "error"]
 SEARCHED = Literal["embedded", "wordnet", "classes"]
+CENTRE = Literal["words", "classes"]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -71,7 +72,7 @@ class DeviseData(Data):
         known = dict(zip((*self.words, *self.class_names), (*self.word_vectors, *self.class_vectors), strict=True))
         found = {word: known[word.lower()].numpy() for word in words if word.lower() in known}
         further = lookup(self.vectors, [word for word in words if word not in found])
-        found |= further if self.centre is None else {w: unit(v - self.centre.numpy()) for w, v in further.items()}
+        found |= further if self.centre is None else {w: _around(self.centre.numpy(), v, w) for w, v in further.items()}
         missing = [word for word in words if word not in found]
         if missing:
             close = close_matches(missing[0].lower(), known)
@@ -113,7 +114,7 @@ def devise(
     held_out: Sequence[str] = (),
     without_vector: WITHOUT = "leave_out",
     searched: SEARCHED = "embedded",
-    centred: bool = True,
+    centre: CENTRE | None = "words",
 ) -> DeviseData:
     """Pictures for a net that answers with word vectors: Frome et al. 2013, "DeViSE".
 
@@ -125,8 +126,10 @@ def devise(
             mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
         searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
             directory, or none.
-        centred: whether the mean of all these words is taken from every vector (Mu & Viswanath 2018): what all words
-            share tells nothing apart. The paper does not.
+        centre: whose mean is taken from every vector before it gets length 1 again (Mu & Viswanath 2018, "All-but-the-
+            top", arXiv:1702.01417, of which this is the first step, without their principal directions): what all share
+            tells nothing apart. Of all ``words``, or of the trained ``classes``, which moves these farther apart;
+            held-out classes count with neither. None takes nothing, as Frome et al.
 
     Raises:
         DataError: fewer than two classes have a vector.
@@ -152,9 +155,9 @@ def devise(
         )
     order = [*trained, *(name for name in held_out if name in found)]
     words = _searched(searched, vectors, order)
-    centre = np.mean([*words.values(), *(found[name] for name in order)], 0) if centred else None
-    if centre is not None:
-        found, words = ({name: unit(vector - centre) for name, vector in each.items()} for each in (found, words))
+    mean = _centre(centre, words, [found[name] for name in trained])
+    if mean is not None:
+        found, words = ({name: _around(mean, vector, name) for name, vector in each.items()} for each in (found, words))
     class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
     splits = {name: _splits(images, name, names, order, len(trained)) for name in ("train", "valid")}
     return DeviseData(
@@ -172,7 +175,7 @@ def devise(
         word_vectors=torch.from_numpy(np.stack(list(words.values())))
         if words
         else torch.zeros(0, class_vectors.shape[1]),
-        centre=None if centre is None else torch.from_numpy(centre),
+        centre=None if mean is None else torch.from_numpy(mean),
         left_out=left_out,
         channels=images.facts().get("channels", 0),
         image_size=images.facts().get("image_size", (0, 0)),
@@ -234,6 +237,24 @@ def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> di
         seen = {word for sentence in embedded_sentences() for word in sentence if word.isalpha()}
         names = sorted(seen - set(classes))
     return lookup(vectors, names)
+
+
+def _centre(centre: str | None, words: dict[str, np.ndarray], trained: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The mean (D,) that is taken from every vector; held-out classes have no part in it."""
+    if centre is None:
+        return None
+    mean: np.ndarray = np.mean([*(words.values() if centre == "words" else ()), *trained], 0)
+    return mean
+
+
+def _around(mean: np.ndarray, vector: np.ndarray, name: str) -> np.ndarray:
+    """The direction in which a vector lies from the mean."""
+    moved = vector - mean
+    if np.linalg.norm(moved) < 1e-6:
+        raise DataError(
+            f"'{name}' lies at the mean of all and points nowhere from there", where=_WHERE, hint="centre=None"
+        )
+    return unit(moved)
 
 
 def _distances(names: Sequence[str]) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import ShapeError
+from lab.errors import ParameterError, ShapeError
 
-__all__ = ["cos_loss", "hinge_rank", "vector_l1", "vector_l2"]
+__all__ = ["cos_loss", "cosine_softmax", "hinge_rank", "vector_l1", "vector_l2"]
 
 
 def cos_loss(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
@@ -20,26 +20,58 @@ def cos_loss(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
     return 1 - functional.cosine_similarity(output, _wanted(output, target, class_vectors), dim=-1).mean()
 
 
+def cosine_softmax(
+    output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int, *, scale: float = 20.0
+) -> Tensor:
+    """Cross-entropy of a softmax over the cosines of each output with the vectors of the trained classes.
+
+    Zhai & Wu 2019, "Classification is a strong baseline for deep metric learning", arXiv:1811.12649, whose class
+    vectors are learnt; here they are those of words and stay, as the search needs them. ``cos_loss`` draws an output to
+    its word and does not care for the others; where words lie close to each other, this loss tells them apart.
+
+    Args:
+        output: (B, D), of any length.
+        target: (B,).
+        class_vectors: (K, D) unit vectors.
+        trained_count: how many of the classes are trained; where a target is none of these, all K compete.
+        scale: what cosines are multiplied by, the reciprocal of the temperature. Small ones keep even the right answer
+            far from certain, large ones make it a matter of the nearest rival alone.
+
+    Raises:
+        ParameterError: the scale is not above 0.
+        ShapeError: widths or numbers disagree.
+    """
+    if scale <= 0:
+        raise ParameterError(f"scale must be above 0, got {scale}", where="loss 'cosine_softmax'")
+    rows = _rivals(output, target, class_vectors, trained_count)
+    return functional.cross_entropy(scale * functional.normalize(output, dim=-1) @ rows.T, target)
+
+
 def hinge_rank(
-    output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int, *, margin: float = 0.1
+    output: Tensor,
+    target: Tensor,
+    class_vectors: Tensor,
+    trained_count: int,
+    *,
+    margin: float = 0.1,
+    normalised: bool = True,
 ) -> Tensor:
     """The hinge rank loss of Frome et al. 2013, equation 1: Σ_{j ≠ label} max(0, margin − t_label·v + t_j·v), mean
     over B.
 
-    The paper draws one j at a time until one breaks the margin; here all trained classes count. Outputs are taken at
-    length 1, as the paper's word vectors are.
+    The paper draws one j at a time until one breaks the margin; here all trained classes count. The paper's outputs v
+    have any length; here they are taken at length 1, as the search takes them, unless ``normalised`` is false.
 
     Args:
         output: (B, D).
         target: (B,).
         class_vectors: (K, D) unit vectors.
-        trained_count: how many of the classes are trained.
+        trained_count: how many of the classes are trained; where a target is none of these, all K count.
         margin: how much nearer the true class must be.
+        normalised: whether outputs are taken at length 1.
     """
-    _wanted(output, target, class_vectors)
-    is_trained = bool((target < trained_count).all())
-    rows = (class_vectors[:trained_count] if is_trained else class_vectors).to(output)
-    near = functional.normalize(output, dim=-1) @ rows.T
+    rows = _rivals(output, target, class_vectors, trained_count)
+    near = (functional.normalize(output, dim=-1) if normalised else output) @ rows.T
     true = near.gather(1, target[:, None])
     broken = (margin - true + near).clamp(min=0)
     return broken.scatter(1, target[:, None], 0.0).sum(1).mean()
@@ -55,10 +87,21 @@ def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
     return functional.mse_loss(output, _wanted(output, target, class_vectors))
 
 
+def _rivals(output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int) -> Tensor:
+    """The vectors that the true one competes with: those of trained classes, or all where a target is held out."""
+    _check(output, target, class_vectors)
+    is_trained = bool((target < trained_count).all())
+    return (class_vectors[:trained_count] if is_trained else class_vectors).to(output)
+
+
 def _wanted(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
+    _check(output, target, class_vectors)
+    return torch.index_select(class_vectors.to(output), 0, target)
+
+
+def _check(output: Tensor, target: Tensor, class_vectors: Tensor) -> None:
     if output.dim() != 2 or output.shape[1] != class_vectors.shape[1] or target.shape != output.shape[:1]:
         raise ShapeError(
             f"outputs {tuple(output.shape)}, classes {tuple(target.shape)}, vectors {tuple(class_vectors.shape)}",
             hint="outputs are (B, width of the vectors), targets (B,)",
         )
-    return torch.index_select(class_vectors.to(output), 0, target)

@@ -36,6 +36,7 @@ def lab_losses() -> dict[str, Any]:
     """How far an answer lies from its word."""
     return {
         "cos_loss": "lab_devise.losses:cos_loss",
+        "cosine_softmax": "lab_devise.losses:cosine_softmax",
         "hinge_rank": "lab_devise.losses:hinge_rank",
         "vector_l1": "lab_devise.losses:vector_l1",
         "vector_l2": "lab_devise.losses:vector_l2",

@@ -8,7 +8,7 @@ import torch
 from lab_devise.conformance import _few, _SomeVectors
 from lab_devise.data import devise
 from lab_devise.indexes import ExactIndex, NmslibIndex, make_index, recall_of
-from lab_devise.losses import cos_loss, hinge_rank, vector_l1, vector_l2
+from lab_devise.losses import cos_loss, cosine_softmax, hinge_rank, vector_l1, vector_l2
 from lab_devise.metrics import HierarchicalPrecision, Hit
 from lab_devise.words import WordNet, embedded_sentences, lookup, wordnet
 from lab_text.vectors import WordVectors
@@ -123,10 +123,52 @@ def test_definitions_stand_in_for_names_without_a_vector(lab_data):
 
 
 def test_a_query_is_the_direction_of_the_mean():
-    data = devise(digits(), _SomeVectors(), searched="classes", centred=False)
+    data = devise(digits(), _SomeVectors(), searched="classes", centre=None)
     both = data.vector_of(["two", "three"])
     one, other = (data.vector_of([word]) for word in ("two", "three"))
     assert torch.allclose(both, functional.normalize(one + other, dim=0), atol=1e-6)
+
+
+def test_centred_on_the_trained_classes_their_vectors_lie_around_the_middle():
+    data = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", centre="classes")
+    plain = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", centre=None)
+    trained = plain.class_vectors[: plain.trained_count]
+    assert torch.allclose(data.centre, trained.mean(0), atol=1e-6)
+    assert torch.allclose(data.class_vectors, functional.normalize(plain.class_vectors - data.centre), atol=1e-5)
+
+
+def test_a_word_that_is_looked_up_later_is_moved_as_the_searched_ones_are():
+    data, other = (
+        devise(digits(), _SomeVectors(), searched=searched, centre="classes") for searched in ("embedded", "classes")
+    )
+    assert "boat" in data.words
+    assert not other.words
+    assert torch.allclose(data.vector_of(["boat"]), other.vector_of(["boat"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("centre", ["words", "classes"])
+def test_held_out_classes_have_no_part_in_the_mean(centre):
+    class Otherwise(_SomeVectors):
+        def find(self, words, sentences):
+            width, found = super().find(words, sentences)
+            return width, {word: -vector if word == "seven" else vector for word, vector in found.items()}
+
+    one, other = (
+        devise(digits(), vectors, held_out=("seven",), searched="embedded", centre=centre)
+        for vectors in (_SomeVectors(), Otherwise())
+    )
+    assert torch.equal(one.centre, other.centre)
+    assert not torch.allclose(one.class_vectors[-1], other.class_vectors[-1])
+
+
+def test_a_class_at_the_mean_of_all_points_nowhere():
+    class Crossed(WordVectors):
+        def find(self, words, sentences):
+            known = {"one": [1.0, 0.0], "two": [0.0, 1.0], "three": [0.0, 1.0]}
+            return 2, {word: np.array(known[word], np.float32) for word in words if word in known}
+
+    with pytest.raises(DataError, match="'two' lies at the mean of all and points nowhere from there"):
+        devise(digits(), Crossed(), held_out=("one",), searched="classes", centre="classes")
 
 
 def test_a_query_without_a_vector_has_close_matches(learner):
@@ -154,6 +196,28 @@ def test_hinge_rank_is_equation_one_of_the_paper():
 def test_hinge_rank_compares_with_trained_classes_alone():
     output, target = torch.tensor([[-1.0, 0.0]]), torch.tensor([0])
     assert float(hinge_rank(output, target, VECTORS, 2)) == pytest.approx(0.1 + 1 + 0)
+
+
+def test_hinge_rank_may_leave_outputs_their_length():
+    output, target = torch.tensor([[6.0, 8.0]]), torch.tensor([0])
+    assert float(hinge_rank(output, target, VECTORS, 3, normalised=False)) == pytest.approx(0.1 - 6 + 8)
+
+
+def test_cosine_softmax_is_cross_entropy_of_scaled_cosines_whatever_the_length():
+    output, target = torch.tensor([[6.0, 8.0]]), torch.tensor([1])
+    expected = functional.cross_entropy(torch.tensor([[0.6, 0.8, -0.6]]) * 5, target)
+    assert float(cosine_softmax(output, target, VECTORS, 3, scale=5)) == pytest.approx(float(expected))
+
+
+def test_cosine_softmax_compares_trained_classes_with_each_other_and_held_out_ones_with_all():
+    output = torch.tensor([[1.0, 0.0]])
+    assert float(cosine_softmax(output, torch.tensor([0]), VECTORS, 1)) == 0
+    assert float(cosine_softmax(output, torch.tensor([2]), VECTORS, 1)) > 20
+
+
+def test_cosine_softmax_needs_a_scale():
+    with pytest.raises(ParameterError, match="scale must be above 0, got 0"):
+        cosine_softmax(torch.ones(1, 2), torch.tensor([0]), VECTORS, 3, scale=0)
 
 
 def test_differences_are_means_over_all_numbers():
