@@ -6,6 +6,7 @@ The registry ``vectors`` holds subclasses of :class:`WordVectors`. A dataset ask
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import logging
 import mmap
 import struct
 import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +37,7 @@ Sentences = Callable[[], Iterable[Sequence[str]]]
 Found = dict[str, npt.NDArray[np.float32]]
 
 _FASTTEXT_MAGIC = struct.pack("<i", 793712314)
+_BLOCK_BYTES = 1 << 20
 _SHOWN_WORDS = 8
 
 
@@ -125,7 +128,8 @@ def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | Non
     scale = 1.0 if std is None or spread == 0.0 else std / spread
     weights = torch.randn(len(vocabulary), width, generator=torch.Generator().manual_seed(seed))
     weights *= std if std is not None else (spread or 1.0)
-    weights[rows] = torch.from_numpy(values * np.float32(scale))
+    values *= np.float32(scale)
+    weights[rows] = torch.from_numpy(values)
     weights[PAD_ID] = 0.0
     return weights
 
@@ -200,30 +204,44 @@ class _TextFile:
     def find(self, words: Sequence[str]) -> tuple[int, Found]:
         """The width, and the vectors of the words that have one."""
         wanted = _spellings(words)
-        found: dict[bytes, npt.NDArray[np.float32]] = {}
-        count = 0
-        for number, line in self._lines():
-            if number == 1 and self._is_header(line):
-                continue
-            count += 1
-            word, _, rest = line.partition(b" ")
-            self.width = self.width or len(rest.split())
-            if word in wanted and word not in found:
-                found[word] = self._values(number, rest)
-        self._check_count(count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
+            found = self._scan(wanted)
         return self.width, _by_word(words, found)
+
+    def _scan(self, wanted: set[bytes]) -> dict[bytes, npt.NDArray[np.float32]]:
+        """The first vector of every wanted spelling; of other lines only the word is looked at."""
+        found: dict[bytes, npt.NDArray[np.float32]] = {}
+        number = 0
+        for number, line in self._lines():
+            if number == 1 and self._begins(line):
+                continue
+            end = line.find(b" ")
+            word = line[:end] if end >= 0 else line.rstrip()
+            if word in wanted and word not in found:
+                found[word] = self._values(number, line[len(word) :])
+        self._check_count(number - (self.promised is not None))
+        return found
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         import gzip
 
-        with self.path.open("rb") as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
+        with self.path.open("rb", buffering=_BLOCK_BYTES) as raw:
+            compressed = raw.peek(2)[:2] == b"\x1f\x8b"
+            lines: Iterable[bytes] = raw
+            if compressed:
+                lines = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK_BYTES)
             try:
-                lines: Iterable[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if compressed else raw
-                yield from enumerate((line.rstrip() for line in lines), start=1)
+                yield from enumerate(lines, start=1)
             except EOFError as error:
                 raise self._fault("the compressed vector file is cut short") from error
+
+    def _begins(self, line: bytes) -> bool:
+        """Learn the width from the first line; whether it is a header, not a vector."""
+        if self._is_header(line):
+            return True
+        self.width = len(line.partition(b" ")[2].split())
+        return False
 
     def _is_header(self, line: bytes) -> bool:
         """``<number of vectors> <width>`` in the first line."""
@@ -234,7 +252,14 @@ class _TextFile:
         return True
 
     def _values(self, number: int, rest: bytes) -> npt.NDArray[np.float32]:
-        fields = rest.split()
+        """The numbers of one line; where the fast way does not give them, the careful one says why."""
+        with contextlib.suppress(ValueError, DeprecationWarning):
+            values = np.fromstring(rest, np.float32, sep=" ")
+            if len(values) == self.width > 1:
+                return values
+        return self._checked_values(number, rest.split())
+
+    def _checked_values(self, number: int, fields: list[bytes]) -> npt.NDArray[np.float32]:
         if len(fields) != self.width:
             raise self._fault(f"line {number:,} of the vector file has {len(fields)} values, expected {self.width}")
         try:

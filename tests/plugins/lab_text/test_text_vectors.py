@@ -138,6 +138,22 @@ def test_damaged_text_vectors(tmp_path: Path, content: str, what: str) -> None:
     assert message(caught) == [what, f"  {path}", "  fetch the file again"]
 
 
+def test_numbers_are_read_to_the_last_bit_whatever_follows_them(tmp_path: Path) -> None:
+    numbers = ["0.1", "-1e-7", "3.4028235e38", "16777217.0", "0.30000001192092896", "nan"]
+    path = tmp_path / "a.vec"
+    path.write_bytes(f"the {' '.join(numbers)} \r\nof {'  '.join(numbers)}\n".encode())
+    width, found = TextVectors(path=str(path)).find(["the", "of"], tuple)
+    expected = np.array(list(map(float, numbers)), np.float32)
+    assert width == len(numbers)
+    assert found["the"].tobytes() == found["of"].tobytes() == expected.tobytes()
+
+
+def test_values_of_words_that_are_not_needed_are_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.vec"
+    path.write_text("the 1 2\nzebra x y z\nof 3 4\n")
+    assert TextVectors(path=str(path)).find(["of"], tuple)[1]["of"].tolist() == [3, 4]
+
+
 def test_compressed_text_vectors_cut_short(tmp_path: Path, vec: Path) -> None:
     path = tmp_path / "bad.vec.gz"
     path.write_bytes(gzip.compress(vec.read_bytes())[:-9])
