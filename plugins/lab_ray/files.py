@@ -30,6 +30,9 @@ PIECE_BYTES = 4 * 2**20
 LAST_FILES = ("failure.json", "result.json")
 """They say that a run has ended, so they arrive after everything else."""
 
+AT_BOTH_ENDS = "experiment.json"
+"""Sender and receiver write it themselves, before anything travels."""
+
 Message = dict[str, Any]
 Stamp = tuple[int, int]
 
@@ -162,9 +165,9 @@ class Inbox:
 
 
 def listing(folder: Path, checkpoint: str | None) -> dict[str, Stamp]:
-    """Path → (size, time of change) of the regular files of a run's folder; of checkpoints only the one named.
+    """Path → (size, time of change) of the files of a run's folder that travel; of checkpoints only the one named.
 
-    What begins with a dot is temporary and left out, and so are links.
+    What begins with a dot is temporary and left out, and so are links and ``experiment.json``.
 
     Raises:
         FileNotFoundError: something was removed meanwhile.
@@ -172,9 +175,9 @@ def listing(folder: Path, checkpoint: str | None) -> dict[str, Stamp]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if _is_hidden(name) or _checkpoint_of(name) not in (None, checkpoint) or path.is_symlink():
+        if _is_hidden(name) or name == AT_BOTH_ENDS or _checkpoint_of(name) not in (None, checkpoint):
             continue
-        state = path.stat()
+        state = path.lstat()
         if stat.S_ISREG(state.st_mode):
             found[name] = (state.st_size, state.st_mtime_ns)
     return found

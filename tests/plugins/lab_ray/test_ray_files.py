@@ -139,3 +139,9 @@ def test_links_and_temporary_files_stay_at_home(sender: Path, receiver: Path) ->
         "checkpoint-000009/state.json",
         "metrics.jsonl",
     }
+
+
+def test_what_both_ends_write_themselves_does_not_travel(sender: Path, receiver: Path) -> None:
+    (sender / "experiment.json").write_text("{}")
+    ship(Outbox(sender), Inbox(receiver))
+    assert not (receiver / "experiment.json").exists()
