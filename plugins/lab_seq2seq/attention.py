@@ -8,12 +8,15 @@ depends on the source alone is computed once per batch (``prepare``), what depen
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
+from lab_seq2seq.looking import TanhScores, WeightedSums
+from lab_seq2seq.unrolled import DeferredLinear
 
 __all__ = ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention", "Memory", "ScaledDotAttention"]
 
@@ -76,11 +79,31 @@ class Attention(nn.Module):
 
     def attend(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """One look at a source made ready by ``remember``: (B, Q) -> context (B, K), weights (S, B)."""
-        scores = self.score(query, memory.prepared)
-        if memory.mask is not None:
-            scores = scores.masked_fill(~memory.mask, -math.inf)
-        weights = scores.softmax(0)
+        weights = _weights(self.score(query, memory.prepared), memory.mask)
         return (weights.unsqueeze(2) * memory.keys).sum(0), weights
+
+    def looking(self, memory: Memory) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """``attend``, to be called step after step in one forward pass; make a new one for every pass.
+
+        The function takes queries (n, Q) of the first n sentences and gives their context (n, K) and weights (S, n).
+        Where gradients are taken on a CPU, those towards the source are made once for all steps; the numbers are those
+        of ``attend`` to rounding. An attention with an ``attend`` of its own is asked as it is.
+        """
+        at_once = torch.is_grad_enabled() and memory.keys.device.type == "cpu"
+        if not at_once or type(self).attend is not Attention.attend:
+            return lambda query: self.attend(query, memory.first(len(query)))
+        score, mix = self.scoring(memory.prepared), WeightedSums(memory.keys)
+
+        def look(query: Tensor) -> tuple[Tensor, Tensor]:
+            count = len(query)
+            weights = _weights(score(query), None if memory.mask is None else memory.mask[:, :count])
+            return mix(weights), weights
+
+        return look
+
+    def scoring(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+        """``score``, to be called step after step in one forward pass: queries (n, Q) -> (S, n)."""
+        return lambda query: self.score(query, prepared[:, : len(query)])
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``remember`` and ``attend`` in one call."""
@@ -128,6 +151,13 @@ class AdditiveAttention(Attention):
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return torch.tanh(prepared + self.query_projection(query)) @ self.score_weight
+
+    def scoring(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
+        if type(self).score is not AdditiveAttention.score:
+            return super().scoring(prepared)
+        project = DeferredLinear(self.query_projection.weight, self.query_projection.bias)
+        scores = TanhScores(prepared, self.score_weight)
+        return lambda query: scores(project(query))
 
 
 class DotAttention(Attention):
@@ -191,6 +221,11 @@ class ScaledDotAttention(Attention):
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * self.query_projection(query)).sum(2) / math.sqrt(self.size)
+
+
+def _weights(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax over the source, of the real tokens alone."""
+    return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(0)
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

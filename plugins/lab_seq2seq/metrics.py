@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lab_basics.metrics import Perplexity
@@ -53,6 +53,16 @@ class _CorpusScore:
         """Take in a batch: logits (T, B, V), of which only the best token of each position is kept."""
         self._predicted.append(output.argmax(-1))
         self._references.extend(batch.references)
+
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        """What was seen so far, for another process to take in."""
+        return {"predicted": self._predicted, "references": self._references}
+
+    def merge_state(self, incoming: Mapping[str, Any]) -> None:
+        """Take in what another process saw."""
+        self._predicted.extend(incoming["predicted"])
+        self._references.extend(incoming["references"])
 
     def compute(self) -> float:
         """The score of the whole split, from 0 to 100."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_seq2seq.attention import Attention, Memory
+from lab_seq2seq.dropout import Dropout
 from lab_seq2seq.layout import Layout, ends_of, stretches
 from lab_seq2seq.projection import Unprojected
 from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
@@ -102,7 +104,7 @@ class Encoder(nn.Module):
         self.pad_id, self.mask_padding = pad_id, mask_padding
         with part("source_embedding"):
             self.embedding = _embedding(vocab_size, embedding_dim, vectors, pad_id, "source")
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
+        self.embedding_dropout = Dropout(embedding_dropout)
         with part("encoder"):
             self.recurrent = Recurrent(
                 cell, embedding_dim, hidden_size, layers, dropout=dropout, bidirectional=bidirectional
@@ -130,7 +132,7 @@ class Bridge(nn.Module):
 
     def __init__(self, states: int, input_size: int, output_size: int, *, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.maps = nn.ModuleList([nn.Linear(input_size, output_size, bias=False) for _ in range(states)])
 
     def forward(self, hidden: Hidden) -> Hidden:
@@ -240,7 +242,7 @@ class Seq2SeqRNN(nn.Module):
             self.context = None if attention is None else nn.Linear(embedding_dim + key_size, embedding_dim)
         with part("decoder"):
             self.decoder = Recurrent(cell, embedding_dim, embedding_dim, layers, dropout=decoder_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.output_dropout = Dropout(output_dropout)
         with part("output"):
             self.output = Projection(embedding_dim, target_vocab_size, self.embedding if tie_output else None)
 
@@ -298,7 +300,11 @@ class Seq2SeqRNN(nn.Module):
     def step(self, tokens: Tensor, state: DecoderState) -> Step:
         """One step from the last tokens (B,)."""
         entering = _Entering(self)
-        features, state, weights = self._advance(entering.words(self.embedding(tokens)), [len(tokens)], state, entering)
+        look = None
+        if self.attention is not None and state.memory is not None:
+            look = partial(self.attention.attend, memory=state.memory)
+        words = entering.words(self.embedding(tokens))
+        features, state, weights = self._advance(words, [len(tokens)], state, entering, look=look)
         return Step(self.output(self.output_dropout(features)), state, weights)
 
     def layer_groups(self) -> list[list[nn.Module]]:
@@ -314,7 +320,10 @@ class Seq2SeqRNN(nn.Module):
         entering = _Entering(self)
         known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
         outputs: list[Tensor] = []
-        step = None if self.attention is None else self.decoder.unrolled()
+        step = look = None
+        if self.attention is not None and state.memory is not None:
+            step, look = self.decoder.unrolled(), self.attention.looking(state.memory)
+            state = state._replace(memory=None)
         at_once = all(forced)  # otherwise a guess is made of what dropout has left
         for start, end in stretches(forced, together=self.attention is None):
             sizes, inputs = layout.sizes[start:end], list(known[start:end])
@@ -322,7 +331,8 @@ class Seq2SeqRNN(nn.Module):
             if not forced[start]:
                 guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
                 inputs[0] = entering.words(self.embedding(guessed))
-            features, state, _ = self._advance(torch.cat(inputs), sizes, state, entering, step)
+            words = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+            features, state, _ = self._advance(words, sizes, state, entering, step, look)
             outputs.append(features if at_once else self.output_dropout(features))
         return self.output_dropout(torch.cat(outputs)) if at_once else torch.cat(outputs)
 
@@ -347,11 +357,12 @@ class Seq2SeqRNN(nn.Module):
         state: DecoderState,
         entering: _Entering,
         step: Callable[[Tensor, Hidden], tuple[Tensor, Hidden]] | None = None,
+        look: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """Features (N, E) of one stretch of steps; with attention a stretch is one step, which ``step`` makes."""
+        """Features (N, E) of one stretch of steps; with attention, ``look``, a stretch is one step."""
         weights = None
-        if self.attention is not None and state.memory is not None:
-            context, weights = self.attention.attend(state.hidden[0][-1], state.memory)
+        if look is not None:
+            context, weights = look(state.hidden[0][-1])
             words = entering.with_context(words, context)
         if step is None:
             features, hidden = self.decoder.go_on(words, sizes, state.hidden)

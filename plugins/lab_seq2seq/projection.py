@@ -1,10 +1,10 @@
 """The projection onto the vocabulary and its cross-entropy in one, chunk by chunk.
 
 Logits are the largest thing in a step: with 10,000 words a batch of 1,750 tokens has 70 MB of them, and cross-entropy,
-its gradient and the product before it each read and write as much. Here a chunk of rows is projected, judged, and turned
-into the gradients of features, weight and bias while it is still in the cache; then its memory serves the next chunk.
-The numbers are those of the plain computation to rounding. The price: the gradients are made in the forward pass, so
-that a loss of which no gradient is taken should be computed without one (``torch.no_grad``).
+its gradient and the product before it each read and write as much. Here a chunk of rows is projected, judged, and
+turned into the gradients of features, weight and bias while it is still in the cache; then its memory serves the next
+chunk. The numbers are those of the plain computation to rounding. The price: the gradients are made in the forward
+pass, so that a loss of which no gradient is taken should be computed without one (``torch.no_grad``).
 
 After Wijmans, Huval, Hertzberg, Koltun & Krähenbühl 2025, arXiv:2411.09009, and Hsu et al. 2024, arXiv:2410.10989 (the
 gradients in the forward pass). Differs from them: plain torch, on any device.

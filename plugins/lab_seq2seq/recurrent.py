@@ -94,7 +94,7 @@ class Recurrent(nn.Module):
         if not isinstance(self.rnn, nn.GRU) or not torch.is_grad_enabled():
             return None
         weight = self.rnn.weight_ih_l0
-        if weight.device.type != "cpu" or not weight.requires_grad or torch.is_autocast_enabled("cpu"):
+        if weight.device.type != "cpu" or not weight.requires_grad:
             return None
         return UnrolledGRU(self.rnn)
 

@@ -92,6 +92,9 @@ class TeacherForcing(LossStepper):
             return {"packed": True, "unprojected": True}
         return {"packed": True}
 
+    def weight(self, batch: TranslationBatch) -> Tensor | int:
+        return self._weight(batch[1])
+
     def evaluate(self, batch: TranslationBatch) -> Evaluation:
         source, target = batch[0], batch[1]
         output = self.model(source, at_least=len(target))

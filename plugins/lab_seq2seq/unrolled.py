@@ -1,10 +1,12 @@
 """A GRU written out, with the gradients of its weights made at once.
 
 Autograd makes the gradient of a recurrent weight in as many small products as there are steps, and adds them up; so
-does
-torch's own GRU on a CPU, and with attention, which is asked before every step, it is the same for every other weight.
-Here each step only hands its input and its gradient on, and one product over all steps gives the gradient of the
-weight. The numbers are the same to rounding.
+does torch's own GRU on a CPU, and with attention, which is asked before every step, it is the same for every other
+weight. Here each step only hands its input and its gradient on, and one product over all steps gives the gradient of
+the weight. The numbers are the same to rounding.
+
+Under autocast the products are made in its type, from weights that are converted once for all steps; states and gates
+stay in the weights' own.
 """
 
 from __future__ import annotations
@@ -14,26 +16,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from lab_seq2seq.deferred import Deferred, defer, product_type
+from lab_seq2seq.dropout import dropout
 
 __all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
 
 
-class _Seen:
+class _LinearUses(Deferred):
     """Inputs and gradients of every use of a weight, until the last is known."""
 
     def __init__(self) -> None:
         self.inputs: list[Tensor] = []
-        self.gradients: list[Tensor] = []
+        self.given: list[Tensor] = []
 
-    def weight_gradient(self) -> tuple[Tensor, Tensor]:
-        """Gradients of weight and bias; what was seen is forgotten."""
-        gradients = _joined(self.gradients)
-        inputs = _joined(self.inputs).to(gradients.dtype)  # autocast may have lowered the precision of a product
+    def gradients(self) -> tuple[Tensor, ...] | None:
+        if not self.given:
+            return None
+        given, inputs = _joined(self.given), _joined(self.inputs)
         self.inputs.clear()
-        self.gradients.clear()
-        return gradients.t() @ inputs, gradients.sum(0)
+        self.given.clear()
+        return given.t() @ inputs, given.sum(0)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -49,47 +54,32 @@ class DeferredLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._seen = _Seen()
-        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
-        self._gate: Tensor = _Gather.apply(weight, bias, self._seen)  # type: ignore[no-untyped-call]
+        self._uses = _LinearUses()
+        kind = product_type(weight)
+        self._weight, self._bias = (None if each is None else each.detach().to(kind) for each in (weight, bias))
+        self._gate = defer(self._uses, weight, bias)
 
     def __call__(self, x: Tensor) -> Tensor:
-        product: Tensor = _Product.apply(x, self._gate, self._weight, self._bias, self._seen)  # type: ignore[no-untyped-call]
+        product: Tensor = _Product.apply(x, self._gate, self._weight, self._bias, self._uses)  # type: ignore[no-untyped-call]
         return product
-
-
-class _Gather(torch.autograd.Function):
-    """Stands before every use of a weight, so that its backward comes behind theirs."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, weight: Tensor, bias: Tensor | None, seen: _Seen) -> Tensor:
-        ctx.seen, ctx.has_bias, ctx.dtype = seen, bias is not None, weight.dtype  # type: ignore[attr-defined]
-        return weight.new_zeros(())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        if not ctx.seen.gradients:
-            return None, None, None
-        weight, bias = (each.to(ctx.dtype) for each in ctx.seen.weight_gradient())
-        return weight, bias if ctx.has_bias else None, None
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, seen: _Seen) -> Tensor:
+    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, uses: _LinearUses) -> Tensor:
+        x = x.to(weight.dtype)
         ctx.save_for_backward(x)
-        ctx.weight, ctx.seen = weight, seen
+        ctx.weight, ctx.uses = weight, uses
         return functional.linear(x, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         [x] = ctx.saved_tensors
-        ctx.seen.inputs.append(x)
-        ctx.seen.gradients.append(gradient)
-        towards_x = (gradient @ ctx.weight.to(gradient.dtype)).to(x.dtype) if ctx.needs_input_grad[0] else None
-        return towards_x, ctx.weight.new_zeros(()), None, None, None
+        ctx.uses.inputs.append(x)
+        ctx.uses.given.append(gradient)
+        towards_x = gradient @ ctx.weight if ctx.needs_input_grad[0] else None
+        return towards_x, gradient.new_zeros(()), None, None, None
 
 
 class _Gates(torch.autograd.Function):
@@ -98,10 +88,12 @@ class _Gates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
         width = state.shape[1]
-        gates = torch.sigmoid(from_input[:, : 2 * width] + from_state[:, : 2 * width])
+        from_input, from_state = from_input.to(state.dtype), from_state.to(state.dtype)
+        gates = torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width]).sigmoid_()
         reset, update = gates[:, :width], gates[:, width:]
         old = from_state[:, 2 * width :]
-        new = torch.addcmul(from_input[:, 2 * width :], reset, old).tanh_()
+        new = torch.addcmul(from_input[:, 2 * width :], reset, old)
+        new = new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, which torch makes several times as slowly
         ctx.save_for_backward(gates, new, old, state)
         return torch.addcmul(new, update, state - new)
 
@@ -164,7 +156,7 @@ class UnrolledGRU:
         states = []
         for number, [direction] in enumerate(self._layers):
             if number and self._dropout:
-                x = functional.dropout(x, self._dropout)
+                x = dropout(x, self._dropout)
             x = direction.step(x, state[number])
             states.append(x)
         return x, Layers(states)
@@ -180,7 +172,7 @@ class UnrolledGRU:
         last: list[Tensor] = []
         for number, directions in enumerate(self._layers):
             if number and self._dropout:
-                x = functional.dropout(x, self._dropout)
+                x = dropout(x, self._dropout)
             outputs = []
             for place, direction in enumerate(directions):
                 first = None if state is None else state[number * len(directions) + place]
@@ -197,13 +189,14 @@ class _Direction:
     def __init__(self, rnn: nn.GRU, end: str) -> None:
         self._width = rnn.hidden_size
         weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
+        self._weight = weights[0]
         self._from_input, self._from_state = DeferredLinear(*weights[:2]), DeferredLinear(*weights[2:])
 
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         return self._next(self._from_input(x), state)
 
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
-        state = x.new_zeros(sizes[0], self._width) if state is None else state
+        state = self._weight.new_zeros(sizes[0], self._width) if state is None else state
         inputs = self._from_input(x).split(list(sizes))
         sweep = self._backwards if backwards else self._forwards
         return sweep(inputs, sizes, state)

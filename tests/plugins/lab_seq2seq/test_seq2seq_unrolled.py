@@ -56,15 +56,37 @@ def test_steps_are_those_of_torch():
     same_gradients(ours, theirs)
 
 
-def test_dropout_between_layers_draws_what_torch_draws():
+def test_dropout_lies_between_layers_alone():
     torch.manual_seed(0)
     ours = Recurrent("gru", 5, 4, 2, dropout=0.5)
-    outputs = []
-    for _ in range(2):
-        torch.manual_seed(1)
-        outputs.append(ours(torch.ones(3, 2, 5))[0])
-        ours._written_out = lambda: None
-    assert torch.allclose(*outputs, atol=1e-6)
+    x = torch.ones(3, 2, 5)
+    outputs = [ours(x)[0] for _ in range(2)]
+    assert not torch.allclose(*outputs)
+    single = Recurrent("gru", 5, 4, 1, dropout=0.5)
+    assert torch.equal(single(x)[0], single(x)[0])
+    with torch.no_grad():
+        quiet = ours.eval()(x)[0]
+    with torch.enable_grad():
+        assert torch.allclose(ours(x)[0], quiet, atol=1e-6)
+
+
+def test_under_autocast_states_keep_their_precision_and_gradients_come_close():
+    torch.manual_seed(0)
+    ours = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=True)
+    exact = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=True)
+    exact.load_state_dict(ours.state_dict())
+    x = torch.randn(7, 6, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, [state] = ours(x)
+    expected, _ = exact(x)
+    assert outputs.dtype == state.dtype == torch.float32
+    assert torch.allclose(outputs, expected, atol=0.02)
+    outputs.square().sum().backward()
+    expected.square().sum().backward()
+    for name, weight in ours.named_parameters():
+        gradient = dict(exact.named_parameters())[name].grad
+        assert weight.grad.dtype == torch.float32
+        assert (weight.grad - gradient).norm() < 0.03 * gradient.norm(), name
 
 
 def test_the_gradient_of_a_weight_is_made_in_one_product_whatever_reaches_it():
@@ -102,9 +124,9 @@ def test_a_forward_pass_whose_result_is_dropped_leaves_nothing_behind():
         weight = torch.randn(3, 2).requires_grad_()
         layer = DeferredLinear(weight)
         product = layer(torch.randn(4, 2))
-        seen = weakref.ref(layer._seen)
+        uses = weakref.ref(layer._uses)
         del layer, product
-        assert seen() is None
+        assert uses() is None
     finally:
         gc.enable()
 

@@ -1,0 +1,55 @@
+"""Gradients that are made once, behind the last of many uses.
+
+Autograd gives a tensor that is used at every step a gradient from every step, each as large as the tensor, and adds
+them up. Often the sum can be had in one go instead, of what the steps have noted. ``defer`` puts a gate between such
+tensors and their uses: each use takes the gate as an input and, in its backward, notes what it knows; autograd comes to
+the gate when all of them are done, and there the gradients are made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["Deferred", "defer", "product_type"]
+
+
+class Deferred:
+    """What the uses of some tensors have noted; a subclass says which gradients follow."""
+
+    def gradients(self) -> tuple[Tensor, ...] | None:
+        """One gradient for each of the tensors, of any type; None where nothing was noted. Forgets the notes."""
+        raise NotImplementedError
+
+
+def defer(uses: Deferred, *tensors: Tensor | None) -> Tensor:
+    """A gate, to be an input of every use of ``tensors``, whose gradients ``uses`` makes when all of them are done."""
+    gate: Tensor = _Gate.apply(uses, *tensors)  # type: ignore[no-untyped-call]
+    return gate
+
+
+def product_type(weight: Tensor) -> torch.dtype:
+    """The type in which products with ``weight`` are to be made: autocast's where that is on, else its own."""
+    device = weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
+class _Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, uses: Deferred, *tensors: Tensor | None) -> Tensor:
+        ctx.uses = uses
+        ctx.types = [None if tensor is None else tensor.dtype for tensor in tensors]
+        some = next(tensor for tensor in tensors if tensor is not None)
+        return torch.zeros((), dtype=some.dtype, device=some.device)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+        made = ctx.uses.gradients()
+        if made is None:
+            return (None,) * (1 + len(ctx.types))
+        typed = (None if kind is None else each.to(kind) for each, kind in zip(made, ctx.types, strict=True))
+        return None, *typed

@@ -1,0 +1,100 @@
+"""Looks at one source, with the gradients towards it made at once, are those of one look at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lab_seq2seq.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, ScaledDotAttention
+
+WIDTH, STEPS, BATCH = 6, 5, 4
+COUNTS = (4, 4, 3, 1)
+
+
+@pytest.fixture(params=[AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention])
+def attention(request: pytest.FixtureRequest) -> Attention:
+    return request.param(WIDTH, WIDTH).double()
+
+
+@pytest.fixture
+def keys() -> torch.Tensor:
+    return torch.randn(STEPS, BATCH, WIDTH, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.fixture
+def mask() -> torch.Tensor:
+    return torch.arange(STEPS).unsqueeze(1) < torch.tensor([5, 3, 4, 1])
+
+
+def looks(attention: Any, keys: torch.Tensor, mask: Any, at_once: bool) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Contexts and weights of some steps, each asked with what the one before brought, and a scalar of all."""
+    memory = attention.remember(keys, mask)
+    look = attention.looking(memory) if at_once else None
+    query, found = keys[0].sin(), []
+    for count in COUNTS:
+        query = query[:count]
+        context, weights = look(query) if look else attention.attend(query, memory.first(count))
+        query = (context + query).sin()
+        found += [context, weights]
+    return found, sum(each.square().sum() for each in found)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_looks_and_their_gradients_are_those_of_one_at_a_time(
+    masked: bool, attention: Attention, keys: torch.Tensor, mask: torch.Tensor
+) -> None:
+    given = [keys, *attention.parameters()]
+    results = [looks(attention, keys, mask if masked else None, at_once) for at_once in (True, False)]
+    torch.testing.assert_close(results[0][0], results[1][0])
+    found, expected = (torch.autograd.grad(total, given) for _, total in results)
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_alone_give_gradients_too(attention: Attention, keys: torch.Tensor) -> None:
+    given = [keys, *attention.parameters()]
+    memory = attention.remember(keys)
+    query = keys[0]
+    found, expected = (
+        torch.autograd.grad(weights.sin().sum(), given)
+        for weights in (attention.looking(memory)(query)[1], attention.attend(query, attention.remember(keys))[1])
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_under_autocast_gradients_come_close_and_keep_their_type() -> None:
+    attention = AdditiveAttention(WIDTH, WIDTH)
+    keys = torch.randn(STEPS, BATCH, WIDTH, requires_grad=True)
+    given = [keys, *attention.parameters()]
+    expected = torch.autograd.grad(looks(attention, keys, None, at_once=False)[1], given)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, total = looks(attention, keys, None, at_once=True)
+    for one, exact in zip(torch.autograd.grad(total, given), expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - exact).norm() < 0.05 * exact.norm()
+
+
+def test_an_attention_with_a_look_of_its_own_is_asked() -> None:
+    class First(AdditiveAttention):
+        def attend(self, query: torch.Tensor, memory: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            return memory.keys[0], torch.ones(STEPS, len(query)) / STEPS
+
+    attention, keys = First(WIDTH, WIDTH), torch.randn(STEPS, BATCH, WIDTH)
+    context, _ = attention.looking(attention.remember(keys))(keys[0, :3])
+    assert torch.equal(context, keys[0, :3])
+
+
+def test_an_attention_with_a_score_of_its_own_is_asked() -> None:
+    class Constant(AdditiveAttention):
+        def score(self, query: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(prepared.shape[:2])
+
+    attention, keys = Constant(WIDTH, WIDTH), torch.randn(STEPS, BATCH, WIDTH)
+    _, weights = attention.looking(attention.remember(keys))(keys[0])
+    torch.testing.assert_close(weights, torch.full((STEPS, BATCH), 1 / STEPS))
+
+
+def test_a_second_backward_over_the_same_graph_gives_the_same(attention: Attention, keys: torch.Tensor) -> None:
+    _, total = looks(attention, keys, None, at_once=True)
+    first = torch.autograd.grad(total, [keys], retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(total, [keys]), first)
