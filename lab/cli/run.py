@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--threads", type=click.IntRange(1), help="Threads of one run.")
 @click.option("--workers", type=click.IntRange(1), help="Runs trained at once, each in a process of its own.")
 @click.option("--executor", help="Where runs are executed: lab list executors.")
+@click.option("--address", help="Of a cluster, for executors that have one.")
 @click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -84,6 +86,7 @@ def run(
     threads: int | None,
     workers: int | None,
     executor: str | None,
+    address: str | None,
     only_plugins: str | None,
     quiet: bool,
     debug: bool,
@@ -107,6 +110,9 @@ def run(
         study = attrs.evolve(study, seeds=seeds)
     if arms is not None:
         study = study.select(_names(arms))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _refuse_for_several_processes(study, workers, executor)
+        return _answer_together(study, catalog, folder, file, fresh=fresh, device=device, quiet=quiet)
     return _answer(
         study,
         catalog,
@@ -115,16 +121,74 @@ def run(
         plan_only=plan_only,
         fresh=fresh,
         device=device,
-        executor=executor or (None if workers is None else _pool(workers, threads)),
+        executor=_executor(executor, workers, threads, address, catalog),
         threads=threads,
         quiet=quiet,
     )
+
+
+def _executor(
+    name: str | None, workers: int | None, threads: int | None, address: str | None, catalog: Catalog
+) -> Use | None:
+    """Where the user wants runs to be executed; None leaves it to the plan."""
+    if name is None and address is not None:
+        raise LabError("--address is of an executor's cluster", hint="name the executor too: --executor ray")
+    if name is None:
+        return None if workers is None else _pool(workers, threads)
+    given = {"workers": workers, "address": address, "threads": threads if _takes_threads(name, catalog) else None}
+    return use(name, **{option: value for option, value in given.items() if value is not None})
+
+
+def _takes_threads(executor: str, catalog: Catalog) -> bool:
+    """Whether an executor tells its processes how many threads they have; in this one torch was told."""
+    from lab.registry.binding import Resolver
+
+    component = Resolver(catalog).resolve("executors", executor)
+    return component is not None and "threads" in inspect.signature(component.factory).parameters
 
 
 def _pool(workers: int, threads: int | None) -> Use:
     if workers == 1:
         return use("in_process")
     return use("processes", workers=workers, threads=threads)
+
+
+def _refuse_for_several_processes(study: Study, workers: int | None, executor: str | None) -> None:
+    """What makes no sense where torchrun started several processes."""
+    if study.searching is not None:
+        raise LabError("a search cannot be trained by several processes together", hint="lab run … --workers N")
+    if workers is not None or executor is not None:
+        raise LabError(
+            "torchrun's processes train every run together, one run after the other",
+            hint="leave out --workers and --executor, or torchrun",
+        )
+
+
+def _answer_together(
+    study: Study, catalog: Catalog, folder: Path, file: Path, *, fresh: bool, device: str, quiet: bool
+) -> int:
+    """One of the processes of torchrun: the first answers as ever, the others follow it in silence."""
+    from lab.study.preflight import plan_study
+    from lab.study.store import Store
+    from lab.study.together import follow, process_group
+
+    with process_group(device) as rank:
+        if rank:
+            follow(lambda store: plan_study(study, catalog, store, device=device, where=str(file)))
+            return 0
+        executor = use("torchrun")
+        return _answer(
+            study,
+            catalog,
+            Store(folder),
+            file,
+            plan_only=False,
+            fresh=fresh,
+            device=device,
+            executor=executor,
+            threads=None,
+            quiet=quiet,
+        )
 
 
 def _names(text: str) -> list[str]:
@@ -138,6 +202,8 @@ def _set_threads(threads: int | None) -> None:
     process needs the core, and was no faster when none did.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "RANK" in os.environ:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process warns of what is so on purpose
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
 from lab.registry.plugins import Catalog
 from lab.training.machine import tune
@@ -68,6 +69,7 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
             "platform": platform.platform(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
             **tune()._asdict(),
         },
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,

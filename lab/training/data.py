@@ -161,7 +161,8 @@ class EpochSampler:
         sampler: what decides the order; it draws from the stream ``sampler``.
         streams: the run's random streams.
         rank, ranks: of several processes that share every batch, which one this is and how many they are. Each takes
-            every ``ranks``-th example of a batch, so that together they see what one alone would.
+            every ``ranks``-th example of a batch, so that together they see what one alone would; a batch of fewer
+            examples than processes is seen whole by each, and their mean is its mean.
     """
 
     def __init__(self, sampler: Sampler, streams: Streams, *, rank: int = 0, ranks: int = 1) -> None:
@@ -180,7 +181,7 @@ class EpochSampler:
         self.streams.restart("sampler", self.epoch)
         for index, batch in enumerate(self.sampler):
             if index >= self.skip:
-                yield batch if self.ranks == 1 else batch[self.rank :: self.ranks]
+                yield batch if self.ranks == 1 or len(batch) < self.ranks else batch[self.rank :: self.ranks]
 
 
 def to_device(batch: BatchT, device: torch.device) -> BatchT:

@@ -27,6 +27,7 @@ from lab.training.data import (
 )
 from lab.training.loop import Losses, Position, fit, validate
 from lab.training.progress import EpochProgress
+from lab.training.replicas import find_replicas, own_device
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper, Supervised
 
@@ -74,6 +75,7 @@ class Learner:
         history: one row per finished epoch, over all fits.
         batch, step_loss: the current batch on the device, and the loss of the last step.
         parts: names of the model's parts that draw their initial weights from streams of their own.
+        replicas: the processes that train the model together, where ``torchrun`` started several.
         is_finished: in ``after_fit``, whether the fit came to its own end and was not cut short by a failure.
     """
 
@@ -99,8 +101,9 @@ class Learner:
         progress: bool = True,
         workers: int = 0,
     ) -> None:
-        self.device = torch.device(device)
+        self.device = own_device(device)
         self.model = model.to(self.device)
+        self.replicas = find_replicas(self.model, self.device)
         self.data = data
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.batch_size, self.valid_batch_size = batch_size, valid_batch_size or batch_size
@@ -292,7 +295,7 @@ class Learner:
             "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
             "epochs_before_fit": self.epochs_before_fit,
             "history": self.history,
-            "losses": self.losses.values[: self.losses.count],
+            "losses": self.losses.values,
             "optimizer": self.optimizer.state_dict(),
             "streams": self.streams.state_dict(),
             "dropout": self._dropout_position(),
@@ -386,7 +389,7 @@ class Learner:
                 where=f"{len(split)} training examples, batch_size={self.batch_size}",
                 hint="give it more examples, a smaller batch_size, or another sampler",
             )
-        return EpochSampler(sampler, self.streams)
+        return EpochSampler(sampler, self.streams, rank=self.replicas.rank, ranks=self.replicas.size)
 
     @cached_property
     def train_loader(self) -> Any:
@@ -398,18 +401,22 @@ class Learner:
         """Number of training examples."""
         return len(self.data.train)
 
-    def valid_loader(self, split: str) -> Any:
-        """Batches of a split for validation, the same at every call."""
+    def valid_loader(self, split: str, *, part: bool = False) -> Any:
+        """Batches of a split for validation, the same at every call; ``part`` gives those of this process alone."""
         examples = self.data.split(split)
+        batches = self._valid_batches(examples)
+        return self._loader(split, self.replicas.own_part(batches) if part else batches)
+
+    def _valid_batches(self, examples: Any) -> Iterable[Sequence[int]]:
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")
             facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
-            return self._loader(split, call_with(self._valid_sampler_factory, facts))
+            return call_with(self._valid_sampler_factory, facts)  # type: ignore[no-any-return]
         lengths = self.data.length(examples)
         if lengths is None:
-            return self._loader(split, SequentialSampler(len(examples), self.valid_batch_size))
+            return SequentialSampler(len(examples), self.valid_batch_size)
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
-        return self._loader(split, [batch.tolist() for batch in torch.split(order, self.valid_batch_size)])
+        return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]]) -> Any:
         pin = self.device.type == "cuda"
@@ -418,6 +425,7 @@ class Learner:
     def set_training_mode(self) -> None:
         """The model in training mode; frozen batch norm stays in evaluation mode where ``bn_freeze`` asks for it."""
         self.model.train()
+        self.replicas.watch_weights()
         if self._bn_freeze:
             for norm in _frozen_batch_norms(self.model):
                 norm.eval()
@@ -439,7 +447,9 @@ class Learner:
     def _dropout_stream(self) -> Iterator[None]:
         """While the learner trains, torch's global generators are its stream ``dropout``; then as they were."""
         outside = checkpoint.global_random_state(self.device)
-        if self._dropout_state is None:
+        if self.replicas.rank:
+            torch.manual_seed(self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step))
+        elif self._dropout_state is None:
             torch.manual_seed(self.streams.seed("dropout"))
         else:
             checkpoint.set_global_random_state(self._dropout_state, self.device)

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError
 from lab.training.callback import CancelBatch, CancelEpoch, CancelFit
+from lab.training.checkpoint import carried_state
 from lab.training.data import EpochSampler, to_device
 
 if TYPE_CHECKING:
@@ -117,22 +118,28 @@ def _epoch(learner: Learner) -> None:
 
 def _train(learner: Learner, sampler: EpochSampler) -> None:
     learner.set_training_mode()
+    with _named_memory_error(learner):
+        _train_batches(learner)
+    learner.stepper.finish_epoch()
+    learner.replicas.share_buffers()
+    _check_losses(learner)
+    learner.batch = None
+
+
+def _train_batches(learner: Learner) -> None:
     position, device = learner.position, learner.device
     for batch in learner.train_loader:
         with suppress(CancelBatch):
             learner.batch = to_device(batch, device)
             with learner.level("batch"):
-                with _named_memory_error(learner):
-                    loss = learner.stepper.train_step(learner.batch)
+                learner.replicas.watch_weights()
+                loss = learner.replicas.loss_of_all(learner.stepper.train_step(learner.batch))
                 learner.step_loss = loss
                 learner.losses.add(loss)
                 position.batch += 1
                 position.step += 1
         if position.batch % CHECK_EVERY == 0:
             _check_losses(learner)
-    learner.stepper.finish_epoch()
-    _check_losses(learner)
-    learner.batch = None
 
 
 def is_timing(name: str) -> bool:
@@ -141,21 +148,35 @@ def is_timing(name: str) -> bool:
 
 
 def validate(learner: Learner, split: str) -> dict[str, float]:
-    """Mean loss and every metric on one split, as ``{split}_loss`` and ``{split}_{metric}``."""
+    """Mean loss and every metric on one split, as ``{split}_loss`` and ``{split}_{metric}``.
+
+    Several processes share the batches where every metric says how its parts are put together (``merge_state``) and
+    the model carries nothing from batch to batch; otherwise each of them judges the whole split. The figures are those
+    of one process.
+    """
     for metric in learner.metrics.values():
         metric.reset()
+    shared = learner.replicas.size > 1 and _can_be_shared(learner)
     total = weight = torch.zeros((), device=learner.device)
     with learner.evaluating(), learner.level("validate"), _named_memory_error(learner):
-        for batch in learner.valid_loader(split):
+        for batch in learner.valid_loader(split, part=shared):
             batch = to_device(batch, learner.device)
             result = learner.stepper.valid_step(batch)
             total = total + result.loss * result.weight
             weight = weight + result.weight
             for name, metric in learner.metrics.items():
                 _update(metric, name in learner.metrics_with_batch, result, batch)
+        if shared:
+            total, weight = learner.replicas.total(total, weight)
+            learner.replicas.merge(learner.metrics)
         row = {f"{split}_loss": float(total / weight)}
         row |= {f"{split}_{name}": float(metric.compute()) for name, metric in learner.metrics.items()}
     return row
+
+
+def _can_be_shared(learner: Learner) -> bool:
+    merges = all(hasattr(metric, "merge_state") for metric in learner.metrics.values())
+    return merges and not carried_state(learner.model)
 
 
 def _update(metric: Any, with_batch: bool, result: Any, batch: Any) -> None:
@@ -170,27 +191,39 @@ class Losses:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.values = torch.zeros(0, device=device)
-        self.count = 0
+        self._gathered = torch.zeros(0, device=device)
+        self._recent: list[Tensor] = []
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._gathered) + len(self._recent)
+
+    @property
+    def values(self) -> Tensor:
+        """All of them, (count,), in float32."""
+        if self._recent:
+            recent = torch.stack([loss.reshape(()) for loss in self._recent]).to(self.device, torch.float32)
+            self._gathered = torch.cat([self._gathered, recent])
+            self._recent.clear()
+        return self._gathered
 
     def add(self, loss: Tensor) -> None:
         """Keep one more loss."""
-        if self.count == len(self.values):
-            self.values = torch.cat([self.values, torch.zeros(max(64, self.count), device=self.device)])
-        self.values[self.count] = loss
-        self.count += 1
+        self._recent.append(loss)
 
     def mean(self) -> float:
         """Mean over the batches so far; NaN where there was none."""
-        return float(self.values[: self.count].mean())
+        return float(self.values.mean())
 
     def clear(self) -> None:
         """Begin the next epoch."""
-        self.count = 0
+        self._gathered = self._gathered[:0]
+        self._recent.clear()
 
     def first_bad(self) -> int | None:
         """Index of the first loss that is not finite, or None."""
-        bad = ~torch.isfinite(self.values[: self.count])
+        bad = ~torch.isfinite(self.values)
         return int(bad.nonzero()[0]) if bool(bad.any()) else None
 
 

@@ -57,10 +57,20 @@ class Stepper:
         """The parameters that the optimizer holds."""
         return (weight for group in self.learner.optimizer.param_groups for weight in group["params"])
 
-    def backward(self, loss: Tensor) -> None:
-        """Gradients of ``loss``, between ``before_backward`` and ``after_backward``."""
+    def backward(self, loss: Tensor, weight: float | Tensor | None = None) -> None:
+        """Gradients of ``loss``, between ``before_backward`` and ``after_backward``.
+
+        Args:
+            loss: scalar.
+            weight: of how many things it is the mean, as in ``Evaluation``. It matters where several processes share a
+                batch, whose parts count by it; without one they count alike.
+        """
         with self.learner.level("backward"):
-            loss.backward()  # type: ignore[no-untyped-call]
+            self.make_gradients(self.learner.replicas.prepare(loss, weight))
+
+    def make_gradients(self, loss: Tensor) -> None:
+        """The gradients themselves, for who makes them in another way."""
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def optimizer_step(self) -> None:
         """One step of the optimizer, between ``before_step`` and ``after_step``, then fresh gradients."""
@@ -85,7 +95,7 @@ class Supervised(Stepper):
     def train_step(self, batch: Any) -> Tensor:
         *inputs, target = batch
         loss: Tensor = self.learner.loss(self.learner.model(*inputs), target)
-        self.backward(loss)
+        self.backward(loss, weight_of(target))
         self.optimizer_step()
         return loss.detach()
 

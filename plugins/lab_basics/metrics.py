@@ -6,6 +6,7 @@ F1 and AUC, where the details are many, are torchmetrics', imported when the fir
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -48,6 +49,17 @@ class Mean:
         total, count = self.batch_sum(output, target)
         self._sum = self._sum + _precise(total)
         self._count = self._count + count
+
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        """What was seen so far, for another process to take in."""
+        return {"sum": self._sum, "count": self._count}
+
+    def merge_state(self, incoming: Mapping[str, Any]) -> None:
+        """Take in what another process saw."""
+        device = self._sum.device if isinstance(self._sum, Tensor) else None
+        self._sum = self._sum + torch.as_tensor(incoming["sum"], device=device)
+        self._count = self._count + torch.as_tensor(incoming["count"], device=device)
 
     def compute(self) -> Tensor:
         """The figure of the epoch; NaN when there was no prediction."""
@@ -185,6 +197,17 @@ class Gathered:
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
 
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        """What was seen so far, for another process to take in."""
+        return {"outputs": self._outputs, "targets": self._targets}
+
+    def merge_state(self, incoming: Mapping[str, Any]) -> None:
+        """Take in what another process saw."""
+        device = self._outputs[0].device if self._outputs else None
+        self._outputs.extend(output.to(device) for output in incoming["outputs"])
+        self._targets.extend(target.to(device) for target in incoming["targets"])
+
     def _gathered(self, who: str) -> tuple[Tensor, Tensor]:
         if not self._outputs:
             raise DataError(f"metric '{who}' has seen no prediction")
@@ -216,6 +239,14 @@ class F1(Gathered):
         predicted, target = _decided(output, target, "f1")
         self._outputs.append(predicted.flatten())
         self._targets.append(target.flatten())
+
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        return {**super().metric_state, "classes": self._classes}
+
+    def merge_state(self, incoming: Mapping[str, Any]) -> None:
+        super().merge_state(incoming)
+        self._classes = max(self._classes, incoming["classes"])
 
     def compute(self) -> Tensor:
         """The figure of the epoch."""

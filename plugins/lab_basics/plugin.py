@@ -115,7 +115,11 @@ def lab_callbacks() -> dict[str, Any]:
 @hookimpl
 def lab_executors() -> dict[str, Any]:
     """Where runs are executed."""
-    return {"in_process": "lab.study.execute:InProcess", "processes": "lab.study.pool:ProcessPool"}
+    return {
+        "in_process": "lab.study.execute:InProcess",
+        "processes": "lab.study.pool:ProcessPool",
+        "torchrun": "lab.study.together:Together",
+    }
 
 
 @hookimpl

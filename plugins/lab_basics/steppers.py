@@ -61,6 +61,13 @@ class LossStepper(Stepper):
         """What ``valid_step`` gives, without a word on precision."""
         raise NotImplementedError
 
+    def weight(self, batch: Any) -> float | Tensor:
+        """Of how many things the loss of a training batch is the mean: the elements of its target, by convention last.
+
+        A subclass whose loss is another mean overrides it; processes that share a batch count by it.
+        """
+        return weight_of(batch[-1])
+
     @property
     def model(self) -> Callable[..., Any]:
         """The learner's model, compiled where that was asked for."""
@@ -76,7 +83,7 @@ class LossStepper(Stepper):
     def train_step(self, batch: Any) -> Tensor:
         with self._autocast():
             loss = self.train_loss(batch)
-        self.backward(loss)
+        self.backward(loss, self.weight(batch))
         self._pending += 1
         if self._pending == self.accumulate:
             self.optimizer_step()
@@ -86,8 +93,8 @@ class LossStepper(Stepper):
         with self._autocast():
             return self.evaluate(batch)
 
-    def backward(self, loss: Tensor) -> None:
-        super().backward(loss if self._scaler is None else self._scaler.scale(loss))
+    def make_gradients(self, loss: Tensor) -> None:
+        super().make_gradients(loss if self._scaler is None else self._scaler.scale(loss))
 
     def optimizer_step(self) -> None:
         self._prepare_gradients()

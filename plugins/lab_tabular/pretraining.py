@@ -51,7 +51,7 @@ class _Denoise(Stepper):
 
     def train_step(self, batch: TableBatch) -> Tensor:
         loss = self._loss(batch, self._noisy(batch.categorical), self._noisy(batch.continuous))
-        self.backward(loss)
+        self.backward(loss, len(batch.target))
         self.optimizer_step()
         return loss.detach()
 

@@ -7,7 +7,7 @@ nothing that a further library would do faster on batches that are tensors alrea
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from lab.training.stepper import Supervised
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["Augment", "MixUp", "crop_padded", "cut_out", "flip", "light", "tta", "turn"]
+__all__ = ["Augment", "CutMix", "MixUp", "crop_padded", "cut_out", "flip", "light", "tta", "turn"]
+
+Border = Literal["reflect", "mean"]
 
 
 class Augment(Callback):
@@ -29,10 +31,14 @@ class Augment(Callback):
     Each picture has draws of its own. ``tta`` uses the same variations.
 
     Args:
-        pad: pixels of reflected border, of which a crop of the old size is taken at random; 0 for none.
+        pad: pixels of border, of which a crop of the old size is taken at random; 0 for none.
         flips: whether half of the pictures are mirrored.
         degrees: rotated by up to so many, both ways.
         zoom: enlarged by a factor between 1 and this.
+        anywhere: whether what is enlarged may lie anywhere in the picture, as in random resized crops (Szegedy et al.
+            2015), here without other proportions; otherwise it lies in the middle.
+        border: what stands where pixels are missing: ``reflect`` mirrors the picture, ``mean`` puts the mean colour, in
+            which there is nothing to look at.
         lighting: brightness moved by up to so much and contrast multiplied by 1 ± so much, in deviations of pixels.
         cutout: edge in pixels of a square that is taken out (DeVries & Taylor 2017); 0 for none.
     """
@@ -46,6 +52,8 @@ class Augment(Callback):
         zoom: float = 1.0,
         lighting: float = 0.0,
         cutout: int = 0,
+        anywhere: bool = False,
+        border: Border = "reflect",
     ) -> None:
         if zoom < 1 or pad < 0 or cutout < 0 or lighting < 0:
             raise ParameterError(
@@ -54,13 +62,13 @@ class Augment(Callback):
                 hint="zoom is at least 1, the others at least 0",
             )
         self.pad, self.flips, self.degrees, self.zoom = pad, flips, degrees, zoom
-        self.lighting, self.cutout = lighting, cutout
+        self.lighting, self.cutout, self.anywhere, self.border = lighting, cutout, anywhere, border
 
     def check(self, learner: Learner) -> None:
         images = learner.data.train[0][0]
         if images.dim() != 4:
             raise LabError("there are no pictures (B, C, H, W) to vary", where=f"inputs {tuple(images.shape)}")
-        if self.pad >= min(images.shape[2:]):
+        if self.border == "reflect" and self.pad >= min(images.shape[2:]):
             raise ParameterError(
                 f"pad={self.pad} is too wide for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
             )
@@ -74,11 +82,11 @@ class Augment(Callback):
     def varied(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A variation of pictures (B, C, H, W)."""
         if self.pad:
-            images = crop_padded(images, self.pad, generator)
+            images = crop_padded(images, self.pad, generator, border=self.border)
         if self.flips:
             images = flip(images, generator)
         if self.degrees or self.zoom > 1:
-            images = turn(images, self.degrees, self.zoom, generator)
+            images = turn(images, self.degrees, self.zoom, generator, anywhere=self.anywhere, border=self.border)
         if self.lighting:
             images = light(images, self.lighting, generator)
         if self.cutout:
@@ -86,10 +94,10 @@ class Augment(Callback):
         return images
 
 
-def crop_padded(images: Tensor, pad: int, generator: torch.Generator) -> Tensor:
-    """Pictures with a reflected border, cut back to their size at random places (B, C, H, W)."""
+def crop_padded(images: Tensor, pad: int, generator: torch.Generator, *, border: Border = "reflect") -> Tensor:
+    """Pictures with a border of ``pad`` pixels, cut back to their size at random places (B, C, H, W)."""
     count, _, height, width = images.shape
-    padded = functional.pad(images, (pad,) * 4, mode="reflect")
+    padded = functional.pad(images, (pad,) * 4, mode="reflect" if border == "reflect" else "constant")
     device = images.device
     down, across = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(device)
     rows = (down[:, None] + torch.arange(height, device=device))[:, None, :, None]
@@ -105,19 +113,31 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
-def turn(images: Tensor, degrees: float, zoom: float, generator: torch.Generator) -> Tensor:
-    """Pictures rotated by up to ``degrees`` and enlarged by up to ``zoom``, borders reflected (B, C, H, W)."""
+def turn(
+    images: Tensor,
+    degrees: float,
+    zoom: float,
+    generator: torch.Generator,
+    *,
+    anywhere: bool = False,
+    border: Border = "reflect",
+) -> Tensor:
+    """Pictures rotated by up to ``degrees`` and enlarged by up to ``zoom`` around the middle or ``anywhere``
+    (B, C, H, W)."""
     draws = torch.rand(2, len(images), generator=generator).to(images.device)
     angle = (2 * draws[0] - 1) * math.radians(degrees)
     scale = 1 / (1 + draws[1] * (zoom - 1))
     ratio = images.shape[2] / images.shape[3]
-    zero = torch.zeros_like(angle)
+    across = down = torch.zeros_like(angle)
+    if anywhere:
+        across, down = (2 * torch.rand(2, len(images), generator=generator).to(images.device) - 1) * (1 - scale)
     rows = [
-        torch.stack([angle.cos() * scale, -angle.sin() * scale * ratio, zero], 1),
-        torch.stack([angle.sin() * scale / ratio, angle.cos() * scale, zero], 1),
+        torch.stack([angle.cos() * scale, -angle.sin() * scale * ratio, across], 1),
+        torch.stack([angle.sin() * scale / ratio, angle.cos() * scale, down], 1),
     ]
     grid = functional.affine_grid(torch.stack(rows, 1).to(images.dtype), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    outside = "reflection" if border == "reflect" else "zeros"
+    return functional.grid_sample(images, grid, padding_mode=outside, align_corners=False)
 
 
 def light(images: Tensor, amount: float, generator: torch.Generator) -> Tensor:
@@ -136,20 +156,22 @@ def cut_out(images: Tensor, edge: int, generator: torch.Generator) -> Tensor:
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 
-class MixUp(Supervised):
-    """Trains on sums of two pictures each, and of their losses: Zhang et al. 2018, arXiv:1710.09412.
+class _Mixing(Supervised):
+    """Base class: trains on what is made of two pictures each, and on the sum of their losses.
 
-    λ x + (1 - λ) x' with the loss λ l(y) + (1 - λ) l(y'); one λ per batch, from Beta(alpha, alpha), as in the
-    paper's code.
-
-    Args:
-        alpha: 0 does not mix; the paper takes 0.1 to 0.4 for ImageNet, 1 for CIFAR-10.
+    λ l(y) + (1 − λ) l(y'), where λ of Beta(alpha, alpha) is drawn once per batch, as in both papers' code.
     """
 
-    def __init__(self, *, alpha: float = 0.4) -> None:
+    where = ""
+
+    def __init__(self, *, alpha: float) -> None:
         if alpha < 0:
-            raise ParameterError(f"alpha must be at least 0, got {alpha}", where="stepper 'mix_up'")
+            raise ParameterError(f"alpha must be at least 0, got {alpha}", where=self.where)
         self.alpha = alpha
+
+    def mixed(self, images: Tensor, others: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+        """Pictures (B, C, H, W) made of two, and the share of the first in them."""
+        raise NotImplementedError
 
     def train_step(self, batch: Any) -> Tensor:
         if not self.alpha:
@@ -157,8 +179,8 @@ class MixUp(Supervised):
         images, target = batch
         generator = self.learner.streams.generator("stepper")
         order = torch.randperm(len(images), generator=generator).to(images.device)
-        share = self._share(generator)
-        output = self.learner.model(torch.lerp(images[order], images, share))
+        inputs, share = self.mixed(images, images[order], self._share(generator), generator)
+        output = self.learner.model(inputs)
         loss = share * self.learner.loss(output, target) + (1 - share) * self.learner.loss(output, target[order])
         self.backward(loss)
         self.optimizer_step()
@@ -168,6 +190,54 @@ class MixUp(Supervised):
         """A draw from Beta(alpha, alpha), which is a ratio of gamma draws."""
         draws = torch._standard_gamma(torch.full((2,), self.alpha, dtype=torch.double), generator=generator)
         return float(draws[0] / draws.sum())
+
+
+class MixUp(_Mixing):
+    """Trains on sums of two pictures each, and of their losses: Zhang et al. 2018, arXiv:1710.09412.
+
+    λ x + (1 - λ) x' with the loss λ l(y) + (1 - λ) l(y'); one λ per batch, from Beta(alpha, alpha), as in the
+    paper's code.
+
+    Args:
+        alpha: 0 does not mix; the paper takes 0.1 to 0.4 for ImageNet, 1 for CIFAR-10.
+    """
+
+    where = "stepper 'mix_up'"
+
+    def __init__(self, *, alpha: float = 0.4) -> None:
+        super().__init__(alpha=alpha)
+
+    def mixed(self, images: Tensor, others: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+        return torch.lerp(others, images, share), share
+
+
+class CutMix(_Mixing):
+    """Trains on pictures with a rectangle of another in each, and on the sum of both losses by area: Yun et al. 2019,
+    arXiv:1905.04899.
+
+    The rectangle has the picture's proportions and 1 − λ of its area, is centred anywhere and cut at the border; then λ
+    is the share that is left of the first picture. One λ and one rectangle per batch, as in the paper's code. The
+    paper reports that nets trained so look at more of an object than with mix-up or cut-out.
+
+    Args:
+        alpha: 0 does not mix; the paper takes 1, which draws all shares alike.
+    """
+
+    where = "stepper 'cut_mix'"
+
+    def __init__(self, *, alpha: float = 1.0) -> None:
+        super().__init__(alpha=alpha)
+
+    def mixed(self, images: Tensor, others: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
+        spans = []
+        for size, place in zip(images.shape[2:], torch.rand(2, generator=generator).tolist(), strict=True):
+            middle, half = int(place * size), int(size * math.sqrt(1 - share)) // 2
+            spans.append(slice(max(middle - half, 0), min(middle + half, size)))
+        rows, columns = spans
+        inputs = images.clone()
+        inputs[:, :, rows, columns] = others[:, :, rows, columns]
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return inputs, 1 - area / (images.shape[2] * images.shape[3])
 
 
 def tta(
