@@ -84,7 +84,7 @@ def _unreachable(place: str, error: Exception) -> LabError:
     return LabError(
         f"cannot join the Ray cluster at '{place}'",
         where=_first_line(error),
-        hint="ray status --address HOST:PORT asks whether it is there",
+        hint="is it there? ray status --address HOST:PORT\ndoes it ask for tokens? export RAY_AUTH_MODE=token",
     )
 
 
