@@ -1,4 +1,4 @@
-"""How should a net that answers with word vectors be told how far off it is: by the angle, by differences, by rank?
+"""How should a net that answers with word vectors be told how far off it is: by angle, difference, rank, or class?
 
 DeViSE (Frome et al. 2013; fast.ai 2018, lesson 11). Nothing is downloaded: scikit-learn's digits with their names,
 and word vectors that fastText learns of the embedded English text; `four` and `seven` are never trained, and
@@ -22,5 +22,6 @@ base = Experiment(
     epochs=6,
 )
 study = Study(base, seeds=3, compare="valid_hit").swap(
-    "loss", {"L1": "vector_l1", "L2": "vector_l2", "hinge rank": "hinge_rank"}
+    "loss",
+    {"L1": "vector_l1", "L2": "vector_l2", "hinge rank": "hinge_rank", "softmax": "cosine_softmax"},
 )

@@ -1,8 +1,11 @@
 """CIFAR-10 among words: what does a net that answers with word vectors see, and what of classes it was never shown?
 
 Frome et al. 2013; fast.ai 2018, lesson 11. Needs the corpora cifar10 and wordnet_nouns and GloVe's vectors in LAB_DATA.
-The published subset of GloVe has one of the ten names; the others get the mean of the words of their definitions. Two
-classes are never trained: `test_hit` tells them apart, by chance 0.5.
+The published subset of GloVe has one of the ten names; the others get the mean of the words of their definitions, which
+lie close to each other, so that the loss is the one that tells them apart. Two classes are never trained: `test_hit`
+tells them apart, by chance 0.5. With the course's loss: `--set loss=cos_loss`. Without words, for comparison:
+
+    lab run experiments/course_devise_classes.py
 """
 
 from lab import Experiment, Study, use
@@ -18,7 +21,7 @@ base = Experiment(
         searched="wordnet",
     ),
     architecture=use("fast_resnet", widths=[24, 48, 96, 192]),
-    loss="cos_loss",
+    loss="cosine_softmax",
     optimizer=use("adamw", weight_decay=0.05),
     callbacks=["one_cycle", "augment", "search_page"],
     metrics=["hit", use("hierarchical_precision", k=2)],

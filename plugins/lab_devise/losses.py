@@ -21,13 +21,21 @@ def cos_loss(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
 
 
 def cosine_softmax(
-    output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int, *, scale: float = 20.0
+    output: Tensor,
+    target: Tensor,
+    class_vectors: Tensor,
+    trained_count: int,
+    *,
+    scale: float = 20.0,
+    pull: float = 0.0,
 ) -> Tensor:
     """Cross-entropy of a softmax over the cosines of each output with the vectors of the trained classes.
 
     Zhai & Wu 2019, "Classification is a strong baseline for deep metric learning", arXiv:1811.12649, whose class
     vectors are learnt; here they are those of words and stay, as the search needs them. ``cos_loss`` draws an output to
-    its word and does not care for the others; where words lie close to each other, this loss tells them apart.
+    its word and does not care for the others; where words lie close to each other, this loss tells them apart, but an
+    output may stay far from its word as long as the others are farther. ``pull`` adds so much of ``cos_loss``, which is
+    ours: it keeps outputs among the words that are searched beyond the classes.
 
     Args:
         output: (B, D), of any length.
@@ -36,15 +44,20 @@ def cosine_softmax(
         trained_count: how many of the classes are trained; where a target is none of these, all K compete.
         scale: what cosines are multiplied by, the reciprocal of the temperature. Small ones keep even the right answer
             far from certain, large ones make it a matter of the nearest rival alone.
+        pull: weight of 1 − the cosine with the true class's vector.
 
     Raises:
-        ParameterError: the scale is not above 0.
+        ParameterError: the scale is not above 0, or the pull is below.
         ShapeError: widths or numbers disagree.
     """
-    if scale <= 0:
-        raise ParameterError(f"scale must be above 0, got {scale}", where="loss 'cosine_softmax'")
+    if scale <= 0 or pull < 0:
+        raise ParameterError(
+            f"scale={scale}, pull={pull}", where="loss 'cosine_softmax'", hint="scale is above 0, pull at least 0"
+        )
     rows = _rivals(output, target, class_vectors, trained_count)
-    return functional.cross_entropy(scale * functional.normalize(output, dim=-1) @ rows.T, target)
+    near = functional.normalize(output, dim=-1) @ rows.T
+    told_apart = functional.cross_entropy(scale * near, target)
+    return told_apart + pull * (1 - near.gather(1, target[:, None]).mean()) if pull else told_apart
 
 
 def hinge_rank(

@@ -134,7 +134,7 @@ def offer() -> Offer:
                 use("transfer", body=use("course_net", widths=[4, 8]), hidden=[4]), examples=small
             ),
             "callbacks.augment": Trial(
-                use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4), examples=small
+                use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4, anywhere=True), examples=small
             ),
             "callbacks.look_inside": Trial(use("look_inside", count=2), examples=small),
             "datasets.cifar10": Trial(use("cifar10", longest=300), exceptions=same),
@@ -142,6 +142,7 @@ def offer() -> Offer:
             "datasets.fashion_mnist": Trial(use("fashion_mnist", longest=300), exceptions=same),
             "datasets.features": Trial(use("features", images="digits", body=use("course_net", channels=1))),
             "datasets.image_folder": Trial(use("image_folder", path=_folder(), size=16)),
+            "steppers.cut_mix": Trial(use("cut_mix"), examples=small),
             "steppers.mix_up": Trial(use("mix_up"), examples=small),
         },
     )

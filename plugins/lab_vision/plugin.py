@@ -89,7 +89,7 @@ def lab_architectures() -> dict[str, Any]:
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
     """Steps on mixed pictures."""
-    return {"mix_up": "lab_vision.augment:MixUp"}
+    return {"cut_mix": "lab_vision.augment:CutMix", "mix_up": "lab_vision.augment:MixUp"}
 
 
 @hookimpl

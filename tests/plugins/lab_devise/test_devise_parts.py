@@ -215,8 +215,14 @@ def test_cosine_softmax_compares_trained_classes_with_each_other_and_held_out_on
     assert float(cosine_softmax(output, torch.tensor([2]), VECTORS, 1)) > 20
 
 
+def test_cosine_softmax_may_pull_outputs_to_their_word():
+    output, target = torch.tensor([[6.0, 8.0], [1.0, 0.0]]), torch.tensor([1, 0])
+    plain, pulled = (cosine_softmax(output, target, VECTORS, 3, pull=pull) for pull in (0.0, 2.0))
+    assert float(pulled - plain) == pytest.approx(2 * float(cos_loss(output, target, VECTORS)), abs=1e-6)
+
+
 def test_cosine_softmax_needs_a_scale():
-    with pytest.raises(ParameterError, match="scale must be above 0, got 0"):
+    with pytest.raises(ParameterError, match=r"scale=0, pull=0.0\n.*cosine_softmax.*\n.*scale is above 0"):
         cosine_softmax(torch.ones(1, 2), torch.tensor([0]), VECTORS, 3, scale=0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_vision.augment import Augment, MixUp, crop_padded, cut_out, flip, light, tta, turn
+from lab_vision.augment import Augment, CutMix, MixUp, crop_padded, cut_out, flip, light, tta, turn
 from lab_vision.layers import WrittenBatchNorm
 from lab_vision.models import CourseNet
 from lab_vision.resnet import ResNet, load_published
@@ -208,6 +208,31 @@ def test_a_rotation_keeps_the_middle():
     assert (varied.flatten(1).argmax(1) == 40).all()
 
 
+def test_a_border_of_the_mean_colour_is_zero():
+    varied = crop_padded(IMAGES, 2, generator(), border="mean")
+    padded = functional.pad(IMAGES, (2, 2, 2, 2))
+    windows = padded.unfold(2, 8, 1).unfold(3, 8, 1)
+    for each, places in zip(varied, windows.permute(0, 2, 3, 1, 4, 5), strict=True):
+        assert any(torch.equal(each, place) for place in places.reshape(25, 3, 8, 8))
+    turned = turn(IMAGES, 45.0, 1.0, generator(), border="mean")
+    assert int((turned[:, :, 0, 0] == 0).all(1).sum()) > int((turned[:, :, 4, 4] == 0).all(1).sum()) == 0
+
+
+def test_only_a_reflected_border_is_bound_to_the_size_of_the_picture(learner):
+    Augment(pad=9, border="mean").check(learner)
+    with pytest.raises(ParameterError, match="pad=9 is too wide for pictures of"):
+        Augment(pad=9).check(learner)
+
+
+def test_what_is_enlarged_lies_in_the_middle_or_anywhere_within_the_picture():
+    ramp = torch.arange(32.0).expand(64, 1, 32, 32)
+    places = {anywhere: turn(ramp, 0.0, 4.0, generator(), anywhere=anywhere).mean((1, 2, 3)) for anywhere in (0, 1)}
+    assert torch.allclose(places[False], torch.full((64,), 15.5), atol=1e-3)
+    assert float(places[True].min()) < 8
+    assert float(places[True].max()) > 23
+    assert float(turn(1 + 0 * ramp, 0.0, 4.0, generator(), anywhere=True, border="mean").min()) > 0.49
+
+
 def test_light_moves_all_pixels_of_a_picture_alike():
     varied = light(IMAGES, 0.2, generator())
     for a, b in zip(varied, IMAGES, strict=True):
@@ -263,6 +288,39 @@ def test_mixup_mixes_pictures_and_losses(learner):
     expected = share * functional.cross_entropy(logits, batch.target)
     expected += (1 - share) * functional.cross_entropy(logits, batch.target[order])
     assert float(mixed.stepper.train_step(batch)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_cutmix_puts_a_rectangle_of_another_picture_into_each():
+    ones, zeros = torch.ones(2, 3, 10, 20), torch.zeros(2, 3, 10, 20)
+    for seed in range(30):
+        mixed, share = CutMix().mixed(zeros, ones, 0.75, generator(seed))
+        assert float(mixed.mean()) == pytest.approx(1 - share, abs=1e-6)
+        rows, columns = mixed[0, 0].any(1), mixed[0, 0].any(0)
+        assert torch.equal(mixed[1, 2], (rows[:, None] & columns).float())
+        assert int(rows.sum()) <= 5
+        assert int(columns.sum()) <= 10
+
+
+def test_cutmix_counts_losses_by_area(learner):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    mixed = Learner(model, learner.data, functional.cross_entropy, stepper=CutMix(), progress=False)
+    batch = learner.data.train.__getitems__(range(32))
+    draws = mixed.streams.generator("stepper")
+    state = draws.get_state()
+    order = torch.randperm(32, generator=draws)
+    inputs, share = mixed.stepper.mixed(batch.images, batch.images[order], mixed.stepper._share(draws), draws)
+    draws.set_state(state)
+    logits = model(inputs).detach()
+    expected = share * functional.cross_entropy(logits, batch.target)
+    expected += (1 - share) * functional.cross_entropy(logits, batch.target[order])
+    assert float(mixed.stepper.train_step(batch)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("stepper", "name"), [(MixUp, "mix_up"), (CutMix, "cut_mix")])
+def test_mixing_needs_an_alpha(stepper, name):
+    with pytest.raises(ParameterError, match=f"alpha must be at least 0, got -1.0\n.*stepper '{name}'"):
+        stepper(alpha=-1.0)
 
 
 def test_shares_of_mixup_are_a_beta_distribution():
