@@ -142,9 +142,10 @@ class ArrayWriter:
         self._file.write(block.tobytes())
 
     def close(self) -> None:
-        """Write the final length."""
-        self._write_header()
-        self._file.close()
+        """Write the final length; the second time nothing."""
+        if not self._file.closed:
+            self._write_header()
+            self._file.close()
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:

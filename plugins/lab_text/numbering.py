@@ -21,7 +21,7 @@ from lab_text.tokenizers import Tokenizer
 
 __all__ = ["Chunk", "Numbering", "TextNumbering", "WordNumbering", "numbering_of", "ranges"]
 
-_REMEMBERED_WORDS = 300_000
+_REMEMBERED_WORDS = 100_000
 _LETTERS = re.compile(r"[^\W\d_]+")
 _FIRST = " "  # stands before the word that begins a sentence, whose case says nothing; no word has a space
 
@@ -110,29 +110,40 @@ class WordNumbering:
     """Numbers of tokens, for a tokenizer that looks at one word at a time.
 
     A word has a private number from when it is met; its tokens get theirs when it is first asked for, so words of
-    sentences that are not kept leave no trace. Beyond ``_REMEMBERED_WORDS`` distinct words all are forgotten and
-    tokenised again when they come back.
+    sentences that are not kept leave no trace. Beyond ``_REMEMBERED_WORDS`` distinct words the rarer half is
+    forgotten, and tokenised again when it comes back: memory does not grow with the corpus.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.words: dict[str, int] = defaultdict(count().__next__)
         self._tokenizer = tokenizer
         self._spellings: Counter[str] = Counter()
-        self._forget()
-
-    def _forget(self) -> None:
         self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
-        self._tokens: list[Sequence[str]] = []
+        self._tokens: list[Sequence[str]] = []  # of each word; () where its tokens have numbers
         self._lengths = array("q")  # tokens of each word
         self._starts = array("q")  # where its tokens' numbers stand in _ids; -1 where they have none yet
         self._ids = array("i")
-        self._asked: list[int] = []  # words that have numbers, in this order
+        self._asked: list[int] = []  # words whose tokens have numbers, in this order
         self._times = np.zeros(0, np.int64)  # how often each word was asked for
+
+    def _forget(self) -> None:
+        """Keep the more frequent half of the words, under new private numbers."""
+        self._spellings = self.spellings()
+        names, spans = list(self._numbers), zip(self._starts, self._lengths, strict=True)
+        places = [self._ids[start : start + length] for start, length in spans]
+        frequent = np.argsort(-self._times, kind="stable")[: _REMEMBERED_WORDS // 2]
+        kept = [word for word in frequent.tolist() if self._starts[word] >= 0]
+        self._numbers = defaultdict(count(len(kept)).__next__, {names[word]: new for new, word in enumerate(kept)})
+        self._tokens = [()] * len(kept)
+        self._lengths = array("q", (self._lengths[word] for word in kept))
+        self._starts = array("q", np.cumsum(self._lengths) - self._lengths)
+        self._ids = array("i", chain.from_iterable(places[word] for word in kept))
+        self._asked = list(range(len(kept)))
+        self._times = np.zeros(len(kept), np.int64)
 
     def read(self, texts: Sequence[str]) -> Chunk:
         """The chunk of these texts."""
         if len(self._numbers) > _REMEMBERED_WORDS:
-            self._spellings = self.spellings()
             self._forget()
         words = [text.split() for text in texts]
         clean = [" ".join(sentence) for sentence in words]

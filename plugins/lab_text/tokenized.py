@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from lab.errors import DataError
-from lab_text.cache import ArrayWriter, content_key, entry, load_array
-from lab_text.numbering import Chunk, numbering_of, ranges
+from lab_text.cache import content_key, entry, load_array
+from lab_text.numbering import ranges
 from lab_text.progress import progress_bar
-from lab_text.reading import PairSource, questions_only
+from lab_text.reading import Pair, PairSource, questions_only
+from lab_text.sides import Side, open_sides
 from lab_text.tokenizers import Tokenizer
 
 __all__ = ["Filters", "TokenizedPairs", "TokenizedSide", "tokenized_pairs"]
@@ -28,6 +27,8 @@ log = logging.getLogger("lab")
 
 FORMAT_VERSION = 1
 _CHUNK_PAIRS = 10_000
+_LARGE_BYTES = 100_000_000
+_LARGE_PAIRS = 500_000
 _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
 
 
@@ -157,48 +158,6 @@ def _report(name: str, statistics: dict[str, int]) -> None:
     log.info("%s: %s pairs%s", name, f"{statistics['kept']:,}", f" (dropped: {', '.join(dropped)})" if dropped else "")
 
 
-class _SideWriter:
-    """Writes one language while it is tokenised."""
-
-    def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
-        self.numbering = numbering_of(tokenizer)
-        self._words_file, self._casing_file = (folder / f"{side}.{name}.json" for name in ("words", "casing"))
-        self._ids, self._text = (ArrayWriter(folder / f"{side}.{n}.npy", t) for n, t in (("ids", "i"), ("text", "B")))
-        self._bounds, self._text_bounds = (
-            ArrayWriter(folder / f"{side}.{name}.npy", "q") for name in ("bounds", "text_bounds")
-        )
-        for writer in (self._bounds, self._text_bounds):
-            writer.extend([0])
-
-    def extend(self, chunk: Chunk) -> None:
-        """Append sentences, as text and as the numbers of their tokens."""
-        _append(self._ids, self._bounds, chunk.token_counts, self.numbering.ids(chunk))
-        encoded = [text.encode("utf-8") for text in chunk.texts]
-        _append(self._text, self._text_bounds, list(map(len, encoded)), b"".join(encoded))
-
-    def close(self) -> None:
-        for writer in (self._ids, self._text, self._bounds, self._text_bounds):
-            writer.close()
-        casing = _casing(self.numbering.spellings(), self.numbering.words)
-        for path, value in ((self._words_file, list(self.numbering.words)), (self._casing_file, casing)):
-            path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-
-
-def _casing(spellings: Counter[str], words: Container[str]) -> dict[str, str]:
-    """The most frequent spelling of every word that is mostly not written in lower case."""
-    best: dict[str, str] = {}
-    for spelling, number in spellings.items():
-        lower = spelling.lower()
-        if lower in words and number > spellings.get(best.get(lower, ""), 0):
-            best[lower] = spelling
-    return {lower: spelling for lower, spelling in best.items() if lower != spelling}
-
-
-def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: Any, block: Any) -> None:
-    bounds.extend(values.length + np.cumsum(lengths, dtype=np.int64))
-    values.extend(block)
-
-
 @attrs.define(eq=False)
 class _Builder:
     """Reads, filters and tokenises a corpus into a folder, a chunk of pairs at a time."""
@@ -211,27 +170,34 @@ class _Builder:
 
     def write(self, folder: Path) -> None:
         """Write the whole corpus; what :func:`entry` calls when it is not cached."""
-        with (
-            closing(_SideWriter(folder, "source", self.source_tokenizer)) as source,
-            closing(_SideWriter(folder, "target", self.target_tokenizer)) as target,
-            closing(self._read()) as pairs,
-        ):
-            while chunk := list(islice(pairs, self._wanted())):
-                self._write_chunk(chunk, source, target)
+        given = [("source", self.source_tokenizer), ("target", self.target_tokenizer)]
+        with closing(self._read()) as pairs, open_sides(folder, given, apart=self._is_large()) as sides:
+            self._write(pairs, sides)
         self._refuse_nothing()
         (folder / "statistics.json").write_text(json.dumps(self.statistics), encoding="utf-8")
 
-    def _wanted(self) -> int:
-        """How many pairs to read next: never more than may still be kept."""
+    def _is_large(self) -> bool:
+        """Whether processes of their own are worth their start."""
         limit = self.filters.pairs
-        return _CHUNK_PAIRS if limit is None else min(_CHUNK_PAIRS, limit - self.statistics["kept"])
+        return (self.origin.size or 0) > _LARGE_BYTES and (limit is None or limit > _LARGE_PAIRS)
 
-    def _write_chunk(self, pairs: list[tuple[str, str]], source: _SideWriter, target: _SideWriter) -> None:
-        sides = (source, target)
-        chunks = [side.numbering.read(texts) for side, texts in zip(sides, zip(*pairs, strict=True), strict=True)]
-        rows = self._kept(*(chunk.token_counts for chunk in chunks))
-        for side, chunk in zip(sides, chunks, strict=True):
-            side.extend(chunk.take(rows))
+    def _write(self, pairs: Iterator[Pair], sides: Sequence[Side]) -> None:
+        """A chunk is tokenised while the next one is read."""
+        rows, chunk = None, self._next(pairs)
+        while chunk:
+            for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
+                side.advance(rows, texts)
+            following = self._next(pairs, under_way=len(chunk))
+            rows = self._kept(*(side.token_counts() for side in sides))
+            chunk = following or self._next(pairs)
+        for side in sides:
+            side.advance(rows, ())
+
+    def _next(self, pairs: Iterator[Pair], *, under_way: int = 0) -> list[Pair]:
+        """The next chunk: never more pairs than may still be kept."""
+        limit = self.filters.pairs
+        left = _CHUNK_PAIRS if limit is None else limit - self.statistics["kept"] - under_way
+        return list(islice(pairs, min(left, _CHUNK_PAIRS)))
 
     def _kept(self, source: npt.NDArray[np.int64], target: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The rows that pass the filters, by their numbers of tokens."""
@@ -248,14 +214,14 @@ class _Builder:
             figures = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in self.statistics.items())
             raise DataError("no sentence pair is left", where=self.origin.name, hint=figures)
 
-    def _read(self) -> Generator[tuple[str, str]]:
+    def _read(self) -> Generator[Pair, None, None]:
         with progress_bar(self.origin.name, self.origin.size) as bar:
-            pairs: Iterable[tuple[str, str]] = self._counted(self.origin.pairs(bar.update))
+            pairs: Iterable[Pair] = self._counted(self.origin.pairs(bar.update))
             if self.filters.questions:
                 pairs = questions_only(pairs, self.filters.source_language, self.filters.target_language)
             yield from pairs
 
-    def _counted(self, pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    def _counted(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         for pair in pairs:
             self.statistics["read"] += 1
             yield pair

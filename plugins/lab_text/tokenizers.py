@@ -6,6 +6,7 @@ once per language: ``tokenizer(language="fr")``.
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import logging
 import os
@@ -26,7 +27,7 @@ __all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceToken
 log = logging.getLogger("lab")
 
 _CHUNK_SENTENCES = 10_000
-_REMEMBERED_WORDS = 200_000
+_REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
 
@@ -149,8 +150,9 @@ class SpacyTokenizer(Tokenizer):
     Args:
         language: the code of the language, any that ``spacy.blank`` knows (``fr``, ``en``, ``de``; ``xx`` for none).
         lowercase: fold tokens to lower case; :meth:`detokenize` then capitalises the first letter.
-        processes: how many processes tokenise a large corpus; None decides by the size of the corpus and the number
-            of processors, 1 never starts any.
+        processes: how many processes :meth:`pipe` spreads a long stream of texts over; None decides by its length and
+            the number of processors, 1 never starts any. A dataset of a large corpus gives each language a process of
+            its own, unless this is 1.
 
     Raises:
         ParameterError: spaCy does not know the language, or lacks a package for it.
@@ -209,7 +211,8 @@ class SpacyTokenizer(Tokenizer):
         """Tokenise the words not met before; forget everything rather than grow without bound."""
         if len(self._remembered) > _REMEMBERED_WORDS:
             self._remembered.clear()
-            self._pipeline = None  # spaCy remembers every word too
+            self._pipeline = None  # spaCy remembers every word too, and is full of cycles
+            gc.collect()
         new = [word for word in words if word not in self._remembered]
         for start in range(0, len(new), _JOINED_WORDS):
             some = new[start : start + _JOINED_WORDS]

@@ -227,7 +227,8 @@ class _TextFile:
         import gzip
 
         with self.path.open("rb", buffering=_BLOCK_BYTES) as raw:
-            compressed = raw.peek(2)[:2] == b"\x1f\x8b"
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
             lines: Iterable[bytes] = raw
             if compressed:
                 lines = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK_BYTES)

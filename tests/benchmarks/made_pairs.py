@@ -6,6 +6,9 @@ and prints how much memory that took at every hundredth, tenth and at the end.
 
 from __future__ import annotations
 
+import json
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,3 +97,37 @@ def _sentences(forms: list[str], generator: np.random.Generator) -> list[str]:
 def _sentence(words: list[str], mark: str) -> str:
     text = " ".join(words)
     return text[0].upper() + text[1:] + mark
+
+
+def memory_while_tokenising(number: int) -> dict[str, Any]:
+    """Tokenise ``number`` made pairs; the megabytes that were the most so far when a share of them had been read.
+
+    Only what the process itself holds is counted, not the pages of files that it maps.
+    """
+    from lab_text.tokenized import Filters, tokenized_pairs
+    from lab_text.tokenizers import SpacyTokenizer
+
+    most, shares = 0.0, {}
+
+    def look(position: int) -> None:
+        nonlocal most
+        if position % 1_000 == 0:
+            most = max(most, own_megabytes())
+        if position + 1 in (number // 100, number // 10, number):
+            shares[position + 1] = most
+
+    started = time.perf_counter()
+    pairs = tokenized_pairs(MadePairs(number, look), SpacyTokenizer("fr"), SpacyTokenizer("en"), Filters("fr", "en"))
+    seconds = time.perf_counter() - started
+    return {"pairs": len(pairs), "seconds": seconds, "megabytes": shares, "at_end": own_megabytes()}
+
+
+def own_megabytes() -> float:
+    """The memory that this process holds for itself, in MB (Linux)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) / 1000
+
+
+if __name__ == "__main__":
+    print(json.dumps(memory_while_tokenising(int(sys.argv[1]))))

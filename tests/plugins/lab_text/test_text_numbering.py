@@ -120,6 +120,15 @@ def test_what_is_remembered_of_words_is_bounded_and_changes_nothing(monkeypatch:
     assert list(numbers.spellings().items()) == list(expected.items())
 
 
+def test_frequent_words_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "_REMEMBERED_WORDS", 4)
+    numbers = numbering_of(WhitespaceTokenizer("fr"))
+    for text in ("a le b le le", "c d e f", "g le"):
+        numbers.ids(numbers.read([text]))
+    assert "le" in numbers._numbers
+    assert not {"d", "e", "f"} <= set(numbers._numbers)
+
+
 def test_nothing_kept_of_a_chunk_has_no_numbers() -> None:
     numbers = numbering_of(SpacyTokenizer("fr"))
     assert numbers.ids(numbers.read(TEXTS).take(np.array([], np.int64))).tolist() == []
