@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -11,7 +13,7 @@ from typing import Any
 
 from lab.errors import LabError
 
-__all__ = ["connected", "refuse_without_ray", "room", "worker_options"]
+__all__ = ["connected", "disconnect", "refuse_without_ray", "room", "worker_options"]
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """For a Ray of our own; only pieces of files pass through it."""
@@ -52,7 +54,18 @@ def connected(address: str | None) -> Iterator[Any]:
     try:
         yield ray
     finally:
+        disconnect(ray)
+
+
+def disconnect(ray: Any) -> None:
+    """Leave Ray; ends what this process started.
+
+    Ray leaves handles of processes that have ended to the collector, of which Python would warn at some later time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         ray.shutdown()
+        gc.collect()
 
 
 def worker_options(cpus: float, gpus: float, threads: int) -> dict[str, Any]:

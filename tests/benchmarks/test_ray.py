@@ -25,6 +25,8 @@ CORES = 2
 
 @pytest.fixture
 def local_ray() -> Iterator[None]:
+    from lab_ray.cluster import disconnect
+
     with tempfile.TemporaryDirectory(prefix="lr-") as place:
         ray.init(
             "local",
@@ -36,7 +38,7 @@ def local_ray() -> Iterator[None]:
             logging_level=logging.ERROR,
         )
         yield
-        ray.shutdown()
+        disconnect(ray)
 
 
 def milliseconds_a_run(executor: Any, folder: Path, count: int) -> float:

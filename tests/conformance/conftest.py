@@ -1,15 +1,42 @@
-"""Shared set-ups of the conformance tests."""
+"""The kit tries the executor ``ray`` on one Ray for all its checks, since starting one takes seconds."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or leaves anything in the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_on_ray(item):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of this machine alone; nothing where it is not installed."""
+    try:
+        import ray
+    except ImportError:
         yield
+        return
+    from lab_ray.cluster import disconnect
+
+    with tempfile.TemporaryDirectory(prefix="lr-") as place:
+        own = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "_temp_dir": place}
+        ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
+        yield
+        disconnect(ray)
+
+
+@pytest.fixture(autouse=True)
+def with_ray(request: pytest.FixtureRequest) -> None:
+    if _is_on_ray(request.node):
+        request.getfixturevalue("local_ray")
+
+
+def _is_on_ray(item: pytest.Item) -> bool:
+    return "[executors.ray:" in item.name

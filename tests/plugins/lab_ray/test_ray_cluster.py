@@ -68,6 +68,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of Ray, and a folder of packages that every process of theirs sees."""
+    from lab_ray.cluster import disconnect
     from ray.cluster_utils import Cluster as Nodes
 
     with tempfile.TemporaryDirectory(prefix="lr-") as place, pytest.MonkeyPatch.context() as patch:
@@ -80,8 +81,8 @@ def cluster() -> Iterator[Cluster]:
         nodes.add_node(**SMALL)
         ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)
         yield Cluster(nodes, packages, place)
-        ray.shutdown()
         nodes.shutdown()
+        disconnect(ray)
 
 
 class Heard:
