@@ -81,8 +81,9 @@ def cluster() -> Iterator[Cluster]:
         nodes.add_node(**SMALL)
         ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)
         yield Cluster(nodes, packages, place)
-        nodes.shutdown()
         disconnect(ray)
+        nodes.shutdown()
+        disconnect(ray)  # once more, for the handles of the nodes' processes
 
 
 class Heard:

@@ -1,0 +1,1 @@
+"""Runs on a SLURM cluster: an executor that submits each as a job."""

@@ -1,0 +1,149 @@
+"""The job's side: trains one run in the store, which every node sees, and tells of it in lines of JSON in a file.
+
+A job has a folder of its own: ``job.json`` says what to train, ``news.jsonl`` is what it tells. A file ``stop`` beside
+the folders of a study's jobs asks all of them to save their runs and end.
+
+Torch is imported late, after the number of threads was set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.study.run import Run, RunProgress
+    from lab.study.store import RunRecord
+
+__all__ = ["JOB", "NEWS", "STOP", "Training"]
+
+JOB, NEWS, STOP = "job.json", "news.jsonl", "stop"
+POLL_S = 0.5
+TELL_EVERY_S = 0.5
+
+
+class Training:
+    """What submitit calls on a node, with the job's folder.
+
+    When SLURM announces that the job's time is over or that it must make room, submitit calls ``checkpoint``; the run
+    is saved, and the job is queued again and goes on where it was.
+    """
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._gives_way = False
+        self._thread: threading.Thread | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it travels."""
+        return {}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    def __call__(self, place: str) -> None:
+        """Train until the run has ended or somebody asks to stop."""
+        folder = Path(place)
+        self._thread = threading.Thread(target=self._work, args=(folder,))
+        self._thread.start()
+        while self._thread.is_alive():
+            self._thread.join(POLL_S)
+            if (folder.parent / STOP).exists():
+                self._stop.set()
+
+    def checkpoint(self, place: str) -> Any:
+        """Save the run and ask to be called again."""
+        from submitit.helpers import DelayedSubmission
+
+        self._gives_way = True
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        return DelayedSubmission(Training(), place)
+
+    def _work(self, folder: Path) -> None:
+        news = _News(folder / NEWS)
+        news.tell("here", pid=os.getpid(), node=os.uname().nodename)
+        try:
+            how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
+        except BaseException as error:  # whatever happens, the driver must hear of an end
+            how, text = "refused", f"{type(error).__name__}: {error}"
+        if not (how == "interrupted" and self._gives_way):
+            news.tell("ended", how=how, text=text)
+
+    def _train(self, job: Mapping[str, Any], news: _News) -> tuple[str, str]:
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job["threads"])
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ["LAB_DISABLE_PLUGINS"] = ",".join(job["without"])
+        from lab.errors import LabError
+
+        try:
+            _rebuilt(job).execute(news, self._stop, fresh=job["fresh"])
+        except KeyboardInterrupt:
+            return "interrupted", ""
+        except LabError as error:
+            return "refused", str(error)
+        return "done", ""
+
+
+def _rebuilt(job: Mapping[str, Any]) -> Run:
+    """The run that was asked for.
+
+    Raises:
+        LabError: it is another one here, since code, packages or data differ; packages that differ are named.
+    """
+    from lab.errors import LabError
+    from lab.registry.plugins import load_catalog
+    from lab.study.rebuild import rebuild_run
+    from lab.study.store import Store
+
+    wanted = job["run"]
+    catalog = load_catalog(complain=_heard)
+    run = rebuild_run(wanted, Store(job["root"]), catalog, file=Path(job["file"]) if job["file"] else None)
+    if run.key != wanted["key"]:
+        there = run.record()
+        others = [name for name, digest in wanted["code"].items() if there["code"].get(name) != digest]
+        others += [] if there["data"] == wanted["data"] else ["data"]
+        raise LabError(
+            "it would train another run than was asked for",
+            where=f"not as it was submitted: {', '.join(others) or 'torch, or versions of components'}",
+        )
+    return run
+
+
+class _News:
+    """A listener that writes what it hears, progress at most twice a second."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._row: Mapping[str, float] | None = None
+        self._next = 0.0
+
+    def tell(self, event: str, **content: Any) -> None:
+        """Write one line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **content}) + "\n")
+
+    def run_started(self, run: Run) -> None:
+        """The run begins."""
+        self.tell("started")
+
+    def run_advanced(self, run: Run, progress: RunProgress) -> None:
+        """Some steps were done."""
+        import attrs
+
+        if progress.row != self._row or time.monotonic() > self._next:
+            self._row, self._next = progress.row, time.monotonic() + TELL_EVERY_S
+            self.tell("advanced", progress=attrs.asdict(progress))
+
+    def run_finished(self, run: Run, record: RunRecord) -> None:
+        """Told at the end of the job."""
+
+
+def _heard(message: str) -> None:
+    """What is wrong with a plugin was told when the study began."""
