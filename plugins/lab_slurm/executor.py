@@ -204,9 +204,8 @@ class _Queue:
 
     def close(self) -> None:
         """Cancel what still runs, and clear up."""
-        for job in self.jobs:
-            job.job.cancel(check=False)
-            job.wait(FAREWELL_S)
+        for job in list(self.jobs):
+            self._cancel(job)
         if not self.keeps_logs:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -233,7 +232,13 @@ class _Queue:
             (self.folder / STOP).touch()
             self.waiting.clear()
             for job in [job for job in self.jobs if not job.is_here]:
-                job.job.cancel(check=False)
+                self._cancel(job)
+
+    def _cancel(self, job: _Job) -> None:
+        """End it; what it has not saved is lost."""
+        self.jobs.remove(job)
+        job.job.cancel(check=False)
+        job.wait(FAREWELL_S if self.wishes.cluster == "local" else 0.0)
 
     def _take(self, job: _Job, message: Mapping[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
         if message["event"] == "here":
