@@ -194,7 +194,8 @@ class _Worker:
         inbox = Inbox(folder)
         try:
             while True:
-                for message in (yield self.actor.hear.remote(stopping.is_set())):
+                messages: list[Message] = yield self.actor.hear.remote(stopping.is_set())
+                for message in messages:
                     if message["event"] == "ended":
                         return message
                     if message["event"] == "started":

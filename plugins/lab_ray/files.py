@@ -78,7 +78,9 @@ class Outbox:
                     return checkpoint, new
 
     def _link(self, paths: Iterable[str]) -> None:
-        for path in paths if self.links is not None else ():
+        if self.links is None:
+            return
+        for path in paths:
             link = self.links / path
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(self.folder / path, link)

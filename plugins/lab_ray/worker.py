@@ -209,7 +209,8 @@ class _News:
 
 def _is_older_news_of(old: Message, new: Message) -> bool:
     """Whether both tell of progress since the same finished epoch."""
-    return old["event"] == new["event"] == "advanced" and old["progress"]["row"] == new["progress"]["row"]
+    both_advanced = old["event"] == "advanced" == new["event"]
+    return both_advanced and bool(old["progress"]["row"] == new["progress"]["row"])
 
 
 def _sweep() -> None:
