@@ -131,16 +131,20 @@ class _TanhScore(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, gate: Tensor, prepared: Tensor, weight: Tensor, uses: _ScoreUses) -> Tensor:
         query = query.to(prepared.dtype)
-        signals = torch.add(prepared[:, : len(query)], query, alpha=2).sigmoid_()  # (S, n, P)
-        ctx.save_for_backward(signals)
-        ctx.weight, ctx.uses = weight, uses
-        return 2 * (signals @ weight) - weight.sum()
+        ctx.save_for_backward(query)
+        ctx.prepared, ctx.weight, ctx.uses = prepared, weight, uses
+        return 2 * (_signals(prepared, query) @ weight) - weight.sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        [signals] = ctx.saved_tensors
+        signals = _signals(ctx.prepared, *ctx.saved_tensors)  # made again: to keep those of all steps is costlier
         slopes = torch.addcmul(signals, signals, signals, value=-1)  # σ' = σ (1 - σ)
         ctx.uses.note(slopes, signals, gradient)
         towards_query = torch.bmm(gradient.t().unsqueeze(1), slopes.transpose(0, 1)).squeeze(1)
         return towards_query * (4 * ctx.weight), gradient.new_zeros(()), None, None, None
+
+
+def _signals(prepared: Tensor, query: Tensor) -> Tensor:
+    """``σ(prepared + 2 query)``, (S, n, P)."""
+    return torch.add(prepared[:, : len(query)], query, alpha=2).sigmoid_()

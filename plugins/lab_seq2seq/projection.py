@@ -140,5 +140,7 @@ class _Chunks:
         error = error.to(self._fast)
         if of_features is not None:
             of_features[rows] = error @ self._weight
-        if of_weight is not None:
+        if of_weight is not None and error.dtype == of_weight.dtype:
+            of_weight.addmm_(error.t(), features)
+        elif of_weight is not None:
             of_weight += error.t() @ features

@@ -91,7 +91,7 @@ class _Gates(torch.autograd.Function):
         from_input, from_state = from_input.to(state.dtype), from_state.to(state.dtype)
         gates = torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width]).sigmoid_()
         reset, update = gates[:, :width], gates[:, width:]
-        old = from_state[:, 2 * width :]
+        old = from_state[:, 2 * width :].clone()  # a view would keep all of it for the backward pass
         new = torch.addcmul(from_input[:, 2 * width :], reset, old)
         new = new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, which torch makes several times as slowly
         ctx.save_for_backward(gates, new, old, state)

@@ -1,0 +1,192 @@
+"""Training a translation model on Multi30k, against a straightforward step-by-step implementation.
+
+The plain side is what one writes first: one step of the decoder after the other, its logits stacked, cross-entropy
+over all of them, ``torch.optim.Adam`` as it comes, batches in random order, no setting of the process touched. The
+other side is what ``lab run`` does: sorted batches, the machine's settings, packed sequences, projection and
+cross-entropy in one, fused Adam. Both train the same model with two threads, each in a process of its own, a step of
+one after a step of the other; forward, loss, backward and the optimizer's step count, and the real tokens of source and
+target. The batches are spread evenly over an epoch's, so that their lengths are those of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lab_basics.optimizers import adam
+from lab_basics.samplers import Shuffle, Sortish
+from lab_seq2seq.attention import AdditiveAttention
+from lab_seq2seq.losses import seq2seq_loss
+from lab_seq2seq.models import Seq2SeqRNN
+from lab_text.parallel import multi30k
+from torch import Tensor
+
+from lab.training.data import call_with
+from lab.training.machine import tune
+from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
+
+BATCH, THREADS, PAD = 125, 2, 1
+MODELS = {
+    "seq2seq_rnn": {},
+    "seq2seq_bidir_attn": {"bidirectional": True, "attention": AdditiveAttention},
+}
+Step = Callable[[Seq2SeqRNN, Any], Tensor]
+
+pytestmark = pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: no Multi30k here")
+
+
+def model_of(data: Any, **options: Any) -> Seq2SeqRNN:
+    torch.manual_seed(0)
+    ids = (data.pad_id, data.bos_id, data.eos_id, data.max_length)
+    return Seq2SeqRNN(data.source_vocab_size, data.target_vocab_size, None, None, *ids, **options).train()
+
+
+def batches(data: Any, sampler: Any, count: int) -> list[Any]:
+    """So many batches at even distances of an epoch in the order of their lengths."""
+    lengths = data.train.lengths
+    facts = {"size": len(lengths), "lengths": lengths, "batch_size": BATCH, "generator": torch.Generator()}
+    full = [rows for rows in call_with(sampler, facts) if len(rows) == BATCH]
+    full.sort(key=lambda rows: int(lengths[rows].sum()))
+    return [data.train.__getitems__(full[int((place + 0.5) * len(full) / count)]) for place in range(count)]
+
+
+def plain_step(model: Seq2SeqRNN, batch: Any) -> Tensor:
+    forced = [True] * len(batch.target)
+    return plain_loss(plain_forward(model, batch.source, batch.target, forced), batch.target, model.pad_id)
+
+
+def lab_step(model: Seq2SeqRNN, batch: Any) -> Tensor:
+    forced = [True] * len(batch.target)
+    return seq2seq_loss(
+        model(batch.source, batch.target, forced, packed=True, unprojected=True), batch.target, model.pad_id
+    )
+
+
+def lowered(step: Step) -> Step:
+    """The step under autocast to bfloat16."""
+
+    def call(model: Seq2SeqRNN, batch: Any) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return step(model, batch)
+
+    return call
+
+
+class Side:
+    """One side of the comparison, in a process of its own, so that neither disturbs the other's memory.
+
+    Args:
+        name: "plain", "float32" or "bfloat16"; the last two are lab's.
+        count: how many batches.
+        options: of the model.
+    """
+
+    def __init__(self, name: str, count: int, options: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, name, count, options), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.tokens: list[int] = self.connection.recv()
+        self.taken: list[list[float]] = [[] for _ in self.tokens]
+
+    def ask(self, question: Any) -> float:
+        self.connection.send(question)
+        return float(self.connection.recv())
+
+    def train(self, place: int) -> None:
+        """One step on a batch, timed."""
+        self.taken[place].append(self.ask(place))
+
+    def finish(self) -> tuple[float, float]:
+        """Tokens per second, from the median of every batch's times behind the first, and the peak memory in MB."""
+        seconds = sum(statistics.median(times[1:]) for times in self.taken)
+        return sum(self.tokens) / seconds, self.ask("memory")
+
+    def stop(self) -> None:
+        self.connection.send("stop")
+        self.process.join()
+
+
+def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> None:
+    torch.set_num_threads(THREADS)
+    data = multi30k(source="fr", target="en")
+    model = model_of(data, **options)
+    if name == "plain":
+        step, sampler, optimizer = plain_step, Shuffle, torch.optim.Adam(model.parameters(), lr=1e-3)
+    else:
+        tune()
+        step, sampler, optimizer = lab_step, Sortish, adam(model.parameters(), lr=1e-3)
+    if name == "bfloat16":
+        step = lowered(step)
+    given = batches(data, sampler, count)
+    connection.send([int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given])
+
+    def train(batch: Any) -> None:
+        step(model, batch).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    train(data.train.__getitems__([0, 1]))  # the optimizer's state is made, and torch's code is in memory
+    before = _memory("VmRSS")
+    _forget_peak()
+    while (question := connection.recv()) != "stop":
+        if question == "memory":
+            connection.send(_memory("VmHWM") - before)
+            continue
+        started = time.perf_counter()
+        train(given[question])
+        connection.send(time.perf_counter() - started)
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _memory(name: str) -> float:
+    """An entry of this process's status, in MB; NaN where there is none."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+    return math.nan
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str, figure: Any, short: bool) -> None:
+    count, rounds = (1, 2) if short else (5, 4)
+    sides = {side: Side(side, count, MODELS[name]) for side in ("plain", "float32", "bfloat16")}
+    for _ in range(rounds):
+        for place in range(count):
+            for side in sides.values():
+                side.train(place)
+    results = {side: given.finish() for side, given in sides.items()}
+    for given in sides.values():
+        given.stop()
+    for precision, bound in (("float32", 2.5), ("bfloat16", 5.0)):
+        figure.ratio(
+            f"{name} on Multi30k, training in {precision}, 2 threads",
+            lab=results[precision][0],
+            peer=results["plain"][0],
+            unit="tokens/s",
+            beside="the plain loop in float32",
+            at_least=bound,
+        )
+        if not math.isnan(results["plain"][1]):
+            figure.ratio(
+                f"{name} on Multi30k, peak memory of training in {precision} beyond model, optimizer and data",
+                lab=results[precision][1],
+                peer=results["plain"][1],
+                unit="MB",
+                beside="the plain loop in float32",
+                at_most=0.5,
+            )
