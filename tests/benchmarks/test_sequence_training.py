@@ -1,11 +1,12 @@
 """Training a translation model on Multi30k, against a straightforward step-by-step implementation.
 
 The plain side is what one writes first: one step of the decoder after the other, its logits stacked, cross-entropy
-over all of them, ``torch.optim.Adam`` as it comes, batches in random order, no setting of the process touched. The
-other side is what ``lab run`` does: sorted batches, the machine's settings, packed sequences, projection and
-cross-entropy in one, fused Adam. Both train the same model with two threads, each in a process of its own, a step of
-one after a step of the other; forward, loss, backward and the optimizer's step count, and the real tokens of source and
-target. The batches are spread evenly over an epoch's, so that their lengths are those of the whole.
+over all of them, ``torch.optim.Adam`` as it comes, no setting of the process touched. The other side is what ``lab
+run`` does: the machine's settings, packed sequences, projection and cross-entropy in one, fused Adam; on the same
+random batches, and, as figures of their own, on sorted ones (which change the course of the first epochs). All train
+the same model with two threads, each in a process of its own, a step of one after a step of the other; forward, loss,
+backward and the optimizer's step count, and the real tokens of source and target. The batches are spread evenly over an
+epoch's, so that their lengths are those of the whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from lab.training.machine import tune
 from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
 BATCH, THREADS, PAD = 125, 2, 1
+JOEY = "JoeyNMT 2.3"
 MODELS = {
     "seq2seq_rnn": {},
     "seq2seq_bidir_attn": {"bidirectional": True, "attention": AdditiveAttention},
@@ -85,7 +87,7 @@ class Side:
     """One side of the comparison, in a process of its own, so that neither disturbs the other's memory.
 
     Args:
-        name: "plain", "float32" or "bfloat16"; the last two are lab's.
+        name: "plain", "JoeyNMT 2.3", or lab's: "float32" or "bfloat16", and "…, sorted" for sorted batches.
         count: how many batches.
         options: of the model.
     """
@@ -120,16 +122,20 @@ class Side:
 def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> None:
     torch.set_num_threads(THREADS)
     data = multi30k(source="fr", target="en")
+    if name == JOEY:
+        from tests.benchmarks.joey import JoeyTranslation
+
+        _answer(connection, batches(data, Shuffle, count), JoeyTranslation(data).train)
+        return
     model = model_of(data, **options)
     if name == "plain":
         step, sampler, optimizer = plain_step, Shuffle, torch.optim.Adam(model.parameters(), lr=1e-3)
     else:
         tune()
-        step, sampler, optimizer = lab_step, Sortish, adam(model.parameters(), lr=1e-3)
-    if name == "bfloat16":
+        sampler = Sortish if name.endswith("sorted") else Shuffle
+        step, optimizer = lab_step, adam(model.parameters(), lr=1e-3)
+    if name.startswith("bfloat16"):
         step = lowered(step)
-    given = batches(data, sampler, count)
-    connection.send([int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given])
 
     def train(batch: Any) -> None:
         step(model, batch).backward()
@@ -137,6 +143,12 @@ def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> N
         optimizer.zero_grad()
 
     train(data.train.__getitems__([0, 1]))  # the optimizer's state is made, and torch's code is in memory
+    _answer(connection, batches(data, sampler, count), train)
+
+
+def _answer(connection: Any, given: list[Any], train: Callable[[Any], Any]) -> None:
+    """Train on the batches that are asked for, until the end."""
+    connection.send([int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given])
     before = _memory("VmRSS")
     _forget_peak()
     while (question := connection.recv()) != "stop":
@@ -161,30 +173,51 @@ def _memory(name: str) -> float:
     return math.nan
 
 
-@pytest.mark.parametrize("name", list(MODELS))
-def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str, figure: Any, short: bool) -> None:
-    count, rounds = (1, 2) if short else (5, 4)
-    sides = {side: Side(side, count, MODELS[name]) for side in ("plain", "float32", "bfloat16")}
+def in_turns(names: Sequence[str], count: int, rounds: int, **options: Any) -> dict[str, tuple[float, float]]:
+    """Of every side the tokens per second and the peak memory in MB."""
+    sides = {name: Side(name, count, options) for name in names}
     for _ in range(rounds):
         for place in range(count):
             for side in sides.values():
                 side.train(place)
-    results = {side: given.finish() for side, given in sides.items()}
-    for given in sides.values():
-        given.stop()
-    for precision, bound in (("float32", 2.5), ("bfloat16", 5.0)):
+    results = {name: side.finish() for name, side in sides.items()}
+    for side in sides.values():
+        side.stop()
+    return results
+
+
+def test_training_reads_more_tokens_per_second_than_joeynmt(figure: Any, short: bool) -> None:
+    pytest.importorskip("joeynmt", reason="JoeyNMT is not installed", exc_type=ImportError)
+    count, rounds = (1, 2) if short else (4, 3)
+    results = in_turns([JOEY, "float32"], count, rounds, **MODELS["seq2seq_bidir_attn"])
+    figure.ratio(
+        "a model of the size of seq2seq_bidir_attn on Multi30k, training in float32, 2 threads",
+        lab=results["float32"][0],
+        peer=results[JOEY][0],
+        unit="tokens/s",
+        beside=JOEY,
+        at_least=1.0,
+    )
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str, figure: Any, short: bool) -> None:
+    count, rounds = (1, 2) if short else (4, 3)
+    labs = {"float32": 2.5, "bfloat16": 5.0, "float32, sorted": None, "bfloat16, sorted": None}
+    results = in_turns(["plain", *labs], count, rounds, **MODELS[name])
+    for side, bound in labs.items():
         figure.ratio(
-            f"{name} on Multi30k, training in {precision}, 2 threads",
-            lab=results[precision][0],
+            f"{name} on Multi30k, training in {side}, 2 threads",
+            lab=results[side][0],
             peer=results["plain"][0],
             unit="tokens/s",
             beside="the plain loop in float32",
             at_least=bound,
         )
-        if not math.isnan(results["plain"][1]):
+        if bound and not math.isnan(results["plain"][1]):
             figure.ratio(
-                f"{name} on Multi30k, peak memory of training in {precision} beyond model, optimizer and data",
-                lab=results[precision][1],
+                f"{name} on Multi30k, peak memory of training in {side} beyond model, optimizer and data",
+                lab=results[side][1],
                 peer=results["plain"][1],
                 unit="MB",
                 beside="the plain loop in float32",
