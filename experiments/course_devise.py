@@ -2,8 +2,9 @@
 
 Frome et al. 2013; fast.ai 2018, lesson 11. Needs the corpora cifar10 and wordnet_nouns and GloVe's vectors in LAB_DATA.
 The published subset of GloVe has one of the ten names; the others get the mean of the words of their definitions, which
-lie close to each other, so that the loss is the one that tells them apart. Two classes are never trained: `test_hit`
-tells them apart, by chance 0.5. With the course's loss: `--set loss=cos_loss`. Without words, for comparison:
+lie close to each other: the loss tells them apart, as cross-entropy would, and pulls pictures to their word, without
+which the words found for a picture make no sense. With the course's loss: `--set loss=cos_loss`. Two classes are never
+trained: `test_hit` tells them apart, by chance 0.5. Without words, for comparison:
 
     lab run experiments/course_devise_classes.py
 """
@@ -21,7 +22,7 @@ base = Experiment(
         searched="wordnet",
     ),
     architecture=use("fast_resnet", widths=[24, 48, 96, 192]),
-    loss="cosine_softmax",
+    loss=use("cosine_softmax", pull=3.0),
     optimizer=use("adamw", weight_decay=0.05),
     callbacks=["one_cycle", "augment", "search_page"],
     metrics=["hit", use("hierarchical_precision", k=2)],
