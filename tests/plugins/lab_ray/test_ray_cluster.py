@@ -71,7 +71,8 @@ def cluster() -> Iterator[Cluster]:
     from lab_ray.cluster import disconnect
     from ray.cluster_utils import Cluster as Nodes
 
-    with tempfile.TemporaryDirectory(prefix="lr-") as place, pytest.MonkeyPatch.context() as patch:
+    temporary = tempfile.TemporaryDirectory(prefix="lr-", ignore_cleanup_errors=True)
+    with temporary as place, pytest.MonkeyPatch.context() as patch:
         packages = Path(place) / "packages"
         packages.mkdir()
         patch.syspath_prepend(packages)
@@ -161,9 +162,11 @@ def test_a_run_that_kills_its_worker_twice_has_failed(cluster: Cluster, tmp_path
 def _deadly(place: Path, times: int) -> str:
     text = LOCAL.replace("base = Experiment(", f"{DEADLY}\n\nbase = Experiment(")
     deadly = f'use(Deadly, place="{place}", times={times})'
-    return text.replace('"one_cycle", Slow]', f'"one_cycle", Slow, {deadly}]').replace(
-        'study = Study(base, seeds=1).swap("architecture.width", {"wide": 64})', "study = Study(base, seeds=1)"
-    )
+    return _one_run(text.replace('"one_cycle", Slow]', f'"one_cycle", Slow, {deadly}]'))
+
+
+def _one_run(text: str) -> str:
+    return text.replace('.swap("architecture.width", {"wide": 64})', "")
 
 
 def test_a_run_of_a_node_that_dies_goes_on_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
@@ -186,12 +189,12 @@ def test_a_run_of_a_node_that_dies_goes_on_elsewhere(cluster: Cluster, tmp_path:
 
 def test_a_study_that_is_told_to_stop_saves_its_runs_in_the_store(cluster: Cluster, tmp_path: Path) -> None:
     stop = threading.Event()
-    plan = planned(tmp_path, tmp_path / "runs", LOCAL)
+    plan = planned(tmp_path, tmp_path / "runs", _one_run(LOCAL))
     with pytest.raises(KeyboardInterrupt):
         execute(plan, stop=stop, listener=Heard(lambda run, progress: stop.set()), checkpoint_every_s=999.0)
     assert list((tmp_path / "runs").glob(".store/*/checkpoint-*/state.json"))
     alone(plan)
-    alone(planned(tmp_path, tmp_path / "alone", LOCAL))
+    alone(planned(tmp_path, tmp_path / "alone", _one_run(LOCAL)))
     assert outcome(tmp_path / "runs") == outcome(tmp_path / "alone")
 
 
