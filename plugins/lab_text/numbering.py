@@ -1,7 +1,7 @@
 """Tokens as numbers, a chunk of sentences at a time.
 
 Most tokenizers look at one white-space separated word at a time. For these, each distinct word is tokenised once, and
-a corpus is only looked up: word by word in one dictionary, then in flat tables of numbers.
+a corpus is only looked up: all words of a chunk in one dictionary, then in flat tables of numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -19,13 +19,54 @@ import numpy.typing as npt
 
 from lab_text.tokenizers import Tokenizer
 
-__all__ = ["Chunk", "Numbering", "TextNumbering", "WordNumbering", "numbering_of", "ranges"]
+__all__ = ["Chunk", "Numbering", "Ragged", "TextNumbering", "WordNumbering", "joined", "numbering_of", "ranges"]
 
 _REMEMBERED_WORDS = 100_000
 _LETTERS = re.compile(r"[^\W\d_]+")
-_FIRST = " "  # stands before the word that begins a sentence, whose case says nothing; no word has a space
+_BREAK = "\0"  # between the sentences of a chunk
 
 Numbers = npt.NDArray[np.int64]
+
+
+def joined(texts: Iterable[str]) -> str:
+    """The sentences of a chunk as one string, a NUL between them; a NUL inside one becomes U+FFFD.
+
+    >>> joined(["Who?", "Me!"])
+    'Who?\\x00Me!'
+    """
+    texts = tuple(texts)
+    together = _BREAK.join(texts)
+    if together.count(_BREAK) == len(texts) - 1:
+        return together
+    return _BREAK.join(text.replace(_BREAK, "\ufffd") for text in texts)
+
+
+@attrs.frozen(eq=False)
+class Ragged:
+    """N stretches of a flat array.
+
+    Attributes:
+        values: the flat array.
+        starts, lengths: int64 (N), of each stretch.
+    """
+
+    values: npt.NDArray[Any]
+    starts: Numbers
+    lengths: Numbers
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], lengths: Numbers) -> Ragged:
+        """Stretches that follow each other without gaps."""
+        return cls(values, np.cumsum(lengths) - lengths, lengths)
+
+    def take(self, rows: Numbers) -> Ragged:
+        """Some of the stretches."""
+        return Ragged(self.values, self.starts[rows], self.lengths[rows])
+
+    def flat(self) -> npt.NDArray[Any]:
+        """The values of all stretches, in a row."""
+        found: npt.NDArray[Any] = self.values[ranges(self.starts, self.lengths)]
+        return found
 
 
 @attrs.frozen(eq=False)
@@ -33,26 +74,19 @@ class Chunk:
     """N sentences that were read.
 
     Attributes:
-        texts: the sentences, with single spaces.
+        texts: the sentences, with single spaces, in UTF-8.
+        parts: what numbers are made of: of a :class:`TextNumbering` the tokens; of a :class:`WordNumbering` the
+            private numbers of the words.
         token_counts: int64 (N), how many tokens each has.
-        parts: what numbers are made of: of a :class:`TextNumbering` the tokens, in a row; of a :class:`WordNumbering`
-            the private numbers of the words.
-        part_counts: int64 (N), how many parts each sentence has.
     """
 
-    texts: list[str]
+    texts: Ragged
+    parts: Ragged
     token_counts: Numbers
-    parts: npt.NDArray[np.generic]
-    part_counts: Numbers
 
     def take(self, rows: Numbers) -> Chunk:
         """Some of the sentences, ascending."""
-        if len(rows) == len(self.texts):
-            return self
-        starts = np.cumsum(self.part_counts) - self.part_counts
-        counts = self.part_counts[rows]
-        parts = self.parts[ranges(starts[rows], counts)]
-        return Chunk([self.texts[row] for row in rows.tolist()], self.token_counts[rows], parts, counts)
+        return Chunk(self.texts.take(rows), self.parts.take(rows), self.token_counts[rows])
 
 
 class Numbering(Protocol):
@@ -64,8 +98,8 @@ class Numbering(Protocol):
 
     words: dict[str, int]
 
-    def read(self, texts: Sequence[str]) -> Chunk:
-        """The chunk of these texts; the one before is done with."""
+    def read(self, text: str) -> Chunk:
+        """The chunk of sentences that :func:`joined` put together; the one before is done with."""
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
         """The numbers of all tokens of a chunk, or of what was taken of it, in a row."""
@@ -87,19 +121,20 @@ class TextNumbering:
         self._tokenizer = tokenizer
         self._spellings: Counter[str] = Counter()
 
-    def read(self, texts: Sequence[str]) -> Chunk:
-        """The chunk of these texts."""
-        clean = [" ".join(text.split()) for text in texts]
-        sentences = list(self._tokenizer.pipe(clean))
-        counts = _counts(sentences)
-        parts = np.fromiter(chain.from_iterable(sentences), object, int(counts.sum()))
-        return Chunk(clean, counts, parts, counts)
+    def read(self, text: str) -> Chunk:
+        """The chunk of these sentences."""
+        texts = [" ".join(sentence.split()) for sentence in text.split(_BREAK)]
+        encoded = [sentence.encode() for sentence in texts]
+        tokens = list(self._tokenizer.pipe(texts))
+        parts = Ragged.of(np.fromiter(chain.from_iterable(tokens), object), _counts(tokens))
+        return Chunk(Ragged.of(np.frombuffer(b"".join(encoded), np.uint8), _counts(encoded)), parts, parts.lengths)
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
         """The numbers of all tokens, in a row."""
-        for text in chunk.texts:
+        for start, length in zip(chunk.texts.starts.tolist(), chunk.texts.lengths.tolist(), strict=True):
+            text = chunk.texts.values[start : start + length].tobytes().decode()
             self._spellings.update(_LETTERS.findall(text)[1:])
-        return np.fromiter(map(self.words.__getitem__, chunk.parts.tolist()), np.int32, len(chunk.parts))
+        return np.fromiter(map(self.words.__getitem__, chunk.parts.flat()), np.int32)
 
     def spellings(self) -> Counter[str]:
         """How often each run of letters occurred inside sentences."""
@@ -109,110 +144,167 @@ class TextNumbering:
 class WordNumbering:
     """Numbers of tokens, for a tokenizer that looks at one word at a time.
 
-    A word has a private number from when it is met; its tokens get theirs when it is first asked for, so words of
-    sentences that are not kept leave no trace. Beyond ``_REMEMBERED_WORDS`` distinct words the rarer half is
-    forgotten, and tokenised again when it comes back: memory does not grow with the corpus.
+    A word has a private number from when it is met, and another for where it begins a sentence and its case says
+    nothing. Its tokens get their numbers when it is first asked for, so words of sentences that are not kept leave no
+    trace. Beyond ``_REMEMBERED_WORDS`` private numbers the rarer words are forgotten, and tokenised again when they
+    come back: memory does not grow with the corpus.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.words: dict[str, int] = defaultdict(count().__next__)
         self._tokenizer = tokenizer
         self._spellings: Counter[str] = Counter()
-        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
-        self._tokens: list[Sequence[str]] = []  # of each word; () where its tokens have numbers
-        self._lengths = array("q")  # tokens of each word
-        self._starts = array("q")  # where its tokens' numbers stand in _ids; -1 where they have none yet
-        self._ids = array("i")
-        self._asked: list[int] = []  # words whose tokens have numbers, in this order
-        self._times = np.zeros(0, np.int64)  # how often each word was asked for
+        self._begin()
 
-    def _forget(self) -> None:
-        """Keep the more frequent half of the words, under new private numbers."""
-        self._spellings = self.spellings()
-        names, spans = list(self._numbers), zip(self._starts, self._lengths, strict=True)
-        places = [self._ids[start : start + length] for start, length in spans]
-        frequent = np.argsort(-self._times, kind="stable")[: _REMEMBERED_WORDS // 2]
-        kept = [word for word in frequent.tolist() if self._starts[word] >= 0]
-        self._numbers = defaultdict(count(len(kept)).__next__, {names[word]: new for new, word in enumerate(kept)})
-        self._tokens = [()] * len(kept)
-        self._lengths = array("q", (self._lengths[word] for word in kept))
-        self._starts = array("q", np.cumsum(self._lengths) - self._lengths)
-        self._ids = array("i", chain.from_iterable(places[word] for word in kept))
-        self._asked = list(range(len(kept)))
-        self._times = np.zeros(len(kept), np.int64)
+    def _begin(self) -> None:
+        """Nothing but the break between sentences has a private number: 0."""
+        self._next = count()
+        self._numbers: defaultdict[str, int] = defaultdict(self._next.__next__, {_BREAK: next(self._next)})
+        self._table = _WordTable()
+        self._table.add(_BREAK, ())
+        self._asked: list[int] = []  # private numbers in the order in which they were first asked for
+        self._times = np.zeros(1, np.int64)  # how often each was asked for
 
-    def read(self, texts: Sequence[str]) -> Chunk:
-        """The chunk of these texts."""
-        if len(self._numbers) > _REMEMBERED_WORDS:
+    def read(self, text: str) -> Chunk:
+        """The chunk of these sentences."""
+        if len(self._table) > _REMEMBERED_WORDS:
             self._forget()
-        words = [text.split() for text in texts]
-        clean = [" ".join(sentence) for sentence in words]
-        for sentence in words:
-            _mark_first(sentence)
-        counts = _counts(words)
-        numbers = map(self._numbers.__getitem__, chain.from_iterable(words))
-        parts = np.fromiter(numbers, np.int32, int(counts.sum()))
+        words = text.replace(_BREAK, f" {_BREAK} ").split()
+        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
         self._learn()
-        return Chunk(clean, _sums(np.frombuffer(self._lengths, np.int64)[parts], counts), parts, counts)
+        breaks = np.flatnonzero(numbers == 0)
+        parts = Ragged.of(numbers[numbers != 0], np.diff(breaks, prepend=-1, append=len(numbers)) - 1)
+        self._tell_first(parts)
+        return Chunk(_encoded(words), parts, _sums(self._table.column("lengths")[parts.values], parts))
 
     def _learn(self) -> None:
         """Tokenise the words that were not met before."""
-        new = [word.removeprefix(_FIRST) for word in islice(self._numbers, len(self._tokens), None)]
-        tokens = list(self._tokenizer.pipe(new)) if new else []
-        self._tokens += tokens
-        self._lengths.extend(map(len, tokens))
-        self._starts.extend([-1] * len(new))
+        new = list(islice(self._numbers, self._table.words, None))
+        for word, tokens in zip(new, self._tokenizer.pipe(new) if new else (), strict=True):
+            self._table.add(word, tokens)
+
+    def _tell_first(self, parts: Ragged) -> None:
+        """The word with the first letters of a sentence gets the private number that it has there."""
+        lettered = np.flatnonzero(self._table.column("lettered")[parts.values])
+        places = np.searchsorted(lettered, parts.starts)
+        inside = places < np.searchsorted(lettered, parts.starts + parts.lengths)
+        first = lettered[places[inside]]
+        words = parts.values[first]
+        for word in dict.fromkeys(words[self._table.column("twins")[words] < 0].tolist()):
+            self._table.add_twin(word, next(self._next))
+        parts.values[first] = self._table.column("twins")[words]
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
         """The numbers of all tokens, in a row."""
-        words = chunk.parts
-        self._number(words)
+        words = chunk.parts.flat()
         self._count(words)
-        lengths, starts = (np.frombuffer(values, np.int64)[words] for values in (self._lengths, self._starts))
-        found: npt.NDArray[np.int32] = np.frombuffer(self._ids, np.int32)[ranges(starts, lengths)]
+        starts, lengths = (self._table.column(name)[words] for name in ("starts", "lengths"))
+        found: npt.NDArray[np.int32] = np.frombuffer(self._table.ids, np.int32)[ranges(starts, lengths)]
         return found
 
-    def _number(self, words: npt.NDArray[np.generic]) -> None:
-        """Give numbers to the tokens of words that have none, in the order they come."""
-        new = words[np.frombuffer(self._starts, np.int64)[words] < 0]
-        for word in dict.fromkeys(new.tolist()):
+    def _count(self, words: Numbers) -> None:
+        """Count, and give numbers to the tokens of what is asked for the first time, in the order it comes."""
+        times = np.zeros(len(self._table), np.int64)
+        times[: len(self._times)] = self._times
+        for word in dict.fromkeys(words[times[words] == 0].tolist()):
             self._asked.append(word)
-            self._starts[word] = len(self._ids)
-            self._ids.extend(self.words[token] for token in self._tokens[word])
-            self._tokens[word] = ()
+            self._table.number(word, self.words)
+        self._times = times + np.bincount(words, minlength=len(times))
 
-    def _count(self, words: npt.NDArray[np.generic]) -> None:
-        times = np.bincount(words, minlength=len(self._lengths))
-        times[: len(self._times)] += self._times
-        self._times = times
+    def _forget(self) -> None:
+        """Keep the more frequent words, up to a quarter of all that may be remembered, under new private numbers."""
+        self._spellings = self.spellings()
+        old, times = self._table, np.bincount(self._table.column("bases"), self._times, len(self._table))
+        self._begin()
+        for word in np.argsort(-times, kind="stable")[: _REMEMBERED_WORDS // 4].tolist():
+            if times[word]:
+                self._numbers[old.names[word]]
+                self._table.add(old.names[word], (), old.numbers(word))
 
     def spellings(self) -> Counter[str]:
         """How often each run of letters occurred inside sentences."""
-        found, names = self._spellings.copy(), list(self._numbers)
+        found = self._spellings.copy()
         for word in self._asked:
-            runs = _LETTERS.findall(names[word])
-            for run in runs[1:] if names[word].startswith(_FIRST) else runs:
+            base = self._table.bases[word]
+            runs = _LETTERS.findall(self._table.names[base])
+            for run in runs if base == word else runs[1:]:
                 found[run] += int(self._times[word])
         return found
 
 
-def _mark_first(words: list[str]) -> None:
-    """Mark the word with the first letters of a sentence."""
-    for position, word in enumerate(words):
-        if word.isalpha() or _LETTERS.search(word):
-            words[position] = _FIRST + word
-            return
+class _WordTable:
+    """What is known of words, by their private numbers; the columns are parallel."""
+
+    def __init__(self) -> None:
+        self.words = 0  # without twins
+        self.names: list[str] = []
+        self.tokens: list[Sequence[str]] = []  # () where they have numbers
+        self.ids = array("i")  # the numbers of the tokens of all words
+        self.starts = array("q")  # where those of a word stand in ids; -1 where they have none yet
+        self.lengths = array("q")  # how many they are
+        self.lettered = array("q")  # whether the word has letters
+        self.bases = array("q")  # of a word at the beginning of a sentence the word elsewhere; of others itself
+        self.twins = array("q")  # the other way round; -1 where it was not met there
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def column(self, name: str) -> Numbers:
+        """One column as it is now; let go of it before words are added."""
+        return np.frombuffer(getattr(self, name), np.int64)
+
+    def add(self, name: str, tokens: Sequence[str], ids: Sequence[int] = ()) -> None:
+        """Add a word, with its tokens or with the numbers of its tokens."""
+        self.words += 1
+        self._append(name, tokens, len(self.ids) if ids else -1, len(ids or tokens))
+        self.lettered.append(_LETTERS.search(name) is not None)
+        self.bases.append(len(self) - 1)
+        self.ids.extend(ids)
+
+    def add_twin(self, base: int, number: int) -> None:
+        """Add ``number``: the word ``base`` at the beginning of a sentence."""
+        self._append("", (), -1, self.lengths[base])
+        self.lettered.append(1)
+        self.bases.append(base)
+        self.twins[base] = number
+
+    def _append(self, name: str, tokens: Sequence[str], start: int, length: int) -> None:
+        self.names.append(name)
+        self.tokens.append(tokens)
+        self.starts.append(start)
+        self.lengths.append(length)
+        self.twins.append(-1)
+
+    def number(self, word: int, numbers: dict[str, int]) -> None:
+        """Number the tokens of a word that is asked for."""
+        base = self.bases[word]
+        if self.starts[base] < 0:
+            self.starts[base] = len(self.ids)
+            self.ids.extend(numbers[token] for token in self.tokens[base])
+            self.tokens[base] = ()
+        self.starts[word] = self.starts[base]
+
+    def numbers(self, word: int) -> Sequence[int]:
+        """The numbers of a word's tokens."""
+        return self.ids[self.starts[word] : self.starts[word] + self.lengths[word]]
+
+
+def _encoded(words: list[str]) -> Ragged:
+    """The sentences that the words make, with single spaces."""
+    text = np.frombuffer(" ".join(words).encode(), np.uint8)
+    breaks = np.flatnonzero(text == 0)
+    starts, ends = np.concatenate(([0], breaks + 2)), np.concatenate((breaks - 1, [len(text)]))
+    return Ragged(text, starts, np.maximum(ends - starts, 0))
 
 
 def _counts(sentences: Iterable[Sequence[object]]) -> Numbers:
     return np.fromiter(map(len, sentences), np.int64)
 
 
-def _sums(values: Numbers, counts: Numbers) -> Numbers:
-    """The sums over so many values at a time."""
+def _sums(values: Numbers, like: Ragged) -> Numbers:
+    """The sum over each stretch."""
     totals = np.concatenate(([0], np.cumsum(values)))
-    ends = np.cumsum(counts)
-    sums: Numbers = totals[ends] - totals[ends - counts]
+    sums: Numbers = totals[like.starts + like.lengths] - totals[like.starts]
     return sums
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import logging
-import multiprocessing
 import os
+import pickle
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from pickle import PicklingError
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +38,16 @@ AnySide = TypeVar("AnySide", "SideWriter", "SideProcess")
 class Side(Protocol):
     """Where the sentences of one language go, a chunk at a time."""
 
-    def advance(self, rows: Rows, texts: Sequence[str]) -> None:
-        """Write the ``rows`` (ascending; None for the first time) of the texts given before; take in further ones."""
+    def advance(self, rows: Rows, text: str | None) -> None:
+        """Write some of the sentences given before, then take in further ones.
+
+        Args:
+            rows: which to write, ascending; None at the first time.
+            text: the further ones, as :func:`lab_text.numbering.joined` gives them; None at the last time.
+        """
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each text given last."""
+        """The number of tokens of each sentence given last."""
 
     def close(self) -> None:
         """Complete the files."""
@@ -70,30 +76,27 @@ def open_sides(folder: Path, given: Sequence[tuple[str, Tokenizer]], *, apart: b
 def _opened(
     kind: type[AnySide], folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: ExitStack
 ) -> list[AnySide]:
-    sides = [kind(folder, *side) for side in given]
-    for side in sides:
-        stack.callback(side.stop)
+    sides = []
+    for name, tokenizer in given:
+        sides.append(kind(folder, name, tokenizer))
+        stack.callback(sides[-1].stop)
     return sides
 
 
 def _spare_processors(given: Sequence[tuple[str, Tokenizer]]) -> bool:
-    alone = multiprocessing.current_process().daemon or any(
-        getattr(tokenizer, "processes", None) == 1 for _, tokenizer in given
-    )
+    """Whether there is more than one, and every tokenizer may be sent elsewhere."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return usable > 1 and not alone
+    return usable > 1 and all(getattr(tokenizer, "processes", None) != 1 for _, tokenizer in given)
 
 
 def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: ExitStack) -> Sequence[Side]:
     """A process for each side; none where they cannot start, or a tokenizer cannot be sent to them."""
-    try:
+    with contextlib.suppress(OSError, pickle.PicklingError, AttributeError, TypeError):
         sides = _opened(SideProcess, folder, given, stack)
-        for side in sides:
-            side.wait()
-    except (BrokenProcessPool, PicklingError, AttributeError, TypeError):
-        log.info("the tokenizing processes could not start; going on in one process")
-        return []
-    return sides
+        if all(side.started() for side in sides):
+            return sides
+    log.info("the tokenizing processes could not start; going on in one process")
+    return []
 
 
 @contextmanager
@@ -123,20 +126,20 @@ class SideWriter:
         for writer in (self._bounds, self._text_bounds):
             writer.extend([0])
 
-    def advance(self, rows: Rows, texts: Sequence[str]) -> None:
-        """Write the ``rows`` of the texts given before; then take in further ones."""
+    def advance(self, rows: Rows, text: str | None) -> None:
+        """Write the ``rows`` of the sentences given before; then take in further ones."""
         if rows is not None:
             self._write(self._chunk.take(rows))
-        self._chunk = self._numbering.read(texts)
+        if text is not None:
+            self._chunk = self._numbering.read(text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each text given last."""
+        """The number of tokens of each sentence given last."""
         return self._chunk.token_counts
 
     def _write(self, chunk: Chunk) -> None:
         _append(self._ids, self._bounds, chunk.token_counts, self._numbering.ids(chunk))
-        encoded = [text.encode("utf-8") for text in chunk.texts]
-        _append(self._text, self._text_bounds, list(map(len, encoded)), b"".join(encoded))
+        _append(self._text, self._text_bounds, chunk.texts.lengths, chunk.texts.flat())
 
     def stop(self) -> None:
         """Let go of the files."""
@@ -161,13 +164,16 @@ def _casing(spellings: Counter[str], words: Container[str]) -> dict[str, str]:
     return {lower: spelling for lower, spelling in best.items() if lower != spelling}
 
 
-def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: Any, block: Any) -> None:
-    bounds.extend(values.length + np.cumsum(lengths, dtype=np.int64))
+def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: npt.NDArray[np.int64], block: npt.NDArray[Any]) -> None:
+    bounds.extend(values.length + np.cumsum(lengths))
     values.extend(block)
 
 
 class SideProcess:
     """A :class:`SideWriter` in a process of its own: the same calls, the same files.
+
+    The process is a fresh interpreter that imports this module and the tokenizer's, never the program that is running
+    here, so a script needs no ``if __name__ == "__main__"``. Both talk in pickles over its standard streams.
 
     Args:
         folder, side, tokenizer: as of :class:`SideWriter`; the tokenizer is sent to the process.
@@ -177,58 +183,84 @@ class SideProcess:
     """
 
     def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_open, initargs=(folder, side, tokenizer))
-        self._answer: Future[npt.NDArray[np.int64] | None] = self._pool.submit(_ready)
+        opening = pickle.dumps((folder, side, tokenizer))
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        command = [sys.executable, "-c", "from lab_text.sides import serve; serve()"]
+        environment = {**os.environ, "PYTHONPATH": path}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._to, self._from = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._send(opening)
 
-    def wait(self) -> None:
-        """Wait until the process has started."""
-        self._answer.result()
+    def started(self) -> bool:
+        """Wait for the process; whether it could start and has the tokenizer."""
+        try:
+            self._receive()
+        except (DataError, AttributeError, ImportError):
+            return False
+        return True
 
-    def advance(self, rows: Rows, texts: Sequence[str]) -> None:
-        """Write the ``rows`` of the texts given before and take in further ones, while this process goes on."""
-        self._answer = self._pool.submit(_advance, rows, texts)
+    def advance(self, rows: Rows, text: str | None) -> None:
+        """Write the ``rows`` of the sentences given before and take in further ones, while this process goes on."""
+        self._send(pickle.dumps((rows, text)))
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each text given last."""
-        counts = self._result()
-        assert counts is not None
+        """The number of tokens of each sentence given last."""
+        counts: npt.NDArray[np.int64] = self._receive()
         return counts
 
     def close(self) -> None:
         """Complete the files."""
-        self._result()
-        self._answer = self._pool.submit(_close)
-        self._result()
+        self._receive()
+        self._send(pickle.dumps(None))
+        self._receive()
 
     def stop(self) -> None:
         """End the process."""
-        self._pool.shutdown(cancel_futures=True)
+        with contextlib.suppress(BrokenPipeError):
+            self._to.close()
+        self._from.close()
+        self._process.wait()
 
-    def _result(self) -> npt.NDArray[np.int64] | None:
+    def _send(self, message: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # told when the answer is missing
+            self._to.write(message)
+            self._to.flush()
+
+    def _receive(self) -> Any:
         try:
-            return self._answer.result()
-        except BrokenProcessPool as error:
-            raise DataError("a tokenizing process ended early", hint=_SHORT_OF_MEMORY) from error
+            answer = pickle.load(self._from)  # noqa: S301 - from a process of our own
+        except EOFError as error:
+            hint = "was the machine short of memory? tokenizer.processes=1 stays in one process"
+            raise DataError("a tokenizing process ended early", hint=hint) from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
-_SHORT_OF_MEMORY = "was the machine short of memory? tokenizer.processes=1 stays in one process"
-_writers: list[SideWriter] = []  # of a process started by SideProcess: its one writer
-
-
-def _open(folder: Path, side: str, tokenizer: Tokenizer) -> None:
+def serve() -> None:
+    """What a process that :class:`SideProcess` started does: write one side as it is told on the standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one tells it when to end
     gc.disable()
-    _writers.append(SideWriter(folder, side, tokenizer))
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    with contextlib.suppress(EOFError, BrokenPipeError), ExitStack() as stack:
+        for answer in _answers(sys.stdin.buffer, stack):
+            pickle.dump(answer, answers)
+            answers.flush()
 
 
-def _ready() -> None:
-    """Answer when :func:`_open` is done."""
-
-
-def _advance(rows: Rows, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    _writers[0].advance(rows, texts)
-    return _writers[0].token_counts()
-
-
-def _close() -> None:
-    _writers[0].close()
+def _answers(messages: IO[bytes], stack: ExitStack) -> Iterator[Any]:
+    """The answer to each message, and at last the exception that ended the work, if one did."""
+    try:
+        writer = SideWriter(*pickle.load(messages))  # noqa: S301 - from the process that started this one
+        stack.callback(writer.stop)
+        yield None
+        while (message := pickle.load(messages)) is not None:  # noqa: S301 - likewise
+            writer.advance(*message)
+            yield writer.token_counts()
+        writer.close()
+        yield None
+    except EOFError:
+        return
+    except Exception as error:
+        yield error

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lab.errors import DataError
 from lab_text.cache import content_key, entry, load_array
-from lab_text.numbering import ranges
+from lab_text.numbering import joined, ranges
 from lab_text.progress import progress_bar
 from lab_text.reading import Pair, PairSource, questions_only
 from lab_text.sides import Side, open_sides
@@ -186,12 +186,12 @@ class _Builder:
         rows, chunk = None, self._next(pairs)
         while chunk:
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
-                side.advance(rows, texts)
+                side.advance(rows, joined(texts))
             following = self._next(pairs, under_way=len(chunk))
             rows = self._kept(*(side.token_counts() for side in sides))
             chunk = following or self._next(pairs)
         for side in sides:
-            side.advance(rows, ())
+            side.advance(rows, None)
 
     def _next(self, pairs: Iterator[Pair], *, under_way: int = 0) -> list[Pair]:
         """The next chunk: never more pairs than may still be kept."""

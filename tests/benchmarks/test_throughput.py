@@ -1,7 +1,4 @@
-"""How fast data, samplers and the list of runs are; each figure is printed beside what it is held to.
-
-pytest tests/benchmarks/test_throughput.py -n 0 --benchmark-enable -s
-"""
+"""How fast texts are tokenised and the list of runs is read."""
 
 from __future__ import annotations
 
@@ -11,21 +8,14 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from lab.study.listing import list_runs
 from tests.kernel.stored_study import store_run
 
 ROUNDS = 5
-
-
-@pytest.fixture(autouse=True)
-def _only_on_demand(request: pytest.FixtureRequest) -> None:
-    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
-        pytest.skip("a benchmark: give --benchmark-enable")
 
 
 def _seconds(action: Callable[[], object]) -> float:
@@ -37,7 +27,7 @@ def _seconds(action: Callable[[], object]) -> float:
     return min(once() for _ in range(ROUNDS))
 
 
-def test_tokenising_keeps_up_with_spacys_own_pipe() -> None:
+def test_tokenising_keeps_up_with_spacys_own_pipe(figure: Any) -> None:
     if not os.environ.get("LAB_DATA"):
         pytest.skip("LAB_DATA is not set: no real corpora here")
     import spacy
@@ -48,27 +38,13 @@ def test_tokenising_keeps_up_with_spacys_own_pipe() -> None:
     tokenizer, theirs = SpacyTokenizer("fr"), spacy.blank("fr")
     ours = _seconds(lambda: sum(map(len, tokenizer.pipe(texts))))
     other = _seconds(lambda: sum(map(len, theirs.tokenizer.pipe(texts))))
-    print(f"\n10,000 captions: spaCy {other:.3f} s, lab {ours:.3f} s, {other / ours:.2f} × its speed (held to 0.8)")
-    assert ours < 2 * other / 0.8
+    speeds = {"lab": len(texts) / ours, "peer": len(texts) / other, "beside": "spaCy's tokenizer.pipe"}
+    figure.ratio("texts to tokens, in memory", **speeds, unit="captions/s", at_least=0.8)
 
 
-@pytest.mark.parametrize("name", ["Sequential", "Shuffle", "Sort", "Sortish", "Bucket"])
-def test_an_epoch_of_100_000_examples_is_sampled_in_milliseconds(name: str) -> None:
-    from lab_basics import samplers
-
-    from lab.training.data import call_with
-
-    lengths = np.random.default_rng(0).integers(1, 100, 100_000)
-    facts = {"size": 100_000, "lengths": lengths, "batch_size": 64, "generator": torch.Generator()}
-    sampler = call_with(getattr(samplers, name), facts)
-    seconds = _seconds(lambda: list(sampler))
-    print(f"\n{name}: {1000 * seconds:.1f} ms (held to 100)")
-    assert seconds < 0.2
-
-
-def test_ten_thousand_runs_are_listed_in_a_second(tmp_path: Path) -> None:
-    for seed in range(10_000):
+def test_ten_thousand_runs_are_listed_in_a_second(tmp_path: Path, short: bool, figure: Any) -> None:
+    number = 1_000 if short else 10_000
+    for seed in range(number):
         store_run(tmp_path, f"study{seed % 50}", "base", seed, 0.5)
     seconds = _seconds(lambda: list_runs(tmp_path))
-    print(f"\n10,000 runs: {seconds:.2f} s (held to 1)")
-    assert seconds < 2
+    figure.value(f"list of {number:,} runs", seconds, "s", at_most=1)

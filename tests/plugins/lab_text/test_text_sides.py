@@ -84,7 +84,7 @@ def opened(folder: Path, tokenizer: Tokenizer) -> None:
     with open_sides(folder, [("source", tokenizer), ("target", tokenizer)], apart=True) as both:
         assert not isinstance(both[0], SideWriter)
         for side in both:
-            side.advance(None, ["un deux"])
+            side.advance(None, "un deux")
         for side in both:
             side.token_counts()
 
