@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
-__all__ = ["Deferred", "defer", "product_type"]
+__all__ = ["Deferred", "defer", "in_round_rows", "product_type"]
 
 
 class Deferred:
@@ -35,6 +36,18 @@ def product_type(weight: Tensor) -> torch.dtype:
     """The type in which products with ``weight`` are to be made: autocast's where that is on, else its own."""
     device = weight.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
+def in_round_rows(x: Tensor) -> Tensor:
+    """``x`` (N, …) with rows of zeros behind it, up to a round number of rows.
+
+    The libraries behind matrix products compile one for every shape that they meet, and keep it. Sentences that end,
+    step by step, would let them meet hundreds, which costs more time and memory than the zeros.
+    """
+    rows = len(x)
+    grain = 16 if rows <= 256 else 128
+    missing = -rows % grain if x.device.type == "cpu" else 0
+    return functional.pad(x, (0,) * (2 * x.dim() - 1) + (missing,)) if missing else x
 
 
 class _Gate(torch.autograd.Function):

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
 
+from lab_seq2seq.deferred import in_round_rows
+
 __all__ = ["Unprojected", "projected_cross_entropy"]
 
 _CHUNK = 5_000_000  # logits: 20 MB in float32, less than a processor's last cache
@@ -108,15 +110,16 @@ class _Chunks:
     def judge(self, target: Tensor) -> Tensor:
         """The mean loss."""
         rows, vocabulary = len(target), len(self._weight)
-        pieces = max(1, -(-rows * vocabulary // _CHUNK))
-        size = -(-rows // pieces)
+        size = max(1, _CHUNK // vocabulary)
+        size -= size % 128 if size > 256 else size % 16 if size > 16 else 0  # see in_round_rows
         losses = [self._chunk(slice(start, start + size), target, rows) for start in range(0, rows, size)]
         return torch.cat(losses).mean() if losses else self._features.new_zeros(()) / 0
 
     def _chunk(self, rows: slice, target: Tensor, count: int) -> Tensor:
         """Losses (n,) of some rows; their share of the gradients is added."""
-        features, ids = self._features[rows].to(self._fast), target[rows].unsqueeze(1)
-        logits = (features @ self._weight.t()).to(self._exact).add_(self._bias)  # (n, V)
+        ids = target[rows].unsqueeze(1)
+        features = in_round_rows(self._features[rows].to(self._fast))
+        logits = (features @ self._weight.t())[: len(ids)].to(self._exact).add_(self._bias)  # (n, V)
         wanted = logits.gather(1, ids).squeeze(1)
         top = logits.amax(1)
         spread = logits.mean(1) if self._smoothing else wanted
@@ -137,9 +140,9 @@ class _Chunks:
         error /= count
         if of_bias is not None:
             of_bias += error.sum(0)
-        error = error.to(self._fast)
+        error = in_round_rows(error.to(self._fast))
         if of_features is not None:
-            of_features[rows] = error @ self._weight
+            of_features[rows] = (error @ self._weight)[: len(ids)]
         if of_weight is not None and error.dtype == of_weight.dtype:
             of_weight.addmm_(error.t(), features)
         elif of_weight is not None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from lab_seq2seq.deferred import Deferred, defer, product_type
+from lab_seq2seq.deferred import Deferred, defer, in_round_rows, product_type
 from lab_seq2seq.dropout import dropout
 
 __all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
@@ -35,7 +35,7 @@ class _LinearUses(Deferred):
     def gradients(self) -> tuple[Tensor, ...] | None:
         if not self.given:
             return None
-        given, inputs = _joined(self.given), _joined(self.inputs)
+        given, inputs = in_round_rows(_joined(self.given)), in_round_rows(_joined(self.inputs))
         self.inputs.clear()
         self.given.clear()
         return given.t() @ inputs, given.sum(0)
@@ -67,18 +67,19 @@ class DeferredLinear:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, uses: _LinearUses) -> Tensor:
-        x = x.to(weight.dtype)
+        rows, x = len(x), in_round_rows(x.to(weight.dtype))
         ctx.save_for_backward(x)
         ctx.weight, ctx.uses = weight, uses
-        return functional.linear(x, weight, bias)
+        return functional.linear(x, weight, bias)[:rows]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
         [x] = ctx.saved_tensors
+        rows, gradient = len(gradient), in_round_rows(gradient)
         ctx.uses.inputs.append(x)
         ctx.uses.given.append(gradient)
-        towards_x = gradient @ ctx.weight if ctx.needs_input_grad[0] else None
+        towards_x = (gradient @ ctx.weight)[:rows] if ctx.needs_input_grad[0] else None
         return towards_x, gradient.new_zeros(()), None, None, None
 
 

@@ -136,3 +136,13 @@ def test_judging_takes_torchs_own_layers():
     with torch.no_grad():
         assert model._written_out() is None
     assert Recurrent("lstm", 5, 4, 1, dropout=0.0)._written_out() is None
+
+
+def test_products_meet_few_shapes_however_many_sentences_are_left(monkeypatch):
+    rows = set()
+    linear = nn.functional.linear
+    monkeypatch.setattr(nn.functional, "linear", lambda x, *rest: rows.add(len(x)) or linear(x, *rest))
+    layer = DeferredLinear(torch.randn(3, 2).requires_grad_())
+    outputs = [layer(torch.randn(count, 2)) for count in range(1, 33)]
+    assert rows == {16, 32}
+    assert [len(each) for each in outputs] == list(range(1, 33))
