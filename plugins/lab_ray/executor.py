@@ -151,7 +151,7 @@ class _Worker:
         """Give it a run, which nobody else may train meanwhile."""
         self._lock.enter_context(run.store.lock(run.key))
         self.run, self._talk = run, self._conversation(run, listener, stopping, fresh=fresh)
-        self.pending = next(self._talk)
+        self._ask(None)
 
     def hear(self, answer: Any) -> Message | None:
         """Take an answer and ask the next question; gives the last message of its run when that has ended."""
@@ -160,12 +160,9 @@ class _Worker:
             self.name = f"worker {answer['pid']} on node {answer['node']}"
             return None
         try:
-            self.pending = self._talk.send(answer)
+            self._ask(answer)
         except StopIteration as stopped:
             return stopped.value  # type: ignore[no-any-return]
-        except OSError as error:
-            _refuse_full_disk(error, self.run)
-            raise
         return None
 
     def release(self) -> None:
@@ -184,6 +181,14 @@ class _Worker:
         """Whatever it does, it ends."""
         self.release()
         self.office.ray.kill(self.actor)
+
+    def _ask(self, answer: Any) -> None:
+        assert self._talk is not None
+        try:
+            self.pending = self._talk.send(answer)
+        except OSError as error:
+            _refuse_full_disk(error, self.run)
+            raise
 
     def _conversation(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> Conversation:
         folder = run.store.begin(run.key, run.record(), {}, fresh=fresh)
@@ -229,6 +234,7 @@ class _Shift:
             if self.stop.is_set() or self.refusal is not None:
                 self._stop()
             yield from self._assign()
+            self._dismiss_idle()
             yield from self._listen()
         if self.refusal is not None:
             raise self.refusal
@@ -249,6 +255,12 @@ class _Shift:
     def _stop(self) -> None:
         self.stopping.set()
         self.waiting.clear()
+
+    def _dismiss_idle(self) -> None:
+        """Give back what nobody needs any more while the last runs train; Ray ends a worker that nobody holds."""
+        for worker in [] if self.waiting else [worker for worker in self.workers if worker.run is None]:
+            worker.dismiss()
+            self.workers.remove(worker)
 
     # --- runs out -----------------------------------------------------------------------------------------------------
 
