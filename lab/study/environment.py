@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,10 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def environment(catalog: Catalog, device: str) -> dict[str, Any]:
-    """Where a run was made: packages, plugins, git state, machine."""
+    """Where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": _packages(),
         "plugins": {plugin.name: plugin.version for plugin in catalog.plugins.values() if plugin.status == "loaded"},
         "git": _git_state(),
         "machine": {
@@ -76,6 +77,11 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
     }
 
 
+@lru_cache
+def _packages() -> dict[str, str | None]:
+    return {name: _version(name) for name in PACKAGES}
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -83,6 +89,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@lru_cache
 def _git_state() -> dict[str, Any] | None:
     if shutil.which("git") is None:
         return None

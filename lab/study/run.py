@@ -23,12 +23,14 @@ from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
+    WORTH_S,
     Checkpoint,
     atomic_path,
     is_disk_full,
     remove_checkpoints,
     save_checkpoint,
     save_weights,
+    sync_files,
     write_json,
 )
 from lab.training.data import Data
@@ -172,17 +174,20 @@ class Run:
         reset_peak_memory(self.device)
         learner = self.learner(folder, (Recorder(self, listener, stop),))
         learner.resume(self.experiment.values["epochs"])
-        save_weights(learner.model, folder / LAST)
+        save_weights(learner.model, folder / LAST, durable=False)
         selected, row = _select(learner, folder)
         metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
+        seconds = time.perf_counter() - started
         result = {
             "selected": selected,
             "epoch": row.get("epoch"),
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
             "higher_is_better": higher_is_better(learner),
-            "budget": _budget(learner, time.perf_counter() - started),
+            "budget": _budget(learner, seconds),
         }
-        write_json(folder / "result.json", result)
+        if worth_waiting := seconds > WORTH_S:
+            sync_files(folder)
+        write_json(folder / "result.json", result, durable=worth_waiting)
         remove_checkpoints(folder)
 
 
@@ -216,7 +221,7 @@ class Recorder(Callback):
     def after_epoch(self, learner: Learner) -> None:
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
-            with atomic_path(learner.folder / "metrics.jsonl") as temporary:
+            with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
                 temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
 
 

@@ -134,8 +134,8 @@ class Store:
         (folder / "failure.json").unlink(missing_ok=True)
         for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        write_json(folder / "experiment.json", experiment)
-        write_json(folder / "environment.json", environment)
+        write_json(folder / "experiment.json", experiment, durable=False)
+        write_json(folder / "environment.json", environment, durable=False)
         return folder
 
     def remove(self, key: str) -> None:

@@ -94,6 +94,7 @@ def follow(make_plan: Callable[[Store], Plan]) -> None:
         store = Store(folder)
         store.prepare()
         known = {run.key: run for run in make_plan(store).runs}
+        agreed = AgreedStop(stop)
         while (message := broadcast())["key"]:
             run = known.get(message["key"])
             if run is None:
@@ -104,7 +105,7 @@ def follow(make_plan: Callable[[Store], Plan]) -> None:
             write_files(store.folder / run.key, message["files"])
             try:
                 with alone(False):
-                    record = run.execute(Silence(), AgreedStop(stop), fresh=False)
+                    record = run.execute(Silence(), agreed, fresh=False)
             except KeyboardInterrupt:
                 return
             wait_for_all(run, record)

@@ -84,7 +84,7 @@ def _give_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     return {key: _give_tensors(item, tensors) for key, item in value["$items"]}
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
+def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
     """Write a model's state as safetensors; a tensor that is shared under several names is written once."""
     unique: dict[int, str] = {}
     aliases: dict[str, str] = {}
@@ -95,7 +95,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
             continue
         unique[id(tensor)] = name
         tensors[name] = tensor.detach().cpu().contiguous()
-    with atomic_path(path) as temporary:
+    with atomic_path(path, durable=durable) as temporary:
         save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
 
 
@@ -168,14 +168,20 @@ def _shorten(names: set[str]) -> str:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; synced and renamed to ``path`` when the block ends well."""
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary name beside ``path``, renamed to ``path`` when the block ends well.
+
+    A process that is killed leaves the old file or the new one, whole. ``durable`` also waits for the disk, so that
+    the same is true where the power fails.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
-        sync(temporary)
+        if durable:
+            sync(temporary)
         os.replace(temporary, path)
-        sync(path.parent)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -203,10 +209,17 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in NO_MORE_WRITING
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON under a temporary name, sync, rename."""
-    with atomic_path(path) as temporary:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write JSON whole or not at all, as ``atomic_path`` does."""
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sync_files(folder: Path) -> None:
+    """Wait until every file that stands in a folder, not in the folders below, is on the disk."""
+    for path in folder.iterdir():
+        if path.is_file():
+            sync(path)
 
 
 def sync(path: Path) -> None:
@@ -219,6 +232,7 @@ def sync(path: Path) -> None:
 
 
 BEST = "best.safetensors"
+WORTH_S = 1.0
 NO_MORE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -226,7 +240,8 @@ class Checkpoint(Callback):
     """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
 
     It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
-    used by itself) it does nothing.
+    used by itself) it does nothing. The end of an epoch is passed over where less than ``WORTH_S`` seconds of training
+    would be saved by it.
 
     The weights of the best epoch so far are kept beside it as ``best.safetensors``.
 
@@ -264,6 +279,9 @@ class Checkpoint(Callback):
                 hint=f"this run has: {', '.join(figures)}",
             )
 
+    def before_fit(self, learner: Learner) -> None:
+        self._saved_at = time.monotonic()
+
     def after_batch(self, learner: Learner) -> None:
         if self._due(learner.position.step):
             self.save(learner)
@@ -272,7 +290,8 @@ class Checkpoint(Callback):
         if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
             return
         self._keep_best(learner)
-        if (learner.position.epoch + 1) % self.every_epochs == 0:
+        due = (learner.position.epoch + 1) % self.every_epochs == 0
+        if due and time.monotonic() - self._saved_at > WORTH_S:
             self.save(learner)
 
     def _keep_best(self, learner: Learner) -> None:
@@ -280,7 +299,7 @@ class Checkpoint(Callback):
         sign = -1 if getattr(metric, "higher_is_better", False) else 1
         value = sign * learner.history[-1].get(self.monitor, math.nan)
         if learner.folder is not None and value < self._best:
-            save_weights(learner.model, learner.folder / BEST)
+            save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
             self._best, self.best_epoch = value, learner.epochs_done
 
     def state_dict(self) -> dict[str, Any]:
@@ -290,8 +309,8 @@ class Checkpoint(Callback):
         self._best, self.best_epoch = state["best"], state["best_epoch"]
 
     def save(self, learner: Learner) -> None:
-        """Write a new checkpoint, then remove the one before."""
-        if learner.folder is not None:
+        """Write a new checkpoint, then remove the one before; of several processes the first does it."""
+        if learner.folder is not None and learner.replicas.rank == 0:
             save_checkpoint(learner, learner.folder)
             self._saved_at = time.monotonic()
 
@@ -305,8 +324,9 @@ def save_checkpoint(learner: Learner, folder: Path) -> None:
     """Write ``checkpoint-N`` in ``folder`` and remove the older ones."""
     older = list(_checkpoints(folder))
     number = _number(older[0]) + 1 if older else 0
+    sync_files(folder)
     with atomic_folder(folder / f"checkpoint-{number:06d}") as temporary:
-        save_weights(learner.model, temporary / "model.safetensors")
+        save_weights(learner.model, temporary / "model.safetensors", durable=False)
         write_tree(learner.state_dict(), temporary, "state")
     for path in older:
         shutil.rmtree(path, ignore_errors=True)

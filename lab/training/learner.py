@@ -28,7 +28,7 @@ from lab.training.data import (
 from lab.training.loop import Losses, Position, fit, validate
 from lab.training.progress import EpochProgress
 from lab.training.replicas import find_replicas, own_device
-from lab.training.rng import Streams
+from lab.training.rng import Streams, seed_global_generators
 from lab.training.stepper import Stepper, Supervised
 
 if TYPE_CHECKING:
@@ -448,9 +448,11 @@ class Learner:
         """While the learner trains, torch's global generators are its stream ``dropout``; then as they were."""
         outside = checkpoint.global_random_state(self.device)
         if self.replicas.rank:
-            torch.manual_seed(self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step))
+            seed_global_generators(
+                self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step)
+            )
         elif self._dropout_state is None:
-            torch.manual_seed(self.streams.seed("dropout"))
+            seed_global_generators(self.streams.seed("dropout"))
         else:
             checkpoint.set_global_random_state(self._dropout_state, self.device)
         self._is_training = True

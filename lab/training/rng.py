@@ -122,5 +122,12 @@ def global_generator(seed: int) -> Iterator[None]:
     """Seed torch's global generators inside the block and put them back as they were after it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(seed)
+        seed_global_generators(seed)
         yield
+
+
+def seed_global_generators(seed: int) -> None:
+    """As ``torch.manual_seed``, which also leaves a note, with a traceback, for every kind of device not in use yet."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)

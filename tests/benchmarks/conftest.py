@@ -44,7 +44,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         new = {(figure["benchmark"], figure["what"]) for figure in figures}
         kept = [figure for figure in known if (figure["benchmark"], figure["what"]) not in new]
-        order = sorted([*kept, *figures], key=lambda figure: figure["benchmark"])
+        order = sorted([*kept, *figures], key=lambda figure: figure["file"])
         path.write_text(json.dumps(order, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -71,7 +71,7 @@ class Figure:
     """Figures of one benchmark, each printed as it is measured."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
-        self.name = request.node.name
+        self.name, self.file = request.node.name, request.node.path.name
         self.short = bool(request.config.option.short)
         self.figures: list[dict[str, Any]] = []
         self._capture = request.config.pluginmanager.getplugin("capturemanager")
@@ -116,7 +116,14 @@ class Figure:
     ) -> None:
         times_worse = value / at_most if at_most is not None else at_least / value if at_least is not None else 0.0
         bound = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}" if at_least else "no bound"
-        entry = {"benchmark": self.name, "what": what, "value": value, "of": of, "bound": bound} | sides
+        entry = {
+            "file": self.file,
+            "benchmark": self.name,
+            "what": what,
+            "value": value,
+            "of": of,
+            "bound": bound,
+        } | sides
         self.figures.append({**entry, "held": times_worse <= 1, "times_worse": times_worse, "short": self.short})
         both = f"{sides['beside']} {sides['peer']:,.4g}, lab {sides['lab']:,.4g} {sides['unit']}: " if sides else ""
         missed = "" if times_worse <= 1 else "  MISSED"

@@ -1,0 +1,146 @@
+"""Several processes that train one model: what one process sees, they see together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.training.data import EpochSampler, SequentialSampler
+from lab.training.replicas import pack, unpack
+from lab.training.rng import Streams
+from tests.kernel.kill_study import STUDY, finish, outcome, start
+
+LEARNER = """
+import json, sys
+import torch
+from torch import distributed, nn
+from torch.utils.data import TensorDataset
+from lab.training import Data, Learner
+from lab_basics.metrics import F1, Accuracy
+from lab_basics.steppers import Supervised
+
+if sys.argv[1] == "together":
+    distributed.init_process_group("gloo")
+torch.set_num_threads(1)
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(203, 8, generator=generator)
+y = x[:, :3].argmax(1)
+data = Data(TensorDataset(x[:153], y[:153]), TensorDataset(x[153:], y[153:]))
+torch.manual_seed(1)
+body = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+learner = Learner(body, data, nn.functional.cross_entropy, lr=1e-2, batch_size=19, progress=False,
+                  metrics={"accuracy": Accuracy(), "f1": F1()},
+                  stepper=Supervised(accumulate=2, clip=0.5, precision=sys.argv[2]))
+learner.freeze_to(0)
+history = learner.fit(2)
+body[0].requires_grad_(False)
+history = learner.fit(1)
+if learner.replicas.rank == 0:
+    plain = [{name: value for name, value in row.items() if "second" not in name} for row in history]
+    print(json.dumps(plain))
+if distributed.is_initialized():
+    distributed.destroy_process_group()
+"""
+
+
+def torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1", "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, env=environment, text=True)
+
+
+def train_together(study: Path, runs: Path, *more: str) -> subprocess.Popen[str]:
+    return torchrun("-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", *more)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a process printed, once it ended well."""
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return output
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study without dropout, which every process would draw otherwise."""
+    path = tmp_path / "together.py"
+    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
+    path.write_text(
+        text.replace('Study(base, seeds=2).swap("architecture.width", {"wide": 64})', "Study(base, seeds=2)")
+    )
+    return path
+
+
+def alike(one: Path, other: Path) -> None:
+    """The figures of two folders of runs agree to 1e-5."""
+    first, second = outcome(one), outcome(other)
+    assert first.keys() == second.keys()
+    for key, (metrics, history, _) in first.items():
+        assert second[key][0] == pytest.approx(metrics, abs=1e-5)
+        assert second[key][1] == [pytest.approx(row, abs=1e-5) for row in history]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_processes_have_the_loss_curve_and_the_metrics_of_one(tmp_path: Path, precision: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(LEARNER)
+    alone = subprocess.run([sys.executable, script, "alone", precision], capture_output=True, text=True, check=True)
+    together = ended(torchrun(str(script), "together", precision))
+    tolerance = 1e-5 if precision == "float32" else 2e-2
+    expected = json.loads(alone.stdout)
+    assert json.loads(together) == [pytest.approx(row, abs=tolerance) for row in expected]
+
+
+def test_a_study_under_torchrun_gives_the_figures_of_one_process(study: Path, tmp_path: Path) -> None:
+    ended(train_together(study, tmp_path / "together"))
+    finish(start(study, tmp_path / "alone"))
+    alike(tmp_path / "alone", tmp_path / "together")
+
+
+def test_a_study_that_was_killed_goes_on_with_another_number_of_processes(study: Path, tmp_path: Path) -> None:
+    process = train_together(study, tmp_path / "killed")
+    while not list((tmp_path / "killed").glob(".store/*/checkpoint-*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert list((tmp_path / "killed").glob(".store/*/checkpoint-*")), "what was trained is kept"
+    finish(start(study, tmp_path / "killed"))
+    finish(start(study, tmp_path / "peaceful"))
+    alike(tmp_path / "peaceful", tmp_path / "killed")
+
+
+def test_a_pool_of_workers_is_refused_under_torchrun(study: Path, tmp_path: Path) -> None:
+    process = train_together(study, tmp_path / "runs", "--workers", "2")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "torchrun's processes train every run together, one run after the other\n" in errors
+
+
+def test_the_parts_of_a_batch_are_the_batch_without_repetition() -> None:
+    parts = [list(EpochSampler(SequentialSampler(17, 5), Streams(0), rank=rank, ranks=2)) for rank in range(2)]
+    together = [sorted([*one, *other]) for one, other in zip(*parts, strict=True)]
+    assert together == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14], [15, 16]]
+
+
+def test_a_batch_of_fewer_examples_than_processes_is_seen_whole_by_each() -> None:
+    parts = [list(EpochSampler(SequentialSampler(4, 3), Streams(0), rank=rank, ranks=2))[-1] for rank in range(2)]
+    assert parts == [[3], [3]]
+
+
+def test_what_processes_tell_each_other_comes_out_as_it_went_in() -> None:
+    tree = {"loss": torch.tensor([1.5, 2.0]), "words": ["a", "é"], "pair": (1, None), "empty": torch.zeros(0)}
+    found = unpack(pack(tree))
+    assert found["words"] == ["a", "é"]
+    assert found["pair"] == (1, None)
+    assert torch.equal(found["loss"], tree["loss"])
+    assert found["empty"].shape == (0,)
