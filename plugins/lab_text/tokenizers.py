@@ -203,9 +203,9 @@ class SpacyTokenizer(Tokenizer):
         if not self._splits_at_spaces:
             return [self._texts(doc) for doc in self._nlp.pipe(texts)]
         words = [text.split() for text in texts]
-        self._remember({word for sentence in words for word in sentence})
-        known = self._remembered
-        return [[token for word in sentence for token in known[word]] for sentence in words]
+        self._remember(set(chain.from_iterable(words)))
+        known = self._remembered.__getitem__
+        return [list(chain.from_iterable(map(known, sentence))) for sentence in words]
 
     def _remember(self, words: set[str]) -> None:
         """Tokenise the words not met before; forget everything rather than grow without bound."""
@@ -213,7 +213,7 @@ class SpacyTokenizer(Tokenizer):
             self._remembered.clear()
             self._pipeline = None  # spaCy remembers every word too, and is full of cycles
             gc.collect()
-        new = [word for word in words if word not in self._remembered]
+        new = list(words.difference(self._remembered))
         for start in range(0, len(new), _JOINED_WORDS):
             some = new[start : start + _JOINED_WORDS]
             self._remembered.update(zip(some, self._tokens_of(some), strict=True))
