@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
 import sys
 import tempfile
@@ -340,8 +341,30 @@ def _scaffold(name: str) -> str:
         return "\n".join(_fence((Path(folder) / f"{name}.py").read_text(encoding="utf-8"), "python"))
 
 
+def _figures(file: str) -> str:
+    """The measured figures of a file of benchmarks as a table; ``figures.json`` holds the last measurement."""
+    known = json.loads((DOCS / "figures.json").read_text(encoding="utf-8"))
+    rows = [_figure_row(figure) for figure in known if figure["file"] == file and not figure["short"]]
+    head = ["| what | other side | lab | figure | asked | held |", "| --- | --- | --- | --- | --- | --- |"]
+    return "\n".join(["", *head, *rows, ""])
+
+
+def _figure_row(figure: dict[str, Any]) -> str:
+    beside = f"{figure['beside']}: {_number(figure['peer'])} {figure['unit']}" if "peer" in figure else ""
+    lab = f"{_number(figure['lab'])} {figure['unit']}" if "peer" in figure else ""
+    ours = f"{_number(figure['value'])} {figure['of']}"
+    held = "" if figure["bound"] == "no bound" else "yes" if figure["held"] else "**missed**"
+    return f"| {figure['what']} | {beside} | {lab} | {ours} | {figure['bound']} | {held} |"
+
+
+def _number(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 INSERTS: dict[str, Callable[[str], str]] = {
     "drawing": _drawing,
+    "figures": _figures,
     "file": _file,
     "paragraph": _paragraph,
     "scaffold": _scaffold,

@@ -1,7 +1,4 @@
-"""An epoch of ratings by `lab`, by a plain loop over the same tensors, and by a loader that takes row after row.
-
-pytest tests/benchmarks/test_collab_throughput.py -n 0 --benchmark-enable -s
-"""
+"""An epoch of ratings by `lab`, by a plain loop over the same tensors, and by a loader that takes row after row."""
 
 from __future__ import annotations
 
@@ -23,30 +20,22 @@ BOUND = 0.7
 
 
 @pytest.fixture(autouse=True)
-def one_thread(request: pytest.FixtureRequest):
-    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
-        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-def test_an_epoch_costs_little_more_than_a_plain_loop_over_tensors(benchmark, tmp_path):
+def test_an_epoch_costs_little_more_than_a_plain_loop_over_tensors(figure, tmp_path):
     split = _ratings()
     plain, rows, lab = _plain(split), _rows(split), _lab(split, tmp_path)
     plain(), lab()
     pairs = [(_seconds(plain), _seconds(lab)) for _ in range(ROUNDS)]
-    ratio = min(bare for bare, _ in pairs) / min(ours for _, ours in pairs)
-    by_rows = _seconds(rows)
-    print(
-        f"\nplain loop {COUNT / min(p for p, _ in pairs):,.0f} ratings/s, lab {COUNT / min(o for _, o in pairs):,.0f}, "
-        f"ratio {ratio:.3f} (bound {BOUND}); row by row {COUNT / by_rows:,.0f}"
-    )
-    benchmark.extra_info.update(ratio=ratio, rows=by_rows)
-    benchmark.pedantic(lab, rounds=1)
-    assert ratio >= BOUND
-    assert by_rows > 3 * min(ours for _, ours in pairs)
+    bare, ours = (COUNT / min(times) for times in zip(*pairs, strict=True))
+    figure.ratio("ratings", lab=ours, peer=bare, unit="ratings/s", beside="a plain loop over tensors", at_least=BOUND)
+    by_rows = COUNT / _seconds(rows)
+    figure.ratio("ratings", lab=ours, peer=by_rows, unit="ratings/s", beside="a loader row by row", at_least=3)
 
 
 def _ratings():

@@ -1,14 +1,10 @@
-"""Nearest neighbours of 100,000 clustered unit vectors of 300 numbers: nmslib beside exact search, in one run.
-
-pytest tests/benchmarks/test_nearest_neighbours.py -n 0 --benchmark-enable -s
-"""
+"""Nearest neighbours of 100,000 clustered unit vectors of 300 numbers: nmslib beside exact search, in one run."""
 
 from __future__ import annotations
 
 import time
 
 import numpy as np
-import pytest
 from lab_devise.indexes import ExactIndex, NmslibIndex
 from lab_devise.words import unit
 
@@ -16,21 +12,16 @@ COUNT, WIDTH, CENTRES, ALONE, BATCH, NEAREST = 100_000, 300, 1000, 200, 1000, 10
 RECALL, ALONE_BOUND, BATCH_BOUND = 0.99, 10, 2
 
 
-@pytest.fixture(autouse=True)
-def only_when_asked(request: pytest.FixtureRequest):
-    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
-        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
-
-
-def test_nmslib_is_much_faster_than_exact_search_and_misses_little(benchmark):
+def test_nmslib_is_much_faster_than_exact_search_and_misses_little(figure, short):
+    count = 10_000 if short else COUNT
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(CENTRES, WIDTH)).astype(np.float32)
 
-    def drawn(count):
-        noise = generator.normal(size=(count, WIDTH)).astype(np.float32)
-        return unit(centres[generator.integers(0, CENTRES, count)] + 0.5 * noise)
+    def drawn(number):
+        noise = generator.normal(size=(number, WIDTH)).astype(np.float32)
+        return unit(centres[generator.integers(0, CENTRES, number)] + 0.5 * noise)
 
-    vectors, queries = drawn(COUNT), drawn(BATCH)
+    vectors, queries = drawn(count), drawn(BATCH)
     exact, graph = ExactIndex(), NmslibIndex(m=16, ef_construction=200, ef_search=50)
     exact.build(vectors)
     started = time.perf_counter()
@@ -42,16 +33,12 @@ def test_nmslib_is_much_faster_than_exact_search_and_misses_little(benchmark):
     alone = [_rate(lambda index=index: [index.search(queries[i : i + 1], NEAREST) for i in range(ALONE)], ALONE)
              for index in (exact, graph)]  # fmt: skip
     batch = [_rate(lambda index=index: index.search(queries, NEAREST), BATCH) for index in (exact, graph)]
-    print(
-        f"\nbuilt in {built:.0f} s, recall@10 {recall:.4f} (bound {RECALL}); queries a second, exact and nmslib: "
-        f"one at a time {alone[0]:,.0f} and {alone[1]:,.0f}, ratio {alone[1] / alone[0]:.1f} (bound {ALONE_BOUND}); "
-        f"in batches {batch[0]:,.0f} and {batch[1]:,.0f}, ratio {batch[1] / batch[0]:.1f} (bound {BATCH_BOUND})"
-    )
-    benchmark.extra_info.update(recall=float(recall), alone=alone[1] / alone[0], batch=batch[1] / batch[0])
-    benchmark.pedantic(graph.search, (queries, NEAREST), rounds=3)
-    assert recall >= RECALL
-    assert alone[1] >= ALONE_BOUND * alone[0]
-    assert batch[1] >= BATCH_BOUND * batch[0]
+    figure.value(f"building nmslib's index of {count:,} × {WIDTH}", built, "s")
+    figure.value("recall@10 of nmslib", float(recall), "", at_least=RECALL)
+    bounds = {"one at a time": (*alone, ALONE_BOUND), "in batches": (*batch, BATCH_BOUND)}
+    for how, (peer, ours, bound) in bounds.items():
+        least = None if short else bound  # a small index is searched exactly as fast
+        figure.ratio(f"queries {how}", lab=ours, peer=peer, unit="queries/s", beside="exact search", at_least=least)
 
 
 def _rate(action, count):

@@ -1,7 +1,4 @@
-"""How long ``lab --help`` and ``lab list`` take, in units of ``python -c pass``.
-
-The figures are printed; with ``--benchmark-enable`` they are measured in twenty rounds and held to their limits.
-"""
+"""How long `lab --help` and `lab list` take beside an empty program, and how long it is until `lab run` trains."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,38 +32,70 @@ def medians(commands: dict[str, tuple[str, ...]], rounds: int) -> dict[str, floa
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> int:
-    """Twenty where benchmarks are asked for, otherwise just enough to see that they work."""
-    return 20 if request.config.getoption("benchmark_enable") else 2
+def rounds(short: bool) -> int:
+    return 3 if short else 20
 
 
-@pytest.fixture
-def judge(rounds: int, capsys: pytest.CaptureFixture[str]) -> Callable[[str, float, float], None]:
-    """Print a ratio, and hold it to its limit where it was measured well enough for that."""
-
-    def judge(what: str, ratio: float, limit: float) -> None:
-        with capsys.disabled():
-            print(f"\n{what}: {ratio:.2f} ×, at most {limit}", end="")
-        assert ratio <= limit or rounds < 20
-
-    return judge
-
-
-def test_help_and_list_take_at_most_ten_times_an_empty_program(rounds, judge):
-    commands = {"pass": ("-c", "pass"), "help": ("-m", "lab", "--help"), "list": ("-m", "lab", "list")}
+def test_help_and_list_take_at_most_ten_times_an_empty_program(rounds, figure):
+    commands = {"pass": ("-c", "pass"), "--help": ("-m", "lab", "--help"), "list": ("-m", "lab", "list")}
     found = medians(commands, rounds)
-    for name in ("help", "list"):
-        judge(f"lab {name}, {1000 * found[name]:.0f} ms", found[name] / found["pass"], 10.0)
+    for name in ("--help", "list"):
+        ours, empty = 1000 * found[name], 1000 * found["pass"]
+        figure.ratio(f"lab {name}", lab=ours, peer=empty, unit="ms", beside="python -c pass", at_most=10)
 
 
-def test_thirty_third_party_plugins_slow_the_help_by_less_than_a_third(tmp_path, monkeypatch, rounds, judge):
+def test_thirty_third_party_plugins_slow_the_help_by_less_than_a_third(tmp_path, monkeypatch, rounds, figure):
     none = medians({"help": ("-m", "lab", "--help")}, rounds)["help"]
     for number in range(30):
         install(tmp_path, number)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     seconds("-m", "lab", "--help")
     thirty = medians({"help": ("-m", "lab", "--help")}, rounds)["help"]
-    judge("lab --help with 30 plugins", thirty / none, 1.3)
+    what, beside = "lab --help with 30 third-party plugins", "with none"
+    figure.ratio(what, lab=1000 * thirty, peer=1000 * none, unit="ms", beside=beside, at_most=1.3)
+
+
+FIRST_STEP = """
+
+class FirstStep(Callback):
+    def before_step(self, learner):
+        import os, time
+        os.write(1, f"\\nFIRST {time.time()}\\n".encode())
+        os._exit(0)
+
+import attrs
+from lab import Callback
+study = attrs.evolve(study, base=attrs.evolve(study.base, callbacks=[FirstStep]))
+"""
+
+READS_DATA = """
+import torch
+from lab_text.parallel import fr_en_questions
+fr_en_questions(corpus="embedded")
+"""
+
+
+def test_a_study_reaches_its_first_step_soon_after_torch_and_the_data(tmp_path, short, figure):
+    """Both sides in fresh processes, with the data in the cache."""
+    root = Path(__file__).parents[2]
+    text = (root / "experiments" / "bidir_vs_attn.py").read_text(encoding="utf-8")
+    study = tmp_path / "watched.py"
+    study.write_text(text + FIRST_STEP, encoding="utf-8")
+    by_hand = tmp_path / "by_hand.py"
+    by_hand.write_text(READS_DATA, encoding="utf-8")
+
+    def until_first_step() -> float:
+        began = time.time()
+        folder = tmp_path / f"runs{began}"
+        command = [sys.executable, "-m", "lab", "run", str(study), "--runs", str(folder), "--workers", "1", "--quiet"]
+        output = subprocess.run([*command, "--arms", "base"], capture_output=True, text=True, check=False).stdout
+        return float(next(line for line in output.splitlines() if line.startswith("FIRST ")).split()[1]) - began
+
+    until_first_step()
+    pairs = [(seconds(str(by_hand)), until_first_step()) for _ in range(2 if short else 7)]
+    peer, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
+    beside = "importing torch and reading the data"
+    figure.ratio("until the first training step", lab=ours, peer=peer, unit="s", beside=beside, at_most=1.3)
 
 
 def install(site: Path, number: int) -> None:

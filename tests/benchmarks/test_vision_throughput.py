@@ -1,7 +1,4 @@
-"""An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time.
-
-pytest tests/benchmarks/test_vision_throughput.py -n 0 --benchmark-enable -s
-"""
+"""An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time."""
 
 from __future__ import annotations
 
@@ -19,9 +16,7 @@ COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 5, 0.95, 20, 1
 
 
 @pytest.fixture(autouse=True)
-def one_thread(request: pytest.FixtureRequest):
-    if not (request.config.getoption("benchmark_enable") or request.config.getoption("benchmark_only")):
-        pytest.skip("measures time: run with --benchmark-enable on a machine that does nothing else")
+def one_thread():
     if not os.environ.get("LAB_DATA"):
         pytest.skip("LAB_DATA is not set: the real pictures are not here")
     before = torch.get_num_threads()
@@ -30,10 +25,11 @@ def one_thread(request: pytest.FixtureRequest):
     torch.set_num_threads(before)
 
 
-def test_an_epoch_costs_little_more_than_a_plain_loop(benchmark, tmp_path):
+def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
     from lab_vision.sources import cifar10
 
-    data = cifar10(longest=COUNT)
+    count = 1000 if short else COUNT
+    data = cifar10(longest=count)
     data.valid = None
     learner = Learner(
         _model(), data, functional.cross_entropy, batch_size=BATCH, callbacks=[Checkpoint()], folder=tmp_path,
@@ -41,24 +37,20 @@ def test_an_epoch_costs_little_more_than_a_plain_loop(benchmark, tmp_path):
     )  # fmt: skip
     plain = _plain(data.train)
     plain(), learner.fit(1)
-    pairs = [(_seconds(plain), _seconds(lambda: learner.fit(1))) for _ in range(ROUNDS)]
-    ratio = min(bare for bare, _ in pairs) / min(ours for _, ours in pairs)
-    rates = [COUNT / min(pair[place] for pair in pairs) for place in (0, 1)]
-    print(f"\nplain loop {rates[0]:,.0f} pictures/s, lab {rates[1]:,.0f}, ratio {ratio:.3f} (bound {BOUND})")
-    benchmark.extra_info.update(ratio=ratio)
-    benchmark.pedantic(learner.fit, (1,), rounds=1)
-    assert ratio >= BOUND
+    pairs = [(_seconds(plain), _seconds(lambda: learner.fit(1))) for _ in range(2 if short else ROUNDS)]
+    bare, ours = (count / min(times) for times in zip(*pairs, strict=True))
+    figure.ratio(
+        "a small net on CIFAR-10", lab=ours, peer=bare, unit="pictures/s", beside="a plain loop", at_least=BOUND
+    )
 
 
-def test_pictures_are_decoded_once(benchmark, tmp_path, monkeypatch):
+def test_pictures_are_decoded_once(figure, tmp_path, monkeypatch):
     from lab_vision.sources import cifar10
 
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
     first, again = _seconds(cifar10), _seconds(cifar10)
-    print(f"\n20,000 pictures: {first:.1f} s from the zip (bound {FIRST_S}), {again:.2f} s from the cache ({AGAIN_S})")
-    benchmark.pedantic(cifar10, rounds=1)
-    assert first <= FIRST_S
-    assert again <= AGAIN_S
+    figure.value("20,000 pictures from the zip", first, "s", at_most=FIRST_S)
+    figure.value("20,000 pictures from the cache", again, "s", at_most=AGAIN_S)
 
 
 def _model():

@@ -1,0 +1,47 @@
+"""Writing a checkpoint of a hundred million parameters beside writing its tensors with safetensors alone."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from lab.training import Data, Learner
+from lab.training.checkpoint import save_checkpoint, sync, write_tree
+
+
+def seconds(action: Callable[[], object]) -> float:
+    os.sync()
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def test_a_checkpoint_costs_little_more_than_its_tensors(tmp_path: Path, short: bool, figure) -> None:
+    """Weights alone, as nothing was trained; both sides wait for the disk."""
+    width = 1000 if short else 5000
+    model = nn.Sequential(*(nn.Linear(width, width) for _ in range(4)))
+    points = torch.zeros(2, width)
+    learner = Learner(model, Data(TensorDataset(points, points), None), nn.functional.mse_loss, progress=False)
+    state = learner.state_dict()
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "ours").mkdir()
+
+    def plain() -> None:
+        path = tmp_path / "plain" / "model.safetensors"
+        save_file(model.state_dict(), path)
+        write_tree(state, tmp_path / "plain", "state")
+        sync(path)
+
+    pairs = [(seconds(plain), seconds(lambda: save_checkpoint(learner, tmp_path / "ours"))) for _ in range(5)]
+    bare, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
+    count = sum(weight.numel() for weight in model.parameters())
+    what = f"a checkpoint of {count / 1e6:.0f} M parameters"
+    figure.ratio(what, lab=ours, peer=bare, unit="s", beside="safetensors' own write", at_most=1.3)
