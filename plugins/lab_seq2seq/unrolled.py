@@ -35,14 +35,18 @@ class _LinearUses(Deferred):
     def gradients(self) -> tuple[Tensor, ...] | None:
         if not self.given:
             return None
-        given, inputs = in_round_rows(_joined(self.given)), in_round_rows(_joined(self.inputs))
+        given, inputs = _joined(self.given), _joined(self.inputs)
         self.inputs.clear()
         self.given.clear()
         return given.t() @ inputs, given.sum(0)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+    """Parts (n, X), each of round rows, as one of round rows."""
+    if len(parts) == 1:
+        return parts[0]
+    missing = -sum(map(len, parts)) % 128
+    return torch.cat([*parts, parts[0].new_zeros(missing, parts[0].shape[1])])
 
 
 class DeferredLinear:
