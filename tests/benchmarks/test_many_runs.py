@@ -72,6 +72,7 @@ def run_seeds(study: Study, folder: Path, seeds: int, executor: Any = "in_proces
 
 def per_run(study: Study, folder: Path, executor: Any, few: int, many: int) -> float:
     """Milliseconds of one run more, without what a study costs once."""
+    run_seeds(study, folder / "first", 2, executor)
     start = seconds(lambda: run_seeds(study, folder / "few", few, executor))
     end = seconds(lambda: run_seeds(study, folder / "many", many, executor))
     return 1000 * (end - start) / (many - few)
@@ -134,6 +135,7 @@ def seconds_of_report(study: Study, folder: Path) -> float:
 def test_ten_thousand_runs_cost_ten_times_a_thousand(trivial: Study, tmp_path: Path, short: bool, figure: Any) -> None:
     step = 40 if short else 1000
     run_seeds(trivial, tmp_path / "few", step)
+    seconds_of_report(trivial, tmp_path / "few")
     few = seconds_of_report(trivial, tmp_path / "few")
     watch = Watch(tmp_path / "many", step)
     run_study(attrs.evolve(trivial, seeds=10 * step), runs=tmp_path / "many", listener=watch)

@@ -57,14 +57,18 @@ def test_thirty_third_party_plugins_slow_the_help_by_less_than_a_third(tmp_path,
 
 FIRST_STEP = """
 
+import os
+import time
+import attrs
+from lab import Callback
+
+
 class FirstStep(Callback):
     def before_step(self, learner):
-        import os, time
         os.write(1, f"\\nFIRST {time.time()}\\n".encode())
         os._exit(0)
 
-import attrs
-from lab import Callback
+
 study = attrs.evolve(study, base=attrs.evolve(study.base, callbacks=[FirstStep]))
 """
 
