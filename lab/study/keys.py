@@ -6,13 +6,13 @@ import ast
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from lab.registry.values import without_docstrings
 from lab.study.experiment import ResolvedExperiment
+from lab.study.remembered import remembered
 
 __all__ = ["code_fingerprints", "key_of"]
 
@@ -80,12 +80,8 @@ def source_fingerprint(path: Path) -> str:
     Comments, layout and docstrings do not count.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-    return _digest(_fingerprints_of(files, path))
-
-
-def _fingerprints_of(files: list[Path], root: Path) -> Iterator[str]:
-    for file in files:
-        yield f"{file.relative_to(root)} {tree_fingerprint(file.read_text(encoding='utf-8'))}"
+    found = remembered([file.read_text(encoding="utf-8") for file in files], tree_fingerprint)
+    return _digest(f"{file.relative_to(path)} {fingerprint}" for file, fingerprint in zip(files, found, strict=True))
 
 
 def tree_fingerprint(source: str) -> str:

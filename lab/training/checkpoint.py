@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -212,7 +213,7 @@ def is_disk_full(error: BaseException) -> bool:
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """Write JSON whole or not at all, as ``atomic_path`` does."""
     with atomic_path(path, durable=durable) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(to_json(value, indent=1, inf_nan_mode="constants") + b"\n")
 
 
 def sync_files(folder: Path) -> None:
