@@ -47,7 +47,6 @@ def code_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
     return {"lab": _kernel_fingerprint(), **{name: source_fingerprint(path) for name, path in sources.items()}}
 
 
-@lru_cache
 def _source_of(module: str) -> tuple[str, Path] | None:
     """The package that a module belongs to and its folder, or a single module and its file.
 

@@ -241,13 +241,13 @@ class Checkpoint(Callback):
     """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
 
     It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
-    used by itself) it does nothing. The end of an epoch is passed over where less than ``WORTH_S`` seconds of training
-    would be saved by it.
+    used by itself) it does nothing.
 
     The weights of the best epoch so far are kept beside it as ``best.safetensors``.
 
     Args:
         every_epochs: save after every so many epochs.
+        worth_s: pass over the end of an epoch where less than so many seconds of training would be saved by it.
         every_steps: save also after every so many steps.
         every_minutes: save also when so many minutes have passed since the last time.
         monitor: the figure that tells the best epoch; its direction is the metric's, a loss is better when lower.
@@ -258,12 +258,14 @@ class Checkpoint(Callback):
         self,
         *,
         every_epochs: int = 1,
+        worth_s: float = WORTH_S,
         every_steps: int | None = None,
         every_minutes: float | None = None,
         monitor: str = "valid_loss",
         select: Literal["last", "best"] = "last",
     ) -> None:
         self.every_epochs, self.every_steps, self.every_minutes = every_epochs, every_steps, every_minutes
+        self.worth_s = worth_s
         self.monitor, self.select = monitor, select
         self.best_epoch: int | None = None
         self._best = math.inf
@@ -292,7 +294,7 @@ class Checkpoint(Callback):
             return
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
-        if due and time.monotonic() - self._saved_at > WORTH_S:
+        if due and time.monotonic() - self._saved_at >= self.worth_s:
             self.save(learner)
 
     def _keep_best(self, learner: Learner) -> None:
