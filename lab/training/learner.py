@@ -111,6 +111,7 @@ class Learner:
         self.folder = Path(folder) if folder is not None else None
         self.workers = workers
         self.metrics = dict(metrics or {})
+        self.replicas.take_over(self.metrics)
         self.metrics_with_batch = {name for name, metric in self.metrics.items() if _takes_batch(metric)}
         self._methods = dict(methods or {})
         self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler

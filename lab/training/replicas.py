@@ -52,6 +52,9 @@ class Alone:
     def share_buffers(self) -> None:
         """Running averages become those of all processes."""
 
+    def take_over(self, metrics: Mapping[str, Any]) -> None:
+        """Metrics that would gather from other processes by themselves leave it to ``merge``."""
+
     def merge(self, metrics: Mapping[str, Any]) -> None:
         """Every metric knows what it saw in any process."""
 
@@ -118,6 +121,12 @@ class Replicas(Alone):
                 distributed.all_reduce(buffer)
                 buffer /= self.size
 
+    def take_over(self, metrics: Mapping[str, Any]) -> None:
+        """Torchmetrics' metrics gather whenever several processes are there; here that would count twice."""
+        for metric in metrics.values():
+            if hasattr(metric, "distributed_available_fn"):
+                metric.distributed_available_fn = _nobody_else
+
     def merge(self, metrics: Mapping[str, Any]) -> None:
         """Every metric takes in what the other processes' saw (``metric_state``, ``merge_state``)."""
         own = {name: metric.metric_state for name, metric in metrics.items()}
@@ -135,6 +144,10 @@ class Replicas(Alone):
                 broadcast_buffers=False,
                 find_unused_parameters=True,
             )
+
+
+def _nobody_else() -> bool:
+    return False
 
 
 class _PassesLoss(nn.Module):
