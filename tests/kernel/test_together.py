@@ -29,8 +29,7 @@ from lab_basics.steppers import Supervised
 from torchmetrics import SumMetric
 
 class Right(SumMetric):
-    """How many are right, by torchmetrics, which would gather by itself."""
-
+    # how many are right, by torchmetrics, which would gather by itself
     def update(self, output, target):
         super().update((output.argmax(1) == target).sum())
 
