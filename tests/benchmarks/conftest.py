@@ -33,9 +33,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.stash[_FIGURES] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked_for = config.option.benchmark_only or config.option.benchmark_enable
     for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
         item.add_marker(pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"))
+        if not asked_for:
+            item.add_marker(pytest.mark.skip(reason="a benchmark: give --benchmark-only"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -56,9 +61,7 @@ def short(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Figure]:
-    """Where a benchmark puts what it measured; a test that asks for it runs only where benchmarks are asked for."""
-    if benchmark.disabled:
-        pytest.skip("a benchmark: give --benchmark-only")
+    """Where a benchmark puts what it measured."""
     keep = Figure(request)
     yield keep
     assert keep.figures, "this benchmark measured nothing"

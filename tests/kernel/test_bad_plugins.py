@@ -81,9 +81,9 @@ def test_a_bad_plugin_that_is_switched_off_is_not_told_of(catalog_with, complain
 
 def test_a_missing_name_is_told_with_the_plugin_that_may_have_it(catalog_with):
     with pytest.raises(UnknownNameError) as caught:
-        catalog_with("import_error").registry("losses")["cosine_distance"]
+        catalog_with("import_error").registry("losses")["earth_mover"]
     assert str(caught.value) == (
-        "unknown loss 'cosine_distance'\n"
+        "unknown loss 'earth_mover'\n"
         "  could not load: import_error 1.0 (ModuleNotFoundError: No module named 'no_such_package' "
         "(import_error.py, line 3))\n"
         "  all losses: lab list losses"

@@ -136,7 +136,7 @@ def test_tensorboard_goes_on_after_a_crash(make_learner, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def learner(*more):
-        return make_learner(callbacks=[Checkpoint(), TensorBoard(), *more], folder=tmp_path)
+        return make_learner(callbacks=[Checkpoint(worth_s=0), TensorBoard(), *more], folder=tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
         learner(Dies(6)).fit(3)

@@ -71,6 +71,7 @@ def cluster() -> Iterator[Cluster]:
     from lab_ray.cluster import disconnect
     from ray.cluster_utils import Cluster as Nodes
 
+    disconnect(ray)  # the conformance kit may have left one in this process
     temporary = tempfile.TemporaryDirectory(prefix="lr-", ignore_cleanup_errors=True)
     with temporary as place, pytest.MonkeyPatch.context() as patch:
         packages = Path(place) / "packages"
