@@ -345,6 +345,8 @@ def _figures(file: str) -> str:
     """The measured figures of a file of benchmarks as a table; ``figures.json`` holds the last measurement."""
     known = json.loads((DOCS / "figures.json").read_text(encoding="utf-8"))
     rows = [_figure_row(figure) for figure in known if figure["file"] == file and not figure["short"]]
+    if not rows:
+        return "\nNot measured on this machine yet.\n"
     head = ["| what | other side | lab | figure | asked | held |", "| --- | --- | --- | --- | --- | --- |"]
     return "\n".join(["", *head, *rows, ""])
 
