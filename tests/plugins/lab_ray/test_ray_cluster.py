@@ -172,6 +172,7 @@ def _one_run(text: str) -> str:
 
 def test_a_run_of_a_node_that_dies_goes_on_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
     (node,) = cluster.nodes.worker_nodes
+    text = LOCAL.replace("time.sleep(pauses.PAUSE_S)", "time.sleep(10 * pauses.PAUSE_S)")  # both train when it dies
     stepped: set[str] = set()
 
     def end_node(run: Run, progress: RunProgress) -> None:
@@ -180,11 +181,11 @@ def test_a_run_of_a_node_that_dies_goes_on_elsewhere(cluster: Cluster, tmp_path:
             cluster.nodes.remove_node(node, allow_graceful=False)
 
     heard = Heard(end_node)
-    records = execute(planned(tmp_path, tmp_path / "runs", LOCAL), listener=heard, checkpoint_every_s=0.0)
+    records = execute(planned(tmp_path, tmp_path / "runs", text), listener=heard, checkpoint_every_s=0.0)
     cluster.nodes.add_node(**SMALL)
     assert [event for event, _, _ in heard.events].count("started") == 3
     assert [record.status for record in records] == ["finished"] * 2
-    alone(planned(tmp_path, tmp_path / "alone", LOCAL))
+    alone(planned(tmp_path, tmp_path / "alone", text))
     assert outcome(tmp_path / "runs") == outcome(tmp_path / "alone")
 
 
