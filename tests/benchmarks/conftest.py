@@ -64,7 +64,6 @@ def figure(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Figure]:
     """Where a benchmark puts what it measured."""
     keep = Figure(request)
     yield keep
-    assert keep.figures, "this benchmark measured nothing"
     request.config.stash[_FIGURES].extend(keep.figures)
     worst = [figure["what"] for figure in keep.figures if figure["times_worse"] > 2]
     assert not worst, f"worse than twice the bound: {', '.join(worst)}"
