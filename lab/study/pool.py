@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from lab.errors import ParameterError, RunFailed, StoreError
-from lab.study.run import Listener, Run, RunProgress, record_failure
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 
 __all__ = ["ProcessPool"]
@@ -200,5 +200,4 @@ class _Shift:
             yield run, run.store.record(run.key)
 
     def _fail(self, run: Run, error: RunFailed) -> None:
-        record_failure(run.store.begin(run.key, run.record(), {}, fresh=False), error)
-        self.listener.run_finished(run, run.store.record(run.key))
+        self.listener.run_finished(run, run.fail(error))

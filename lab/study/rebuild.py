@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_timing
 
-__all__ = ["Parting", "Reproduction", "load", "rebuild_run", "reproduce"]
+__all__ = ["Parting", "Reproduction", "differences", "load", "rebuild_exactly", "rebuild_run", "reproduce"]
 
 
 @attrs.frozen
@@ -113,6 +113,57 @@ def rebuild_run(
         data,
         content.get("file", ""),
     )
+
+
+def rebuild_exactly(
+    content: Mapping[str, Any],
+    store: Store,
+    catalog: Catalog,
+    *,
+    file: Path | None = None,
+    cache: DataCache | None = None,
+) -> Run:
+    """The run that another process asks for, by its record.
+
+    Raises:
+        LabError: with what is installed here it would be another one, since code, torch, data or versions of
+            components differ; what differs is named.
+    """
+    run = rebuild_run(content, store, catalog, file=file, cache=cache)
+    if run.key != content["key"]:
+        found = differences(content, run.record(), words=("asked for", "here"))
+        raise LabError(
+            "it would train another run than was asked for",
+            where="\n".join(found) or "something that its record does not tell",
+        )
+    return run
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tuple[str, str]) -> list[str]:
+    """In what two records of a run differ that decides its numbers, a line each.
+
+    Args:
+        one, other: what ``experiment.json`` says.
+        words: what to call them in a line: ``("then", "now")``.
+    """
+    lines = list(_parted(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
+    lines += [
+        f"code of {name}: {'another' if name in other['code'] else 'none'} {words[1]}"
+        for name, digest in one.get("code", {}).items()
+        if other["code"].get(name) != digest
+    ]
+    if one["data"] != other["data"]:
+        lines.append(f"data: another content {words[1]}")
+    return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+
+
+def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
+    """Where two trees of plain values part."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in dict.fromkeys([*one, *other]):
+            yield from _parted(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
+    elif one != other:
+        yield f"{path}: {one} {words[0]}, {other} {words[1]}"
 
 
 def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool = False) -> Reproduction:
@@ -220,23 +271,11 @@ def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experimen
 
 def _differences(record: RunRecord, run: Run) -> list[str]:
     """What is not as it was when the run was recorded, one line each."""
-    then, now = record.experiment(), run.record()
-    lines = [
-        f"code of {name}: {'changed' if name in now['code'] else 'gone'}"
-        for name, digest in then.get("code", {}).items()
-        if now["code"].get(name) != digest
-    ]
-    if then["data"] != now["data"]:
-        lines.append("data: another content than then")
-    if then["experiment"] != now["experiment"]:
-        lines.append("experiment: defaults or versions of its components changed")
-    before, here = record.environment(), environment(run.catalog, run.device)
-    lines += [
-        f"{name}: {version} then, {here['packages'].get(name)} now"
-        for name, version in before.get("packages", {}).items()
-        if here["packages"].get(name) != version
-    ]
-    return lines
+    words = ("then", "now")
+    then, now = record.environment().get("packages", {}), environment(run.catalog, run.device)["packages"]
+    packages = {name: now.get(name) for name in then}
+    lines = differences(record.experiment(), run.record(), words=words) + list(_parted(then, packages, "", words))
+    return list(dict.fromkeys(lines))
 
 
 def _partings(then: list[dict[str, float]], now: list[dict[str, float]]) -> list[Parting]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+import torch
 
 from lab.errors import LabError, OutOfMemoryError, StoreError
 from lab.registry.plugins import Catalog
@@ -38,7 +39,7 @@ from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
 
-__all__ = ["Listener", "Run", "RunProgress", "record_failure"]
+__all__ = ["Listener", "Run", "RunProgress", "record_failure", "refuse_full_disk"]
 
 REFRESH_S = 0.1
 LAST = "model.safetensors"
@@ -136,12 +137,17 @@ class Run:
             try:
                 self._train(folder, listener, stop)
             except (Exception, SystemExit) as error:  # a callback may call sys.exit; only its own run ends
-                _refuse_full_disk(error, self.store.root)
+                refuse_full_disk(error, self.store.root)
                 record_failure(folder, error)
             record = self.store.record(self.key)
             self.catalog.call("lab_run_finished", run=self, result=record)
             listener.run_finished(self, record)
             return record
+
+    def fail(self, error: BaseException) -> RunRecord:
+        """Record that it could not be trained, since the process that had it is gone."""
+        record_failure(self.store.begin(self.key, self.record(), {}, fresh=False), error)
+        return self.store.record(self.key)
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""
@@ -152,6 +158,7 @@ class Run:
             "key": self.key,
             "device": self.device,
             "data": self.data.fingerprint,
+            "torch": torch.__version__,
             "code": code_fingerprints(self.experiment),
             "file": self.file,
             "experiment": self.experiment.to_json(),
@@ -243,8 +250,12 @@ def _budget(learner: Learner, seconds: float) -> dict[str, float]:
     }
 
 
-def _refuse_full_disk(error: BaseException, root: Path) -> None:
-    """A store that cannot be written stops the study: the runs to come would fail in the same way."""
+def refuse_full_disk(error: BaseException, root: Path) -> None:
+    """A store that cannot be written stops the study: the runs to come would fail in the same way.
+
+    Raises:
+        StoreError: ``error`` says that the disk is full.
+    """
     if is_disk_full(error):
         raise StoreError(
             f"cannot write to the folder of runs: {error}",

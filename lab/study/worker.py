@@ -24,7 +24,7 @@ import attrs
 from lab.errors import LabError, StoreError
 from lab.registry.plugins import load_catalog
 from lab.study.build import DataCache
-from lab.study.rebuild import rebuild_run
+from lab.study.rebuild import rebuild_exactly
 from lab.study.run import Run, RunProgress
 from lab.study.store import RunRecord, Store
 
@@ -64,13 +64,7 @@ def main() -> None:
     for job in _jobs(stop):
         key = job["run"]["key"]
         try:
-            run = rebuild_run(job["run"], store, catalog, cache=cache)
-            if run.key != key:
-                raise LabError(
-                    f"run {key} came out as {run.key} in a worker",
-                    hint="was the code changed meanwhile? give the same command again",
-                )
-            run.execute(reporter, stop, fresh=job["fresh"])
+            rebuild_exactly(job["run"], store, catalog, cache=cache).execute(reporter, stop, fresh=job["fresh"])
             reporter.say("done", key)
         except BrokenPipeError:  # nobody is left to answer; the run is saved
             return

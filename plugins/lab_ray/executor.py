@@ -11,13 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError, ParameterError, RunFailed, StoreError
-from lab.study.run import Listener, Run, RunProgress, record_failure
+from lab.errors import LabError, ParameterError, RunFailed
+from lab.study.run import Listener, Run, RunProgress, refuse_full_disk
 from lab.study.store import RunRecord
-from lab.training.checkpoint import is_disk_full
 from lab_ray.cluster import connected, refuse_without_ray, room, worker_options
 from lab_ray.files import Inbox, Message, Outbox, in_batches, newest_checkpoint
-from lab_ray.sources import record_of, sources_of
+from lab_ray.sources import sources_of
 from lab_ray.worker import Trainer
 
 __all__ = ["RayCluster"]
@@ -187,7 +186,8 @@ class _Worker:
         try:
             self.pending = self._talk.send(answer)
         except OSError as error:
-            _refuse_full_disk(error, self.run)
+            if self.run is not None:
+                refuse_full_disk(error, self.run.store.root)
             raise
 
     def _conversation(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> Conversation:
@@ -353,15 +353,14 @@ class _Shift:
             where=_reason(error),
             hint="too little memory? fewer workers on a node: more cpus for each",
         )
-        record_failure(run.store.begin(run.key, run.record(), {}, fresh=False), failure)
-        record = run.store.record(run.key)
+        record = run.fail(failure)
         self.listener.run_finished(run, record)
         return record
 
 
 def _job(run: Run) -> dict[str, Any]:
     """What a node needs to make the run again; there, a GPU is the one that Ray gives."""
-    record = record_of(run)
+    record = run.record()
     return {
         "run": {**record, "device": record["device"].partition(":")[0]},
         "sources": sources_of(run.file),
@@ -373,12 +372,3 @@ def _reason(error: Exception) -> str:
     """Ray's reason in a line or two: its messages go on with advice and repeat what is known."""
     lines = [line.strip() for line in str(error).partition("There are some potential root causes")[0].splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)[:400]
-
-
-def _refuse_full_disk(error: OSError, run: Run | None) -> None:
-    if is_disk_full(error) and run is not None:
-        raise StoreError(
-            f"cannot write to the folder of runs: {error}",
-            where=str(run.store.root),
-            hint="make room and give the same command again; finished runs are kept",
-        ) from error

@@ -1,17 +1,15 @@
-"""The source of a study: what a node needs beyond the packages that are installed on it, and whether it is the same."""
+"""The source of a study: what a node needs beyond the packages that are installed on it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from lab.errors import StoreError
-from lab.study.run import Run
 from lab_ray.files import inside
 
-__all__ = ["differences", "record_of", "sources_of", "write_sources"]
+__all__ = ["sources_of", "write_sources"]
 
 MAX_BYTES = 16 * 2**20
 
@@ -45,43 +43,6 @@ def write_sources(sources: Mapping[str, str], folder: Path) -> None:
         place = inside(folder, path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
-
-
-def record_of(run: Run) -> dict[str, Any]:
-    """A run's record, with the version of torch, which its key covers too."""
-    import torch
-
-    return {**run.record(), "versions": {"torch": torch.__version__}}
-
-
-def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    """In what the run that a node would train differs from the one that was asked for, a line each.
-
-    Args:
-        here, there: records of a run (``record_of``).
-    """
-    lines = [
-        f"{name} {version} here, {there['versions'].get(name)} there"
-        for name, version in here["versions"].items()
-        if there["versions"].get(name) != version
-    ]
-    lines += [
-        f"source of {name}: {'another' if name in there['code'] else 'not there'}"
-        for name, digest in here["code"].items()
-        if there["code"].get(name) != digest
-    ]
-    if here["data"] != there["data"]:
-        lines.append("data: another content")
-    return lines + list(_parted(here["experiment"], there["experiment"], ""))
-
-
-def _parted(here: Any, there: Any, path: str) -> Iterator[str]:
-    """Where two trees of plain values part."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        for name in dict.fromkeys([*here, *there]):
-            yield from _parted(here.get(name), there.get(name), f"{path}.{name}" if path else name)
-    elif here != there:
-        yield f"{path}: {here!r} here, {there!r} there"
 
 
 def _beside(folder: Path) -> Iterator[Path]:

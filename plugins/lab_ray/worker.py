@@ -24,11 +24,11 @@ from filelock import FileLock, Timeout
 from lab.errors import LabError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.build import DataCache
-from lab.study.rebuild import rebuild_run
+from lab.study.rebuild import rebuild_exactly
 from lab.study.run import Run, RunProgress
 from lab.study.store import RunRecord, Store
 from lab_ray.files import Inbox, Message, Outbox, in_batches, newest_checkpoint
-from lab_ray.sources import differences, record_of, write_sources
+from lab_ray.sources import write_sources
 
 __all__ = ["Trainer"]
 
@@ -78,7 +78,7 @@ class Trainer:
         """Begin to train.
 
         Args:
-            job: ``run``, its record with versions (``record_of``); ``sources``, the study's file and what lies beside
+            job: ``run``, its record; ``sources``, the study's file and what lies beside
                 it; ``file``, the name of the study's file among these.
         """
         self._inbox = None
@@ -156,18 +156,11 @@ class _Training:
             self._news.end("done")
 
     def _rebuilt(self) -> Run:
-        """The run that was asked for, made of what is installed here.
-
-        Raises:
-            LabError: it is another one, since code, packages or data differ; what differs is named.
-        """
-        wanted, file = self.job["run"], self.trainer.folder / "study" / self.job["file"]
+        """The run that was asked for, made of what is installed here."""
+        file = self.trainer.folder / "study" / self.job["file"]
         write_sources(self.job["sources"], file.parent)
-        run = rebuild_run(wanted, self.trainer.store, self.trainer.catalog, file=file, cache=self.trainer.cache)
-        if run.key != wanted["key"]:
-            found = "\n".join(differences(wanted, record_of(run))) or "something that its record does not tell"
-            raise LabError("it would train another run than was asked for", where=found)
-        return run
+        trainer = self.trainer
+        return rebuild_exactly(self.job["run"], trainer.store, trainer.catalog, file=file, cache=trainer.cache)
 
 
 class _News:

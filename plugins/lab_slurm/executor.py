@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lab.errors import LabError, ParameterError, RunFailed
-from lab.study.run import Listener, Run, RunProgress, record_failure
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 from lab.training.checkpoint import write_json
 from lab_slurm.job import JOB, NEWS, STOP, Training
@@ -278,7 +278,6 @@ class _Queue:
             where=f"what it printed: {job.job.paths.stderr}",
             hint="too little memory? give it more: memory_gb",
         )
-        record_failure(job.run.store.begin(job.run.key, job.run.record(), {}, fresh=False), failure)
-        record = job.run.store.record(job.run.key)
+        record = job.run.fail(failure)
         self.listener.run_finished(job.run, record)
         yield job.run, record

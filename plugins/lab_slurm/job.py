@@ -92,28 +92,13 @@ class Training:
 
 
 def _rebuilt(job: Mapping[str, Any]) -> Run:
-    """The run that was asked for.
-
-    Raises:
-        LabError: it is another one here, since code, packages or data differ; packages that differ are named.
-    """
-    from lab.errors import LabError
+    """The run that was asked for."""
     from lab.registry.plugins import load_catalog
-    from lab.study.rebuild import rebuild_run
+    from lab.study.rebuild import rebuild_exactly
     from lab.study.store import Store
 
-    wanted = job["run"]
-    catalog = load_catalog(complain=_heard)
-    run = rebuild_run(wanted, Store(job["root"]), catalog, file=Path(job["file"]) if job["file"] else None)
-    if run.key != wanted["key"]:
-        there = run.record()
-        others = [name for name, digest in wanted["code"].items() if there["code"].get(name) != digest]
-        others += [] if there["data"] == wanted["data"] else ["data"]
-        raise LabError(
-            "it would train another run than was asked for",
-            where=f"not as it was submitted: {', '.join(others) or 'torch, or versions of components'}",
-        )
-    return run
+    file = Path(job["file"]) if job["file"] else None
+    return rebuild_exactly(job["run"], Store(job["root"]), load_catalog(complain=_heard), file=file)
 
 
 class _News:

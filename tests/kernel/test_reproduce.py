@@ -12,6 +12,7 @@ import pytest
 
 import lab
 from lab.errors import LabError
+from lab.study.rebuild import differences
 from lab.study.store import Store
 from tests.kernel.kill_study import STUDY
 
@@ -78,9 +79,33 @@ def test_what_is_not_as_it_was_is_listed_before_anything_is_trained(finished: tu
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert lines[0] == f"lab: run {key} cannot be reproduced as it was"
-    assert lines[1:3] == ["  code of lab: changed", "  data: another content than then"]
+    assert lines[1:3] == ["  code of lab: another now", "  data: another content now"]
     assert lines[3].startswith("  torch: 1.0 then, ")
     assert lines[4] == "  --anyway trains it all the same and shows what comes out"
+
+
+def test_what_differs_between_two_records_is_named() -> None:
+    one = {
+        "torch": "2.13.0",
+        "code": {"lab": "1", "lab_text": "2", "lab_ours": "3"},
+        "data": "abc",
+        "experiment": {"architecture": {"plugin": "lab_ours 1.0", "width": 3}},
+    }
+    other = {
+        "torch": "2.12.1",
+        "code": {"lab": "1", "lab_text": "7"},
+        "data": "abd",
+        "experiment": {"architecture": {"plugin": "lab_ours 2.0", "width": 3}},
+    }
+    words = ("asked for", "here")
+    assert differences(one, one, words=words) == []
+    assert differences(one, other, words=words) == [
+        "torch: 2.13.0 asked for, 2.12.1 here",
+        "code of lab_text: another here",
+        "code of lab_ours: none here",
+        "data: another content here",
+        "architecture.plugin: lab_ours 1.0 asked for, lab_ours 2.0 here",
+    ]
 
 
 def test_the_trained_learner_comes_back(finished: tuple[Path, Path]) -> None:

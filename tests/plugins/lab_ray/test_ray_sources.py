@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lab_ray import cluster, sources
 from lab_ray.executor import RayCluster
-from lab_ray.sources import differences, sources_of, write_sources
+from lab_ray.sources import sources_of, write_sources
 
 from lab import LabError, use
 from lab.errors import StoreError
@@ -45,29 +45,6 @@ def test_sources_that_are_too_large_are_refused(study: Path, monkeypatch: pytest
 def test_sources_are_written_inside_their_folder_only(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"a file cannot be received under the name '\.\./evil\.py'"):
         write_sources({"../evil.py": ""}, tmp_path / "study")
-
-
-def test_what_differs_is_named() -> None:
-    here = {
-        "versions": {"torch": "2.13.0"},
-        "code": {"lab": "1", "lab_text": "2", "lab_ours": "3"},
-        "data": "abc",
-        "experiment": {"architecture": {"plugin": "lab_ours 1.0", "width": 3}},
-    }
-    there = {
-        "versions": {"torch": "2.12.1"},
-        "code": {"lab": "1", "lab_text": "7"},
-        "data": "abd",
-        "experiment": {"architecture": {"plugin": "lab_ours 2.0", "width": 3}},
-    }
-    assert differences(here, here) == []
-    assert differences(here, there) == [
-        "torch 2.13.0 here, 2.12.1 there",
-        "source of lab_text: another",
-        "source of lab_ours: not there",
-        "data: another content",
-        "architecture.plugin: 'lab_ours 1.0' here, 'lab_ours 2.0' there",
-    ]
 
 
 def test_without_ray_the_executor_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

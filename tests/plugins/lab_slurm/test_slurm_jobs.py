@@ -150,7 +150,7 @@ def test_a_job_that_finds_other_code_refuses_and_names_it(tmp_path: Path, monkey
     assert what.endswith(f"cannot make run {plan.runs[0].key} (base, seed 0)")
     assert why == [
         "  it would train another run than was asked for",
-        "    not as it was submitted: slurm_penalties",
+        "    code of slurm_penalties: another here",
         "  every node needs the same lab, plugins, torch and data as this machine",
     ]
 
