@@ -1,22 +1,20 @@
 """What commands plugins add, remembered from the last time they were imported, so that ``lab --help`` imports none.
 
-The memory is one JSON file in the cache directory (``LAB_CACHE``, or the platform's place): for the file of every
-plugin its time of change, its size, and what its ``lab_commands`` gave. It is believed only if it knows every installed
-plugin as it is now; otherwise all are imported, as for any other command, and what was learnt is kept. A plugin that
-cannot be loaded, or that gives commands as objects, is never remembered, and nothing is while there is anything to
-complain of; so no complaint is silenced.
+The memory is one JSON file in the cache directory: for the file of every plugin its time of change, its size, and what
+its ``lab_commands`` gave. It is believed only if it knows every installed plugin as it is now; otherwise all are
+imported, as for any other command, and what was learnt is kept. A plugin that cannot be loaded, or that gives commands
+as objects, is never remembered, and nothing is while there is anything to complain of; so no complaint is silenced.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lab.cache import cache_folder, recall, remember
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.plugins import GROUP, Catalog, Plugin
 
@@ -48,10 +46,7 @@ def recall_commands(taken: Iterable[str]) -> Owned | None:
 
 
 def collect_commands(catalog: Catalog, taken: Iterable[str]) -> Owned:
-    """Name → (plugin, command) of the plugins of a loaded catalog; remembered where there was nothing to complain of.
-
-    A memory that cannot be written costs time, nothing else.
-    """
+    """Name → (plugin, command) of a loaded catalog's plugins; remembered where there was nothing to complain of."""
     complaints: list[str] = []
     complain, catalog.complain = catalog.complain, complaints.append
     try:
@@ -74,7 +69,7 @@ def _remember(catalog: Catalog, commands: Owned) -> None:
         given = {name: target for name, (owner, target) in commands.items() if owner is plugin}
         if all(isinstance(target, str) for target in given.values()):
             memory[path] = {"stamp": _stamp(path), "commands": given}
-    _write(memory)
+    remember(_memory_file(), memory)
 
 
 def _recall(memory: Mapping[str, Any], point: EntryPoint) -> dict[str, str] | None:
@@ -106,30 +101,8 @@ def _stamp(path: str) -> list[int] | None:
 
 
 def _memory_file() -> Path:
-    folder = os.environ.get("LAB_CACHE")
-    if folder is None:
-        import platformdirs
-
-        folder = platformdirs.user_cache_dir("lab", appauthor=False)
-    return Path(folder) / "commands.json"
+    return cache_folder() / "commands.json"
 
 
-def _read() -> dict[str, Any]:
-    try:
-        memory = json.loads(_memory_file().read_text(encoding="utf-8"))
-        return {path: dict(item) for path, item in memory.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(memory: Mapping[str, Any]) -> None:
-    """Under a temporary name, then renamed, so that two processes never read half a file."""
-    path = _memory_file()
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(memory, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _read() -> dict[str, dict[str, Any]]:
+    return {path: item for path, item in recall(_memory_file()).items() if isinstance(item, dict)}

@@ -426,7 +426,6 @@ class Learner:
     def set_training_mode(self) -> None:
         """The model in training mode; frozen batch norm stays in evaluation mode where ``bn_freeze`` asks for it."""
         self.model.train()
-        self.replicas.watch_weights()
         if self._bn_freeze:
             for norm in _frozen_batch_norms(self.model):
                 norm.eval()

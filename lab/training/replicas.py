@@ -105,7 +105,7 @@ class Replicas(Alone):
         return loss if found is None else found
 
     def own_part(self, batches: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
-        """Every ``size``-th batch; as they are where the model carries a state from batch to batch."""
+        """Every ``size``-th batch."""
         return list(batches)[self.rank :: self.size]
 
     def total(self, *values: Tensor) -> Sequence[Tensor]:

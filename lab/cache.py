@@ -1,0 +1,46 @@
+"""The cache directory, and small things that are remembered there from process to process.
+
+Each is one JSON file. It may be removed at any time; one that cannot be read is empty, one that cannot be written costs
+time and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["cache_folder", "recall", "remember"]
+
+
+def cache_folder() -> Path:
+    """``LAB_CACHE``, or the platform's place."""
+    if chosen := os.environ.get("LAB_CACHE"):
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("lab", appauthor=False))
+
+
+def recall(file: Path) -> dict[str, Any]:
+    """What ``remember`` wrote; empty where it cannot be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def remember(file: Path, content: Mapping[str, Any]) -> None:
+    """Write under a temporary name, then rename, so that two processes never read half a file."""
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        os.replace(temporary, file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
