@@ -7,23 +7,21 @@ import gc
 import json
 import logging
 import os
-import pickle
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from lab.errors import DataError
+from lab_text import workers
 from lab_text.cache import ArrayWriter
+from lab_text.messages import Content
 from lab_text.numbering import Chunk, numbering_of
 from lab_text.tokenizers import Tokenizer
+from lab_text.workers import NoWorker, Worker
 
 __all__ = ["Side", "SideProcess", "SideWriter", "open_sides"]
 
@@ -90,11 +88,13 @@ def _spare_processors(given: Sequence[tuple[str, Tokenizer]]) -> bool:
 
 
 def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: ExitStack) -> Sequence[Side]:
-    """A process for each side; none where they cannot start, or a tokenizer cannot be sent to them."""
-    with contextlib.suppress(OSError, pickle.PicklingError, AttributeError, TypeError):
-        sides = _opened(SideProcess, folder, given, stack)
-        if all(side.started() for side in sides):
-            return sides
+    """A process for each side; none where they cannot start, or a tokenizer cannot be described to them."""
+    with contextlib.suppress(NoWorker), ExitStack() as own:
+        sides = _opened(SideProcess, folder, given, own)
+        for side in sides:
+            side.wait()
+        stack.enter_context(own.pop_all())
+        return sides
     log.info("the tokenizing processes could not start; going on in one process")
     return []
 
@@ -169,98 +169,55 @@ def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: npt.NDArray[np.in
     values.extend(block)
 
 
-class SideProcess:
+class SideProcess(Worker):
     """A :class:`SideWriter` in a process of its own: the same calls, the same files.
 
-    The process is a fresh interpreter that imports this module and the tokenizer's, never the program that is running
-    here, so a script needs no ``if __name__ == "__main__"``. Both talk in pickles over its standard streams.
-
     Args:
-        folder, side, tokenizer: as of :class:`SideWriter`; the tokenizer is sent to the process.
+        folder, side, tokenizer: as of :class:`SideWriter`; the tokenizer is described to the process.
 
     Raises:
-        DataError: from any method, when the process has ended; and whatever the tokenizer raised there.
+        NoWorker: the process cannot be started, or the tokenizer cannot be described to it.
+        DataError: from any method, when the process has ended, or something other than a LabError ended its work.
+        LabError: from any method, what the tokenizer raised there.
     """
 
     def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
-        opening = pickle.dumps((folder, side, tokenizer))
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        command = [sys.executable, "-c", "from lab_text.sides import serve; serve()"]
-        environment = {**os.environ, "PYTHONPATH": path}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self._to, self._from = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        self._send(opening)
-
-    def started(self) -> bool:
-        """Wait for the process; whether it could start and has the tokenizer."""
-        try:
-            self._receive()
-        except (DataError, AttributeError, ImportError):
-            return False
-        return True
+        super().__init__("lab_text.sides", tokenizer, str(folder), side)
 
     def advance(self, rows: Rows, text: str | None) -> None:
         """Write the ``rows`` of the sentences given before and take in further ones, while this process goes on."""
-        self._send(pickle.dumps((rows, text)))
+        self.send({"complete": False}, rows, text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
         """The number of tokens of each sentence given last."""
-        counts: npt.NDArray[np.int64] = self._receive()
-        return counts
+        _, (counts,) = self.receive()
+        return cast(npt.NDArray[np.int64], counts)
 
     def close(self) -> None:
         """Complete the files."""
-        self._receive()
-        self._send(pickle.dumps(None))
-        self._receive()
-
-    def stop(self) -> None:
-        """End the process."""
-        with contextlib.suppress(BrokenPipeError):
-            self._to.close()
-        self._from.close()
-        self._process.wait()
-
-    def _send(self, message: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # told when the answer is missing
-            self._to.write(message)
-            self._to.flush()
-
-    def _receive(self) -> Any:
-        try:
-            answer = pickle.load(self._from)  # noqa: S301 - from a process of our own
-        except EOFError as error:
-            hint = "was the machine short of memory? tokenizer.processes=1 stays in one process"
-            raise DataError("a tokenizing process ended early", hint=hint) from error
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self.receive()
+        self.send({"complete": True})
+        self.receive()
 
 
 def serve() -> None:
-    """What a process that :class:`SideProcess` started does: write one side as it is told on the standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one tells it when to end
-    gc.disable()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
-    with contextlib.suppress(EOFError, BrokenPipeError), ExitStack() as stack:
-        for answer in _answers(sys.stdin.buffer, stack):
-            pickle.dump(answer, answers)
-            answers.flush()
+    """What the process of a :class:`SideProcess` does: write one side as it is told."""
+    workers.serve(_written)
 
 
-def _answers(messages: IO[bytes], stack: ExitStack) -> Iterator[Any]:
-    """The answer to each message, and at last the exception that ended the work, if one did."""
+@contextmanager
+def _written(tokenizer: Tokenizer, folder: str, side: str) -> Iterator[Callable[..., tuple[Any, ...]]]:
+    """Gives what answers the messages of a :class:`SideProcess`."""
+    writer = SideWriter(Path(folder), side, tokenizer)
+
+    def answer(content: Content, rows: Rows = None, text: str | None = None) -> tuple[Any, ...]:
+        if content["complete"]:
+            writer.close()
+            return ({},)
+        writer.advance(rows, text)
+        return {}, writer.token_counts()
+
     try:
-        writer = SideWriter(*pickle.load(messages))  # noqa: S301 - from the process that started this one
-        stack.callback(writer.stop)
-        yield None
-        while (message := pickle.load(messages)) is not None:  # noqa: S301 - likewise
-            writer.advance(*message)
-            yield writer.token_counts()
-        writer.close()
-        yield None
-    except EOFError:
-        return
-    except Exception as error:
-        yield error
+        yield answer
+    finally:
+        writer.stop()

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import gc
 import importlib.metadata
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice, pairwise
 from typing import Any
 
@@ -23,8 +20,6 @@ from lab.errors import ParameterError
 from lab_text.detokenize import capitalise, join_tokens
 
 __all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
-
-log = logging.getLogger("lab")
 
 _CHUNK_SENTENCES = 10_000
 _REMEMBERED_WORDS = 100_000
@@ -150,9 +145,9 @@ class SpacyTokenizer(Tokenizer):
     Args:
         language: the code of the language, any that ``spacy.blank`` knows (``fr``, ``en``, ``de``; ``xx`` for none).
         lowercase: fold tokens to lower case; :meth:`detokenize` then capitalises the first letter.
-        processes: how many processes :meth:`pipe` spreads a long stream of texts over; None decides by its length and
-            the number of processors, 1 never starts any. A dataset of a large corpus gives each language a process of
-            its own, unless this is 1.
+        processes: how many processes :meth:`pipe` spreads a long stream of texts over; None decides by its length, the
+            language (words that are remembered need no other process) and the number of processors, 1 never starts
+            any. A dataset of a large corpus gives each language a process of its own, unless this is 1.
 
     Raises:
         ParameterError: spaCy does not know the language, or lacks a package for it.
@@ -173,12 +168,6 @@ class SpacyTokenizer(Tokenizer):
         version = importlib.metadata.version("spacy")
         return {"name": "spacy", "version": version, "language": self.language, "lowercase": self.lowercase}
 
-    def __getstate__(self) -> tuple[Any, ...]:
-        return self.language, self.lowercase
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.__init__(state[0], lowercase=state[1], processes=1)  # type: ignore[misc]
-
     @property
     def by_word(self) -> bool:
         """Whether words are tokenised by themselves: not so for Chinese, Japanese …"""
@@ -190,13 +179,17 @@ class SpacyTokenizer(Tokenizer):
         for chunk in islice(chunks, _POOL_AFTER_CHUNKS):
             yield from self.tokenize_all(chunk)
         workers = self._workers()
-        rest = map(self.tokenize_all, chunks) if workers < 2 else _spread(self, chunks, workers)
-        for sentences in rest:
+        for sentences in map(self.tokenize_all, chunks) if workers < 2 else _spread(self, chunks, workers):
             yield from sentences
 
     def _workers(self) -> int:
-        """Processes for what lies behind the first chunks; two languages share the processors."""
-        return self.processes if self.processes is not None else min((os.cpu_count() or 1) // 2, 8)
+        """Processes for what lies behind the first chunks; two languages share the processors.
+
+        A word that is remembered is found faster than what another process says of it is read.
+        """
+        if self.processes is not None:
+            return self.processes
+        return 1 if self._splits_at_spaces else min((os.cpu_count() or 1) // 2, 8)
 
     def tokenize_all(self, texts: Sequence[str]) -> list[list[str]]:
         """The tokens of every text of one chunk, in this process."""
@@ -286,30 +279,10 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _spread(tokenizer: SpacyTokenizer, chunks: Iterator[list[str]], workers: int) -> Iterator[list[list[str]]]:
-    """The chunks tokenised by ``workers`` processes, in order; never more than three chunks per process at once."""
-    import multiprocessing
+def _spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], workers: int) -> Iterator[list[list[str]]]:
+    from lab_text.spread import spread  # it needs the contract that this module gives
 
-    first = next(chunks, None)
-    if first is None:
-        return
-    waiting: list[tuple[list[str], Future[list[list[str]]]]] = []
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for chunk in chain([first], chunks):
-            waiting.append((chunk, pool.submit(tokenizer.tokenize_all, chunk)))
-            if len(waiting) >= 3 * workers:
-                yield _finished(tokenizer, *waiting.pop(0))
-        while waiting:
-            yield _finished(tokenizer, *waiting.pop(0))
-
-
-def _finished(tokenizer: SpacyTokenizer, chunk: list[str], future: Future[list[list[str]]]) -> list[list[str]]:
-    """What the process gave, or the work done here where the processes could not start."""
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        log.info("the tokenizing processes could not start; going on in one process")
-        return tokenizer.tokenize_all(chunk)
+    return spread(tokenizer, chunks, workers)
 
 
 _BUILT_IN: dict[str, Callable[..., Tokenizer]] = {

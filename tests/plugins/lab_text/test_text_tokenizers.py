@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 
@@ -94,27 +91,6 @@ def test_a_rule_that_sees_beyond_a_space_does_not_join_words_of_a_corpus() -> No
 def test_tokenizing_is_lazy() -> None:
     endless = iter(lambda: "un deux", None)
     assert list(islice(SpacyTokenizer("fr").pipe(endless), 2)) == [["un", "deux"]] * 2
-
-
-def test_another_process_gives_the_same_tokens_in_the_same_order() -> None:
-    texts = [f"le {number} est là" for number in range(55)]
-    tokenizer = SpacyTokenizer("fr")
-    chunks = iter([texts[start : start + 10] for start in range(0, 55, 10)])
-    spread = [tokens for sentences in tokenizers._spread(tokenizer, chunks, 1) for tokens in sentences]
-    assert spread == list(tokenizer.pipe(texts))
-
-
-def test_work_goes_on_here_when_processes_cannot_start(caplog: pytest.LogCaptureFixture) -> None:
-    broken: Future[list[list[str]]] = Future()
-    broken.set_exception(BrokenProcessPool())
-    with caplog.at_level(logging.INFO, logger="lab"):
-        assert tokenizers._finished(SpacyTokenizer("fr"), ["un deux"], broken) == [["un", "deux"]]
-    assert caplog.messages == ["the tokenizing processes could not start; going on in one process"]
-
-
-def test_small_corpora_never_start_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizers, "ProcessPoolExecutor", None)
-    assert len(list(SpacyTokenizer("fr", processes=4).pipe(FRENCH))) == len(FRENCH)
 
 
 def test_identity_names_the_version_of_spacy() -> None:

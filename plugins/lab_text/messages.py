@@ -1,0 +1,133 @@
+"""Messages over a pipe: a line of JSON, then numbers and texts as raw bytes.
+
+Both ends use the same two functions, :func:`send` and :func:`receive`. An exception travels as what a reader is told
+of it; its class is looked up in :mod:`lab.errors` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import lab.errors
+from lab.errors import DataError, LabError
+
+__all__ = ["Closed", "Content", "Message", "Part", "WorkerTraceback", "receive", "retold", "send", "told"]
+
+Content = dict[str, Any]
+Part = npt.NDArray[np.int64] | str | None
+Message = tuple[Content, list[Part]]
+
+_SURROGATES = "surrogatepass"  # half a character is the tokenizer's trouble, not the pipe's
+
+
+class Closed(Exception):
+    """The other end has closed the pipe."""
+
+
+def send(stream: IO[bytes], content: Content, *parts: Part) -> None:
+    """Write one message.
+
+    Args:
+        stream: an open pipe.
+        content: plain JSON values.
+        parts: numbers (int64, of one dimension), texts or None; they travel as they are.
+    """
+    packed = [_packed(part) for part in parts]
+    header = {"content": content, "parts": [(kind, len(block)) for kind, block in packed]}
+    stream.write(json.dumps(header).encode() + b"\n")
+    stream.writelines(block for _, block in packed)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Message:
+    """The next message: its content, and its parts; the numbers are read-only.
+
+    Raises:
+        Closed: there is none, or not the whole of it.
+    """
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise Closed
+    header = json.loads(line)
+    return header["content"], [_unpacked(kind, _exactly(stream, length)) for kind, length in header["parts"]]
+
+
+def _packed(part: Part) -> tuple[str | None, bytes]:
+    if part is None:
+        return None, b""
+    if isinstance(part, str):
+        return "text", part.encode("utf-8", _SURROGATES)
+    return "numbers", part.astype(np.int64, copy=False).tobytes()
+
+
+def _unpacked(kind: str | None, block: bytes) -> Part:
+    if kind is None:
+        return None
+    return block.decode("utf-8", _SURROGATES) if kind == "text" else np.frombuffer(block, np.int64)
+
+
+def _exactly(stream: IO[bytes], length: int) -> bytes:
+    block = stream.read(length)
+    if len(block) < length:
+        raise Closed
+    return block
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an exception in another process; the cause of the one that is raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def told(error: Exception) -> Content:
+    """What can be said of an exception in JSON: the parts of a LabError, or those of an error of the system.
+
+    Any other is told as a DataError that names its type, its text and the line that raised it.
+    """
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return {"system": [error.errno, error.strerror, _path(error.filename)], "trace": trace}
+    shown = error if isinstance(error, LabError) else _explained(error)
+    return {"kind": _kind(shown), "what": shown.what, "where": shown.where, "hint": shown.hint, "trace": trace}
+
+
+def _path(name: object) -> str | None:
+    return None if name is None else str(name)
+
+
+def _explained(error: Exception) -> DataError:
+    """An exception that nobody foresaw, as one that a reader can act on."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return DataError(
+        f"tokenizing failed with {type(error).__name__}: {error}",
+        where=f"{frame.filename}, line {frame.lineno}, in {frame.name}",
+        hint="give the tokenizer one of the corpus's sentences by itself; --debug shows the traceback",
+    )
+
+
+def _kind(error: LabError) -> str:
+    """The nearest class of lab.errors that is made of what, where and hint."""
+    names: list[str] = [
+        kind.__name__
+        for kind in type(error).__mro__
+        if getattr(lab.errors, kind.__name__, None) is kind and kind.__init__ is LabError.__init__
+    ]
+    return names[0]
+
+
+def retold(content: Content) -> Exception:
+    """The exception that :func:`told` told of, with the traceback of the other process as its cause."""
+    error: Exception
+    if "system" in content:
+        error = OSError(*content["system"])
+    else:
+        kind = getattr(lab.errors, content["kind"]) if content["kind"] in lab.errors.__all__ else DataError
+        error = kind(content["what"], where=content["where"], hint=content["hint"])
+    error.__cause__ = WorkerTraceback(content["trace"])
+    return error

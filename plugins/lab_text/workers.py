@@ -1,0 +1,195 @@
+"""A tokenizer in a process of its own: started, told of the tokenizer, given messages, ended.
+
+The process is a fresh interpreter that imports what it serves and the tokenizer's module, never the program that is
+running here, so a script needs no ``if __name__ == "__main__"``. Both talk over its standard streams, in
+:mod:`lab_text.messages`; a tokenizer is told of by the name of its class and its parameters, as plain JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import IO, Any, cast
+
+import attrs
+
+from lab.errors import DataError
+from lab_text.messages import Closed, Content, Message, Part, receive, retold, send, told
+from lab_text.tokenizers import Tokenizer
+
+__all__ = ["NoWorker", "Work", "Worker", "describe", "rebuild", "serve"]
+
+_NOTHING = object()  # no plain JSON value
+
+Work = Callable[..., AbstractContextManager[Callable[..., tuple[Any, ...]]]]
+
+
+class NoWorker(Exception):
+    """No process could be started that has this tokenizer; what it was for is done here."""
+
+
+def describe(tokenizer: Tokenizer) -> Content:
+    """What :func:`rebuild` needs to make an equal tokenizer elsewhere, as plain JSON values.
+
+    The parameters are those of its class, each read from the attribute of the same name; of an attrs class from the
+    attribute that it sets. ``processes`` becomes 1: a process that was started for a tokenizer starts no others.
+
+    Raises:
+        NoWorker: the class is no module's own, or a parameter is no attribute or no plain JSON value.
+    """
+    kind = type(tokenizer)
+    parameters = {name: getattr(tokenizer, attribute, _NOTHING) for name, attribute in _parameters(kind)}
+    if "<locals>" in kind.__qualname__ or not _is_json(parameters):
+        raise NoWorker
+    if "processes" in parameters:
+        parameters["processes"] = 1
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    return {"class": name, "parameters": parameters, "identity": tokenizer.identity}
+
+
+def _parameters(kind: type[Tokenizer]) -> Iterator[tuple[str, str]]:
+    """The parameters of a class, and the attribute that each sets."""
+    known = {field.alias: field.name for field in attrs.fields(kind)} if attrs.has(kind) else {}
+    for name in inspect.signature(kind).parameters:
+        yield name, known.get(name, name)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value comes back from JSON as it was."""
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
+
+
+def rebuild(description: Content) -> Tokenizer:
+    """The tokenizer that :func:`describe` described.
+
+    Raises:
+        NoWorker: its class is no tokenizer here, or what it builds here is another one.
+    """
+    module, _, path = description["class"].partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    if not (isinstance(found, type) and issubclass(found, Tokenizer)):
+        raise NoWorker
+    tokenizer: Tokenizer = found(**description["parameters"])
+    if tokenizer.identity != description["identity"]:
+        raise NoWorker
+    return tokenizer
+
+
+class Worker:
+    """A process with a tokenizer of its own.
+
+    Args:
+        module: the module whose function ``serve`` the process calls.
+        tokenizer: is rebuilt in the process.
+        settings: further arguments of what it serves, plain JSON values.
+
+    Raises:
+        NoWorker: the process cannot be started, or the tokenizer cannot be described to it.
+    """
+
+    def __init__(self, module: str, tokenizer: Tokenizer, *settings: Any) -> None:
+        opening = {"tokenizer": describe(tokenizer), "settings": settings}
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        command = [sys.executable, "-c", f"from {module} import serve; serve()"]
+        environment = {**os.environ, "PYTHONPATH": path}
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        except OSError as error:
+            raise NoWorker from error
+        self._to, self._from = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self.send(opening)
+
+    def wait(self) -> None:
+        """Wait until the process is ready.
+
+        Raises:
+            NoWorker: it could not start, or it could not rebuild the tokenizer.
+            LabError: whatever else what it serves raised.
+        """
+        try:
+            content, _ = self.receive()
+        except (DataError, OSError) as error:
+            raise NoWorker from error
+        if not content["ready"]:
+            raise NoWorker
+
+    def send(self, content: Content, *parts: Part) -> None:
+        """Give it a message; while it works on that, this process goes on."""
+        with contextlib.suppress(BrokenPipeError):  # told when the answer is missing
+            send(self._to, content, *parts)
+
+    def receive(self) -> Message:
+        """Its answer to the earliest message that it has not answered yet.
+
+        Raises:
+            DataError: the process has ended, or an exception that is no LabError ended its work.
+            LabError: what it raised there.
+        """
+        try:
+            content, parts = receive(self._from)
+        except Closed as error:
+            hint = "was the machine short of memory? tokenizer.processes=1 stays in one process"
+            raise DataError("a tokenizing process ended early", hint=hint) from error
+        if "error" in content:
+            raise retold(content["error"])
+        return content, parts
+
+    def stop(self) -> None:
+        """End the process."""
+        with contextlib.suppress(BrokenPipeError):
+            self._to.close()
+        self._from.close()
+        self._process.wait()
+
+
+def serve(work: Work) -> None:
+    """What a process that :class:`Worker` started does: answer the messages that come on the standard input.
+
+    Args:
+        work: called with the tokenizer and the settings; a context manager that gives what is called with the content
+            and the parts of each message, and returns those of the answer.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one tells it when to end
+    gc.disable()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    with contextlib.suppress(BrokenPipeError), ExitStack() as stack:
+        for answer in _answers(sys.stdin.buffer, work, stack):
+            send(answers, *answer)
+
+
+def _answers(messages: IO[bytes], work: Work, stack: ExitStack) -> Iterator[tuple[Any, ...]]:
+    """The answer to each message, and at last the exception that ended the work, if one did."""
+    try:
+        opening, _ = receive(messages)
+        tokenizer = _rebuilt(opening["tokenizer"])
+        answer = stack.enter_context(work(tokenizer, *opening["settings"])) if tokenizer else None
+        yield ({"ready": answer is not None},)
+        while answer is not None:
+            content, parts = receive(messages)
+            yield answer(content, *parts)
+    except Closed:
+        return
+    except Exception as error:
+        yield ({"error": told(error)},)
+
+
+def _rebuilt(description: Content) -> Tokenizer | None:
+    """The tokenizer; None where nothing that is imported here gives it."""
+    with contextlib.suppress(Exception):
+        return rebuild(description)
+    return None
