@@ -36,6 +36,9 @@ class Tokenizer(ABC):
 
     A subclass gives :meth:`pipe` and, where tokens are not simply separated by spaces, :meth:`detokenize`.
     No token is empty or holds white space at its ends.
+
+    A large corpus is tokenised in a process per language where :func:`lab_text.workers.describe` can say how the
+    tokenizer was built: its parameters are plain JSON values, and each is an attribute of the same name.
     """
 
     language: str

@@ -118,7 +118,7 @@ class Worker:
 
         Raises:
             NoWorker: it could not start, or it could not rebuild the tokenizer.
-            LabError: whatever else what it serves raised.
+            LabError: its work could not begin, for a reason that is no fault of the data.
         """
         try:
             content, _ = self.receive()
