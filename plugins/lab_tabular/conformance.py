@@ -123,6 +123,7 @@ def offer() -> Offer:
             "datasets.adult": Trial(
                 exceptions={"test_splits_are_disjoint": "the publisher's file has the same person twice"}
             ),
+            "datasets.rossmann": Trial(use("rossmann", stores=40)),
             "datasets.table": Trial(use("table", path=_file(), target="rent")),
             "datasets.towns": Trial(use("towns", rows=200)),
             "metrics.log_loss": Trial(use("log_loss"), examples=flats),

@@ -1,4 +1,7 @@
-"""The kit tries the executor ``ray`` on one Ray for all its checks, since starting one takes seconds."""
+"""All checks of a component run in one process, which tries it and reads its data once.
+
+The executor ``ray`` is tried on one Ray for all its checks, since starting one takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_on_ray(item):
             item.add_marker(pytest.mark.xdist_group("ray"))
+        elif ": " in item.name:
+            item.add_marker(pytest.mark.xdist_group(item.name.partition("[")[2].partition(":")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("installed")]
 
 STUDY = "experiments/cosine.py"
 QUICK = ("--epochs", "1", "--seeds", "1", "--set", "dataset.pairs=64", "--set", "batch_size=16")
