@@ -58,7 +58,7 @@ def files(cache: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("texts", "tokenizer"),
-    [("corpus", "whitespace"), ("odd_corpus", "whitespace"), ("odd_corpus", "characters"), ("odd_corpus", "spacy")],
+    [("corpus", "whitespace"), ("odd_corpus", "whitespace"), ("odd_corpus", "characters")],
 )
 def test_processes_of_their_own_write_the_same_files(
     texts: str,
