@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from lab.registry.plugins import Catalog
+from tests.kernel.kill_study import STUDY, finish, outcome, start
 from tests.kernel.toys import COMPONENTS, plugin_module
 
 
@@ -86,6 +87,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     yield install
     for path in site.glob("*.py") if site.is_dir() else ():
         sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture(scope="session")
+def left_in_peace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """How the study ``killed.py`` ends in one process when nothing happens to it; no key says where it lies."""
+    folder = tmp_path_factory.mktemp("left_in_peace")
+    (folder / "killed.py").write_text(STUDY)
+    finish(start(folder / "killed.py", folder / "runs"))
+    return outcome(folder / "runs")
 
 
 @pytest.fixture(autouse=True)

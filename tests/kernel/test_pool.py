@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.kernel.kill_study import STUDY, finish, outcome, start
+from tests.kernel.kill_study import STUDY, finish, outcome
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
 
 
 @pytest.fixture
@@ -49,20 +52,22 @@ def _wait_for(condition, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def test_a_pool_gives_the_same_numbers_as_one_process(study: Path, tmp_path: Path) -> None:
+def test_a_pool_gives_the_same_numbers_as_one_process(
+    study: Path, tmp_path: Path, left_in_peace: dict[str, Any]
+) -> None:
     finish(_pool(study, tmp_path / "pool", "--threads", "1"))
-    finish(start(study, tmp_path / "alone"))
-    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
+    assert outcome(tmp_path / "pool") == left_in_peace
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
-def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(study: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(
+    study: Path, tmp_path: Path, left_in_peace: dict[str, Any]
+) -> None:
     process = _pool(study, tmp_path / "pool", "--threads", "1")
     _wait_for(lambda: list((tmp_path / "pool").glob(".store/*/checkpoint-*")), process)
     os.kill(_workers(process.pid)[0], signal.SIGKILL)
     finish(process)
-    finish(start(study, tmp_path / "alone"))
-    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
+    assert outcome(tmp_path / "pool") == left_in_peace
 
 
 def test_a_run_that_kills_its_worker_twice_is_reported_and_the_others_finish(study: Path, tmp_path: Path) -> None:
@@ -81,7 +86,7 @@ def test_a_run_that_kills_its_worker_twice_is_reported_and_the_others_finish(stu
     assert len(list((tmp_path / "runs").glob(".store/*/result.json"))) == 1
 
 
-def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path) -> None:
+def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path, left_in_peace: dict[str, Any]) -> None:
     process = _pool(study, tmp_path / "pool", "--threads", "1")
     _wait_for(lambda: len(list((tmp_path / "pool").glob(".store/*/checkpoint-*"))) >= 2, process)
     process.send_signal(signal.SIGINT)
@@ -89,5 +94,4 @@ def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path) -> Non
     assert process.returncode == 130
     assert output.decode().startswith("interrupted; everything is saved\n")
     finish(_pool(study, tmp_path / "pool", "--threads", "1"))
-    finish(start(study, tmp_path / "alone"))
-    assert outcome(tmp_path / "pool") == outcome(tmp_path / "alone")
+    assert outcome(tmp_path / "pool") == left_in_peace

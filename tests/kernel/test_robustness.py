@@ -9,11 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kernel.kill_study import STUDY, finish, finished_keys, kill_until_done, outcome, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
 
 
 @pytest.fixture
@@ -23,7 +27,6 @@ def study(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_a_study_that_is_killed_again_and_again_ends_as_one_left_in_peace(tmp_path: Path) -> None:
     kill_until_done(tmp_path, kills=4)
 
@@ -39,7 +42,7 @@ def test_two_at_once_train_no_run_twice_and_lose_none(study: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("limit", [300, 2500, 6000])
 def test_a_full_disk_stops_the_study_with_a_clear_message_and_it_goes_on_later(
-    study: Path, tmp_path: Path, limit: int
+    study: Path, tmp_path: Path, limit: int, lab: Callable[..., Any]
 ) -> None:
     runs = tmp_path / "runs"
     limited = subprocess.run(
@@ -54,7 +57,7 @@ def test_a_full_disk_stops_the_study_with_a_clear_message_and_it_goes_on_later(
     assert limited.stderr.startswith("lab: cannot write")
     assert "make room and give the same command again; finished runs are kept" in limited.stderr
     assert "Traceback" not in limited.stderr
-    finish(start(study, runs))
+    assert lab("run", study, "--runs", runs, "--quiet").code == 0
     assert len(outcome(runs)) == 4
 
 
@@ -70,7 +73,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(s
     )
 
 
-def test_a_truncated_checkpoint_is_told_of_and_the_run_begins_anew(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_told_of_and_the_run_begins_anew(
+    tmp_path: Path, left_in_peace: dict[str, Any]
+) -> None:
     study, runs = tmp_path / "killed.py", tmp_path / "runs"
     study.write_text(STUDY)
     process = start(study, runs)
@@ -85,12 +90,12 @@ def test_a_truncated_checkpoint_is_told_of_and_the_run_begins_anew(tmp_path: Pat
     output, _ = again.communicate()
     assert again.returncode == 0
     assert b"a checkpoint is damaged and left out: cannot read the weights" in output
-    peaceful = tmp_path / "peaceful"
-    finish(start(study, peaceful))
-    assert outcome(peaceful) == outcome(runs)
+    assert outcome(runs) == left_in_peace
 
 
-def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+def test_an_interrupted_study_says_how_to_go_on_and_does(
+    tmp_path: Path, left_in_peace: dict[str, Any]
+) -> None:
     study, runs = tmp_path / "killed.py", tmp_path / "runs"
     study.write_text(STUDY)
     process = start(study, runs)
@@ -105,6 +110,4 @@ def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path) -> None
     state = json.loads(next(runs.glob(".store/*/checkpoint-*/state.json")).read_text())
     assert state
     finish(start(study, runs))
-    peaceful = tmp_path / "peaceful"
-    finish(start(study, peaceful))
-    assert outcome(peaceful) == outcome(runs)
+    assert outcome(runs) == left_in_peace
