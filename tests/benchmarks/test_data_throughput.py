@@ -69,7 +69,7 @@ def test_a_million_captions_become_numbers_on_two_cores(
 ) -> None:
     """Both sides have two processes; lab also starts them, reads the files and writes its own."""
     import_spacy()
-    corpus = captions(tmp_path, 3 if short else 35)
+    corpus = captions(tmp_path, 1 if short else 35)
     peer = time_spacy(corpus, 1 if short else 2)
     lab = seconds_of(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1 if short else None)))
     figure.ratio("captions: text to numbers", **pairs_per_second(corpus, lab, peer))
@@ -80,7 +80,7 @@ def test_a_million_captions_become_numbers_on_two_cores(
 def test_a_large_vocabulary_becomes_numbers_on_one_core(tmp_path: Path, short: bool, figure: Any) -> None:
     """130,000 different words: more than spaCy remembers."""
     import_spacy()
-    corpus = made_pairs.write_pairs(tmp_path, 10_000 if short else 100_000)
+    corpus = made_pairs.write_pairs(tmp_path, 5_000 if short else 100_000)
     peer = time_spacy(corpus, 1)
     lab = seconds_of(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1)))
     figure.ratio("made pairs: text to numbers", **pairs_per_second(corpus, lab, peer))
@@ -143,7 +143,9 @@ def test_word_vectors_are_read_for_the_words_that_are_needed(tmp_path: Path, sho
 
 @pytest.mark.parametrize("name", ["Sequential", "Shuffle", "Sort", "Sortish", "Bucket"])
 @pytest.mark.parametrize("size", [100_000, 1_000_000])
-def test_an_epoch_is_sampled_in_milliseconds(name: str, size: int, figure: Any) -> None:
+def test_an_epoch_is_sampled_in_milliseconds(name: str, size: int, short: bool, figure: Any) -> None:
+    if short and size > 100_000:
+        pytest.skip("not part of the short form")
     from lab_basics import samplers
 
     lengths = np.random.default_rng(0).integers(1, 100, size)

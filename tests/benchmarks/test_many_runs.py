@@ -153,7 +153,9 @@ def test_ten_thousand_runs_cost_ten_times_a_thousand(trivial: Study, tmp_path: P
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core alone")
 def test_two_workers_answer_the_main_question_sooner(tmp_path: Path, short: bool, figure: Any) -> None:
-    size = ["--epochs", "1", "--seeds", "1", "--arms", "additive"] if short else ["--epochs", "2", "--seeds", "2"]
+    size = ["--epochs", "1", "--seeds", "2"]
+    if short:
+        size = ["--epochs", "1", "--seeds", "1", "--arms", "additive", "--set", "dataset.pairs=5000"]
 
     def answer(workers: int) -> float:
         command = [sys.executable, "-m", "lab", "run", str(ROOT / "experiments" / "bidir_vs_attn.py"), *size]

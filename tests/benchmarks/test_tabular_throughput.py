@@ -41,13 +41,13 @@ def test_an_epoch_of_batches_is_ten_times_faster_than_row_by_row(figure, short):
     figure.ratio(what, lab=count / ours, peer=count / theirs, unit="rows/s", beside=beside, at_least=BOUND)
 
 
-def test_rossmanns_million_rows_are_prepared_in_a_minute(figure):
+def test_rossmanns_million_rows_are_prepared_in_a_minute(figure, short):
     if not os.environ.get("LAB_DATA"):
         pytest.skip("LAB_DATA is not set: the real table is not here")
     from lab_tabular.rossmann import rossmann
 
     started = time.perf_counter()
-    data = rossmann()
+    data = rossmann(stores=100 if short else None)
     seconds = time.perf_counter() - started
     rows = len(data.train) + len(data.valid)
     figure.value(f"preparing Rossmann's {rows:,} rows", seconds, "s", at_most=PREPARATION_S)

@@ -93,9 +93,7 @@ def test_a_truncated_checkpoint_is_told_of_and_the_run_begins_anew(
     assert outcome(runs) == left_in_peace
 
 
-def test_an_interrupted_study_says_how_to_go_on_and_does(
-    tmp_path: Path, left_in_peace: dict[str, Any]
-) -> None:
+def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path, left_in_peace: dict[str, Any]) -> None:
     study, runs = tmp_path / "killed.py", tmp_path / "runs"
     study.write_text(STUDY)
     process = start(study, runs)
