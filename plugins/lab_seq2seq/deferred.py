@@ -2,8 +2,8 @@
 
 Autograd gives a tensor that is used at every step a gradient from every step, each as large as the tensor, and adds
 them up. Often the sum can be had in one go instead, of what the steps have noted. ``defer`` puts a gate between such
-tensors and their uses: each use takes the gate as an input and, in its backward, notes what it knows; autograd comes to
-the gate when all of them are done, and there the gradients are made.
+tensors and their uses: each use takes the gate as an input and, in its backward, notes what it knows and gives the gate
+no gradient; autograd comes to the gate all the same when all of them are done, and there the gradients are made.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
-__all__ = ["Deferred", "defer", "in_round_rows", "product_type"]
+__all__ = ["Deferred", "defer", "product_type"]
 
 
 class Deferred:
@@ -38,21 +37,10 @@ def product_type(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
 
-def in_round_rows(x: Tensor) -> Tensor:
-    """``x`` (N, …) with rows of zeros behind it, up to a round number of rows.
-
-    The libraries behind matrix products compile one for every shape that they meet, and keep it. Sentences that end,
-    step by step, would let them meet hundreds, which costs more time and memory than the zeros.
-    """
-    rows = len(x)
-    grain = 16 if rows <= 256 else 128
-    missing = -rows % grain if x.device.type == "cpu" else 0
-    return functional.pad(x, (0,) * (2 * x.dim() - 1) + (missing,)) if missing else x
-
-
 class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, uses: Deferred, *tensors: Tensor | None) -> Tensor:
+        ctx.set_materialize_grads(False)
         ctx.uses = uses
         ctx.types = [None if tensor is None else tensor.dtype for tensor in tensors]
         some = next(tensor for tensor in tensors if tensor is not None)
@@ -60,7 +48,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, _: None) -> tuple[Tensor | None, ...]:
         made = ctx.uses.gradients()
         if made is None:
             return (None,) * (1 + len(ctx.types))

@@ -73,11 +73,11 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         ctx.uses.weights.extend(ctx.saved_tensors)
         ctx.uses.given.append(gradient)
         towards_weights = torch.bmm(ctx.keys, gradient.unsqueeze(2)).squeeze(2).t()
-        return towards_weights, gradient.new_zeros(()), None, None
+        return towards_weights, None, None, None
 
 
 class TanhScores:
@@ -137,12 +137,12 @@ class _TanhScore(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         signals = _signals(ctx.prepared, *ctx.saved_tensors)  # made again: to keep those of all steps is costlier
         slopes = torch.addcmul(signals, signals, signals, value=-1)  # σ' = σ (1 - σ)
         ctx.uses.note(slopes, signals, gradient)
         towards_query = torch.bmm(gradient.t().unsqueeze(1), slopes.transpose(0, 1)).squeeze(1)
-        return towards_query * (4 * ctx.weight), gradient.new_zeros(()), None, None, None
+        return towards_query * (4 * ctx.weight), None, None, None, None
 
 
 def _signals(prepared: Tensor, query: Tensor) -> Tensor:

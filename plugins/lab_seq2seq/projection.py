@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
 
-from lab_seq2seq.deferred import in_round_rows
+from lab_seq2seq.rows import in_round_rows
 
 __all__ = ["Unprojected", "projected_cross_entropy"]
 

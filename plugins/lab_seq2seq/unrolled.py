@@ -12,6 +12,7 @@ stay in the weights' own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from lab_seq2seq.deferred import Deferred, defer, in_round_rows, product_type
+from lab_seq2seq.deferred import Deferred, defer, product_type
 from lab_seq2seq.dropout import dropout
+from lab_seq2seq.rows import Rows
 
 __all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
 
@@ -29,24 +31,36 @@ class _LinearUses(Deferred):
     """Inputs and gradients of every use of a weight, until the last is known."""
 
     def __init__(self) -> None:
-        self.inputs: list[Tensor] = []
-        self.given: list[Tensor] = []
+        self._inputs: Rows | None = None
+        self._given: Rows | None = None
+        self._sizes: dict[int, int] = {}
+        self._noted: set[int] = set()
+
+    def begin(self, x: Tensor) -> tuple[int, Tensor]:
+        """One use: its number, and its inputs (n, I) in round rows."""
+        self._inputs = self._inputs or Rows(x)
+        start = self._inputs.count
+        self._sizes[start] = len(x)
+        return start, self._inputs.add(x)
+
+    def note(self, start: int, gradient: Tensor) -> Tensor:
+        """The gradient (n, O) of a use, given back in round rows."""
+        assert self._inputs is not None
+        self._given = self._given or Rows(gradient, self._inputs.count)
+        self._given.write(start, gradient)
+        self._noted.add(start)
+        return self._given.read(start, len(gradient))
 
     def gradients(self) -> tuple[Tensor, ...] | None:
-        if not self.given:
+        if self._given is None or self._inputs is None:
             return None
-        given, inputs = _joined(self.given), _joined(self.inputs)
-        self.inputs.clear()
-        self.given.clear()
+        for start in self._sizes.keys() - self._noted:  # nobody needed what this use gave
+            self._given.read(start, self._sizes[start])[: self._sizes[start]].zero_()
+        count = self._inputs.count
+        given, inputs = self._given.all(count), self._inputs.all(count)
+        self._given = None
+        self._noted.clear()
         return given.t() @ inputs, given.sum(0)
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Parts (n, X), each of round rows, as one of round rows."""
-    if len(parts) == 1:
-        return parts[0]
-    missing = -sum(map(len, parts)) % 128
-    return torch.cat([*parts, parts[0].new_zeros(missing, parts[0].shape[1])])
 
 
 class DeferredLinear:
@@ -71,20 +85,16 @@ class DeferredLinear:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, uses: _LinearUses) -> Tensor:
-        rows, x = len(x), in_round_rows(x.to(weight.dtype))
-        ctx.save_for_backward(x)
+        ctx.start, rounded = uses.begin(x.to(weight.dtype))
         ctx.weight, ctx.uses = weight, uses
-        return functional.linear(x, weight, bias)[:rows]
+        return functional.linear(rounded, weight, bias)[: len(x)]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None, None]:
-        [x] = ctx.saved_tensors
-        rows, gradient = len(gradient), in_round_rows(gradient)
-        ctx.uses.inputs.append(x)
-        ctx.uses.given.append(gradient)
-        towards_x = (gradient @ ctx.weight)[:rows] if ctx.needs_input_grad[0] else None
-        return towards_x, gradient.new_zeros(()), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        rounded = ctx.uses.note(ctx.start, gradient)
+        towards_x = (rounded @ ctx.weight)[: len(gradient)] if ctx.needs_input_grad[0] else None
+        return towards_x, None, None, None, None
 
 
 class _Gates(torch.autograd.Function):
@@ -92,32 +102,49 @@ class _Gates(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
-        width = state.shape[1]
-        from_input, from_state = from_input.to(state.dtype), from_state.to(state.dtype)
-        gates = torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width]).sigmoid_()
-        reset, update = gates[:, :width], gates[:, width:]
-        old = from_state[:, 2 * width :].clone()  # a view would keep all of it for the backward pass
-        new = torch.addcmul(from_input[:, 2 * width :], reset, old)
-        new = new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, which torch makes several times as slowly
-        ctx.save_for_backward(gates, new, old, state)
-        return torch.addcmul(new, update, state - new)
+        rows, width = state.shape
+        saved = tuple(state.new_empty(rows, size * width) for size in (2, 1, 1))
+        ctx.save_for_backward(*saved, state)
+        return _step(from_input.to(state.dtype), from_state.to(state.dtype), state, (*saved, torch.empty_like(state)))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        gates, new, old, state = ctx.saved_tensors
-        width = state.shape[1]
-        reset, update = gates[:, :width], gates[:, width:]
-        towards_state = gradient * update
-        towards_new = (gradient - towards_state) * (1 - new * new)
-        from_input = gradient.new_empty(len(state), 3 * width)
-        torch.mul(towards_new, old, out=from_input[:, :width])
-        torch.mul(gradient, state - new, out=from_input[:, width : 2 * width])
-        from_input[:, : 2 * width].mul_(gates).mul_(1 - gates)
-        from_input[:, 2 * width :] = towards_new
-        from_state = from_input.clone()
-        from_state[:, 2 * width :].mul_(reset)
+        rows, width = gradient.shape
+        from_input, from_state = gradient.new_empty(rows, 3 * width), gradient.new_empty(rows, 3 * width)
+        towards_state = _step_back(gradient, ctx.saved_tensors, from_input, from_state)
         return from_input, from_state, towards_state
+
+
+Four = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _step(from_input: Tensor, from_state: Tensor, state: Tensor, into: Four) -> Tensor:
+    """The elementwise part of a GRU's step, written into gates (B, 2H), new, old and the next state (B, H)."""
+    gates, new, old, following = into
+    width = state.shape[1]
+    torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width], out=gates).sigmoid_()
+    reset, update = gates[:, :width], gates[:, width:]
+    old.copy_(from_state[:, 2 * width :])
+    torch.addcmul(from_input[:, 2 * width :], reset, old, out=new)
+    new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, which torch makes several times as slowly
+    return torch.lerp(new, state, update, out=following)
+
+
+def _step_back(gradient: Tensor, saved: Sequence[Tensor], from_input: Tensor, from_state: Tensor) -> Tensor:
+    """Gradients of a step's parts, written into (B, 3H) each; gives the one that goes straight to the state before."""
+    gates, new, old, state = saved
+    width = state.shape[1]
+    reset, update = gates[:, :width], gates[:, width:]
+    of_gates, of_new = from_input[:, : 2 * width], from_input[:, 2 * width :]
+    towards_state = gradient * update
+    torch.ops.aten.tanh_backward.grad_input(gradient - towards_state, new, grad_input=of_new)
+    torch.mul(of_new, old, out=of_gates[:, :width])
+    torch.mul(gradient, state - new, out=of_gates[:, width:])
+    torch.ops.aten.sigmoid_backward.grad_input(of_gates, gates, grad_input=of_gates)
+    from_state[:, : 2 * width] = of_gates
+    torch.mul(of_new, reset, out=from_state[:, 2 * width :])
+    return towards_state
 
 
 class Layers:
@@ -192,40 +219,99 @@ class _Direction:
     """One layer in one direction."""
 
     def __init__(self, rnn: nn.GRU, end: str) -> None:
-        self._width = rnn.hidden_size
         weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-        self._weight = weights[0]
+        self._weight, self._bias = weights[2:]
         self._from_input, self._from_state = DeferredLinear(*weights[:2]), DeferredLinear(*weights[2:])
 
     def step(self, x: Tensor, state: Tensor) -> Tensor:
-        return self._next(self._from_input(x), state)
+        following: Tensor = _Gates.apply(self._from_input(x), self._from_state(state), state)  # type: ignore[no-untyped-call]
+        return following
 
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
-        state = self._weight.new_zeros(sizes[0], self._width) if state is None else state
-        inputs = self._from_input(x).split(list(sizes))
-        sweep = self._backwards if backwards else self._forwards
-        return sweep(inputs, sizes, state)
+        """Outputs (N, H), and the state of every sequence at its own end (seen in this direction)."""
+        state = self._weight.new_zeros(sizes[0], self._weight.shape[1]) if state is None else state
+        kind = product_type(self._weight)
+        outputs = _Sweep.apply(self._from_input(x), state, self._weight, self._bias, kind, sizes, backwards)  # type: ignore[no-untyped-call]
+        return outputs, outputs[: sizes[0]] if backwards else outputs.index_select(0, _last_rows(sizes))
 
-    def _forwards(self, inputs: Sequence[Tensor], sizes: Sequence[int], state: Tensor) -> tuple[Tensor, Tensor]:
-        outputs, ended = [], []
-        for each, size in zip(inputs, sizes, strict=True):
-            if size < len(state):  # the last sequences have ended
-                ended.append(state[size:])
-                state = state[:size]
-            state = self._next(each, state)
-            outputs.append(state)
-        return torch.cat(outputs), torch.cat([state, *reversed(ended)])
 
-    def _backwards(self, inputs: Sequence[Tensor], sizes: Sequence[int], first: Tensor) -> tuple[Tensor, Tensor]:
-        outputs: list[Tensor] = []
-        state = first[: sizes[-1]]
-        for each, size in zip(reversed(inputs), reversed(sizes), strict=True):
-            if size > len(state):  # seen from the end, further sequences begin
-                state = torch.cat([state, first[len(state) : size]])
-            state = self._next(each, state)
-            outputs.append(state)
-        return torch.cat(outputs[::-1]), state
+def _last_rows(sizes: Sequence[int]) -> Tensor:
+    """Where in a packed sequence the last step of each sequence stands."""
+    alive = torch.arange(sizes[0]).unsqueeze(1) < torch.tensor(sizes)  # (B, T)
+    starts = torch.tensor([0, *accumulate(sizes)])
+    return starts[alive.sum(1) - 1] + torch.arange(sizes[0])
 
-    def _next(self, from_input: Tensor, state: Tensor) -> Tensor:
-        following: Tensor = _Gates.apply(from_input, self._from_state(state), state)  # type: ignore[no-untyped-call]
-        return following
+
+class _Sweep(torch.autograd.Function):
+    """The recurrence of a GRU's layer over a packed sequence: the inputs' part (N, 3H), first states (B, H) -> (N, H).
+
+    The same steps as ``_Gates`` makes, without what autograd spends on each: they write into the rows of a few large
+    tensors, and the gradients of weight and bias are each made at once.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        first: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        kind: torch.dtype,
+        sizes: Sequence[int],
+        backwards: bool,
+    ) -> Tensor:
+        count, width = len(inputs), first.shape[1]
+        weight, bias = weight.to(kind), bias.to(kind)
+        states = Rows(first.to(kind), count)  # before each step
+        gates, new, old, outputs = (first.new_empty(count, size * width) for size in (2, 1, 1, 1))
+        steps = _steps(sizes, backwards=backwards)
+        for rows, previous in steps:
+            size = rows.stop - rows.start
+            state = _before(first, outputs, size, previous)
+            states.write(rows.start, state)
+            product = functional.linear(states.read(rows.start, size), weight, bias)[:size]
+            into = (gates[rows], new[rows], old[rows], outputs[rows])
+            _step(inputs[rows].to(first.dtype), product.to(first.dtype), state, into)
+        ctx.save_for_backward(first, outputs, gates, new, old, weight)
+        ctx.states, ctx.steps = states, steps
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        first, outputs, gates, new, old, weight = ctx.saved_tensors
+        count, width = gradient.shape
+        of_inputs, of_first = gradient.new_empty(count, 3 * width), torch.zeros_like(first)
+        of_products = Rows(of_inputs, count)
+        following = gradient[:0]  # towards the states before the step behind this one
+        for rows, previous in reversed(ctx.steps):
+            size = rows.stop - rows.start
+            given = gradient[rows].clone()
+            given[: len(following)] += following[:size]
+            of_first[size : len(following)] = following[size:]
+            saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
+            product = of_products.read(rows.start, size)
+            following = _step_back(given, saved, of_inputs[rows], product[:size])
+            following += (product.to(weight.dtype) @ weight)[:size]
+        of_first[: len(following)] = following
+        given = of_products.all(count)
+        of_weight = given.to(weight.dtype).t() @ ctx.states.all(count)
+        return of_inputs, of_first, of_weight.to(given.dtype), given.sum(0), None, None, None
+
+
+Step = tuple[slice, slice | None]
+
+
+def _steps(sizes: Sequence[int], *, backwards: bool) -> list[Step]:
+    """The rows of each step of a packed sequence, and those of the step before it, in the order of a direction."""
+    ends = accumulate(sizes)
+    rows = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)][:: -1 if backwards else 1]
+    return list(zip(rows, [None, *rows], strict=False))
+
+
+def _before(first: Tensor, outputs: Tensor, size: int, previous: slice | None) -> Tensor:
+    """The states before a step; seen from the end, further sequences begin at it."""
+    if previous is None:
+        return first[:size]
+    known = outputs[previous][:size]
+    return known if len(known) == size else torch.cat([known, first[len(known) : size]])

@@ -1,18 +1,19 @@
-"""The plain step-by-step loop that the fast path must agree with: one step after the other, written as one would."""
+"""The plain step-by-step loop that the fast path must agree with: torch's own layers, one step after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from lab_seq2seq.models import Seq2SeqRNN
+from lab_seq2seq.models import Encoded, Seq2SeqRNN
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Sequence[bool]) -> Tensor:
     """Logits (T, B, V): at every step embed, attend, one step of the recurrence, project, choose the next input."""
-    encoded = model.encoder(source)
+    encoded = plain_encode(model, source)
     hidden = model.bridge(encoded.hidden)
     memory = model.attention.remember(encoded.keys, encoded.mask) if model.attention is not None else None
     tokens = torch.full_like(target[0], model.bos_id)
@@ -24,12 +25,29 @@ def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Seq
             inputs = model.context(torch.cat([inputs, context], 1))
         outputs, state = model.decoder.rnn(inputs.unsqueeze(0), hidden if len(hidden) == 2 else hidden[0])
         hidden = state if isinstance(state, tuple) else (state,)
-        logits = model.output(model.output_dropout(outputs[0]))
+        logits = model.output(functional.dropout(outputs[0], model.output_dropout.p, model.training))
         results.append(logits)
         tokens = logits.detach().argmax(1)
         if step + 1 < len(target) and forced[step + 1]:
             tokens = target[step]
     return torch.stack(results)
+
+
+def plain_encode(model: Seq2SeqRNN, source: Tensor) -> Encoded:
+    """What the encoder knows of a source (S, B), by torch's own recurrence."""
+    encoder, rnn = model.encoder, model.encoder.recurrent.rnn
+    embedded = functional.dropout(encoder.embedding(source), encoder.embedding_dropout.p, model.training)
+    if not encoder.mask_padding:
+        keys, state = rnn(embedded)
+        mask = None
+    else:
+        positions = torch.arange(1, len(source) + 1).unsqueeze(1)
+        lengths = (positions * (source != model.pad_id)).amax(0).clamp(min=1)
+        packed, state = rnn(pack_padded_sequence(embedded, lengths, enforce_sorted=False))
+        keys, _ = pad_packed_sequence(packed, total_length=len(source))
+        mask = positions <= lengths
+    parts = state if isinstance(state, tuple) else (state,)
+    return Encoded(keys, tuple(encoder.recurrent._side_by_side(part) for part in parts), mask)
 
 
 def plain_loss(logits: Tensor, target: Tensor, pad_id: int) -> Tensor:
