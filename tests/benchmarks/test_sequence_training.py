@@ -202,8 +202,12 @@ def test_training_reads_more_tokens_per_second_than_joeynmt(figure: Any, short: 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str, figure: Any, short: bool) -> None:
+    if short and name != "seq2seq_bidir_attn":
+        pytest.skip("not part of the short form")
     count, rounds = (1, 2) if short else (4, 3)
-    labs = {"float32": 2.5, "bfloat16": 5.0, "float32, sorted": None, "bfloat16, sorted": None}
+    labs: dict[str, float | None] = {"float32": 2.5, "bfloat16": 5.0}
+    if not short:
+        labs |= {"float32, sorted": None, "bfloat16, sorted": None}
     results = in_turns(["plain", *labs], count, rounds, **MODELS[name])
     for side, bound in labs.items():
         figure.ratio(
