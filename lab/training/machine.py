@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["Tuning", "tune", "tuned"]
+__all__ = ["Tuning", "products_of_any_shape", "tune", "tuned"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
 _KEEP, _AS_USUAL = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1)), ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 * 1024))
@@ -53,6 +53,25 @@ def tuned() -> Iterator[Tuning]:
     finally:
         _matmul().fp32_precision = precision
         _set_allocator(_AS_USUAL)
+
+
+@contextmanager
+def products_of_any_shape() -> Iterator[None]:
+    """Inside, matrix products are torch's own, whatever was tuned.
+
+    oneDNN compiles a product for every shape that it meets and keeps it, a millisecond and half a megabyte each; where
+    there are many small ones of many shapes, that is not worth it.
+    """
+    settings = _matmul()
+    before = settings.fp32_precision
+    if before == "none":
+        yield
+        return
+    settings.fp32_precision = "none"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def _products_through_onednn() -> bool:

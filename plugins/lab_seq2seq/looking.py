@@ -6,12 +6,15 @@ towards the keys, which waits (``deferred``) until all looks are known and is th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lab.training.machine import products_of_any_shape
 from lab_seq2seq.deferred import Deferred, defer, product_type
 
 __all__ = ["TanhScores", "WeightedSums"]
@@ -29,7 +32,7 @@ class WeightedSums:
 
     def __init__(self, keys: Tensor) -> None:
         self._uses = _SumUses(keys.shape)
-        self._keys = keys.detach().transpose(0, 1).to(product_type(keys)).contiguous()  # (B, S, K)
+        self._keys = keys.detach().transpose(0, 1).to(_exact(keys)).contiguous()  # (B, S, K)
         self._gate = defer(self._uses, keys)
 
     def __call__(self, weights: Tensor) -> Tensor:
@@ -52,7 +55,8 @@ class _SumUses(Deferred):
         weights, given = _stacked(self.weights, batch), _stacked(self.given, batch)
         self.weights.clear()
         self.given.clear()
-        return ((weights.permute(1, 2, 0) @ given.transpose(0, 1)).transpose(0, 1),)  # (B, S, T) (B, T, K)
+        with _exact_products():
+            return ((weights.permute(1, 2, 0) @ given.transpose(0, 1)).transpose(0, 1),)  # (B, S, T) (B, T, K)
 
 
 def _stacked(parts: list[Tensor], batch: int) -> Tensor:
@@ -69,14 +73,16 @@ class _WeightedSum(torch.autograd.Function):
         rows = weights.t().to(keys.dtype).contiguous()  # (n, S)
         ctx.save_for_backward(rows)
         ctx.keys, ctx.uses = keys[: len(rows)], uses
-        return torch.bmm(rows.unsqueeze(1), ctx.keys).squeeze(1)
+        with _exact_products():
+            return torch.bmm(rows.unsqueeze(1), ctx.keys).squeeze(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         ctx.uses.weights.extend(ctx.saved_tensors)
         ctx.uses.given.append(gradient)
-        towards_weights = torch.bmm(ctx.keys, gradient.unsqueeze(2)).squeeze(2).t()
+        with _exact_products():
+            towards_weights = torch.bmm(ctx.keys, gradient.unsqueeze(2)).squeeze(2).t()
         return towards_weights, None, None, None
 
 
@@ -119,7 +125,8 @@ class _ScoreUses(Deferred):
             self._of_prepared = torch.zeros(self._shape, dtype=exact, device=gradient.device)
             self._of_weight = torch.zeros(self._shape[2], dtype=exact, device=gradient.device)
         self._of_prepared[:, : gradient.shape[1]].addcmul_(slopes, gradient.unsqueeze(2), value=4)
-        self._of_weight += 2 * (gradient.flatten() @ signals.flatten(0, 1)) - gradient.sum()
+        with _exact_products():
+            self._of_weight += 2 * (gradient.flatten() @ signals.flatten(0, 1)) - gradient.sum()
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         of_prepared, of_weight = self._of_prepared, self._of_weight
@@ -133,7 +140,8 @@ class _TanhScore(torch.autograd.Function):
         query = query.to(prepared.dtype)
         ctx.save_for_backward(query)
         ctx.prepared, ctx.weight, ctx.uses = prepared, weight, uses
-        return 2 * (_signals(prepared, query) @ weight) - weight.sum()
+        with _exact_products():
+            return 2 * (_signals(prepared, query) @ weight) - weight.sum()
 
     @staticmethod
     @once_differentiable
@@ -141,10 +149,23 @@ class _TanhScore(torch.autograd.Function):
         signals = _signals(ctx.prepared, *ctx.saved_tensors)  # made again: to keep those of all steps is costlier
         slopes = torch.addcmul(signals, signals, signals, value=-1)  # σ' = σ (1 - σ)
         ctx.uses.note(slopes, signals, gradient)
-        towards_query = torch.bmm(gradient.t().unsqueeze(1), slopes.transpose(0, 1)).squeeze(1)
+        with _exact_products():
+            towards_query = torch.bmm(gradient.t().unsqueeze(1), slopes.transpose(0, 1)).squeeze(1)
         return towards_query * (4 * ctx.weight), None, None, None, None
 
 
 def _signals(prepared: Tensor, query: Tensor) -> Tensor:
     """``σ(prepared + 2 query)``, (S, n, P)."""
     return torch.add(prepared[:, : len(query)], query, alpha=2).sigmoid_()
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    """At least float32."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Inside, products have the type of their factors, and none is compiled: small ones, of a shape for every step."""
+    with torch.autocast("cpu", enabled=False), products_of_any_shape():
+        yield

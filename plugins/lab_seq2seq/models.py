@@ -317,12 +317,12 @@ class Seq2SeqRNN(nn.Module):
         if layout.order is not None:
             state = state.select(layout.order)
         bos = target.new_full((1, target.shape[1]), self.bos_id)
-        entering = _Entering(self)
+        entering = _Entering(self, sum(layout.sizes))
         known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
         outputs: list[Tensor] = []
         step = look = None
         if self.attention is not None and state.memory is not None:
-            step, look = self.decoder.unrolled(), self.attention.looking(state.memory)
+            step, look = self.decoder.unrolled(sum(layout.sizes)), self.attention.looking(state.memory)
             state = state._replace(memory=None)
         at_once = all(forced)  # otherwise a guess is made of what dropout has left
         for start, end in stretches(forced, together=self.attention is None):
@@ -376,26 +376,28 @@ class Seq2SeqRNN(nn.Module):
 
 
 class _Entering:
-    """What enters the decoder in one forward pass: the embedding, or ``context``'s map of it beside what attention
-    brings.
+    """What enters the decoder in one forward pass: the embedding, or ``context``'s map of it beside attention's.
 
     ``W [e; c] + b`` is ``W₁ e + b`` plus ``W₂ c``: the first is made of all known words in one product, and the
-    gradient of
-    ``W₂`` is made once.
+    gradient of ``W₂`` is made once.
+
+    Args:
+        model: has the map.
+        rows: how many will come in all steps together, if that is known.
     """
 
-    def __init__(self, model: Seq2SeqRNN) -> None:
+    def __init__(self, model: Seq2SeqRNN, rows: int = 0) -> None:
         self._context = model.context
         if self._context is not None:
             width = model.embedding.embedding_dim
-            self._of_words = self._context.weight[:, :width]
-            self._of_context = DeferredLinear(self._context.weight[:, width:])
+            self._of_words = DeferredLinear(self._context.weight[:, :width], self._context.bias, rows=rows)
+            self._of_context = DeferredLinear(self._context.weight[:, width:], rows=rows)
 
     def words(self, embedded: Tensor) -> Tensor:
         """Words (N, E), as far as they can be taken without the attention."""
         if self._context is None:
             return embedded
-        return functional.linear(embedded, self._of_words, self._context.bias)
+        return self._of_words(embedded)
 
     def with_context(self, words: Tensor, context: Tensor) -> Tensor:
         """Words (B, E) with what attention brings (B, K)."""

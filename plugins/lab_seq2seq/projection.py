@@ -111,7 +111,7 @@ class _Chunks:
         """The mean loss."""
         rows, vocabulary = len(target), len(self._weight)
         size = max(1, _CHUNK // vocabulary)
-        size -= size % 128 if size > 256 else size % 16 if size > 16 else 0  # see in_round_rows
+        size -= size % 128 if size > 128 else size % 16 if size > 16 else 0  # see lab_seq2seq.rows
         losses = [self._chunk(slice(start, start + size), target, rows) for start in range(0, rows, size)]
         return torch.cat(losses).mean() if losses else self._features.new_zeros(()) / 0
 

@@ -77,9 +77,13 @@ class Recurrent(nn.Module):
         outputs, state = self.rnn(PackedSequence(inputs, torch.tensor(sizes)), state)
         return outputs.data, _as_tuple(state)
 
-    def unrolled(self) -> Callable[[Tensor, Hidden], tuple[Tensor, Hidden]]:
-        """A function for one step after another in one forward pass: (B, I) and a state to (B, H) and a state."""
-        gru = self._written_out()
+    def unrolled(self, rows: int) -> Callable[[Tensor, Hidden], tuple[Tensor, Hidden]]:
+        """A function for one step after another in one forward pass: (n, I) and a state to (n, H) and a state.
+
+        Args:
+            rows: how many will come in all steps together.
+        """
+        gru = self._written_out(rows)
         if gru is None:
             return lambda inputs, hidden: self.go_on(inputs, [len(inputs)], hidden)
 
@@ -89,14 +93,14 @@ class Recurrent(nn.Module):
 
         return step
 
-    def _written_out(self) -> UnrolledGRU | None:
+    def _written_out(self, rows: int = 0) -> UnrolledGRU | None:
         """The GRU whose weights get their gradients at once: for training on a CPU, where torch has nothing faster."""
         if not isinstance(self.rnn, nn.GRU) or not torch.is_grad_enabled():
             return None
         weight = self.rnn.weight_ih_l0
         if weight.device.type != "cpu" or not weight.requires_grad:
             return None
-        return UnrolledGRU(self.rnn)
+        return UnrolledGRU(self.rnn, rows)
 
     def _side_by_side(self, state: Tensor) -> Tensor:
         if self.directions == 1:

@@ -18,11 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from lab_seq2seq.deferred import Deferred, defer, product_type
 from lab_seq2seq.dropout import dropout
-from lab_seq2seq.rows import Rows
+from lab_seq2seq.rows import Rows, gathered, linear
 
 __all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
 
@@ -30,7 +29,8 @@ __all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
 class _LinearUses(Deferred):
     """Inputs and gradients of every use of a weight, until the last is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
         self._inputs: Rows | None = None
         self._given: Rows | None = None
         self._sizes: dict[int, int] = {}
@@ -38,7 +38,7 @@ class _LinearUses(Deferred):
 
     def begin(self, x: Tensor) -> tuple[int, Tensor]:
         """One use: its number, and its inputs (n, I) in round rows."""
-        self._inputs = self._inputs or Rows(x)
+        self._inputs = self._inputs or Rows(x, self._rows)
         start = self._inputs.count
         self._sizes[start] = len(x)
         return start, self._inputs.add(x)
@@ -60,7 +60,7 @@ class _LinearUses(Deferred):
         given, inputs = self._given.all(count), self._inputs.all(count)
         self._given = None
         self._noted.clear()
-        return given.t() @ inputs, given.sum(0)
+        return gathered(given, inputs), given.sum(0)
 
 
 class DeferredLinear:
@@ -69,10 +69,11 @@ class DeferredLinear:
     Args:
         weight: (O, I).
         bias: (O,), or None.
+        rows: how many will come in all uses together, if that is known: memory is then asked for once.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._uses = _LinearUses()
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, rows: int = 0) -> None:
+        self._uses = _LinearUses(rows)
         kind = product_type(weight)
         self._weight, self._bias = (None if each is None else each.detach().to(kind) for each in (weight, bias))
         self._gate = defer(self._uses, weight, bias)
@@ -87,13 +88,13 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, uses: _LinearUses) -> Tensor:
         ctx.start, rounded = uses.begin(x.to(weight.dtype))
         ctx.weight, ctx.uses = weight, uses
-        return functional.linear(rounded, weight, bias)[: len(x)]
+        return linear(rounded, weight, bias)[: len(x)]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         rounded = ctx.uses.note(ctx.start, gradient)
-        towards_x = (rounded @ ctx.weight)[: len(gradient)] if ctx.needs_input_grad[0] else None
+        towards_x = linear(rounded, ctx.weight.t())[: len(gradient)] if ctx.needs_input_grad[0] else None
         return towards_x, None, None, None, None
 
 
@@ -176,12 +177,13 @@ class UnrolledGRU:
 
     Args:
         rnn: one direction or two, any number of layers.
+        rows: how many will come in all steps together, if that is known.
     """
 
-    def __init__(self, rnn: nn.GRU) -> None:
+    def __init__(self, rnn: nn.GRU, rows: int = 0) -> None:
         self._dropout = rnn.dropout if rnn.training else 0.0
         ends = ("", "_reverse") if rnn.bidirectional else ("",)
-        self._layers = [[_Direction(rnn, f"_l{layer}{end}") for end in ends] for layer in range(rnn.num_layers)]
+        self._layers = [[_Direction(rnn, f"_l{layer}{end}", rows) for end in ends] for layer in range(rnn.num_layers)]
 
     def step(self, x: Tensor, state: Tensor | Layers) -> tuple[Tensor, Layers]:
         """One step forwards: inputs (B, I) and states (layers, B, H) to outputs (B, H) and states."""
@@ -218,10 +220,10 @@ class UnrolledGRU:
 class _Direction:
     """One layer in one direction."""
 
-    def __init__(self, rnn: nn.GRU, end: str) -> None:
+    def __init__(self, rnn: nn.GRU, end: str, rows: int) -> None:
         weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
         self._weight, self._bias = weights[2:]
-        self._from_input, self._from_state = DeferredLinear(*weights[:2]), DeferredLinear(*weights[2:])
+        self._from_input, self._from_state = (DeferredLinear(*pair, rows=rows) for pair in (weights[:2], weights[2:]))
 
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         following: Tensor = _Gates.apply(self._from_input(x), self._from_state(state), state)  # type: ignore[no-untyped-call]
@@ -269,7 +271,7 @@ class _Sweep(torch.autograd.Function):
             size = rows.stop - rows.start
             state = _before(first, outputs, size, previous)
             states.write(rows.start, state)
-            product = functional.linear(states.read(rows.start, size), weight, bias)[:size]
+            product = linear(states.read(rows.start, size), weight, bias)[:size]
             into = (gates[rows], new[rows], old[rows], outputs[rows])
             _step(inputs[rows].to(first.dtype), product.to(first.dtype), state, into)
         ctx.save_for_backward(first, outputs, gates, new, old, weight)
@@ -295,7 +297,7 @@ class _Sweep(torch.autograd.Function):
             following += (product.to(weight.dtype) @ weight)[:size]
         of_first[: len(following)] = following
         given = of_products.all(count)
-        of_weight = given.to(weight.dtype).t() @ ctx.states.all(count)
+        of_weight = gathered(given.to(weight.dtype), ctx.states.all(count))
         return of_inputs, of_first, of_weight.to(given.dtype), given.sum(0), None, None, None
 
 
