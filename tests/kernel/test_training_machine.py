@@ -20,6 +20,15 @@ def test_settings_are_torchs_own_afterwards() -> None:
     assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
+def test_products_of_any_shape_are_torchs_own_and_the_tuned_ones_come_back() -> None:
+    settings = torch.backends.mkldnn.matmul
+    with machine.tuned():
+        before = settings.fp32_precision
+        with machine.products_of_any_shape():
+            assert settings.fp32_precision == "none"
+        assert settings.fp32_precision == before
+
+
 def test_a_processor_that_would_lose_precision_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_is_amd", lambda: True)
     monkeypatch.setattr(machine, "_keeps_full_precision", lambda: False)

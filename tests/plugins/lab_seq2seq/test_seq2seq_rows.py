@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from lab_seq2seq.rows import Rows, gathered, in_round_rows, linear
+from lab_seq2seq.unrolled import DeferredLinear
+
+
+@pytest.mark.parametrize("expected", [0, 400])
+def test_parts_are_kept_one_behind_the_other_however_many_come(expected: int) -> None:
+    parts = [torch.full((size, 3), float(size)) for size in (125, 125, 90, 7, 1)]
+    rows = Rows(parts[0], expected)
+    for part in parts:
+        rounded = rows.add(part)
+        assert len(rounded) % 16 == 0
+        assert torch.equal(rounded[: len(part)], part)
+    together = rows.all(rows.count)
+    assert torch.equal(together[: rows.count], torch.cat(parts))
+    assert not together[rows.count :].any()
+
+
+@pytest.mark.parametrize("count", [16, 512, 640, 1408])
+def test_products_in_blocks_are_the_products(count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, given = (torch.randn(count, width, generator=generator, dtype=torch.float64) for width in (30, 20))
+    weight, bias = (torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((20, 30), (20,)))
+    torch.testing.assert_close(linear(x, weight, bias), x @ weight.t() + bias)
+    torch.testing.assert_close(linear(x, weight), x @ weight.t())
+    torch.testing.assert_close(gathered(given, x), given.t() @ x)
+
+
+def test_rows_of_zeros_make_a_number_round() -> None:
+    rounded = in_round_rows(torch.ones(130, 2))
+    assert rounded.shape == (256, 2)
+    assert rounded.sum() == 260
+
+
+def test_a_use_that_nobody_needs_has_no_part_in_the_gradient() -> None:
+    weight = torch.randn(4, 3, requires_grad=True)
+    apply = DeferredLinear(weight)
+    x = torch.randn(5, 3)
+    apply(torch.full((5, 3), 7.0))
+    apply(x).sum().backward()
+    torch.testing.assert_close(weight.grad, x.sum(0).expand(4, 3))
