@@ -16,6 +16,7 @@ from lab.errors import LabError
 from lab.registry.component import Use, use
 
 if TYPE_CHECKING:
+    from lab.registry.binding import Text
     from lab.registry.plugins import Catalog
     from lab.study.preflight import Plan
     from lab.study.results import Results
@@ -49,11 +50,16 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
   lab run experiments/bidir_vs_attn.py --plan
   lab run experiments/bidir_vs_attn.py --set dataset.corpus=tatoeba --seeds 5
   lab run experiments/bidir_vs_attn.py --set dataset=multi30k --epochs 1 --arms additive
+  lab run experiments/bidir_vs_attn.py --executor slurm --set executor.partition=fast
 """
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: lr=0.01, architecture.layers=1."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change the base, or the executor: lr=0.01, architecture.layers=1, executor.gpus=1.",
 )
 @click.option("--epochs", type=click.IntRange(0), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
@@ -105,6 +111,7 @@ def run(
     study = load_study(file, catalog)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
+    wishes, assignments = _wishes(assignments)
     study = override(study, assignments, catalog, where=str(file))
     if seeds is not None:
         study = attrs.evolve(study, seeds=seeds)
@@ -121,22 +128,45 @@ def run(
         plan_only=plan_only,
         fresh=fresh,
         device=device,
-        executor=_executor(executor, workers, threads, address, catalog),
+        executor=_executor(executor, workers, threads, address, wishes, catalog),
         threads=threads,
         quiet=quiet,
     )
 
 
+def _wishes(assignments: tuple[str, ...]) -> tuple[dict[str, Text], tuple[str, ...]]:
+    """What ``--set executor.NAME=VALUE`` asks of the executor, and the other assignments."""
+    from lab.registry.binding import Text
+
+    found, others = {}, []
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        room, _, name = path.strip().partition(".")
+        if equals and name and room == "executor":
+            found[name] = Text(value.strip())
+        else:
+            others.append(assignment)
+    return found, tuple(others)
+
+
 def _executor(
-    name: str | None, workers: int | None, threads: int | None, address: str | None, catalog: Catalog
+    name: str | None,
+    workers: int | None,
+    threads: int | None,
+    address: str | None,
+    wishes: dict[str, Text],
+    catalog: Catalog,
 ) -> Use | None:
     """Where the user wants runs to be executed; None leaves it to the plan."""
     if name is None and address is not None:
         raise LabError("--address is of an executor's cluster", hint="name the executor too: --executor ray")
+    if name is None and wishes:
+        first = next(iter(wishes))
+        raise LabError(f"--set executor.{first} is of an executor", hint="name it too: --executor ray")
     if name is None:
         return None if workers is None else _pool(workers, threads)
     given = {"workers": workers, "address": address, "threads": threads if _takes_threads(name, catalog) else None}
-    return use(name, **{option: value for option, value in given.items() if value is not None})
+    return use(name, **{option: value for option, value in given.items() if value is not None}, **wishes)
 
 
 def _takes_threads(executor: str, catalog: Catalog) -> bool:

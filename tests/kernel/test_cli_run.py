@@ -242,6 +242,18 @@ def test_an_unknown_arm_is_told_with_all_arms(lab, study):
     )
 
 
+def test_parameters_of_an_executor_can_be_set(lab, study):
+    result = lab("run", study(), "--executor", "processes", "--set", "executor.workers=two", "--quiet")
+    assert result.code == 2
+    expected = "lab: executor 'processes' (lab_basics 0.1.0): parameter 'workers' must be int, not 'two'"
+    assert result.err.splitlines() == [expected]
+
+
+def test_parameters_of_no_executor_are_an_error(lab, study):
+    result = lab("run", study(), "--set", "executor.gpus=1", "--quiet")
+    assert result.err.splitlines() == ["lab: --set executor.gpus is of an executor", "  name it too: --executor ray"]
+
+
 def test_an_unknown_executor_is_an_error(lab, study):
     result = lab("run", study(), "--executor", "in_proces", "--quiet")
     assert result.code == 2
