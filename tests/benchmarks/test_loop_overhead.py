@@ -40,7 +40,7 @@ def _one_thread() -> Any:
 @pytest.fixture
 def steps(short: bool, milliseconds: float) -> int:
     """Steps of an epoch: fewer of the long ones, so that it takes a second or so."""
-    return (60 if short else 200) if milliseconds < 10 else (20 if short else 100)
+    return (60 if short else 200) if milliseconds < 10 else (20 if short else 60)
 
 
 class Terminal(io.StringIO):

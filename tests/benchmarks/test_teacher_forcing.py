@@ -21,7 +21,7 @@ import torch
 from lab.training.machine import tuned
 from tests.benchmarks.forcing_steps import Steps, plain_elsewhere
 
-ROUNDS, WARM_UP = 9, 2
+ROUNDS, WARM_UP = 6, 1
 
 
 def measure(vocab_size: int, attention: bool, probability: float, shortest: int, rounds: int) -> dict[str, float]:
