@@ -122,7 +122,7 @@ def run(module: str, *arguments: object) -> Any:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 def test_memory_of_tokenising_does_not_grow_with_the_corpus(short: bool, figure: Any) -> None:
     pytest.importorskip("spacy")
-    number = 10_000 if short else 300_000
+    number = 10_000 if short else 1_000_000
     most = run("made_pairs", number)["megabytes"]
     for read, megabytes in most.items():
         figure.value(f"memory held at {int(read):,} of {number:,} made pairs", megabytes, "MB")

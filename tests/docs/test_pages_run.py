@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from lab import Study
 from lab.cli.main import cli
+from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.load import load_study, override
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of, commands_of
@@ -133,7 +135,13 @@ def check_run(given: dict[str, Any], catalog: Catalog) -> None:
     if file is None:
         assert given["file"].stem in {"wider", *MADE_UP}  # written by `lab new`
         return
-    study = override(load_study(file, catalog), given["assignments"], catalog)
+    wishes = {name for name in given["assignments"] if name.startswith("executor.")}
+    if given["executor"]:
+        component = Resolver(catalog).resolve("executors", given["executor"])
+        assert component is not None
+        known = inspect.signature(component.factory).parameters
+        assert {wish.removeprefix("executor.").partition("=")[0] for wish in wishes} <= known.keys()
+    study = override(load_study(file, catalog), [each for each in given["assignments"] if each not in wishes], catalog)
     if given["arms"]:
         study = study.select(given["arms"].split(","))
     study.resolve(catalog)
