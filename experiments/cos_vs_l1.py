@@ -5,6 +5,7 @@ and word vectors that fastText learns of the embedded English text; `four` and `
 `test_hit` says whether they are told apart, by chance 0.5. On CIFAR-10, with LAB_DATA set:
 
     lab run experiments/course_devise.py
+    lab run experiments/cos_vs_l1.py --set dataset.images=cifar10 --set 'dataset.held_out=["deer", "truck"]'
 """
 
 from lab import Experiment, Study, use
