@@ -39,7 +39,7 @@ from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
 
-__all__ = ["Listener", "Run", "RunProgress", "record_failure", "refuse_full_disk"]
+__all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
 REFRESH_S = 0.1
 LAST = "model.safetensors"

@@ -121,7 +121,7 @@ class _ScoreUses(Deferred):
     def note(self, slopes: Tensor, signals: Tensor, gradient: Tensor) -> None:
         """One use: ``σ'`` and ``σ`` (S, n, P), and the gradient (S, n) of its scores."""
         if self._of_prepared is None or self._of_weight is None:
-            exact = torch.promote_types(gradient.dtype, torch.float32)
+            exact = _exact(gradient)
             self._of_prepared = torch.zeros(self._shape, dtype=exact, device=gradient.device)
             self._of_weight = torch.zeros(self._shape[2], dtype=exact, device=gradient.device)
         self._of_prepared[:, : gradient.shape[1]].addcmul_(slopes, gradient.unsqueeze(2), value=4)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
 
-from lab_seq2seq.rows import in_round_rows
+from lab_seq2seq.rows import in_round_rows, rounded_down
 
 __all__ = ["Unprojected", "projected_cross_entropy"]
 
@@ -110,8 +110,7 @@ class _Chunks:
     def judge(self, target: Tensor) -> Tensor:
         """The mean loss."""
         rows, vocabulary = len(target), len(self._weight)
-        size = max(1, _CHUNK // vocabulary)
-        size -= size % 128 if size > 128 else size % 16 if size > 16 else 0  # see lab_seq2seq.rows
+        size = rounded_down(max(1, _CHUNK // vocabulary))
         losses = [self._chunk(slice(start, start + size), target, rows) for start in range(0, rows, size)]
         return torch.cat(losses).mean() if losses else self._features.new_zeros(()) / 0
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Rows", "gathered", "in_round_rows", "linear", "round_number"]
+__all__ = ["Rows", "gathered", "in_round_rows", "linear", "round_number", "rounded_down"]
 
 _FINE, _COARSE, _BLOCK = 16, 128, 512
 
@@ -24,8 +24,20 @@ def round_number(rows: int, device: torch.device) -> int:
     >>> round_number(125, torch.device("cpu")), round_number(1_187, torch.device("cpu"))
     (128, 1280)
     """
-    grain = _FINE if rows <= _COARSE else _COARSE
-    return rows + (-rows % grain if device.type == "cpu" else 0)
+    return rows + (-rows % _grain(rows) if device.type == "cpu" else 0)
+
+
+def rounded_down(rows: int) -> int:
+    """``rows``, or a few less; a number below the least round one stays.
+
+    >>> rounded_down(512), rounded_down(500), rounded_down(9)
+    (512, 384, 9)
+    """
+    return (rows - rows % _grain(rows)) or rows
+
+
+def _grain(rows: int) -> int:
+    return _FINE if rows <= _COARSE else _COARSE
 
 
 def in_round_rows(x: Tensor) -> Tensor:
@@ -75,12 +87,12 @@ class Rows:
 
     def __init__(self, like: Tensor, count: int = 0) -> None:
         self.count = 0
-        self._whole = like.new_empty(self._room(max(count, len(like)), like.device), like.shape[1])
+        self._whole = like.new_empty(self._room(max(count, len(like))), like.shape[1])
 
     def add(self, part: Tensor) -> Tensor:
         """Keep a further part; gives it in round rows."""
         start, self.count = self.count, self.count + len(part)
-        if self._room(self.count, part.device) > len(self._whole):
+        if self._room(self.count) > len(self._whole):
             self._grow()
         self.write(start, part)
         return self.read(start, len(part))
@@ -101,10 +113,10 @@ class Rows:
 
     def _grow(self) -> None:
         old = self._whole
-        self._whole = old.new_empty(self._room(2 * self.count, old.device), old.shape[1])
+        self._whole = old.new_empty(self._room(2 * self.count), old.shape[1])
         self._whole[: len(old)] = old
 
     @staticmethod
-    def _room(count: int, device: torch.device) -> int:
-        """Rows for all of ``count`` in round numbers, and for a small part at the very end."""
-        return max(round_number(count, device), count + _FINE - 1)
+    def _room(count: int) -> int:
+        """Rows for ``count``, and for those that are read behind the last part."""
+        return count + _COARSE - 1

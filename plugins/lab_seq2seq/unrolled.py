@@ -12,6 +12,7 @@ stay in the weights' own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -223,7 +224,13 @@ class _Direction:
     def __init__(self, rnn: nn.GRU, end: str, rows: int) -> None:
         weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
         self._weight, self._bias = weights[2:]
-        self._from_input, self._from_state = (DeferredLinear(*pair, rows=rows) for pair in (weights[:2], weights[2:]))
+        self._rows = rows
+        self._from_input = DeferredLinear(*weights[:2], rows=rows)
+
+    @cached_property
+    def _from_state(self) -> DeferredLinear:
+        """For single steps; a whole sequence is swept."""
+        return DeferredLinear(self._weight, self._bias, rows=self._rows)
 
     def step(self, x: Tensor, state: Tensor) -> Tensor:
         following: Tensor = _Gates.apply(self._from_input(x), self._from_state(state), state)  # type: ignore[no-untyped-call]
@@ -294,11 +301,11 @@ class _Sweep(torch.autograd.Function):
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
             product = of_products.read(rows.start, size)
             following = _step_back(given, saved, of_inputs[rows], product[:size])
-            following += (product.to(weight.dtype) @ weight)[:size]
+            following += linear(product.to(weight.dtype), weight.t())[:size]
         of_first[: len(following)] = following
-        given = of_products.all(count)
-        of_weight = gathered(given.to(weight.dtype), ctx.states.all(count))
-        return of_inputs, of_first, of_weight.to(given.dtype), given.sum(0), None, None, None
+        of_all = of_products.all(count)
+        of_weight = gathered(of_all.to(weight.dtype), ctx.states.all(count))
+        return of_inputs, of_first, of_weight.to(of_all.dtype), of_all.sum(0), None, None, None
 
 
 Step = tuple[slice, slice | None]
