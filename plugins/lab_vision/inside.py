@@ -46,20 +46,28 @@ def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tens
     model: Any = learner.model
     output = _last_linear(model)
     if not hasattr(model, "features") or output is None:
-        raise LabError(
-            "this model's end is not a mean and a linear layer", where=type(model).__name__, hint="use grad_cam"
-        )
+        raise _other_end(model)
     with learner.evaluating():
-        found = model.features(images.to(learner.device))
-        if found.shape[1] != output.in_features:
-            raise LabError(
-                f"the last layer reads {output.in_features} numbers, not the means of {found.shape[1]} channels",
-                where=type(model).__name__,
-                hint="use grad_cam",
-            )
-        classes = model(images.to(learner.device)).argmax(-1) if classes is None else classes.to(learner.device)
+        found, logits = model.features(images.to(learner.device)), model(images.to(learner.device))
+        if not _reads_means(output, found, logits):
+            raise _other_end(model)
+        classes = logits.argmax(-1) if classes is None else classes.to(learner.device)
         maps = torch.einsum("bchw,bc->bhw", found, output.weight[classes])
     return _stretched(maps, images.shape[2:])
+
+
+def _reads_means(output: nn.Linear, found: Tensor, logits: Tensor) -> bool:
+    """Whether the logits are what the last layer makes of the mean features, as maps take for granted."""
+    if found.dim() != 4 or found.shape[1] != output.in_features:
+        return False
+    told = output(found.mean((2, 3)))
+    return told.shape == logits.shape and bool((told - logits).abs().max() <= 0.01 * logits.abs().max())
+
+
+def _other_end(model: nn.Module) -> LabError:
+    return LabError(
+        "this model's end is not a mean and a linear layer", where=type(model).__name__, hint="use grad_cam"
+    )
 
 
 def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from lab import part
 from lab.errors import ParameterError, ShapeError
 from lab_vision.layers import Norm, Place, Pool, check_images, conv_norm_act, make_pool
+from lab_vision.weights import load_weights
 
 __all__ = ["CourseNet", "LeNet", "SoftmaxRegression", "StackedNet"]
 
@@ -64,6 +66,8 @@ class CourseNet(nn.Module):
         norm_place: ``before`` or ``after`` ReLU; the course's stands after.
         pool: ``max``, ``average`` or ``concat``.
         dropout: before the last layer.
+        weights: a ``.pth`` or ``.safetensors`` file of such a net, or the folder of a finished run,
+            ``runs/.store/<key>``, to begin with; a last layer for other classes is left out.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class CourseNet(nn.Module):
         norm_place: Place = "after",
         pool: Pool = "max",
         dropout: float = 0.0,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -106,6 +111,8 @@ class CourseNet(nn.Module):
         self.width = widths[-1]
         with part("output"):
             self.output = nn.Linear(factor * self.width, output_size)
+        if weights is not None:
+            load_weights(self, Path(weights), output="output")
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.output(self.dropout(self.pool(self.features(images))))

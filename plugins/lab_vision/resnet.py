@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +11,15 @@ from lab_text.corpora import Corpus, Download, find_corpus
 from torch import Tensor, nn
 
 from lab import part
-from lab.errors import DataError, ParameterError, ShapeError, StoreError
+from lab.errors import ParameterError
 from lab_vision.layers import check_images
+from lab_vision.weights import load_weights
 
 __all__ = ["ResNet", "load_published", "resnet18_corpus", "resnet34_corpus", "resnet50_corpus"]
 
 Stem = Literal["large", "small"]
 PUBLISHED = {"resnet18": "f37072fd", "resnet34": "b627a593", "resnet50": "0676ba61"}
 """Model → the first eight digits of the sha256 of its published weights, which stand in the file's name."""
-
-MOST_NAMES = 5
 
 
 class ResNet(nn.Module):
@@ -39,8 +37,8 @@ class ResNet(nn.Module):
         width: channels of the first stage.
         stem: ``large`` is 7 × 7 with stride 2 and pooling, for pictures of 64 pixels and more; ``small`` is 3 × 3.
         preactivation: batch norm and ReLU in front of each convolution (He et al. 2016b); published weights do not fit.
-        weights: a ``.pth`` or ``.safetensors`` file, or the name of published weights, ``resnet34``, which
-            ``lab data get resnet34`` fetches; a last layer for other classes is left out.
+        weights: a ``.pth`` or ``.safetensors`` file, the folder of a finished run, or the name of published weights,
+            ``resnet34``, which ``lab data get resnet34`` fetches; a last layer for other classes is left out.
     """
 
     def __init__(
@@ -158,73 +156,9 @@ class _Bottleneck(_Block):
 
 
 def load_published(model: nn.Module, weights: str) -> None:
-    """Load weights from a ``.pth`` or ``.safetensors`` file, or published ones by their name.
-
-    The last layer (``fc``) is left out where it is for other classes.
-
-    Raises:
-        DataError: the file is not there, or holds more than tensors; nothing of it is executed.
-        StoreError: the weights belong to another architecture; names are given.
-    """
+    """Load weights of a file or a finished run, or published ones by their name, as ``load_weights`` does."""
     path = find_corpus(weights).path("weights") if weights in PUBLISHED else Path(weights)
-    if not path.is_file():
-        raise DataError("there are no such weights", where=str(path), hint=f"a file, or one of: {', '.join(PUBLISHED)}")
-    found = _read(path)
-    expected = model.state_dict()
-    if "fc.weight" in found and "fc.weight" in expected and found["fc.weight"].shape != expected["fc.weight"].shape:
-        found = {name: tensor for name, tensor in found.items() if not name.startswith("fc.")}
-        found |= {name: tensor for name, tensor in expected.items() if name.startswith("fc.")}
-    if len(expected["conv1.weight"][0]) != len(found.get("conv1.weight", expected["conv1.weight"])[0]):
-        raise ShapeError(
-            f"these weights are for pictures of {len(found['conv1.weight'][0])} channels",
-            where=str(path),
-            hint="grey=False",
-        )
-    counters = {name for name in expected if name.endswith("num_batches_tracked")}
-    problems = _differences(found, expected, counters)
-    if problems:
-        raise StoreError("these weights belong to another architecture", where=str(path), hint="\n".join(problems))
-    model.load_state_dict(found, strict=False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise DataError("the weights cannot be read", where=f"{path}: {error}") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            "this file holds more than tensors, so it is refused", where=str(path), hint="nothing in it was executed"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise DataError("the weights cannot be read", where=f"{path}: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(each, Tensor) for each in content.values()):
-        raise DataError("this file holds more than named tensors", where=str(path), hint="save model.state_dict()")
-    return dict(content)
-
-
-def _differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], optional: set[str]) -> list[str]:
-    told = []
-    for what, names in (
-        ("missing", expected.keys() - found.keys() - optional),
-        ("unexpected", found.keys() - expected.keys()),
-    ):
-        if names:
-            shown = ", ".join(sorted(names)[:MOST_NAMES])
-            told.append(
-                f"{what}: {shown}" + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
-            )
-    wrong = [name for name in found.keys() & expected.keys() if found[name].shape != expected[name].shape]
-    return told + [
-        f"{name}: {list(found[name].shape)} in the file, {list(expected[name].shape)} in the model"
-        for name in sorted(wrong)[:MOST_NAMES]
-    ]
+    load_weights(model, path, output="fc", hint=f"a file, a run's folder, or one of: {', '.join(PUBLISHED)}")
 
 
 def resnet18_corpus() -> Corpus:

@@ -8,6 +8,7 @@ from lab_vision.inside import cam, confusion_matrix, first_filters, grad_cam, la
 from lab_vision.models import CourseNet, SoftmaxRegression
 from lab_vision.report import sections
 from lab_vision.sources import digits
+from lab_vision.transfer import Transfer
 from torch.nn import functional
 
 from lab import Experiment, Learner, Study, use
@@ -77,6 +78,24 @@ def test_a_layer_that_is_not_there_has_close_matches(learner):
 
 def test_models_with_another_end_are_told_of_grad_cam():
     learner = Learner(SoftmaxRegression(64, 10), digits(), functional.cross_entropy, progress=False)
+    with pytest.raises(LabError, match="use grad_cam"):
+        cam(learner, learner.data.valid.__getitems__([0]).images)
+
+
+@pytest.mark.parametrize("pool", ["max", "concat"])
+def test_maps_are_not_drawn_of_a_last_layer_that_reads_no_means(pool):
+    """As many channels are not enough: of the largest values, a map would show what the logits are not made of."""
+    model = CourseNet(1, 10, widths=(4, 8), stem=3, pool=pool)
+    learner = Learner(model, digits(), functional.cross_entropy, progress=False)
+    with pytest.raises(LabError, match=r"not a mean and a linear layer\n.*CourseNet\n.*use grad_cam"):
+        cam(learner, learner.data.valid.__getitems__([0]).images)
+
+
+def test_maps_are_not_drawn_of_a_head_that_scales_means_first():
+    body = CourseNet(1, 10, widths=(4, 8), stem=3)
+    model = Transfer(1, 10, body=body, pool="average", hidden=(), dropouts=0.0)
+    model.head.layers[0].running_mean.fill_(2.0)
+    learner = Learner(model, digits(), functional.cross_entropy, progress=False)
     with pytest.raises(LabError, match="use grad_cam"):
         cam(learner, learner.data.valid.__getitems__([0]).images)
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from lab import Learner
-from lab.errors import DataError, ParameterError, StoreError
+from lab.errors import DataError, ParameterError, ShapeError, StoreError
 from lab.training.data import SequentialSampler
 
 
@@ -128,6 +128,54 @@ def test_a_file_with_more_than_tensors_is_refused_and_not_executed(tmp_path):
     with pytest.raises(DataError, match="more than tensors"):
         load_published(small(), str(tmp_path / "w.pth"))
     assert not (tmp_path / "written").exists()
+
+
+def course(classes=5, **options):
+    return CourseNet(3, classes, widths=(4, 8), stem=3, norm="batch", pool="average", **options)
+
+
+def test_a_net_of_the_course_begins_with_the_weights_of_a_finished_run(tmp_path):
+    from safetensors.torch import save_file
+
+    source = course(classes=10)
+    source.stages[0][2].running_mean.fill_(3.0)
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    save_file({}, tmp_path / "best.safetensors")
+    model = course(weights=str(tmp_path))
+    assert torch.equal(model.stages[1][0][0].weight, source.stages[1][0][0].weight)
+    assert torch.equal(model.stages[0][2].running_mean, source.stages[0][2].running_mean)
+    assert model.output.weight.shape == (5, 8)
+
+
+def test_a_last_layer_for_as_many_classes_is_loaded_too(tmp_path):
+    source = course()
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    assert torch.equal(course(weights=str(tmp_path / "w.pth")).output.weight, source.output.weight)
+
+
+def test_a_last_layer_that_is_left_out_is_initialised_as_without_weights(tmp_path):
+    from lab.training.rng import Streams
+
+    torch.save(course(classes=10).state_dict(), tmp_path / "w.pth")
+    made = []
+    for options in ({}, {"weights": str(tmp_path / "w.pth")}):
+        with Streams(0).initialising():
+            made.append(course(**options).output.weight)
+    assert torch.equal(*made)
+
+
+def test_weights_that_are_not_there_are_told(tmp_path):
+    with pytest.raises(DataError) as told:
+        course(weights=str(tmp_path))
+    assert str(told.value) == (
+        f"there are no such weights\n  {tmp_path / 'model.safetensors'}\n  a file, or a run's folder"
+    )
+
+
+def test_weights_for_pictures_of_other_channels_are_told(tmp_path):
+    torch.save(CourseNet(1, 5, widths=(4, 8), stem=3, norm="batch").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ShapeError, match="these weights are for pictures of 1 channels"):
+        course(weights=str(tmp_path / "w.pth"))
 
 
 # --- transfer ---------------------------------------------------------------------------------------------------------
