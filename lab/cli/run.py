@@ -119,7 +119,8 @@ def run(
         study = study.select(_names(arms))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         _refuse_for_several_processes(study, workers, executor)
-        return _answer_together(study, catalog, folder, file, fresh=fresh, device=device, quiet=quiet)
+        together = use("torchrun", **wishes)
+        return _answer_together(study, catalog, together, folder, file, fresh=fresh, device=device, quiet=quiet)
     return _answer(
         study,
         catalog,
@@ -187,7 +188,7 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
     """What makes no sense where torchrun started several processes."""
     if study.searching is not None:
         raise LabError("a search cannot be trained by several processes together", hint="lab run … --workers N")
-    if workers is not None or executor is not None:
+    if workers is not None or executor not in (None, "torchrun"):
         raise LabError(
             "torchrun's processes train every run together, one run after the other",
             hint="leave out --workers and --executor, or torchrun",
@@ -195,18 +196,28 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
 
 
 def _answer_together(
-    study: Study, catalog: Catalog, folder: Path, file: Path, *, fresh: bool, device: str, quiet: bool
+    study: Study,
+    catalog: Catalog,
+    executor: Use,
+    folder: Path,
+    file: Path,
+    *,
+    fresh: bool,
+    device: str,
+    quiet: bool,
 ) -> int:
     """One of the processes of torchrun: the first answers as ever, the others follow it in silence."""
+    from lab.study.execute import build_executor
     from lab.study.preflight import plan_study
     from lab.study.store import Store
-    from lab.study.together import follow, process_group
+    from lab.study.together import Together, follow, process_group
 
+    built = build_executor(executor, catalog)
+    assert isinstance(built, Together)
     with process_group(device) as rank:
         if rank:
-            follow(lambda store: plan_study(study, catalog, store, device=device, where=str(file)))
+            follow(lambda store: plan_study(study, catalog, store, device=device, where=str(file)), shard=built.shard)
             return 0
-        executor = use("torchrun")
         return _answer(
             study,
             catalog,

@@ -23,7 +23,7 @@ from lab.study.execute import InProcess, Silence
 from lab.study.preflight import Plan
 from lab.study.run import Listener, Run, stop_on_interrupt
 from lab.study.store import RunRecord, Store
-from lab.training.replicas import alone, broadcast
+from lab.training.replicas import alone, broadcast, sharded
 
 __all__ = ["Together", "follow", "process_group"]
 
@@ -49,7 +49,15 @@ class Together:
     """All processes that torchrun started train each run; this is the first of them, which keeps it.
 
     In a process that nobody is with, the plain executor.
+
+    Args:
+        shard: each process keeps a part of the weights, of their gradients and of the optimizer's state (FSDP), for
+            models that do not fit into one device; otherwise each has a whole copy (DDP). The figures are the same to
+            rounding.
     """
+
+    def __init__(self, *, shard: bool = False) -> None:
+        self.shard = shard
 
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
@@ -68,7 +76,7 @@ class Together:
         try:
             for run in runs:
                 broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
-                with alone(False):
+                with alone(False), sharded(self.shard):
                     record = run.execute(listener, agreed, fresh=fresh)
                 wait_for_all(run, record)
                 yield run, record
@@ -79,11 +87,12 @@ class Together:
                 broadcast({"key": ""})
 
 
-def follow(make_plan: Callable[[Store], Plan]) -> None:
+def follow(make_plan: Callable[[Store], Plan], *, shard: bool = False) -> None:
     """In every process but the first: execute what the first one executes, until it has finished.
 
     Args:
         make_plan: plans the same study for another folder of runs.
+        shard: as the first process's.
 
     Raises:
         LabError: the first process executes a run that this one does not know, so their code or data differ.
@@ -104,7 +113,7 @@ def follow(make_plan: Callable[[Store], Plan]) -> None:
                 )
             write_files(store.folder / run.key, message["files"])
             try:
-                with alone(False):
+                with alone(False), sharded(shard):
                     record = run.execute(Silence(), agreed, fresh=False)
             except KeyboardInterrupt:
                 return

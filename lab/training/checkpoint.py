@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, StoreError
 from lab.training.callback import Callback
+from lab.training.replicas import part_like, whole
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -57,7 +58,7 @@ def read_tree(folder: Path, name: str) -> Any:
 
 def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().cpu().contiguous().clone()
+        tensors[path] = whole(value.detach()).cpu().contiguous().clone()
         return {"$tensor": path}
     if isinstance(value, dict):
         return {"$items": [[key, _take_tensors(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
@@ -86,7 +87,18 @@ def _give_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
-    """Write a model's state as safetensors; a tensor that is shared under several names is written once."""
+    """Write a model's state as safetensors; a tensor that is shared under several names is written once.
+
+    Where each of several processes has a part of the weights, all must call it.
+    """
+    tensors, aliases = _unique_weights(model)
+    tensors = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path, durable=durable) as temporary:
+        save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+
+
+def _unique_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Every tensor under its first name, and the first name for each of its others."""
     unique: dict[int, str] = {}
     aliases: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
@@ -95,9 +107,8 @@ def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
             aliases[name] = unique[id(tensor)]
             continue
         unique[id(tensor)] = name
-        tensors[name] = tensor.detach().cpu().contiguous()
-    with atomic_path(path, durable=durable) as temporary:
-        save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+        tensors[name] = tensor
+    return tensors, aliases
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
@@ -145,7 +156,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     for name, buffer in model.named_buffers():
         if not buffer.numel() and name in tensors:
             buffer.data = torch.zeros_like(tensors[name], dtype=buffer.dtype, device=buffer.device)
-    model.load_state_dict(tensors, strict=False)  # its names were checked; what a module carries is no weight
+    parts = {name: part_like(tensors[name], weight) for name, weight in _weights(model).items()}
+    model.load_state_dict(parts, strict=False)  # its names were checked; what a module carries is no weight
 
 
 def _check_names(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -286,7 +298,7 @@ class Checkpoint(Callback):
         self._saved_at = time.monotonic()
 
     def after_batch(self, learner: Learner) -> None:
-        if self._due(learner.position.step):
+        if self._due(learner):
             self.save(learner)
 
     def after_epoch(self, learner: Learner) -> None:
@@ -294,14 +306,14 @@ class Checkpoint(Callback):
             return
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
-        if due and time.monotonic() - self._saved_at >= self.worth_s:
+        if due and learner.replicas.agreed(time.monotonic() - self._saved_at >= self.worth_s):
             self.save(learner)
 
     def _keep_best(self, learner: Learner) -> None:
         metric = learner.metrics.get(self.monitor.partition("_")[2])
         sign = -1 if getattr(metric, "higher_is_better", False) else 1
         value = sign * learner.history[-1].get(self.monitor, math.nan)
-        if learner.folder is not None and value < self._best:
+        if learner.folder is not None and learner.replicas.agreed(value < self._best):
             save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
             self._best, self.best_epoch = value, learner.epochs_done
 
@@ -312,19 +324,24 @@ class Checkpoint(Callback):
         self._best, self.best_epoch = state["best"], state["best_epoch"]
 
     def save(self, learner: Learner) -> None:
-        """Write a new checkpoint, then remove the one before; of several processes the first does it."""
-        if learner.folder is not None and learner.replicas.rank == 0:
+        """Write a new checkpoint, then remove the one before."""
+        if learner.folder is not None:
             save_checkpoint(learner, learner.folder)
             self._saved_at = time.monotonic()
 
-    def _due(self, step: int) -> bool:
-        if self.every_steps is not None and step % self.every_steps == 0:
+    def _due(self, learner: Learner) -> bool:
+        if self.every_steps is not None and learner.position.step % self.every_steps == 0:
             return True
-        return self.every_minutes is not None and time.monotonic() - self._saved_at > 60 * self.every_minutes
+        if self.every_minutes is None:
+            return False
+        return learner.replicas.agreed(time.monotonic() - self._saved_at > 60 * self.every_minutes)
 
 
 def save_checkpoint(learner: Learner, folder: Path) -> None:
-    """Write ``checkpoint-N`` in ``folder`` and remove the older ones."""
+    """Write ``checkpoint-N`` in ``folder`` and remove the older ones; of several processes the first does it."""
+    if learner.replicas.rank:
+        _lend_parts(learner)
+        return
     older = list(_checkpoints(folder))
     number = _number(older[0]) + 1 if older else 0
     sync_files(folder)
@@ -333,6 +350,21 @@ def save_checkpoint(learner: Learner, folder: Path) -> None:
         write_tree(learner.state_dict(), temporary, "state")
     for path in older:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _lend_parts(learner: Learner) -> None:
+    """Where this process alone has its part of the weights, take part in gathering what the first one writes."""
+    if learner.replicas.is_sharded:
+        for tensor in _unique_weights(learner.model)[0].values():
+            whole(tensor.detach())
+        _take_tensors(learner.state_dict(), "", _Nowhere())
+
+
+class _Nowhere(dict[str, Tensor]):
+    """Keeps nothing."""
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        pass
 
 
 def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None]) -> bool:

@@ -141,6 +141,7 @@ def _sweep(
             for group, ratio in zip(_groups(learner), ratios, strict=True):
                 group["lr"] = rate * ratio
             learner.batch = to_device(next(batches), learner.device)
+            learner.replicas.watch_weights()
             loss = float(learner.stepper.train_step(learner.batch))
             average = smoothing * average + (1 - smoothing) * loss
             current = average / (1 - smoothing ** (step + 1))

@@ -102,8 +102,8 @@ class Learner:
         workers: int = 0,
     ) -> None:
         self.device = own_device(device)
-        self.model = model.to(self.device)
-        self.replicas = find_replicas(self.model, self.device)
+        self.model = model
+        self.replicas = find_replicas(model, self.device)
         self.data = data
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.batch_size, self.valid_batch_size = batch_size, valid_batch_size or batch_size
@@ -316,7 +316,7 @@ class Learner:
         self.losses.clear()
         for loss in state["losses"].to(self.device):
             self.losses.add(loss)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(self.replicas.own_state(state["optimizer"], self.optimizer))
         self.streams.load_state_dict(state["streams"])
         self._dropout_state = state["dropout"]
         self.stepper.load_state_dict(state["stepper"])
@@ -432,6 +432,12 @@ class Learner:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
+        """``evaluation_mode``, in which the model may be called as one likes: every weight is here."""
+        with self.evaluation_mode(), self.replicas.whole_weights():
+            yield
+
+    @contextmanager
+    def evaluation_mode(self) -> Iterator[None]:
         """Evaluation mode, no gradients, and every random stream as before when the block ends."""
         training = self.model.training
         state = checkpoint.global_random_state(self.device)

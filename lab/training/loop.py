@@ -156,9 +156,14 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
     """
     for metric in learner.metrics.values():
         metric.reset()
-    shared = learner.replicas.size > 1 and _can_be_shared(learner)
+    shared = learner.replicas.judges_parts and _can_be_shared(learner)
     total = weight = torch.zeros((), device=learner.device)
-    with learner.evaluating(), learner.level("validate"), _named_memory_error(learner):
+    with (
+        learner.evaluation_mode(),
+        learner.level("validate"),  # callbacks may change weights before they are gathered
+        learner.replicas.whole_weights(),
+        _named_memory_error(learner),
+    ):
         for batch in learner.valid_loader(split, part=shared):
             batch = to_device(batch, learner.device)
             result = learner.stepper.valid_step(batch)

@@ -20,10 +20,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["Tuning", "products_of_any_shape", "tune", "tuned"]
+__all__ = ["Tuning", "give_memory_back", "products_of_any_shape", "tune", "tuned"]
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's mallopt
 _KEEP, _AS_USUAL = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1)), ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 * 1024))
+
+_GIVE_BACK = (*_AS_USUAL, (_MMAP_THRESHOLD, 256 * 1024))
 
 
 class Tuning(NamedTuple):
@@ -53,6 +55,14 @@ def tuned() -> Iterator[Tuning]:
     finally:
         _matmul().fp32_precision = precision
         _set_allocator(_AS_USUAL)
+
+
+def give_memory_back() -> None:
+    """From now on every large block goes back to the system when it is freed, at the price of clearing it anew.
+
+    For who trains in little memory. By itself glibc keeps the more, the larger the blocks are that it sees freed.
+    """
+    _set_allocator(_GIVE_BACK)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ then takes part by itself. Everything random is drawn alike in every process, ap
 agree on the order of the examples and on the step to come. A process takes every ``size``-th example of a batch,
 ``DistributedDataParallel`` averages the gradients, and every loss counts by how many things it is the mean of:
 training sees what one process would see, to rounding. What differs is dropout, and batch norm, which knows the part of
-its own process alone.
+its own process alone. Inside ``sharded()`` a process keeps only a part of the weights, too (``lab.training.shards``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-__all__ = ["Alone", "Replicas", "find_replicas"]
+__all__ = ["Alone", "Replicas", "alone", "find_replicas", "part_like", "sharded", "whole"]
 
 
 class Alone:
     """One process, which trains by itself."""
 
     rank, size = 0, 1
+    is_sharded = False
+    judges_parts = False
 
     def watch_weights(self) -> None:
         """Before a step: see which weights are trained now."""
@@ -58,6 +60,18 @@ class Alone:
     def merge(self, metrics: Mapping[str, Any]) -> None:
         """Every metric knows what it saw in any process."""
 
+    def whole_weights(self) -> AbstractContextManager[None]:
+        """Inside the block this process has every weight whole."""
+        return nullcontext()
+
+    def own_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """What this process keeps of an optimizer's whole state."""
+        return state
+
+    def agreed(self, yes: bool) -> bool:
+        """Whether to do what all processes must do together, or the first by itself."""
+        return yes
+
 
 class Replicas(Alone):
     """One of several processes.
@@ -69,13 +83,17 @@ class Replicas(Alone):
     Attributes:
         rank: which process this is, from 0; the first is the one that writes.
         size: how many they are.
+        is_sharded: whether each keeps a part of the weights.
+        judges_parts: whether each may judge a part of the validation batches.
     """
+
+    judges_parts = True
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self._model, self._device = model, device
         self._trained: list[bool] = []
-        self._averaging: nn.Module | None = None
+        self._averaging: Callable[[Tensor], Tensor] | None = None
         self._loss: Tensor | None = None
 
     def watch_weights(self) -> None:
@@ -135,7 +153,7 @@ class Replicas(Alone):
                 if rank != self.rank:
                     metric.merge_state(theirs[name])
 
-    def _averaging_of_gradients(self) -> nn.Module:
+    def _averaging_of_gradients(self) -> Callable[[Tensor], Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # 2.13 has another word for broadcast_buffers
             return nn.parallel.DistributedDataParallel(
@@ -177,13 +195,59 @@ def alone(yes: bool = True) -> Iterator[None]:
         _are_alone.reset(token)
 
 
+_are_sharded: ContextVar[bool] = ContextVar("lab_are_sharded", default=False)
+
+
+@contextmanager
+def sharded(yes: bool = True) -> Iterator[None]:
+    """Where learners that are made inside train with other processes, each keeps a part of the weights; or not."""
+    token = _are_sharded.set(yes)
+    try:
+        yield
+    finally:
+        _are_sharded.reset(token)
+
+
 def find_replicas(model: nn.Module, device: torch.device) -> Alone:
-    """The other processes, where there are any."""
-    if _are_alone.get():
+    """The other processes, where there are any; the model is on its device then.
+
+    Raises:
+        ParameterError: the model was to be sharded and cannot be.
+    """
+    together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    if _are_alone.get() or not together:
+        model.to(device)
         return Alone()
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        return Replicas(model, device)
-    return Alone()
+    if _are_sharded.get() and any(True for _ in model.parameters()):
+        from lab.training.shards import Shards
+
+        return Shards(model, device)
+    return Replicas(model.to(device), device)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor, of which this process may keep only a part; every process must ask for it.
+
+    Args:
+        tensor: of any shape; a ``DTensor`` or a plain tensor, which is given back.
+    """
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def part_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """What this process keeps of a whole tensor where it keeps such a part of ``like``, on the device of ``like``.
+
+    Args:
+        tensor: whole, the same in every process.
+        like: of the same shape.
+    """
+    tensor = tensor.to(like.device)
+    if not hasattr(like, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
 
 
 def own_device(device: str | torch.device) -> torch.device:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lab.errors import ParameterError
 from lab.training.callback import Callback, CancelFit
 from lab.training.data import to_device
+from lab.training.replicas import part_like
 from lab_basics.monitor import finished_epoch
 
 if TYPE_CHECKING:
@@ -56,13 +57,16 @@ class AveragedWeights(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for mine, saved in zip(self._average, state["average"], strict=True):
-            mine.copy_(saved)
+            mine.copy_(part_like(saved, mine))
         self._count = state["count"]
 
     @torch.no_grad()
     def _move_average(self, learner: Learner, share: float) -> None:
         """The average goes ``share`` of the way to the model."""
-        torch._foreach_lerp_(self._average, _averaged_tensors(learner.model), share)
+        pairs = list(zip(self._average, _averaged_tensors(learner.model), strict=True))
+        for kind in {type(mine) for mine, _ in pairs}:  # sharded weights and whole buffers are no list for torch
+            alike = [pair for pair in pairs if type(pair[0]) is kind]
+            torch._foreach_lerp_([mine for mine, _ in alike], [theirs for _, theirs in alike], share)
         self._count += 1
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lab.training.callback import Callback, CancelFit
+from lab.training.replicas import whole
 from lab_basics.monitor import Monitor, finished_epoch
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Timing(Callback):
 
 def _norm_of_gradients(learner: Learner) -> torch.Tensor:
     gradients = [weight.grad for weight in learner.stepper.trainable_parameters() if weight.grad is not None]
-    return nn.utils.get_total_norm(gradients)
+    return whole(nn.utils.get_total_norm(gradients))
 
 
 def _joined(sums: torch.Tensor, new: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
+from lab.training.replicas import part_like, whole
 from lab.training.stepper import Evaluation, Stepper, weight_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class LossStepper(Stepper):
         gradients = state.get("gradients", {})
         for index, weight in enumerate(self.trainable_parameters()):
             gradient = gradients.get(str(index))
-            weight.grad = None if gradient is None else gradient.to(weight.device)
+            weight.grad = None if gradient is None else part_like(gradient, weight)
 
     def _prepare_gradients(self) -> None:
         """Mean over the accumulated batches, in their true scale, clipped."""
@@ -135,7 +136,7 @@ class LossStepper(Stepper):
         if self._pending > 1:
             torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], self._pending)
         if self.clip is not None:
-            self.gradient_norm = nn.utils.clip_grad_norm_(weights, self.clip)
+            self.gradient_norm = whole(nn.utils.clip_grad_norm_(weights, self.clip))
 
     def _with_gradient(self) -> Iterator[tuple[int, nn.Parameter]]:
         indexed = enumerate(self.trainable_parameters())

@@ -17,8 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ from torch import Tensor
 
 from lab.training.data import call_with
 from lab.training.machine import tune, tuned
+from tests.benchmarks.memory import forget_peak, memory
 from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
 BATCH, THREADS, PAD = 125, 2, 1
@@ -149,28 +149,15 @@ def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> N
 def _answer(connection: Any, given: list[Any], train: Callable[[Any], Any]) -> None:
     """Train on the batches that are asked for, until the end."""
     connection.send([int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given])
-    before = _memory("VmRSS")
-    _forget_peak()
+    before = memory("VmRSS")
+    forget_peak()
     while (question := connection.recv()) != "stop":
         if question == "memory":
-            connection.send(_memory("VmHWM") - before)
+            connection.send(memory("VmHWM") - before)
             continue
         started = time.perf_counter()
         train(given[question])
         connection.send(time.perf_counter() - started)
-
-
-def _forget_peak() -> None:
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _memory(name: str) -> float:
-    """An entry of this process's status, in MB; NaN where there is none."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
-        return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
-    return math.nan
 
 
 def in_turns(names: Sequence[str], count: int, rounds: int, **options: Any) -> dict[str, tuple[float, float]]:

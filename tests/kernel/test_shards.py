@@ -1,0 +1,156 @@
+"""Several processes of which each keeps a part of the weights: what one process sees, they see together."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from lab.training.shards import units_of
+from tests.kernel.kill_study import STUDY, finish, start
+from tests.kernel.test_together import alike, ended, torchrun, train_together
+
+SHARD = ("--set", "executor.shard=true")
+
+LEARNER = """
+import json, sys
+import torch
+from contextlib import nullcontext
+from torch import distributed, nn
+from torch.utils.data import TensorDataset
+from lab.training import Data, Learner
+from lab.training.replicas import sharded
+from lab_basics.averaging import EMA
+from lab_basics.metrics import F1, Accuracy
+from lab_basics.steppers import Supervised
+
+class Net(nn.Module):
+    # one weight is used in two places, and training calls a method of its own
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(8, 16)
+        self.body = nn.Sequential(nn.Sequential(nn.Linear(16, 16), nn.ReLU()), nn.BatchNorm1d(16), nn.Linear(16, 8))
+        self.last = nn.Linear(16, 3)
+    def score(self, x):
+        features = self.body(torch.relu(self.first(x)))
+        return self.last(torch.relu(features @ self.first.weight.t()))
+    forward = score
+
+class BySteps(Supervised):
+    def train_loss(self, batch):
+        return self.learner.loss(self.learner.model.score(batch[0]), batch[1])
+
+if sys.argv[1] == "together":
+    distributed.init_process_group("gloo")
+torch.set_num_threads(1)
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(203, 8, generator=generator)
+y = x[:, :3].argmax(1)
+data = Data(TensorDataset(x[:153], y[:153]), TensorDataset(x[153:], y[153:]))
+torch.manual_seed(1)
+net = Net()
+net.body[1] = nn.Identity() if sys.argv[2] == "units" else nn.LayerNorm(16)
+if sys.argv[2] == "one unit":
+    net.shard_units = list
+stepper = BySteps(accumulate=2, clip=0.5)
+with sharded():
+    learner = Learner(net, data, nn.functional.cross_entropy, lr=1e-2, batch_size=19, progress=False,
+                      metrics={"accuracy": Accuracy(), "f1": F1()}, stepper=stepper, callbacks=[EMA(decay=0.9)])
+kept = [weight.to_local() if hasattr(weight, "to_local") else weight for weight in net.parameters()]
+learner.fit(2)
+net.first.requires_grad_(False)
+history = learner.fit(1)
+moments = [value for state in learner.optimizer.state.values() for value in state.values() if value.dim()]
+sizes = [sum(w.numel() for w in kept), sum(w.numel() for w in net.parameters()),
+         sum((m.to_local() if hasattr(m, "to_local") else m).numel() for m in moments)]
+predicted = learner.predict(x[:4]).tolist()
+if learner.replicas.rank == 0:
+    plain = [{name: value for name, value in row.items() if "second" not in name} for row in history]
+    print(json.dumps({"history": plain, "predicted": predicted, "norm": float(stepper.gradient_norm), "sizes": sizes}))
+if distributed.is_initialized():
+    distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study without dropout, which every process would draw otherwise."""
+    path = tmp_path / "together.py"
+    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
+    path.write_text(
+        text.replace('Study(base, seeds=2).swap("architecture.width", {"wide": 64})', "Study(base, seeds=1)")
+    )
+    return path
+
+
+@pytest.mark.parametrize("units", ["one unit", "units"])
+def test_sharded_weights_give_the_curve_of_whole_ones_and_each_process_keeps_half(tmp_path: Path, units: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(LEARNER)
+    alone = subprocess.run([sys.executable, script, "alone", units], capture_output=True, text=True, check=True)
+    expected, found = json.loads(alone.stdout), json.loads(ended(torchrun(str(script), "together", units)))
+    assert found["history"] == [pytest.approx(row, abs=1e-5) for row in expected["history"]]
+    assert found["predicted"] == [pytest.approx(row, abs=1e-4) for row in expected["predicted"]]
+    assert found["norm"] == pytest.approx(expected["norm"], abs=1e-5)
+    kept, parameters, moments = found["sizes"]
+    assert parameters == expected["sizes"][0]
+    assert kept <= 0.55 * parameters
+    assert moments <= 0.55 * expected["sizes"][2]
+
+
+def test_a_sharded_study_gives_the_figures_of_one_process(study: Path, tmp_path: Path) -> None:
+    ended(train_together(study, tmp_path / "together", *SHARD))
+    finish(start(study, tmp_path / "alone"))
+    alike(tmp_path / "alone", tmp_path / "together")
+
+
+def test_a_sharded_study_that_was_killed_goes_on_in_one_process_and_back(study: Path, tmp_path: Path) -> None:
+    process = train_together(study, tmp_path / "killed", *SHARD)
+    while not list((tmp_path / "killed").glob(".store/*/checkpoint-*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    [checkpoint] = (tmp_path / "killed").glob(".store/*/checkpoint-*")
+    assert (checkpoint / "model.safetensors").is_file()
+    ended(train_together(study, tmp_path / "killed", *SHARD))
+    finish(start(study, tmp_path / "peaceful"))
+    alike(tmp_path / "peaceful", tmp_path / "killed")
+
+
+def test_a_wrong_parameter_of_torchrun_is_told_before_anything_is_read(study: Path, tmp_path: Path) -> None:
+    process = train_together(study, tmp_path / "runs", "--set", "executor.shards=true")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "unexpected parameter 'shards'\n  did you mean: shard?" in errors
+
+
+def test_units_are_the_elements_of_the_outermost_sequences() -> None:
+    inner = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    model = nn.Sequential(inner, nn.ReLU(), nn.Linear(2, 2))
+    assert units_of(model) == [inner, model[2]]
+
+
+def test_what_shares_a_weight_with_the_rest_is_no_unit() -> None:
+    model = nn.ModuleDict({"body": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), "head": nn.Linear(2, 2)})
+    model["head"].weight = model["body"][0].weight
+    assert units_of(model) == [model["body"][1]]
+
+
+def test_a_model_may_name_its_units() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 2)
+
+        def shard_units(self) -> list[nn.Module]:
+            return [self.head]
+
+    model = Named()
+    assert units_of(model) == [model.head]
