@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.looking import TanhScores, WeightedSums
+from lab_seq2seq.deferred import Chain, Stage
+from lab_seq2seq.looking import DotScores, Look, TanhScores, WeightedSums
 from lab_seq2seq.unrolled import DeferredLinear
 
 __all__ = ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention", "Memory", "ScaledDotAttention"]
@@ -86,24 +87,42 @@ class Attention(nn.Module):
         """``attend``, to be called step after step in one forward pass; make a new one for every pass.
 
         The function takes queries (n, Q) of the first n sentences and gives their context (n, K) and weights (S, n).
-        Where gradients are taken on a CPU, those towards the source are made once for all steps; the numbers are those
-        of ``attend`` to rounding. An attention with an ``attend`` of its own is asked as it is.
+        Where gradients are taken on a CPU and ``scores_by_hand`` can be used, those towards the source are made once
+        for all steps; the numbers are those of ``attend`` to rounding.
         """
-        at_once = torch.is_grad_enabled() and memory.keys.device.type == "cpu"
-        if not at_once or type(self).attend is not Attention.attend:
+        scores = self._written_scores(memory)
+        if scores is None:
             return lambda query: self.attend(query, memory.first(len(query)))
-        score, mix = self.scoring(memory.prepared), WeightedSums(memory.keys)
+        mix = WeightedSums(memory.keys)
 
         def look(query: Tensor) -> tuple[Tensor, Tensor]:
-            count = len(query)
-            weights = _weights(score(query), None if memory.mask is None else memory.mask[:, :count])
-            return mix(weights), weights
+            weights = _weights(scores(query).t(), None if memory.mask is None else memory.mask[:, : len(query)])
+            return mix(weights.t()), weights
 
         return look
 
-    def scoring(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        """``score``, to be called step after step in one forward pass: queries (n, Q) -> (S, n)."""
-        return lambda query: self.score(query, prepared[:, : len(query)])
+    def look_by_hand(self, memory: Memory) -> Look | None:
+        """The context alone, differentiated by hand, for one forward pass; None where this attention is to be asked.
+
+        It is asked, by ``attend``, where no gradient is taken, on other devices than a CPU, and where ``attend`` or
+        ``score`` are its own without ``scores_by_hand`` beside them.
+        """
+        scores = self._written_scores(memory)
+        return None if scores is None else Look(scores, memory.keys, memory.mask)
+
+    def scores_by_hand(self, prepared: Tensor) -> Stage | None:
+        """``score`` with both passes written out: queries (n, Q) of the first n sentences -> (n, S); None has none.
+
+        Optional, for speed in training. It is used only where the same class defines ``score``.
+        """
+        return None
+
+    def _written_scores(self, memory: Memory) -> Stage | None:
+        trained = torch.is_grad_enabled() and memory.keys.device.type == "cpu"
+        if not trained or type(self).attend is not Attention.attend:
+            return None
+        scoring = next(each for each in type(self).__mro__ if "score" in vars(each))
+        return self.scores_by_hand(memory.prepared) if "scores_by_hand" in vars(scoring) else None
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``remember`` and ``attend`` in one call."""
@@ -152,12 +171,9 @@ class AdditiveAttention(Attention):
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return torch.tanh(prepared + self.query_projection(query)) @ self.score_weight
 
-    def scoring(self, prepared: Tensor) -> Callable[[Tensor], Tensor]:
-        if type(self).score is not AdditiveAttention.score:
-            return super().scoring(prepared)
+    def scores_by_hand(self, prepared: Tensor) -> Stage:
         project = DeferredLinear(self.query_projection.weight, self.query_projection.bias)
-        scores = TanhScores(prepared, self.score_weight)
-        return lambda query: scores(project(query))
+        return Chain(project, TanhScores(prepared, self.score_weight))
 
 
 class DotAttention(Attention):
@@ -180,6 +196,9 @@ class DotAttention(Attention):
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * query).sum(2)
 
+    def scores_by_hand(self, prepared: Tensor) -> Stage:
+        return DotScores(prepared)
+
 
 class GeneralAttention(Attention):
     """Bilinear attention, ``score(q, k) = q · W k``.
@@ -196,6 +215,9 @@ class GeneralAttention(Attention):
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * query).sum(2)
+
+    def scores_by_hand(self, prepared: Tensor) -> Stage:
+        return DotScores(prepared)
 
 
 class ScaledDotAttention(Attention):
@@ -221,6 +243,9 @@ class ScaledDotAttention(Attention):
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * self.query_projection(query)).sum(2) / math.sqrt(self.size)
+
+    def scores_by_hand(self, prepared: Tensor) -> Stage:
+        return Chain(DeferredLinear(self.query_projection.weight), DotScores(prepared, 1 / math.sqrt(self.size)))
 
 
 def _weights(scores: Tensor, mask: Tensor | None) -> Tensor:

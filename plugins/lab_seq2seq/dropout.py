@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Dropout", "dropout"]
+__all__ = ["Dropout", "dropout", "scaled_mask"]
 
 _LEVELS = 2**16
 
@@ -20,12 +20,19 @@ def dropout(x: Tensor, probability: float) -> Tensor:
 
     On a CPU the probability is taken to the nearest 1/65,536; other devices have torch's own dropout.
     """
+    if x.device.type != "cpu" or not 0 < round(probability * _LEVELS) < _LEVELS:
+        return functional.dropout(x, probability)
+    return x * scaled_mask(x, probability)
+
+
+def scaled_mask(x: Tensor, probability: float) -> Tensor:
+    """What ``dropout`` multiplies with, of the shape and type of ``x``: zeros, and 1 / (1 - probability)."""
     dropped = round(probability * _LEVELS)
     if x.device.type != "cpu" or not 0 < dropped < _LEVELS:
-        return functional.dropout(x, probability)
+        return functional.dropout(torch.ones_like(x), probability)
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # type: ignore[call-overload]
     kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _LEVELS // 2
-    return x * kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+    return kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
 
 class Dropout(nn.Dropout):

@@ -1,62 +1,158 @@
 """Looking at one source again and again, with what is the same for all looks made once.
 
 A weighted sum over the source has two gradients: one towards the weights, which the step before needs at once, and one
-towards the keys, which waits (``deferred``) until all looks are known and is then a single batched product.
+towards the keys, which waits (``deferred``) until all looks are known and is then a single batched product. Inside, the
+batch comes first, so that the first n sentences lie together and small products need no copies.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from lab.training.machine import products_of_any_shape
-from lab_seq2seq.deferred import Deferred, defer, product_type
+from lab_seq2seq.deferred import Deferred, Stage, defer, product_type
 
-__all__ = ["TanhScores", "WeightedSums"]
+__all__ = ["DotScores", "Look", "TanhScores", "WeightedSums"]
 
 
-class WeightedSums:
-    """``Σ weights · keys`` over the source, used many times in one forward pass.
+class Look(Stage):
+    """``Σ softmax(scores) · keys``: queries (n, Q) of the first n sentences -> their context (n, K).
+
+    Args:
+        scores: queries (n, Q) -> (n, S).
+        keys: (S, B, K).
+        mask: (S, B) bool, True = a real token; None attends to padding, too.
+    """
+
+    def __init__(self, scores: Stage, keys: Tensor, mask: Tensor | None) -> None:
+        self._scores, self._sums = scores, WeightedSums(keys)
+        self._padding = None if mask is None else ~mask.t()  # (B, S)
+        self.gates = (*scores.gates, *self._sums.gates)
+
+    def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
+        scores, of_scores = self._scores.ahead(x)
+        if self._padding is not None:
+            scores = scores.masked_fill(self._padding[: len(x)], -math.inf)
+        weights = scores.softmax(1, dtype=_exact(scores))
+        context, of_sums = self._sums.ahead(weights)
+        return context, (weights, of_scores, of_sums)
+
+    def back(self, gradient: Tensor, kept: Any, *, needed: bool = True) -> Tensor:
+        weights, of_scores, of_sums = kept
+        towards_weights = self._sums.back(gradient, of_sums)
+        of_softmax = torch.ops.aten._softmax_backward_data(towards_weights, weights, 1, weights.dtype)
+        return self._scores.back(of_softmax, of_scores)
+
+
+class WeightedSums(Stage):
+    """``Σ weights · keys`` over the source: weights (n, S) of the first n sentences -> (n, K).
 
     Args:
         keys: (S, B, K).
-
-    Shapes:
-        weights (S, n) of the first n sentences -> (n, K).
     """
 
     def __init__(self, keys: Tensor) -> None:
-        self._uses = _SumUses(keys.shape)
-        self._keys = keys.detach().transpose(0, 1).to(_exact(keys)).contiguous()  # (B, S, K)
-        self._gate = defer(self._uses, keys)
+        self._uses = _Pairs(keys.shape)
+        self._keys = _batch_first(keys, _exact(keys))
+        self.gates = (defer(self._uses, keys),)
 
-    def __call__(self, weights: Tensor) -> Tensor:
-        sums: Tensor = _WeightedSum.apply(weights, self._gate, self._keys, self._uses)  # type: ignore[no-untyped-call]
-        return sums
+    def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
+        weights = x.to(self._keys.dtype)
+        return _sums(weights, self._keys), weights
+
+    def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
+        self._uses.note(kept, gradient)
+        return _answers(gradient, self._keys)
 
 
-class _SumUses(Deferred):
-    """Weights (n, S) and gradients (n, K) of every use."""
+class DotScores(Stage):
+    """``scale · (query · prepared)``: queries (n, P) of the first n sentences -> (n, S).
+
+    Args:
+        prepared: (S, B, P).
+        scale: of every score.
+    """
+
+    def __init__(self, prepared: Tensor, scale: float = 1.0) -> None:
+        self._uses, self._scale = _Pairs(prepared.shape), scale
+        self._prepared = _batch_first(prepared, _exact(prepared))
+        self.gates = (defer(self._uses, prepared),)
+
+    def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
+        query = x.to(self._prepared.dtype) * self._scale
+        return _answers(query, self._prepared), query
+
+    def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
+        self._uses.note(gradient, kept)
+        return _sums(gradient, self._prepared) * self._scale
+
+
+class TanhScores(Stage):
+    """``v · tanh(prepared + query)``: queries (n, P) of the first n sentences -> (n, S).
+
+    ``tanh x`` is computed as ``2 σ(2x) - 1``, the same to rounding and several times as fast on a CPU. The backward
+    pass makes it again: to keep it of all steps is costlier.
+
+    Args:
+        prepared: (S, B, P).
+        score_weight: ``v``, (P,).
+    """
+
+    def __init__(self, prepared: Tensor, score_weight: Tensor) -> None:
+        kind = product_type(score_weight)
+        self._weight = score_weight.detach().to(kind)
+        self._prepared = _batch_first(prepared, kind) * 2
+        self._shift = -self._weight.sum()
+        self._signals, self._slopes = torch.empty_like(self._prepared), torch.empty_like(self._prepared)
+        self._uses = _TanhUses(self._prepared, self._weight)
+        self.gates = (defer(self._uses, prepared, score_weight),)
+
+    def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
+        query = x.to(self._prepared.dtype)
+        with _exact_products():
+            scores = torch.addmv(self._shift, self._see(query).flatten(0, 1), self._weight, alpha=2)
+        return scores.view(len(query), -1), query
+
+    def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
+        signals, slopes = self._see(kept), self._slopes[: len(kept)]
+        gradient = gradient.to(signals.dtype).contiguous()
+        torch.ops.aten.sigmoid_backward.grad_input(gradient.unsqueeze(2), signals, grad_input=slopes)
+        self._uses.note(signals, slopes, gradient)
+        return slopes.sum(1) * (4 * self._weight)
+
+    def _see(self, query: Tensor) -> Tensor:
+        """``σ(2 (prepared + query))``, (n, S, P), in the place of the last."""
+        count = len(query)
+        signals = torch.add(self._prepared[:count], query.unsqueeze(1), alpha=2, out=self._signals[:count])
+        return signals.sigmoid_()
+
+
+class _Pairs(Deferred):
+    """Two factors (n, S) and (n, X) of every use; their products' sum is a gradient (S, B, X)."""
 
     def __init__(self, shape: torch.Size) -> None:
-        self.shape = shape
-        self.weights: list[Tensor] = []
-        self.given: list[Tensor] = []
+        self._batch = shape[1]
+        self._left: list[Tensor] = []
+        self._right: list[Tensor] = []
+
+    def note(self, left: Tensor, right: Tensor) -> None:
+        self._left.append(left)
+        self._right.append(right)
 
     def gradients(self) -> tuple[Tensor, ...] | None:
-        if not self.given:
+        if not self._left:
             return None
-        batch = self.shape[1]
-        weights, given = _stacked(self.weights, batch), _stacked(self.given, batch)
-        self.weights.clear()
-        self.given.clear()
+        left, right = _stacked(self._left, self._batch), _stacked(self._right, self._batch)
+        self._left.clear()
+        self._right.clear()
         with _exact_products():
-            return ((weights.permute(1, 2, 0) @ given.transpose(0, 1)).transpose(0, 1),)  # (B, S, T) (B, T, K)
+            return ((left.permute(1, 2, 0) @ right.transpose(0, 1)).transpose(0, 1),)  # (B, S, T) (B, T, X)
 
 
 def _stacked(parts: list[Tensor], batch: int) -> Tensor:
@@ -67,96 +163,47 @@ def _stacked(parts: list[Tensor], batch: int) -> Tensor:
     return whole
 
 
-class _WeightedSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, gate: Tensor, keys: Tensor, uses: _SumUses) -> Tensor:
-        rows = weights.t().to(keys.dtype).contiguous()  # (n, S)
-        ctx.save_for_backward(rows)
-        ctx.keys, ctx.uses = keys[: len(rows)], uses
-        with _exact_products():
-            return torch.bmm(rows.unsqueeze(1), ctx.keys).squeeze(1)
+class _TanhUses(Deferred):
+    """Sums over all uses: of the gradients of ``σ`` (B, S, P), before ``v``, and of those of ``v``."""
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        ctx.uses.weights.extend(ctx.saved_tensors)
-        ctx.uses.given.append(gradient)
-        with _exact_products():
-            towards_weights = torch.bmm(ctx.keys, gradient.unsqueeze(2)).squeeze(2).t()
-        return towards_weights, None, None, None
-
-
-class TanhScores:
-    """``v · tanh(prepared + query)``, used many times in one forward pass.
-
-    ``tanh x`` is computed as ``2 σ(2x) - 1``, the same to rounding and several times as fast on a CPU.
-
-    Args:
-        prepared: (S, B, P).
-        score_weight: ``v``, (P,).
-
-    Shapes:
-        query (n, P) of the first n sentences -> (S, n).
-    """
-
-    def __init__(self, prepared: Tensor, score_weight: Tensor) -> None:
-        kind = product_type(score_weight)
-        self._prepared, self._weight = 2 * prepared.detach().to(kind), score_weight.detach().to(kind)
-        self._uses = _ScoreUses(self._weight, prepared)
-        self._gate = defer(self._uses, prepared, score_weight)
-
-    def __call__(self, query: Tensor) -> Tensor:
-        scores: Tensor = _TanhScore.apply(query, self._gate, self._prepared, self._weight, self._uses)  # type: ignore[no-untyped-call]
-        return scores
-
-
-class _ScoreUses(Deferred):
-    """Sums over all uses: of the gradients of ``tanh`` (S, B, P), before ``v``, and of those of ``v``."""
-
-    def __init__(self, weight: Tensor, prepared: Tensor) -> None:
-        self._weight, self._shape = weight, prepared.shape
+    def __init__(self, prepared: Tensor, weight: Tensor) -> None:
+        self._shape, self._weight = prepared.shape, weight
         self._of_prepared: Tensor | None = None
         self._of_weight: Tensor | None = None
 
-    def note(self, slopes: Tensor, signals: Tensor, gradient: Tensor) -> None:
-        """One use: ``σ'`` and ``σ`` (S, n, P), and the gradient (S, n) of its scores."""
+    def note(self, signals: Tensor, slopes: Tensor, gradient: Tensor) -> None:
+        """One use: ``σ`` and the gradient times ``σ'`` (n, S, P), and the gradient (n, S) of its scores."""
         if self._of_prepared is None or self._of_weight is None:
-            exact = _exact(gradient)
-            self._of_prepared = torch.zeros(self._shape, dtype=exact, device=gradient.device)
-            self._of_weight = torch.zeros(self._shape[2], dtype=exact, device=gradient.device)
-        self._of_prepared[:, : gradient.shape[1]].addcmul_(slopes, gradient.unsqueeze(2), value=4)
+            exact = _exact(signals)
+            self._of_prepared = torch.zeros(self._shape, dtype=exact, device=signals.device)
+            self._of_weight = torch.zeros(self._shape[2], dtype=exact, device=signals.device)
+        self._of_prepared[: len(slopes)].add_(slopes, alpha=4)
         with _exact_products():
             self._of_weight += 2 * (gradient.flatten() @ signals.flatten(0, 1)) - gradient.sum()
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         of_prepared, of_weight = self._of_prepared, self._of_weight
         self._of_prepared = self._of_weight = None
-        return None if of_prepared is None or of_weight is None else (of_prepared.mul_(self._weight), of_weight)
+        if of_prepared is None or of_weight is None:
+            return None
+        return of_prepared.mul_(self._weight).transpose(0, 1), of_weight
 
 
-class _TanhScore(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, gate: Tensor, prepared: Tensor, weight: Tensor, uses: _ScoreUses) -> Tensor:
-        query = query.to(prepared.dtype)
-        ctx.save_for_backward(query)
-        ctx.prepared, ctx.weight, ctx.uses = prepared, weight, uses
-        with _exact_products():
-            return 2 * (_signals(prepared, query) @ weight) - weight.sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        signals = _signals(ctx.prepared, *ctx.saved_tensors)  # made again: to keep those of all steps is costlier
-        slopes = torch.addcmul(signals, signals, signals, value=-1)  # σ' = σ (1 - σ)
-        ctx.uses.note(slopes, signals, gradient)
-        with _exact_products():
-            towards_query = torch.bmm(gradient.t().unsqueeze(1), slopes.transpose(0, 1)).squeeze(1)
-        return towards_query * (4 * ctx.weight), None, None, None, None
+def _sums(weights: Tensor, values: Tensor) -> Tensor:
+    """(n, S) and (B, S, X) -> (n, X)."""
+    with _exact_products():
+        return torch.bmm(weights.unsqueeze(1), values[: len(weights)]).squeeze(1)
 
 
-def _signals(prepared: Tensor, query: Tensor) -> Tensor:
-    """``σ(prepared + 2 query)``, (S, n, P)."""
-    return torch.add(prepared[:, : len(query)], query, alpha=2).sigmoid_()
+def _answers(query: Tensor, values: Tensor) -> Tensor:
+    """(n, X) and (B, S, X) -> (n, S)."""
+    with _exact_products():
+        return torch.bmm(query.unsqueeze(1), values[: len(query)].transpose(1, 2)).squeeze(1)
+
+
+def _batch_first(values: Tensor, kind: torch.dtype) -> Tensor:
+    """(S, B, X) as (B, S, X), apart from its graph."""
+    return values.detach().transpose(0, 1).to(kind).contiguous()
 
 
 def _exact(tensor: Tensor) -> torch.dtype:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -150,6 +149,10 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.linear(features, self.weight, self.bias)
+
+
+_Advance = Callable[[Tensor, Sequence[int], Hidden], tuple[Tensor, Hidden]]
+"""Words (N, E), how many of them at each step, and a state, to features (N, E) and a state."""
 
 
 class Seq2SeqRNN(nn.Module):
@@ -299,12 +302,13 @@ class Seq2SeqRNN(nn.Module):
 
     def step(self, tokens: Tensor, state: DecoderState) -> Step:
         """One step from the last tokens (B,)."""
-        entering = _Entering(self)
-        look = None
-        if self.attention is not None and state.memory is not None:
-            look = partial(self.attention.attend, memory=state.memory)
+        entering, hidden, weights = _Entering(self), state.hidden, None
         words = entering.words(self.embedding(tokens))
-        features, state, weights = self._advance(words, [len(tokens)], state, entering, look=look)
+        if self.attention is not None and state.memory is not None:
+            context, weights = self.attention.attend(hidden[0][-1], state.memory)
+            words = entering.with_context(words, context)
+        features, hidden = self.decoder.go_on(words, [len(tokens)], hidden)
+        state = state._replace(hidden=hidden)
         return Step(self.output(self.output_dropout(features)), state, weights)
 
     def layer_groups(self) -> list[list[nn.Module]]:
@@ -320,21 +324,36 @@ class Seq2SeqRNN(nn.Module):
         entering = _Entering(self, sum(layout.sizes))
         known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
         outputs: list[Tensor] = []
-        step = look = None
-        if self.attention is not None and state.memory is not None:
-            step, look = self.decoder.unrolled(sum(layout.sizes)), self.attention.looking(state.memory)
-            state = state._replace(memory=None)
+        advance, together = self._advancing(state.memory, entering, sum(layout.sizes))
+        state = state._replace(memory=None)
         at_once = all(forced)  # otherwise a guess is made of what dropout has left
-        for start, end in stretches(forced, together=self.attention is None):
+        for start, end in stretches(forced, together=together):
             sizes, inputs = layout.sizes[start:end], list(known[start:end])
             state = state.first(sizes[0]) if sizes else state
             if not forced[start]:
                 guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
                 inputs[0] = entering.words(self.embedding(guessed))
             words = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
-            features, state, _ = self._advance(words, sizes, state, entering, step, look)
+            features, hidden = advance(words, sizes, state.hidden)
+            state = state._replace(hidden=hidden)
             outputs.append(features if at_once else self.output_dropout(features))
         return self.output_dropout(torch.cat(outputs)) if at_once else torch.cat(outputs)
+
+    def _advancing(self, memory: Memory | None, entering: _Entering, rows: int) -> tuple[_Advance, bool]:
+        """How a stretch of steps is made, and whether it may have more than one."""
+        if self.attention is None or memory is None:
+            return self.decoder.go_on, True
+        by_hand = self.attention.look_by_hand(memory)
+        attended = None if by_hand is None else self.decoder.attended(by_hand, entering.of_context, rows)
+        if attended is not None:
+            return attended, True
+        look, step = self.attention.looking(memory), self.decoder.unrolled(rows)
+
+        def advance(words: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
+            context, _ = look(hidden[0][-1])
+            return step(entering.with_context(words, context), hidden)
+
+        return advance, False
 
     def _run_freely(self, state: DecoderState, at_least: int) -> Tensor:
         batch = state.hidden[0].shape[1]
@@ -350,26 +369,6 @@ class Seq2SeqRNN(nn.Module):
             ended = ended | (tokens == self.eos_id)
         return torch.stack(logits)
 
-    def _advance(
-        self,
-        words: Tensor,
-        sizes: Sequence[int],
-        state: DecoderState,
-        entering: _Entering,
-        step: Callable[[Tensor, Hidden], tuple[Tensor, Hidden]] | None = None,
-        look: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
-    ) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """Features (N, E) of one stretch of steps; with attention, ``look``, a stretch is one step."""
-        weights = None
-        if look is not None:
-            context, weights = look(state.hidden[0][-1])
-            words = entering.with_context(words, context)
-        if step is None:
-            features, hidden = self.decoder.go_on(words, sizes, state.hidden)
-        else:
-            features, hidden = step(words, state.hidden)
-        return features, DecoderState(hidden, state.memory), weights
-
     @torch.no_grad()
     def _best_guess(self, features: Tensor) -> Tensor:
         return self.output(features).argmax(1)
@@ -384,6 +383,9 @@ class _Entering:
     Args:
         model: has the map.
         rows: how many will come in all steps together, if that is known.
+
+    Attributes:
+        of_context: ``W₂``; only where the model has attention.
     """
 
     def __init__(self, model: Seq2SeqRNN, rows: int = 0) -> None:
@@ -391,7 +393,7 @@ class _Entering:
         if self._context is not None:
             width = model.embedding.embedding_dim
             self._of_words = DeferredLinear(self._context.weight[:, :width], self._context.bias, rows=rows)
-            self._of_context = DeferredLinear(self._context.weight[:, width:], rows=rows)
+            self.of_context = DeferredLinear(self._context.weight[:, width:], rows=rows)
 
     def words(self, embedded: Tensor) -> Tensor:
         """Words (N, E), as far as they can be taken without the attention."""
@@ -401,7 +403,7 @@ class _Entering:
 
     def with_context(self, words: Tensor, context: Tensor) -> Tensor:
         """Words (B, E) with what attention brings (B, K)."""
-        return words + self._of_context(context)
+        return words + self.of_context(context)
 
 
 def _embedding(vocab_size: int, dim: int, vectors: Tensor | None, pad_id: int, side: str) -> nn.Embedding:

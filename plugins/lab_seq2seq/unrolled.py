@@ -20,52 +20,67 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lab_seq2seq.deferred import Deferred, defer, product_type
+from lab_seq2seq.deferred import Deferred, Stage, defer, product_type
 from lab_seq2seq.dropout import dropout
-from lab_seq2seq.rows import Rows, gathered, linear
+from lab_seq2seq.rows import Rows, aligned, gathered, times
 
-__all__ = ["DeferredLinear", "Layers", "UnrolledGRU"]
+__all__ = ["DeferredLinear", "Layers", "SteppedLayer", "UnrolledGRU"]
 
 
 class _LinearUses(Deferred):
     """Inputs and gradients of every use of a weight, until the last is known."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._inputs: Rows | None = None
+    def __init__(self, weight: Tensor, rows: int) -> None:
+        self._inputs = Rows(weight, rows)
         self._given: Rows | None = None
-        self._sizes: dict[int, int] = {}
-        self._noted: set[int] = set()
+        self._notes = _Notes()
 
     def begin(self, x: Tensor) -> tuple[int, Tensor]:
         """One use: its number, and its inputs (n, I) in round rows."""
-        self._inputs = self._inputs or Rows(x, self._rows)
-        start = self._inputs.count
-        self._sizes[start] = len(x)
-        return start, self._inputs.add(x)
+        start = self._inputs.add(x)
+        self._notes.begin(start, len(x))
+        return start, self._inputs.read(start, len(x))
 
     def note(self, start: int, gradient: Tensor) -> Tensor:
         """The gradient (n, O) of a use, given back in round rows."""
-        assert self._inputs is not None
-        self._given = self._given or Rows(gradient, self._inputs.count)
+        self._given = self._given or Rows(self._inputs.like(gradient.shape[1]), self._inputs.count)
         self._given.write(start, gradient)
-        self._noted.add(start)
+        self._notes.add(start)
         return self._given.read(start, len(gradient))
 
     def gradients(self) -> tuple[Tensor, ...] | None:
-        if self._given is None or self._inputs is None:
+        if self._given is None:
             return None
-        for start in self._sizes.keys() - self._noted:  # nobody needed what this use gave
-            self._given.read(start, self._sizes[start])[: self._sizes[start]].zero_()
+        self._notes.clear([self._given])
         count = self._inputs.count
         given, inputs = self._given.all(count), self._inputs.all(count)
         self._given = None
-        self._noted.clear()
         return gathered(given, inputs), given.sum(0)
 
 
-class DeferredLinear:
-    """``x Wᵀ + b``, used many times in one forward pass.
+class _Notes:
+    """Which uses, by the row where each begins, have been given a gradient."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        self._noted: set[int] = set()
+
+    def begin(self, start: int, size: int) -> None:
+        self._sizes[start] = size
+
+    def add(self, start: int) -> None:
+        self._noted.add(start)
+
+    def clear(self, gradients: Sequence[Rows]) -> None:
+        """Forget them; the gradients of those uses that nobody needed become zeros."""
+        for start in self._sizes.keys() - self._noted:
+            for rows in gradients:
+                rows.part(start, self._sizes[start]).zero_()
+        self._noted.clear()
+
+
+class DeferredLinear(Stage):
+    """``x Wᵀ + b``, used many times in one forward pass: (n, I) -> (n, O).
 
     Args:
         weight: (O, I).
@@ -74,48 +89,25 @@ class DeferredLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, rows: int = 0) -> None:
-        self._uses = _LinearUses(rows)
         kind = product_type(weight)
-        self._weight, self._bias = (None if each is None else each.detach().to(kind) for each in (weight, bias))
-        self._gate = defer(self._uses, weight, bias)
+        self._weight, self._factor = _both_ways(weight, kind)
+        self._bias = None if bias is None else bias.detach().to(kind)
+        self._uses = _LinearUses(self._weight, rows)
+        self.gates = (defer(self._uses, weight, bias),)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        product: Tensor = _Product.apply(x, self._gate, self._weight, self._bias, self._uses)  # type: ignore[no-untyped-call]
-        return product
+    def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
+        start, rounded = self._uses.begin(x)
+        return times(rounded, self._factor, self._bias)[: len(x)], start
 
-
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, bias: Tensor | None, uses: _LinearUses) -> Tensor:
-        ctx.start, rounded = uses.begin(x.to(weight.dtype))
-        ctx.weight, ctx.uses = weight, uses
-        return linear(rounded, weight, bias)[: len(x)]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None, None, None]:
-        rounded = ctx.uses.note(ctx.start, gradient)
-        towards_x = linear(rounded, ctx.weight.t())[: len(gradient)] if ctx.needs_input_grad[0] else None
-        return towards_x, None, None, None, None
+    def back(self, gradient: Tensor, kept: int, *, needed: bool = True) -> Tensor:
+        rounded = self._uses.note(kept, gradient)
+        return times(rounded, self._weight)[: len(gradient)] if needed else gradient[:0]
 
 
-class _Gates(torch.autograd.Function):
-    """The elementwise part of a GRU: from the gates' inputs (B, 3H) twice and the state (B, H) to the next state."""
-
-    @staticmethod
-    def forward(ctx: Any, from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
-        rows, width = state.shape
-        saved = tuple(state.new_empty(rows, size * width) for size in (2, 1, 1))
-        ctx.save_for_backward(*saved, state)
-        return _step(from_input.to(state.dtype), from_state.to(state.dtype), state, (*saved, torch.empty_like(state)))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows, width = gradient.shape
-        from_input, from_state = gradient.new_empty(rows, 3 * width), gradient.new_empty(rows, 3 * width)
-        towards_state = _step_back(gradient, ctx.saved_tensors, from_input, from_state)
-        return from_input, from_state, towards_state
+def _both_ways(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``W`` (O, I) and ``Wᵀ``, each as products like it."""
+    weight = weight.detach().to(kind)
+    return aligned(weight), aligned(weight.t())
 
 
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -218,30 +210,137 @@ class UnrolledGRU:
         return x, torch.stack(last)
 
 
+class SteppedLayer:
+    """One layer of an ``nn.GRU``, step after step in one forward pass, differentiated by hand.
+
+    Args:
+        rnn: has the layer.
+        end: of the names of its parameters, as in "_l0_reverse".
+        rows: how many will come in all steps together, if that is known.
+    """
+
+    def __init__(self, rnn: nn.GRU, end: str, rows: int) -> None:
+        of_input, input_bias, of_state, state_bias = _parameters(rnn, end)
+        self._kind = product_type(of_input)
+        self._input_weight, self._input_factor = _both_ways(of_input, self._kind)
+        self._state_weight, self._state_factor = _both_ways(of_state, self._kind)
+        self._biases = [bias.detach().to(self._kind) for bias in (input_bias, state_bias)]
+        self._uses = _StepUses(self._input_weight, of_state.detach(), rows)
+        self.gate = defer(self._uses, of_input, input_bias, of_state, state_bias)
+
+    def __call__(self, x: Tensor, state: Tensor) -> Tensor:
+        """Inputs (n, I) and states (n, H) to the next states, followed by autograd."""
+        following: Tensor = _LayerStep.apply(x, state, self.gate, self)  # type: ignore[no-untyped-call]
+        return following
+
+    def ahead(self, x: Tensor, state: Tensor, out: Tensor) -> tuple[Tensor, int]:
+        """The next states, written into ``out``, and the number of the step; without a graph."""
+        uses, count = self._uses, len(x)
+        start = uses.begin(x, state)
+        input_bias, state_bias = self._biases
+        from_input = times(uses.inputs.read(start, count), self._input_factor, input_bias)[:count]
+        before = uses.states.read(start, count).to(self._kind)
+        from_state = times(before, self._state_factor, state_bias)[:count]
+        into = (*uses.saved(start, count), out)
+        return _step(from_input.to(state.dtype), from_state.to(state.dtype), state, into), start
+
+    def back(self, gradient: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Gradients towards inputs and states of a step, from that towards the next states."""
+        uses, count = self._uses, len(gradient)
+        of_input, of_state = uses.note(start, count)
+        saved = (*uses.saved(start, count), uses.states.part(start, count))
+        towards_state = _step_back(gradient, saved, of_input[:count], of_state[:count])
+        towards_state += times(of_state.to(self._kind), self._state_weight)[:count]
+        return times(of_input.to(self._kind), self._input_weight)[:count], towards_state
+
+
+class _StepUses(Deferred):
+    """What the steps of a layer keep, in the rows of a few matrices, and the gradients that they were given."""
+
+    def __init__(self, of_input: Tensor, of_state: Tensor, rows: int) -> None:
+        self.inputs, self.states = Rows(of_input, rows), Rows(of_state, rows)
+        width = of_state.shape[1]
+        self._saved = [Rows(self.states.like(size * width), rows) for size in (2, 1, 1)]
+        self._given: tuple[Rows, Rows] | None = None
+        self._notes = _Notes()
+
+    def begin(self, x: Tensor, state: Tensor) -> int:
+        """A step: the row where it begins."""
+        start = self.inputs.add(x)
+        self.states.add(state)
+        for rows in self._saved:
+            rows.reserve(len(x))
+        self._notes.begin(start, len(x))
+        return start
+
+    def saved(self, start: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Gates (n, 2H), new and old (n, H) of a step."""
+        gates, new, old = (rows.part(start, count) for rows in self._saved)
+        return gates, new, old
+
+    def note(self, start: int, count: int) -> tuple[Tensor, Tensor]:
+        """Room for the gradients of a step's products, from the input and from the state: (n, 3H) in round rows."""
+        if self._given is None:
+            like, total = self.states.like(3 * self.states.width), self.inputs.count
+            self._given = Rows(like, total), Rows(like, total)
+        self._notes.add(start)
+        of_input, of_state = (rows.read(start, count) for rows in self._given)
+        return of_input, of_state
+
+    def gradients(self) -> tuple[Tensor, ...] | None:
+        if self._given is None:
+            return None
+        self._notes.clear(self._given)
+        count = self.inputs.count
+        of_input, of_state = (rows.all(count) for rows in self._given)
+        self._given = None
+        inputs, states = self.inputs.all(count), self.states.all(count)
+        kind = inputs.dtype
+        of_weights = [gathered(of.to(kind), x.to(kind)) for of, x in ((of_input, inputs), (of_state, states))]
+        return of_weights[0], of_input.sum(0), of_weights[1], of_state.sum(0)
+
+
+class _LayerStep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, state: Tensor, gate: Tensor, layer: SteppedLayer) -> Tensor:
+        following, ctx.start = layer.ahead(x, state, torch.empty_like(state))
+        ctx.layer = layer
+        return following
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return *ctx.layer.back(gradient, ctx.start), None, None
+
+
 class _Direction:
     """One layer in one direction."""
 
     def __init__(self, rnn: nn.GRU, end: str, rows: int) -> None:
-        weights = [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
-        self._weight, self._bias = weights[2:]
-        self._rows = rows
-        self._from_input = DeferredLinear(*weights[:2], rows=rows)
+        self._rnn, self._end, self._rows = rnn, end, rows
 
     @cached_property
-    def _from_state(self) -> DeferredLinear:
-        """For single steps; a whole sequence is swept."""
-        return DeferredLinear(self._weight, self._bias, rows=self._rows)
+    def step(self) -> SteppedLayer:
+        """For single steps."""
+        return SteppedLayer(self._rnn, self._end, self._rows)
 
-    def step(self, x: Tensor, state: Tensor) -> Tensor:
-        following: Tensor = _Gates.apply(self._from_input(x), self._from_state(state), state)  # type: ignore[no-untyped-call]
-        return following
+    @cached_property
+    def _from_input(self) -> DeferredLinear:
+        """For whole sequences; their states are swept."""
+        return DeferredLinear(*_parameters(self._rnn, self._end)[:2], rows=self._rows)
 
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
         """Outputs (N, H), and the state of every sequence at its own end (seen in this direction)."""
-        state = self._weight.new_zeros(sizes[0], self._weight.shape[1]) if state is None else state
-        kind = product_type(self._weight)
-        outputs = _Sweep.apply(self._from_input(x), state, self._weight, self._bias, kind, sizes, backwards)  # type: ignore[no-untyped-call]
+        weight, bias = _parameters(self._rnn, self._end)[2:]
+        state = weight.new_zeros(sizes[0], weight.shape[1]) if state is None else state
+        kind = product_type(weight)
+        outputs = _Sweep.apply(self._from_input(x), state, weight, bias, kind, sizes, backwards)  # type: ignore[no-untyped-call]
         return outputs, outputs[: sizes[0]] if backwards else outputs.index_select(0, _last_rows(sizes))
+
+
+def _parameters(rnn: nn.GRU, end: str) -> list[nn.Parameter]:
+    """Weight and bias of the input, then those of the state."""
+    return [getattr(rnn, f"{kind}{end}") for kind in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
 
 
 def _last_rows(sizes: Sequence[int]) -> Tensor:
@@ -254,8 +353,8 @@ def _last_rows(sizes: Sequence[int]) -> Tensor:
 class _Sweep(torch.autograd.Function):
     """The recurrence of a GRU's layer over a packed sequence: the inputs' part (N, 3H), first states (B, H) -> (N, H).
 
-    The same steps as ``_Gates`` makes, without what autograd spends on each: they write into the rows of a few large
-    tensors, and the gradients of weight and bias are each made at once.
+    The same steps as ``SteppedLayer`` makes, without what autograd spends on each: they write into the rows of a few
+    large tensors, and the gradients of weight and bias are each made at once.
     """
 
     @staticmethod
@@ -270,7 +369,8 @@ class _Sweep(torch.autograd.Function):
         backwards: bool,
     ) -> Tensor:
         count, width = len(inputs), first.shape[1]
-        weight, bias = weight.to(kind), bias.to(kind)
+        weight, factor = _both_ways(weight, kind)
+        bias = bias.to(kind)
         states = Rows(first.to(kind), count)  # before each step
         gates, new, old, outputs = (first.new_empty(count, size * width) for size in (2, 1, 1, 1))
         steps = _steps(sizes, backwards=backwards)
@@ -278,7 +378,7 @@ class _Sweep(torch.autograd.Function):
             size = rows.stop - rows.start
             state = _before(first, outputs, size, previous)
             states.write(rows.start, state)
-            product = linear(states.read(rows.start, size), weight, bias)[:size]
+            product = times(states.read(rows.start, size), factor, bias)[:size]
             into = (gates[rows], new[rows], old[rows], outputs[rows])
             _step(inputs[rows].to(first.dtype), product.to(first.dtype), state, into)
         ctx.save_for_backward(first, outputs, gates, new, old, weight)
@@ -301,7 +401,7 @@ class _Sweep(torch.autograd.Function):
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
             product = of_products.read(rows.start, size)
             following = _step_back(given, saved, of_inputs[rows], product[:size])
-            following += linear(product.to(weight.dtype), weight.t())[:size]
+            following += times(product.to(weight.dtype), weight)[:size]
         of_first[: len(following)] = following
         of_all = of_products.all(count)
         of_weight = gathered(of_all.to(weight.dtype), ctx.states.all(count))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq.rows import Rows, gathered, in_round_rows, linear
+from lab_seq2seq.rows import Rows, gathered, in_round_rows, times
 from lab_seq2seq.unrolled import DeferredLinear
 
 
@@ -11,7 +11,7 @@ def test_parts_are_kept_one_behind_the_other_however_many_come(expected: int) ->
     parts = [torch.full((size, 3), float(size)) for size in (125, 125, 90, 7, 1)]
     rows = Rows(parts[0], expected)
     for part in parts:
-        rounded = rows.add(part)
+        rounded = rows.read(rows.add(part), len(part))
         assert len(rounded) % 16 == 0
         assert torch.equal(rounded[: len(part)], part)
     together = rows.all(rows.count)
@@ -24,8 +24,8 @@ def test_products_in_blocks_are_the_products(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x, given = (torch.randn(count, width, generator=generator, dtype=torch.float64) for width in (30, 20))
     weight, bias = (torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((20, 30), (20,)))
-    torch.testing.assert_close(linear(x, weight, bias), x @ weight.t() + bias)
-    torch.testing.assert_close(linear(x, weight), x @ weight.t())
+    torch.testing.assert_close(times(x, weight.t(), bias), x @ weight.t() + bias)
+    torch.testing.assert_close(times(x, weight.t()), x @ weight.t())
     torch.testing.assert_close(gathered(given, x), given.t() @ x)
 
 
