@@ -96,7 +96,7 @@ def test_a_study_reaches_its_first_step_soon_after_torch_and_the_data(tmp_path, 
         return float(next(line for line in output.splitlines() if line.startswith("FIRST ")).split()[1]) - began
 
     until_first_step()
-    pairs = [(seconds(str(by_hand)), until_first_step()) for _ in range(1 if short else 5)]
+    pairs = [(seconds(str(by_hand)), until_first_step()) for _ in range(1 if short else 3)]
     peer, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
     beside = "importing torch and reading the data"
     figure.ratio("until the first training step", lab=ours, peer=peer, unit="s", beside=beside, at_most=1.3)
