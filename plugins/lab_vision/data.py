@@ -120,6 +120,7 @@ def image_data(
     std: Sequence[float] | None = None,
     skipped: Sequence[tuple[str, str]] = (),
     name: str = "pictures",
+    each_shown: bool = True,
 ) -> ImageData:
     """Data of decoded pictures.
 
@@ -129,6 +130,7 @@ def image_data(
         mean, std: per channel, of pixels between 0 and 1; None computes them of the training pictures.
         skipped: what could not be read.
         name: how messages call it.
+        each_shown: whether a class that no training picture shows is an error.
 
     Raises:
         DataError: there is one class only, or a class without a training picture.
@@ -139,7 +141,7 @@ def image_data(
         )
     pixels, target = splits[0]
     counts = np.bincount(target, minlength=len(class_names))
-    if not counts.all():
+    if each_shown and not counts.all():
         empty = [class_names[number] for number in np.flatnonzero(counts == 0)]
         raise DataError(f"no training picture shows '{empty[0]}'", where=name, hint="remove the class, or give it some")
     if mean is None or std is None:

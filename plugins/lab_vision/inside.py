@@ -30,7 +30,8 @@ class Judged(NamedTuple):
 def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tensor:
     """Class activation maps (Zhou et al. 2016) of a model that ends in average pooling and one linear layer.
 
-    The map of class k is the sum of the last features, each weighted by what the last layer gives it for k.
+    The map of class k is the sum of the last features, each weighted by what the last layer gives it for k. Differs
+    from the paper: less what it gives it for all classes in the mean, since that changes no probability.
 
     Args:
         learner: trained on pictures; its model has ``features``, and its last linear layer reads their means.
@@ -52,7 +53,8 @@ def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tens
         if not _reads_means(output, found, logits):
             raise _other_end(model)
         classes = logits.argmax(-1) if classes is None else classes.to(learner.device)
-        maps = torch.einsum("bchw,bc->bhw", found, output.weight[classes])
+        weights = output.weight - output.weight.mean(0)
+        maps = torch.einsum("bchw,bc->bhw", found, weights[classes])
     return _stretched(maps, images.shape[2:])
 
 

@@ -49,6 +49,7 @@ def image_folder(
     grey: bool = False,
     fit: Fit = "crop",
     classes_from: Literal["folder", "name"] = "folder",
+    classes: Sequence[str] | None = None,
     valid_share: float = 0.2,
     split_seed: int = 42,
     mean: Sequence[float] | None = None,
@@ -66,11 +67,13 @@ def image_folder(
         grey: one channel instead of three.
         fit: ``crop`` cuts the middle out, ``squish`` squeezes.
         classes_from: the ``folder`` that a picture lies in, or the first part of its ``name``, as in ``cat.12.jpg``.
+        classes: names in the order of their numbers, some of which no picture may show, so that a net that knows ten
+            classes goes on learning from pictures of two; None takes those that are shown.
         valid_share, split_seed: of the random split.
         mean, std: per channel, for pixels between 0 and 1; None computes them.
 
     Raises:
-        DataError: there are no pictures, or no classes; names say which.
+        DataError: there are no pictures, or no classes, or others than ``classes``; names say which.
     """
     if not 0 < valid_share < 1:
         raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where="dataset 'image_folder'")
@@ -81,11 +84,19 @@ def image_folder(
     if skipped:
         _tell_skipped(path, skipped)
     named = [_class_of(name, classes_from, path) for name in names]
-    classes = sorted(set(named))
-    target = np.array([classes.index(each) for each in named])
-    splits = _splits(names, valid_share, split_seed)
+    numbered = sorted(set(named)) if classes is None else list(classes)
+    others = sorted(set(named) - set(numbered))
+    if others:
+        raise DataError(f"pictures show '{others[0]}'", where=path, hint=f"classes: {', '.join(numbered)}")
+    target = np.array([numbered.index(each) for each in named])
     return image_data(
-        [(pixels[rows], target[rows]) for rows in splits], classes, mean=mean, std=std, skipped=skipped, name=path
+        [(pixels[rows], target[rows]) for rows in _splits(names, valid_share, split_seed)],
+        numbered,
+        mean=mean,
+        std=std,
+        skipped=skipped,
+        name=path,
+        each_shown=classes is None,
     )
 
 
@@ -342,17 +353,21 @@ def dogs_cats_corpus() -> Corpus:
     )
 
 
-def dogs_cats(*, size: int = 96, valid_share: float = 0.2, split_seed: int = 42) -> ImageData:
+def dogs_cats(
+    *, size: int = 96, classes: Sequence[str] | None = None, valid_share: float = 0.2, split_seed: int = 42
+) -> ImageData:
     """Dogs and cats in colour, the class in each picture's name.
 
     Args:
         size: edge of the square in pixels.
+        classes: names in the order of their numbers, ``cat`` and ``dog`` among them; None takes these two.
         valid_share, split_seed: of the random split.
     """
     return image_folder(
         str(find_corpus("dogs_cats").path("pictures")),
         size=size,
         classes_from="name",
+        classes=classes,
         valid_share=valid_share,
         split_seed=split_seed,
     )

@@ -58,6 +58,20 @@ def test_classes_are_in_names(tmp_path):
     assert data.class_names == ("cat", "dog")
 
 
+def test_classes_may_be_named_beyond_those_that_are_shown(tmp_path):
+    folder = str(folder_of(tmp_path / "p", some_files()))
+    data = image_folder(folder, size=4, classes=("ape", "dog", "cat"))
+    assert (data.class_names, data.output_size) == (("ape", "dog", "cat"), 3)
+    assert set(data.train.target.tolist()) == {1, 2}
+    assert torch.equal(data.train.target, 2 - image_folder(folder, size=4).train.target)
+
+
+def test_pictures_of_a_class_that_is_not_among_those_named_are_told(tmp_path):
+    folder = str(folder_of(tmp_path / "p", some_files()))
+    with pytest.raises(DataError, match=r"pictures show 'dog'\n.*\n.*classes: ape, cat"):
+        image_folder(folder, size=4, classes=("ape", "cat"))
+
+
 def test_an_archive_is_the_same_as_its_folder(tmp_path):
     folder = folder_of(tmp_path / "p", some_files())
     archive = zipped(tmp_path / "p.zip", some_files())

@@ -49,10 +49,23 @@ def test_a_class_activation_map_is_the_features_weighted_by_the_last_layer(learn
     images = learner.data.valid.__getitems__([0, 1]).images
     maps = cam(learner, images, classes=torch.tensor([3, 4]))
     found = learner.model.eval().features(images)
-    expected = torch.einsum("bchw,bc->bhw", found, learner.model.output.weight[[3, 4]]).detach()
+    weights = learner.model.output.weight
+    expected = torch.einsum("bchw,bc->bhw", found, (weights - weights.mean(0))[[3, 4]]).detach()
     low, high = expected.amin((1, 2), keepdim=True), expected.amax((1, 2), keepdim=True)
     expected = functional.interpolate(((expected - low) / (high - low))[:, None], (8, 8), mode="bilinear")[:, 0]
     assert torch.allclose(maps, expected, atol=1e-5)
+
+
+def test_what_speaks_for_all_classes_alike_has_no_part_in_a_map(learner):
+    images = learner.data.valid.__getitems__(range(4)).images
+    before = cam(learner, images)
+    with torch.no_grad():
+        learner.model.output.weight.add_(5.0)
+    try:
+        assert torch.allclose(cam(learner, images), before, atol=1e-3)
+    finally:
+        with torch.no_grad():
+            learner.model.output.weight.sub_(5.0)
 
 
 def test_grad_cam_of_the_last_features_goes_with_class_activation_maps(learner):
