@@ -2,6 +2,7 @@
 
 pytest tests/benchmarks --benchmark-only                       everything, in this process alone
 pytest tests/benchmarks --benchmark-only --short               the short form that CI runs
+pytest tests/benchmarks --benchmark-only --long FOLDER         also what takes hours, and goes on where it was
 pytest tests/benchmarks --benchmark-only --figures FILE        also keep the figures, for docs/performance.md
 """
 
@@ -21,6 +22,7 @@ _FIGURES = pytest.StashKey[list[dict[str, Any]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("figures")
     group.addoption("--short", action="store_true", help="benchmarks on small inputs, seconds each")
+    group.addoption("--long", type=Path, metavar="FOLDER", help="also benchmarks of hours, with what they trained here")
     group.addoption("--figures", type=Path, metavar="FILE", help="add the figures to this file of JSON")
 
 

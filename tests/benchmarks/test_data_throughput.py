@@ -132,7 +132,7 @@ def test_memory_of_tokenising_does_not_grow_with_the_corpus(short: bool, figure:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is counted as Linux does")
 def test_word_vectors_are_read_for_the_words_that_are_needed(tmp_path: Path, short: bool, figure: Any) -> None:
-    megabytes, needed = (20, 1_000) if short else (400, 20_000)
+    megabytes, needed = (20, 1_000) if short else (1_000, 20_000)
     number = made_vectors.write_vectors(tmp_path / "made.vec", megabytes)
     read = run("made_vectors", tmp_path / "made.vec", number, needed)
     speed = (tmp_path / "made.vec").stat().st_size / 1e6 / read["seconds"]

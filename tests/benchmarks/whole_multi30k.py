@@ -1,0 +1,135 @@
+"""Train one side on the whole of Multi30k, judge it, and keep the result; run as a program.
+
+    python -m tests.benchmarks.whole_multi30k SIDE SEED EPOCHS FOLDER
+
+SIDE is "plain", "float32", "bfloat16" or "joey". All read the same random batches of 125 pairs, forced at every step,
+with Adam at 2e-3 and the dropout of the model, each drawing its own. ``FOLDER/SIDE-SEED-EPOCHS.json`` holds seconds and
+tokens of training, the loss of a word of the validation split with every step forced (not JoeyNMT's), and BLEU of its
+translations by beam search of width 5 (not the plain loop's, which has none).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lab_basics.optimizers import adam
+from lab_basics.samplers import Shuffle
+from lab_seq2seq.decode import beam_search
+from lab_text.parallel import multi30k
+from torch import Tensor
+
+from lab.training.machine import tune
+from tests.benchmarks.joey import JoeyTranslation
+from tests.benchmarks.test_sequence_training import (
+    BATCH,
+    MODELS,
+    PAD,
+    THREADS,
+    lab_step,
+    lowered,
+    model_of,
+    plain_step,
+)
+
+LR, BEAM, LONGEST, AT_ONCE = 2e-3, 5, 40, 64
+STEPS = {"plain": plain_step, "float32": lab_step, "bfloat16": lowered(lab_step)}
+
+
+def main() -> None:
+    """Train, judge, write; nothing where the result is there."""
+    side, seed, epochs, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    path = folder / f"{side}-{seed}-{epochs}.json"
+    if not path.exists():
+        torch.set_num_threads(THREADS)
+        path.write_text(json.dumps(_result(side, seed, epochs), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _result(side: str, seed: int, epochs: int) -> dict[str, Any]:
+    if side not in ("plain", "joey"):
+        tune()
+    data = multi30k(source="fr", target="en")
+    torch.manual_seed(seed)
+    model: Any = JoeyTranslation(data, lr=LR) if side == "joey" else model_of(data, **MODELS["seq2seq_bidir_attn"])
+    train = model.train if side == "joey" else _trainer(side, model)
+    torch.manual_seed(100 + seed)
+    result = _trained(train, _batches(data, seed, epochs))
+    with torch.no_grad():
+        if side == "joey":
+            return {**result, **_bleu(data, lambda source: model.translate(source, BEAM, LONGEST))}
+        model.eval()
+        result["valid_loss"] = _loss(data, model)
+        return result if side == "plain" else {**result, **_bleu(data, lambda source: _searched(model, source))}
+
+
+def _trainer(side: str, model: Any) -> Callable[[Any], float]:
+    optimizer = (torch.optim.Adam if side == "plain" else adam)(model.parameters(), lr=LR)
+
+    def train(batch: Any) -> float:
+        loss = STEPS[side](model, batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return train
+
+
+def _batches(data: Any, seed: int, epochs: int) -> Iterator[Any]:
+    sampler = Shuffle(len(data.train), BATCH, torch.Generator().manual_seed(seed))
+    for _ in range(epochs):
+        for rows in sampler:
+            yield data.train.__getitems__(rows)
+
+
+def _trained(train: Callable[[Any], float], batches: Iterator[Any]) -> dict[str, Any]:
+    started, tokens = time.perf_counter(), 0
+    for batch in batches:
+        tokens += int((batch.source != PAD).sum() + (batch.target != PAD).sum())
+        train(batch)
+    return {"seconds": time.perf_counter() - started, "tokens": tokens}
+
+
+def _loss(data: Any, model: Any) -> float:
+    """Mean loss of a word of the validation split, by the plain loop for every side."""
+    total = words = 0.0
+    for start in range(0, len(data.valid), BATCH):
+        batch = data.valid.__getitems__(list(range(start, min(start + BATCH, len(data.valid)))))
+        count = int((batch.target != PAD).sum())
+        total += count * float(plain_step(model, batch))
+        words += count
+    return total / words
+
+
+def _searched(model: Any, source: Tensor) -> list[list[int]]:
+    return [list(found.ids) for found in beam_search(model, source, BEAM, max_length=LONGEST)]
+
+
+def _bleu(data: Any, translate: Callable[[Tensor], list[list[int]]]) -> dict[str, Any]:
+    from sacrebleu.metrics import BLEU
+
+    order = sorted(range(len(data.valid)), key=lambda row: len(data.valid[row].source))
+    found: list[str] = []
+    references: list[str] = []
+    for start in range(0, len(order), AT_ONCE):
+        batch = data.valid.__getitems__(order[start : start + AT_ONCE])
+        references += batch.references
+        found += _texts(data, translate(batch.source))
+    metric = BLEU()
+    return {"bleu": metric.corpus_score(found, [references]).score, "signature": str(metric.get_signature())}
+
+
+def _texts(data: Any, rows: list[list[int]]) -> list[str]:
+    ids = torch.full((max(map(len, rows)) + 1, len(rows)), data.eos_id)
+    for column, row in enumerate(rows):
+        ids[: len(row), column] = torch.tensor(row, dtype=torch.long)
+    return list(data.decode(ids))
+
+
+if __name__ == "__main__":
+    main()
