@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -265,16 +265,16 @@ def _answer(
     from lab.report.html import write_report
     from lab.report.live import Display
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
-    from lab.study.execute import build_executor, execute_plan, execute_rounds
+    from lab.study.execute import execute_plan, execute_rounds, is_elsewhere
     from lab.study.preflight import plan_study
     from lab.study.record import read_study, write_study
 
     console = make_console()
     store.prepare()
-    if executor is not None:
-        build_executor(executor, catalog)  # a wrong name is told before anything is read
+    elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
+    options: dict[str, Any] = {"device": device, "fresh": fresh, "where": str(file), "elsewhere": elsewhere}
     if plan_only:
-        print_plan(plan_study(study, catalog, store, device=device, fresh=fresh, where=str(file)), console)
+        print_plan(plan_study(study, catalog, store, **options), console)
         return 0
 
     def train(plan: Plan) -> Results:
@@ -286,7 +286,7 @@ def _answer(
             return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
 
     try:
-        results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh, where=str(file))
+        results = execute_rounds(study, catalog, store, train, **options)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         return 130

@@ -21,7 +21,16 @@ from lab.study.search import grow
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
 
-__all__ = ["Executor", "InProcess", "Silence", "build_executor", "execute_plan", "execute_rounds", "run_study"]
+__all__ = [
+    "Executor",
+    "InProcess",
+    "Silence",
+    "build_executor",
+    "execute_plan",
+    "execute_rounds",
+    "is_elsewhere",
+    "run_study",
+]
 
 
 @runtime_checkable
@@ -30,7 +39,8 @@ class Executor(Protocol):
 
     ``submit`` gets the runs that are to do and gives each back with its record as it ends, in any order. A run's
     ``execute`` does all the work, records failures instead of raising them, and raises ``KeyboardInterrupt`` once
-    ``stop`` is set and its state is saved.
+    ``stop`` is set and its state is saved. An executor whose attribute ``elsewhere`` is true sends runs to machines
+    that may have a device which this one has not.
     """
 
     def submit(
@@ -95,6 +105,7 @@ def execute_rounds(
     device: str = "cpu",
     fresh: bool = False,
     where: str | None = None,
+    elsewhere: bool = False,
 ) -> Results:
     """Plan and train a study; a search goes on in rounds, each with the trials that the last one led to.
 
@@ -104,10 +115,13 @@ def execute_rounds(
         train: executes a plan, and is called once per round.
         device, fresh: as in ``run_study``.
         where: the study's file, for messages.
+        elsewhere: as in ``plan_study``.
     """
     seen: frozenset[str] = frozenset()
     while True:
-        plan = plan_study(study, catalog, store, device=device, fresh=fresh, seen=seen, where=where)
+        plan = plan_study(
+            study, catalog, store, device=device, fresh=fresh, seen=seen, where=where, elsewhere=elsewhere
+        )
         results = train(plan)
         grown = grow(study, results, catalog)
         if grown is None:
@@ -131,6 +145,15 @@ def build_executor(reference: Reference, catalog: Catalog) -> Executor:
     if component is None:
         raise LabError("\n".join(resolver.problems))
     return component.build({})  # type: ignore[no-any-return]
+
+
+def is_elsewhere(executor: Reference, catalog: Catalog) -> bool:
+    """Whether an executor sends runs to other machines.
+
+    Raises:
+        LabError: there is none, or its parameters are wrong.
+    """
+    return bool(getattr(build_executor(executor, catalog), "elsewhere", False))
 
 
 def run_study(
@@ -170,7 +193,8 @@ def run_study(
         write_study(plan, store, file=study.file)
         return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
 
-    results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh)
+    elsewhere = is_elsewhere(executor, catalog)
+    results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh, elsewhere=elsewhere)
     if complete is not None:
         complete(results)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)

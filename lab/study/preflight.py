@@ -72,11 +72,13 @@ def plan_study(
     fresh: bool = False,
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
+    elsewhere: bool = False,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
     First all names, parameters and types of all arms, before any data is read; then the data; then one training step
-    and one validation step of every arm that has something to train.
+    and one validation step of every arm that has something to train, on its device. Where runs will be trained
+    ``elsewhere``, on machines that may have a device which this one has not, a step on the CPU must do.
 
     Raises:
         StudyError: every problem of every arm.
@@ -84,7 +86,7 @@ def plan_study(
     catalog.guard = guarded
     arms = study.resolve(catalog, where=where)
     tune()
-    _check_device(device)
+    here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where)
     found = seen | {run.key for run in runs if not fresh and store.record(run.key).status == "finished"}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
@@ -92,7 +94,7 @@ def plan_study(
     with _gathering(study, where) as attempt:
         for name in [arm.name for arm in arms if arm.name in waiting]:
             with attempt(name):
-                checks[name] = _step_once(waiting[name])
+                checks[name] = _step_once(attrs.evolve(waiting[name], device=here))
     return Plan(study, arms, runs, found, checks)
 
 
@@ -147,11 +149,24 @@ def _runs_of(
     ]
 
 
-def _check_device(device: str) -> None:
+def _device_here(device: str, elsewhere: bool) -> str:
+    """Where arms are checked: on the device that they will be trained on, where this machine has it."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        if elsewhere and _is_known(device):
+            return "cpu"
         raise StudyError([f"the device '{device}' cannot be used\n  {str(error).splitlines()[0]}"]) from error
+    return device
+
+
+def _is_known(device: str) -> bool:
+    """Whether torch knows such a device at all."""
+    try:
+        torch.device(device)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _step_once(run: Run) -> ArmCheck:

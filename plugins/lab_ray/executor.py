@@ -47,6 +47,8 @@ class RayCluster:
         checkpoint_every_s: a new checkpoint comes back to the store at most so often (seconds).
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         *,

@@ -52,6 +52,8 @@ class Slurm:
         cluster: ``"local"`` runs jobs on this machine, all at once, to try things out.
     """
 
+    elsewhere = True
+
     def __init__(
         self,
         *,

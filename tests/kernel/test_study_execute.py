@@ -53,6 +53,20 @@ def test_a_plan_holds_every_arm_with_every_seed(plan):
     assert found.checks["width=3"].parameters == 13
 
 
+def test_a_device_that_this_machine_has_not_is_refused_unless_runs_are_trained_elsewhere(plan):
+    absent = "cuda:77"
+    with pytest.raises(StudyError, match="the device 'cuda:77' cannot be used"):
+        plan(small(), device=absent)
+    found = plan(small(), device=absent, elsewhere=True)
+    assert {run.device for run in found.runs} == {absent}
+    assert found.checks["base"].parameters > 0
+
+
+def test_a_device_that_nobody_has_is_refused_wherever_runs_are_trained(plan):
+    with pytest.raises(StudyError, match="the device 'abacus' cannot be used"):
+        plan(small(), device="abacus", elsewhere=True)
+
+
 def test_runs_of_two_arms_that_are_the_same_question_are_trained_once(plan):
     found = plan(small().swap("architecture", {"itself": "line"}))
     assert len(found.runs) == 4
