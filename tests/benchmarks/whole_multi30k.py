@@ -47,12 +47,11 @@ def main() -> None:
     path = folder / f"{side}-{seed}-{epochs}.json"
     if not path.exists():
         torch.set_num_threads(THREADS)
+        tune()  # for every side: it is not speed that is compared
         path.write_text(json.dumps(_result(side, seed, epochs), indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _result(side: str, seed: int, epochs: int) -> dict[str, Any]:
-    if side not in ("plain", "joey"):
-        tune()
     data = multi30k(source="fr", target="en")
     torch.manual_seed(seed)
     model: Any = JoeyTranslation(data, lr=LR) if side == "joey" else model_of(data, **MODELS["seq2seq_bidir_attn"])
