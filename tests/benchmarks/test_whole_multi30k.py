@@ -1,7 +1,7 @@
 """What training on the whole of Multi30k leads to: validation loss beside the plain loop, BLEU beside JoeyNMT.
 
-An hour on two cores for each seed, so only where they are asked for: ``--long FOLDER`` keeps what each side gave in FOLDER, and does
-not train again what is there.
+An hour on two cores for each seed, so only where they are asked for: ``--long FOLDER`` keeps what each side gave in
+FOLDER, and does not train again what is there.
 """
 
 from __future__ import annotations
