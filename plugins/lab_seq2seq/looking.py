@@ -152,7 +152,7 @@ class _Pairs(Deferred):
         self._left.clear()
         self._right.clear()
         with _exact_products():
-            return ((left.permute(1, 2, 0) @ right.transpose(0, 1)).transpose(0, 1),)  # (B, S, T) (B, T, X)
+            return (_time_first(left.permute(1, 2, 0) @ right.transpose(0, 1)),)  # (B, S, T) (B, T, X)
 
 
 def _stacked(parts: list[Tensor], batch: int) -> Tensor:
@@ -186,7 +186,7 @@ class _TanhUses(Deferred):
         self._of_prepared = self._of_weight = None
         if of_prepared is None or of_weight is None:
             return None
-        return of_prepared.mul_(self._weight).transpose(0, 1), of_weight
+        return _time_first(of_prepared.mul_(self._weight)), of_weight
 
 
 def _sums(weights: Tensor, values: Tensor) -> Tensor:
@@ -204,6 +204,11 @@ def _answers(query: Tensor, values: Tensor) -> Tensor:
 def _batch_first(values: Tensor, kind: torch.dtype) -> Tensor:
     """(S, B, X) as (B, S, X), apart from its graph."""
     return values.detach().transpose(0, 1).to(kind).contiguous()
+
+
+def _time_first(values: Tensor) -> Tensor:
+    """(B, S, X) as (S, B, X), put in order: what autograd makes of it next is slow where it is not."""
+    return values.transpose(0, 1).contiguous()
 
 
 def _exact(tensor: Tensor) -> torch.dtype:

@@ -278,11 +278,11 @@ class Seq2SeqRNN(nn.Module):
         _check_batch(source, target, forced)
         if unprojected and not packed:
             raise ParameterError("features are left unprojected only where they are packed", where="Seq2SeqRNN")
-        state = self.start(source)
         if target is None:
-            return self._run_freely(state, at_least)
+            return self._run_freely(self.start(source), at_least)
         forced = [True, *(forced or [False] * len(target))[1:]]
         layout = Layout.of(target, self.pad_id) if packed else Layout.full(*target.shape)
+        state = self.start(source if layout.order is None else source.index_select(1, layout.order))
         features = self._run(state, target, forced, layout)
         if unprojected:
             return Unprojected(layout.pack(features), self.output.weight, self.output.bias)
@@ -317,27 +317,27 @@ class Seq2SeqRNN(nn.Module):
         return [[self.encoder], [module for module in behind if module is not None]]
 
     def _run(self, state: DecoderState, target: Tensor, forced: Sequence[bool], layout: Layout) -> Tensor:
-        """Features of every step, packed (N, E), ready for the projection."""
-        if layout.order is not None:
-            state = state.select(layout.order)
+        """Features of every step, packed (N, E), ready for the projection; the state's sentences are in order."""
         bos = target.new_full((1, target.shape[1]), self.bos_id)
         entering = _Entering(self, sum(layout.sizes))
-        known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]])))).split(layout.sizes)
+        known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]]))))
         outputs: list[Tensor] = []
         advance, together = self._advancing(state.memory, entering, sum(layout.sizes))
         state = state._replace(memory=None)
         at_once = all(forced)  # otherwise a guess is made of what dropout has left
-        for start, end in stretches(forced, together=together):
-            sizes, inputs = layout.sizes[start:end], list(known[start:end])
-            state = state.first(sizes[0]) if sizes else state
+        spans = stretches(forced[: len(layout.sizes)], together=together)
+        parts = known.split([sum(layout.sizes[start:end]) for start, end in spans])
+        for (start, end), words in zip(spans, parts, strict=True):
+            sizes = layout.sizes[start:end]
+            state = state.first(sizes[0])
             if not forced[start]:
                 guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
-                inputs[0] = entering.words(self.embedding(guessed))
-            words = torch.cat(inputs) if len(inputs) > 1 else inputs[0]
+                words = torch.cat([entering.words(self.embedding(guessed)), words[sizes[0] :]])
             features, hidden = advance(words, sizes, state.hidden)
             state = state._replace(hidden=hidden)
             outputs.append(features if at_once else self.output_dropout(features))
-        return self.output_dropout(torch.cat(outputs)) if at_once else torch.cat(outputs)
+        features = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return self.output_dropout(features) if at_once else features
 
     def _advancing(self, memory: Memory | None, entering: _Entering, rows: int) -> tuple[_Advance, bool]:
         """How a stretch of steps is made, and whether it may have more than one."""

@@ -118,31 +118,33 @@ class _Chunks:
         """Losses (n,) of some rows; their share of the gradients is added."""
         ids = target[rows].unsqueeze(1)
         features = in_round_rows(self._features[rows].to(self._fast))
-        logits = (features @ self._weight.t())[: len(ids)].to(self._exact).add_(self._bias)  # (n, V)
+        whole = (features @ self._weight.t()).to(self._exact)  # in round rows
+        logits = whole[: len(ids)].add_(self._bias)  # (n, V)
         wanted = logits.gather(1, ids).squeeze(1)
         top = logits.amax(1)
         spread = logits.mean(1) if self._smoothing else wanted
         probabilities = torch.softmax(logits, 1, out=logits)
         normalizer = top - probabilities.amax(1).log()  # log Σ exp; the greatest probability is at least 1 / V
         losses = normalizer - torch.lerp(wanted, spread, self._smoothing)
-        self._learn(rows, features, probabilities, ids, count)
+        whole[len(ids) :].zero_()
+        self._learn(rows, features, whole, ids, count)
         return losses
 
-    def _learn(self, rows: slice, features: Tensor, probabilities: Tensor, ids: Tensor, count: int) -> None:
+    def _learn(self, rows: slice, features: Tensor, whole: Tensor, ids: Tensor, count: int) -> None:
+        """Gradients of some rows, from their features and probabilities with rows of zeros behind."""
         of_features, of_weight, of_bias = self.gradients
         if of_features is None and of_weight is None and of_bias is None:
             return
-        error = probabilities  # (n, V), of which the targets' own is one less
+        error = whole[: len(ids)]  # the probabilities (n, V), of which the targets' own is one less
         if self._smoothing:
             error -= self._smoothing / error.shape[1]
         error.scatter_add_(1, ids, error.new_full(ids.shape, self._smoothing - 1))
-        error /= count
         if of_bias is not None:
-            of_bias += error.sum(0)
-        error = in_round_rows(error.to(self._fast))
+            of_bias.add_(error.sum(0), alpha=1 / count)
+        error = whole.to(self._fast)
         if of_features is not None:
-            of_features[rows] = (error @ self._weight)[: len(ids)]
+            torch.mul((error @ self._weight)[: len(ids)], 1 / count, out=of_features[rows])
         if of_weight is not None and error.dtype == of_weight.dtype:
-            of_weight.addmm_(error.t(), features)
+            of_weight.addmm_(error.t(), features, alpha=1 / count)
         elif of_weight is not None:
-            of_weight += error.t() @ features
+            of_weight.add_(error.t() @ features, alpha=1 / count)

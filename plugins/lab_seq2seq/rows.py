@@ -7,14 +7,13 @@ a dozen for each weight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 __all__ = ["Rows", "aligned", "gathered", "in_round_rows", "round_number", "rounded_down", "times"]
 
-_FINE, _COARSE, _BLOCK = 16, 128, 512
+_BLOCK = 1024
+_GRAINS = {128: 16, 512: 128, _BLOCK: 256}  # up to so many rows: a multiple of this number is round
 _CACHE_LINE = 64  # bytes
 
 
@@ -24,20 +23,22 @@ def round_number(rows: int, device: torch.device) -> int:
     >>> round_number(125, torch.device("cpu")), round_number(1_187, torch.device("cpu"))
     (128, 1280)
     """
-    return rows + (-rows % _grain(rows) if device.type == "cpu" else 0)
+    rest = rows % _BLOCK
+    return rows + (-rest % _grain(rest) if device.type == "cpu" else 0)
 
 
 def rounded_down(rows: int) -> int:
-    """``rows``, or a few less; a number below the least round one stays.
+    """``rows``, or a few less, at most a block; a number below the least round one stays.
 
-    >>> rounded_down(512), rounded_down(500), rounded_down(9)
-    (512, 384, 9)
+    >>> rounded_down(5_000), rounded_down(500), rounded_down(9)
+    (1024, 384, 9)
     """
+    rows = min(rows, _BLOCK)
     return (rows - rows % _grain(rows)) or rows
 
 
 def _grain(rows: int) -> int:
-    return _FINE if rows <= _COARSE else _COARSE
+    return next(grain for most, grain in _GRAINS.items() if rows <= most)
 
 
 def in_round_rows(x: Tensor) -> Tensor:
@@ -54,29 +55,31 @@ def aligned(matrix: Tensor) -> Tensor:
 
 
 def times(x: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x · factor + bias`` for ``x`` of round rows, without a graph; fastest where ``factor`` is ``aligned``."""
-    product = x.new_empty(len(x), factor.shape[1])
-    for rows in _blocks(len(x)) if x.device.type == "cpu" else [slice(None)]:
+    """``x · factor + bias``, without a graph; fastest where ``factor`` is ``aligned``."""
+    product = x.new_empty(round_number(len(x), x.device), factor.shape[1])
+    for rows in _blocks(product):
+        part = in_round_rows(x[rows])
         if bias is None:
-            torch.mm(x[rows], factor, out=product[rows])
+            torch.mm(part, factor, out=product[rows])
         else:
-            torch.addmm(bias, x[rows], factor, out=product[rows])
-    return product
+            torch.addmm(bias, part, factor, out=product[rows])
+    return product[: len(x)]
 
 
 def gathered(given: Tensor, inputs: Tensor) -> Tensor:
-    """``givenᵀ · inputs``, both of the same round rows: the gradient of a weight over all of them."""
-    if len(given) <= _BLOCK or given.device.type != "cpu":
-        return given.t() @ inputs
-    first, *others = _blocks(len(given))
-    total = given[first].t() @ inputs[first]
+    """``givenᵀ · inputs`` (N, O), (N, I) -> (O, I): the gradient of a weight over all rows."""
+    first, *others = _blocks(given)
+    total = in_round_rows(given[first]).t() @ in_round_rows(inputs[first])
     for rows in others:
-        total.addmm_(given[rows].t(), inputs[rows])
+        total.addmm_(in_round_rows(given[rows]).t(), in_round_rows(inputs[rows]))
     return total
 
 
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+def _blocks(matrix: Tensor) -> list[slice]:
+    """Its rows, few enough at a time for shapes to be met again; on other devices than a CPU all at once."""
+    count = len(matrix)
+    size = _BLOCK if matrix.device.type == "cpu" else count
+    return [slice(start, start + size) for start in range(0, count, size)] or [slice(0)]
 
 
 class Rows:
@@ -142,4 +145,4 @@ class Rows:
     @staticmethod
     def _room(count: int) -> int:
         """Rows for ``count``, and for those that are read behind the last part."""
-        return count + _COARSE - 1
+        return count + max(_GRAINS.values()) - 1

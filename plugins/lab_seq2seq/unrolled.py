@@ -27,6 +27,9 @@ from lab_seq2seq.rows import Rows, aligned, gathered, times
 __all__ = ["DeferredLinear", "Layers", "SteppedLayer", "UnrolledGRU"]
 
 
+_LARGE = 512  # rows: more than steps have
+
+
 class _LinearUses(Deferred):
     """Inputs and gradients of every use of a weight, until the last is known."""
 
@@ -34,6 +37,7 @@ class _LinearUses(Deferred):
         self._inputs = Rows(weight, rows)
         self._given: Rows | None = None
         self._notes = _Notes()
+        self._made: tuple[Tensor, Tensor] | None = None
 
     def begin(self, x: Tensor) -> tuple[int, Tensor]:
         """One use: its number, and its inputs (n, I) in round rows."""
@@ -48,14 +52,20 @@ class _LinearUses(Deferred):
         self._notes.add(start)
         return self._given.read(start, len(gradient))
 
+    def add(self, x: Tensor, gradient: Tensor) -> None:
+        """The inputs and the gradient of a use that is large enough to be a product by itself."""
+        of_weight, of_bias = gathered(gradient, x), gradient.sum(0)
+        if self._made is not None:
+            of_weight, of_bias = of_weight + self._made[0], of_bias + self._made[1]
+        self._made = of_weight, of_bias
+
     def gradients(self) -> tuple[Tensor, ...] | None:
-        if self._given is None:
-            return None
-        self._notes.clear([self._given])
-        count = self._inputs.count
-        given, inputs = self._given.all(count), self._inputs.all(count)
-        self._given = None
-        return gathered(given, inputs), given.sum(0)
+        if self._given is not None:
+            self._notes.clear([self._given])
+            count = self._inputs.count
+            self.add(self._inputs.all(count), self._given.all(count))
+        made, self._made, self._given = self._made, None, None
+        return made
 
 
 class _Notes:
@@ -96,12 +106,16 @@ class DeferredLinear(Stage):
         self.gates = (defer(self._uses, weight, bias),)
 
     def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
-        start, rounded = self._uses.begin(x)
-        return times(rounded, self._factor, self._bias)[: len(x)], start
+        kept, rows = (x.to(self._weight.dtype),) * 2 if len(x) >= _LARGE else self._uses.begin(x)
+        return times(rows, self._factor, self._bias)[: len(x)], kept
 
-    def back(self, gradient: Tensor, kept: int, *, needed: bool = True) -> Tensor:
-        rounded = self._uses.note(kept, gradient)
-        return times(rounded, self._weight)[: len(gradient)] if needed else gradient[:0]
+    def back(self, gradient: Tensor, kept: Tensor | int, *, needed: bool = True) -> Tensor:
+        rows = gradient = gradient.to(self._weight.dtype)
+        if isinstance(kept, int):
+            rows = self._uses.note(kept, gradient)
+        else:
+            self._uses.add(kept, gradient)
+        return times(rows, self._weight)[: len(gradient)] if needed else gradient[:0]
 
 
 def _both_ways(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
