@@ -7,12 +7,14 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
-from lab_devise.callbacks import SEARCH
+from lab_basics.averaging import EMA, SWA
+from lab_devise.callbacks import SEARCH, SearchPage
 from lab_devise.report import sections
 from lab_devise.search import picture_vectors, pictures_of, search
 
 from lab.cli.main import cli
 from lab.errors import LabError
+from lab.training.callback import order_callbacks
 from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium
 
 
@@ -150,3 +152,10 @@ def test_typing_a_word_on_the_page_shows_its_pictures(finished, browser):
 def test_a_saved_learner_answers_as_before(finished, learner):
     images = learner.data.valid.__getitems__([0, 1])[0]
     assert torch.equal(learner.predict(images), learner.predict(images))
+
+
+@pytest.mark.parametrize("average", [EMA(), SWA()])
+def test_the_index_is_left_after_averaged_weights_are_in_place(average):
+    """Callbacks end in reverse order."""
+    page = SearchPage()
+    assert order_callbacks([average, page]) == [page, average]

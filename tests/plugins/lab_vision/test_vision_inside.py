@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from lab_vision.inside import cam, confusion_matrix, first_filters, grad_cam, largest_losses
@@ -153,3 +155,14 @@ def test_the_report_shows_where_models_looked(tmp_path):
     assert section.text.startswith("base: takes ")
     assert "with variations of each picture" in section.text
     assert section.html.count("data:image/png;base64,") == 4
+
+
+@pytest.mark.parametrize("average", [use("ema", decay=0.9), use("swa", start=0.5)])
+def test_what_is_shown_is_seen_by_the_averaged_weights_that_stay(tmp_path, average):
+    base = Experiment(
+        dataset="digits", architecture=use("course_net", widths=[4]), loss="cross_entropy", metrics=["accuracy"],
+        callbacks=[average, use("look_inside", count=2, tta=True)], lr=0.05, epochs=2,
+    )  # fmt: skip
+    [run] = Study(base, seeds=1, name="averaged").run(runs=tmp_path).runs
+    content = json.loads((run.folder / "artefacts" / "inside.json").read_text(encoding="utf-8"))
+    assert content["tta"]["plain_accuracy"] == pytest.approx(run.metrics["valid_accuracy"])
