@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from torch import nn
 
 from lab.training.shards import units_of
-from tests.kernel.kill_study import STUDY, finish, start
-from tests.kernel.test_together import alike, ended, torchrun, train_together
+from tests.kernel.kill_study import finish, start
+from tests.kernel.several_processes import (
+    alike,
+    ended,
+    stop_after_a_checkpoint,
+    torchrun,
+    train_together,
+    write_study,
+)
 
 SHARD = ("--set", "executor.shard=true")
 
@@ -80,13 +86,7 @@ if distributed.is_initialized():
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A study without dropout, which every process would draw otherwise."""
-    path = tmp_path / "together.py"
-    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
-    path.write_text(
-        text.replace('Study(base, seeds=2).swap("architecture.width", {"wide": 64})', "Study(base, seeds=1)")
-    )
-    return path
+    return write_study(tmp_path, seeds=1)
 
 
 @pytest.mark.parametrize("units", ["one unit", "units"])
@@ -104,24 +104,16 @@ def test_sharded_weights_give_the_curve_of_whole_ones_and_each_process_keeps_hal
     assert moments <= 0.55 * expected["sizes"][2]
 
 
-def test_a_sharded_study_gives_the_figures_of_one_process(study: Path, tmp_path: Path) -> None:
-    ended(train_together(study, tmp_path / "together", *SHARD))
-    finish(start(study, tmp_path / "alone"))
-    alike(tmp_path / "alone", tmp_path / "together")
-
-
-def test_a_sharded_study_that_was_killed_goes_on_in_one_process_and_back(study: Path, tmp_path: Path) -> None:
-    process = train_together(study, tmp_path / "killed", *SHARD)
-    while not list((tmp_path / "killed").glob(".store/*/checkpoint-*")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    [checkpoint] = (tmp_path / "killed").glob(".store/*/checkpoint-*")
+def test_a_sharded_study_that_was_killed_goes_on_sharded_or_in_one_process(study: Path, tmp_path: Path) -> None:
+    killed, copy = tmp_path / "killed", tmp_path / "copy"
+    checkpoint = stop_after_a_checkpoint(train_together(study, killed, *SHARD), killed)
     assert (checkpoint / "model.safetensors").is_file()
-    ended(train_together(study, tmp_path / "killed", *SHARD))
+    shutil.copytree(killed, copy)
+    ended(train_together(study, killed, *SHARD))
+    finish(start(study, copy))
     finish(start(study, tmp_path / "peaceful"))
-    alike(tmp_path / "peaceful", tmp_path / "killed")
+    alike(tmp_path / "peaceful", killed)
+    alike(tmp_path / "peaceful", copy)
 
 
 def test_a_wrong_parameter_of_torchrun_is_told_before_anything_is_read(study: Path, tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,15 @@ import torch
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.replicas import pack, unpack
 from lab.training.rng import Streams
-from tests.kernel.kill_study import STUDY, finish, outcome, start
+from tests.kernel.kill_study import finish, start
+from tests.kernel.several_processes import (
+    alike,
+    ended,
+    stop_after_a_checkpoint,
+    torchrun,
+    train_together,
+    write_study,
+)
 
 LEARNER = """
 import json, sys
@@ -57,42 +62,9 @@ if distributed.is_initialized():
 """
 
 
-def torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-    environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1", "OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, env=environment, text=True)
-
-
-def train_together(study: Path, runs: Path, *more: str) -> subprocess.Popen[str]:
-    return torchrun("-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", *more)
-
-
-def ended(process: subprocess.Popen[str]) -> str:
-    """What a process printed, once it ended well."""
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return output
-
-
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """A study without dropout, which every process would draw otherwise."""
-    path = tmp_path / "together.py"
-    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
-    path.write_text(
-        text.replace('Study(base, seeds=2).swap("architecture.width", {"wide": 64})', "Study(base, seeds=2)")
-    )
-    return path
-
-
-def alike(one: Path, other: Path) -> None:
-    """The figures of two folders of runs agree to 1e-5."""
-    first, second = outcome(one), outcome(other)
-    assert first.keys() == second.keys()
-    for key, (metrics, history, _) in first.items():
-        assert second[key][0] == pytest.approx(metrics, abs=1e-5)
-        assert second[key][1] == [pytest.approx(row, abs=1e-5) for row in history]
+    return write_study(tmp_path, seeds=2)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -114,12 +86,7 @@ def test_a_study_under_torchrun_gives_the_figures_of_one_process(study: Path, tm
 
 def test_a_study_that_was_killed_goes_on_with_another_number_of_processes(study: Path, tmp_path: Path) -> None:
     process = train_together(study, tmp_path / "killed")
-    while not list((tmp_path / "killed").glob(".store/*/checkpoint-*")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert list((tmp_path / "killed").glob(".store/*/checkpoint-*")), "what was trained is kept"
+    stop_after_a_checkpoint(process, tmp_path / "killed")
     finish(start(study, tmp_path / "killed"))
     finish(start(study, tmp_path / "peaceful"))
     alike(tmp_path / "peaceful", tmp_path / "killed")

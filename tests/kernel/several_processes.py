@@ -1,0 +1,64 @@
+"""Studies and scripts that torchrun trains in several processes, for tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.kill_study import STUDY, outcome
+
+__all__ = ["alike", "ended", "stop_after_a_checkpoint", "torchrun", "train_together", "write_study"]
+
+
+def torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1", "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, *arguments], stdout=pipe, stderr=pipe, env=environment, text=True)
+
+
+def train_together(study: Path, runs: Path, *more: str) -> subprocess.Popen[str]:
+    return torchrun("-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", *more)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a process printed, once it ended well."""
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return output
+
+
+def write_study(folder: Path, seeds: int) -> Path:
+    """A study without dropout, which every process would draw otherwise."""
+    path = folder / "together.py"
+    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
+    swapped = 'Study(base, seeds=2).swap("architecture.width", {"wide": 64})'
+    path.write_text(text.replace(swapped, f"Study(base, seeds={seeds})"))
+    return path
+
+
+def stop_after_a_checkpoint(process: subprocess.Popen[str], runs: Path) -> Path:
+    """Interrupt a study once it has saved; gives the checkpoint that it leaves."""
+    while not list(runs.glob(".store/*/checkpoint-*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    found = list(runs.glob(".store/*/checkpoint-*"))
+    assert found, "what was trained is kept"
+    return found[0]
+
+
+def alike(one: Path, other: Path) -> None:
+    """The figures of two folders of runs agree to 1e-5."""
+    first, second = outcome(one), outcome(other)
+    assert first.keys() == second.keys()
+    for key, (metrics, history, _) in first.items():
+        assert second[key][0] == pytest.approx(metrics, abs=1e-5)
+        assert second[key][1] == [pytest.approx(row, abs=1e-5) for row in history]
