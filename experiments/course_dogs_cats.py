@@ -1,6 +1,7 @@
 """Dogs and cats from 1,000 pictures and nothing else: how far does a small net come from scratch?
 
-Needs the corpus dogs_cats in LAB_DATA. The report shows where the net looked.
+Needs the corpus dogs_cats in LAB_DATA. The report shows where the net looked: on the animal hardly more often than by
+chance; `dogs_cats_after_cifar.py` does better.
 """
 
 from lab import Experiment, Study, use
