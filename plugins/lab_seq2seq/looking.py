@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from lab.training.machine import products_of_any_shape
 from lab_seq2seq.deferred import Deferred, Stage, defer, product_type
 
 __all__ = ["DotScores", "Look", "TanhScores", "WeightedSums"]
+
+_CHUNK = 2**18  # values: 1 MB in float32, about what a core's own cache holds
 
 
 class Look(Stage):
@@ -38,7 +40,7 @@ class Look(Stage):
     def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
         scores, of_scores = self._scores.ahead(x)
         if self._padding is not None:
-            scores = scores.masked_fill(self._padding[: len(x)], -math.inf)
+            scores = scores.masked_fill(self._padding[: x.size(0)], -math.inf)
         weights = scores.softmax(1, dtype=_exact(scores))
         context, of_sums = self._sums.ahead(weights)
         return context, (weights, of_scores, of_sums)
@@ -96,8 +98,9 @@ class DotScores(Stage):
 class TanhScores(Stage):
     """``v · tanh(prepared + query)``: queries (n, P) of the first n sentences -> (n, S).
 
-    ``tanh x`` is computed as ``2 σ(2x) - 1``, the same to rounding and several times as fast on a CPU. The backward
-    pass makes it again: to keep it of all steps is costlier.
+    ``tanh x`` is computed as ``2 σ(2x) - 1``, the same to rounding and several times as fast on a CPU, and for some
+    sentences at a time, so that it stays in the cache. The backward pass makes it again: to keep it of all steps is
+    costlier.
 
     Args:
         prepared: (S, B, P).
@@ -109,28 +112,37 @@ class TanhScores(Stage):
         self._weight = score_weight.detach().to(kind)
         self._prepared = _batch_first(prepared, kind) * 2
         self._shift = -self._weight.sum()
-        self._signals, self._slopes = torch.empty_like(self._prepared), torch.empty_like(self._prepared)
+        most = max(1, _CHUNK // max(1, self._prepared[0].numel()))
+        self._signals, self._slopes = (self._prepared.new_empty(most, *self._prepared.shape[1:]) for _ in range(2))
         self._uses = _TanhUses(self._prepared, self._weight)
         self.gates = (defer(self._uses, prepared, score_weight),)
 
     def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
         query = x.to(self._prepared.dtype)
+        scores = query.new_empty(query.size(0), self._prepared.shape[1])
         with _exact_products():
-            scores = torch.addmv(self._shift, self._see(query).flatten(0, 1), self._weight, alpha=2)
-        return scores.view(len(query), -1), query
+            for rows, signals in self._seen(query):
+                torch.addmv(self._shift, signals.flatten(0, 1), self._weight, alpha=2, out=scores[rows].view(-1))
+        return scores, query
 
     def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
-        signals, slopes = self._see(kept), self._slopes[: len(kept)]
-        gradient = gradient.to(signals.dtype).contiguous()
-        torch.ops.aten.sigmoid_backward.grad_input(gradient.unsqueeze(2), signals, grad_input=slopes)
-        self._uses.note(signals, slopes, gradient)
-        return slopes.sum(1) * (4 * self._weight)
+        gradient = gradient.to(kept.dtype).contiguous()
+        towards_query = torch.empty_like(kept)
+        with _exact_products():
+            for rows, signals in self._seen(kept):
+                given, slopes = gradient[rows], self._slopes[: signals.size(0)]
+                torch.ops.aten.sigmoid_backward.grad_input(given.unsqueeze(2), signals, grad_input=slopes)
+                self._uses.note(rows, signals, slopes, given)
+                torch.sum(slopes, 1, out=towards_query[rows])
+        return towards_query.mul_(4 * self._weight)
 
-    def _see(self, query: Tensor) -> Tensor:
-        """``σ(2 (prepared + query))``, (n, S, P), in the place of the last."""
-        count = len(query)
-        signals = torch.add(self._prepared[:count], query.unsqueeze(1), alpha=2, out=self._signals[:count])
-        return signals.sigmoid_()
+    def _seen(self, query: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Some sentences at a time, and their ``σ(2 (prepared + query))``, (m, S, P), in the place of the last."""
+        count, most = query.size(0), self._signals.size(0)
+        for start in range(0, count, most):
+            rows = slice(start, min(start + most, count))
+            signals = self._signals[: rows.stop - start]
+            yield rows, torch.add(self._prepared[rows], query[rows].unsqueeze(1), alpha=2, out=signals).sigmoid_()
 
 
 class _Pairs(Deferred):
@@ -171,15 +183,14 @@ class _TanhUses(Deferred):
         self._of_prepared: Tensor | None = None
         self._of_weight: Tensor | None = None
 
-    def note(self, signals: Tensor, slopes: Tensor, gradient: Tensor) -> None:
-        """One use: ``σ`` and the gradient times ``σ'`` (n, S, P), and the gradient (n, S) of its scores."""
+    def note(self, rows: slice, signals: Tensor, slopes: Tensor, gradient: Tensor) -> None:
+        """Some sentences of a use: ``σ`` and the gradient times ``σ'`` (m, S, P), the gradient (m, S) of the scores."""
         if self._of_prepared is None or self._of_weight is None:
             exact = _exact(signals)
             self._of_prepared = torch.zeros(self._shape, dtype=exact, device=signals.device)
             self._of_weight = torch.zeros(self._shape[2], dtype=exact, device=signals.device)
-        self._of_prepared[: len(slopes)].add_(slopes, alpha=4)
-        with _exact_products():
-            self._of_weight += 2 * (gradient.flatten() @ signals.flatten(0, 1)) - gradient.sum()
+        self._of_prepared[rows].add_(slopes, alpha=4)
+        self._of_weight += 2 * (gradient.flatten() @ signals.flatten(0, 1)) - gradient.sum()
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         of_prepared, of_weight = self._of_prepared, self._of_weight
@@ -192,13 +203,13 @@ class _TanhUses(Deferred):
 def _sums(weights: Tensor, values: Tensor) -> Tensor:
     """(n, S) and (B, S, X) -> (n, X)."""
     with _exact_products():
-        return torch.bmm(weights.unsqueeze(1), values[: len(weights)]).squeeze(1)
+        return torch.bmm(weights.unsqueeze(1), values[: weights.size(0)]).squeeze(1)
 
 
 def _answers(query: Tensor, values: Tensor) -> Tensor:
     """(n, X) and (B, S, X) -> (n, S)."""
     with _exact_products():
-        return torch.bmm(query.unsqueeze(1), values[: len(query)].transpose(1, 2)).squeeze(1)
+        return torch.bmm(query.unsqueeze(1), values[: query.size(0)].transpose(1, 2)).squeeze(1)
 
 
 def _batch_first(values: Tensor, kind: torch.dtype) -> Tensor:
@@ -216,8 +227,12 @@ def _exact(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
-@contextmanager
-def _exact_products() -> Iterator[None]:
+def _exact_products() -> AbstractContextManager[Any]:
     """Inside, products have the type of their factors, and none is compiled: small ones, of a shape for every step."""
+    return _without_autocast() if torch.is_autocast_enabled("cpu") else products_of_any_shape()
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
     with torch.autocast("cpu", enabled=False), products_of_any_shape():
         yield

@@ -7,6 +7,8 @@ a dozen for each weight.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -14,17 +16,19 @@ __all__ = ["Rows", "aligned", "gathered", "in_round_rows", "round_number", "roun
 
 _BLOCK = 1024
 _GRAINS = {128: 16, 512: 128, _BLOCK: 256}  # up to so many rows: a multiple of this number is round
+_MOST_MISSING = max(_GRAINS.values()) - 1
 _CACHE_LINE = 64  # bytes
 
 
-def round_number(rows: int, device: torch.device) -> int:
+@cache
+def round_number(rows: int) -> int:
     """``rows``, or a few more.
 
-    >>> round_number(125, torch.device("cpu")), round_number(1_187, torch.device("cpu"))
+    >>> round_number(125), round_number(1_187)
     (128, 1280)
     """
     rest = rows % _BLOCK
-    return rows + (-rest % _grain(rest) if device.type == "cpu" else 0)
+    return rows + -rest % _grain(rest)
 
 
 def rounded_down(rows: int) -> int:
@@ -42,8 +46,9 @@ def _grain(rows: int) -> int:
 
 
 def in_round_rows(x: Tensor) -> Tensor:
-    """``x`` (N, …) with rows of zeros behind it, up to a round number of rows."""
-    missing = round_number(len(x), x.device) - len(x)
+    """``x`` (N, …) with rows of zeros behind it, up to a round number of rows; only a CPU needs that."""
+    count = x.size(0)
+    missing = round_number(count) - count if x.is_cpu else 0
     return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
 
@@ -56,14 +61,15 @@ def aligned(matrix: Tensor) -> Tensor:
 
 def times(x: Tensor, factor: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x · factor + bias``, without a graph; fastest where ``factor`` is ``aligned``."""
-    product = x.new_empty(round_number(len(x), x.device), factor.shape[1])
-    for rows in _blocks(product):
-        part = in_round_rows(x[rows])
-        if bias is None:
-            torch.mm(part, factor, out=product[rows])
-        else:
-            torch.addmm(bias, part, factor, out=product[rows])
-    return product[: len(x)]
+    count = x.size(0)
+    if count > _BLOCK and x.is_cpu:
+        product = x.new_empty(count, factor.shape[1])
+        for rows in _blocks(x):
+            product[rows] = times(x[rows], factor, bias)
+        return product
+    x = in_round_rows(x)
+    product = torch.mm(x, factor) if bias is None else torch.addmm(bias, x, factor)
+    return product[:count]
 
 
 def gathered(given: Tensor, inputs: Tensor) -> Tensor:
@@ -77,8 +83,8 @@ def gathered(given: Tensor, inputs: Tensor) -> Tensor:
 
 def _blocks(matrix: Tensor) -> list[slice]:
     """Its rows, few enough at a time for shapes to be met again; on other devices than a CPU all at once."""
-    count = len(matrix)
-    size = _BLOCK if matrix.device.type == "cpu" else count
+    count = matrix.size(0)
+    size = _BLOCK if matrix.is_cpu else count
     return [slice(start, start + size) for start in range(0, count, size)] or [slice(0)]
 
 
@@ -99,24 +105,24 @@ class Rows:
 
     def add(self, part: Tensor) -> int:
         """Keep a further part; gives the row where it begins."""
-        start = self.reserve(len(part))
+        start = self.reserve(part.size(0))
         self.write(start, part)
         return start
 
     def reserve(self, count: int) -> int:
         """Room for a further part; gives the row where it begins."""
         start, self.count = self.count, self.count + count
-        if self._room(self.count) > len(self._whole):
+        if self._room(self.count) > self._whole.size(0):
             self._grow()
         return start
 
     def write(self, start: int, part: Tensor) -> None:
         """Write a part where it belongs."""
-        self._whole[start : start + len(part)] = part
+        self._whole[start : start + part.size(0)] = part
 
     def read(self, start: int, count: int) -> Tensor:
         """The part that begins there, in round rows."""
-        return self._whole[start : start + round_number(count, self._whole.device)]
+        return self._whole[start : start + round_number(count)]
 
     def part(self, start: int, count: int) -> Tensor:
         """The part that begins there, alone."""
@@ -133,7 +139,7 @@ class Rows:
 
     def all(self, count: int) -> Tensor:
         """The first ``count`` rows, with zeros behind them up to a round number."""
-        size = round_number(count, self._whole.device)
+        size = round_number(count)
         self._whole[count:size].zero_()
         return self._whole[:size]
 
@@ -145,4 +151,4 @@ class Rows:
     @staticmethod
     def _room(count: int) -> int:
         """Rows for ``count``, and for those that are read behind the last part."""
-        return count + max(_GRAINS.values()) - 1
+        return count + _MOST_MISSING

@@ -27,6 +27,12 @@ from lab_seq2seq.rows import Rows, aligned, gathered, times
 __all__ = ["DeferredLinear", "Layers", "SteppedLayer", "UnrolledGRU"]
 
 
+def _of_both_passes(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``_both_ways`` for a state's weight: backwards as ``_of_state`` needs it, forwards as it is."""
+    weight = weight.detach().to(kind)
+    return aligned(_new_first(weight)), aligned(weight.t())
+
+
 _LARGE = 512  # rows: more than steps have
 
 
@@ -42,15 +48,15 @@ class _LinearUses(Deferred):
     def begin(self, x: Tensor) -> tuple[int, Tensor]:
         """One use: its number, and its inputs (n, I) in round rows."""
         start = self._inputs.add(x)
-        self._notes.begin(start, len(x))
-        return start, self._inputs.read(start, len(x))
+        self._notes.begin(start, x.size(0))
+        return start, self._inputs.read(start, x.size(0))
 
     def note(self, start: int, gradient: Tensor) -> Tensor:
         """The gradient (n, O) of a use, given back in round rows."""
         self._given = self._given or Rows(self._inputs.like(gradient.shape[1]), self._inputs.count)
         self._given.write(start, gradient)
         self._notes.add(start)
-        return self._given.read(start, len(gradient))
+        return self._given.read(start, gradient.size(0))
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
         """The inputs and the gradient of a use that is large enough to be a product by itself."""
@@ -106,8 +112,8 @@ class DeferredLinear(Stage):
         self.gates = (defer(self._uses, weight, bias),)
 
     def ahead(self, x: Tensor) -> tuple[Tensor, Any]:
-        kept, rows = (x.to(self._weight.dtype),) * 2 if len(x) >= _LARGE else self._uses.begin(x)
-        return times(rows, self._factor, self._bias)[: len(x)], kept
+        kept, rows = (x.to(self._weight.dtype),) * 2 if x.size(0) >= _LARGE else self._uses.begin(x)
+        return times(rows, self._factor, self._bias)[: x.size(0)], kept
 
     def back(self, gradient: Tensor, kept: Tensor | int, *, needed: bool = True) -> Tensor:
         rows = gradient = gradient.to(self._weight.dtype)
@@ -115,7 +121,7 @@ class DeferredLinear(Stage):
             rows = self._uses.note(kept, gradient)
         else:
             self._uses.add(kept, gradient)
-        return times(rows, self._weight)[: len(gradient)] if needed else gradient[:0]
+        return times(rows, self._weight)[: gradient.size(0)] if needed else gradient[:0]
 
 
 def _both_ways(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -139,20 +145,45 @@ def _step(from_input: Tensor, from_state: Tensor, state: Tensor, into: Four) -> 
     return torch.lerp(new, state, update, out=following)
 
 
-def _step_back(gradient: Tensor, saved: Sequence[Tensor], from_input: Tensor, from_state: Tensor) -> Tensor:
-    """Gradients of a step's parts, written into (B, 3H) each; gives the one that goes straight to the state before."""
+def _step_back(gradient: Tensor, saved: Sequence[Tensor], given: Tensor) -> Tensor:
+    """Gradients of a step's parts, written into (B, 4H); gives the one that goes straight to the state before.
+
+    The gates' input and state have the same gradient. So there are four parts: of the state's share of the new state,
+    of both gates, and of the input's share of the new state; ``_of_state`` is the first three, ``_of_input`` the last.
+    """
     gates, new, old, state = saved
     width = state.shape[1]
     reset, update = gates[:, :width], gates[:, width:]
-    of_gates, of_new = from_input[:, : 2 * width], from_input[:, 2 * width :]
+    of_gates, of_new = given[:, width : 3 * width], given[:, 3 * width :]
     towards_state = gradient * update
     torch.ops.aten.tanh_backward.grad_input(gradient - towards_state, new, grad_input=of_new)
     torch.mul(of_new, old, out=of_gates[:, :width])
     torch.mul(gradient, state - new, out=of_gates[:, width:])
     torch.ops.aten.sigmoid_backward.grad_input(of_gates, gates, grad_input=of_gates)
-    from_state[:, : 2 * width] = of_gates
-    torch.mul(of_new, reset, out=from_state[:, 2 * width :])
+    torch.mul(of_new, reset, out=given[:, :width])
     return towards_state
+
+
+def _of_input(given: Tensor) -> Tensor:
+    """Of what ``_step_back`` has written: the gradient of the input's product (B, 3H), in the order of its weight."""
+    return given[:, given.shape[1] // 4 :]
+
+
+def _of_state(given: Tensor) -> Tensor:
+    """Of what ``_step_back`` has written: that of the state's product (B, 3H), the new state's third first."""
+    return given[:, : given.shape[1] * 3 // 4]
+
+
+def _new_first(weight: Tensor) -> Tensor:
+    """A state's weight (3H, …) in the order of ``_of_state``."""
+    width = len(weight) // 3
+    return torch.cat([weight[2 * width :], weight[: 2 * width]])
+
+
+def _new_last(gradient: Tensor) -> Tensor:
+    """What ``_new_first`` has put in order, back in torch's."""
+    width = gradient.size(0) // 3
+    return torch.cat([gradient[width:], gradient[:width]])
 
 
 class Layers:
@@ -237,7 +268,7 @@ class SteppedLayer:
         of_input, input_bias, of_state, state_bias = _parameters(rnn, end)
         self._kind = product_type(of_input)
         self._input_weight, self._input_factor = _both_ways(of_input, self._kind)
-        self._state_weight, self._state_factor = _both_ways(of_state, self._kind)
+        self._state_weight, self._state_factor = _of_both_passes(of_state, self._kind)
         self._biases = [bias.detach().to(self._kind) for bias in (input_bias, state_bias)]
         self._uses = _StepUses(self._input_weight, of_state.detach(), rows)
         self.gate = defer(self._uses, of_input, input_bias, of_state, state_bias)
@@ -249,7 +280,7 @@ class SteppedLayer:
 
     def ahead(self, x: Tensor, state: Tensor, out: Tensor) -> tuple[Tensor, int]:
         """The next states, written into ``out``, and the number of the step; without a graph."""
-        uses, count = self._uses, len(x)
+        uses, count = self._uses, x.size(0)
         start = uses.begin(x, state)
         input_bias, state_bias = self._biases
         from_input = times(uses.inputs.read(start, count), self._input_factor, input_bias)[:count]
@@ -260,12 +291,13 @@ class SteppedLayer:
 
     def back(self, gradient: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Gradients towards inputs and states of a step, from that towards the next states."""
-        uses, count = self._uses, len(gradient)
-        of_input, of_state = uses.note(start, count)
+        uses, count = self._uses, gradient.size(0)
+        given = uses.note(start, count)
         saved = (*uses.saved(start, count), uses.states.part(start, count))
-        towards_state = _step_back(gradient, saved, of_input[:count], of_state[:count])
-        towards_state += times(of_state.to(self._kind), self._state_weight)[:count]
-        return times(of_input.to(self._kind), self._input_weight)[:count], towards_state
+        towards_state = _step_back(gradient, saved, given[:count])
+        given = given.to(self._kind)
+        towards_state += times(_of_state(given), self._state_weight)[:count]
+        return times(_of_input(given), self._input_weight)[:count], towards_state
 
 
 class _StepUses(Deferred):
@@ -275,7 +307,7 @@ class _StepUses(Deferred):
         self.inputs, self.states = Rows(of_input, rows), Rows(of_state, rows)
         width = of_state.shape[1]
         self._saved = [Rows(self.states.like(size * width), rows) for size in (2, 1, 1)]
-        self._given: tuple[Rows, Rows] | None = None
+        self._given: Rows | None = None
         self._notes = _Notes()
 
     def begin(self, x: Tensor, state: Tensor) -> int:
@@ -283,8 +315,8 @@ class _StepUses(Deferred):
         start = self.inputs.add(x)
         self.states.add(state)
         for rows in self._saved:
-            rows.reserve(len(x))
-        self._notes.begin(start, len(x))
+            rows.reserve(x.size(0))
+        self._notes.begin(start, x.size(0))
         return start
 
     def saved(self, start: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -292,26 +324,23 @@ class _StepUses(Deferred):
         gates, new, old = (rows.part(start, count) for rows in self._saved)
         return gates, new, old
 
-    def note(self, start: int, count: int) -> tuple[Tensor, Tensor]:
-        """Room for the gradients of a step's products, from the input and from the state: (n, 3H) in round rows."""
-        if self._given is None:
-            like, total = self.states.like(3 * self.states.width), self.inputs.count
-            self._given = Rows(like, total), Rows(like, total)
+    def note(self, start: int, count: int) -> Tensor:
+        """Room for the gradients of a step, as ``_step_back`` writes them, in round rows."""
+        self._given = self._given or Rows(self.states.like(4 * self.states.width), self.inputs.count)
         self._notes.add(start)
-        of_input, of_state = (rows.read(start, count) for rows in self._given)
-        return of_input, of_state
+        return self._given.read(start, count)
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         if self._given is None:
             return None
-        self._notes.clear(self._given)
+        self._notes.clear([self._given])
         count = self.inputs.count
-        of_input, of_state = (rows.all(count) for rows in self._given)
-        self._given = None
+        exact, self._given = self._given.all(count), None
         inputs, states = self.inputs.all(count), self.states.all(count)
-        kind = inputs.dtype
-        of_weights = [gathered(of.to(kind), x.to(kind)) for of, x in ((of_input, inputs), (of_state, states))]
-        return of_weights[0], of_input.sum(0), of_weights[1], of_state.sum(0)
+        given, of_biases = exact.to(inputs.dtype), exact.sum(0, keepdim=True)
+        of_input = gathered(_of_input(given), inputs), _of_input(of_biases)[0]
+        of_state = gathered(_of_state(given), states.to(inputs.dtype)), _of_state(of_biases)[0]
+        return *of_input, *(_new_last(each) for each in of_state)
 
 
 class _LayerStep(torch.autograd.Function):
@@ -383,7 +412,7 @@ class _Sweep(torch.autograd.Function):
         backwards: bool,
     ) -> Tensor:
         count, width = len(inputs), first.shape[1]
-        weight, factor = _both_ways(weight, kind)
+        weight, factor = _of_both_passes(weight, kind)
         bias = bias.to(kind)
         states = Rows(first.to(kind), count)  # before each step
         gates, new, old, outputs = (first.new_empty(count, size * width) for size in (2, 1, 1, 1))
@@ -404,22 +433,23 @@ class _Sweep(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         first, outputs, gates, new, old, weight = ctx.saved_tensors
         count, width = gradient.shape
-        of_inputs, of_first = gradient.new_empty(count, 3 * width), torch.zeros_like(first)
-        of_products = Rows(of_inputs, count)
+        of_first = torch.zeros_like(first)
+        given = Rows(gradient.new_empty(0, 4 * width), count)
         following = gradient[:0]  # towards the states before the step behind this one
         for rows, previous in reversed(ctx.steps):
             size = rows.stop - rows.start
-            given = gradient[rows].clone()
-            given[: len(following)] += following[:size]
-            of_first[size : len(following)] = following[size:]
+            of_outputs = gradient[rows].clone()
+            of_outputs[: following.size(0)] += following[:size]
+            of_first[size : following.size(0)] = following[size:]
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
-            product = of_products.read(rows.start, size)
-            following = _step_back(given, saved, of_inputs[rows], product[:size])
-            following += times(product.to(weight.dtype), weight)[:size]
-        of_first[: len(following)] = following
-        of_all = of_products.all(count)
-        of_weight = gathered(of_all.to(weight.dtype), ctx.states.all(count))
-        return of_inputs, of_first, of_weight.to(of_all.dtype), of_all.sum(0), None, None, None
+            part = given.read(rows.start, size)
+            following = _step_back(of_outputs, saved, part[:size])
+            following += times(_of_state(part).to(weight.dtype), weight)[:size]
+        of_first[: following.size(0)] = following
+        of_products = _of_state(given.all(count))
+        of_weight = gathered(of_products.to(weight.dtype), ctx.states.all(count)).to(first.dtype)
+        of_bias = of_products.sum(0)
+        return _of_input(given.part(0, count)), of_first, _new_last(of_weight), _new_last(of_bias), None, None, None
 
 
 Step = tuple[slice, slice | None]
@@ -437,4 +467,4 @@ def _before(first: Tensor, outputs: Tensor, size: int, previous: slice | None) -
     if previous is None:
         return first[:size]
     known = outputs[previous][:size]
-    return known if len(known) == size else torch.cat([known, first[len(known) : size]])
+    return known if known.size(0) == size else torch.cat([known, first[known.size(0) : size]])
