@@ -49,7 +49,7 @@ class AttendedGRU:
 
         The last states are those of the sequences that are left at the last step.
         """
-        first = [state[number] for number in range(len(self.layers))]
+        first = [state[number].to(layer.dtype) for number, layer in enumerate(self.layers)]
         outputs, *last = _Attended.apply(words, _Run(self, sizes), *first, *self._gates)  # type: ignore[no-untyped-call]
         return outputs, Layers(last)
 

@@ -69,6 +69,7 @@ class WeightedSums(Stage):
         return _sums(weights, self._keys), weights
 
     def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
+        gradient = gradient.to(self._keys.dtype)
         self._uses.note(kept, gradient)
         return _answers(gradient, self._keys)
 
@@ -91,6 +92,7 @@ class DotScores(Stage):
         return _answers(query, self._prepared), query
 
     def back(self, gradient: Tensor, kept: Tensor, *, needed: bool = True) -> Tensor:
+        gradient = gradient.to(self._prepared.dtype)
         self._uses.note(gradient, kept)
         return _sums(gradient, self._prepared) * self._scale
 

@@ -102,12 +102,16 @@ class DeferredLinear(Stage):
         weight: (O, I).
         bias: (O,), or None.
         rows: how many will come in all uses together, if that is known: memory is then asked for once.
+        added: (O,), added where the bias is; who gives it sees to its gradient.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, rows: int = 0) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None = None, *, rows: int = 0, added: Tensor | None = None
+    ) -> None:
         kind = product_type(weight)
         self._weight, self._factor = _both_ways(weight, kind)
-        self._bias = None if bias is None else bias.detach().to(kind)
+        constants = [each.detach() for each in (bias, added) if each is not None]
+        self._bias = sum(constants[1:], constants[0]).to(kind) if constants else None
         self._uses = _LinearUses(self._weight, rows)
         self.gates = (defer(self._uses, weight, bias),)
 
@@ -133,16 +137,26 @@ def _both_ways(weight: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
 Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def _step(from_input: Tensor, from_state: Tensor, state: Tensor, into: Four) -> Tensor:
-    """The elementwise part of a GRU's step, written into gates (B, 2H), new, old and the next state (B, H)."""
+def _step(from_input: Tensor, from_state: Tensor, bias: Tensor, state: Tensor, into: Four) -> Tensor:
+    """The elementwise part of a GRU's step, written into gates (B, 2H), new, old and the next state (B, H).
+
+    ``from_input`` has the biases of ``_early``; ``bias`` is the state's, of which the rest is added here.
+    """
     gates, new, old, following = into
     width = state.shape[1]
     torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width], out=gates).sigmoid_()
     reset, update = gates[:, :width], gates[:, width:]
-    old.copy_(from_state[:, 2 * width :])
+    torch.add(from_state[:, 2 * width :], bias[2 * width :], out=old)
     torch.addcmul(from_input[:, 2 * width :], reset, old, out=new)
     new.mul_(2).sigmoid_().mul_(2).sub_(1)  # tanh, which torch makes several times as slowly
     return torch.lerp(new, state, update, out=following)
+
+
+def _early(bias: Tensor) -> Tensor:
+    """What of a state's bias (3H,) can as well be added to the input's product: all but the new state's third."""
+    early = bias.detach().clone()
+    early[len(bias) * 2 // 3 :] = 0
+    return early
 
 
 def _step_back(gradient: Tensor, saved: Sequence[Tensor], given: Tensor) -> Tensor:
@@ -262,32 +276,36 @@ class SteppedLayer:
         rnn: has the layer.
         end: of the names of its parameters, as in "_l0_reverse".
         rows: how many will come in all steps together, if that is known.
+
+    Attributes:
+        dtype: of the states.
     """
 
     def __init__(self, rnn: nn.GRU, end: str, rows: int) -> None:
         of_input, input_bias, of_state, state_bias = _parameters(rnn, end)
-        self._kind = product_type(of_input)
+        self._kind, self.dtype = product_type(of_input), of_state.dtype
         self._input_weight, self._input_factor = _both_ways(of_input, self._kind)
         self._state_weight, self._state_factor = _of_both_passes(of_state, self._kind)
-        self._biases = [bias.detach().to(self._kind) for bias in (input_bias, state_bias)]
+        self._input_bias, self._state_bias = (
+            (input_bias.detach() + _early(state_bias)).to(self._kind),
+            state_bias.detach(),
+        )
         self._uses = _StepUses(self._input_weight, of_state.detach(), rows)
         self.gate = defer(self._uses, of_input, input_bias, of_state, state_bias)
 
     def __call__(self, x: Tensor, state: Tensor) -> Tensor:
         """Inputs (n, I) and states (n, H) to the next states, followed by autograd."""
-        following: Tensor = _LayerStep.apply(x, state, self.gate, self)  # type: ignore[no-untyped-call]
+        following: Tensor = _LayerStep.apply(x, state.to(self.dtype), self.gate, self)  # type: ignore[no-untyped-call]
         return following
 
     def ahead(self, x: Tensor, state: Tensor, out: Tensor) -> tuple[Tensor, int]:
         """The next states, written into ``out``, and the number of the step; without a graph."""
         uses, count = self._uses, x.size(0)
         start = uses.begin(x, state)
-        input_bias, state_bias = self._biases
-        from_input = times(uses.inputs.read(start, count), self._input_factor, input_bias)[:count]
-        before = uses.states.read(start, count).to(self._kind)
-        from_state = times(before, self._state_factor, state_bias)[:count]
+        from_input = times(uses.inputs.read(start, count), self._input_factor, self._input_bias)[:count]
+        from_state = times(uses.states.read(start, count).to(self._kind), self._state_factor)[:count]
         into = (*uses.saved(start, count), out)
-        return _step(from_input.to(state.dtype), from_state.to(state.dtype), state, into), start
+        return _step(from_input.to(state.dtype), from_state.to(state.dtype), self._state_bias, state, into), start
 
     def back(self, gradient: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Gradients towards inputs and states of a step, from that towards the next states."""
@@ -370,12 +388,13 @@ class _Direction:
     @cached_property
     def _from_input(self) -> DeferredLinear:
         """For whole sequences; their states are swept."""
-        return DeferredLinear(*_parameters(self._rnn, self._end)[:2], rows=self._rows)
+        weight, bias, _, state_bias = _parameters(self._rnn, self._end)
+        return DeferredLinear(weight, bias, rows=self._rows, added=_early(state_bias))
 
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
         """Outputs (N, H), and the state of every sequence at its own end (seen in this direction)."""
         weight, bias = _parameters(self._rnn, self._end)[2:]
-        state = weight.new_zeros(sizes[0], weight.shape[1]) if state is None else state
+        state = weight.new_zeros(sizes[0], weight.shape[1]) if state is None else state.to(weight.dtype)
         kind = product_type(weight)
         outputs = _Sweep.apply(self._from_input(x), state, weight, bias, kind, sizes, backwards)  # type: ignore[no-untyped-call]
         return outputs, outputs[: sizes[0]] if backwards else outputs.index_select(0, _last_rows(sizes))
@@ -396,6 +415,7 @@ def _last_rows(sizes: Sequence[int]) -> Tensor:
 class _Sweep(torch.autograd.Function):
     """The recurrence of a GRU's layer over a packed sequence: the inputs' part (N, 3H), first states (B, H) -> (N, H).
 
+    The inputs' part has the biases of ``_early``.
     The same steps as ``SteppedLayer`` makes, without what autograd spends on each: they write into the rows of a few
     large tensors, and the gradients of weight and bias are each made at once.
     """
@@ -413,7 +433,6 @@ class _Sweep(torch.autograd.Function):
     ) -> Tensor:
         count, width = len(inputs), first.shape[1]
         weight, factor = _of_both_passes(weight, kind)
-        bias = bias.to(kind)
         states = Rows(first.to(kind), count)  # before each step
         gates, new, old, outputs = (first.new_empty(count, size * width) for size in (2, 1, 1, 1))
         steps = _steps(sizes, backwards=backwards)
@@ -421,9 +440,9 @@ class _Sweep(torch.autograd.Function):
             size = rows.stop - rows.start
             state = _before(first, outputs, size, previous)
             states.write(rows.start, state)
-            product = times(states.read(rows.start, size), factor, bias)[:size]
+            product = times(states.read(rows.start, size), factor)[:size]
             into = (gates[rows], new[rows], old[rows], outputs[rows])
-            _step(inputs[rows].to(first.dtype), product.to(first.dtype), state, into)
+            _step(inputs[rows].to(first.dtype), product.to(first.dtype), bias, state, into)
         ctx.save_for_backward(first, outputs, gates, new, old, weight)
         ctx.states, ctx.steps = states, steps
         return outputs

@@ -51,6 +51,45 @@ def test_looks_and_their_gradients_are_those_of_one_at_a_time(
     torch.testing.assert_close(found, expected)
 
 
+def test_the_look_by_hand_gives_the_same_contexts(attention: Attention, keys: torch.Tensor, mask: torch.Tensor) -> None:
+    given = [keys, *attention.parameters()]
+    memory = attention.remember(keys, mask)
+    look = attention.look_by_hand(memory)
+    assert look is not None
+    found = look(keys[0, :3].sin())
+    expected, _ = attention.attend(keys[0, :3].sin(), memory.first(3))
+    torch.testing.assert_close(found, expected)
+    one, other = (torch.autograd.grad(each.cos().sum(), given, retain_graph=True) for each in (found, expected))
+    torch.testing.assert_close(one, other)
+
+
+def test_a_look_needs_scores_by_hand_beside_the_score_and_a_gradient_to_be_taken(keys: torch.Tensor) -> None:
+    class Louder(DotAttention):
+        def score(self, query: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
+            return 2 * super().score(query, prepared)
+
+    class Renamed(DotAttention):
+        pass
+
+    asked = [kind(WIDTH, WIDTH) for kind in (Louder, Renamed)]
+    assert [each.look_by_hand(each.remember(keys)) is None for each in asked] == [True, False]
+    with torch.no_grad():
+        assert asked[1].look_by_hand(asked[1].remember(keys)) is None
+
+
+def test_scores_made_for_some_sentences_at_a_time_are_the_same(
+    keys: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = AdditiveAttention(WIDTH, WIDTH).double()
+    given, results = [keys, *attention.parameters()], []
+    for chunk in (1, 2 * STEPS * WIDTH, 2**18):
+        monkeypatch.setattr("lab_seq2seq.looking._CHUNK", chunk)
+        found, total = looks(attention, keys, None, at_once=True)
+        results.append((found, torch.autograd.grad(total, given)))
+    torch.testing.assert_close(results[0], results[2])
+    torch.testing.assert_close(results[1], results[2])
+
+
 def test_weights_alone_give_gradients_too(attention: Attention, keys: torch.Tensor) -> None:
     given = [keys, *attention.parameters()]
     memory = attention.remember(keys)

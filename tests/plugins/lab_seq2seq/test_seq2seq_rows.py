@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq.rows import Rows, gathered, in_round_rows, times
+from lab_seq2seq.rows import Rows, aligned, gathered, in_round_rows, times
 from lab_seq2seq.unrolled import DeferredLinear
 
 
@@ -19,7 +19,7 @@ def test_parts_are_kept_one_behind_the_other_however_many_come(expected: int) ->
     assert not together[rows.count :].any()
 
 
-@pytest.mark.parametrize("count", [16, 512, 640, 1408])
+@pytest.mark.parametrize("count", [16, 125, 640, 1100, 2100])
 def test_products_in_blocks_are_the_products(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x, given = (torch.randn(count, width, generator=generator, dtype=torch.float64) for width in (30, 20))
@@ -42,3 +42,21 @@ def test_a_use_that_nobody_needs_has_no_part_in_the_gradient() -> None:
     apply(torch.full((5, 3), 7.0))
     apply(x).sum().backward()
     torch.testing.assert_close(weight.grad, x.sum(0).expand(4, 3))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_rows_of_an_aligned_matrix_begin_on_cache_lines(kind: torch.dtype) -> None:
+    matrix = torch.randn(5, 300).to(kind)
+    copy = aligned(matrix)
+    assert torch.equal(copy, matrix)
+    assert all(row.data_ptr() % 64 == 0 for row in copy)
+
+
+def test_uses_of_many_rows_and_of_few_make_one_gradient() -> None:
+    weight, bias = torch.randn(4, 3, requires_grad=True), torch.randn(4, requires_grad=True)
+    apply = DeferredLinear(weight, bias)
+    parts = [torch.randn(count, 3, requires_grad=True) for count in (600, 5, 1300, 7)]
+    found = torch.autograd.grad(sum(apply(x).sin().sum() for x in parts), [weight, bias, *parts])
+    together = torch.nn.functional.linear(torch.cat(parts), weight, bias).sin().sum()
+    expected = torch.autograd.grad(together, [weight, bias, *parts])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
