@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import attrs
 
-from lab.errors import ParameterError, StudyError, UnknownNameError
+from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
 from lab.registry.binding import (
     Component,
     Resolver,
@@ -30,6 +31,9 @@ __all__ = ["Experiment", "ResolvedExperiment"]
 
 LONGEST_NUMBER = 8
 """A number with more characters is shortened where it is shown."""
+
+MOST_OTHERS = 3
+"""How many datasets are named that would offer what one lacks."""
 
 
 def _slot(kind: str, default: Any = attrs.NOTHING) -> Any:
@@ -226,22 +230,49 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> 
     if not missing:
         return []
     names = ", ".join(f"'{need}'" for need in missing)
-    error = ParameterError(
-        f"{component.label} needs {names}, which {dataset.label} does not offer",
-        hint=f"offered: {', '.join(sorted(offered)) or 'nothing'}\n"
-        f"or choose it: use('{component.alias}', {missing[0]}=...)",
-    )
-    return [str(error)]
+    hint = [f"offered: {', '.join(sorted(offered)) or 'nothing'}"]
+    if others := _offering(missing, dataset):
+        hint.append(f"datasets that offer it: {', '.join(others[:MOST_OTHERS])}")
+    hint.append(f"or choose it: use('{component.alias}', {missing[0]}=...)")
+    what = f"{component.label} needs {names}, which {dataset.label} does not offer"
+    return [str(ParameterError(what, hint="\n".join(hint)))]
+
+
+def _offering(facts: Sequence[str], dataset: Component) -> list[str]:
+    """Datasets that declare all of these facts; one that is made around another is shown around this one."""
+    found = []
+    for entry in dataset.registry.entries():
+        with suppress(LabError):
+            factory = entry.load()
+            if callable(factory) and set(facts) <= set(_facts_of(factory) or ()):
+                inner = next(iter(_datasets_inside(factory)), None)
+                found.append(f"use('{entry.name}', {inner}='{dataset.alias}')" if inner else f"'{entry.name}'")
+    return found
+
+
+def _datasets_inside(factory: Callable[..., Any]) -> Iterator[str]:
+    """Parameters that take another dataset."""
+    from lab.training.data import Data
+
+    scope = scope_of(factory)
+    for name, parameter in inspect.signature(factory).parameters.items():
+        annotation = resolve_annotation(parameter.annotation, scope)
+        if isinstance(annotation, type) and issubclass(annotation, Data) and name != "data":
+            yield name
 
 
 def declared_facts(dataset: Component) -> list[str] | None:
     """Names of the facts that a dataset's return type declares, or None where it declares no type of its own."""
+    return _facts_of(dataset.factory)
+
+
+def _facts_of(factory: Callable[..., Any]) -> list[str] | None:
     from lab.training.data import Data, fact_types
 
-    returned = dataset.factory if isinstance(dataset.factory, type) else None
+    returned = factory if isinstance(factory, type) else None
     if returned is None:
-        annotation = inspect.signature(dataset.factory).return_annotation
-        returned = resolve_annotation(annotation, scope_of(dataset.factory))
+        annotation = inspect.signature(factory).return_annotation
+        returned = resolve_annotation(annotation, scope_of(factory))
     if not isinstance(returned, type) or not issubclass(returned, Data) or returned is Data:
         return None
     return list(fact_types(returned))

@@ -14,7 +14,7 @@ from lab.registry.values import without_docstrings
 from lab.study.experiment import ResolvedExperiment
 from lab.study.remembered import remembered
 
-__all__ = ["code_fingerprints", "key_of"]
+__all__ = ["code_fingerprints", "file_fingerprints", "key_of"]
 
 KERNEL = Path(__file__).parents[1]
 DECISIVE_ROOMS = ("training", "registry", "study/experiment.py", "study/build.py", "study/run.py")
@@ -24,8 +24,8 @@ DECISIVE_ROOMS = ("training", "registry", "study/experiment.py", "study/build.py
 def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str) -> str:
     """The key of a run: the first 20 hexadecimal digits of a sha256.
 
-    It covers the resolved experiment, the seed, the kind of device, the fingerprint of the data, torch's version, and
-    the source of the kernel and of every package that supplies a component.
+    It covers the resolved experiment, the seed, the kind of device, the fingerprint of the data, the files that
+    components are given, torch's version, and the source of the kernel and of every package that supplies a component.
     """
     import torch
 
@@ -35,6 +35,7 @@ def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, dev
         "device": device,
         "data": data_fingerprint,
         "code": code_fingerprints(experiment),
+        "files": file_fingerprints(experiment),
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
@@ -45,6 +46,22 @@ def code_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
     modules = sorted({getattr(c.factory, "__module__", None) or "builtins" for c in experiment.all_components()})
     sources = dict(found for module in modules if (found := _source_of(module)) is not None)
     return {"lab": _kernel_fingerprint(), **{name: source_fingerprint(path) for name, path in sources.items()}}
+
+
+def file_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
+    """File → hash of its content, for every file that a parameter of type ``Path`` names; a folder counts by its name.
+
+    Files of the dataset are left out: what is read from them is in the fingerprint of the data.
+    """
+    data = {id(component) for component in experiment.component("dataset").walk()}
+    components = (component for component in experiment.all_components() if id(component) not in data)
+    given = (value for component in components for value in component.params.values())
+    return {str(path): _content(path) for path in given if isinstance(path, Path) and path.is_file()}
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _source_of(module: str) -> tuple[str, Path] | None:

@@ -152,6 +152,11 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
         for name, digest in one.get("code", {}).items()
         if other["code"].get(name) != digest
     ]
+    lines += [
+        f"{path}: {'another content' if path in other.get('files', {}) else 'no such file'} {words[1]}"
+        for path, digest in one.get("files", {}).items()
+        if other.get("files", {}).get(path) != digest
+    ]
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
     return lines + list(_parted(one["experiment"], other["experiment"], "", words))

@@ -19,7 +19,7 @@ from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.experiment import ResolvedExperiment
-from lab.study.keys import code_fingerprints
+from lab.study.keys import code_fingerprints, file_fingerprints
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
@@ -160,6 +160,7 @@ class Run:
             "data": self.data.fingerprint,
             "torch": torch.__version__,
             "code": code_fingerprints(self.experiment),
+            "files": file_fingerprints(self.experiment),
             "file": self.file,
             "experiment": self.experiment.to_json(),
         }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "order_callbacks"]
 
-EVENTS = ("fit", "epoch", "batch", "backward", "step", "validate")
+EVENTS = ("fit", "epoch", "batch", "backward", "step", "validate", "judge")
 
 
 class CancelBatch(Exception):
@@ -33,13 +33,14 @@ class Callback:
     """Base class of every callback.
 
     Each event X is a pair of methods, ``before_X(learner)`` and ``after_X(learner)``, for X in fit, epoch, batch,
-    backward, step and validate. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every callback
-    whose ``before_X`` had its turn, and also when the body raised. A method that no subclass defines costs nothing.
+    backward, step, validate and judge. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every
+    callback whose ``before_X`` had its turn, and also when the body raised. A method that no subclass defines costs
+    nothing.
 
     Attributes:
         name: how others refer to it; the class name in snake case unless given.
         before: names of callbacks that this one must come before.
-        after: names of callbacks that this one must come after.
+        after: names of callbacks that this one must come after; ``"*"`` are all that do not say otherwise.
     """
 
     name: str = ""
@@ -92,6 +93,12 @@ class Callback:
 
     def after_validate(self, learner: Learner) -> None:
         """After validation; its figures join ``learner.history[-1]`` before ``after_epoch``."""
+
+    def before_judge(self, learner: Learner) -> None:
+        """Before the weights count, in validation and when the best are kept: others may take their place."""
+
+    def after_judge(self, learner: Learner) -> None:
+        """The weights that are trained come back."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a crash: tensors and JSON values."""
@@ -166,6 +173,9 @@ class Level:
             raise
 
 
+EVERY = "*"
+
+
 def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
     """Callbacks in an order that honours ``before`` and ``after``; otherwise as given.
 
@@ -208,6 +218,9 @@ def _predecessors(named: dict[str, Callback]) -> dict[str, set[str]]:
         for other in callback.before:
             if other in earlier:
                 earlier[other].add(name)
+    last = [name for name, callback in named.items() if EVERY in callback.after]
+    for name in last:
+        earlier[name] |= {other for other in named if other not in last and name not in earlier[other]}
     return earlier
 
 

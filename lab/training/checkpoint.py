@@ -314,7 +314,8 @@ class Checkpoint(Callback):
         sign = -1 if getattr(metric, "higher_is_better", False) else 1
         value = sign * learner.history[-1].get(self.monitor, math.nan)
         if learner.folder is not None and learner.replicas.agreed(value < self._best):
-            save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
+            with learner.level("judge"):
+                save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
             self._best, self.best_epoch = value, learner.epochs_done
 
     def state_dict(self) -> dict[str, Any]:

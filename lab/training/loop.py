@@ -9,8 +9,9 @@
             forward, loss
             gradients                            before_backward … after_backward
             optimizer                            before_step … after_step
-        for each batch of the validation split   before_validate … after_validate
-          stepper.valid_step(batch) → metrics
+        validation                               before_validate … after_validate
+          with the weights that count            before_judge … after_judge
+            stepper.valid_step(batch) → metrics
 
 ``after_X`` runs in reverse order and also when the body raised. Losses stay on the device: they are gathered in one
 tensor per epoch and looked at every ``CHECK_EVERY`` steps, when a loss that is not finite stops the run.
@@ -160,7 +161,8 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
     total = weight = torch.zeros((), device=learner.device)
     with (
         learner.evaluation_mode(),
-        learner.level("validate"),  # callbacks may change weights before they are gathered
+        learner.level("validate"),
+        learner.level("judge"),  # other weights may take their place before they are gathered
         learner.replicas.whole_weights(),
         _named_memory_error(learner),
     ):

@@ -1,4 +1,4 @@
-"""Averages of the weights: what is validated, and left at the end, is the average; what is trained is not."""
+"""Averages of the weights: what is judged, and left at the end, is the average; what is trained is not."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ __all__ = ["EMA", "SWA", "AveragedWeights"]
 
 
 class AveragedWeights(Callback):
-    """Base class: keeps an average beside the model, and changes the two during validation.
+    """Base class: keeps an average beside the model, and changes the two wherever weights are judged.
 
     After a fit that ended by itself or by ``CancelFit`` the model has the averaged weights; after a failure it has its
     own, so that a resumed run goes on exactly. Tensors that are not floating-point are those of the model.
+
+    Of all callbacks it is the first in ``after_fit``: what the others make of the model at the end, they make of the
+    average.
     """
+
+    after = ("*",)
 
     def __init__(self) -> None:
         self._average: list[Tensor] = []
@@ -37,11 +42,11 @@ class AveragedWeights(Callback):
             self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
             self._count = 0
 
-    def before_validate(self, learner: Learner) -> None:
+    def before_judge(self, learner: Learner) -> None:
         if self._average and self._count:
             self._swap(learner)
 
-    def after_validate(self, learner: Learner) -> None:
+    def after_judge(self, learner: Learner) -> None:
         if self._swapped:
             self._swap(learner)
 
@@ -119,13 +124,14 @@ class SWA(AveragedWeights):
                 f"start must lie in [0, 1) and every_epochs be at least 1, got {given}", where="callback 'swa'"
             )
         self.start, self.every_epochs = start, every_epochs
-        self._collected_epoch = -1
+        self._collected_epoch = self._measured = -1
 
-    def before_validate(self, learner: Learner) -> None:
+    def before_judge(self, learner: Learner) -> None:
         self._collect(learner)
-        super().before_validate(learner)
-        if self._swapped:
+        super().before_judge(learner)
+        if self._swapped and self._measured != self._count:
             _measure_batch_norm(learner)
+            self._measured = self._count
 
     def after_epoch(self, learner: Learner) -> None:
         if finished_epoch(learner) is not None:
@@ -134,7 +140,7 @@ class SWA(AveragedWeights):
     def after_fit(self, learner: Learner) -> None:
         averaged = _ended_well() and self._average and self._count
         super().after_fit(learner)
-        if averaged:
+        if averaged and self._measured != self._count:
             _measure_batch_norm(learner)
 
     def state_dict(self) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class SaveBest(Callback):
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
         if row is not None and self.monitor.improved(learner, row):
-            learner.save(learner.artefact("best.safetensors"))
+            with learner.level("judge"):
+                learner.save(learner.artefact("best.safetensors"))
 
     def after_fit(self, learner: Learner) -> None:
         if self.restore and self.monitor.best is not None:

@@ -30,8 +30,6 @@ class SearchPage(Callback):
         count: pictures per word.
     """
 
-    before = ("ema", "swa")  # what ends later sees the averaged weights, which are those that stay
-
     def __init__(self, *, index: Index | None = None, count: int = 6) -> None:
         self.index, self.count = index, count
 

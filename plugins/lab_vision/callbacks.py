@@ -33,8 +33,6 @@ class LookInside(Callback):
         tta: whether test-time augmentation is measured as well.
     """
 
-    before = ("ema", "swa")  # what ends later sees the averaged weights, which are those that stay
-
     def __init__(self, *, count: int = 12, layer: str = "", tta: bool = False) -> None:
         self.count, self.layer, self.tta = count, layer, tta
 

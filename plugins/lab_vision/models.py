@@ -84,7 +84,7 @@ class CourseNet(nn.Module):
         norm_place: Place = "after",
         pool: Pool = "max",
         dropout: float = 0.0,
-        weights: str | None = None,
+        weights: Path | None = None,
     ) -> None:
         super().__init__()
         self.channels = channels

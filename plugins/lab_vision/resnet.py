@@ -51,7 +51,7 @@ class ResNet(nn.Module):
         width: int = 64,
         stem: Stem = "large",
         preactivation: bool = False,
-        weights: str | None = None,
+        weights: Path | None = None,
     ) -> None:
         super().__init__()
         if len(blocks) != 4 or min(blocks) < 1:
@@ -155,9 +155,10 @@ class _Bottleneck(_Block):
         super().__init__(before, [(width, 1, 1), (width, 3, stride), (4 * width, 1, 1)], stride, preactivation)
 
 
-def load_published(model: nn.Module, weights: str) -> None:
+def load_published(model: nn.Module, weights: Path) -> None:
     """Load weights of a file or a finished run, or published ones by their name, as ``load_weights`` does."""
-    path = find_corpus(weights).path("weights") if weights in PUBLISHED else Path(weights)
+    name = str(weights)
+    path = find_corpus(name).path("weights") if name in PUBLISHED else Path(weights)
     load_weights(model, path, output="fc", hint=f"a file, a run's folder, or one of: {', '.join(PUBLISHED)}")
 
 

@@ -13,6 +13,7 @@ from lab.registry.plugins import Catalog
 from lab.study.experiment import checked
 from lab.study.load import override
 from lab.study.study import Study
+from lab.training import Data
 from tests.kernel.toys import COMPONENTS, Line, Nothing, Points, carts_plugin, experiment, plugin_module, points
 
 
@@ -270,6 +271,27 @@ def test_a_need_that_the_data_does_not_offer_names_both_and_what_is_offered(cata
         "  offered: features\n"
         "  or choose it: use('needy', classes=...)"
     )
+
+
+@attrs.define
+class Classified(Data):
+    classes: int = 3
+
+
+def classified() -> Classified:
+    raise NotImplementedError
+
+
+def around(inner: Data, *, share: float = 0.5) -> Classified:
+    raise NotImplementedError
+
+
+def test_datasets_that_would_offer_a_need_are_named(catalog):
+    datasets = {"classified": classified, "around": around}
+    catalog.add_module(plugin_module(lab_architectures={"needy": Needy}, lab_datasets=datasets), "needs", "0.3")
+    with pytest.raises(StudyError) as caught:
+        checked(experiment(architecture="needy"), catalog)
+    assert "\n  datasets that offer it: use('around', inner='points'), 'classified'\n" in str(caught.value)
 
 
 def test_a_need_that_is_chosen_is_met(catalog):

@@ -39,6 +39,24 @@ def test_a_key_is_twenty_hexadecimal_digits(key):
     assert set(key()) <= set("0123456789abcdef")
 
 
+def test_another_content_of_a_file_that_a_component_is_given_is_another_key(catalog, tmp_path):
+    class FromFile(Line):
+        def __init__(self, features: int, *, start: Path) -> None:
+            super().__init__(features)
+
+    def key() -> str:
+        question = experiment(architecture=use(FromFile, start=str(tmp_path / "start.txt")))
+        return key_of(checked(question, catalog), 0, "data", "cpu")
+
+    absent = key()
+    (tmp_path / "start.txt").write_text("1")
+    first = key()
+    (tmp_path / "start.txt").write_text("2")
+    assert len({absent, first, key()}) == 3
+    (tmp_path / "start.txt").write_text("1")
+    assert key() == first
+
+
 def test_the_same_question_has_the_same_key(key):
     assert key() == key()
 

@@ -39,13 +39,15 @@ def test_the_loop_fires_the_events_that_its_drawing_shows() -> None:
     toy_learner(callbacks=[tape], batch_size=36).fit(1)
     drawn = re.findall(r"before_(\w+) … after_\w+", loop_module.__doc__ or "")
     step = ["before_batch", "before_backward", "after_backward", "before_step", "after_step", "after_batch"]
-    assert drawn == ["fit", "epoch", "batch", "backward", "step", "validate"]
+    assert drawn == ["fit", "epoch", "batch", "backward", "step", "validate", "judge"]
     assert tape.tape == [
         "before_fit",
         "before_epoch",
         *step,
         *step,
         "before_validate",
+        "before_judge",
+        "after_judge",
         "after_validate",
         "after_epoch",
         "after_fit",
@@ -131,6 +133,13 @@ def test_callbacks_are_asked_before_anything_is_trained() -> None:
     with pytest.raises(LabError, match="this learner will not do"):
         learner.fit(1)
     assert tape.tape == []
+
+
+def test_a_callback_may_come_after_all_others_but_those_that_come_after_it() -> None:
+    last, late, first, second = Tape("last"), Tape("late"), Tape("first"), Tape("second")
+    last.after, late.after = ("*",), ("last",)
+    ordered = order_callbacks([last, late, first, second])
+    assert [callback.name for callback in ordered] == ["first", "second", "last", "late"]
 
 
 def test_callbacks_are_ordered_by_their_wishes() -> None:

@@ -259,6 +259,17 @@ def test_a_single_step_outside_of_a_fit_disturbs_no_callback(make_learner, tmp_p
     learner.fit(1)
 
 
+@pytest.mark.parametrize("average", [lambda: EMA(decay=0.9), lambda: SWA(start=0.0)], ids=["ema", "swa"])
+@pytest.mark.parametrize("keep", [Checkpoint, SaveBest])
+def test_the_weights_of_the_best_epoch_are_those_that_were_judged(make_learner, tmp_path, average, keep):
+    learner = make_learner(callbacks=[keep(), average()], folder=tmp_path)
+    learner.fit(4)
+    best = min(learner.history, key=lambda row: row["valid_loss"])
+    [file] = tmp_path.rglob("best*.safetensors")
+    learner.load(file)
+    assert learner.validate()["valid_loss"] == pytest.approx(best["valid_loss"])
+
+
 def test_swa_is_the_mean_of_the_last_epochs(make_learner):
     ends = []
 
