@@ -394,7 +394,7 @@ class _Direction:
     def run(self, x: Tensor, sizes: Sequence[int], state: Tensor | None, *, backwards: bool) -> tuple[Tensor, Tensor]:
         """Outputs (N, H), and the state of every sequence at its own end (seen in this direction)."""
         weight, bias = _parameters(self._rnn, self._end)[2:]
-        state = weight.new_zeros(sizes[0], weight.shape[1]) if state is None else state.to(weight.dtype)
+        state = None if state is None else state.to(weight.dtype)
         kind = product_type(weight)
         outputs = _Sweep.apply(self._from_input(x), state, weight, bias, kind, sizes, backwards)  # type: ignore[no-untyped-call]
         return outputs, outputs[: sizes[0]] if backwards else outputs.index_select(0, _last_rows(sizes))
@@ -415,7 +415,7 @@ def _last_rows(sizes: Sequence[int]) -> Tensor:
 class _Sweep(torch.autograd.Function):
     """The recurrence of a GRU's layer over a packed sequence: the inputs' part (N, 3H), first states (B, H) -> (N, H).
 
-    The inputs' part has the biases of ``_early``.
+    The inputs' part has the biases of ``_early``; no first states are zeros.
     The same steps as ``SteppedLayer`` makes, without what autograd spends on each: they write into the rows of a few
     large tensors, and the gradients of weight and bias are each made at once.
     """
@@ -424,13 +424,15 @@ class _Sweep(torch.autograd.Function):
     def forward(
         ctx: Any,
         inputs: Tensor,
-        first: Tensor,
+        first: Tensor | None,
         weight: Tensor,
         bias: Tensor,
         kind: torch.dtype,
         sizes: Sequence[int],
         backwards: bool,
     ) -> Tensor:
+        from_zero = first is None
+        first = weight.new_zeros(sizes[0], weight.shape[1]) if first is None else first
         count, width = len(inputs), first.shape[1]
         weight, factor = _of_both_passes(weight, kind)
         states = Rows(first.to(kind), count)  # before each step
@@ -440,7 +442,10 @@ class _Sweep(torch.autograd.Function):
             size = rows.stop - rows.start
             state = _before(first, outputs, size, previous)
             states.write(rows.start, state)
-            product = times(states.read(rows.start, size), factor)[:size]
+            if from_zero and previous is None:
+                product = inputs.new_zeros(size, 3 * width)
+            else:
+                product = times(states.read(rows.start, size), factor)[:size]
             into = (gates[rows], new[rows], old[rows], outputs[rows])
             _step(inputs[rows].to(first.dtype), product.to(first.dtype), bias, state, into)
         ctx.save_for_backward(first, outputs, gates, new, old, weight)
@@ -463,12 +468,22 @@ class _Sweep(torch.autograd.Function):
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
             part = given.read(rows.start, size)
             following = _step_back(of_outputs, saved, part[:size])
-            following += times(_of_state(part).to(weight.dtype), weight)[:size]
+            if previous is not None or ctx.needs_input_grad[1]:
+                following += times(_of_state(part).to(weight.dtype), weight)[:size]
         of_first[: following.size(0)] = following
         of_products = _of_state(given.all(count))
         of_weight = gathered(of_products.to(weight.dtype), ctx.states.all(count)).to(first.dtype)
         of_bias = of_products.sum(0)
-        return _of_input(given.part(0, count)), of_first, _new_last(of_weight), _new_last(of_bias), None, None, None
+        towards_first = of_first if ctx.needs_input_grad[1] else None
+        return (
+            _of_input(given.part(0, count)),
+            towards_first,
+            _new_last(of_weight),
+            _new_last(of_bias),
+            None,
+            None,
+            None,
+        )
 
 
 Step = tuple[slice, slice | None]
