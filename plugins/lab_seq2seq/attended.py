@@ -132,7 +132,7 @@ class _Run:
         for place in reversed(range(len(gru.layers))):
             behind = following[place]
             given = given.to(behind.dtype)
-            given[: behind.size(0)] += behind
+            given[: behind.size(0)].add_(behind)
             given, towards_state = gru.layers[place].back(given, noted.numbers[place])
             given = self._dropped(given, place, noted.rows)
             before.insert(0, towards_state)

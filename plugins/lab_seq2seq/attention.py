@@ -47,7 +47,8 @@ class Memory(NamedTuple):
 class Attention(nn.Module):
     """Base class: ``weights = softmax(score(query, keys))`` over the source, ``context = Σ weights · keys``.
 
-    A subclass defines ``score`` and, where something can be computed once per source, ``prepare``.
+    A subclass defines ``score`` and, where something can be computed once per source, ``prepare``. With
+    ``scores_by_hand`` beside it training is faster: runs of forced steps are then made in one go (``attended``).
 
     Args:
         query_size: width Q of the decoder's state.

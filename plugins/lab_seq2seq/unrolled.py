@@ -463,7 +463,7 @@ class _Sweep(torch.autograd.Function):
         for rows, previous in reversed(ctx.steps):
             size = rows.stop - rows.start
             of_outputs = gradient[rows].clone()
-            of_outputs[: following.size(0)] += following[:size]
+            of_outputs[: following.size(0)].add_(following[:size])
             of_first[size : following.size(0)] = following[size:]
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
             part = given.read(rows.start, size)
