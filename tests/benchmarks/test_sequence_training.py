@@ -175,7 +175,7 @@ def in_turns(names: Sequence[str], count: int, rounds: int, **options: Any) -> d
 
 def test_training_reads_more_tokens_per_second_than_joeynmt(figure: Any, short: bool) -> None:
     pytest.importorskip("joeynmt", reason="JoeyNMT is not installed", exc_type=ImportError)
-    count, rounds = (1, 2) if short else (4, 3)
+    count, rounds = (1, 2) if short else (3, 3)
     results = in_turns([JOEY, "float32"], count, rounds, **MODELS["seq2seq_bidir_attn"])
     figure.ratio(
         "a model of the size of seq2seq_bidir_attn on Multi30k, training in float32, 2 threads",
@@ -191,7 +191,7 @@ def test_training_reads_more_tokens_per_second_than_joeynmt(figure: Any, short: 
 def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str, figure: Any, short: bool) -> None:
     if short and name != "seq2seq_bidir_attn":
         pytest.skip("not part of the short form")
-    count, rounds = (1, 2) if short else (4, 3)
+    count, rounds = (1, 2) if short else (3, 3)
     labs: dict[str, float | None] = {"float32": 2.5, "bfloat16": 5.0}
     if not short:
         labs |= {"float32, sorted": None, "bfloat16, sorted": None}
@@ -221,7 +221,7 @@ def test_training_reaches_the_validation_loss_of_the_plain_loop(figure: Any, sho
     if short:
         pytest.skip("not part of the short form: the ordinary suite compares the curves of a small model")
     data = multi30k(source="fr", target="en")
-    given = batches(data, Shuffle, 8) * 3
+    given = batches(data, Shuffle, 4) * 3
     sides: dict[str, tuple[Step, Any, Any]] = {
         "the plain loop": (plain_step, torch.optim.Adam, nullcontext),
         "float32": (lab_step, adam, tuned),
@@ -231,7 +231,7 @@ def test_training_reaches_the_validation_loss_of_the_plain_loop(figure: Any, sho
     for name, (step, optimizer, settings) in sides.items():
         with settings():
             losses[name] = _trained_loss(data, given, step, optimizer)
-        figure.value(f"validation loss after 3 epochs of 1,000 pairs: {name}", losses[name], "nats")
+        figure.value(f"validation loss after 3 epochs of 500 pairs: {name}", losses[name], "nats")
     for name in ("float32", "bfloat16"):
         away = abs(losses[name] - losses["the plain loop"])
         figure.value(f"how far {name} is from the plain loop", away, "nats", at_most=0.02)

@@ -21,7 +21,7 @@ import torch
 from lab.training.machine import tuned
 from tests.benchmarks.forcing_steps import Steps, plain_elsewhere
 
-ROUNDS, WARM_UP = 6, 1
+ROUNDS, WARM_UP = {1_000: 8, 10_000: 4}, 1
 
 
 def measure(vocab_size: int, attention: bool, probability: float, shortest: int, rounds: int) -> dict[str, float]:
@@ -54,7 +54,8 @@ def test_a_training_step_is_faster_than_the_plain_loop(
 ) -> None:
     if short and (vocab_size, shortest) != (1_000, 4):
         pytest.skip("not part of the short form")
-    times = measure(vocab_size, attention, probability, shortest, 2 if short else ROUNDS)
+    rounds = 2 if short else ROUNDS[vocab_size]
+    times = measure(vocab_size, attention, probability, shortest, rounds)
     with tuned() as settings:
         products_tuned = settings.products
     order = "shuffled" if shortest < 10 else "sorted"
