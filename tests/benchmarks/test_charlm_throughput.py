@@ -29,7 +29,7 @@ def one_thread():
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_lab_trains_nearly_as_fast_as_a_plain_loop(cell, figure, short, tmp_path):
-    data = char_text(bptt=8, longest=60_000 if short else 120_000)
+    data = char_text(bptt=8, longest=60_000 if short else 240_000)
     plain, lab = _plain(cell, data), _lab(cell, data, tmp_path)
     plain(), lab()
     pairs = [(_seconds(plain), _seconds(lab)) for _ in range(1 if short else ROUNDS)]
