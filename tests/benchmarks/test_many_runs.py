@@ -141,14 +141,14 @@ class Watch(Silence):
 
 
 def seconds_of_report(study: Study, folder: Path) -> float:
+    """The better of two times: the first also finds what both reports need, files and modules."""
     record, store = read_study(Store(folder), study.name), Store(folder)
-    return seconds(lambda: write_report(record, record.results(store)))
+    return min(seconds(lambda: write_report(record, record.results(store))) for _ in range(2))
 
 
 def test_ten_thousand_runs_cost_ten_times_a_thousand(trivial: Study, tmp_path: Path, short: bool, figure: Any) -> None:
     step = 40 if short else 1000
     run_seeds(trivial, tmp_path / "few", step)
-    seconds_of_report(trivial, tmp_path / "few")
     few = seconds_of_report(trivial, tmp_path / "few")
     watch = Watch(tmp_path / "many", step)
     run_study(attrs.evolve(trivial, seeds=10 * step), runs=tmp_path / "many", listener=watch)
