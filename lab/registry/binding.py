@@ -316,6 +316,14 @@ def change_in_list(
     return items
 
 
+def inner_of(catalog: Catalog, kind: str, reference: Reference) -> str | None:
+    """The parameter through which a component is made around another of its own kind, or None where it is not."""
+    registry = catalog.registry(kind)
+    target, _, _ = Resolver(catalog).follow(registry, _read_reference(reference))
+    parameters, _ = parameters_of(target, catalog)
+    return next((name for name, parameter in parameters.items() if parameter.registry is registry), None)
+
+
 def follow_presets(registry: Registry, chosen: Use) -> tuple[Entry, dict[str, Any]]:
     """The entry that a name stands for in the end, and the parameters of the presets on the way, then ``chosen``'s.
 

@@ -13,8 +13,9 @@ from types import ModuleType
 import attrs
 
 from lab.errors import LabError, StudyError
-from lab.registry.binding import Text
+from lab.registry.binding import Text, inner_of
 from lab.registry.plugins import Catalog
+from lab.study.experiment import Experiment
 from lab.study.study import Study
 
 __all__ = ["load_study", "override"]
@@ -92,6 +93,9 @@ def _line_of(error: BaseException, path: Path) -> str:
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
     """The study with ``PATH=VALUE`` assignments applied to its base, in order.
 
+    A dataset that is made around another stays where ``dataset=NAME`` is set, and NAME goes inside: what stands around
+    it is what the rest of the experiment asks for. ``dataset=NAME()`` takes the place of the whole.
+
     Raises:
         StudyError: a path is unknown or a value cannot stand there; all of them at once, with every other problem that
             the study has.
@@ -103,10 +107,21 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
             problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
             continue
         try:
-            base = base.changed(path.strip(), Text(value.strip()), catalog)
+            path, value = path.strip(), value.strip()
+            base = base.changed(_inside(base, path, value, catalog), Text(value), catalog)
         except LabError as error:
             problems.append(f"--set {assignment}: {error}")
     study = attrs.evolve(study, base=base)
     if problems:
         raise StudyError([*problems, *study.problems(catalog)], where=where)
     return study
+
+
+def _inside(base: Experiment, path: str, value: str, catalog: Catalog) -> str:
+    """Where a value belongs that was set at ``path``."""
+    if path != "dataset" or value not in catalog.registry("datasets"):
+        return path
+    inner = inner_of(catalog, "datasets", base.dataset)
+    if inner is None or inner_of(catalog, "datasets", value) is not None:
+        return path
+    return f"dataset.{inner}"

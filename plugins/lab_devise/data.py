@@ -111,7 +111,7 @@ def devise(
     images: Data,
     vectors: WordVectors | None = None,
     *,
-    held_out: Sequence[str] = (),
+    held_out: Sequence[str] | int = (),
     without_vector: WITHOUT = "leave_out",
     searched: SEARCHED = "embedded",
     centre: CENTRE | None = "words",
@@ -121,7 +121,8 @@ def devise(
     Args:
         images: a dataset of pictures with class names, or of ``features`` of pictures.
         vectors: of words; None trains fastText on the embedded English text.
-        held_out: classes that are not trained; their validation pictures are the test split.
+        held_out: classes that are not trained; their validation pictures are the test split. A number holds out so
+            many of those that have a vector, the last ones.
         without_vector: what becomes of a class whose name has no vector: its pictures are ``leave_out``, it gets the
             mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
         searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
@@ -132,19 +133,16 @@ def devise(
             held-out classes count with neither. None takes nothing, as Frome et al.
 
     Raises:
-        DataError: fewer than two classes have a vector.
-        ParameterError: a held-out class is not there.
+        DataError: fewer than two classes are left to be trained.
+        ParameterError: a held-out class is not there, or their number is below 0.
     """
     vectors = FastTextTrained(width=50) if vectors is None else vectors
     names = list(images.facts()["class_names"])
-    unknown = [name for name in held_out if name not in names]
-    if unknown:
-        close = close_matches(unknown[0], names)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        hint += f"classes: {', '.join(names)}"
-        raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
+    _check_held_out(held_out, names)
     found = lookup(vectors, names)
     found = _completed(found, names, vectors, without_vector)
+    if isinstance(held_out, int):
+        held_out = [name for name in reversed(names) if name in found][:held_out]
     left_out = tuple(name for name in names if name not in found)
     trained = [name for name in names if name in found and name not in held_out]
     if len(trained) < 2:
@@ -188,6 +186,20 @@ def devise(
 
 _WHERE = "dataset 'devise'"
 log = logging.getLogger("lab")
+
+
+def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None:
+    if isinstance(held_out, int):
+        if held_out < 0:
+            raise ParameterError(f"{held_out} classes cannot be held out", where=_WHERE)
+        return
+    unknown = [name for name in held_out if name not in names]
+    if not unknown:
+        return
+    close = close_matches(unknown[0], names)
+    hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
+    hint += f"classes: {', '.join(names)}"
+    raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
 
 
 def _completed(

@@ -14,6 +14,7 @@ from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_seq2seq.attention import Attention, Memory
 from lab_seq2seq.dropout import Dropout
+from lab_seq2seq.initial import draw_by_xavier
 from lab_seq2seq.layout import Layout, ends_of, stretches
 from lab_seq2seq.projection import Unprojected
 from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
@@ -181,6 +182,8 @@ class Seq2SeqRNN(nn.Module):
         embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities: of the source embedding,
             between the layers of encoder and decoder, before the output.
         bridge_dropout: probability before the bridge; None is the lesson's: 0.05 when bidirectional, otherwise 0.
+        xavier_init: weights begin as Glorot & Bengio 2010 draw them, uniformly, every gate's matrix for itself, biases
+            at 0, and words without given vectors as N(0, 0.1²). False is the lesson's: as torch draws them.
 
     Shapes:
         source (S, B) ids, target (T, B) ids -> logits (T, B, V).
@@ -214,6 +217,7 @@ class Seq2SeqRNN(nn.Module):
         bridge_dropout: float | None = None,
         decoder_dropout: float = 0.1,
         output_dropout: float = 0.35,
+        xavier_init: bool = False,
     ) -> None:
         super().__init__()
         if cell not in CELLS:
@@ -248,6 +252,10 @@ class Seq2SeqRNN(nn.Module):
         self.output_dropout = Dropout(output_dropout)
         with part("output"):
             self.output = Projection(embedding_dim, target_vocab_size, self.embedding if tie_output else None)
+        if xavier_init:
+            sides = ((self.encoder.embedding, source_vectors), (self.embedding, target_vectors))
+            with part("xavier"):
+                draw_by_xavier(self, given=[embedding for embedding, vectors in sides if vectors is not None])
 
     def forward(
         self,

@@ -294,6 +294,37 @@ def test_datasets_that_would_offer_a_need_are_named(catalog):
     assert "\n  datasets that offer it: use('around', inner='points'), 'classified'\n" in str(caught.value)
 
 
+def other_points() -> Points:
+    raise NotImplementedError
+
+
+def noisy(inner: Data, *, share: float = 0.5) -> Points:
+    raise NotImplementedError
+
+
+@pytest.fixture
+def around_points(catalog):
+    """A dataset that is made around another."""
+    catalog.add_module(plugin_module(lab_datasets={"noisy": noisy, "other": other_points}), "rounds", "0.3")
+    return use("noisy", inner="points", share=0.1)
+
+
+def test_a_dataset_that_is_set_goes_inside_the_one_that_is_made_around_another(set_, around_points):
+    dataset = set_("dataset=other", dataset=around_points).component("dataset")
+    assert (dataset.name, dataset.params["inner"].name, dataset.params["share"]) == ("noisy", "other", 0.1)
+
+
+@pytest.mark.parametrize(("written", "name"), [("other()", "other"), ("noisy(inner='other')", "noisy")])
+def test_a_dataset_that_is_set_with_brackets_takes_the_place_of_the_whole(set_, around_points, written, name):
+    dataset = set_(f"dataset={written}", dataset=around_points).component("dataset")
+    assert (dataset.name, dataset.params.get("share")) == (name, 0.5 if name == "noisy" else None)
+
+
+def test_a_dataset_that_is_set_inside_can_be_changed_further(set_, around_points):
+    dataset = set_("dataset=points", "dataset.inner.size=8", dataset=around_points).component("dataset")
+    assert dataset.params["inner"].params["size"] == 8
+
+
 def test_a_need_that_is_chosen_is_met(catalog):
     assert checked(experiment(architecture=use(Needy, classes=3)), catalog)
 

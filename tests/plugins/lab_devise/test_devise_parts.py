@@ -102,6 +102,22 @@ def test_a_held_out_class_that_is_not_there_has_close_matches():
         devise(digits(), held_out=("sevn",))
 
 
+def test_a_number_holds_out_the_last_classes_that_have_a_vector():
+    class WithoutNine(_SomeVectors):
+        def find(self, words, sentences):
+            width, found = super().find(words, sentences)
+            return width, {word: vector for word, vector in found.items() if word != "nine"}
+
+    data = devise(digits(), WithoutNine(), held_out=2, searched="classes")
+    assert data.left_out == ("nine",)
+    assert set(data.class_names[data.trained_count :]) == {"seven", "eight"}
+
+
+def test_less_than_no_class_cannot_be_held_out():
+    with pytest.raises(ParameterError, match="-1 classes cannot be held out"):
+        devise(digits(), held_out=-1)
+
+
 def test_held_out_classes_are_tested_and_never_trained():
     data = _few()
     assert data.class_names[data.trained_count :] == ("door", "fox")

@@ -18,11 +18,14 @@ def paired(make_model: Any, **options: Any) -> dict[str, torch.Tensor]:
         return make_model(**options).state_dict()
 
 
+@pytest.mark.parametrize("xavier_init", [False, True])
 @pytest.mark.parametrize(
     "options", [{"attention": AdditiveAttention}, {"tie_output": False}, {"mask_padding": False}], ids=str
 )
-def test_parts_in_common_start_from_the_same_weights(options: dict[str, Any], make_model: Any) -> None:
-    plain, other = paired(make_model), paired(make_model, **options)
+def test_parts_in_common_start_from_the_same_weights(
+    options: dict[str, Any], xavier_init: bool, make_model: Any
+) -> None:
+    plain, other = (paired(make_model, **each, xavier_init=xavier_init) for each in ({}, options))
     shared = [name for name in plain if name in other and not name.startswith("output.")]
     assert {name.split(".")[0] for name in shared} >= {"encoder", "bridge", "embedding", "decoder"}
     for name in shared:
@@ -128,6 +131,26 @@ def test_given_vectors_are_the_first_weights(make_model: Any) -> None:
     )
     assert torch.equal(model.encoder.embedding.weight, vectors)
     assert torch.equal(model.embedding.weight, vectors * 2)
+
+
+def test_xavier_draws_every_gate_for_itself_and_makes_biases_zero(make_model: Any) -> None:
+    model = make_model(attention=AdditiveAttention, xavier_init=True)
+    recurrent = model.decoder.rnn
+    for gate in recurrent.weight_ih_l0.chunk(3):
+        bound = (6 / sum(gate.shape)) ** 0.5
+        assert 0.9 * bound < gate.abs().max() <= bound
+    biases = [weight for name, weight in model.named_parameters() if name.rpartition(".")[2].startswith("bias")]
+    assert len(biases) > 4
+    assert not any(bias.any() for bias in biases)
+
+
+def test_xavier_makes_words_without_vectors_small_and_keeps_those_that_were_given() -> None:
+    options = {"pad_id": PAD, "bos_id": 0, "eos_id": EOS, "max_length": 9, "embedding_dim": 12, "xavier_init": True}
+    vectors = torch.randn(200, 12)
+    model = Seq2SeqRNN(200, 200, vectors, None, **options)
+    assert torch.equal(model.encoder.embedding.weight, vectors)
+    assert model.embedding.weight.std().item() == pytest.approx(0.1, rel=0.1)
+    assert not model.embedding.weight[PAD].any()
 
 
 def test_vectors_of_another_width_say_what_to_set() -> None:
