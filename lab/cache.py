@@ -6,6 +6,7 @@ time and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "recall", "remember"]
+__all__ = ["cache_folder", "file_digest", "recall", "remember"]
 
 
 def cache_folder() -> Path:
@@ -44,3 +45,16 @@ def remember(file: Path, content: Mapping[str, Any]) -> None:
     except OSError:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file; remembered by its path, size and time of change, so that a large file is read once."""
+    state = path.stat()
+    label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    book = cache_folder() / "digests.json"
+    known = recall(book).get(label)
+    if known is None:
+        with path.open("rb") as file:
+            known = hashlib.file_digest(file, "sha256").hexdigest()
+        remember(book, {**recall(book), label: known})
+    return str(known)

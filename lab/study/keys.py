@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lab.cache import file_digest
 from lab.registry.values import without_docstrings
 from lab.study.experiment import ResolvedExperiment
 from lab.study.remembered import remembered
@@ -56,12 +57,7 @@ def file_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
     data = {id(component) for component in experiment.component("dataset").walk()}
     components = (component for component in experiment.all_components() if id(component) not in data)
     given = (value for component in components for value in component.params.values())
-    return {str(path): _content(path) for path in given if isinstance(path, Path) and path.is_file()}
-
-
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {str(path): file_digest(path)[:16] for path in given if isinstance(path, Path) and path.is_file()}
 
 
 def _source_of(module: str) -> tuple[str, Path] | None:

@@ -6,10 +6,8 @@ process sees all of it or nothing. Arrays are ``.npy`` and are mapped into memor
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from array import array
@@ -20,20 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from lab.cache import cache_folder
 from lab.errors import DataError
 
-__all__ = ["ArrayWriter", "cache_folder", "content_key", "entry", "file_digest", "load_array"]
-
-_BLOCK_BYTES = 1 << 20
-
-
-def cache_folder() -> Path:
-    """Where cache entries live: ``LAB_CACHE``, or the platform's place for caches."""
-    if chosen := os.environ.get("LAB_CACHE"):
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("lab", appauthor=False)) / "text"
+__all__ = ["ArrayWriter", "content_key", "entry", "load_array"]
 
 
 def content_key(value: Mapping[str, Any]) -> str:
@@ -43,7 +31,7 @@ def content_key(value: Mapping[str, Any]) -> str:
 
 def entry(key: str, write: Callable[[Path], None]) -> Path:
     """The folder of ``key``; made by ``write(temporary folder)`` if it is not there yet."""
-    folder = cache_folder() / key
+    folder = cache_folder() / "text" / key
     if folder.is_dir():
         return folder
     temporary = _temporary_folder(folder.parent, key)
@@ -72,44 +60,6 @@ def _publish(temporary: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file; remembered by its path, size and time of change, so a large file is read once."""
-    stat = path.stat()
-    label = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    book = cache_folder() / "digests.json"
-    known = _read_json(book)
-    if label not in known:
-        known = {**_read_json(book), label: _digest(path)}
-        _write_json(book, known)
-    return str(known[label])
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The values of a file that may be absent or, after a crash, damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace a small file at once; a cache that cannot be written is no fault."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        temporary.write_text(json.dumps(value), encoding="utf-8")
-        temporary.replace(path)
 
 
 class ArrayWriter:

@@ -165,7 +165,7 @@ def record_checksum(folder: Path, path: str, sha256: str) -> None:
 
 def _check_content(folder: Path, path: str, corpus: str) -> None:
     """Compare with the known checksum; the digest itself is remembered, so this costs one reading per change."""
-    from lab_text.cache import file_digest
+    from lab.cache import file_digest
 
     expected = known_checksums(folder).get(path)
     if expected is not None and file_digest(folder / path) != expected:

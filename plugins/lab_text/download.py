@@ -98,14 +98,14 @@ def _there(corpus: Corpus, folder: Path, result: str) -> str | None:
 
 
 def _fetched(folder: Path, path: str, origin: str) -> Fetched:
-    from lab_text.cache import file_digest
+    from lab.cache import file_digest
 
     return Fetched(path, file_digest(folder / path), origin)
 
 
 def _accept(folder: Path, path: str) -> str:
     """Compare a new file with the sha256 that is known of it, or record it: ``checked`` or ``recorded``."""
-    from lab_text.cache import file_digest
+    from lab.cache import file_digest
 
     actual, expected = file_digest(folder / path), known_checksums(folder).get(path)
     if expected is None:
@@ -150,11 +150,8 @@ def _retrieve(download: Download, folder: Path) -> Fetched:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @attrs.frozen

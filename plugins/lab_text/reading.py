@@ -215,7 +215,7 @@ def _size(files: Iterable[Path]) -> int:
 
 
 def _digests(files: Iterable[Path]) -> list[str]:
-    from lab_text.cache import file_digest
+    from lab.cache import file_digest
 
     for path in files:
         _check_file(path)

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from lab_text.cache import content_key, entry, file_digest
+from lab_text.cache import content_key, entry
 from lab_text.corpora import Corpus, Download, data_folder, find_corpus
 
+from lab.cache import file_digest
 from lab.errors import DataError, ParameterError
 from lab_vision.data import ImageData, image_data
 from lab_vision.pictures import Fit, Picture, pictures_in, read_pictures

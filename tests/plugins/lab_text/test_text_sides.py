@@ -52,7 +52,7 @@ def odd_corpus(tmp_path: Path) -> dict[str, str]:
 
 
 def files(cache: Path) -> dict[str, bytes]:
-    (folder,) = (path for path in cache.iterdir() if path.is_dir())
+    (folder,) = (cache / "text").iterdir()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
