@@ -183,29 +183,26 @@ class _PassesLoss(nn.Module):
 
 
 _are_alone: ContextVar[bool] = ContextVar("lab_are_alone", default=False)
-
-
-@contextmanager
-def alone(yes: bool = True) -> Iterator[None]:
-    """Learners that are made inside train by themselves, whatever other processes there are; ``False`` ends that."""
-    token = _are_alone.set(yes)
-    try:
-        yield
-    finally:
-        _are_alone.reset(token)
-
-
 _are_sharded: ContextVar[bool] = ContextVar("lab_are_sharded", default=False)
 
 
-@contextmanager
-def sharded(yes: bool = True) -> Iterator[None]:
+def alone(yes: bool = True) -> AbstractContextManager[None]:
+    """Learners that are made inside train by themselves, whatever other processes there are; ``False`` ends that."""
+    return _holding(_are_alone, yes)
+
+
+def sharded(yes: bool = True) -> AbstractContextManager[None]:
     """Where learners that are made inside train with other processes, each keeps a part of the weights; or not."""
-    token = _are_sharded.set(yes)
+    return _holding(_are_sharded, yes)
+
+
+@contextmanager
+def _holding(variable: ContextVar[bool], value: bool) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _are_sharded.reset(token)
+        variable.reset(token)
 
 
 def find_replicas(model: nn.Module, device: torch.device) -> Alone:
