@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
 from lab_seq2seq.unrolled import DeferredLinear
 
 __all__ = ["DecoderState", "Encoded", "Encoder", "Seq2SeqRNN", "Step"]
+
+Attend = Literal["before", "after"]
 
 
 class Encoded(NamedTuple):
@@ -166,6 +168,10 @@ class Seq2SeqRNN(nn.Module):
     output weight is the very parameter of the target embedding (the lesson shared its storage, with gradients and
     optimizer state apart), padding is masked, and the sequence is computed as described in ``forward``.
 
+    With ``attend="after"`` the attention is asked with the top state behind the step, which has seen the last word,
+    and the output is made of ``tanh(W [state; context])``: Luong, Pham & Manning 2015, arXiv:1508.04025, with a bias
+    and without their input feeding, so that all forced steps pass through the recurrence at once.
+
     Args:
         source_vocab_size, target_vocab_size: numbers of words.
         source_vectors, target_vectors: (vocab_size, embedding_dim) initial word vectors; None draws them from N(0, 1).
@@ -177,6 +183,7 @@ class Seq2SeqRNN(nn.Module):
         cell: "gru", "lstm" or "rnn".
         bidirectional: the encoder reads in both directions.
         attention: makes the attention, called with ``query_size`` and ``key_size``; None goes without.
+        attend: whether the attention is asked "before" each step of the decoder or "after" it.
         mask_padding: keep padding out of encoder and attention. False is the lesson's behaviour.
         tie_output: the output's weight is the target embedding's.
         embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities: of the source embedding,
@@ -210,6 +217,7 @@ class Seq2SeqRNN(nn.Module):
         cell: Cell = "gru",
         bidirectional: bool = False,
         attention: Callable[..., Attention] | None = None,
+        attend: Attend = "before",
         mask_padding: bool = True,
         tie_output: bool = True,
         embedding_dropout: float = 0.15,
@@ -222,9 +230,12 @@ class Seq2SeqRNN(nn.Module):
         super().__init__()
         if cell not in CELLS:
             raise ParameterError(f"unknown cell '{cell}'", where="Seq2SeqRNN", hint=f"one of: {', '.join(CELLS)}")
+        if attend not in get_args(Attend):
+            raise ParameterError(f"attend must be 'before' or 'after', not {attend!r}", where="Seq2SeqRNN")
         if bridge_dropout is None:
             bridge_dropout = 0.05 if bidirectional else 0.0
         self.pad_id, self.bos_id, self.eos_id, self.max_length = pad_id, bos_id, eos_id, max_length
+        self.attend = attend
         self.encoder = Encoder(
             source_vocab_size,
             source_vectors,
@@ -312,10 +323,14 @@ class Seq2SeqRNN(nn.Module):
         """One step from the last tokens (B,)."""
         entering, hidden, weights = _Entering(self), state.hidden, None
         words = entering.words(self.embedding(tokens))
-        if self.attention is not None and state.memory is not None:
+        attend = None if self.attention is None else self.attend
+        if attend == "before":
             context, weights = self.attention.attend(hidden[0][-1], state.memory)
             words = entering.with_context(words, context)
         features, hidden = self.decoder.go_on(words, [len(tokens)], hidden)
+        if attend == "after":
+            context, weights = self.attention.attend(features, state.memory)
+            features = self._read(features, context)
         state = state._replace(hidden=hidden)
         return Step(self.output(self.output_dropout(features)), state, weights)
 
@@ -351,6 +366,8 @@ class Seq2SeqRNN(nn.Module):
         """How a stretch of steps is made, and whether it may have more than one."""
         if self.attention is None or memory is None:
             return self.decoder.go_on, True
+        if self.attend == "after":
+            return self._advancing_before_attention(memory), True
         by_hand = self.attention.look_by_hand(memory)
         attended = None if by_hand is None else self.decoder.attended(by_hand, entering.of_context, rows)
         if attended is not None:
@@ -362,6 +379,20 @@ class Seq2SeqRNN(nn.Module):
             return step(entering.with_context(words, context), hidden)
 
         return advance, False
+
+    def _advancing_before_attention(self, memory: Memory) -> _Advance:
+        look = self.attention.looking(memory)
+
+        def advance(words: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
+            states, hidden = self.decoder.go_on(words, sizes, hidden)
+            contexts = torch.cat([look(queries)[0] for queries in states.split(list(sizes))])
+            return self._read(states, contexts), hidden
+
+        return advance
+
+    def _read(self, states: Tensor, contexts: Tensor) -> Tensor:
+        """Features (N, E) for the output, where the attention is asked after the step."""
+        return torch.tanh(self.context(torch.cat([states, contexts], 1)))
 
     def _run_freely(self, state: DecoderState, at_least: int) -> Tensor:
         batch = state.hidden[0].shape[1]
@@ -397,7 +428,7 @@ class _Entering:
     """
 
     def __init__(self, model: Seq2SeqRNN, rows: int = 0) -> None:
-        self._context = model.context
+        self._context = model.context if model.attend == "before" else None
         if self._context is not None:
             width = model.embedding.embedding_dim
             self._of_words = DeferredLinear(self._context.weight[:, :width], self._context.bias, rows=rows)

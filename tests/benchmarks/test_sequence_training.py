@@ -41,6 +41,7 @@ MODELS = {
     "seq2seq_rnn": {},
     "seq2seq_bidir_attn": {"bidirectional": True, "attention": AdditiveAttention},
 }
+AS_JOEYS = {**MODELS["seq2seq_bidir_attn"], "attend": "after", "xavier_init": True}  # but for its input feeding
 Step = Callable[[Seq2SeqRNN, Any], Tensor]
 
 pytestmark = pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: no Multi30k here")

@@ -20,12 +20,15 @@ def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Seq
     results = []
     for step in range(len(target)):
         inputs = model.embedding(tokens)
-        if memory is not None:
+        if memory is not None and model.attend == "before":
             context, _ = model.attention.attend(hidden[0][-1], memory)
             inputs = model.context(torch.cat([inputs, context], 1))
         outputs, state = model.decoder.rnn(inputs.unsqueeze(0), hidden if len(hidden) == 2 else hidden[0])
-        hidden = state if isinstance(state, tuple) else (state,)
-        logits = model.output(functional.dropout(outputs[0], model.output_dropout.p, model.training))
+        hidden, features = state if isinstance(state, tuple) else (state,), outputs[0]
+        if memory is not None and model.attend == "after":
+            context, _ = model.attention.attend(features, memory)
+            features = torch.tanh(model.context(torch.cat([features, context], 1)))
+        logits = model.output(functional.dropout(features, model.output_dropout.p, model.training))
         results.append(logits)
         tokens = logits.detach().argmax(1)
         if step + 1 < len(target) and forced[step + 1]:

@@ -13,9 +13,9 @@ from lab.training import Data, Learner
 from tests.plugins.lab_seq2seq.conftest import EOS, ToyTranslation
 
 
-@pytest.fixture
-def model(make_model: Any) -> Any:
-    model = make_model(vocab=6, attention=AdditiveAttention).eval()
+@pytest.fixture(params=["before", "after"])
+def model(make_model: Any, request: pytest.FixtureRequest) -> Any:
+    model = make_model(vocab=6, attention=AdditiveAttention, attend=request.param).eval()
     with torch.no_grad():
         model.output.weight.mul_(2)
         model.output.bias[EOS] += 1.0

@@ -174,6 +174,17 @@ def test_an_unknown_cell_is_refused(make_model: Any) -> None:
     assert str(failure.value) == "unknown cell 'gro'\n  Seq2SeqRNN\n  one of: gru, lstm, rnn"
 
 
+def test_attention_at_another_moment_is_refused(make_model: Any) -> None:
+    with pytest.raises(ParameterError, match="attend must be 'before' or 'after', not 'during'"):
+        make_model(attention=AdditiveAttention, attend="during")
+
+
+def test_attention_after_the_step_has_the_weights_of_attention_before_it(make_model: Any) -> None:
+    before, after = (paired(make_model, attention=AdditiveAttention, attend=attend) for attend in ("before", "after"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_a_target_of_another_batch_gives_both_shapes(make_model: Any) -> None:
     with pytest.raises(ShapeError) as failure:
         make_model()(torch.ones(5, 3, dtype=torch.long), torch.ones(4, 2, dtype=torch.long))

@@ -60,6 +60,26 @@ def test_fast_path_equals_the_plain_loop(
         )
 
 
+@pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("attention", list(ATTENTIONS))
+def test_attention_after_the_step_equals_the_plain_loop(
+    attention: str, probability: float, batch: Any, make_model: Any
+) -> None:
+    model = make_model(attention=ATTENTIONS[attention], attend="after", embedding_dim=10)
+    source, target = batch
+    forced = coins(len(target), probability)
+    plain = plain_forward(model, source, target, forced)
+    fast = model(source, target, forced, packed=True)
+    logits, _ = torch.nn.utils.rnn.pad_packed_sequence(fast, total_length=len(target))
+    real = target != PAD
+    torch.testing.assert_close(logits[real], plain[real], atol=1e-5, rtol=0)
+    found = gradients(model, seq2seq_loss(fast, target, PAD))
+    for name, gradient in gradients(model, plain_loss(plain, target, PAD)).items():
+        torch.testing.assert_close(
+            found[name], gradient, atol=1e-4, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
 def test_whole_path_equals_the_plain_loop_behind_the_end_of_sentences_too(batch: Any, make_model: Any) -> None:
     model = make_model(attention=AdditiveAttention)
     source, target = batch
@@ -104,6 +124,17 @@ def test_forced_stretches_pass_through_the_recurrence_in_one_call(
     calls.clear()
     model(source, target, [True, True, False, True, True, False, True, True])
     assert len(calls) == 3
+
+
+def test_forced_stretches_pass_in_one_call_where_attention_is_asked_after(
+    batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(attention=AdditiveAttention, attend="after")
+    calls: list[int] = []
+    go_on = model.decoder.go_on
+    monkeypatch.setattr(model.decoder, "go_on", lambda *given: calls.append(1) or go_on(*given))
+    model(*batch, [True] * len(batch[1]))
+    assert len(calls) == 1
 
 
 def test_the_projection_with_gradient_is_made_once(batch: Any, make_model: Any) -> None:
