@@ -122,7 +122,7 @@ def devise(
         images: a dataset of pictures with class names, or of ``features`` of pictures.
         vectors: of words; None trains fastText on the embedded English text.
         held_out: classes that are not trained; their validation pictures are the test split. A number holds out so
-            many of those that have a vector, the last ones.
+            many of those that have a vector, the last ones, as long as two are left.
         without_vector: what becomes of a class whose name has no vector: its pictures are ``leave_out``, it gets the
             mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
         searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
@@ -134,15 +134,15 @@ def devise(
 
     Raises:
         DataError: fewer than two classes are left to be trained.
-        ParameterError: a held-out class is not there, or their number is below 0.
+        ParameterError: the images have no class names; a held-out class is not there, or their number is below 0.
     """
     vectors = FastTextTrained(width=50) if vectors is None else vectors
-    names = list(images.facts()["class_names"])
+    names = _names_of(images)
     _check_held_out(held_out, names)
     found = lookup(vectors, names)
     found = _completed(found, names, vectors, without_vector)
     if isinstance(held_out, int):
-        held_out = [name for name in reversed(names) if name in found][:held_out]
+        held_out = [name for name in names if name in found][2:][::-1][:held_out]
     left_out = tuple(name for name in names if name not in found)
     trained = [name for name in names if name in found and name not in held_out]
     if len(trained) < 2:
@@ -186,6 +186,17 @@ def devise(
 
 _WHERE = "dataset 'devise'"
 log = logging.getLogger("lab")
+
+
+def _names_of(images: Data) -> list[str]:
+    facts = images.facts()
+    if "class_names" not in facts:
+        raise ParameterError(
+            "images have no class names, so there are no words for them",
+            where=_WHERE,
+            hint="give it a dataset of pictures, such as digits or cifar10",
+        )
+    return list(facts["class_names"])
 
 
 def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None:

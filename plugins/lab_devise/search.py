@@ -83,9 +83,14 @@ def search(
 
 def pictures_of(data: DeviseData) -> tuple[list[tuple[str, int]], Tensor]:
     """The pictures that are searched, as (split, place in it), and their classes."""
-    splits = [name for name in ("valid", "test") if getattr(data, name) is not None]
-    places = [(name, place) for name in splits for place in range(len(getattr(data, name)))]
-    return places, torch.cat([getattr(data, name).target for name in splits])
+    splits = _splits(data)
+    places = [(name, place) for name, split in splits.items() for place in range(len(split))]
+    return places, torch.cat([split.target for split in splits.values()])
+
+
+def _splits(data: DeviseData) -> dict[str, Any]:
+    """Those that are searched: never trained."""
+    return {name: split for name in ("valid", "test") if (split := getattr(data, name)) is not None}
 
 
 def picture_vectors(learner: Learner) -> Tensor:
@@ -93,9 +98,8 @@ def picture_vectors(learner: Learner) -> Tensor:
     data = _data(learner)
     found = []
     with learner.evaluating():
-        for name in ("valid", "test"):
-            split = getattr(data, name)
-            for rows in torch.arange(len(split) if split is not None else 0).split(learner.valid_batch_size):
+        for split in _splits(data).values():
+            for rows in torch.arange(len(split)).split(learner.valid_batch_size):
                 found.append(learner.model(split.__getitems__(rows)[0].to(learner.device)).float().cpu())
     return torch.cat(found)
 

@@ -177,9 +177,9 @@ def in_turns(names: Sequence[str], count: int, rounds: int, **options: Any) -> d
 def test_training_reads_more_tokens_per_second_than_joeynmt(figure: Any, short: bool) -> None:
     pytest.importorskip("joeynmt", reason="JoeyNMT is not installed", exc_type=ImportError)
     count, rounds = (1, 2) if short else (3, 3)
-    results = in_turns([JOEY, "float32"], count, rounds, **MODELS["seq2seq_bidir_attn"])
+    results = in_turns([JOEY, "float32"], count, rounds, **AS_JOEYS)
     figure.ratio(
-        "a model of the size of seq2seq_bidir_attn on Multi30k, training in float32, 2 threads",
+        "a bidirectional GRU with attention after the step on Multi30k, training in float32, 2 threads",
         lab=results["float32"][0],
         peer=results[JOEY][0],
         unit="tokens/s",

@@ -14,7 +14,9 @@ from lab_devise.words import WordNet, embedded_sentences, lookup, wordnet
 from lab_text.vectors import WordVectors
 from lab_vision.sources import digits
 from torch.nn import functional
+from torch.utils.data import TensorDataset
 
+from lab import Data
 from lab.errors import DataError, ParameterError, ShapeError, StoreError
 
 KNOWN = {"sea": [3.0, 0.0], "horse": [0.0, 4.0], "zeroed": [0.0, 0.0], "one": [1.0, 1.0], "two": [1.0, -1.0]}
@@ -111,6 +113,17 @@ def test_a_number_holds_out_the_last_classes_that_have_a_vector():
     data = devise(digits(), WithoutNine(), held_out=2, searched="classes")
     assert data.left_out == ("nine",)
     assert set(data.class_names[data.trained_count :]) == {"seven", "eight"}
+
+
+def test_a_number_leaves_two_classes_to_be_trained():
+    data = devise(digits(), _SomeVectors(), held_out=20, searched="classes")
+    assert data.class_names[: data.trained_count] == ("zero", "one")
+
+
+def test_what_has_no_class_names_is_refused():
+    split = TensorDataset(torch.zeros(4, 2))
+    with pytest.raises(ParameterError, match="images have no class names, so there are no words for them"):
+        devise(Data(split, split), _SomeVectors())
 
 
 def test_less_than_no_class_cannot_be_held_out():

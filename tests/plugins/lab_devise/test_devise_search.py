@@ -9,9 +9,15 @@ import torch
 from click.testing import CliRunner
 from lab_basics.averaging import EMA, SWA
 from lab_devise.callbacks import SEARCH, SearchPage
+from lab_devise.conformance import _SomeVectors
+from lab_devise.data import devise
+from lab_devise.losses import cos_loss
 from lab_devise.report import sections
 from lab_devise.search import picture_vectors, pictures_of, search
+from lab_vision.models import CourseNet
+from lab_vision.sources import digits
 
+from lab import Learner
 from lab.cli.main import cli
 from lab.errors import LabError
 from lab.training.callback import order_callbacks
@@ -147,6 +153,14 @@ def test_typing_a_word_on_the_page_shows_its_pictures(finished, browser):
     assert names[:5] == ["six"] * 5
     box.send_keys("tyx")
     assert "has no vector here" in browser.find_element(By.ID, "told").text
+
+
+def test_pictures_are_searched_where_no_class_is_held_out():
+    data = devise(digits(), _SomeVectors(), searched="classes")
+    model = CourseNet(1, data.output_size, widths=(8,), stem=3, norm="batch")
+    learner = Learner(model, data, lambda output, target: cos_loss(output, target, data.class_vectors), progress=False)
+    assert len(picture_vectors(learner)) == len(pictures_of(data)[0]) == len(data.valid)
+    assert len(search(learner, ["two"], count=3)) == 3
 
 
 def test_a_saved_learner_answers_as_before(finished, learner):
