@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kernel.kill_study import STUDY, outcome
 
-__all__ = ["alike", "ended", "stop_after_a_checkpoint", "torchrun", "train_together", "write_study"]
+__all__ = [
+    "alike",
+    "alone_and_together",
+    "ended",
+    "stop_after_a_checkpoint",
+    "torchrun",
+    "train_together",
+    "write_study",
+]
+
+BEGINNING = """
+import json, sys
+import torch
+from torch import distributed, nn
+from torch.utils.data import TensorDataset
+from lab.training import Data, Learner
+from lab_basics.metrics import F1, Accuracy
+from lab_basics.steppers import Supervised
+
+if sys.argv[1] == "together":
+    distributed.init_process_group("gloo")
+torch.set_num_threads(1)
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(203, 8, generator=generator)
+y = x[:, :3].argmax(1)
+data = Data(TensorDataset(x[:153], y[:153]), TensorDataset(x[153:], y[153:]))
+torch.manual_seed(1)
+
+def without_seconds(history):
+    return [{name: value for name, value in row.items() if "second" not in name} for row in history]
+"""
+
+END = """
+if learner.replicas.rank == 0:
+    print(json.dumps(found))
+if distributed.is_initialized():
+    distributed.destroy_process_group()
+"""
+
+
+def alone_and_together(folder: Path, script: str, argument: str) -> tuple[Any, Any]:
+    """What a script leaves as ``found``, run in one process and in two.
+
+    It is given ``data``, the words of ``BEGINNING``, and the argument as ``sys.argv[2]``, and makes a ``learner``.
+    """
+    path = folder / "train.py"
+    path.write_text(BEGINNING + script + END)
+    alone = subprocess.run([sys.executable, path, "alone", argument], capture_output=True, text=True, check=True)
+    return json.loads(alone.stdout), json.loads(ended(torchrun(str(path), "together", argument)))
 
 
 def torchrun(*arguments: str, processes: int = 2) -> subprocess.Popen[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,9 @@ from lab.training.shards import units_of
 from tests.kernel.kill_study import finish, start
 from tests.kernel.several_processes import (
     alike,
+    alone_and_together,
     ended,
     stop_after_a_checkpoint,
-    torchrun,
     train_together,
     write_study,
 )
@@ -25,16 +22,8 @@ from tests.kernel.several_processes import (
 SHARD = ("--set", "executor.shard=true")
 
 LEARNER = """
-import json, sys
-import torch
-from contextlib import nullcontext
-from torch import distributed, nn
-from torch.utils.data import TensorDataset
-from lab.training import Data, Learner
 from lab.training.replicas import sharded
 from lab_basics.averaging import EMA
-from lab_basics.metrics import F1, Accuracy
-from lab_basics.steppers import Supervised
 
 class Net(nn.Module):
     # one weight is used in two places, and training calls a method of its own
@@ -52,14 +41,6 @@ class BySteps(Supervised):
     def train_loss(self, batch):
         return self.learner.loss(self.learner.model.score(batch[0]), batch[1])
 
-if sys.argv[1] == "together":
-    distributed.init_process_group("gloo")
-torch.set_num_threads(1)
-generator = torch.Generator().manual_seed(0)
-x = torch.randn(203, 8, generator=generator)
-y = x[:, :3].argmax(1)
-data = Data(TensorDataset(x[:153], y[:153]), TensorDataset(x[153:], y[153:]))
-torch.manual_seed(1)
 net = Net()
 net.body[1] = nn.Identity() if sys.argv[2] == "units" else nn.LayerNorm(16)
 if sys.argv[2] == "one unit":
@@ -75,12 +56,8 @@ history = learner.fit(1)
 moments = [value for state in learner.optimizer.state.values() for value in state.values() if value.dim()]
 sizes = [sum(w.numel() for w in kept), sum(w.numel() for w in net.parameters()),
          sum((m.to_local() if hasattr(m, "to_local") else m).numel() for m in moments)]
-predicted = learner.predict(x[:4]).tolist()
-if learner.replicas.rank == 0:
-    plain = [{name: value for name, value in row.items() if "second" not in name} for row in history]
-    print(json.dumps({"history": plain, "predicted": predicted, "norm": float(stepper.gradient_norm), "sizes": sizes}))
-if distributed.is_initialized():
-    distributed.destroy_process_group()
+found = {"history": without_seconds(history), "predicted": learner.predict(x[:4]).tolist(),
+         "norm": float(stepper.gradient_norm), "sizes": sizes}
 """
 
 
@@ -91,10 +68,7 @@ def study(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("units", ["one unit", "units"])
 def test_sharded_weights_give_the_curve_of_whole_ones_and_each_process_keeps_half(tmp_path: Path, units: str) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(LEARNER)
-    alone = subprocess.run([sys.executable, script, "alone", units], capture_output=True, text=True, check=True)
-    expected, found = json.loads(alone.stdout), json.loads(ended(torchrun(str(script), "together", units)))
+    expected, found = alone_and_together(tmp_path, LEARNER, units)
     assert found["history"] == [pytest.approx(row, abs=1e-5) for row in expected["history"]]
     assert found["predicted"] == [pytest.approx(row, abs=1e-4) for row in expected["predicted"]]
     assert found["norm"] == pytest.approx(expected["norm"], abs=1e-5)
