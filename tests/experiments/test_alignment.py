@@ -15,9 +15,10 @@ from lab.training.machine import tune
 PAIRS = 20_000
 
 
-@pytest.fixture(scope="module")
-def learner() -> Learner:
-    """A small model with attention, trained for a minute."""
+@pytest.fixture(scope="module", params=[("before", 3), ("after", 2)], ids=lambda param: f"{param[0]} the step")
+def learner(request: pytest.FixtureRequest) -> Learner:
+    """A small model that looks before or after each step, trained for half a minute."""
+    attend, epochs = request.param
     base = Experiment(
         dataset=use("fr_en_questions", pairs=PAIRS),
         architecture=use(
@@ -28,6 +29,8 @@ def learner() -> Learner:
             embedding_dropout=0.05,
             bridge_dropout=0.0,
             output_dropout=0.1,
+            attend=attend,
+            xavier_init=True,
         ),
         loss="seq2seq_loss",
         sampler="sortish",
@@ -35,7 +38,7 @@ def learner() -> Learner:
         optimizer=use("adam", betas=(0.8, 0.99)),
         callbacks=["one_cycle"],
         lr=1e-2,
-        epochs=5,
+        epochs=epochs,
     )
     catalog = load_catalog()
     (arm,) = Study(base).resolve(catalog)
