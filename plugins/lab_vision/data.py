@@ -151,8 +151,8 @@ def image_data(
     channels, *size = pixels.shape[1:]
     digest = hashlib.sha256(repr((tuple(class_names), tuple(mean), tuple(std))).encode())
     for part in parts:
-        digest.update(part.pixels.numpy().tobytes())
-        digest.update(part.target.numpy().tobytes())
+        digest.update(part.pixels.contiguous().numpy())
+        digest.update(part.target.numpy())
     return ImageData(
         train=train,
         valid=valid,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import stat
 import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -78,14 +79,14 @@ def _members(path: Path) -> Iterator[Picture]:
         raise DataError("this is no zip archive", where=str(path), hint="give a folder or a .zip") from error
     for member in sorted(archive.infolist(), key=lambda each: each.filename):
         _check_member(member, path)
-        if not member.is_dir() and PurePosixPath(member.filename).suffix.lower() in SUFFIXES:
+        if not member.is_dir() and posixpath.splitext(member.filename)[1].lower() in SUFFIXES:
             yield Picture(member.filename, lambda member=member: archive.read(member))  # type: ignore[misc]
 
 
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
-    inside = PurePosixPath(member.filename.replace("\\", "/"))
+    inside = member.filename.replace("\\", "/")
     where = f"{path}: {member.filename[:80]}"
-    if inside.is_absolute() or ".." in inside.parts:
+    if inside.startswith("/") or ".." in inside.split("/"):
         raise DataError("a path in the archive climbs out of it", where=where, hint="do not trust this archive")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise DataError("the archive holds a link", where=where, hint="do not trust this archive")

@@ -136,7 +136,7 @@ def _tell_skipped(path: str, skipped: Sequence[tuple[str, str]]) -> None:
 
 
 def _class_of(name: str, classes_from: str, path: str) -> str:
-    parts = PurePosixPath(name).parts
+    parts = _parts_of(name)
     if classes_from == "name":
         return parts[-1].split(".")[0]
     folders = [part for part in parts[:-1] if part not in ("train", "valid", "val", "test")]
@@ -165,8 +165,13 @@ def _splits(names: Sequence[str], share: float, seed: int) -> list[np.ndarray]:
 
 
 def _split_of(name: str) -> str:
-    top = PurePosixPath(name).parts[0]
+    top = _parts_of(name)[0]
     return "valid" if top == "val" else top
+
+
+def _parts_of(name: str) -> list[str]:
+    """Folders and file of a picture's path, which thousands of pictures ask for."""
+    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 # --- named ------------------------------------------------------------------------------------------------------------
