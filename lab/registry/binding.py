@@ -31,7 +31,9 @@ __all__ = [
     "Text",
     "change_in_list",
     "follow_presets",
+    "inner_of",
     "parameters_of",
+    "read_reference",
     "resolve_annotation",
     "scope_of",
     "signature_text",
@@ -272,7 +274,7 @@ def change(catalog: Catalog, kind: str, reference: Reference, path: Sequence[str
     Raises:
         ParameterError: the path leads through something that is not a component.
     """
-    chosen, head = _read_reference(reference), path[0]
+    chosen, head = read_reference(reference), path[0]
     if len(path) == 1:
         return chosen.with_param(head, value)
     registry = catalog.registry(kind)
@@ -302,7 +304,7 @@ def change_in_list(
     Raises:
         UnknownNameError: none of them is called so.
     """
-    names = [_read_reference(item).name for item in references]
+    names = [read_reference(item).name for item in references]
     if path[0] not in names:
         close = close_matches(path[0], names)
         hint = f"did you mean: {' or '.join(close)}?" if close else f"{kind} there: {', '.join(names) or 'none'}"
@@ -316,11 +318,9 @@ def change_in_list(
     return items
 
 
-def inner_of(catalog: Catalog, kind: str, reference: Reference) -> str | None:
+def inner_of(registry: Registry, factory: Callable[..., Any], catalog: Catalog) -> str | None:
     """The parameter through which a component is made around another of its own kind, or None where it is not."""
-    registry = catalog.registry(kind)
-    target, _, _ = Resolver(catalog).follow(registry, _read_reference(reference))
-    parameters, _ = parameters_of(target, catalog)
+    parameters, _ = parameters_of(factory, catalog)
     return next((name for name, parameter in parameters.items() if parameter.registry is registry), None)
 
 
@@ -367,7 +367,7 @@ class Resolver:
 
     def _component(self, registry: Registry, reference: Reference) -> Component | None:
         try:
-            chosen = _read_reference(reference)
+            chosen = read_reference(reference)
         except TypeError as error:
             raise ParameterError(f"{registry.spec.singular}: {error}") from None
         target, plugin, params = self.follow(registry, chosen)
@@ -460,7 +460,8 @@ class Resolver:
         return Factory(component) if parameter.as_factory and component is not None else component
 
 
-def _read_reference(reference: Reference) -> Use:
+def read_reference(reference: Reference) -> Use:
+    """A reference as ``Use``, however it is written."""
     if isinstance(reference, Text):
         reference = read_component_text(reference)
     return as_use(reference)

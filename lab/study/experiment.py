@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from lab.registry.binding import (
     Text,
     change,
     change_in_list,
+    inner_of,
     read_component_text,
     resolve_annotation,
     scope_of,
@@ -129,7 +130,7 @@ class Experiment:
                 if component is not None:
                     slots[field.name] = component
         if not resolver.problems:
-            resolver.problems.extend(_unmet_needs(slots))
+            resolver.problems.extend(_unmet_needs(slots, catalog))
         return (None if resolver.problems else ResolvedExperiment(slots, values)), resolver.problems
 
 
@@ -209,7 +210,7 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
     return value
 
 
-def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
+def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Catalog) -> list[str]:
     """Needs that the dataset's return type is known not to offer."""
     dataset = slots["dataset"]
     assert isinstance(dataset, Component)
@@ -220,45 +221,36 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]]) -> list[str]:
     for name, slot in slots.items():
         for component in slot if isinstance(slot, list) else [slot]:
             if name != "dataset":
-                problems += [text for part in component.walk_built() for text in _unmet(part, offered, dataset)]
+                problems += [
+                    text for part in component.walk_built() for text in _unmet(part, offered, dataset, catalog)
+                ]
     return problems
 
 
-def _unmet(component: Component, offered: Sequence[str], dataset: Component) -> list[str]:
+def _unmet(component: Component, offered: Sequence[str], dataset: Component, catalog: Catalog) -> list[str]:
     given = {"data", *component.registry.spec.given}
     missing = [need for need in component.open_needs if need not in offered and need not in given]
     if not missing:
         return []
     names = ", ".join(f"'{need}'" for need in missing)
     hint = [f"offered: {', '.join(sorted(offered)) or 'nothing'}"]
-    if others := _offering(missing, dataset):
+    if others := _offering(missing, dataset, catalog):
         hint.append(f"datasets that offer it: {', '.join(others[:MOST_OTHERS])}")
     hint.append(f"or choose it: use('{component.alias}', {missing[0]}=...)")
     what = f"{component.label} needs {names}, which {dataset.label} does not offer"
     return [str(ParameterError(what, hint="\n".join(hint)))]
 
 
-def _offering(facts: Sequence[str], dataset: Component) -> list[str]:
+def _offering(facts: Sequence[str], dataset: Component, catalog: Catalog) -> list[str]:
     """Datasets that declare all of these facts; one that is made around another is shown around this one."""
     found = []
     for entry in dataset.registry.entries():
         with suppress(LabError):
             factory = entry.load()
             if callable(factory) and set(facts) <= set(_facts_of(factory) or ()):
-                inner = next(iter(_datasets_inside(factory)), None)
+                inner = inner_of(dataset.registry, factory, catalog)
                 found.append(f"use('{entry.name}', {inner}='{dataset.alias}')" if inner else f"'{entry.name}'")
     return found
-
-
-def _datasets_inside(factory: Callable[..., Any]) -> Iterator[str]:
-    """Parameters that take another dataset."""
-    from lab.training.data import Data
-
-    scope = scope_of(factory)
-    for name, parameter in inspect.signature(factory).parameters.items():
-        annotation = resolve_annotation(parameter.annotation, scope)
-        if isinstance(annotation, type) and issubclass(annotation, Data) and name != "data":
-            yield name
 
 
 def declared_facts(dataset: Component) -> list[str] | None:

@@ -13,7 +13,7 @@ from types import ModuleType
 import attrs
 
 from lab.errors import LabError, StudyError
-from lab.registry.binding import Text, inner_of
+from lab.registry.binding import Resolver, Text, inner_of, read_reference
 from lab.registry.plugins import Catalog
 from lab.study.experiment import Experiment
 from lab.study.study import Study
@@ -119,9 +119,11 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
 
 def _inside(base: Experiment, path: str, value: str, catalog: Catalog) -> str:
     """Where a value belongs that was set at ``path``."""
-    if path != "dataset" or value not in catalog.registry("datasets"):
+    registry = catalog.registry("datasets")
+    if path != "dataset" or value not in registry:
         return path
-    inner = inner_of(catalog, "datasets", base.dataset)
-    if inner is None or inner_of(catalog, "datasets", value) is not None:
+    around, beside = (Resolver(catalog).follow(registry, read_reference(each))[0] for each in (base.dataset, value))
+    inner = inner_of(registry, around, catalog)
+    if inner is None or inner_of(registry, beside, catalog) is not None:
         return path
     return f"dataset.{inner}"

@@ -320,6 +320,11 @@ def test_a_dataset_that_is_set_with_brackets_takes_the_place_of_the_whole(set_, 
     assert (dataset.name, dataset.params.get("share")) == (name, 0.5 if name == "noisy" else None)
 
 
+def test_a_dataset_goes_inside_one_that_was_set_before(set_, around_points):
+    dataset = set_("dataset=noisy(inner='points', share=0.2)", "dataset=other").component("dataset")
+    assert (dataset.name, dataset.params["inner"].name, dataset.params["share"]) == ("noisy", "other", 0.2)
+
+
 def test_a_dataset_that_is_set_inside_can_be_changed_further(set_, around_points):
     dataset = set_("dataset=points", "dataset.inner.size=8", dataset=around_points).component("dataset")
     assert dataset.params["inner"].params["size"] == 8
