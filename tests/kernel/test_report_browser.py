@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lab import Section
 from lab.report.html import write_report
+from lab.report.pieces import image_html
 from lab.study.record import read_study
 from lab.study.store import Store
 from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for
@@ -165,6 +167,18 @@ def test_a_plugins_section_may_act_but_reaches_no_network(browser: Any, tmp_path
     refused = [entry["message"] for entry in browser.get_log("browser")]
     assert len([line for line in refused if "Content Security Policy" in line]) == 2
     assert len(refused) == 2
+
+
+def test_a_wide_picture_is_shrunk_to_the_page(browser: Any, tmp_path: Path) -> None:
+    picture = tmp_path / "wide.png"
+    Image.new("RGB", (3000, 20)).save(picture)
+    store_study(tmp_path)
+    store = Store(tmp_path)
+    record = read_study(store, "toy")
+    section = Section("Maps", "", html=image_html(picture, "a wide picture"))
+    browser.get(write_report(record, record.results(store), [section]).as_uri())
+    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_the_console_stays_empty_with_one_seed(browser: Any, tmp_path: Path) -> None:
