@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,7 +12,14 @@ from lab.errors import ShapeError
 __all__ = ["aligned", "bce", "cross_entropy", "l1", "mse", "nll", "per_class"]
 
 
-def cross_entropy(output: Tensor, target: Tensor, *, label_smoothing: float = 0.0, ignore: int = -100) -> Tensor:
+def cross_entropy(
+    output: Tensor,
+    target: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    ignore: int = -100,
+    weight: Sequence[float] | None = None,
+) -> Tensor:
     """Cross-entropy between logits and class numbers, in nats.
 
     Args:
@@ -18,12 +27,22 @@ def cross_entropy(output: Tensor, target: Tensor, *, label_smoothing: float = 0.
         target: class numbers.
         label_smoothing: probability mass spread evenly over all classes, in [0, 1).
         ignore: the class number of targets that do not count, such as padding.
+        weight: C numbers, how much a target of each class counts; the mean is over weights, as torch's is. A class that
+            is trained more often than it is asked for gets less than 1. None counts all alike.
 
     Shapes:
         output (..., C), target (...) long -> scalar. Leading dimensions are free: (N, C) or (T, B, V).
+
+    Raises:
+        ShapeError: there are more or fewer weights than classes.
     """
     logits, classes = per_class(output, target, "cross_entropy")
-    return functional.cross_entropy(logits, classes, label_smoothing=label_smoothing, ignore_index=ignore)
+    if weight is not None and len(weight) != logits.shape[1]:
+        raise ShapeError(f"cross_entropy: {len(weight)} weights for {logits.shape[1]} classes", hint="one for each")
+    weights = None if weight is None else logits.new_tensor(list(weight))
+    return functional.cross_entropy(
+        logits, classes, weight=weights, label_smoothing=label_smoothing, ignore_index=ignore
+    )
 
 
 def nll(output: Tensor, target: Tensor, *, ignore: int = -100) -> Tensor:

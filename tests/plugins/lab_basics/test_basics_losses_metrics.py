@@ -47,6 +47,18 @@ def test_cross_entropy_leaves_ignored_targets_out(classes):
     assert losses.cross_entropy(output, target, ignore=3) == functional.cross_entropy(output[kept], target[kept])
 
 
+def test_weights_of_classes_are_those_of_torch(classes):
+    output, target = classes
+    weight = [1.0, 0.2, 3.0, 0.0, 1.0, 1.0, 1.0]
+    expected = functional.cross_entropy(output, target, weight=torch.tensor(weight))
+    assert losses.cross_entropy(output, target, weight=weight) == expected
+
+
+def test_a_class_without_a_weight_is_told(classes):
+    with pytest.raises(ShapeError, match="2 weights for 7 classes"):
+        losses.cross_entropy(*classes, weight=[1.0, 2.0])
+
+
 def test_nll_of_log_softmax_is_cross_entropy(classes):
     output, target = classes
     torch.testing.assert_close(losses.nll(output.log_softmax(-1), target), losses.cross_entropy(output, target))
