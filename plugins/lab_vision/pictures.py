@@ -8,7 +8,8 @@ import stat
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from lab.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["SUFFIXES", "Decoded", "Picture", "decode", "pictures_in", "read_pictures"]
+__all__ = ["SUFFIXES", "Decoded", "Picture", "Square", "cut", "decode", "pictures_in", "read_pictures"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 MOST_PIXELS = 50_000_000
@@ -30,6 +31,22 @@ MOST_BYTES = 100_000_000
 """A member of an archive with more is refused before it is unpacked."""
 
 Fit = Literal["crop", "squish"]
+
+
+class Square(NamedTuple):
+    """A square part of a picture.
+
+    Attributes:
+        edge: as a share of the shorter edge of the picture, in (0, 1].
+        across, down: shares of what is free that lie to its left and above it; 0.5 is the middle.
+    """
+
+    edge: float
+    across: float = 0.5
+    down: float = 0.5
+
+
+MIDDLE = Square(1.0)
 
 
 class Picture(NamedTuple):
@@ -136,6 +153,22 @@ def decode(content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "
     Raises:
         DataError: it is no picture, is truncated, or has too many pixels.
     """
+    with _opened(content) as picture:
+        if size is not None and fit == "crop":
+            picture.draft(None, (2 * size, 2 * size))  # a JPEG need not be decoded larger than that
+        coloured = _coloured(picture, grey)
+        return _pixels(coloured if size is None else _resized(coloured, size, MIDDLE if fit == "crop" else None))
+
+
+def cut(content: bytes, size: int, squares: Iterable[Square], *, grey: bool = False) -> list[np.ndarray]:
+    """Squares of an encoded picture, each scaled to pixels (C, size, size), uint8; errors as in ``decode``."""
+    with _opened(content) as picture:
+        coloured = _coloured(picture, grey)
+        return [_pixels(_resized(coloured, size, square)) for square in squares]
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
@@ -144,36 +177,36 @@ def decode(content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "
             with Image.open(io.BytesIO(content)) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise DataError(f"{picture.width} × {picture.height} pixels; at most {MOST_PIXELS:,} are read")
-                return _pixels(picture, size, grey, fit)
+                yield picture
         except UnidentifiedImageError as error:
             raise DataError("this is no picture") from error
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
-def _pixels(picture: Image, size: int | None, grey: bool, fit: Fit) -> np.ndarray:
+def _coloured(picture: Image, grey: bool) -> Image:
     from PIL import Image
 
-    if size is not None and fit == "crop":
-        picture.draft(None, (2 * size, 2 * size))  # a JPEG need not be decoded larger than that
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    picture = picture.convert("L" if grey else "RGB")
-    if size is not None:
-        picture = _resized(picture, size, fit)
-    pixels = np.asarray(picture)
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+    return picture.convert("L" if grey else "RGB")
 
 
-def _resized(picture: Image, size: int, fit: Fit) -> Image:
+def _resized(picture: Image, size: int, square: Square | None) -> Image:
+    """The whole picture, or a square of it, with edges of ``size`` pixels."""
     from PIL import Image
 
-    box = None
-    if fit == "crop":
-        edge = min(picture.size)
-        left, top = (picture.width - edge) / 2, (picture.height - edge) / 2
-        box = (left, top, left + edge, top + edge)
-    if picture.size == (size, size):
+    if picture.size == (size, size) and square in (None, MIDDLE):
         return picture
+    box = None
+    if square is not None:
+        edge = square.edge * min(picture.size)
+        left, top = square.across * (picture.width - edge), square.down * (picture.height - edge)
+        box = (left, top, left + edge, top + edge)
     return picture.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+
+
+def _pixels(picture: Image) -> np.ndarray:
+    pixels = np.asarray(picture)
+    return pixels[None] if picture.mode == "L" else pixels.transpose(2, 0, 1)

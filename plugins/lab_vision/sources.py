@@ -19,6 +19,7 @@ from lab.cache import file_digest
 from lab.errors import DataError, ParameterError
 from lab_vision.data import ImageData, image_data
 from lab_vision.pictures import Fit, Picture, pictures_in, read_pictures
+from lab_vision.surroundings import SURROUNDINGS, Cuttings, cut_corners
 
 __all__ = [
     "cifar10",
@@ -51,6 +52,7 @@ def image_folder(
     fit: Fit = "crop",
     classes_from: Literal["folder", "name"] = "folder",
     classes: Sequence[str] | None = None,
+    corners: int = 0,
     valid_share: float = 0.2,
     split_seed: int = 42,
     mean: Sequence[float] | None = None,
@@ -70,6 +72,9 @@ def image_folder(
         classes_from: the ``folder`` that a picture lies in, or the first part of its ``name``, as in ``cat.12.jpg``.
         classes: names in the order of their numbers, some of which no picture may show, so that a net that knows ten
             classes goes on learning from pictures of two; None takes those that are shown.
+        corners: so many corners of each training picture are trained as one class more, ``surroundings``, since what
+            fills a picture's border is seldom what it shows (Wei et al. 2012, "Geodesic saliency using background
+            priors"). For each corner but one the picture is trained once more, its middle and whole in turn.
         valid_share, split_seed: of the random split.
         mean, std: per channel, for pixels between 0 and 1; None computes them.
 
@@ -78,6 +83,10 @@ def image_folder(
     """
     if not 0 < valid_share < 1:
         raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where="dataset 'image_folder'")
+    if not 0 <= corners <= 4 or (corners and size is None):
+        raise ParameterError(
+            f"corners={corners}, size={size}", where="dataset 'image_folder'", hint="0 to 4 corners, and a size"
+        )
     pictures = pictures_in(Path(path))
     if not pictures:
         raise DataError("there are no pictures", where=path, hint="files: .jpg, .png, .bmp, .gif, .webp")
@@ -86,12 +95,21 @@ def image_folder(
         _tell_skipped(path, skipped)
     named = [_class_of(name, classes_from, path) for name in names]
     numbered = sorted(set(named)) if classes is None else list(classes)
+    if corners and SURROUNDINGS in numbered:
+        raise ParameterError(f"'{SURROUNDINGS}' is the class of corners", where=path, hint="give yours another name")
     others = sorted(set(named) - set(numbered))
     if others:
         raise DataError(f"pictures show '{others[0]}'", where=path, hint=f"classes: {', '.join(numbered)}")
     target = np.array([numbered.index(each) for each in named])
+    rows = _splits(names, valid_share, split_seed)
+    splits = [(pixels[each], target[each]) for each in rows]
+    if corners and size is not None:
+        readable = {picture.name: picture for picture in pictures}
+        trained = [readable[names[row]] for row in rows[0]]
+        splits[0] = _joined(splits[0], _cached_corners(Path(path), trained, corners, size, grey), len(numbered))
+        numbered.append(SURROUNDINGS)
     return image_data(
-        [(pixels[rows], target[rows]) for rows in _splits(names, valid_share, split_seed)],
+        splits,
         numbered,
         mean=mean,
         std=std,
@@ -116,6 +134,25 @@ def _cached(
     folder = entry(key, write)
     content = json.loads((folder / "names.json").read_text(encoding="utf-8"))
     return np.load(folder / "pixels.npy"), content["names"], [tuple(each) for each in content["skipped"]]
+
+
+def _cached_corners(path: Path, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
+    """Corners of the training pictures; the second time they are read from the cache, as whole pictures are."""
+    names = [picture.name for picture in pictures]
+    of = {"of": _digest(path, pictures), "names": names, "size": size, "grey": grey, "corners": corners}
+    folder = entry(
+        content_key({**of, "kind": "corners 1"}),
+        lambda made: np.savez(made / "corners.npz", **cut_corners(pictures, corners, size, grey=grey)._asdict()),
+    )
+    with np.load(folder / "corners.npz") as content:
+        return Cuttings(**content)
+
+
+def _joined(whole: tuple[np.ndarray, np.ndarray], parts: Cuttings, corner: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and classes of whole pictures and then of their parts; corners have the class ``corner``."""
+    pixels, target = whole
+    shown = np.where(parts.is_corner, corner, target[parts.row])
+    return np.concatenate([pixels, parts.pixels]), np.concatenate([target, shown])
 
 
 def _digest(path: Path, pictures: Sequence[Picture]) -> str:
@@ -360,13 +397,19 @@ def dogs_cats_corpus() -> Corpus:
 
 
 def dogs_cats(
-    *, size: int = 96, classes: Sequence[str] | None = None, valid_share: float = 0.2, split_seed: int = 42
+    *,
+    size: int = 96,
+    classes: Sequence[str] | None = None,
+    corners: int = 0,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
 ) -> ImageData:
     """Dogs and cats in colour, the class in each picture's name.
 
     Args:
         size: edge of the square in pixels.
         classes: names in the order of their numbers, ``cat`` and ``dog`` among them; None takes these two.
+        corners: so many corners of each training picture are one class more, ``surroundings``; see ``image_folder``.
         valid_share, split_seed: of the random split.
     """
     return image_folder(
@@ -374,6 +417,7 @@ def dogs_cats(
         size=size,
         classes_from="name",
         classes=classes,
+        corners=corners,
         valid_share=valid_share,
         split_seed=split_seed,
     )

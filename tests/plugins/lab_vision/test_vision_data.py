@@ -72,6 +72,58 @@ def test_pictures_of_a_class_that_is_not_among_those_named_are_told(tmp_path):
         image_folder(folder, size=4, classes=("ape", "cat"))
 
 
+@pytest.fixture
+def framed(tmp_path):
+    """A folder of wide white pictures, in the middle of which cats are red and dogs are green."""
+    files = {}
+    for kind, colour in (("cat", "red"), ("dog", "lime")):
+        for number in range(5):
+            picture = Image.new("RGB", (40 + number, 30), "white")
+            picture.paste(colour, (15, 11, 25 + number, 19))
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG")
+            files[f"{kind}/{number}.png"] = buffer.getvalue()
+    return str(folder_of(tmp_path / "framed", files))
+
+
+def test_corners_of_training_pictures_are_a_class_of_their_own(framed):
+    data = image_folder(framed, size=8, corners=3)
+    assert (data.class_names, data.output_size) == (("cat", "dog", "surroundings"), 3)
+    white = (data.train.pixels == 255).flatten(1).all(1)
+    assert torch.equal(white, data.train.target == 2)
+    assert torch.equal(data.valid.target, image_folder(framed, size=8).valid.target)
+
+
+def test_parts_of_pictures_keep_the_class_of_their_picture(framed):
+    train = image_folder(framed, size=8, corners=4).train
+    colour = train.pixels[train.target < 2].flatten(2).amin(2).argmax(1)
+    assert torch.equal(colour, train.target[train.target < 2])
+
+
+@pytest.mark.parametrize("corners", [1, 2, 3, 4])
+def test_there_are_as_many_corners_as_pictures_of_things(framed, corners):
+    train = image_folder(framed, size=8, corners=corners).train
+    assert int((train.target == 2).sum()) == int((train.target < 2).sum()) == 8 * corners
+
+
+def test_corners_come_from_the_cache_as_they_were_cut(framed):
+    assert image_folder(framed, size=8, corners=2).fingerprint == image_folder(framed, size=8, corners=2).fingerprint
+    assert image_folder(framed, size=8, corners=2).fingerprint != image_folder(framed, size=8).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corners": 5}, "corners=5, size=64"),
+        ({"corners": 1, "size": None}, "corners=1, size=None"),
+        ({"corners": 1, "classes": ["cat", "dog", "surroundings"]}, "'surroundings' is the class of corners"),
+    ],
+)
+def test_corners_that_cannot_be_cut_are_told(framed, options, message):
+    with pytest.raises(ParameterError, match=message):
+        image_folder(framed, **options)
+
+
 def test_an_archive_is_the_same_as_its_folder(tmp_path):
     folder = folder_of(tmp_path / "p", some_files())
     archive = zipped(tmp_path / "p.zip", some_files())

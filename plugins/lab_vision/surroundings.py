@@ -1,0 +1,65 @@
+"""What stands around the things that pictures show: corners of the training pictures, as a class of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lab_vision.pictures import Picture, Square, cut
+
+__all__ = ["SURROUNDINGS", "Cuttings", "cut_corners"]
+
+SURROUNDINGS = "surroundings"
+CORNER = (0.22, 0.36)
+MIDDLE = (0.45, 0.75)
+
+
+class Cuttings(NamedTuple):
+    """Parts of pictures.
+
+    Attributes:
+        pixels: (N, C, size, size) uint8.
+        row: (N,) the picture that each was cut from.
+        is_corner: (N,) whether it was cut from a corner, and not shows the picture whole or its middle.
+    """
+
+    pixels: np.ndarray
+    row: np.ndarray
+    is_corner: np.ndarray
+
+
+def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: bool = False, seed: int = 0) -> Cuttings:
+    """So many corners of each picture, and for each corner but one the picture once more: its middle, or whole.
+
+    With each picture whole besides, there are as many corners as pictures of things.
+
+    Args:
+        pictures: that can be read.
+        corners: 1 to 4 of each, drawn. A corner's edge is 0.22 to 0.36 of the shorter edge of the picture, a middle's
+            0.45 to 0.75.
+        size: edge of the parts in pixels.
+        grey: one channel instead of three.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    pixels, rows, is_corner = [], [], []
+    for row, picture in enumerate(pictures):
+        squares = [*_corners(corners, generator), *_things(corners - 1, generator)]
+        pixels += cut(picture.read(), size, squares, grey=grey)
+        rows += [row] * len(squares)
+        is_corner += [number < corners for number in range(len(squares))]
+    return Cuttings(np.stack(pixels), np.array(rows), np.array(is_corner))
+
+
+def _corners(count: int, generator: np.random.Generator) -> Iterator[Square]:
+    for corner in generator.permutation(4)[:count].tolist():
+        yield Square(generator.uniform(*CORNER), corner % 2, corner // 2)
+
+
+def _things(count: int, generator: np.random.Generator) -> Iterator[Square]:
+    """Middles and whole pictures in turn."""
+    for number in range(count):
+        whole = number % 2
+        yield Square(1.0) if whole else Square(generator.uniform(*MIDDLE), *generator.uniform(0.35, 0.65, 2))
