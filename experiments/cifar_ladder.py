@@ -3,6 +3,7 @@
 fast.ai 2018, lesson 7. Nothing is downloaded: scikit-learn's digits. On CIFAR-10, with LAB_DATA set:
 
     lab run experiments/cifar_ladder.py --set dataset=cifar10 --epochs 10
+    lab compare cifar_ladder --stepwise
 """
 
 from lab import Experiment, Study, use

@@ -8,7 +8,7 @@ the corpora cifar10 and dogs_cats in LAB_DATA; KEY stands in the first study's r
     lab run experiments/dogs_cats_after_cifar.py --set architecture.weights=runs/.store/KEY
 
 Measured after 14 epochs of CIFAR-10 (0.724), seeds 0 to 2: accuracy 0.820 each; the hottest point of a map lies in the
-animal's box in 38, 37 and 38 of 40 validation pictures, where `course_dogs_cats.py` has 30 and area alone gives 25.7.
+animal's box in 38, 37 and 38 of 40 validation pictures, where area alone gives 25.7.
 Both again with one thread, seed 0: 0.730, then 0.795, with variations of each picture 0.820, and 38.
 With two classes, `--set dataset.classes=null --set 'lr=[3e-4, 3e-3]'`: 0.795 and 37.
 """

@@ -19,6 +19,7 @@ __all__ = ["compare"]
   lab compare bidir_vs_attn --format latex > table.tex
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
+  lab compare cifar_ladder --stepwise
 """
 )
 @study_argument
@@ -32,20 +33,23 @@ __all__ = ["compare"]
 )
 @click.option("--metric", default="", metavar="NAME", help="The figure to compare; the study's own unless given.")
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
+@click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
 @runs_option
-def compare(study: str, layout: str, metric: str, only_effects: bool, folder: Path) -> None:
+def compare(study: str, layout: str, metric: str, only_effects: bool, stepwise: bool, folder: Path) -> None:
     """Compare the arms of STUDY, paired by seed, from what the store holds now.
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
     CSV there are plain numbers, one row per arm, or one per effect with --effects.
     """
+    if only_effects and stepwise:
+        raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab.report.tables import FORMATS, Table, comparison_table, effects_table
     from lab.study.record import read_study
     from lab.study.store import Store
 
     store = Store(folder)
     results = read_study(store, study).results(store)
-    tables: list[Table] = [] if only_effects else [comparison_table(results, metric)]
+    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))

@@ -69,6 +69,7 @@ class ComparisonTable:
         cells: one row per arm.
         rows: the same rows as numbers.
         figures: the figures that have a column.
+        stepwise: whether each arm is compared with the one above it, and not with the first.
     """
 
     study: str
@@ -78,6 +79,7 @@ class ComparisonTable:
     cells: Sequence[Sequence[str]]
     rows: Sequence[ArmRow]
     figures: Sequence[str]
+    stepwise: bool = False
 
     @property
     def verdicts(self) -> list[str]:
@@ -101,9 +103,10 @@ class ComparisonTable:
     @property
     def note(self) -> str:
         """How to read the table."""
+        other = "the arm above" if self.stepwise else self.rows[0].name
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
-            f"{self.rows[0].name}, paired by seed, with its 95 % interval; {self.direction} is better. "
+            f"{other}, paired by seed, with its 95 % interval; {self.direction} is better. "
             "p: paired t-test after Holm's correction."
         )
 
@@ -162,13 +165,13 @@ class EffectsTable:
         return f"{self.study}-effects"
 
 
-def comparison_table(results: Results, metric: str = "") -> ComparisonTable:
-    """Compare the arms in ``metric``, the study's own by default.
+def comparison_table(results: Results, metric: str = "", *, stepwise: bool = False) -> ComparisonTable:
+    """Compare the arms in ``metric``, the study's own by default, with the base or each with the arm before it.
 
     Raises:
         UnknownNameError: no run has such a figure; close matches are given.
     """
-    rows = results.compare(metric)
+    rows = results.compare(metric, stepwise=stepwise)
     metric = metric or results.study.compare
     figures = [name for name in results.metric_names if is_judged(name) or name == metric]
     figures.sort(key=lambda name: name != metric)
@@ -180,6 +183,7 @@ def comparison_table(results: Results, metric: str = "") -> ComparisonTable:
         [_cells(row, figures) for row in rows],
         rows,
         figures,
+        stepwise,
     )
 
 

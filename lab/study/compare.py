@@ -22,7 +22,7 @@ from functools import lru_cache
 import attrs
 import numpy as np
 
-__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "factorial_effects", "summarise"]
+__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarise"]
 
 LEVEL = 0.05
 
@@ -38,12 +38,12 @@ class Summary:
 
 @attrs.frozen
 class ArmComparison:
-    """An arm against the base.
+    """An arm against the base, or against the arm before it.
 
     Attributes:
         arm: its name.
         n: seeds that both have.
-        difference: mean of (arm - base).
+        difference: mean of the arm's figures less the other's.
         low, high: 95 % interval of the difference; NaN with fewer than two seeds.
         p: paired t-test, two-sided.
         p_corrected: after Holm's correction over the arms of the study.
@@ -86,12 +86,26 @@ def compare_arms(
         arms: arm → seed → figure.
         higher_is_better: the direction of the figure.
     """
-    differences = {name: _paired(base, values) for name, values in arms.items()}
+    return _compared({name: _paired(base, values) for name, values in arms.items()}, higher_is_better)
+
+
+def compare_steps(arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool) -> list[ArmComparison]:
+    """Compare every arm but the first with the one before it, paired by seed: what does each step of a ladder bring?
+
+    Args:
+        arms: arm → seed → figure, in their order.
+        higher_is_better: the direction of the figure.
+    """
+    steps = itertools.pairwise(arms.items())
+    return _compared({name: _paired(before, values) for (_, before), (name, values) in steps}, higher_is_better)
+
+
+def _compared(differences: Mapping[str, np.ndarray], higher_is_better: bool) -> list[ArmComparison]:
     raw = {name: _t_test_p(d) for name, d in differences.items()}
     corrected = holm(raw)
     return [
         _compare(name, differences[name], raw[name], corrected[name], _level(name, raw), higher_is_better)
-        for name in arms
+        for name in differences
     ]
 
 

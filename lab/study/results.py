@@ -12,7 +12,7 @@ import attrs
 
 from lab.errors import UnknownNameError
 from lab.registry.registry import close_matches
-from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, factorial_effects, summarise
+from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.store import RunRecord
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class FinishedRun:
 
 @attrs.frozen
 class ArmRow:
-    """One arm of a table: every figure over its finished runs, and its difference from the base."""
+    """One arm of a table: every figure over its finished runs, and its difference from the base or the arm before."""
 
     name: str
     figures: Mapping[str, Summary]
@@ -115,23 +115,28 @@ class Results:
         names = dict.fromkeys(name for run in self.runs for name in run.metrics)
         return sorted(names, key=lambda name: name != self.study.compare)
 
-    def compare(self, metric: str = "") -> list[ArmRow]:
+    def compare(self, metric: str = "", *, stepwise: bool = False) -> list[ArmRow]:
         """Every arm, the base first, with its difference from the base in ``metric`` (the study's own by default).
+
+        Args:
+            metric: a figure that runs have.
+            stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
 
         Raises:
             UnknownNameError: no run has such a figure.
         """
         metric = self._known(metric)
-        base, *others = [arm.name for arm in self.plan.arms]
-        comparisons = {
-            comparison.arm: comparison
-            for comparison in compare_arms(
-                self.figures(base, metric),
-                {name: self.figures(name, metric) for name in others},
-                higher_is_better=self.is_higher_better(metric),
+        figures = {arm.name: self.figures(arm.name, metric) for arm in self.plan.arms}
+        base, *others = figures
+        is_higher_better = self.is_higher_better(metric)
+        if stepwise:
+            found = compare_steps(figures, higher_is_better=is_higher_better)
+        else:
+            found = compare_arms(
+                figures[base], {name: figures[name] for name in others}, higher_is_better=is_higher_better
             )
-        }
-        return [self._row(name, comparisons.get(name)) for name in (base, *others)]
+        comparisons = {comparison.arm: comparison for comparison in found}
+        return [self._row(name, comparisons.get(name)) for name in figures]
 
     def judged_by(self, metric: str) -> Results:
         """The same runs, with another figure that decides.

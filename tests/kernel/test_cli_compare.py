@@ -47,6 +47,20 @@ def test_text_gives_figures_differences_and_verdicts(lab, tmp_path: Path) -> Non
     assert "wide: better by 0.207 ± 0.024 (4 of 4 seeds)" in lines
 
 
+def test_steps_are_compared_with_the_arm_above(lab, tmp_path: Path) -> None:
+    store_study(tmp_path, figures={"base": [0.1, 0.2], "wide": [0.3, 0.4], "wider": [0.3, 0.5]})
+    output = lab("compare", "toy", "--stepwise").output
+    differences = [re.split(r"  +", line)[4].split(" ")[0] for line in output.splitlines()[2:4]]
+    assert differences == ["+0.2", "+0.05"]
+    assert "from the arm above, paired by seed" in output
+
+
+def test_steps_and_effects_exclude_each_other(lab, tmp_path: Path) -> None:
+    done = lab("compare", "toy", "--stepwise", "--effects")
+    assert done.exit_code == 2
+    assert "--effects and --stepwise exclude each other" in done.output
+
+
 def test_markdown_is_a_table_whose_cells_cannot_break_it(lab, tmp_path: Path) -> None:
     store_study(tmp_path, figures={"base": [1.0, 2.0], "a|b <i>_x_": [2.0, 3.5]})
     lines = lab("compare", "toy", "--format", "markdown").output.splitlines()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.study.compare import compare_arms, holm, sign_flip_p, summarise
+from lab.study.compare import compare_arms, compare_steps, holm, sign_flip_p, summarise
 
 SAMPLES, STUDIES = 10_000, 4_000
 
@@ -32,6 +32,20 @@ def test_test_and_interval_agree_with_scipy():
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.difference == pytest.approx(np.mean(LOWER) - np.mean(BASE))
+
+
+def test_a_step_is_compared_with_the_arm_before_it():
+    first, second, third = (dict(enumerate(values)) for values in (BASE, LOWER, [0.7, 0.8, 0.85, 0.9, 0.8]))
+    steps = compare_steps({"one": first, "two": second, "three": third}, higher_is_better=False)
+    alone = [
+        compare_arms(before, {name: after}, higher_is_better=False)[0]
+        for before, name, after in ((first, "two", second), (second, "three", third))
+    ]
+    assert [step.arm for step in steps] == ["two", "three"]
+    assert [(step.difference, step.low, step.high) for step in steps] == [
+        (each.difference, each.low, each.high) for each in alone
+    ]
+    assert [step.p_corrected for step in steps] == list(holm({each.arm: each.p for each in alone}).values())
 
 
 def test_count_mean_and_spread_of_an_arm():
