@@ -2,11 +2,13 @@
 
 Corners of the training pictures are a third class, "surroundings" (Wei et al. 2012): what a net learns there speaks
 against the animals, and so its maps lie on them. The class counts less, since no whole picture shows it. Needs the
-corpus dogs_cats in LAB_DATA; half an hour on one core. Without corners the maps lie on the animal hardly more often
-than by chance:
+corpus dogs_cats in LAB_DATA; half an hour on one core:
 
     lab run experiments/course_dogs_cats.py
-    lab run experiments/course_dogs_cats.py --set dataset.corners=0 --set loss=cross_entropy
+    lab run experiments/course_dogs_cats.py --set dataset.corners=0 --set loss=cross_entropy --epochs 108
+
+The second has seen the animals as often, without corners. It errs no more (0.805; seed 0, 200 pictures), but its maps
+lie on the animal no more often than they would on those of other pictures: 31 of 40, and 33.
 """
 
 from lab import Experiment, Study, use
