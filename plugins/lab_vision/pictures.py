@@ -20,7 +20,7 @@ from lab.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["SUFFIXES", "Decoded", "Picture", "Square", "cut", "decode", "pictures_in", "read_pictures"]
+__all__ = ["SUFFIXES", "WHOLE", "Decoded", "Picture", "Square", "cut", "decode", "pictures_in", "read_pictures"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 MOST_PIXELS = 50_000_000
@@ -46,7 +46,8 @@ class Square(NamedTuple):
     down: float = 0.5
 
 
-MIDDLE = Square(1.0)
+WHOLE = Square(1.0)
+"""As much of a picture as a square can show."""
 
 
 class Picture(NamedTuple):
@@ -157,7 +158,7 @@ def decode(content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "
         if size is not None and fit == "crop":
             picture.draft(None, (2 * size, 2 * size))  # a JPEG need not be decoded larger than that
         coloured = _coloured(picture, grey)
-        return _pixels(coloured if size is None else _resized(coloured, size, MIDDLE if fit == "crop" else None))
+        return _pixels(coloured if size is None else _resized(coloured, size, WHOLE if fit == "crop" else None))
 
 
 def cut(content: bytes, size: int, squares: Iterable[Square], *, grey: bool = False) -> list[np.ndarray]:
@@ -197,7 +198,7 @@ def _resized(picture: Image, size: int, square: Square | None) -> Image:
     """The whole picture, or a square of it, with edges of ``size`` pixels."""
     from PIL import Image
 
-    if picture.size == (size, size) and square in (None, MIDDLE):
+    if picture.size == (size, size) and square in (None, WHOLE):
         return picture
     box = None
     if square is not None:

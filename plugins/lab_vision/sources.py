@@ -90,7 +90,8 @@ def image_folder(
     pictures = pictures_in(Path(path))
     if not pictures:
         raise DataError("there are no pictures", where=path, hint="files: .jpg, .png, .bmp, .gif, .webp")
-    pixels, names, skipped = _cached(Path(path), pictures, size, grey, fit)
+    digest = _digest(Path(path), pictures)
+    pixels, names, skipped = _cached(digest, pictures, size, grey, fit)
     if skipped:
         _tell_skipped(path, skipped)
     named = [_class_of(name, classes_from, path) for name in names]
@@ -106,7 +107,7 @@ def image_folder(
     if corners and size is not None:
         readable = {picture.name: picture for picture in pictures}
         trained = [readable[names[row]] for row in rows[0]]
-        splits[0] = _joined(splits[0], _cached_corners(Path(path), trained, corners, size, grey), len(numbered))
+        splits[0] = _joined(splits[0], _cached_corners(digest, trained, corners, size, grey), len(numbered))
         numbered.append(SURROUNDINGS)
     return image_data(
         splits,
@@ -120,10 +121,10 @@ def image_folder(
 
 
 def _cached(
-    path: Path, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit
+    digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit
 ) -> tuple[np.ndarray, list[str], list[tuple[str, str]]]:
     """Decoded pictures; the second time they are read from the cache, which is found by their content."""
-    key = content_key({"of": _digest(path, pictures), "size": size, "grey": grey, "fit": fit, "kind": "pictures 1"})
+    key = content_key({"of": digest, "size": size, "grey": grey, "fit": fit, "kind": "pictures 1"})
 
     def write(folder: Path) -> None:
         decoded = read_pictures(pictures, size, grey=grey, fit=fit)
@@ -136,14 +137,17 @@ def _cached(
     return np.load(folder / "pixels.npy"), content["names"], [tuple(each) for each in content["skipped"]]
 
 
-def _cached_corners(path: Path, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
+def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
     """Corners of the training pictures; the second time they are read from the cache, as whole pictures are."""
     names = [picture.name for picture in pictures]
-    of = {"of": _digest(path, pictures), "names": names, "size": size, "grey": grey, "corners": corners}
-    folder = entry(
-        content_key({**of, "kind": "corners 1"}),
-        lambda made: np.savez(made / "corners.npz", **cut_corners(pictures, corners, size, grey=grey)._asdict()),
+    key = content_key(
+        {"of": digest, "names": names, "size": size, "grey": grey, "corners": corners, "kind": "corners 1"}
     )
+
+    def write(folder: Path) -> None:
+        np.savez(folder / "corners.npz", **cut_corners(pictures, corners, size, grey=grey)._asdict())
+
+    folder = entry(key, write)
     with np.load(folder / "corners.npz") as content:
         return Cuttings(**content)
 
@@ -316,7 +320,8 @@ def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    pixels, names, _ = _cached(path, pictures_in(path), None, False, "crop")
+    pictures = pictures_in(path)
+    pixels, names, _ = _cached(_digest(path, pictures), pictures, None, False, "crop")
     target = np.array([CIFAR_CLASSES.index(_class_of(name, "folder", str(path))) for name in names])
     splits = np.array([_split_of(name) for name in names])
     return [(pixels[rows], target[rows]) for rows in (splits == "train", splits == "test")]

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab_vision.pictures import Picture, Square, cut
+from lab_vision.pictures import WHOLE, Picture, Square, cut
 
 __all__ = ["SURROUNDINGS", "Cuttings", "cut_corners"]
 
 SURROUNDINGS = "surroundings"
-CORNER = (0.22, 0.36)
-MIDDLE = (0.45, 0.75)
+CORNER_EDGE = (0.22, 0.36)
+MIDDLE_EDGE = (0.45, 0.75)
 
 
 class Cuttings(NamedTuple):
@@ -30,10 +30,11 @@ class Cuttings(NamedTuple):
     is_corner: np.ndarray
 
 
-def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: bool = False, seed: int = 0) -> Cuttings:
+def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: bool = False) -> Cuttings:
     """So many corners of each picture, and for each corner but one the picture once more: its middle, or whole.
 
-    With each picture whole besides, there are as many corners as pictures of things.
+    With each picture whole besides, there are as many corners as pictures of things. The same pictures give the same
+    parts.
 
     Args:
         pictures: that can be read.
@@ -41,9 +42,8 @@ def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: b
             0.45 to 0.75.
         size: edge of the parts in pixels.
         grey: one channel instead of three.
-        seed: of the draws.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     pixels, rows, is_corner = [], [], []
     for row, picture in enumerate(pictures):
         squares = [*_corners(corners, generator), *_things(corners - 1, generator)]
@@ -55,11 +55,11 @@ def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: b
 
 def _corners(count: int, generator: np.random.Generator) -> Iterator[Square]:
     for corner in generator.permutation(4)[:count].tolist():
-        yield Square(generator.uniform(*CORNER), corner % 2, corner // 2)
+        yield Square(generator.uniform(*CORNER_EDGE), corner % 2, corner // 2)
 
 
 def _things(count: int, generator: np.random.Generator) -> Iterator[Square]:
     """Middles and whole pictures in turn."""
     for number in range(count):
-        whole = number % 2
-        yield Square(1.0) if whole else Square(generator.uniform(*MIDDLE), *generator.uniform(0.35, 0.65, 2))
+        is_whole = number % 2
+        yield WHOLE if is_whole else Square(generator.uniform(*MIDDLE_EDGE), *generator.uniform(0.35, 0.65, 2))

@@ -30,6 +30,14 @@ PLUGIN_SECTION = """
 """
 
 
+def written(root: Path, *sections: Section, **study: Any) -> str:
+    """Where the report of a stored study can be opened, with these sections of plugins."""
+    store_study(root, **study)
+    store = Store(root)
+    record = read_study(store, "toy")
+    return write_report(record, record.results(store), sections).as_uri()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     yield from chromium()
@@ -40,10 +48,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report whose question and arm try to run scripts."""
     root = tmp_path_factory.mktemp("runs")
     figures = {"base": [0.50, 0.52, 0.51], "wide": [0.70, 0.74, 0.70], BAD: [0.51, 0.50, 0.53]}
-    store_study(root, question=f"Is {BAD} harmless?", figures=figures)
-    store = Store(root)
-    record = read_study(store, "toy")
-    return write_report(record, record.results(store)).as_uri()
+    return written(root, question=f"Is {BAD} harmless?", figures=figures)
 
 
 @pytest.fixture
@@ -153,12 +158,9 @@ def test_printing_opens_what_is_folded_and_leaves_out_the_menu(page: Any) -> Non
 
 
 def test_a_plugins_section_may_act_but_reaches_no_network(browser: Any, tmp_path: Path) -> None:
-    store_study(tmp_path)
-    store = Store(tmp_path)
-    record = read_study(store, "toy")
-    path = write_report(record, record.results(store), [Section("Maps", "", html=PLUGIN_SECTION)])
+    address = written(tmp_path, Section("Maps", "", html=PLUGIN_SECTION))
     browser.get_log("performance")
-    browser.get(path.as_uri())
+    browser.get(address)
     wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
     browser.execute_script("document.getElementById('add').click()")
     assert browser.execute_script("return document.getElementById('add').textContent") == "clicked"
@@ -172,20 +174,14 @@ def test_a_plugins_section_may_act_but_reaches_no_network(browser: Any, tmp_path
 def test_a_wide_picture_is_shrunk_to_the_page(browser: Any, tmp_path: Path) -> None:
     picture = tmp_path / "wide.png"
     Image.new("RGB", (3000, 20)).save(picture)
-    store_study(tmp_path)
-    store = Store(tmp_path)
-    record = read_study(store, "toy")
-    section = Section("Maps", "", html=image_html(picture, "a wide picture"))
-    browser.get(write_report(record, record.results(store), [section]).as_uri())
+    browser.get(written(tmp_path, Section("Maps", "", html=image_html(picture, "a wide picture"))))
     wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_the_console_stays_empty_with_one_seed(browser: Any, tmp_path: Path) -> None:
-    store_study(tmp_path, figures={"base": [0.5], "wide": [0.7]})
-    store = Store(tmp_path)
-    record = read_study(store, "toy")
+    address = written(tmp_path, figures={"base": [0.5], "wide": [0.7]})
     browser.get_log("browser")
-    browser.get(write_report(record, record.results(store)).as_uri())
+    browser.get(address)
     wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
     assert browser.get_log("browser") == []

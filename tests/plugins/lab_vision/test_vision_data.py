@@ -20,10 +20,14 @@ from PIL import Image
 from lab.errors import DataError, ParameterError
 
 
-def encoded(mode="RGB", size=(8, 6), kind="PNG", colour=None):
+def file_of(picture, kind="PNG"):
     buffer = io.BytesIO()
-    Image.new(mode, size, colour).save(buffer, kind)
+    picture.save(buffer, kind)
     return buffer.getvalue()
+
+
+def encoded(mode="RGB", size=(8, 6), kind="PNG", colour=None):
+    return file_of(Image.new(mode, size, colour), kind)
 
 
 def folder_of(root, files):
@@ -80,9 +84,7 @@ def framed(tmp_path):
         for number in range(5):
             picture = Image.new("RGB", (40 + number, 30), "white")
             picture.paste(colour, (15, 11, 25 + number, 19))
-            buffer = io.BytesIO()
-            picture.save(buffer, "PNG")
-            files[f"{kind}/{number}.png"] = buffer.getvalue()
+            files[f"{kind}/{number}.png"] = file_of(picture)
     return str(folder_of(tmp_path / "framed", files))
 
 
@@ -168,10 +170,9 @@ def test_what_is_transparent_becomes_white():
 def test_the_middle_is_cut_out_or_the_edges_squeezed():
     pixels = np.zeros((10, 30, 3), np.uint8)
     pixels[:, 10:20] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    assert decode(buffer.getvalue(), 10).min() == 255
-    assert decode(buffer.getvalue(), 10, fit="squish").min() == 0
+    content = file_of(Image.fromarray(pixels))
+    assert decode(content, 10).min() == 255
+    assert decode(content, 10, fit="squish").min() == 0
 
 
 def test_a_truncated_picture_is_told():
