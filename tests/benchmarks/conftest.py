@@ -62,6 +62,17 @@ def short(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch has one thread, as the tables of docs/performance.md say."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def figure(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Figure]:
     """Where a benchmark puts what it measured."""
     keep = Figure(request)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import pytest
 import torch
 from lab_basics.optimizers import adam
@@ -15,35 +12,21 @@ from lab_charlm.readings import Streams
 from torch import nn
 
 from lab.training import Checkpoint, Learner
+from tests.benchmarks.turns import in_turns, typical_speeds
 
 BATCH, ROUNDS, BOUND = 64, 3, 0.95
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_lab_trains_nearly_as_fast_as_a_plain_loop(cell, figure, short, tmp_path):
     data = char_text(bptt=8, longest=60_000 if short else 240_000)
     plain, lab = _plain(cell, data), _lab(cell, data, tmp_path)
-    plain(), lab()
-    pairs = [(_seconds(plain), _seconds(lab)) for _ in range(1 if short else ROUNDS)]
-    ratio = statistics.median(bare / ours for bare, ours in pairs)
-    places = len(data.train) * 8
-    peer = places / statistics.median(bare for bare, _ in pairs)
-    figure.ratio(
-        f"a stateful character {cell.upper()}",
-        lab=peer * ratio,
-        peer=peer,
-        unit="characters/s",
-        beside="a plain loop",
-        at_least=BOUND,
-    )
+    bare, ours = in_turns([plain, lab], 1 if short else ROUNDS)
+    speeds = typical_speeds(len(data.train) * 8, ours, bare)
+    what = f"a stateful character {cell.upper()}"
+    figure.ratio(what, **speeds, unit="characters/s", beside="a plain loop", at_least=BOUND)
 
 
 def _model(cell, data):
@@ -87,9 +70,3 @@ def _plain(cell, data):
             optimizer.zero_grad(set_to_none=True)
 
     return epoch
-
-
-def _seconds(action):
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started

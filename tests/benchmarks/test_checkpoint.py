@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,13 +13,13 @@ from torch.utils.data import TensorDataset
 
 from lab.training import Data, Learner
 from lab.training.checkpoint import save_checkpoint, sync, write_tree
+from tests.benchmarks.turns import Action, seconds
 
 
-def seconds(action: Callable[[], object]) -> float:
+def with_empty_buffers(action: Action) -> float:
+    """Seconds of a write that waits for nobody else's."""
     os.sync()
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
+    return seconds(action)
 
 
 def test_a_checkpoint_costs_little_more_than_its_tensors(tmp_path: Path, short: bool, figure) -> None:
@@ -40,7 +38,10 @@ def test_a_checkpoint_costs_little_more_than_its_tensors(tmp_path: Path, short: 
         write_tree(state, tmp_path / "plain", "state")
         sync(path)
 
-    pairs = [(seconds(plain), seconds(lambda: save_checkpoint(learner, tmp_path / "ours"))) for _ in range(5)]
+    def lab() -> None:
+        save_checkpoint(learner, tmp_path / "ours")
+
+    pairs = [(with_empty_buffers(plain), with_empty_buffers(lab)) for _ in range(5)]
     bare, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
     count = sum(weight.numel() for weight in model.parameters())
     what = f"a checkpoint of {count / 1e6:.0f} M parameters"

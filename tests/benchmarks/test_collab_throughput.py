@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 from lab_basics.losses import mse
@@ -13,29 +11,23 @@ from lab_collab.models import DotBias
 from torch.utils.data import DataLoader, TensorDataset
 
 from lab.training import Checkpoint, Learner
+from tests.benchmarks.turns import in_turns, seconds, typical_speeds
 
 COUNT, USERS, ITEMS, BATCH, ROUNDS = 200_000, 2_000, 3_000, 512, 5
 BOUND = 0.7
 """Steps take 0.4 ms here, so the loop's constant tenth of a millisecond shows; the bound guards against worse."""
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_an_epoch_costs_little_more_than_a_plain_loop_over_tensors(figure, tmp_path):
     split = _ratings()
     plain, rows, lab = _plain(split), _rows(split), _lab(split, tmp_path)
-    plain(), lab()
-    pairs = [(_seconds(plain), _seconds(lab)) for _ in range(ROUNDS)]
-    bare, ours = (COUNT / min(times) for times in zip(*pairs, strict=True))
-    figure.ratio("ratings", lab=ours, peer=bare, unit="ratings/s", beside="a plain loop over tensors", at_least=BOUND)
-    by_rows = COUNT / _seconds(rows)
-    figure.ratio("ratings", lab=ours, peer=by_rows, unit="ratings/s", beside="a loader row by row", at_least=3)
+    bare, ours = in_turns([plain, lab], ROUNDS)
+    speeds = typical_speeds(COUNT, ours, bare)
+    figure.ratio("ratings", **speeds, unit="ratings/s", beside="a plain loop over tensors", at_least=BOUND)
+    speeds["peer"] = COUNT / seconds(rows)
+    figure.ratio("ratings", **speeds, unit="ratings/s", beside="a loader row by row", at_least=3)
 
 
 def _ratings():
@@ -79,9 +71,3 @@ def _loop(batches):
             optimizer.zero_grad(set_to_none=True)
 
     return epoch
-
-
-def _seconds(action):
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started

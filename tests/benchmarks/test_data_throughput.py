@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -25,6 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lab.training.data import call_with
 from tests.benchmarks import made_pairs, made_vectors, spacy_peer
+from tests.benchmarks.turns import seconds
 
 Corpus = tuple[Path, Path]
 ROOT = Path(__file__).parents[2]
@@ -58,12 +58,6 @@ def import_spacy() -> None:
     SpacyTokenizer("en")("one")
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
 def test_a_million_captions_become_numbers_on_two_cores(
     tmp_path: Path, own_cache: Path, short: bool, figure: Any
 ) -> None:
@@ -71,9 +65,9 @@ def test_a_million_captions_become_numbers_on_two_cores(
     import_spacy()
     corpus = captions(tmp_path, 1 if short else 35)
     peer = time_spacy(corpus, 1 if short else 2)
-    lab = seconds_of(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1 if short else None)))
+    lab = seconds(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1 if short else None)))
     figure.ratio("captions: text to numbers", **pairs_per_second(corpus, lab, peer))
-    again = [seconds_of(partial(whole, corpus)) for _ in range(3)]
+    again = [seconds(partial(whole, corpus)) for _ in range(3)]
     figure.value(f"{lines(corpus):,} pairs from the cache", min(again), "s", at_most=2)
 
 
@@ -82,7 +76,7 @@ def test_a_large_vocabulary_becomes_numbers_on_one_core(tmp_path: Path, short: b
     import_spacy()
     corpus = made_pairs.write_pairs(tmp_path, 5_000 if short else 100_000)
     peer = time_spacy(corpus, 1)
-    lab = seconds_of(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1)))
+    lab = seconds(partial(whole, corpus, tokenizer=partial(SpacyTokenizer, processes=1)))
     figure.ratio("made pairs: text to numbers", **pairs_per_second(corpus, lab, peer))
 
 
@@ -93,7 +87,7 @@ def time_spacy(corpus: Corpus, processes: int) -> float:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(processes)]
         own = dict(zip(given, pools * 2, strict=False))
         _finish(own[one].submit(spacy_peer.load, *one) for one in given)
-        return seconds_of(lambda: _finish(own[one].submit(spacy_peer.tokenise, one[1]) for one in given))
+        return seconds(lambda: _finish(own[one].submit(spacy_peer.tokenise, one[1]) for one in given))
 
 
 def _finish(futures: Iterable[Future[Any]]) -> None:
@@ -151,8 +145,8 @@ def test_an_epoch_is_sampled_in_milliseconds(name: str, size: int, short: bool, 
     lengths = np.random.default_rng(0).integers(1, 100, size)
     facts = {"size": size, "lengths": lengths, "batch_size": 64, "generator": torch.Generator()}
     sampler = call_with(getattr(samplers, name), facts)
-    seconds = min(seconds_of(lambda: list(sampler)) for _ in range(5))
-    figure.value(f"{name}: an epoch of {size:,}", 1000 * seconds, "ms", at_most=size / 1000)
+    taken = min(seconds(lambda: list(sampler)) for _ in range(5))
+    figure.value(f"{name}: an epoch of {size:,}", 1000 * taken, "ms", at_most=size / 1000)
 
 
 def test_one_pass_of_the_loader_beside_padding_sentence_by_sentence(tmp_path: Path, short: bool, figure: Any) -> None:
@@ -163,7 +157,7 @@ def test_one_pass_of_the_loader_beside_padding_sentence_by_sentence(tmp_path: Pa
     batches = list(sampler)
     tokens = sum(int(coder.lengths(data.train.rows).sum()) for coder in (data.train.source, data.train.target))
     sides = {"lab": partial(through_loader, data, batches), "peer": partial(one_by_one, data, batches)}
-    speeds = {name: tokens / min(seconds_of(side) for _ in range(3)) for name, side in sides.items()}
+    speeds = {name: tokens / min(seconds(side) for _ in range(3)) for name, side in sides.items()}
     figure.ratio("batches of 125 pairs", **speeds, unit="tokens/s", beside="pad_sequence", at_least=2)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import statistics
-import time
 import warnings
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,18 +23,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from lab.training import Checkpoint, Data, Learner
 from lab.training.data import SequentialSampler
 from lab.training.progress import EpochProgress
+from tests.benchmarks.turns import Action, in_turns, seconds, typical_ratio
 
 BATCH = 32
 BOUNDS = {1.0: 1.05, 10.0: 1.01}
-Epoch = Callable[[], object]
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -68,7 +60,7 @@ def batches_of(data: Data) -> DataLoader[Any]:
     return DataLoader(data.train, batch_sampler=SequentialSampler(len(data.train), BATCH))
 
 
-def bare(width: int, data: Data, losses: list[Tensor] | None = None) -> Epoch:
+def bare(width: int, data: Data, losses: list[Tensor] | None = None) -> Action:
     model = new_model(width)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     loader, loss_of = batches_of(data), nn.functional.cross_entropy
@@ -86,7 +78,7 @@ def bare(width: int, data: Data, losses: list[Tensor] | None = None) -> Epoch:
     return epoch
 
 
-def with_lab(width: int, data: Data) -> Epoch:
+def with_lab(width: int, data: Data) -> Action:
     learner = Learner(
         new_model(width),
         data,
@@ -101,7 +93,7 @@ def with_lab(width: int, data: Data) -> Epoch:
     return lambda: learner.fit(1)
 
 
-def with_lightning(width: int, data: Data) -> Epoch:
+def with_lightning(width: int, data: Data) -> Action:
     lightning = import_module("lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
@@ -132,7 +124,7 @@ def with_lightning(width: int, data: Data) -> Epoch:
     return epoch
 
 
-def with_skorch(width: int, data: Data) -> Epoch:
+def with_skorch(width: int, data: Data) -> Action:
     skorch = import_module("skorch")
     net = skorch.NeuralNet(
         new_model(width),
@@ -145,7 +137,7 @@ def with_skorch(width: int, data: Data) -> Epoch:
     return lambda: net.partial_fit(data.train, None, epochs=1)
 
 
-def with_fastai(width: int, data: Data) -> Epoch:
+def with_fastai(width: int, data: Data) -> Action:
     fastai = import_module("fastai.basics")
     loader = batches_of(data)
     learner = fastai.Learner(
@@ -183,28 +175,6 @@ def width_for(milliseconds: float) -> int:
             break
         width = round(width * min(max((milliseconds / taken) ** 0.5, 0.7), 1.5))
     return width
-
-
-def seconds(epoch: Epoch) -> float:
-    started = time.perf_counter()
-    epoch()
-    return time.perf_counter() - started
-
-
-def in_turns(sides: list[Epoch], rounds: int) -> list[list[float]]:
-    """Seconds of each side in each round, after one round to warm up; the order turns round every time."""
-    for side in sides:
-        side()
-    table: list[list[float]] = [[] for _ in sides]
-    for number in range(rounds):
-        order = list(enumerate(sides))
-        for index, side in order if number % 2 else reversed(order):
-            table[index].append(seconds(side))
-    return table
-
-
-def typical_ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 @pytest.mark.parametrize("milliseconds", sorted(BOUNDS))

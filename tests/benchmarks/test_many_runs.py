@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from lab.study.record import read_study
 from lab.study.results import Results
 from lab.study.run import Run
 from lab.study.store import RunRecord, Store
+from tests.benchmarks.turns import seconds
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,12 +60,6 @@ def trivial(tmp_path: Path) -> Study:
     path = tmp_path / "trivial.py"
     path.write_text(TRIVIAL)
     return load_study(path)
-
-
-def seconds(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def run_seeds(study: Study, folder: Path, seeds: int, executor: Any = "in_process") -> Results:

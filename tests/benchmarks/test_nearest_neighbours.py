@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from lab_devise.indexes import ExactIndex, NmslibIndex
 from lab_devise.words import unit
+
+from tests.benchmarks.turns import seconds
 
 COUNT, WIDTH, CENTRES, ALONE, BATCH, NEAREST = 100_000, 300, 1000, 200, 1000, 10
 RECALL, ALONE_BOUND, BATCH_BOUND = 0.99, 10, 2
@@ -24,9 +24,7 @@ def test_nmslib_is_much_faster_than_exact_search_and_misses_little(figure, short
     vectors, queries = drawn(count), drawn(BATCH)
     exact, graph = ExactIndex(), NmslibIndex(m=16, ef_construction=200, ef_search=50)
     exact.build(vectors)
-    started = time.perf_counter()
-    graph.build(vectors)
-    built = time.perf_counter() - started
+    built = seconds(lambda: graph.build(vectors))
 
     truth, found = exact.search(queries, NEAREST)[0], graph.search(queries, NEAREST)[0]
     recall = np.mean([len(set(a) & set(b)) / NEAREST for a, b in zip(truth.tolist(), found.tolist(), strict=True)])
@@ -43,6 +41,4 @@ def test_nmslib_is_much_faster_than_exact_search_and_misses_little(figure, short
 
 def _rate(action, count):
     action()
-    started = time.perf_counter()
-    action()
-    return count / (time.perf_counter() - started)
+    return count / seconds(action)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
+from collections import deque
+from functools import partial
 
 import pytest
 import torch
@@ -11,17 +12,12 @@ from lab_tabular.data import Rows, TableBatch
 from torch.utils.data import DataLoader, TensorDataset
 
 from lab.training.data import Data, SequentialSampler, ShuffleSampler
+from tests.benchmarks.turns import seconds
 
 CATEGORIES, NUMBERS, BATCH = 8, 6, 512
 BOUND, PREPARATION_S = 10, 60
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_an_epoch_of_batches_is_ten_times_faster_than_row_by_row(figure, short):
@@ -35,7 +31,7 @@ def test_an_epoch_of_batches_is_ten_times_faster_than_row_by_row(figure, short):
     data = Data(Rows(*tensors), None, collate=lambda batch: batch)
     slices = data.loader(data.train, ShuffleSampler(count, BATCH, generator))
     rows = DataLoader(TensorDataset(*tensors), BATCH, shuffle=True)
-    ours, theirs = _seconds(slices), _seconds(rows)
+    ours, theirs = (seconds(partial(deque, batches, maxlen=0)) for batches in (slices, rows))
     assert isinstance(next(iter(data.loader(data.train, SequentialSampler(count, BATCH)))), TableBatch)
     what, beside = f"batches of a table of {count:,} rows", "a loader row by row"
     figure.ratio(what, lab=count / ours, peer=count / theirs, unit="rows/s", beside=beside, at_least=BOUND)
@@ -46,15 +42,7 @@ def test_rossmanns_million_rows_are_prepared_in_a_minute(figure, short):
         pytest.skip("LAB_DATA is not set: the real table is not here")
     from lab_tabular.rossmann import rossmann
 
-    started = time.perf_counter()
-    data = rossmann(stores=100 if short else None)
-    seconds = time.perf_counter() - started
-    rows = len(data.train) + len(data.valid)
-    figure.value(f"preparing Rossmann's {rows:,} rows", seconds, "s", at_most=PREPARATION_S)
-
-
-def _seconds(batches):
-    started = time.perf_counter()
-    for _ in batches:
-        pass
-    return time.perf_counter() - started
+    found = []
+    taken = seconds(lambda: found.append(rossmann(stores=100 if short else None)))
+    rows = len(found[0].train) + len(found[0].valid)
+    figure.value(f"preparing Rossmann's {rows:,} rows", taken, "s", at_most=PREPARATION_S)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import time
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,10 @@ from typing import Any
 import pytest
 
 from lab.study.listing import list_runs
+from tests.benchmarks.turns import in_turns, seconds, typical_speeds
 from tests.kernel.stored_study import store_run
 
 ROUNDS = 5
-
-
-def _seconds(action: Callable[[], object]) -> float:
-    def once() -> float:
-        started = time.perf_counter()
-        action()
-        return time.perf_counter() - started
-
-    return min(once() for _ in range(ROUNDS))
 
 
 def test_tokenising_keeps_up_with_spacys_own_pipe(figure: Any) -> None:
@@ -36,15 +26,15 @@ def test_tokenising_keeps_up_with_spacys_own_pipe(figure: Any) -> None:
     with gzip.open(Path(os.environ["LAB_DATA"]) / "multi30k" / "train.fr.gz", "rt", encoding="utf-8") as file:
         texts = [line.strip() for line in islice(file, 10_000)]
     tokenizer, theirs = SpacyTokenizer("fr"), spacy.blank("fr")
-    ours = _seconds(lambda: sum(map(len, tokenizer.pipe(texts))))
-    other = _seconds(lambda: sum(map(len, theirs.tokenizer.pipe(texts))))
-    speeds = {"lab": len(texts) / ours, "peer": len(texts) / other, "beside": "spaCy's tokenizer.pipe"}
-    figure.ratio("texts to tokens, in memory", **speeds, unit="captions/s", at_least=0.8)
+    pipes = tokenizer.pipe, theirs.tokenizer.pipe
+    ours, other = in_turns([lambda pipe=pipe: sum(map(len, pipe(texts))) for pipe in pipes], ROUNDS)
+    speeds, beside = typical_speeds(len(texts), ours, other), "spaCy's tokenizer.pipe"
+    figure.ratio("texts to tokens, in memory", **speeds, unit="captions/s", beside=beside, at_least=0.8)
 
 
 def test_ten_thousand_runs_are_listed_in_a_second(tmp_path: Path, short: bool, figure: Any) -> None:
     number = 1_000 if short else 10_000
     for seed in range(number):
         store_run(tmp_path, f"study{seed % 50}", "base", seed, 0.5)
-    seconds = _seconds(lambda: list_runs(tmp_path))
-    figure.value(f"list of {number:,} runs", seconds, "s", at_most=1)
+    taken = min(seconds(lambda: list_runs(tmp_path)) for _ in range(ROUNDS))
+    figure.value(f"list of {number:,} runs", taken, "s", at_most=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 import torch
@@ -11,18 +10,14 @@ from lab_vision.models import CourseNet
 from torch.nn import functional
 
 from lab.training import Checkpoint, Learner
+from tests.benchmarks.turns import in_turns, seconds, typical_speeds
 
-COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 5, 0.95, 20, 1
+COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 15, 0.95, 20, 1
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    if not os.environ.get("LAB_DATA"):
-        pytest.skip("LAB_DATA is not set: the real pictures are not here")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: the real pictures are not here"),
+]
 
 
 def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
@@ -35,20 +30,16 @@ def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
         _model(), data, functional.cross_entropy, batch_size=BATCH, callbacks=[Checkpoint()], folder=tmp_path,
         progress=False,
     )  # fmt: skip
-    plain = _plain(data.train)
-    plain(), learner.fit(1)
-    pairs = [(_seconds(plain), _seconds(lambda: learner.fit(1))) for _ in range(2 if short else ROUNDS)]
-    bare, ours = (count / min(times) for times in zip(*pairs, strict=True))
-    figure.ratio(
-        "a small net on CIFAR-10", lab=ours, peer=bare, unit="pictures/s", beside="a plain loop", at_least=BOUND
-    )
+    bare, ours = in_turns([_plain(data.train), lambda: learner.fit(1)], 3 if short else ROUNDS)
+    speeds = typical_speeds(count, ours, bare)
+    figure.ratio("a small net on CIFAR-10", **speeds, unit="pictures/s", beside="a plain loop", at_least=BOUND)
 
 
 def test_pictures_are_decoded_once(figure, tmp_path, monkeypatch):
     from lab_vision.sources import cifar10
 
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
-    first, again = _seconds(cifar10), _seconds(cifar10)
+    first, again = seconds(cifar10), seconds(cifar10)
     figure.value("20,000 pictures from the zip", first, "s", at_most=FIRST_S)
     figure.value("20,000 pictures from the cache", again, "s", at_most=AGAIN_S)
 
@@ -71,9 +62,3 @@ def _plain(split):
             optimizer.zero_grad(set_to_none=True)
 
     return epoch
-
-
-def _seconds(action):
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
