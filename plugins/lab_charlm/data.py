@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import attrs
 import numpy as np
@@ -29,7 +29,17 @@ from torch import Tensor
 from lab import Data
 from lab.errors import DataError, ParameterError
 
-__all__ = ["PAD_ID", "UNKNOWN_ID", "CharBatch", "CharData", "CharText", "CharVocabulary", "Piece", "char_text"]
+__all__ = [
+    "PAD_ID",
+    "UNKNOWN_ID",
+    "CharBatch",
+    "CharData",
+    "CharText",
+    "CharVocabulary",
+    "Piece",
+    "Pieces",
+    "char_text",
+]
 
 PAD_ID, UNKNOWN_ID = 0, 1
 PADDING, UNKNOWN = "\0", "\N{REPLACEMENT CHARACTER}"
@@ -49,6 +59,37 @@ class Piece(NamedTuple):
     start: int
     stop: int
     continues: bool = False
+
+
+@attrs.frozen
+class Pieces(Sequence[Piece]):
+    """The pieces of a batch, all of one length: what the samplers of this package give.
+
+    As a sequence it holds a :class:`Piece` for each; a part of it is ``Pieces`` again, as several processes that share
+    a batch need it.
+
+    Attributes:
+        starts: the first place of each; a ``range`` where they are equally far apart.
+        length: places of each.
+        continues: as of a piece.
+    """
+
+    starts: Sequence[int]
+    length: int
+    continues: bool = False
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Piece: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pieces: ...
+    def __getitem__(self, index: int | slice) -> Piece | Pieces:
+        if isinstance(index, slice):
+            return attrs.evolve(self, starts=self.starts[index])
+        start = self.starts[index]
+        return Piece(start, start + self.length, self.continues)
 
 
 class CharBatch(NamedTuple):
@@ -133,11 +174,17 @@ class CharText:
 
     def __getitems__(self, indices: Sequence[int | Piece]) -> CharBatch:
         """Pieces of one length as a batch."""
-        pieces = indices if isinstance(indices[0], Piece) else [self._piece(index) for index in indices]
+        pieces = indices if isinstance(indices, Pieces) else self._pieces(indices)
+        windows = self.ids.unfold(0, pieces.length + 1, 1)  # a view: the stretch that begins at each place
+        starts = pieces.starts
+        rows = slice(starts.start, starts.stop, starts.step) if isinstance(starts, range) else torch.tensor(starts)
+        characters = windows[rows].T.contiguous()
+        return CharBatch(characters[:-1], pieces.continues, characters[1:])
+
+    def _pieces(self, indices: Sequence[int | Piece]) -> Pieces:
+        pieces = [self._piece(index) for index in indices]
         start, stop, continues = pieces[0]
-        windows = self.ids.unfold(0, stop - start + 1, 1)  # a view: the stretch that begins at each place
-        characters = windows[torch.tensor([piece[0] for piece in pieces])].T
-        return CharBatch(characters[:-1], continues, characters[1:])
+        return Pieces([piece.start for piece in pieces], stop - start, continues)
 
     def _piece(self, index: int | Piece) -> Piece:
         if isinstance(index, Piece):

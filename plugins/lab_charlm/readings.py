@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lab.errors import DataError, ParameterError
-from lab_charlm.data import Piece
+from lab_charlm.data import Pieces
 
 __all__ = ["Chunks", "RandomOffsets", "Spans", "Streams", "Windows"]
 
@@ -47,11 +47,10 @@ class Streams:
     def __len__(self) -> int:
         return -(-self.block // self.bptt)
 
-    def __iter__(self) -> Iterator[list[Piece]]:
+    def __iter__(self) -> Iterator[Pieces]:
         cuts = self._varied_cuts() if self.vary else [*range(0, self.block, self.bptt), self.block]
-        firsts = range(0, self.batch_size * self.block, self.block)
         for start, stop in itertools.pairwise(cuts):
-            yield [Piece(first + start, first + stop, start > 0) for first in firsts]
+            yield Pieces(range(start, self.batch_size * self.block, self.block), stop - start, start > 0)
 
     def _varied_cuts(self) -> list[int]:
         count = len(self)
@@ -80,7 +79,7 @@ class Windows:
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Piece]]:
+    def __iter__(self) -> Iterator[Pieces]:
         starts = torch.randperm(self.count, generator=self.generator) * self.step
         return _batches(starts, self.bptt, self.batch_size)
 
@@ -94,7 +93,7 @@ class Chunks:
     def __len__(self) -> int:
         return -(-self.size // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Piece]]:
+    def __iter__(self) -> Iterator[Pieces]:
         starts = torch.randperm(self.size, generator=self.generator) * self.bptt
         return _batches(starts, self.bptt, self.batch_size)
 
@@ -113,7 +112,7 @@ class RandomOffsets:
     def __len__(self) -> int:
         return -(-(self.size - 1) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Piece]]:
+    def __iter__(self) -> Iterator[Pieces]:
         offset = torch.randint(self.bptt, (1,), generator=self.generator)
         starts = torch.randperm(self.size - 1, generator=self.generator) * self.bptt + offset
         return _batches(starts, self.bptt, self.batch_size)
@@ -153,13 +152,13 @@ class Spans:
     def __len__(self) -> int:
         return max(1, round(2 * self.places / (self.batch_size * (self.shortest + self.longest))))
 
-    def __iter__(self) -> Iterator[list[Piece]]:
+    def __iter__(self) -> Iterator[Pieces]:
         for _ in range(len(self)):
             length = int(torch.randint(self.shortest, self.longest + 1, (1,), generator=self.generator))
             starts = torch.randint(self.places - length + 1, (self.batch_size,), generator=self.generator)
-            yield [Piece(start, start + length) for start in starts.tolist()]
+            yield Pieces(starts.tolist(), length)
 
 
-def _batches(starts: Tensor, length: int, batch_size: int) -> Iterator[list[Piece]]:
+def _batches(starts: Tensor, length: int, batch_size: int) -> Iterator[Pieces]:
     for batch in starts.split(batch_size):
-        yield [Piece(start, start + length) for start in batch.tolist()]
+        yield Pieces(batch.tolist(), length)

@@ -1,4 +1,7 @@
-"""An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time."""
+"""An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time.
+
+Both loops have the machine's settings (``lab.training.machine``), as ``lab run`` chooses them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from lab_vision.models import CourseNet
 from torch.nn import functional
 
 from lab.training import Checkpoint, Learner
+from lab.training.machine import tuned
 from tests.benchmarks.turns import in_turns, seconds, typical_speeds
 
 COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 15, 0.95, 20, 1
@@ -30,7 +34,8 @@ def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
         _model(), data, functional.cross_entropy, batch_size=BATCH, callbacks=[Checkpoint()], folder=tmp_path,
         progress=False,
     )  # fmt: skip
-    bare, ours = in_turns([_plain(data.train), lambda: learner.fit(1)], 3 if short else ROUNDS)
+    with tuned():
+        bare, ours = in_turns([_plain(data.train), lambda: learner.fit(1)], 3 if short else ROUNDS)
     speeds = typical_speeds(count, ours, bare)
     figure.ratio("a small net on CIFAR-10", **speeds, unit="pictures/s", beside="a plain loop", at_least=BOUND)
 
