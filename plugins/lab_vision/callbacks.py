@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,8 +25,8 @@ class LookInside(Callback):
     """When training ends: the confusion matrix, the largest losses, where the model looked, and its first filters.
 
     Artefacts ``confusion.png``, ``losses.png``, ``cam.png``, ``filters.png`` and ``inside.json``; the report and
-    TensorBoard show them. Maps are class activation maps where the model ends in average pooling, Grad-CAM of
-    ``layer`` otherwise; a model without convolutions has neither maps nor filters.
+    TensorBoard show them. Maps are of the class that the model said: class activation maps where it ends in average
+    pooling, Grad-CAM of ``layer`` otherwise; a model without convolutions has neither maps nor filters.
 
     Args:
         count: pictures on a sheet.
@@ -60,11 +61,10 @@ class LookInside(Callback):
         if layer:
             spread = torch.linspace(0, len(data.valid) - 1, self.count).long().tolist()
             shown, target = data.valid.__getitems__(spread)
-            maps, kind = self._maps(learner, shown, layer)
+            said = learner.predict(shown).argmax(-1).cpu()
+            maps, kind = self._maps(learner, shown, layer, said)
             content["maps"] = kind
-            self._save(
-                learner, "cam", plot_sheet(data.pixels_of(shown), [names[each] for each in target], overlays=maps)
-            )
+            self._save(learner, "cam", plot_sheet(data.pixels_of(shown), map_titles(names, target, said), overlays=maps))
             self._save(learner, "filters", plot_filters(first_filters(learner)))
         if self.tta:
             from lab_vision.augment import tta
@@ -72,13 +72,15 @@ class LookInside(Callback):
             content["tta"] = tta(learner)
         learner.artefact(INSIDE).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
-    def _maps(self, learner: Learner, images: torch.Tensor, layer: str) -> tuple[torch.Tensor, str]:
+    def _maps(
+        self, learner: Learner, images: torch.Tensor, layer: str, classes: torch.Tensor
+    ) -> tuple[torch.Tensor, str]:
         if not self.layer:
             try:
-                return cam(learner, images), "class activation maps"
+                return cam(learner, images, classes), "class activation maps"
             except LabError:
                 pass
-        return grad_cam(learner, images, layer), f"Grad-CAM of {layer}"
+        return grad_cam(learner, images, layer, classes), f"Grad-CAM of {layer}"
 
     @staticmethod
     def _worst(counts: torch.Tensor, names: tuple[str, ...]) -> list[tuple[str, str, int]]:
@@ -93,6 +95,14 @@ class LookInside(Callback):
         from lab_vision.plots import as_png
 
         learner.artefact(f"{name}.png").write_bytes(as_png(figure))
+
+
+def map_titles(names: Sequence[str], target: torch.Tensor, said: torch.Tensor) -> list[str]:
+    """What stands above each map: the picture's class, and the one that the model said, of which the map is."""
+    return [
+        names[right] if right == told else f"{names[right]}\nsaid {names[told]}"
+        for right, told in zip(target.tolist(), said.tolist(), strict=True)
+    ]
 
 
 def _last_planes(learner: Learner, images: torch.Tensor) -> str:

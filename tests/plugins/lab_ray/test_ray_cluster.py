@@ -79,6 +79,8 @@ def cluster() -> Iterator[Cluster]:
         patch.syspath_prepend(packages)
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
         patch.setenv("LAB_DISABLE_THIRD_PARTY", "1")
+        patch.setenv("RAY_TMPDIR", place)  # where Ray writes down the address, in a folder that must be there
+        Path(place, "ray").mkdir()
         nodes = Nodes(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, "temp_dir": place})
         nodes.add_node(**SMALL)
         ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)

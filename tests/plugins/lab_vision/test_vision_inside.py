@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from lab_vision.callbacks import map_titles
 from lab_vision.inside import cam, confusion_matrix, first_filters, grad_cam, largest_losses
 from lab_vision.models import CourseNet, SoftmaxRegression
 from lab_vision.report import sections
@@ -155,6 +156,11 @@ def test_the_report_shows_where_models_looked(tmp_path):
     assert section.text.startswith("base: takes ")
     assert "with variations of each picture" in section.text
     assert section.html.count("data:image/png;base64,") == 4
+
+
+def test_a_map_is_titled_by_the_class_that_it_is_of_where_that_is_not_the_pictures():
+    titles = map_titles(("cat", "dog"), torch.tensor([0, 1]), torch.tensor([0, 0]))
+    assert titles == ["cat", "dog\nsaid cat"]
 
 
 @pytest.mark.parametrize("average", [use("ema", decay=0.9), use("swa", start=0.5)])
