@@ -64,7 +64,9 @@ class LookInside(Callback):
             said = learner.predict(shown).argmax(-1).cpu()
             maps, kind = self._maps(learner, shown, layer, said)
             content["maps"] = kind
-            self._save(learner, "cam", plot_sheet(data.pixels_of(shown), map_titles(names, target, said), overlays=maps))
+            self._save(
+                learner, "cam", plot_sheet(data.pixels_of(shown), map_titles(names, target, said), overlays=maps)
+            )
             self._save(learner, "filters", plot_filters(first_filters(learner)))
         if self.tta:
             from lab_vision.augment import tta
