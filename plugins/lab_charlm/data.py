@@ -176,9 +176,7 @@ class CharText:
         """Pieces of one length as a batch."""
         pieces = indices if isinstance(indices, Pieces) else self._pieces(indices)
         windows = self.ids.unfold(0, pieces.length + 1, 1)  # a view: the stretch that begins at each place
-        starts = pieces.starts
-        rows = slice(starts.start, starts.stop, starts.step) if isinstance(starts, range) else torch.tensor(starts)
-        characters = windows[rows].T.contiguous()
+        characters = windows[_as_tensor(pieces.starts)].T.contiguous()
         return CharBatch(characters[:-1], pieces.continues, characters[1:])
 
     def _pieces(self, indices: Sequence[int | Piece]) -> Pieces:
@@ -193,6 +191,13 @@ class CharText:
             raise IndexError(f"piece {index} of {len(self)}")
         index %= len(self)
         return Piece(index * self.bptt, (index + 1) * self.bptt)
+
+
+def _as_tensor(starts: Sequence[int]) -> Tensor:
+    """The starts (B,); a range is made in one go, several times as fast as number by number."""
+    if isinstance(starts, range):
+        return torch.arange(starts.start, starts.stop, starts.step)
+    return torch.tensor(starts)
 
 
 @attrs.define(eq=False)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from lab_charlm.data import CharText, CharVocabulary, Piece, char_text
+from lab_charlm.data import CharText, CharVocabulary, Piece, Pieces, char_text
 from lab_charlm.readings import Chunks, RandomOffsets, Spans, Streams, Windows
 
 from lab.errors import DataError, ParameterError
@@ -221,6 +221,12 @@ def test_a_text_shorter_than_a_batch_of_streams_is_refused():
 def test_spans_longer_than_the_text_are_refused():
     with pytest.raises(DataError, match="a text of 24 places is shorter than a span of 40"):
         Spans(3, 8, 4, _generator())
+
+
+@pytest.mark.parametrize("starts", [range(0, 40, 10), [0, 10, 20, 30]])
+def test_pieces_that_begin_behind_the_text_are_an_error_not_left_out(starts):
+    with pytest.raises(IndexError):
+        CharText(torch.arange(30), 5).__getitems__(Pieces(starts, 3))
 
 
 def test_pieces_of_a_batch_are_read_side_by_side():

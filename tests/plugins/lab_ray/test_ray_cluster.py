@@ -62,7 +62,6 @@ class Cluster:
 
     nodes: Any
     packages: Path
-    place: str
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +78,11 @@ def cluster() -> Iterator[Cluster]:
         patch.syspath_prepend(packages)
         patch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
         patch.setenv("LAB_DISABLE_THIRD_PARTY", "1")
-        patch.setenv("RAY_TMPDIR", place)  # where Ray writes down the address, in a folder that must be there
-        Path(place, "ray").mkdir()
-        nodes = Nodes(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, "temp_dir": place})
+        patch.setenv("RAY_TMPDIR", place)  # for the cluster's files, and its address, for which there is no parameter
+        nodes = Nodes(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
         nodes.add_node(**SMALL)
         ray.init(nodes.address, log_to_driver=False, logging_level=logging.ERROR)
-        yield Cluster(nodes, packages, place)
+        yield Cluster(nodes, packages)
         disconnect(ray)
         nodes.shutdown()
         disconnect(ray)  # once more, for the handles of the nodes' processes
