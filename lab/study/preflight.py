@@ -13,8 +13,8 @@ from torch import distributed
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
 from lab.study.build import DataCache, build_learner
-from lab.study.guard import guarded, keeps_global_state
 from lab.study.complete import lacks
+from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import changed_sources, key_of
 from lab.study.run import Run
 from lab.study.store import RunRecord, Store
