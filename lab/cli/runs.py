@@ -182,9 +182,9 @@ def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
 
     store = Store(_folder(ctx, folder))
     records = [store.find(key) for key in (one, other)]
-    contents = [record.experiment().get("key_content") for record in records]
+    contents: list[dict[str, Any]] = [record.experiment().get("key_content") or {} for record in records]
     for record, content in zip(records, contents, strict=True):
-        if not isinstance(content, dict):
+        if not content:
             raise LabError(
                 f"run {record.key} does not tell what its key was made of",
                 hint="it was recorded by an earlier version; lab runs show compares what there is",
