@@ -12,9 +12,8 @@ from torch import distributed
 
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner, naming_culprits
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
-from lab.study.examples import pristine
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import changed_sources, key_of
 from lab.study.run import Run
@@ -218,9 +217,7 @@ def _is_known(device: str) -> bool:
 def _step_once(run: Run) -> ArmCheck:
     """Ask every callback, then two training steps and one validation step on the first few examples; one is timed."""
     with naming_culprits():
-        learner = build_learner(
-            run.experiment, pristine(run.data), seed=run.seed, device=run.device, catalog=run.catalog
-        )
+        learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     for callback in learner.callbacks:
