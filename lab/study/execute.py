@@ -13,10 +13,11 @@ from lab.errors import LabError
 from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
+from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, plan_study
 from lab.study.record import write_study
 from lab.study.results import FinishedRun, Results
-from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.search import grow
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study

@@ -84,7 +84,7 @@ class Experiment:
     lr: float | Sequence[float] | slice = _number(1e-3, float | list[float] | slice, 0.0)
     batch_size: int = _number(64, int, 1)
     valid_batch_size: int | None = _number(None, int | None, 1)
-    epochs: int = _number(1, int, 0)
+    epochs: int = _number(1, int, 1)
 
     def changed(self, path: str, value: Any, catalog: Catalog) -> Experiment:
         """The experiment with the component or parameter at ``path`` replaced.
@@ -105,6 +105,9 @@ class Experiment:
         if "kind" not in field.metadata:
             raise UnknownNameError(f"unknown path '{path}'", hint=f"'{head}' is a value and has no '{rest[0]}'")
         kind, current = field.metadata["kind"], getattr(self, head)
+        if _is_none(current):
+            hint = f"choose it too: {head}=NAME, or in one: {head}=NAME({'.'.join(rest)}=...); names: lab list {kind}"
+            raise UnknownNameError(f"there is no {head} here, so it has no '{'.'.join(rest)}'", hint=hint)
         if not field.metadata.get("many"):
             return self._with(head, change(catalog, kind, current, rest, value))
         return self._with(head, change_in_list(catalog, kind, _flat(current), rest, value))

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 import attrs
 import torch
 
-from lab.errors import LabError, StudyError
+from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
 from lab.study.build import DataCache, build_learner
+from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import key_of
 from lab.study.run import Run
@@ -106,9 +107,12 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
     @contextmanager
     def attempt(arm: str) -> Iterator[None]:
         try:
-            yield
-        except (Exception, SystemExit) as error:
-            problems.setdefault(_describe(error), []).append(arm)
+            with keeps_working_folder():
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
 
     yield attempt
     if problems:
@@ -197,7 +201,3 @@ def _try_steps(run: Run, learner: Learner) -> ArmCheck:
                 learner.stepper.valid_step(batch)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     return ArmCheck(parameters, seconds, bool(learner.parts))
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

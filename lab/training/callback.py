@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError, UnknownNameError
+from lab.errors import LabError, UnknownNameError, add_note, error_text
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -157,7 +157,7 @@ class Level:
                 if error is None:
                     error = failure
                 else:
-                    error.add_note(f"and then {type(failure).__name__}: {failure}")
+                    add_note(error, f"and then {type(failure).__name__}: {error_text(failure)}")
         return error
 
     def _call(self, callback: Callback, moment: str, method: Any) -> None:
@@ -167,8 +167,9 @@ class Level:
             raise
         except BaseException as error:
             position = self._learner.position
-            error.add_note(
-                f"in callback '{callback.name}', {moment}_{self._event}, epoch {position.epoch}, batch {position.batch}"
+            add_note(
+                error,
+                f"in callback '{callback.name}', {moment}_{self._event}, epoch {position.epoch}, batch {position.batch}",
             )
             raise
 
