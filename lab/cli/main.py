@@ -149,10 +149,21 @@ def main() -> None:
     end = end_on_signals()
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
+        code = _flushed(code)
     except KeyboardInterrupt:  # a further signal, while the first one was handled
         code = INTERRUPTED
     end()
     sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once everything is printed; a disk that is too full for that is an error, not a shorter answer."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return code or _explain(error)
+    return code
 
 
 def _guarded(action: Callable[[], Any]) -> int:

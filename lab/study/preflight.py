@@ -22,7 +22,15 @@ from lab.training.data import SequentialSampler, to_device
 from lab.training.learner import Learner
 from lab.training.machine import tune
 
-__all__ = ["ArmCheck", "Plan", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
+
+PlanListener = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+def _nobody(what: str, done: int, count: int) -> None:
+    """Nobody watches."""
+
 
 
 @attrs.frozen
@@ -74,6 +82,7 @@ def plan_study(
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
@@ -84,16 +93,18 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.guard = guarded
-    arms = study.resolve(catalog, where=where)
+    catalog.guard, tell = guarded, progress or _nobody
+    arms = study.resolve(catalog, where=where, progress=tell)
     tune()
     here = _device_here(device, elsewhere)
-    runs = _read_data(arms, study, catalog, store, device, where)
+    runs = _read_data(arms, study, catalog, store, device, where, tell)
     found = seen | {run.key for run in runs if not fresh and store.record(run.key).status == "finished"}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     with _gathering(study, where) as attempt:
-        for name in [arm.name for arm in arms if arm.name in waiting]:
+        names = [arm.name for arm in arms if arm.name in waiting]
+        for number, name in enumerate(names):
+            tell("steps of arms", number, len(names))
             with attempt(name):
                 checks[name] = _step_once(attrs.evolve(waiting[name], device=here))
     return Plan(study, arms, runs, found, checks)
@@ -120,12 +131,19 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, catalog: Catalog, store: Store, device: str, where: str | None
+    arms: Sequence[ResolvedArm],
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    device: str,
+    where: str | None,
+    tell: PlanListener,
 ) -> list[Run]:
     """Every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
-        for arm in arms:
+        for number, arm in enumerate(arms):
+            tell("data of arms", number, len(arms))
             with attempt(arm.name):
                 runs += _runs_of(arm, study, catalog, store, cache, device)
     return runs

@@ -95,7 +95,7 @@ def test_a_missing_name_is_told_with_the_plugin_that_may_have_it(catalog_with):
     [
         ("no_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("no_attribute", "AttributeError: module 'math' has no attribute 'no_such_loss'"),
-        ("exits", "SystemExit: 4"),
+        ("exits", "SystemExit: 4\n  {site}/exits_when_used.py, line 1: raise SystemExit(4)"),
     ],
 )
 def test_a_component_that_cannot_be_imported_is_an_error_when_it_is_used(install, catalog_with, name, cause):
@@ -105,7 +105,9 @@ def test_a_component_that_cannot_be_imported_is_an_error_when_it_is_used(install
     entry = catalog.registry("losses")[name]
     with pytest.raises(PluginError) as caught:
         entry.load()
-    assert str(caught.value) == f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0)\n  {cause}"
+    assert str(caught.value) == (
+        f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0)\n  {cause.format(site=site)}"
+    )
     assert catalog.registry("losses")["fine"].load()
 
 
