@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -15,6 +16,7 @@ import attrs
 from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.binding import Resolver, Text, inner_of, read_reference
 from lab.registry.plugins import Catalog
+from lab.registry.source import keep_source, recording_reads, watch_imports
 from lab.streams import stdout_to_stderr
 from lab.study.experiment import Experiment
 from lab.study.folder import keeps_working_folder
@@ -61,7 +63,8 @@ def _import(path: Path) -> ModuleType:
         raise LabError(
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
         )
-    name = f"lab_experiment_{path.stem}"
+    content = path.read_bytes()
+    name = f"lab_experiment_{path.stem}_{hashlib.sha256(bytes(path.absolute()) + content).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
@@ -70,9 +73,12 @@ def _import(path: Path) -> ModuleType:
     folder = str(path.parent.absolute())
     if folder not in sys.path:  # a study may import what lies beside it; last, so that it shadows no installed module
         sys.path.append(folder)
+    watch_imports(path.parent)
+    state = path.stat()
+    keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
     try:
-        with keeps_working_folder(), stdout_to_stderr():
-            spec.loader.exec_module(module)
+        with keeps_working_folder(), stdout_to_stderr(), recording_reads():
+            exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise LabError(
             f"{_whose(error, path)} has a syntax error: {error.msg}",
@@ -103,13 +109,13 @@ def _is_of(error: SyntaxError, path: Path) -> bool:
 
 
 def _is_in(place: str, path: Path) -> bool:
-    return place.startswith(f"{path.absolute()}, ")
+    return place.startswith((f"{path}, ", f"{path.absolute()}, "))
 
 
 def _line_of(error: BaseException, path: Path) -> str:
     """The line of the study file that an error came from."""
-    file = str(path.absolute())
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    files = (str(path), str(path.absolute()))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 
