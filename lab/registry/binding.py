@@ -46,6 +46,9 @@ CALLED_POSITIONALLY = {"losses": 2, "optimizers": 1}
 """How many arguments the caller gives by position, whatever the factory calls them."""
 
 
+SEED_BITS = 32
+"""Of seeds of components: what the oldest of NumPy's generators takes."""
+
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -445,6 +448,7 @@ class Resolver:
             read = parse_text if isinstance(value, Text) else check_value
             value = read(value, parameter.annotation)
             to_plain(value)
+            _check_seed(parameter.name, value)
             return value
         except TypeError as error:
             self.problems.append(f"{label}: parameter '{parameter.name}' {error}")
@@ -463,6 +467,17 @@ class Resolver:
             return [self._component(parameter.registry, item) for item in items]
         component = self._component(parameter.registry, value)
         return Factory(component) if parameter.as_factory and component is not None else component
+
+
+def _check_seed(name: str, value: Any) -> None:
+    """Refuse a seed that NumPy's generators, which take no negative ones, or torch's would refuse in their own words.
+
+    Raises:
+        TypeError: the value of a parameter called ``seed`` or ``..._seed`` is out of range.
+    """
+    is_seed = (name == "seed" or name.endswith("_seed")) and isinstance(value, int)
+    if is_seed and not 0 <= value < 2**SEED_BITS:
+        raise TypeError(f"must be a seed from 0 to 2^{SEED_BITS} - 1, not {value if value < 0 else 'a larger number'}")
 
 
 def read_reference(reference: Reference) -> Use:

@@ -12,6 +12,7 @@ from lab.errors import ParameterError
 from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
+from lab.streams import stdout_to_stderr
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import keeps_global_state
 from lab.training.callback import Callback
@@ -39,7 +40,8 @@ class DataCache:
         """
         name = repr(dataset.to_json())
         if name not in self._built:
-            data = dataset.build({})
+            with stdout_to_stderr():
+                data = dataset.build({})
             if not isinstance(data, Data):
                 raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
             self._built[name] = data
@@ -103,7 +105,7 @@ def build_learner(
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True):
+    with keeps_global_state(component.label, draws=True), stdout_to_stderr():
         return component.build(facts)
 
 

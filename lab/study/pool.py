@@ -153,6 +153,8 @@ class _Shift:
             self.listener.run_started(run)
         elif answer["event"] == "advanced":
             self.listener.run_advanced(run, RunProgress(**answer["progress"]))
+        elif answer["event"] == "waits":
+            getattr(self.listener, "run_waits", lambda run: None)(run)
         elif answer["event"] == "finished":
             self.listener.run_finished(run, run.store.record(run.key))
         else:

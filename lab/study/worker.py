@@ -61,6 +61,10 @@ class Reporter:
 
         self.say("advanced", run.key, progress=attrs.asdict(progress))
 
+    def run_waits(self, run: Run) -> None:
+        """Another process trains the run."""
+        self.say("waits", run.key)
+
     def run_finished(self, run: Run, record: RunRecord) -> None:
         """The run has ended."""
         self.say("finished", run.key)

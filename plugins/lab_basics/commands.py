@@ -87,6 +87,8 @@ def _checked_learner(study: Study, catalog: Catalog, seed: int, where: str) -> L
 
     with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:  # of runs; none is made
         plan = plan_study(attrs.evolve(study, seeds=[seed]), catalog, Store(folder), where=where)
+    if len(plan.arms) > 2:
+        raise LabError("a sweep is of one arm", hint="--arm NAME")
     run = next((run for run in plan.runs if run.arm != BASE), plan.runs[0])
     learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
