@@ -144,8 +144,7 @@ class Run:
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
-                with keeps_working_folder():
-                    self._train(folder, listener, stop)
+                self._train(folder, listener, stop)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
@@ -185,6 +184,8 @@ class Run:
         """Record a failure, also of a component that removed the folder of its run."""
         refuse_full_disk(error, self.store.root)
         try:
+            if folder.is_file():
+                folder.unlink()
             if not (folder / "experiment.json").is_file():
                 self._begin(fresh=False)
             record_failure(folder, error)
@@ -232,12 +233,13 @@ class Run:
     def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
         started = time.perf_counter()
         reset_peak_memory(self.device)
-        learner = self.learner(folder, (Recorder(self, listener, stop),))
-        learner.resume(self.experiment.values["epochs"])
-        _refuse_empty_training(learner)
-        save_weights(learner.model, folder / LAST, durable=False)
-        selected, row = _select(learner, folder)
-        metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
+        with keeps_working_folder():
+            learner = self.learner(folder, (Recorder(self, listener, stop),))
+            learner.resume(self.experiment.values["epochs"])
+            _refuse_empty_training(learner)
+            save_weights(learner.model, folder / LAST, durable=False)
+            selected, row = _select(learner, folder)
+            metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
         seconds = time.perf_counter() - started
         result = {
             "selected": selected,
