@@ -66,7 +66,7 @@ def complete(run: Run, record: RunRecord) -> bool:
 
 
 def _missing_metrics(run: Run, record: RunRecord) -> set[str]:
-    """Metrics that a record lacks, or has from another definition; of a record of an earlier version, by their names."""
+    """Metrics that a record lacks or has from another definition; an old record tells no more than their names."""
     if not run.experiment.components("metrics"):
         return set()
     known: Mapping[str, str] | None = record.result.get("evaluated")

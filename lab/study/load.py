@@ -15,8 +15,9 @@ import attrs
 
 from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.binding import Resolver, Text, inner_of, read_reference
+from lab.registry.imports import recording_reads, watch_imports
+from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
-from lab.registry.source import keep_source, recording_reads, watch_imports
 from lab.streams import stdout_to_stderr
 from lab.study.experiment import Experiment
 from lab.study.folder import keeps_working_folder
@@ -75,10 +76,11 @@ def _import(path: Path) -> ModuleType:
         sys.path.append(folder)
     watch_imports(path.parent)
     state = path.stat()
-    keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
     try:
+        code = compile(content, str(path), "exec", dont_inherit=True)
+        keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
         with keeps_working_folder(), stdout_to_stderr(), recording_reads():
-            exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
+            exec(code, module.__dict__)
     except SyntaxError as error:
         raise LabError(
             f"{_whose(error, path)} has a syntax error: {error.msg}",

@@ -13,9 +13,9 @@ from torch import distributed
 from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
 from lab.study.build import DataCache, build_learner
+from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded, keeps_global_state
-from lab.study.complete import lacks
 from lab.study.keys import changed_sources, key_of
 from lab.study.run import Run
 from lab.study.store import RunRecord, Store
