@@ -14,6 +14,7 @@ from lab.errors import LabError, RunFailed, describe_error, notes_of
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
+    from lab.study.run import Run
     from lab.study.study import Study
     from lab.training.finder import LearningRates
     from lab.training.learner import Learner
@@ -64,9 +65,9 @@ def find_lr(
 
     catalog = session.catalog()
     study = override(load_study(file, catalog), assignments, catalog, where=str(file))
-    learner = _checked_learner(study.choose(arm), catalog, seed, str(file))
-    found = _sweep(learner, start, end, steps)
-    click.echo(_drawing(found, f"{study.name}, arm {arm}"))
+    run = _checked_run(study.choose(arm), catalog, seed, str(file))
+    found = _sweep(_learner_of(run), start, end, steps)
+    click.echo(_drawing(found, f"{study.name}, arm {run.arm}"))
     click.echo(found)
     click.echo(f"try them:  lab run {file} --set lr={found.valley:.1e}  (or {found.steepest:.1e})")
     if output is not None:
@@ -74,8 +75,8 @@ def find_lr(
         click.echo(f"picture: {output}")
 
 
-def _checked_learner(study: Study, catalog: Catalog, seed: int, where: str) -> Learner:
-    """The learner of an arm, after the checks that every arm passes before it is trained.
+def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
+    """A run of the arm, after the checks that every arm passes before it is trained.
 
     Raises:
         StudyError: every problem of the base and of the arm.
@@ -89,7 +90,11 @@ def _checked_learner(study: Study, catalog: Catalog, seed: int, where: str) -> L
         plan = plan_study(attrs.evolve(study, seeds=[seed]), catalog, Store(folder), where=where)
     if len(plan.arms) > 2:
         raise LabError("a sweep is of one arm", hint="--arm NAME")
-    run = next((run for run in plan.runs if run.arm != BASE), plan.runs[0])
+    return next((run for run in plan.runs if run.arm != BASE), plan.runs[0])
+
+
+def _learner_of(run: Run) -> Learner:
+    """The learner of a run as it would begin, knowing how long the run will be."""
     learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
