@@ -66,7 +66,15 @@ def start(study: Path, runs: Path, *more: str, mark: bool = False) -> subprocess
     if mark:
         environment["LAB_TEST_RUNS"] = str(runs)
     command = [sys.executable, "-m", "lab", "run", str(study), "--runs", str(runs), "--quiet", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, preexec_fn=_hear_signals
+    )
+
+
+def _hear_signals() -> None:
+    """Also where whoever runs the tests ignores some, as ``nohup`` does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 WAYS: dict[str, tuple[signal.Signals, int]] = {

@@ -16,6 +16,14 @@ from lab.study.interrupt import ignore_signals, signals_held, stop_on_interrupt
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """Also where whoever runs the tests ignores SIGHUP, as nohup does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_every_signal_asks_to_stop_and_handlers_come_back(number):
     before = [signal.getsignal(each) for each in SIGNALS]
