@@ -1,4 +1,4 @@
-"""Standard streams that end no work: what cannot be printed is replaced, and a reader that is gone is not waited for."""
+"""Standard streams that end no work: signs that cannot be printed are replaced, a reader that left is no error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def make_robust() -> None:
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(descriptor, "w", encoding="utf-8", errors="replace", closefd=False))
+            buffer = io.BufferedWriter(_Robust(descriptor, "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "replace"))
         elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _robust(stream, descriptor))
 

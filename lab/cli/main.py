@@ -199,7 +199,9 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
     """
     for argument in arguments:
         if printable(argument) != argument:
-            raise LabError(f"an argument is not text in UTF-8: {argument!r}", hint="give the file or value another name")
+            raise LabError(
+                f"an argument is not text in UTF-8: {argument!r}", hint="give the file or value another name"
+            )
 
 
 def _explain(error: OSError) -> int:

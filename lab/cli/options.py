@@ -40,6 +40,7 @@ class OutputFile(click.Path):
             self.fail(f"there is no folder '{Path(str(path)).parent}'.", param, ctx)
         return path
 
+
 runs_option = click.option(
     "--runs",
     "folder",

@@ -64,7 +64,9 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 )
 @click.option("--epochs", type=click.IntRange(1), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
-@click.option("--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, by name or number, and the base.")
+@click.option(
+    "--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, by name or number, and the base."
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
 @runs_option

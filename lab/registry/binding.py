@@ -575,9 +575,8 @@ def _depths(text: str) -> list[tuple[str, int]]:
             quote = sign
         elif sign in "([{":
             open_brackets.append(CLOSING[sign])
-        elif sign in ")]}":
-            if not open_brackets or open_brackets.pop() != sign:
-                raise _unreadable(text, f"'{sign}' closes nothing")
+        elif sign in ")]}" and (not open_brackets or open_brackets.pop() != sign):
+            raise _unreadable(text, f"'{sign}' closes nothing")
         found.append((sign, len(open_brackets) + bool(quote)))
     if open_brackets or quote:
         raise _unreadable(text, "a quote is not closed" if quote else f"'{open_brackets[-1]}' is missing")

@@ -72,9 +72,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
-        console.print(
-            f"not paired by parts (initialised as one under the stream `init`): {escape(_few(unpaired))}"
-        )
+        console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(_few(unpaired))}")
     if plan.study.compare.endswith("_loss") and any(
         path.startswith("loss") for a in plan.arms for path in a.difference
     ):

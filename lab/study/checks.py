@@ -9,7 +9,17 @@ from typing import Any
 
 from lab.registry.component import plain_number
 
-__all__ = ["MAX_ARMS", "MAX_RUNS", "bound_problems", "name_problem", "number_problems", "plain_seeds", "seed_problems", "shown", "text_problem"]
+__all__ = [
+    "MAX_ARMS",
+    "MAX_RUNS",
+    "bound_problems",
+    "name_problem",
+    "number_problems",
+    "plain_seeds",
+    "seed_problems",
+    "shown",
+    "text_problem",
+]
 
 LONGEST_NAME = 200
 LONGEST_SHOWN = 80
@@ -29,7 +39,7 @@ def shown(value: Any) -> str:
 
 
 def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[str]:
-    """What is wrong with a text."""
+    """Problems of a text."""
     if not isinstance(value, str):
         return [f"{name} must be text, not {type(value).__name__}: {shown(value)}"]
     if not may_be_empty and not value.strip():
@@ -38,7 +48,7 @@ def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[st
 
 
 def name_problem(what: str, value: Any) -> list[str]:
-    """What is wrong with the name of an arm or of a level: tables, files and the command line must be able to show it."""
+    """Problems of the name of an arm or of a level, which tables, files and the command line must be able to show."""
     problems = text_problem(f"the name of {what}", value, may_be_empty=False)
     if problems:
         return problems
@@ -63,11 +73,12 @@ def plain_seeds(seeds: Any) -> Any:
 
 
 def seed_problems(seeds: Any) -> list[str]:
-    """What is wrong with the seeds of a study."""
+    """Problems of the seeds of a study."""
+    listed: list[Any] = []
     if isinstance(seeds, int) and not isinstance(seeds, bool):
-        count, listed = seeds, []
+        count = seeds
     elif isinstance(seeds, (list, range)) and len(seeds) > MAX_SEEDS:
-        count, listed = len(seeds), []
+        count = len(seeds)
     else:
         listed = seeds if isinstance(seeds, list) else []
         count = len(listed)
@@ -82,7 +93,7 @@ def seed_problems(seeds: Any) -> list[str]:
 
 
 def number_problems(name: str, value: Any, *, smallest: int, largest: int | None = None) -> list[str]:
-    """What is wrong with a whole number."""
+    """Problems of a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         return [f"{name} must be a whole number, not {type(value).__name__}: {shown(value)}"]
     if value < smallest:
@@ -93,7 +104,7 @@ def number_problems(name: str, value: Any, *, smallest: int, largest: int | None
 
 
 def bound_problems(low: Any, high: Any) -> list[str]:
-    """What is wrong with the bounds of a range."""
+    """Problems of the bounds of a range."""
     bounds = (low, high)
     if any(isinstance(bound, bool) or not isinstance(bound, (int, float)) for bound in bounds):
         return [f"the bounds of a range are numbers, not {shown(low)} and {shown(high)}"]

@@ -56,9 +56,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _number(default: Any, annotation: Any, smallest: float) -> Any:
-    return attrs.field(
-        default=default, converter=plain_value, metadata={"type": annotation, "smallest": smallest}
-    )
+    return attrs.field(default=default, converter=plain_value, metadata={"type": annotation, "smallest": smallest})
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""The working folder belongs to the whole process: relative paths of all that comes after mean another place in another."""
+"""The working folder, which belongs to the whole process: in another one, every later relative path goes astray."""
 
 from __future__ import annotations
 

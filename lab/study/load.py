@@ -82,9 +82,10 @@ def _import(path: Path) -> ModuleType:
         with keeps_working_folder(), stdout_to_stderr(), recording_reads():
             exec(code, module.__dict__)
     except SyntaxError as error:
+        file = path if _is_of(error, path) else error.filename
         raise LabError(
             f"{_whose(error, path)} has a syntax error: {error.msg}",
-            where=f"{path if _is_of(error, path) else error.filename}, line {error.lineno}: {(error.text or '').strip()}",
+            where=f"{file}, line {error.lineno}: {(error.text or '').strip()}",
         ) from error
     except LabError as error:
         error.where = error.where or f"{path}{_line_of(error, path)}"
@@ -132,7 +133,9 @@ def _shadowed(error: BaseException, folder: Path) -> str | None:
     imported = getattr(sys.modules.get(top), "__file__", None)
     if not beside or (imported is not None and Path(imported).resolve() == beside[0].resolve()):
         return None
-    return f"'{top}' is Python's or an installed module, not {beside[0].relative_to(folder)} beside this file; rename that"
+    return (
+        f"'{top}' is Python's or an installed module, not {beside[0].relative_to(folder)} beside this file; rename that"
+    )
 
 
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:

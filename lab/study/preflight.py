@@ -34,7 +34,6 @@ def _nobody(what: str, done: int, count: int) -> None:
     """Nobody watches."""
 
 
-
 @attrs.frozen
 class ArmCheck:
     """What one step of an arm showed.

@@ -189,6 +189,10 @@ class Searcher(Protocol):
     def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]: ...
 
 
+def _plain_numbers(numbers: Any) -> Any:
+    return tuple(map(plain_number, numbers)) if isinstance(numbers, Iterable) else numbers
+
+
 @attrs.frozen
 class Search:
     """How a study is searched.
@@ -209,9 +213,7 @@ class Search:
     searcher: Reference = "tpe"
     batch: int = attrs.field(default=10, converter=plain_number)
     seed: int = attrs.field(default=0, converter=plain_number)
-    rungs: tuple[int, ...] = attrs.field(
-        default=(), converter=lambda rungs: tuple(map(plain_number, rungs)) if isinstance(rungs, Iterable) else rungs
-    )
+    rungs: tuple[int, ...] = attrs.field(default=(), converter=_plain_numbers)
 
     def __attrs_post_init__(self) -> None:
         problems = number_problems("trials of a search", self.trials, smallest=1, largest=MAX_ARMS)

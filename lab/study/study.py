@@ -101,6 +101,10 @@ class ResolvedArm:
     trial: TrialOfArm | None = None
 
 
+def _as_tuple(arms: Any) -> Any:
+    return tuple(arms) if isinstance(arms, list) else arms
+
+
 @attrs.frozen
 class Study:
     """A question: a base experiment, arms that differ from it, and seeds.
@@ -126,7 +130,7 @@ class Study:
     base: Experiment
     seeds: int | Sequence[int] = attrs.field(default=3, converter=plain_seeds)
     compare: str = "valid_loss"
-    arms: tuple[Arm, ...] = attrs.field(default=(), converter=lambda arms: tuple(arms) if type(arms) is list else arms)
+    arms: tuple[Arm, ...] = attrs.field(default=(), converter=_as_tuple)
     name: str = ""
     question: str = ""
     file: str = ""

@@ -178,10 +178,8 @@ class Level:
             raise
         except BaseException as error:
             position = self._learner.position
-            add_note(
-                error,
-                f"in callback '{callback.name}', {moment}_{self._event}, epoch {position.epoch}, batch {position.batch}",
-            )
+            where = f"epoch {position.epoch}, batch {position.batch}"
+            add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
             raise
 
 

@@ -21,7 +21,9 @@ LEFT_OUT = {
     "syntax_error": "SyntaxError: invalid syntax (syntax_error.py, line 3)",
     "raises_at_import": "ValueError: no licence for this machine (raises_at_import.py, line 3)",
     "exits_at_import": "SystemExit: usage: exits_at_import FILE (exits_at_import.py, line 5)",
-    "generator_exit": "GeneratorExit (generator_exit.py, line 3); a plugin that cannot be used should raise ImportError",
+    "generator_exit": (
+        "GeneratorExit (generator_exit.py, line 3); a plugin that cannot be used should raise ImportError"
+    ),
     "cancelled_at_import": (
         "CancelledError (cancelled_at_import.py, line 5); a plugin that cannot be used should raise ImportError"
     ),

@@ -71,21 +71,21 @@ def test_an_argument_that_cannot_be_used_is_told(lab, study, arguments, message)
 
 
 def test_a_path_in_a_component_is_read_as_it_stands(lab, study, tmp_path):
-    more = '''
+    more = """
 def read(*, path: Path = Path("."), scale: float = 1.0) -> Points:
     assert str(path) == "d-1/a b.csv", path
     return points()
 
 study = Study(attrs.evolve(base, dataset=read))
-'''
+"""
     assert lab("run", study(more), "--plan", "--set", "dataset.path=d-1/a b.csv").code == 0
-    plugin = '''
+    plugin = """
 from lab import hookimpl
 
 @hookimpl
 def lab_datasets():
     return {"reads": read}
-'''
+"""
     assert lab("run", study(more + plugin), "--plan", "--set", "dataset=reads(path=d-1/a b.csv, scale=2)").code == 0
 
 

@@ -44,9 +44,13 @@ def test_a_request_to_end_may_come_twice_and_still_only_asks_to_save(number):
 
 @pytest.mark.parametrize("first", SIGNALS)
 def test_ctrl_c_after_a_request_to_stop_interrupts_at_once(first):
-    with pytest.raises(KeyboardInterrupt), stop_on_interrupt():
-        os.kill(os.getpid(), first)
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupted_twice():
+        with stop_on_interrupt():
+            os.kill(os.getpid(), first)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
 
 
 def test_a_hangup_that_is_ignored_stays_ignored():
@@ -125,7 +129,9 @@ print(caught)
 """
 
 
-@pytest.mark.parametrize(("times", "is_done", "code", "out"), [(2, False, 0, "2\n"), (3, False, 130, ""), (9, True, 130, "")])
+@pytest.mark.parametrize(
+    ("times", "is_done", "code", "out"), [(2, False, 0, "2\n"), (3, False, 130, ""), (9, True, 130, "")]
+)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_third_signal_ends_the_process_without_a_word(name, times, is_done, code, out):
     source = ENDING.format(name=name, times=times, is_done=is_done)

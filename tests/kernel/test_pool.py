@@ -129,7 +129,9 @@ def test_a_file_in_the_working_folder_shadows_nothing_in_a_worker(study: Path, t
     assert len(list((tmp_path / "runs").glob(".store/*/result.json"))) == 2
 
 
-KILLED_AT_IMPORT = "import os, sys\nif 'lab.study.worker' in sys.orig_argv and os.path.exists({flag!r}): os.kill(os.getpid(), 9)\n"
+KILLED_AT_IMPORT = (
+    "import os, sys\nif 'lab.study.worker' in sys.orig_argv and os.path.exists({flag!r}): os.kill(os.getpid(), 9)\n"
+)
 KILLED_IN_A_STEP = "import os; os.path.exists({flag!r}) and os.kill(os.getpid(), 9)"
 
 

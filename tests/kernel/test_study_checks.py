@@ -219,7 +219,9 @@ def test_a_space_of_another_kind_is_refused(space, message):
 
 
 def test_options_of_one_label_are_an_error_as_arms_are():
-    text = refused(lambda: Study(experiment()).search({"architecture": [use("line", width=8), use("line", width=64), Line]}))
+    text = refused(
+        lambda: Study(experiment()).search({"architecture": [use("line", width=8), use("line", width=64), Line]})
+    )
     assert text == "search, architecture: two options are called 'line'\n  name them yourself: {name: ..., ...}"
 
 
@@ -242,7 +244,7 @@ def test_rungs_are_compared_with_epochs_of_the_command_line(catalog):
 
 @pytest.fixture
 def study():
-    arms = {"a, b": 0.1, "c,d": 0.2, "c": 0.3, "say \"hi\"": 0.4, "7": 0.5}
+    arms = {"a, b": 0.1, "c,d": 0.2, "c": 0.3, 'say "hi"': 0.4, "7": 0.5}
     return Study(experiment()).swap("lr", arms)
 
 

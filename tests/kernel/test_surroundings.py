@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from pathlib import Path
@@ -215,23 +216,24 @@ def test_a_working_folder_that_is_gone_is_no_error_of_the_block(tmp_path, monkey
 
 
 def test_an_error_inside_keeps_its_place_and_is_noted(tmp_path, monkeypatch):
+    def moves_and_fails():
+        with keeps_working_folder():
+            os.chdir("/")
+            raise ZeroDivisionError
+
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ZeroDivisionError) as caught, keeps_working_folder():
-        os.chdir("/")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError) as caught:
+        moves_and_fails()
     assert caught.value.__notes__[0].startswith("the working folder was changed to /")
     assert Path.cwd() == tmp_path
 
 
 def test_an_error_of_an_installed_package_alone_has_no_own_line():
-    import json
-
-    try:
-        exec(compile("import json; json.loads('{')", "<string>", "exec"))
-    except json.JSONDecodeError as error:
-        error.__traceback__ = error.__traceback__.tb_next
-        assert describe_error(error).startswith("JSONDecodeError: Expecting property name")
-        assert "\n" not in describe_error(error)
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")
+    error = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    assert describe_error(error).startswith("JSONDecodeError: Expecting property name")
+    assert "\n" not in describe_error(error)
 
 
 def test_helpers_take_any_error():
