@@ -50,7 +50,7 @@ def complete(run: Run, record: RunRecord) -> bool:
     learner.history = record.history()
     try:
         learner.load(record.folder / "model.safetensors")
-        _let_observe(learner, set(_late_observers(run, record)))
+        _let_observe(learner, run, _late_observers(run, record))
         learner.load(record.folder / record.result["selected"])
     except (LabError, OSError):
         return False
@@ -91,10 +91,11 @@ def _acts_at_the_end(kind: Any) -> bool:
     return heard == {"after_fit"}
 
 
-def _let_observe(learner: Learner, names: set[str]) -> None:
+def _let_observe(learner: Learner, run: Run, names: list[str]) -> None:
+    kinds = [component.factory for component in run.experiment.components("callbacks") if component.alias in names]
     learner.is_finished = True
     for callback in learner.callbacks:
-        if callback.name in names:
+        if type(callback) in kinds:
             callback.after_fit(learner)
 
 
