@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
-__all__ = ["complete_study", "runs_option", "study_argument"]
+__all__ = ["SEED", "FiniteNumber", "OutputFile", "complete_study", "runs_option", "study_argument"]
+
+SEED = click.IntRange(-(2**63), 2**63 - 1)
+"""A seed: torch's generators take 64 bits."""
+
+
+class FiniteNumber(click.FloatRange):
+    """A number between bounds that is neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class OutputFile(click.Path):
+    """A file to write, in a folder that is there: told before the work whose result it is to hold."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The file."""
+        path = super().convert(value, param, ctx)
+        if not Path(str(path)).parent.is_dir():
+            self.fail(f"there is no folder '{Path(str(path)).parent}'.", param, ctx)
+        return path
+
 
 runs_option = click.option(
     "--runs",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.options import complete_study, runs_option
+from lab.cli.options import SEED, complete_study, runs_option
 from lab.errors import LabError, StoreError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.option(
     "--status", default="", type=click.Choice(["", *STATES]), metavar="|".join(STATES), help="Only in this state."
 )
-@click.option("--seed", type=int, help="Only with this seed.")
+@click.option("--seed", type=SEED, help="Only with this seed.")
 @click.option(
     "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or figure."
 )

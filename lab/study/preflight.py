@@ -10,10 +10,11 @@ import attrs
 import torch
 from torch import distributed
 
-from lab.errors import LabError, StudyError
+from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
 from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
+from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import changed_sources, key_of
 from lab.study.run import Run
@@ -23,7 +24,14 @@ from lab.training.data import SequentialSampler, to_device
 from lab.training.learner import Learner
 from lab.training.machine import tune
 
-__all__ = ["ArmCheck", "Plan", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
+
+PlanListener = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+def _nobody(what: str, done: int, count: int) -> None:
+    """Nobody watches."""
 
 
 @attrs.frozen
@@ -75,6 +83,7 @@ def plan_study(
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
@@ -85,19 +94,21 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.guard = guarded
-    arms = study.resolve(catalog, where=where)
+    catalog.guard, tell = guarded, progress or _nobody
+    arms = study.resolve(catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
     tune()
     here = _device_here(device, elsewhere)
-    runs = _read_data(arms, study, catalog, store, device, where)
+    runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)
     found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     with _gathering(study, where) as attempt:
-        for name in [arm.name for arm in arms if arm.name in waiting]:
+        names = [arm.name for arm in arms if arm.name in waiting]
+        for number, name in enumerate(names):
+            tell("steps of arms", number, len(names))
             with attempt(name):
                 checks[name] = _step_once(attrs.evolve(waiting[name], device=here))
     return Plan(study, arms, runs, found, checks)
@@ -149,9 +160,12 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
     @contextmanager
     def attempt(arm: str) -> Iterator[None]:
         try:
-            yield
-        except (Exception, SystemExit) as error:
-            problems.setdefault(_describe(error), []).append(arm)
+            with keeps_working_folder():
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
 
     yield attempt
     if problems:
@@ -159,12 +173,19 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, catalog: Catalog, store: Store, device: str, where: str | None
+    arms: Sequence[ResolvedArm],
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    device: str,
+    where: str | None,
+    tell: PlanListener,
 ) -> list[Run]:
     """Every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
-        for arm in arms:
+        for number, arm in enumerate(arms):
+            tell("data of arms", number, len(arms))
             with attempt(arm.name):
                 runs += _runs_of(arm, study, catalog, store, cache, device)
     return runs
@@ -243,7 +264,3 @@ def _try_steps(run: Run, learner: Learner) -> ArmCheck:
                 learner.stepper.valid_step(batch)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     return ArmCheck(parameters, seconds, bool(learner.parts))
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

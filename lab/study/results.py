@@ -98,6 +98,9 @@ class Results:
 
     def __init__(self, plan: Planned, runs: Sequence[FinishedRun]) -> None:
         self.plan, self.study, self.runs = plan, plan.study, list(runs)
+        self._of_arm: dict[str, list[FinishedRun]] = {}
+        for run in self.runs:
+            self._of_arm.setdefault(run.arm, []).append(run)
 
     @property
     def failed(self) -> list[FinishedRun]:
@@ -106,7 +109,7 @@ class Results:
 
     def figures(self, arm: str, name: str) -> dict[int, float]:
         """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
-        rows = {run.seed: run.row() for run in self.runs if run.arm == arm and run.status == "finished"}
+        rows = {run.seed: run.row() for run in self._of_arm.get(arm, []) if run.status == "finished"}
         return {seed: float(row[name]) for seed, row in rows.items() if name in row}
 
     @property
@@ -202,10 +205,11 @@ class Results:
         return directions.get(plain, False)
 
     def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
-        finished = [run for run in self.runs if run.arm == name and run.status == "finished"]
+        runs = self._of_arm.get(name, [])
+        finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.record.budget))
         figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
-        return ArmRow(name, figures, sum(run.arm == name for run in self.failed), comparison)
+        return ArmRow(name, figures, len(runs) - len(finished), comparison)
 
     def frame(self) -> pd.DataFrame:
         """One row per run, as a pandas frame."""

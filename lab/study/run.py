@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import torch
 
-from lab.errors import LabError, OutOfMemoryError, StoreError
+from lab.errors import OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
+from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.store import RunRecord, Store
@@ -141,15 +142,16 @@ class Run:
                     return completed
                 fresh = True  # its weights alone do not give its figures
             tune()
-            folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
+            folder = self._begin(fresh=fresh)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
                 with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
                     self._train(folder, listener, stop)
-            except (Exception, SystemExit) as error:  # a callback may call sys.exit; only its own run ends
-                refuse_full_disk(error, self.store.root)
-                record_failure(folder, error)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
+                self._leave_failure(folder, error)
             record = self.store.record(self.key)
             self.catalog.call("lab_run_finished", run=self, result=record)
             listener.run_finished(self, record)
@@ -158,15 +160,41 @@ class Run:
     def _complete(self, record: RunRecord) -> RunRecord | None:
         """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""
         try:
-            return self.store.record(self.key) if complete(self, record) else None
-        except (Exception, SystemExit) as error:
+            with keeps_working_folder():
+                return self.store.record(self.key) if complete(self, record) else None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             refuse_full_disk(error, self.store.root)
             return attrs.evolve(record, status="failed", result=failure_content(error))
 
-    def fail(self, error: BaseException) -> RunRecord:
-        """Record that it could not be trained, since the process that had it is gone."""
-        record_failure(self.store.begin(self.key, self.record(), {}, fresh=False), error)
+    def fail(self, error: BaseException, *, fresh: bool = False) -> RunRecord:
+        """Record that it could not be trained, since the process that had it is gone.
+
+        Args:
+            error: what happened.
+            fresh: forget what an earlier training left.
+        """
+        record_failure(self.store.begin(self.key, self.record(), {}, fresh=fresh), error)
         return self.store.record(self.key)
+
+    def _begin(self, *, fresh: bool) -> Path:
+        """The run's folder, as an absolute path: components may change the working folder."""
+        made = environment(self.catalog, self.device)
+        return Path(os.path.abspath(self.store.begin(self.key, self.record(), made, fresh=fresh)))
+
+    def _leave_failure(self, folder: Path, error: BaseException) -> None:
+        """Record a failure, also of a component that removed the folder of its run."""
+        refuse_full_disk(error, self.store.root)
+        try:
+            if folder.is_file():
+                folder.unlink()
+            if not (folder / "experiment.json").is_file():
+                self._begin(fresh=False)
+            record_failure(folder, error)
+        except OSError as second:  # the others may be written all the same
+            self.catalog.complain(f"lab: the failure of run {self.key} cannot be recorded: {second}")
+            self.catalog.complain(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""
@@ -209,11 +237,13 @@ class Run:
     def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
         started = time.perf_counter()
         reset_peak_memory(self.device)
-        learner = self.learner(folder, (Recorder(self, listener, stop),))
-        learner.resume(self.experiment.values["epochs"])
-        save_weights(learner.model, folder / LAST, durable=False)
-        selected, row = _select(learner, folder)
-        metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
+        with keeps_working_folder():
+            learner = self.learner(folder, (Recorder(self, listener, stop),))
+            learner.resume(self.experiment.values["epochs"])
+            _refuse_empty_training(learner)
+            save_weights(learner.model, folder / LAST, durable=False)
+            selected, row = _select(learner, folder)
+            metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
         seconds = time.perf_counter() - started
         result = {
             "selected": selected,
@@ -228,6 +258,20 @@ class Run:
             sync_files(folder)
         write_json(folder / "result.json", result, durable=worth_waiting)
         remove_checkpoints(folder)
+
+
+def _refuse_empty_training(learner: Learner) -> None:
+    """A training without an epoch or a batch leaves no metric to compare.
+
+    Raises:
+        RunFailed: nothing was trained.
+    """
+    if not learner.history:
+        raise RunFailed(
+            "no epoch was trained", hint="a callback or the stepper ended the training before its first epoch did"
+        )
+    if all(math.isnan(row["train_loss"]) for row in learner.history):  # a loss that is NaN stops the run before
+        raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
 
 
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
@@ -251,7 +295,8 @@ class Recorder(Callback):
 
     def after_batch(self, learner: Learner) -> None:
         if self.stop.is_set():
-            save_checkpoint(learner, self.run.store.folder / self.run.key)
+            if learner.folder is not None:
+                save_checkpoint(learner, learner.folder)
             raise KeyboardInterrupt
         if time.monotonic() > self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH_S
@@ -305,29 +350,9 @@ def failure_content(error: BaseException) -> dict[str, Any]:
     """What a failure leaves to read."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
-    text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-    notes = getattr(error, "__notes__", [])
-    trace = "".join(traceback.format_exception(error))
-    return {"error": "\n".join([text, *notes]), "traceback": trace}
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C interrupts at once."""
-    import signal
-
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+        trace = "".join(traceback.format_exception(error))
+    except Exception as second:  # the error's class may break whatever reads it
+        trace = f"(no traceback: {type(second).__name__})"
+    text = "\n".join([describe_error(error), *notes_of(error)])
+    return {"error": text, "traceback": printable(trace)}

@@ -27,7 +27,7 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("--user", help="Recommend to this user what they have not rated.")
 @click.option("--like", multiple=True, metavar="TITLE", help="Recommend what is near to this item; may be repeated.")
 @click.option("--about", multiple=True, metavar="FEATURE", help="What is known of a newcomer; for hybrids.")
-@click.option("-n", "--count", default=10, show_default=True, help="How many.")
+@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @runs_option
 @click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
 @click.pass_obj

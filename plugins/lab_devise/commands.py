@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import OutputFile, runs_option
 
 __all__ = ["search"]
 
@@ -27,8 +27,8 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("--text", multiple=True, metavar="WORD", help="Search for this word; several are averaged.")
 @click.option("--image", type=click.Path(path_type=Path), help="Search for what this picture shows.")
 @click.option("--among", type=click.Choice(["images", "classes", "words"]), help="What is searched.")
-@click.option("-n", "--count", default=9, show_default=True, help="How many.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A sheet of the pictures, as PNG.")
+@click.option("-n", "--count", type=click.IntRange(1), default=9, show_default=True, help="How many.")
+@click.option("-o", "--output", type=OutputFile(), help="A sheet of the pictures, as PNG.")
 @runs_option
 @click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
 @click.pass_obj

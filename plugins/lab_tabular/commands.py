@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import OutputFile, runs_option
 
 __all__ = ["predict"]
 
@@ -24,7 +24,7 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 )
 @click.argument("key")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file to write; without it, the screen.")
+@click.option("-o", "--output", type=OutputFile(), help="A CSV file to write; without it, the screen.")
 @click.option("--only", is_flag=True, help="Leave out the columns that were given.")
 @runs_option
 @click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")

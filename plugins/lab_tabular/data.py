@@ -213,6 +213,8 @@ def table(
         DataError: the file or a column cannot be used; column and line are named.
         ParameterError: values that contradict each other.
     """
+    if longest is not None and longest < 1:
+        raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
     frame = read_table(Path(path))
     frame = frame if longest is None else frame.iloc[:longest]
     validating = read_table(Path(valid_path)) if valid_path else None

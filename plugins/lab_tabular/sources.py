@@ -59,6 +59,8 @@ def adult(
         split_seed: of the random split.
         longest: only so many rows of each file are read.
     """
+    if longest is not None and longest < 1:
+        raise ParameterError(f"longest must be at least 1, got {longest}", where="dataset 'adult'")
     corpus = find_corpus("adult")
     train, test = (_read_adult(corpus.path(part)).iloc[:longest] for part in ("train", "test"))
     if exact_numbers:
