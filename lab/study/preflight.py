@@ -88,7 +88,7 @@ def plan_study(
     tune()
     here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where)
-    found = seen | {run.key for run in runs if not fresh and store.record(run.key).status == "finished"}
+    found = seen | {run.key for run in runs if not fresh and store.is_found(run.key)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     with _gathering(study, where) as attempt:

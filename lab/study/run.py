@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +19,10 @@ from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.experiment import ResolvedExperiment
+from lab.study.files import mark_files, one_line, write_sealed
 from lab.study.keys import code_fingerprints, file_fingerprints
-from lab.study.store import RunRecord, Store
+from lab.study.sources import keep_sources
+from lab.study.store import MARKED, RunRecord, Store
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
@@ -32,7 +34,6 @@ from lab.training.checkpoint import (
     save_checkpoint,
     save_weights,
     sync_files,
-    write_json,
 )
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -125,13 +126,12 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        with self.store.lock(self.key):
-            record = self.store.record(self.key)
-            if record.status == "finished" and not fresh:
-                remove_checkpoints(record.folder)
-                return record
+        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+            if not fresh and self.store.is_found(self.key):
+                return self.store.record(self.key)
             tune()
             folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
+            keep_sources(self, folder)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
@@ -195,8 +195,15 @@ class Run:
         }
         if worth_waiting := seconds > WORTH_S:
             sync_files(folder)
-        write_json(folder / "result.json", result, durable=worth_waiting)
+        write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
         remove_checkpoints(folder)
+
+
+def _tell_of_waiting(run: Run, listener: Listener) -> None:
+    """Say that another process has the run; a listener need not hear it."""
+    tell = getattr(listener, "run_waits", None)
+    if tell is not None:
+        tell(run)
 
 
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
@@ -230,7 +237,7 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
-                temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
+                temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
@@ -272,7 +279,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
     text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
     notes = getattr(error, "__notes__", [])
     trace = "".join(traceback.format_exception(error))
-    write_json(folder / "failure.json", {"error": "\n".join([text, *notes]), "traceback": trace})
+    write_sealed(folder / "failure.json", {"error": "\n".join([text, *notes]), "traceback": trace})
 
 
 @contextmanager

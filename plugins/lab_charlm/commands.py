@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import loading_options, runs_option, tell
 
 __all__ = ["generate"]
 
@@ -32,7 +32,7 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("--top-p", type=float, help="Only the likeliest characters with this probability together.")
 @click.option("--greedy", is_flag=True, help="Always the likeliest character.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws.")
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def generate(
     session: Session,
@@ -46,12 +46,16 @@ def generate(
     greedy: bool,
     seed: int,
     file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Let the network of the finished run KEY go on with a prompt."""
     from lab.study.rebuild import load
     from lab_charlm.generation import generate as generate_text
 
-    learner = load(key, folder, catalog=session.catalog(), file=file)
+    learner = load(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     click.echo(
         generate_text(
             learner,
