@@ -62,7 +62,7 @@ def list_runs(root: Path) -> list[Listed]:
     """Every run of the store in ``root``, the latest last; damaged records are listed as far as they can be read."""
     store = Store(root)
     folder = str(store.folder)
-    found = [run for key in store.keys() if (run := _listed(folder, key)) is not None]
+    found = [run for key in store.all_keys() if (run := _listed(folder, key)) is not None]
     return sorted(found, key=lambda run: (run.changed, run.key))
 
 

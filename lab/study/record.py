@@ -296,8 +296,20 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
         return _parse(content, chosen, folder)
     except FileNotFoundError:
         raise _unknown(store, name) from None
+    except UnknownNameError:
+        raise
+    except StoreError as error:
+        raise _damaged(folder, str(error.where)) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise variants.unreadable(folder, f"{type(error).__name__}: {error}") from error
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(folder: Path, why: str) -> StoreError:
+    return StoreError(
+        f"the record of the study '{folder.name}' cannot be read",
+        where=why,
+        hint="lab run writes it again; finished runs are found, not trained again",
+    )
 
 
 def _plain_name(name: str) -> str:

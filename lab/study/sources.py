@@ -108,7 +108,7 @@ def stored_study(folder: Path) -> Path:
         target = place / _inside(name, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    return place / content["study"]
+    return place / str(content["study"])
 
 
 def _inside(name: str, path: Path) -> PurePosixPath:
@@ -161,7 +161,8 @@ def find_study(content: Mapping[str, Any]) -> Path | None:
     raise LabError(f"the study file that this run tells of {what}", where=str(given), hint=REMEDIES)
 
 
-REMEDIES = "--file STUDY.py names the file to import\n--stored-source imports what the run keeps: code that comes with the store"
+REMEDIES = """--file STUDY.py names the file to import
+--stored-source imports what the run keeps: code that comes with the store"""
 
 
 def refuse_in_store(file: Path | str) -> None:

@@ -1,7 +1,7 @@
 """The store: runs on disk, found by key.
 
-``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last and vouches for
-the files that count; until then the folder holds checkpoints, from which the run goes on. A run that failed leaves
+``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last and vouches
+for the files that count; until then the folder holds checkpoints, from which the run goes on. A run that failed leaves
 ``failure.json``. A run whose files are not what they should be is damaged, and counts as not finished.
 """
 
@@ -256,7 +256,7 @@ class Store:
             shutil.rmtree(leftover, ignore_errors=True)  # a store that is only read stays as it is
         return True
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """The keys of all runs.
 
         Raises:
@@ -280,7 +280,7 @@ class Store:
         Raises:
             UnknownNameError: there is none, or several.
         """
-        found = [known for known in self.keys() if known.startswith(key)] if key else []
+        found = [known for known in self.all_keys() if known.startswith(key)] if key else []
         if len(found) == 1 or key in found:
             return self.record(key if key in found else found[0])
         hint = "lab runs lists what is there" if not found else f"say more of it: {', '.join(found[:5])}"
@@ -288,7 +288,7 @@ class Store:
 
     def records(self) -> Iterator[RunRecord]:
         """Every run of the store."""
-        return (self.record(key) for key in self.keys())
+        return (self.record(key) for key in self.all_keys())
 
     def begin(self, key: str, experiment: dict[str, Any], environment: dict[str, Any], *, fresh: bool) -> Path:
         """The folder of a run about to train; ``fresh`` forgets what was there, and so does a damaged result."""

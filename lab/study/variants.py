@@ -167,7 +167,7 @@ def choose(variants: Sequence[Content], wanted: str, study: str) -> Content:
     raise UnknownNameError(f"{what} variant of '{study}' is called '{wanted}'", hint="\n".join(["variants:", *lines]))
 
 
-# --- reading -----------------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def study_names(store: Store) -> list[str]:

@@ -42,7 +42,7 @@ def write_tree(tree: Any, folder: Path, name: str) -> None:
     """
     tensors: dict[str, Tensor] = {}
     plain = json.dumps(_take_tensors(tree, "", tensors), allow_nan=False)
-    save_file(tensors, folder / f"{name}.safetensors", metadata={"digest": tensors_digest(tensors, plain)})
+    save_file(tensors, folder / f"{name}.safetensors", metadata=_metadata(tensors, plain))
     (folder / f"{name}.json").write_text(plain, encoding="utf-8")
 
 
@@ -52,17 +52,28 @@ def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        found.update(memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()))
+        found.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
-def _verify(tensors: Mapping[str, Tensor], text: str, metadata: Mapping[str, str]) -> None:
-    """Raise if tensors are not as they were written; files of older versions carry no digest.
+def _metadata(tensors: Mapping[str, Tensor], text: str, **more: Any) -> dict[str, str]:
+    """What a file of tensors says of itself: under one name, since safetensors writes several in any order."""
+    return {"lab": json.dumps({"digest": tensors_digest(tensors, text), **more})}
+
+
+def _said(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What ``_metadata`` wrote; empty in files of older versions."""
+    said = json.loads(metadata.get("lab", "{}"))
+    return said if isinstance(said, dict) else {}
+
+
+def _verify(tensors: Mapping[str, Tensor], text: str, said: Mapping[str, Any]) -> None:
+    """Raise if tensors, or the text that belongs to them, are not as they were written.
 
     Raises:
         ValueError: they are not.
     """
-    if metadata.get("digest", "") not in ("", tensors_digest(tensors, text)):
+    if "digest" in said and said["digest"] != tensors_digest(tensors, text):
         raise ValueError("changed since it was written (its digest is another)")
 
 
@@ -85,7 +96,7 @@ def read_tree(folder: Path, name: str) -> Any:
     try:
         tensors, metadata = _read_tensors(folder / f"{name}.safetensors")
         text = (folder / f"{name}.json").read_text(encoding="utf-8") if (folder / f"{name}.json").is_file() else ""
-        _verify(tensors, text, metadata)
+        _verify(tensors, text, _said(metadata))
         return _give_tensors(json.loads(text), tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise StoreError(f"cannot read the checkpoint '{name}'", where=f"{folder}: {error}") from error
@@ -134,7 +145,7 @@ def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
     tensors = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
     shared = json.dumps(aliases)
     with atomic_path(path, durable=durable) as temporary:
-        save_file(tensors, temporary, metadata={"shared": shared, "digest": tensors_digest(tensors, shared)})
+        save_file(tensors, temporary, metadata=_metadata(tensors, shared, shared=shared))
 
 
 def _unique_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -185,8 +196,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     try:
         tensors, metadata = _read_tensors(path)
-        shared = metadata.get("shared", "{}")
-        _verify(tensors, shared, metadata)
+        shared = _said(metadata).get("shared", metadata.get("shared", "{}"))
+        _verify(tensors, shared, _said(metadata))
         aliases = json.loads(shared)
     except (OSError, ValueError, SafetensorError) as error:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
