@@ -21,8 +21,9 @@ import attrs
 from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.component import Preset, Reference, Use, as_use
 from lab.registry.plugins import Catalog
+from lab.registry.definition import origin_of
 from lab.registry.registry import Entry, Registry, close_matches
-from lab.registry.values import check_value, describe_type, origin_of, parse_text, to_plain
+from lab.registry.values import check_value, describe_type, parse_text, to_plain
 
 __all__ = [
     "Component",

@@ -148,7 +148,7 @@ FAILURE = SchemaValidator(_record({"error": TEXT}, {"traceback": TEXT}))
 EXPERIMENT = SchemaValidator(
     _record(
         {"study": TEXT, "arm": TEXT, "seed": INTEGER, "key": KEY, "device": DEVICE, "data": TEXT, "experiment": OBJECT},
-        {"torch": TEXT, "code": OBJECT, "files": OBJECT, "file": TEXT},
+        {"torch": TEXT, "code": OBJECT, "files": OBJECT, "file": TEXT, "key_content": OBJECT},
     )
 )
 ENVIRONMENT = SchemaValidator(

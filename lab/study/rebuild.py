@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import torch
+from torch import distributed
 
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
@@ -194,7 +195,8 @@ def rebuild_run(
     experiment, file = _with_local_components(experiment_from_json(content["experiment"]), catalog, source, anyway)
     resolved = checked(experiment, catalog)
     data = data or (cache or DataCache()).get(resolved.component("dataset"))
-    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0])
+    processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0], processes=processes)
     return Run(
         content["study"],
         content["arm"],
@@ -206,6 +208,7 @@ def rebuild_run(
         catalog,
         data,
         str(file or content.get("file", "")),
+        processes,
     )
 
 
@@ -271,19 +274,27 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
         words: what to call them in a line: ``("then", "now")``.
     """
     lines = list(_parted(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
-    lines += [
-        f"code of {name}: {'another' if name in other.get('code', {}) else 'none'} {words[1]}"
-        for name, digest in one.get("code", {}).items()
-        if other.get("code", {}).get(name) != digest
-    ]
-    lines += [
-        f"{path}: {'another content' if path in other.get('files', {}) else 'no such file'} {words[1]}"
-        for path, digest in one.get("files", {}).items()
-        if other.get("files", {}).get(path) != digest
-    ]
+    for name, then, now in _pairs(one, other, "code"):
+        if then != now and then is not None:
+            lines.append(f"code of {name}: {'none' if now is None else 'another'} {words[1]}")
+    for name, then, now in _pairs(one, other, "files"):
+        if then != now and then is not None:
+            lines.append(f"{name}: {'no such file' if now is None else 'another content'} {words[1]}")
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
-    return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+    if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
+        return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+    decides, decides_now = one["key_content"], other["key_content"]
+    for part in ("experiment", "packages", "variables", "state", "seed", "device", "processes"):
+        label = "" if part in ("experiment", "packages") else part
+        lines += _parted(decides.get(part), decides_now.get(part), label, words)
+    return list(dict.fromkeys(lines))
+
+
+def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
+    """Name, what one record says, what the other says, of the names in either."""
+    then, now = one.get(part, {}), other.get(part, {})
+    return ((name, then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now]))
 
 
 def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
@@ -452,15 +463,23 @@ def _with_local_components(
         for component in arm.experiment.all_components()
         if component.plugin == "local"
     }
+    forms = {_definition(name): factory for name, factory in found.items()}  # the file may have another name now
     if anyway:
-        found = {**{name.partition("#")[0]: factory for name, factory in found.items()}, **found}
-    return _map_uses(experiment, lambda use: _local(use, found, file, anyway)), file
+        forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
+    return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
+
+
+def _definition(name: str) -> str:
+    """``study.py:Net#1f…`` without the name of the file."""
+    file, colon, definition = name.partition(":")
+    return definition if colon and file.endswith(".py") else name
 
 
 def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path, anyway: bool) -> Use:
     if not isinstance(use.target, str) or not _is_local(use.target):
         return use
-    for name in (use.target, use.target.partition("#")[0] if anyway else use.target):
+    definition = _definition(use.target)
+    for name in (use.target, definition, *([definition.partition("#")[0]] if anyway else [])):
         if name in found:
             return Use(found[name], use.params)
     raise LabError(

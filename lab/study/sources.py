@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import io
 import os
 import shutil
-import sys
 import tempfile
+import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from lab.cache import cache_folder, recall, remember
 from lab.errors import LabError, StoreError
 from lab.study import files
 
 if TYPE_CHECKING:
-    from lab.study.experiment import ResolvedExperiment
     from lab.study.preflight import Plan
     from lab.study.run import Run
 
@@ -41,50 +39,25 @@ MOST_REMEMBERED = 2000
 
 def keep_sources(run: Run, folder: Path) -> None:
     """Write the study's file and the local modules that it imported, as they were imported."""
-    main = Path(run.file).absolute() if run.file else None
+    from lab.study.keys import local_sources
+
+    if not run.file:
+        return
+    main = Path(run.file).absolute()
     texts: dict[str, str] = {}
-    study = ""
     for source in local_sources(run.experiment):
-        if main is not None and Path(source.path).absolute() == main:
-            study = main.name
-            texts[study] = source.text
-        else:
-            texts[_relative(source.name, source.path)] = source.text
-    if study:
-        files.write_sealed(folder / SOURCES, {"study": study, "files": texts}, durable=False)
+        name = main.name if source.path.absolute() == main else _relative(source.name, source.path)
+        texts[name] = source.text
+    if main.name in texts:
+        files.write_sealed(folder / SOURCES, {"study": main.name, "files": texts}, durable=False)
 
 
-@attrs.frozen
-class LocalSource:
-    """A module beside a study, as it was imported."""
-
-    name: str
-    path: str
-    text: str
-
-
-def local_sources(experiment: ResolvedExperiment) -> list[LocalSource]:
-    """Return the study's file and the modules below its folder that were imported."""
-    modules = {getattr(component.factory, "__module__", "") for component in experiment.all_components()}
-    studies = [sys.modules[name] for name in modules if name.startswith("lab_experiment") and name in sys.modules]
-    found: dict[str, LocalSource] = {}
-    for study in studies:
-        folder = Path(study.__file__ or "").absolute().parent
-        for name, module in list(sys.modules.items()):
-            path = Path(getattr(module, "__file__", None) or "")
-            is_local = (
-                path.suffix == ".py" and path.absolute().is_relative_to(folder) and "site-packages" not in path.parts
-            )
-            if module is study or (is_local and not name.startswith("lab")):
-                with suppress(OSError, UnicodeDecodeError):
-                    found[name] = LocalSource(name, str(path.absolute()), path.read_text(encoding="utf-8"))
-    return list(found.values())
-
-
-def _relative(module: str, path: Path | str) -> str:
+def _relative(module: str, path: Path) -> str:
     """Where a module is looked for beside a study: ``models/nets.py``."""
+    if module.endswith(".py"):
+        return module
     parts = module.split(".")
-    return "/".join([*parts, "__init__.py"] if Path(path).name == "__init__.py" else [*parts[:-1], f"{parts[-1]}.py"])
+    return "/".join([*parts, "__init__.py"] if path.name == "__init__.py" else [*parts[:-1], f"{parts[-1]}.py"])
 
 
 def stored_study(folder: Path) -> Path:
@@ -107,7 +80,9 @@ def stored_study(folder: Path) -> Path:
     for name, text in content["files"].items():
         target = place / _inside(name, path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        raw = text.encode("utf-8")
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)  # a source may name another than UTF-8
+        target.write_bytes(raw if encoding.startswith("utf-8") else text.encode(encoding))
     return place / str(content["study"])
 
 

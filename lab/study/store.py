@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from lab.errors import StoreError, UnknownNameError
 from lab.study import files
 
-__all__ = ["MARKED", "Outcome", "RunRecord", "Store", "outcome_of"]
+__all__ = ["MARKED", "Outcome", "RunRecord", "Store", "clear_for_writing", "outcome_of"]
 
 MARKED = ("metrics.jsonl", "model.safetensors", "best.safetensors", "sources.json")
 """The files besides itself that ``result.json`` vouches for."""
@@ -296,7 +296,7 @@ class Store:
         if fresh or os.path.lexists(folder / "result.json") or not _is_own_folder(folder):
             self.remove(key)
         folder.mkdir(parents=True, exist_ok=True)
-        _clear_for_writing(folder)
+        clear_for_writing(folder)
         files.write_sealed(folder / "experiment.json", files.to_standard(experiment), durable=False)
         files.write_sealed(folder / "environment.json", environment, durable=False)
         return folder
@@ -387,7 +387,7 @@ def _is_own_folder(path: Path) -> bool:
     return not os.path.lexists(path) or stat.S_ISDIR(os.lstat(path).st_mode)
 
 
-def _clear_for_writing(folder: Path) -> None:
+def clear_for_writing(folder: Path) -> None:
     """Take away links, which may lead anywhere, what is no file where one will be written, and leftovers of a kill."""
     for parent, folders, names in os.walk(folder):  # follows no links
         for name in (*folders, *names):
