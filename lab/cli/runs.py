@@ -181,7 +181,7 @@ def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tupl
     from lab.study.experiment import describe_value
 
     experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made.get("experiment", {}))]
-    files = sorted(path for path in record.folder.rglob("*") if path.is_file() and not path.is_symlink())
+    files = sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
     environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
         ("experiment", experiment),

@@ -59,7 +59,7 @@ LARGE = 256 * 2**20
 """Bytes of the history of a run, and of the record of a study with thousands of trials."""
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 SEAL = re.compile(rb',\n "digest": "([0-9a-f]{64})"\n\}\n\Z')
-CHUNK = 2**20
+BROKEN_SEAL = re.compile(rb',\n "[^"\n]+": "[0-9a-f]{64}"\n\}\n\Z')
 
 
 class DamagedError(StoreError):
@@ -83,21 +83,26 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
         if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.EMLINK):
             return read_bytes(_inside(Path(path)), limit)
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
-    with open(descriptor, "rb") as file:
+    try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise _damaged(path, "not a regular file")
         if state.st_size > limit:
             raise _damaged(path, f"{state.st_size:,} bytes, more than {limit:,}")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(limit)
-        except OSError as error:
-            raise _damaged(path, error.strerror or str(error)) from error
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
 
 
 def _inside(link: Path) -> Path:
     """The file that a link of a run's folder leads to, if that lies in the same folder."""
-    target, folder = link.resolve(), link.parent.resolve()
+    try:
+        target, folder = link.resolve(), link.parent.resolve()
+    except (OSError, RuntimeError) as error:
+        raise _damaged(link, "a link to itself") from error
     if not target.is_relative_to(folder) or target.is_symlink():
         raise _damaged(link, "a link that leaves its folder")
     if not target.exists():
@@ -242,7 +247,7 @@ def unseal(raw: bytes, path: Path | str) -> bool:
     """
     found = SEAL.search(raw, max(0, len(raw) - 128))
     if found is None:
-        if b'"digest":' in raw[-256:]:
+        if b'"digest":' in raw[-256:] or BROKEN_SEAL.search(raw, max(0, len(raw) - 128)):
             raise _damaged(path, "changed since it was written (its digest does not stand where it was)")
         return False
     if hashlib.sha256(raw[: found.start()] + b"\n}").hexdigest().encode() != found[1]:

@@ -302,6 +302,9 @@ def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator
     if isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys([*one, *other]):
             yield from _parted(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (then, now) in enumerate(zip(one, other, strict=True)):
+            yield from _parted(then, now, path if len(one) == 1 else f"{path}[{index}]", words)
     elif one != other:
         yield f"{path}: {one} {words[0]}, {other} {words[1]}"
 
@@ -529,6 +532,8 @@ def _differences(record: RunRecord, run: Run, *, notes: list[str] | None = None)
     deciding = [name for name in then if name in DECIDING_PACKAGES]
     packages = _parted({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
     lines = differences(record.experiment(strict=False), run.record(), words=words) + list(packages)
+    if not lines and run.key != record.key:
+        lines.append(f"key: {record.key} then, {run.key} now, for a reason that the record does not tell")
     return list(dict.fromkeys(lines))
 
 

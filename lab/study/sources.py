@@ -130,9 +130,7 @@ def find_study(content: Mapping[str, Any]) -> Path | None:
         return None
     if not is_there:
         return None
-    what = (
-        "has changed since it was run here" if known else "was never run here by you, and a store cannot vouch for it"
-    )
+    what = "has changed since it was run here" if known else "was never run by you on this machine"
     raise LabError(f"the study file that this run tells of {what}", where=str(given), hint=REMEDIES)
 
 
