@@ -80,6 +80,8 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
         if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.EMLINK):
             return read_bytes(_inside(Path(path)), limit)
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error

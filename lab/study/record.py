@@ -143,14 +143,20 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
 
     folder = store.study_folder(plan.study.name)
     content = content_of(plan, file=file, command=command)
-    with store.lock(f"study-{variants.place_of(plan.study.name)}"):
+    union = add_variant(store, folder, content)
+    remember_study(plan)
+    return _parse(files.from_plain(union), files.from_plain(content), folder)
+
+
+def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[str, Any]:
+    """Add a variant to the record of a study, whatever other processes add meanwhile, and return the record."""
+    with store.lock(f"study-{variants.place_of(folder.name)}"):
         before = _variants_before(folder)
         union = variants.merged(before, content)
         if len(before) == 1 and "variants" in union:
             _keep_reports(folder, before[0]["variant"])
         files.write_sealed(folder / FILE, union)
-    remember_study(plan)
-    return _parse(files.from_plain(union), files.from_plain(content), folder)
+    return union
 
 
 def record_of(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:

@@ -173,7 +173,9 @@ def choose(variants: Sequence[Content], wanted: str, study: str) -> Content:
 def study_names(store: Store) -> list[str]:
     """The studies that have a record."""
     try:
-        return sorted(path.parent.name for path in store.root.glob(f"*/{FILE}"))
+        with os.scandir(store.root) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        return sorted(name for name in names if os.path.lexists(store.root / name / FILE))
     except (OSError, ValueError):
         return []
 

@@ -308,7 +308,7 @@ def test_a_name_from_a_store_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in lab(tmp_path, "runs").output
 
 
-@pytest.mark.parametrize("folder", ["/etc/passwd", "/dev/null", "x" * 5000])
+@pytest.mark.parametrize("folder", ["/etc/passwd", "/dev/null", "x" * 5000], ids=["a file", "a device", "too long"])
 def test_a_folder_of_runs_that_is_none_is_told(folder: str) -> None:
     said(CliRunner().invoke(cli, ["runs", "--runs", folder]))
     assert "unknown study 'toy'" in said(CliRunner().invoke(cli, ["compare", "toy", "--runs", folder]))
