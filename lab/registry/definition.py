@@ -21,9 +21,10 @@ from typing import Any
 
 from lab.cache import file_digest
 from lab.registry.component import is_definition
-from lab.registry.source import closure_of, is_local, source_of_module
+from lab.registry.modules import closure_of, is_local, source_of_module
+from lab.registry.source import tree_fingerprint
 
-__all__ = ["definitions_in", "modules_of", "origin_of", "state_digest", "value_digest"]
+__all__ = ["definitions_in", "fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
 
 MAX_DEPTH = 40
 
@@ -48,7 +49,8 @@ def origin_of(thing: Callable[..., Any]) -> str:
         return f"{module}:{name}#{digest}" if digest else f"{module}:{name}"
     source = source_of_module(module)
     label = source.path.name if source is not None and source.is_question else module
-    return f"{label}:{name}#{_short([state_digest(thing), closure_of(modules_of(thing)).fingerprints(), _cell_source(plain)])}"
+    parts = [state_digest(thing), closure_of(modules_of(thing)).fingerprints(), _cell_source(plain)]
+    return f"{label}:{name}#{_short(parts)}"
 
 
 def state_digest(thing: Any) -> str:
@@ -74,6 +76,14 @@ def value_digest(value: Any) -> str:
         return _Description().digest(value)
     except RecursionError:
         raise TypeError(f"cannot be written down: {_shown(value)} is nested too deeply") from None
+
+
+def fingerprint_of(*things: Any) -> str:
+    """Return a hash of the source of definitions, of every module that they are made of, and of what they hold.
+
+    A cache that keeps what some code made keeps this beside it.
+    """
+    return _short([closure_of(modules_of(*things)).fingerprints(), [state_digest(thing) for thing in things]])
 
 
 def modules_of(*things: Any) -> dict[str, frozenset[str]]:
@@ -181,8 +191,6 @@ def _cell_source(thing: Any) -> str:
     """Of a definition in a notebook, the cell that it stands in; its module has no file."""
     if not _home(thing)[0].startswith("__main__") or getattr(sys.modules.get("__main__"), "__file__", None):
         return ""
-    from lab.registry.source import tree_fingerprint
-
     return tree_fingerprint("".join(inspect.findsource(thing)[0]))
 
 
@@ -242,7 +250,9 @@ class _Description:
             return ["set", *sorted(map(self.of, value), key=_text)]
         if isinstance(value, slice):
             return ["slice", self.of(value.start), self.of(value.stop), self.of(value.step)]
-        if isinstance(value, (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)):
+        if isinstance(
+            value, (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
+        ):
             return ["definition", ":".join(_home(_unwrapped(value))), self.state(value)]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
@@ -310,12 +320,16 @@ def _is_written(kind: type) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    return not callable(value) and not isinstance(value, (property, types.MemberDescriptorType, types.GetSetDescriptorType))
+    return not callable(value) and not isinstance(
+        value, (property, types.MemberDescriptorType, types.GetSetDescriptorType)
+    )
 
 
 def _code(code: types.CodeType, doc: str | None) -> Any:
     """A code object without file, lines and docstring."""
-    consts = [_code(item, None) if isinstance(item, types.CodeType) else repr(_ordered(item)) for item in code.co_consts]
+    consts = [
+        _code(item, None) if isinstance(item, types.CodeType) else repr(_ordered(item)) for item in code.co_consts
+    ]
     if doc is not None and consts and consts[0] == repr(doc):
         consts = consts[1:]
     return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
@@ -328,7 +342,9 @@ def _ordered(constant: Any) -> Any:
 def _state_of(value: Any) -> Any:
     """The attributes of an object, in ``__dict__`` and slots; None where it keeps them elsewhere."""
     slots = [name for kind in type(value).__mro__ for name in _as_names(vars(kind).get("__slots__", ()))]
-    held = {name: getattr(value, name) for name in slots if hasattr(value, name) and name not in ("__weakref__", "__dict__")}
+    held = {
+        name: getattr(value, name) for name in slots if hasattr(value, name) and name not in ("__weakref__", "__dict__")
+    }
     if hasattr(value, "__dict__"):
         return {**vars(value), **held}
     return held or None

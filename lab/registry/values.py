@@ -145,5 +145,7 @@ def to_plain(value: Any) -> Any:
         raise TypeError(f"cannot be written down: {value!r}; give a class or a function")
     if " at 0x" in repr(value):
         raise TypeError(f"cannot be written down: {value!r}")
-    is_described = type(value).__module__ in ("torch", "builtins", "datetime", "decimal", "re") or isinstance(value, enum.Enum)
+    is_described = type(value).__module__ in ("torch", "builtins", "datetime", "decimal", "re") or isinstance(
+        value, enum.Enum
+    )
     return repr(value) if is_described else f"{value!r}#{value_digest(value)}"

@@ -52,7 +52,7 @@ def complete(run: Run, record: RunRecord) -> bool:
     try:
         clear_for_writing(record.folder)
         learner.load(record.path("model.safetensors"))
-        _let_observe(learner, set(_late_observers(run, record)))
+        _let_observe(learner, run, _late_observers(run, record))
         learner.load(record.path(str(record.result.get("selected"))))
     except (LabError, OSError):
         return False
@@ -68,7 +68,7 @@ def complete(run: Run, record: RunRecord) -> bool:
 
 
 def _missing_metrics(run: Run, record: RunRecord) -> set[str]:
-    """Metrics that a record lacks, or has from another definition; of a record of an earlier version, by their names."""
+    """Metrics that a record lacks or has from another definition; an old record tells no more than their names."""
     if not run.experiment.components("metrics"):
         return set()
     known: Mapping[str, str] | None = record.result.get("evaluated")
@@ -93,10 +93,11 @@ def _acts_at_the_end(kind: Any) -> bool:
     return heard == {"after_fit"}
 
 
-def _let_observe(learner: Learner, names: set[str]) -> None:
+def _let_observe(learner: Learner, run: Run, names: list[str]) -> None:
+    kinds = [component.factory for component in run.experiment.components("callbacks") if component.alias in names]
     learner.is_finished = True
     for callback in learner.callbacks:
-        if callback.name in names:
+        if type(callback) in kinds:
             callback.after_fit(learner)
 
 

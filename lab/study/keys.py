@@ -21,8 +21,15 @@ import attrs
 from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
 from lab.registry.binding import Component, Factory
-from lab.registry.definition import modules_of, origin_of, state_digest
-from lab.registry.source import Closure, ModuleSource, changed_since_import, closure_of, tree_fingerprint
+from lab.registry.definition import modules_of, state_digest
+from lab.registry.modules import (
+    Closure,
+    ModuleSource,
+    changed_since_import,
+    closure_of,
+    facts_of,
+    source_of_file,
+)
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -56,9 +63,7 @@ FINGERPRINTED_MODULES = (
 MAX_PATH_LENGTH = 4096
 
 
-def key_of(
-    experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1
-) -> str:
+def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1) -> str:
     """The key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
     return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes))
 
@@ -255,8 +260,6 @@ def _kernel_fingerprint() -> str:
 
 
 def _fingerprint_of_file(path: Path) -> str:
-    from lab.registry.source import facts_of, source_of_file
-
     return facts_of(source_of_file(path)).fingerprint
 
 

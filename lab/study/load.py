@@ -15,8 +15,9 @@ import attrs
 
 from lab.errors import LabError, StudyError
 from lab.registry.binding import Resolver, Text, inner_of, read_reference
+from lab.registry.imports import recording_reads, watch_imports
+from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
-from lab.registry.source import keep_source, recording_reads, watch_imports
 from lab.study.experiment import Experiment
 from lab.study.study import Study
 

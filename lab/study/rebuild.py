@@ -7,6 +7,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,10 @@ def study_source(record: RunRecord, file: Path | str | None, *, stored_source: b
     return lambda: find_study(record.experiment(strict=False))
 
 
+def _given(file: Path | str | None) -> Path | None:
+    return Path(file) if file else None
+
+
 def _nowhere() -> Path | None:
     return None
 
@@ -256,7 +261,8 @@ def rebuild_exactly(
             components differ; what differs is named.
     """
     given = file or content.get("file")  # the record comes from the process that asks, not from a store
-    run = rebuild_run(content, store, catalog, source=lambda: Path(given) if given else None, cache=cache)
+    source = partial(_given, given)
+    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)  # its key is compared instead
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))
         raise LabError(
@@ -285,7 +291,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
     if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
         return lines + list(_parted(one["experiment"], other["experiment"], "", words))
     decides, decides_now = one["key_content"], other["key_content"]
-    for part in ("experiment", "packages", "variables", "state", "seed", "device", "processes"):
+    for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
         label = "" if part in ("experiment", "packages") else part
         lines += _parted(decides.get(part), decides_now.get(part), label, words)
     return list(dict.fromkeys(lines))

@@ -79,6 +79,9 @@ def after(mark: str, addition: str) -> str:
 # --- two arms, two keys -----------------------------------------------------------------------------------------------
 
 FACTORY = """
+from functools import partial
+
+
 def smoothed(eps):
     def loss(output, target):
         return (output - target).abs().mean() + eps
@@ -127,7 +130,7 @@ def plain(output, target):
         "swap('loss', {'a': wrapped(1.0)(plain), 'b': wrapped(2.0)(plain)})",
         "swap('loss', {'a': lambda o, t: (o - t).abs().mean(), 'b': lambda o, t: (o - t).square().mean()})",
         "swap('loss', {'a': functools.partial(plain), 'b': functools.partial(smoothed(0.5))})",
-        "swap('architecture', {'a': use(Net, act=functools.partial(max, 1)), 'b': use(Net, act=functools.partial(max, 2))})",
+        "swap('architecture', {'a': use(Net, act=partial(max, 1)), 'b': use(Net, act=partial(max, 2))})",
         "swap('architecture', {'a': type('N', (Net,), {'scale': 1}), 'b': type('N', (Net,), {'scale': 2})})",
         "swap('loss', {'a': Act(1.0).act, 'b': Act(2.0).act})",
     ],
@@ -140,7 +143,9 @@ def test_definitions_of_one_name_that_hold_other_things_have_other_keys(keys, ar
 
 
 def test_what_cannot_be_written_down_is_refused(keys):
-    text = after("# here", "import threading\nlock = threading.Lock()\n\n\ndef held(lock):\n    return lambda o, t: lock\n")
+    text = after(
+        "# here", "import threading\nlock = threading.Lock()\n\n\ndef held(lock):\n    return lambda o, t: lock\n"
+    )
     with pytest.raises(LabError, match="cannot be written down"):
         keys(text.replace('loss="squared"', "loss=held(lock)"))
 
@@ -187,12 +192,15 @@ def test_a_definition_inside_another_statement_counts(keys, before, later):
     ("old", "new"),
     [
         ("study = Study(base, seeds=2)", "study = Study(base, seeds=5)\nstudy = study.swap('lr', {'fast': 0.1})"),
-        ("study = Study(base, seeds=2)", "for rate in (0.1, 0.2):\n    other = Study(base, seeds=1)\nstudy = Study(base)"),
+        (
+            "study = Study(base, seeds=2)",
+            "for rate in (0.1, 0.2):\n    other = Study(base, seeds=1)\nstudy = Study(base)",
+        ),
         ("# here", "RATES = [0.1, 0.2]"),
         ("# here", "def unused(x):\n    return x"),
         ("# here", "class Unused(torch.nn.Module):\n    def forward(self, x):\n        return x"),
         ("# here", "if __name__ == '__main__':\n    Study(base).run()" if False else "# there"),
-        ("class Net(torch", 'class Net(  # the net\n    torch'),
+        ("class Net(torch", "class Net(  # the net\n    torch"),
     ],
 )
 def test_what_only_asks_or_is_used_by_nothing_gives_no_new_key(keys, old, new):
@@ -228,18 +236,32 @@ USING = STUDY.replace("SCALE = 2", "from models import SCALE")
         ({"models": "SCALE = 2"}, {"models": "SCALE = 3"}),
         ({"models": "from layers import SCALE", "layers": "SCALE = 2"}, {"layers": "SCALE = 3"}),
         ({"models": "from layers import *", "layers": "SCALE = 2"}, {"layers": "SCALE = 3"}),
-        ({"models": "import layers\nSCALE = layers.x", "layers": "from deep import x", "deep": "x = 2"}, {"deep": "x = 3"}),
+        (
+            {"models": "import layers\nSCALE = layers.x", "layers": "from deep import x", "deep": "x = 2"},
+            {"deep": "x = 3"},
+        ),
         ({"models": "from parts.one import SCALE", "parts__one": "SCALE = 2"}, {"parts__one": "SCALE = 3"}),
         (
-            {"models": "from parts.one import SCALE", "parts__one": "from . import two\nSCALE = two.x", "parts__two": "x = 2"},
+            {
+                "models": "from parts.one import SCALE",
+                "parts__one": "from . import two\nSCALE = two.x",
+                "parts__two": "x = 2",
+            },
             {"parts__two": "x = 3"},
         ),
         (
-            {"models": "from parts.one import SCALE", "parts__one": "from .two import x as SCALE", "parts__two": "x = 2"},
+            {
+                "models": "from parts.one import SCALE",
+                "parts__one": "from .two import x as SCALE",
+                "parts__two": "x = 2",
+            },
             {"parts__two": "x = 3"},
         ),
         ({"models": "def f():\n    import layers\nSCALE = 2", "layers": "x = 2"}, {"layers": "x = 3"}),
-        ({"models": "import importlib\nSCALE = importlib.import_module('layers').x", "layers": "x = 2"}, {"layers": "x = 3"}),
+        (
+            {"models": "import importlib\nSCALE = importlib.import_module('layers').x", "layers": "x = 2"},
+            {"layers": "x = 3"},
+        ),
         (
             {"models": "import importlib\nSCALE = importlib.import_module('lay' + 'ers').x", "layers": "x = 2"},
             {"layers": "x = 3"},
@@ -263,7 +285,15 @@ def test_a_function_of_another_file_that_is_a_parameter_counts(keys):
 
 def test_a_class_of_another_file_counts_with_what_it_uses_there(keys):
     text = STUDY.replace("# here", "from mine import Mine").replace("architecture=Net", "architecture=Mine")
-    mine = "import torch\nW = 1\n\n\nclass Mine(torch.nn.Linear):\n    def __init__(self, features: int):\n        super().__init__(features, W)"
+    mine = """
+        import torch
+        W = 1
+
+
+        class Mine(torch.nn.Linear):
+            def __init__(self, features: int):
+                super().__init__(features, W)
+    """
     assert keys(text, mine=mine) != keys(text, mine=mine.replace("W = 1", "W = 2"))
 
 
@@ -293,11 +323,15 @@ def test_a_file_that_is_read_at_import_counts(keys, tmp_path, read):
     assert keys(USING, models=models) != first
 
 
-@pytest.mark.parametrize("given", ["{0!r}", "[{0!r}]", "{{'w': {0!r}}}", "pathlib.Path({0!r})", "[pathlib.Path({0!r})]"])
+@pytest.mark.parametrize(
+    "given", ["{0!r}", "[{0!r}]", "{{'w': {0!r}}}", "pathlib.Path({0!r})", "[pathlib.Path({0!r})]"]
+)
 def test_the_content_of_a_file_counts_however_its_name_is_given_and_not_where_it_lies(keys, tmp_path, given):
     def text(path: Path) -> str:
         value = given.format(str(path))
-        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace("=Net,", f"=use(Net, act={value}),")
+        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace(
+            "=Net,", f"=use(Net, act={value}),"
+        )
 
     first, second = tmp_path / "first.txt", tmp_path / "second.txt"
     first.write_text("1")
@@ -311,7 +345,9 @@ def test_the_content_of_a_file_counts_however_its_name_is_given_and_not_where_it
 def test_the_content_of_a_folder_counts_and_not_where_it_lies(keys, tmp_path):
     def text(path: Path) -> str:
         value = f"pathlib.Path({str(path)!r})"
-        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace("=Net,", f"=use(Net, act={value}),")
+        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace(
+            "=Net,", f"=use(Net, act={value}),"
+        )
 
     for name in ("one", "two"):
         (tmp_path / name / "deep").mkdir(parents=True)

@@ -192,9 +192,7 @@ def test_the_package_of_a_component_that_its_parent_calls_is_part_of_the_key(cat
 
 
 def test_the_kernel_is_part_of_the_key_and_torch_by_its_version(catalog):
-    assert "lab" in code_of(
-        checked(experiment(architecture=use(nn.Linear, in_features=2, out_features=1)), catalog)
-    )
+    assert "lab" in code_of(checked(experiment(architecture=use(nn.Linear, in_features=2, out_features=1)), catalog))
     assert not any(name.startswith("torch") for name in code_of(checked(experiment(), catalog)))
 
 
