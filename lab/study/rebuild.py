@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 import warnings
@@ -119,7 +120,7 @@ def load(
     record = finished_run(store, key)
     source = study_source(record, file, stored_source=stored_source)
     run = rebuild_run(record.experiment(), store, catalog, source=source, data=data, anyway=anyway)
-    found = _differences(record, run)
+    found = _differences(record, run, has_own_data=data is not None)
     if found and not anyway:
         raise LabError(
             f"run {record.key} was made with something else than what is here",
@@ -291,10 +292,20 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
     if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
         return lines + list(_parted(one["experiment"], other["experiment"], "", words))
     decides, decides_now = one["key_content"], other["key_content"]
+    if lines:  # code that differs was named; that the hashes of components differ too says nothing more
+        decides, decides_now = _without_hashes(decides), _without_hashes(decides_now)
     for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
         label = "" if part in ("experiment", "packages") else part
         lines += _parted(decides.get(part), decides_now.get(part), label, words)
     return list(dict.fromkeys(lines))
+
+
+def _without_hashes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_hashes(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_hashes(item) for item in value]
+    return re.sub(r"#[0-9a-f]{6,64}\b", "", value) if isinstance(value, str) else value
 
 
 def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
@@ -530,17 +541,38 @@ def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experimen
     return attrs.evolve(experiment, **changed)
 
 
-def _differences(record: RunRecord, run: Run, *, notes: list[str] | None = None) -> list[str]:
-    """What is not as it was when the run was recorded and decides numbers, one line each."""
+def _differences(
+    record: RunRecord, run: Run, *, has_own_data: bool = False, notes: list[str] | None = None
+) -> list[str]:
+    """What is not as it was when the run was recorded and decides numbers, one line each.
+
+    Args:
+        record, run: the run then and now.
+        has_own_data: the data was given, so that the files which it was read from need not be there.
+        notes: hears of what cannot be compared.
+    """
     words = ("then", "now")
     then = _environment_of(record, [] if notes is None else notes).get("packages", {})
     now = environment(run.catalog, run.device)["packages"]
     deciding = [name for name in then if name in DECIDING_PACKAGES]
     packages = _parted({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
-    lines = differences(record.experiment(strict=False), run.record(), words=words) + list(packages)
-    if not lines and run.key != record.key:
+    made, made_now = record.experiment(strict=False), run.record()
+    if has_own_data:
+        made, made_now = _without_reading(made), _without_reading(made_now)
+    lines = differences(made, made_now, words=words) + list(packages)
+    if not lines and not has_own_data and run.key != record.key:
         lines.append(f"key: {record.key} then, {run.key} now, for a reason that the record does not tell")
     return list(dict.fromkeys(lines))
+
+
+def _without_reading(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says, but for how the data is read; its fingerprint stays."""
+    files = {name: digest for name, digest in made.get("files", {}).items() if not name.startswith("dataset.")}
+    changed = {**made, "files": files, "experiment": {**made["experiment"], "dataset": None}}
+    if "key_content" in made:
+        content = made["key_content"]
+        changed["key_content"] = {**content, "experiment": {**content.get("experiment", {}), "dataset": None}}
+    return changed
 
 
 def _partings(then: list[dict[str, float]], now: list[dict[str, float]]) -> list[Parting]:
