@@ -54,8 +54,13 @@ class Outcome:
     made: dict[str, Any]
 
 
-def outcome_of(folder: Path | str) -> Outcome:
-    """Return what became of the run in a folder; never raises for what the folder holds."""
+def outcome_of(folder: Path | str, *, with_history: bool = True) -> Outcome:
+    """Return what became of the run in a folder; never raises for what the folder holds.
+
+    Args:
+        folder: of the run.
+        with_history: of runs of older versions, which left no digests, look into ``metrics.jsonl`` too.
+    """
     try:
         state = os.lstat(folder)
     except (OSError, ValueError):
@@ -77,8 +82,8 @@ def outcome_of(folder: Path | str) -> Outcome:
         result = files.read_json(f"{folder}/result.json", files.RESULT)
         if "files" in result:
             files.verify_files(folder, result["files"], NEEDED)
-        else:
-            history_of(folder)  # of an older version, which left no digests
+        elif with_history:
+            history_of(folder)
         result |= {name: files.numbers(result.get(name, {})) for name in ("metrics", "budget")}
     except FileNotFoundError:
         return _unfinished(folder, made)

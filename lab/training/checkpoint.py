@@ -425,7 +425,15 @@ class _Nowhere(dict[str, Tensor]):
 
 
 def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None]) -> bool:
-    """Load the newest checkpoint of ``folder`` that can be read; False where there is none."""
+    """Load the newest checkpoint of ``folder`` that can be read; False where there is none.
+
+    Where the weights of the best epoch are damaged there is none either: only training again makes them anew.
+    """
+    try:
+        _check_best(folder / BEST)
+    except StoreError as error:
+        warn(f"the weights of the best epoch are damaged, so the run begins again: {error}")
+        return False
     for path in _checkpoints(folder):
         try:
             state = read_tree(path, "state")
@@ -436,6 +444,21 @@ def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None])
         learner.load_state_dict(state)
         return True
     return False
+
+
+def _check_best(path: Path) -> None:
+    """Raise if the weights of the best epoch are there and not as they were written.
+
+    Raises:
+        StoreError: they are not.
+    """
+    if not path.exists():
+        return
+    try:
+        tensors, metadata = _read_tensors(path)
+        _verify(tensors, _said(metadata).get("shared", ""), _said(metadata))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -22,7 +22,14 @@ from lab.study import files
 from lab.study.listing import Listed, list_runs, sort_runs
 from lab.study.packages import installed_packages
 from lab.study.store import Store, outcome_of
-from lab.training.checkpoint import load_weights, read_tree, save_weights, write_tree
+from lab.training.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    read_tree,
+    save_checkpoint,
+    save_weights,
+    write_tree,
+)
 from tests.kernel.stored_study import key_of, store_run, store_study
 
 KEY = key_of("wide", 1)
@@ -109,7 +116,8 @@ def test_a_damaged_file_of_a_run_ends_no_command(tmp_path: Path, name: str, dama
     assert compared.exception is None
     if outcome_of(tmp_path / ".store" / KEY).status == "damaged":
         assert f"left out: wide, seed 1 (run {KEY}): {name} is damaged" in compared.output
-        assert f"run {KEY} is damaged: {name} is damaged" in listed.output
+        if name != "metrics.jsonl":  # of a run without digests a list does not look into the history
+            assert f"run {KEY} is damaged: {name} is damaged" in listed.output
     assert lab(tmp_path, "runs", "remove", KEY, "--yes").output == "1 run removed\n"
 
 
@@ -233,6 +241,22 @@ def test_a_flipped_bit_in_a_checkpoint_is_found(tmp_path: Path, suffix: str) -> 
     path.write_bytes(changed)
     with pytest.raises(StoreError, match="changed since it was written"):
         read_tree(tmp_path, "state")
+
+
+def test_a_run_whose_best_weights_are_damaged_begins_again(tmp_path: Path) -> None:
+    from tests.kernel.training_toys import toy_learner
+
+    learner = toy_learner(folder=tmp_path)
+    learner.fit(2)
+    save_checkpoint(learner, tmp_path)
+    save_weights(learner.model, tmp_path / "best.safetensors")
+    told: list[str] = []
+    assert load_checkpoint(toy_learner(folder=tmp_path), tmp_path, told.append)
+    content = bytearray((tmp_path / "best.safetensors").read_bytes())
+    content[-1] ^= 8
+    (tmp_path / "best.safetensors").write_bytes(content)
+    assert not load_checkpoint(toy_learner(folder=tmp_path), tmp_path, told.append)
+    assert told[0].startswith("the weights of the best epoch are damaged, so the run begins again")
 
 
 def test_equal_weights_are_equal_files(tmp_path: Path) -> None:

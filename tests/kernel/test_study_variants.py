@@ -163,6 +163,18 @@ def test_a_report_is_made_of_the_plan_that_was_run_whatever_was_run_meanwhile(
     assert "wider" not in Path(report).read_text().partition("<body")[2].partition("How it was made")[0]
 
 
+def test_what_is_found_needs_no_store_that_can_be_written(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("--seeds", "1")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    monkeypatch.setattr(Store, "can_write", lambda self: False)
+    monkeypatch.setattr(Store, "prepare", lambda self: pytest.fail("it is to be written"))
+    done = run("--seeds", "1")
+    assert "no report is written" in done.err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
+
+
 # --- in one process ---------------------------------------------------------------------------------------------------
 
 
