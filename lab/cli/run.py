@@ -268,7 +268,7 @@ def _answer(
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import execute_plan, execute_rounds, is_elsewhere
     from lab.study.preflight import plan_study
-    from lab.study.record import StudyRecord, record_of, write_study
+    from lab.study.record import StudyRecord, among_others, record_of, write_study
 
     console = make_console()
     can_write = store.can_write()
@@ -304,7 +304,8 @@ def _answer(
     if not can_write:
         tell(f"no report is written: the folder of runs cannot be written ({store.root})")
         return _exit_code(results)
-    report = write_report(records[-1], results, sections)  # of this command's own plan, whatever else was run meanwhile
+    # of this command's own plan, whatever else was run meanwhile
+    report = write_report(among_others(records[-1]), results, sections)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     console.print(f"report: {report}\none row per run: {runs_beside(report)}", style="dim", soft_wrap=True)
     return _exit_code(results)

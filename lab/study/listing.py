@@ -69,7 +69,7 @@ def list_runs(root: Path) -> list[Listed]:
 def _listed(folder: str, key: str) -> Listed | None:
     """One run; None where it was removed meanwhile."""
     path = f"{folder}/{key}"
-    outcome = outcome_of(path, with_history=False)
+    outcome = outcome_of(path, thorough=False)
     try:
         changed = os.lstat(f"{path}/{outcome.name}" if outcome.name else path).st_mtime
     except OSError:

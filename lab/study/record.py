@@ -40,6 +40,7 @@ __all__ = [
     "ComponentRecord",
     "RunReference",
     "StudyRecord",
+    "among_others",
     "read_study",
     "record_of",
     "write_study",
@@ -157,6 +158,18 @@ def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[s
             _keep_reports(folder, before[0]["variant"])
         files.write_sealed(folder / FILE, union)
     return union
+
+
+def among_others(record: StudyRecord) -> StudyRecord:
+    """Return a record with the variants that its study has by now; what was run meanwhile is told apart from it."""
+    try:
+        every = variants.all_variants(variants.read_content(record.folder))
+    except (OSError, StoreError):
+        return record
+    known = variants.labels(every)
+    others = {each["variant"]: known[each["variant"]] for each in reversed(every)}
+    label = others.pop(record.variant, record.label)
+    return attrs.evolve(record, label=label, others=others, is_last=every[-1]["variant"] == record.variant)
 
 
 def record_of(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:

@@ -54,12 +54,13 @@ class Outcome:
     made: dict[str, Any]
 
 
-def outcome_of(folder: Path | str, *, with_history: bool = True) -> Outcome:
+def outcome_of(folder: Path | str, *, thorough: bool = True) -> Outcome:
     """Return what became of the run in a folder; never raises for what the folder holds.
 
     Args:
         folder: of the run.
-        with_history: of runs of older versions, which left no digests, look into ``metrics.jsonl`` too.
+        thorough: look for links too that leave the folder, and into ``metrics.jsonl`` of older versions, which left no
+            digests; lists of thousands do without.
     """
     try:
         state = os.lstat(folder)
@@ -82,8 +83,10 @@ def outcome_of(folder: Path | str, *, with_history: bool = True) -> Outcome:
         result = files.read_json(f"{folder}/result.json", files.RESULT)
         if "files" in result:
             files.verify_files(folder, result["files"], NEEDED)
-        elif with_history:
+        elif thorough:
             history_of(folder)
+        if thorough:
+            _refuse_links(folder)
         result |= {name: files.numbers(result.get(name, {})) for name in ("metrics", "budget")}
     except FileNotFoundError:
         return _unfinished(folder, made)
@@ -92,6 +95,19 @@ def outcome_of(folder: Path | str, *, with_history: bool = True) -> Outcome:
     if problem:
         return Outcome("damaged", "result.json", {"error": problem}, made)
     return Outcome("finished", "result.json", result, made)
+
+
+def _refuse_links(folder: Path | str) -> None:
+    """Raise if a link in a run's folder leads out of it: reports would show, and commands load, what lies elsewhere.
+
+    Raises:
+        DamagedError: the first such link.
+    """
+    for parent, names, others in os.walk(folder):  # follows no links
+        for path in (os.path.join(parent, name) for name in (*names, *others)):
+            if os.path.islink(path) and not os.path.realpath(path).startswith(f"{os.path.realpath(folder)}{os.sep}"):
+                name = os.path.relpath(path, folder)
+                raise files.DamagedError(f"{name} is damaged", where=f"{path}: a link that leaves its folder")
 
 
 def history_of(folder: Path | str) -> list[dict[str, float]]:

@@ -312,6 +312,26 @@ def test_a_store_that_is_a_link_is_not_written(tmp_path: Path) -> None:
         Store(tmp_path / "runs").prepare()
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../elsewhere"])
+def test_a_link_that_leaves_the_runs_folder_is_not_read(
+    trained: tuple[Path, Path, str], tmp_path: Path, target: str
+) -> None:
+    _, runs, key = trained
+    artefacts = runs / ".store" / key / "artefacts"
+    artefacts.mkdir(exist_ok=True)
+    (artefacts / "samples.txt").symlink_to(target)
+    record = Store(runs).record(key)
+    assert record.status == "damaged"
+    assert "a link that leaves its folder" in record.result["error"]
+
+
+def test_a_link_inside_the_runs_folder_is_read(trained: tuple[Path, Path, str]) -> None:
+    _, runs, key = trained
+    folder = runs / ".store" / key
+    (folder / "again.jsonl").symlink_to("metrics.jsonl")
+    assert Store(runs).record(key).status == "finished"
+
+
 def test_removing_a_link_removes_the_link(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     _, runs, key = trained
     folder, target = runs / ".store" / key, tmp_path / "target"
