@@ -236,6 +236,7 @@ def as_markdown(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
+    text = " ".join(text.splitlines())  # a line end would end the row of the table
     for mark in "\\|*_`<[]":
         text = text.replace(mark, f"\\{mark}")
     return text

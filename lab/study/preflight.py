@@ -18,7 +18,7 @@ from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import changed_sources, key_of
 from lab.study.run import Run
-from lab.study.store import RunRecord, Store
+from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.data import SequentialSampler, to_device
 from lab.training.learner import Learner
@@ -102,7 +102,7 @@ def plan_study(
     here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
+    found = seen | {run.key for run in runs if not fresh and _is_found(run, store)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     with _gathering(study, where) as attempt:
@@ -114,9 +114,9 @@ def plan_study(
     return Plan(study, arms, runs, found, checks)
 
 
-def _is_found(run: Run, record: RunRecord) -> bool:
+def _is_found(run: Run, store: Store) -> bool:
     """Whether a run is finished, with every metric that is asked for."""
-    return record.status == "finished" and not lacks(run, record)
+    return store.is_found(run.key) and not lacks(run, store.record(run.key))
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:

@@ -53,7 +53,7 @@ class FinishedRun:
 
     @property
     def status(self) -> str:
-        """``finished``, ``failed`` or ``interrupted``."""
+        """``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``."""
         return self.record.status
 
     @property
@@ -106,6 +106,11 @@ class Results:
     def failed(self) -> list[FinishedRun]:
         """The runs that did not finish."""
         return [run for run in self.runs if run.status != "finished"]
+
+    @property
+    def damaged(self) -> list[FinishedRun]:
+        """The runs that are left out since their files are not as they were written."""
+        return [run for run in self.runs if run.status == "damaged"]
 
     def figures(self, arm: str, name: str) -> dict[int, float]:
         """Seed → figure, over the finished runs of an arm; metrics and budget alike."""

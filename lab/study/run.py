@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,10 +21,12 @@ from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
+from lab.study.files import mark_files, one_line, write_sealed
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
-from lab.study.store import RunRecord, Store
+from lab.study.sources import keep_sources
+from lab.study.store import MARKED, RunRecord, Store
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
@@ -36,7 +38,6 @@ from lab.training.checkpoint import (
     save_checkpoint,
     save_weights,
     sync_files,
-    write_json,
 )
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -131,10 +132,9 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        with self.store.lock(self.key):
-            record = self.store.record(self.key)
-            if record.status == "finished" and not fresh:
-                remove_checkpoints(record.folder)
+        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+            if not fresh and self.store.is_found(self.key):
+                record = self.store.record(self.key)
                 if not lacks(self, record):
                     return record
                 completed = self._complete(record)
@@ -143,6 +143,7 @@ class Run:
                 fresh = True  # its weights alone do not give its figures
             tune()
             folder = self._begin(fresh=fresh)
+            keep_sources(self, folder)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
@@ -256,7 +257,7 @@ class Run:
         }
         if worth_waiting := seconds > WORTH_S:
             sync_files(folder)
-        write_json(folder / "result.json", result, durable=worth_waiting)
+        write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
         remove_checkpoints(folder)
 
 
@@ -272,6 +273,13 @@ def _refuse_empty_training(learner: Learner) -> None:
         )
     if all(math.isnan(row["train_loss"]) for row in learner.history):  # a loss that is NaN stops the run before
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
+
+
+def _tell_of_waiting(run: Run, listener: Listener) -> None:
+    """Say that another process has the run; a listener need not hear it."""
+    tell = getattr(listener, "run_waits", None)
+    if tell is not None:
+        tell(run)
 
 
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
@@ -306,7 +314,7 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
-                temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
+                temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
@@ -343,7 +351,7 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
 
 def record_failure(folder: Path, error: BaseException) -> None:
     """Leave ``failure.json``: what happened, for readers, and the traceback."""
-    write_json(folder / "failure.json", failure_content(error))
+    write_sealed(folder / "failure.json", failure_content(error))
 
 
 def failure_content(error: BaseException) -> dict[str, Any]:

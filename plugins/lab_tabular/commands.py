@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import OutputFile, runs_option
+from lab.cli.options import OutputFile, loading_options, runs_option, tell
 
 __all__ = ["predict"]
 
@@ -27,17 +27,27 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("-o", "--output", type=OutputFile(), help="A CSV file to write; without it, the screen.")
 @click.option("--only", is_flag=True, help="Leave out the columns that were given.")
 @runs_option
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def predict(
-    session: Session, key: str, table: Path, output: Path | None, only: bool, folder: Path, file: Path | None
+    session: Session,
+    key: str,
+    table: Path,
+    output: Path | None,
+    only: bool,
+    folder: Path,
+    file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
     from lab.training.checkpoint import atomic_path
     from lab_tabular.predict import load_learner
     from lab_tabular.reading import read_table
 
-    learner = load_learner(key, folder, catalog=session.catalog(), file=file)
+    learner = load_learner(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     rows = read_table(table)
     answer = learner.predict(rows)
     if not only:
