@@ -14,7 +14,8 @@ import attrs
 import numpy as np
 
 from lab.errors import DataError
-from lab_tabular.columns import as_dates, as_numbers, as_texts, place, require_columns
+from lab_tabular.columns import LARGEST, as_texts, place, require_columns, with_columns, with_texts_as_names
+from lab_tabular.formats import ColumnFormat, as_dates, as_numbers, read_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ class DateParts:
     def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
         """Learn nothing; dates become other columns."""
         for name in self.columns:
+            _refuse_clash([f"{name}_{part}" for part in (*self.CATEGORIES, "elapsed")], frame, f"the date '{name}'")
             roles.categorical += [f"{name}_{part}" for part in self.CATEGORIES]
             roles.continuous.append(f"{name}_elapsed")
         roles.dates.clear()
@@ -86,7 +88,7 @@ class DateParts:
                 values = dates.isocalendar().week if part == "week" else getattr(dates, part)
                 parts[f"{name}_{part}"] = values
             parts[f"{name}_elapsed"] = (dates.normalize() - _epoch()).dt.days.astype(float)
-        return frame.drop(columns=self.columns).assign(**parts)
+        return with_columns(frame, parts, drop=self.columns)
 
 
 @attrs.define
@@ -120,7 +122,9 @@ class FillMissing:
             self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(there))
             if self.indicators and len(there) < len(numbers):
                 self.marked.append(name)
-        roles.categorical += [f"{name}_missing" for name in self.marked]
+        marks = [f"{name}_missing" for name in self.marked]
+        _refuse_clash(marks, frame, "gaps (missing_indicators)")
+        roles.categorical += marks
 
     def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame without gaps in its numbers."""
@@ -131,7 +135,7 @@ class FillMissing:
             filled[name] = np.where(gaps, value, numbers)
             if name in self.marked:
                 filled[f"{name}_missing"] = gaps
-        return frame.assign(**filled)
+        return with_columns(frame, filled)
 
 
 @attrs.define
@@ -165,7 +169,7 @@ class Categorify:
             numbers = {text: number for number, text in enumerate(categories, FIRST_CODE)}
             table = np.array([*(numbers.get(text, UNSEEN) for text in texts), MISSING], np.int64)
             coded[name] = table[codes]
-        return frame.assign(**coded)
+        return with_columns(frame, coded)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -202,9 +206,8 @@ class Normalize:
     def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with its numbers scaled."""
         scale = self._standard if self.how == "standard" else self._quantile
-        return frame.assign(
-            **{name: scale(frame[name].to_numpy(float), np.array(values)) for name, values in self.values.items()}
-        )
+        scaled = {name: scale(frame[name].to_numpy(float), np.array(values)) for name, values in self.values.items()}
+        return with_columns(frame, scaled)
 
     @staticmethod
     def _standard(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -221,6 +224,16 @@ class Normalize:
         ranks = np.linspace(0, 1, len(values))
         below, above = np.interp(numbers, values, ranks), np.interp(-numbers, -values[::-1], ranks)
         return np.clip(ndtri((below + 1 - above) / 2), -self.FARTHEST, self.FARTHEST)
+
+
+def _refuse_clash(names: Sequence[str], frame: pd.DataFrame, what: str) -> None:
+    there = set(frame.columns)
+    clash = next((name for name in names if name in there), None)
+    if clash is not None:
+        raise DataError(
+            f"there is a column '{clash}' already, and {what} would become one of that name",
+            hint="rename the column, or leave it out with drop",
+        )
 
 
 Processor = DateParts | FillMissing | Categorify | Normalize
@@ -310,24 +323,34 @@ class Preparation:
         roles: which of the prepared columns are categories and which are numbers.
         processors: in their order.
         target: the target's treatment.
+        formats: column, the target among them → how its values are written in the training rows, and so later too.
+        reading: how the file of the training rows was read: separator and encoding.
     """
 
     columns: list[str]
     roles: Roles
     processors: list[Processor]
     target: TargetColumn
+    formats: dict[str, ColumnFormat] = attrs.field(factory=dict)
+    reading: dict[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def fitted(
-        cls, frame: pd.DataFrame, roles: Roles, processors: Sequence[Processor], target: TargetColumn
+        cls,
+        frame: pd.DataFrame,
+        roles: Roles,
+        processors: Sequence[Processor],
+        target: TargetColumn,
+        formats: Mapping[str, ColumnFormat] | None = None,
+        reading: Mapping[str, str] | None = None,
     ) -> Preparation:
         """Fit processors one after the other on the training rows."""
         columns = [*roles.categorical, *roles.continuous, *roles.dates]
-        rows = frame[columns]
+        rows = _read(frame, columns, formats or {})
         for processor in processors:
             processor.fit(rows, roles)
             rows = processor.transform(rows)
-        return cls(columns, roles, list(processors), target)
+        return cls(columns, roles, list(processors), target, dict(formats or {}), dict(reading or {}))
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Codes (N, C) int64 and numbers (N, D) float32 of rows.
@@ -335,11 +358,36 @@ class Preparation:
         Raises:
             DataError: a column is not there, or holds what it cannot; column and row are named.
         """
+        frame = with_texts_as_names(frame)
         require_columns(self.columns, frame)
-        rows = frame[self.columns]
+        rows = _read(frame, self.columns, self.formats)
         for processor in self.processors:
             rows = processor.transform(rows)
+        for name in self.roles.continuous:
+            _refuse_overflow(rows[name], name)
         return _matrix(rows, self.roles.categorical, np.int64), _matrix(rows, self.roles.continuous, np.float32)
+
+    def targets(self, frame: pd.DataFrame) -> np.ndarray:
+        """What the model is to predict of rows; see ``TargetColumn.numbers``."""
+        return self.target.numbers(_read(frame, [self.target.name], self.formats)[self.target.name])
+
+    def unseen(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
+        """Column → rows with a category that training did not have, and rows with any; where there are such.
+
+        Args:
+            codes: (N, C) of rows.
+        """
+        found = {}
+        for number, name in enumerate(self.roles.categorical):
+            unseen = int((codes[:, number] == UNSEEN).sum())
+            if unseen and name in self.columns:
+                found[name] = (unseen, int((codes[:, number] != MISSING).sum()))
+        return found
+
+    @property
+    def min_count(self) -> int:
+        """Categories with fewer training rows count as unseen."""
+        return next((each.min_count for each in self.processors if isinstance(each, Categorify)), 1)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -356,6 +404,8 @@ class Preparation:
             "roles": attrs.asdict(self.roles),
             "processors": [{"kind": each.kind, **attrs.asdict(each)} for each in self.processors],
             "target": attrs.asdict(self.target),
+            "formats": {name: attrs.asdict(each) for name, each in self.formats.items()},
+            "reading": self.reading,
         }
 
     @classmethod
@@ -371,10 +421,33 @@ class Preparation:
                 for each in content["processors"]
             ]
             return cls(
-                list(content["columns"]), Roles(**content["roles"]), processors, TargetColumn(**content["target"])
+                list(content["columns"]),
+                Roles(**content["roles"]),
+                processors,
+                TargetColumn(**content["target"]),
+                {name: ColumnFormat(**each) for name, each in content.get("formats", {}).items()},
+                dict(content.get("reading", {})),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError("this is no preparation of a table", where=str(error)) from error
+
+
+def _read(frame: pd.DataFrame, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> pd.DataFrame:
+    """Columns with their values read as they are written."""
+    import pandas as pd
+
+    read = {name: read_column(frame[name], name, formats[name]) if name in formats else frame[name] for name in columns}
+    return pd.DataFrame(read, index=frame.index, copy=False)
+
+
+def _refuse_overflow(column: pd.Series, name: str) -> None:
+    bad = ~(np.abs(column.to_numpy(float)) <= LARGEST)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"column '{name}', {place(column, row)}: scaled, it is beyond the largest float32, {LARGEST:.2g}",
+            hint="normalize='quantile', or mend the column",
+        )
 
 
 def _matrix(rows: pd.DataFrame, columns: Sequence[str], kind: Any) -> np.ndarray:

@@ -1,0 +1,122 @@
+"""Sentences on a table that was read: roles and formats of columns, and what looks odd."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab_tabular.columns import as_texts
+from lab_tabular.formats import ISO, read_column
+from lab_tabular.processors import Preparation, Roles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["describe_roles", "describe_unseen", "remarks_on", "tell"]
+
+MAX_SHOWN = 20
+MANY_CATEGORIES = 50
+"""Columns with so many categories are reported if most of them occur once."""
+
+_ID = re.compile(r"(.*[_ ])?(id|index|row|nr|no|uuid|key)|.*[a-z](Id|ID)", re.IGNORECASE)
+
+
+def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
+    """Log what was read at the level INFO, and what looks odd as a warning."""
+    log = logging.getLogger("lab")
+    if notes:
+        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
+    if remarks:
+        log.warning("%s:\n%s", name, "\n".join(f"  {remark}" for remark in remarks))
+
+
+def describe_roles(train: pd.DataFrame, roles: Roles, preparation: Preparation) -> list[str]:
+    """One sentence for the target and for each kind of column, with the number of values of each."""
+    target, categories = preparation.target, preparation.categories
+    if target.classes:
+        shown = ", ".join(target.classes[:5]) + (" …" if len(target.classes) > 5 else "")
+        told = [f"target '{target.name}': {len(target.classes)} classes, {shown}"]
+    else:
+        low, high = np.exp([target.low, target.high]) if target.is_log else (target.low, target.high)
+        scale = ", of which the logarithm is learned" if target.is_log else ""
+        told = [f"target '{target.name}': a number from {low:.6g} to {high:.6g}{scale}"]
+    if roles.categorical:
+        told.append("categories: " + _listed(f"{name} ({len(categories[name]):,})" for name in roles.categorical))
+    if roles.continuous:
+        told.append("numbers: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
+    if roles.dates:
+        told.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
+    left = [name for name in train.columns if name not in preparation.columns and name != target.name]
+    if left:
+        told.append("not used: " + _listed(left))
+    return told
+
+
+def _writing(preparation: Preparation, name: str) -> str:
+    form = preparation.formats[name]
+    if form.kind == "date":
+        written = "year-month-day" if form.date == ISO else form.date
+        said = ", ".join(each for each in (written, form.zone) if each)
+    else:
+        said = form.unit
+    return f" ({said})" if said else ""
+
+
+def _listed(names: Iterator[str] | Sequence[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
+
+
+def describe_unseen(name: str, count: int, among: int) -> str:
+    """How many rows have a category that the training rows do not have."""
+    return (
+        f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category that training did not have"
+    )
+
+
+def remarks_on(train: pd.DataFrame, roles: Roles, preparation: Preparation) -> Iterator[str]:
+    """What a careful reader would want to know of these columns before training on them."""
+    count = len(train)
+    constant, many, sole = [], [], []
+    for name, known in preparation.categories.items():
+        if name not in roles.categorical:
+            continue
+        if len(known) == 1 and not train[name].isna().any():
+            constant.append(name)
+        if len(known) > max(MANY_CATEGORIES, count // 2):
+            many.append(f"{name} ({len(known):,} in {count:,} rows)")
+        if odd := sorted({"None", "none", "-", "--"} & set(known)):
+            sole.append(f"'{odd[0]}' in '{name}'")
+    for name in roles.continuous:
+        numbers = read_column(train[name], name, preparation.formats[name]).to_numpy()
+        if np.nanmin(numbers) == np.nanmax(numbers) and not np.isnan(numbers).any():
+            constant.append(name)
+        elif _ID.fullmatch(name) and len(np.unique(numbers)) == count > 2:
+            yield f"column '{name}' is another number in every row; if it only names the row: drop=['{name}']"
+        if gaps := preparation.formats[name].gaps:
+            yield f"column '{name}': {', '.join(map(repr, gaps))} count as gaps among its numbers"
+    if constant:
+        yield f"the same value in every training row: {_listed(constant)}"
+    if many:
+        yield f"categories of which most occur once: {_listed(many)}; drop leaves columns out, min_count joins them"
+    if sole:
+        yield f"categories that could mean a gap: {_listed(sole)}; missing=['None', '-'] makes them gaps"
+    classes = preparation.target.classes
+    if classes and len(classes) > max(MANY_CATEGORIES, count // 2):
+        yield f"target '{preparation.target.name}' has {len(classes):,} classes in {count:,} rows"
+    for name in roles.dates:
+        if preparation.formats[name].zone == "UTC" and not _are_utc(train[name]):
+            yield f"dates of '{name}' have several time zones; all are told in UTC"
+
+
+def _are_utc(column: pd.Series) -> bool:
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return True
+    return all(text.upper().endswith(("Z", "+00:00", "+0000", "+00")) for text in as_texts(column)[1][:1000])
