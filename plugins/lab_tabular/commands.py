@@ -8,6 +8,7 @@ import click
 
 from lab.cli.main import Session
 from lab.cli.options import runs_option
+from lab.errors import ParameterError
 
 __all__ = ["predict"]
 
@@ -26,19 +27,35 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file to write; without it, the screen.")
 @click.option("--only", is_flag=True, help="Leave out the columns that were given.")
+@click.option("--separator", help="Of the columns of TABLE: a sign, or tab; without it, that of training.")
+@click.option("--encoding", help="Of TABLE; without it, that of training.")
 @runs_option
 @click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
 @click.pass_obj
 def predict(
-    session: Session, key: str, table: Path, output: Path | None, only: bool, folder: Path, file: Path | None
+    session: Session,
+    key: str,
+    table: Path,
+    output: Path | None,
+    only: bool,
+    separator: str | None,
+    encoding: str | None,
+    folder: Path,
+    file: Path | None,
 ) -> None:
     """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
     from lab.training.checkpoint import atomic_path
     from lab_tabular.predict import load_learner
     from lab_tabular.reading import read_table
 
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ParameterError(
+            f"the folder of '{output.name}' is not there", where=str(output.absolute().parent), hint="make it first"
+        )
     learner = load_learner(key, folder, catalog=session.catalog(), file=file)
-    rows = read_table(table)
+    reading = {**learner.data.preparation.reading}
+    reading |= {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}
+    rows = read_table(table, **reading)
     answer = learner.predict(rows)
     if not only:
         answer = rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)

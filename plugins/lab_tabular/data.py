@@ -397,12 +397,12 @@ def table_of_parts(
         if part is not None and not len(part):
             raise DataError(f"there are no rows for the split '{label}'", where=name)
     try:
-        roles = _roles(train, target, categorical, continuous, dates, drop, writing)
-        is_class = _is_class(train[target], target, task, log_target, writing)
-        formats = _formats(train, roles, target, is_class, writing)
-        told = TargetColumn.fitted(
-            read_column(train[target], target, formats[target]), is_class=is_class, is_log=log_target
-        )
+        columns = dict(train.items())
+        roles = _roles(columns, target, categorical, continuous, dates, drop, writing)
+        is_class = _is_class(columns[target], target, task, log_target, writing)
+        formats = _formats(columns, roles, target, is_class, writing)
+        aim = read_column(columns[target], target, formats[target])
+        told = TargetColumn.fitted(aim, is_class=is_class, is_log=log_target)
         processors = [
             *([DateParts(list(dates))] if dates else []),
             FillMissing(fill, missing_indicators),
@@ -410,13 +410,12 @@ def table_of_parts(
             *([Normalize(normalize)] if normalize else []),
         ]
         raw = Roles(list(roles.categorical), list(roles.continuous), list(roles.dates))
-        preparation = Preparation.fitted(train, roles, processors, told, formats, reading)
-        splits = [_rows(part, preparation) for part in (train, valid, test) if part is not None]
-        notes = describe_roles(train, raw, preparation)
-        remarks = [
-            *remarks_on(train, raw, preparation),
-            *_unseen(preparation, splits[1:]),
-        ]
+        preparation, prepared = Preparation.fitted(columns, roles, processors, told, formats, reading)
+        splits = [_tensors(preparation, prepared.codes, prepared.numbers, told.numbers(aim))]
+        splits += [_rows(part, preparation) for part in (valid, test) if part is not None]
+        notes = describe_roles(columns, raw, preparation)
+        remarks = list(remarks_on(prepared.read, len(train), raw, preparation))
+        _tell_unseen(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
     tell(name, notes, remarks)
@@ -487,7 +486,7 @@ class Writing:
 
 
 def _formats(
-    train: pd.DataFrame, roles: Roles, target: str, is_class: bool, writing: Writing
+    train: Mapping[str, pd.Series], roles: Roles, target: str, is_class: bool, writing: Writing
 ) -> dict[str, ColumnFormat]:
     formats = {name: writing.of_categories(train[name]) for name in roles.categorical}
     formats |= {name: writing.of_numbers(train[name], name) for name in roles.continuous}
@@ -496,9 +495,12 @@ def _formats(
     return {**formats, target: as_class}
 
 
-def _unseen(preparation: Preparation, splits: Sequence[Rows]) -> list[str]:
-    """Sentences on categories that only later splits have; an error where a column has no other."""
-    told = []
+FEW_UNSEEN = 0.05
+"""A smaller share of unseen categories stands in the notes and is no warning."""
+
+
+def _tell_unseen(preparation: Preparation, splits: Sequence[Rows], notes: list[str], remarks: list[str]) -> None:
+    """Add sentences on categories that only later splits have; an error where a column has no other."""
     for label, rows in zip(("valid", "test"), splits, strict=False):
         for name, (count, among) in preparation.unseen(rows.categorical.numpy()).items():
             if count == among and preparation.min_count <= 1:
@@ -506,8 +508,8 @@ def _unseen(preparation: Preparation, splits: Sequence[Rows]) -> list[str]:
                     f"column '{name}': the training rows have none of the categories of the split '{label}'",
                     hint=f"{_known_categories(preparation, name)}\ndrop=['{name}'] if they differ on purpose",
                 )
-            told.append(f"{label}: {describe_unseen(name, count, among)}")
-    return told
+            place_of_it = notes if count < FEW_UNSEEN * among else remarks
+            place_of_it.append(f"{label}: {describe_unseen(name, count, among)}")
 
 
 def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) -> TableData:
@@ -535,14 +537,16 @@ def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) ->
 
 
 def _rows(frame: pd.DataFrame, preparation: Preparation) -> Rows:
-    codes, numbers = preparation(frame)
-    target = preparation.targets(frame)
+    return _tensors(preparation, *preparation(frame), preparation.targets(frame))
+
+
+def _tensors(preparation: Preparation, codes: np.ndarray, numbers: np.ndarray, target: np.ndarray) -> Rows:
     values = target if preparation.target.classes else target.astype(np.float32, copy=True)
     return Rows(*map(torch.from_numpy, (codes, numbers, values)))
 
 
 def _roles(
-    frame: pd.DataFrame,
+    columns: Mapping[str, pd.Series],
     target: str,
     categorical: Sequence[str] | None,
     continuous: Sequence[str] | None,
@@ -561,7 +565,7 @@ def _roles(
     if twice:
         raise ParameterError(f"column '{twice[0]}' is named twice", where=_WHERE, hint="one kind each")
     known = {*named, *drop, target}
-    rest = [str(name) for name in frame.columns if name not in known]
+    rest = [name for name in columns if name not in known]
     if categorical is not None and continuous is not None:
         rest = []
     unnamed = [name for name in rest if name.startswith("Unnamed: ")]
@@ -572,8 +576,8 @@ def _roles(
             else "a column has no name",
             hint=f"drop=['{unnamed[0]}'] if it holds the numbers of the rows, or give it a name in the header",
         )
-    is_number = {name: writing.kind(frame[name], name) == "number" for name in rest}
-    empty = [name for name in (*rest, *named) if _is_empty(without(frame[name], writing.missing))]
+    is_number = {name: writing.kind(columns[name], name) == "number" for name in rest}
+    empty = [name for name in (*rest, *named) if _is_empty(without(columns[name], writing.missing))]
     if empty:
         raise DataError(f"column '{empty[0]}' has no value in the training rows", hint=f"drop=['{empty[0]}']")
     texts = [name for name in rest if not is_number[name]] if categorical is None else []

@@ -8,14 +8,14 @@ filled, categories become codes, numbers are scaled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import attrs
 import numpy as np
 
 from lab.errors import DataError
-from lab_tabular.columns import LARGEST, as_texts, place, require_columns, with_columns, with_texts_as_names
-from lab_tabular.formats import ColumnFormat, as_dates, as_numbers, read_column
+from lab_tabular.columns import LARGEST, Columns, as_texts, place, require_columns, with_columns, with_texts_as_names
+from lab_tabular.formats import ColumnFormat, as_dates, as_numbers, read_column, read_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ __all__ = [
     "FillMissing",
     "Normalize",
     "Preparation",
+    "Prepared",
     "Roles",
     "TargetColumn",
 ]
@@ -71,7 +72,7 @@ class DateParts:
 
     columns: list[str]
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn nothing; dates become other columns."""
         for name in self.columns:
             _refuse_clash([f"{name}_{part}" for part in (*self.CATEGORIES, "elapsed")], frame, f"the date '{name}'")
@@ -79,7 +80,7 @@ class DateParts:
             roles.continuous.append(f"{name}_elapsed")
         roles.dates.clear()
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with the parts of every date."""
         parts: dict[str, Any] = {}
         for name in self.columns:
@@ -112,7 +113,7 @@ class FillMissing:
     values: dict[str, float] = attrs.field(factory=dict)
     marked: list[str] = attrs.field(factory=list)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn what fills each column."""
         for name in roles.continuous:
             numbers = as_numbers(frame[name], name)
@@ -126,7 +127,7 @@ class FillMissing:
         _refuse_clash(marks, frame, "gaps (missing_indicators)")
         roles.categorical += marks
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame without gaps in its numbers."""
         filled: dict[str, Any] = {}
         for name, value in self.values.items():
@@ -152,7 +153,7 @@ class Categorify:
     min_count: int = 1
     categories: dict[str, list[str]] = attrs.field(factory=dict)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn the categories."""
         for name in roles.categorical:
             codes, texts = as_texts(frame[name])
@@ -161,7 +162,7 @@ class Categorify:
                 (text for text, count in zip(texts, counts, strict=True) if count >= self.min_count), key=_in_order
             )
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with codes in the place of categories."""
         coded: dict[str, Any] = {}
         for name, categories in self.categories.items():
@@ -194,19 +195,19 @@ class Normalize:
     how: Literal["standard", "quantile"] = "standard"
     values: dict[str, list[float]] = attrs.field(factory=dict)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn each column's scale."""
         for name in roles.continuous:
-            numbers = frame[name].to_numpy(float)
+            numbers = np.asarray(frame[name], float)
             if self.how == "standard":
                 self.values[name] = [float(numbers.mean()), float(numbers.std())]
             else:
                 self.values[name] = np.quantile(numbers, np.linspace(0, 1, self.STEPS + 1)).tolist()
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with its numbers scaled."""
         scale = self._standard if self.how == "standard" else self._quantile
-        scaled = {name: scale(frame[name].to_numpy(float), np.array(values)) for name, values in self.values.items()}
+        scaled = {name: scale(np.asarray(frame[name], float), np.array(values)) for name, values in self.values.items()}
         return with_columns(frame, scaled)
 
     @staticmethod
@@ -226,8 +227,8 @@ class Normalize:
         return np.clip(ndtri((below + 1 - above) / 2), -self.FARTHEST, self.FARTHEST)
 
 
-def _refuse_clash(names: Sequence[str], frame: pd.DataFrame, what: str) -> None:
-    there = set(frame.columns)
+def _refuse_clash(names: Sequence[str], frame: Columns, what: str) -> None:
+    there = set(frame)
     clash = next((name for name in names if name in there), None)
     if clash is not None:
         raise DataError(
@@ -314,6 +315,20 @@ def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
         )
 
 
+class Prepared(NamedTuple):
+    """Training rows.
+
+    Attributes:
+        read: column → values as they were read, before any processor.
+        codes: (N, C) int64.
+        numbers: (N, D) float32.
+    """
+
+    read: dict[str, Any]
+    codes: np.ndarray
+    numbers: np.ndarray
+
+
 @attrs.define
 class Preparation:
     """How rows become numbers, as learned from the training rows.
@@ -337,20 +352,21 @@ class Preparation:
     @classmethod
     def fitted(
         cls,
-        frame: pd.DataFrame,
+        frame: Columns,
         roles: Roles,
         processors: Sequence[Processor],
         target: TargetColumn,
         formats: Mapping[str, ColumnFormat] | None = None,
         reading: Mapping[str, str] | None = None,
-    ) -> Preparation:
-        """Fit processors one after the other on the training rows."""
+    ) -> tuple[Preparation, Prepared]:
+        """Fit processors one after the other on the training rows, which come back prepared."""
         columns = [*roles.categorical, *roles.continuous, *roles.dates]
-        rows = _read(frame, columns, formats or {})
+        rows = read = _read(frame, columns, formats or {})
         for processor in processors:
             processor.fit(rows, roles)
             rows = processor.transform(rows)
-        return cls(columns, roles, list(processors), target, dict(formats or {}), dict(reading or {}))
+        fitted = cls(columns, roles, list(processors), target, dict(formats or {}), dict(reading or {}))
+        return fitted, Prepared(read, *fitted._matrices(rows, frame[columns[0]]))
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Codes (N, C) int64 and numbers (N, D) float32 of rows.
@@ -360,16 +376,32 @@ class Preparation:
         """
         frame = with_texts_as_names(frame)
         require_columns(self.columns, frame)
-        rows = _read(frame, self.columns, self.formats)
+        columns = dict(frame[self.columns].items())
+        rows = _read(columns, self.columns, self.formats)
         for processor in self.processors:
             rows = processor.transform(rows)
-        for name in self.roles.continuous:
-            _refuse_overflow(rows[name], name)
-        return _matrix(rows, self.roles.categorical, np.int64), _matrix(rows, self.roles.continuous, np.float32)
+        return self._matrices(rows, columns[self.columns[0]])
+
+    def _matrices(self, rows: Columns, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and numbers; ``column`` names the rows in messages."""
+        codes = _matrix(rows, self.roles.categorical, np.int64, len(column))
+        with np.errstate(over="ignore"):
+            numbers = _matrix(rows, self.roles.continuous, np.float32, len(column))
+        bad = ~np.isfinite(numbers)
+        if bad.any():
+            row, place_of_column = np.argwhere(bad)[0].tolist()
+            raise DataError(
+                f"column '{self.roles.continuous[place_of_column]}', {place(column, row)}: scaled, it is beyond the "
+                f"largest float32, {LARGEST:.2g}",
+                hint="normalize='quantile', or mend the column",
+            )
+        return codes, numbers
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """What the model is to predict of rows; see ``TargetColumn.numbers``."""
-        return self.target.numbers(_read(frame, [self.target.name], self.formats)[self.target.name])
+        name = self.target.name
+        column = frame[name]
+        return self.target.numbers(read_column(column, name, self.formats[name]) if name in self.formats else column)
 
     def unseen(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
         """Column → rows with a category that training did not have, and rows with any; where there are such.
@@ -432,29 +464,16 @@ class Preparation:
             raise DataError("this is no preparation of a table", where=str(error)) from error
 
 
-def _read(frame: pd.DataFrame, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> pd.DataFrame:
-    """Columns with their values read as they are written."""
-    import pandas as pd
-
-    read = {name: read_column(frame[name], name, formats[name]) if name in formats else frame[name] for name in columns}
-    return pd.DataFrame(read, index=frame.index, copy=False)
+def _read(frame: Columns, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> dict[str, Any]:
+    """Columns with their values read as they are written; numbers as arrays."""
+    return {name: read_values(frame[name], name, formats[name]) if name in formats else frame[name] for name in columns}
 
 
-def _refuse_overflow(column: pd.Series, name: str) -> None:
-    bad = ~(np.abs(column.to_numpy(float)) <= LARGEST)
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"column '{name}', {place(column, row)}: scaled, it is beyond the largest float32, {LARGEST:.2g}",
-            hint="normalize='quantile', or mend the column",
-        )
-
-
-def _matrix(rows: pd.DataFrame, columns: Sequence[str], kind: Any) -> np.ndarray:
+def _matrix(rows: Columns, columns: Sequence[str], kind: Any, count: int) -> np.ndarray:
     """Columns side by side (N, C), in memory of its own that torch may share."""
-    matrix = np.empty((len(rows), len(columns)), kind)
+    matrix = np.empty((count, len(columns)), kind)
     for number, name in enumerate(columns):
-        matrix[:, number] = rows[name].to_numpy()
+        matrix[:, number] = np.asarray(rows[name])
     return matrix
 
 

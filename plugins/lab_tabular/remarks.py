@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from lab_tabular.columns import as_texts
-from lab_tabular.formats import ISO, read_column
+from lab_tabular.formats import ISO
 from lab_tabular.processors import Preparation, Roles
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["describe_roles", "describe_unseen", "remarks_on", "tell"]
 
@@ -34,7 +30,7 @@ def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
         log.warning("%s:\n%s", name, "\n".join(f"  {remark}" for remark in remarks))
 
 
-def describe_roles(train: pd.DataFrame, roles: Roles, preparation: Preparation) -> list[str]:
+def describe_roles(train: Iterable[str], roles: Roles, preparation: Preparation) -> list[str]:
     """One sentence for the target and for each kind of column, with the number of values of each."""
     target, categories = preparation.target, preparation.categories
     if target.classes:
@@ -50,7 +46,11 @@ def describe_roles(train: pd.DataFrame, roles: Roles, preparation: Preparation) 
         told.append("numbers: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
     if roles.dates:
         told.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
-    left = [name for name in train.columns if name not in preparation.columns and name != target.name]
+    odd = {name: {"None", "none", "-", "--"} & set(categories[name]) for name in roles.categorical}
+    if like_gaps := [f"'{min(each)}' in '{name}'" for name, each in odd.items() if each]:
+        told.append(f"categories that could mean a gap: {_listed(like_gaps)}; missing=['None', '-'] makes them gaps")
+    used = {*preparation.columns, target.name}
+    left = [name for name in train if name not in used]
     if left:
         told.append("not used: " + _listed(left))
     return told
@@ -66,7 +66,7 @@ def _writing(preparation: Preparation, name: str) -> str:
     return f" ({said})" if said else ""
 
 
-def _listed(names: Iterator[str] | Sequence[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
     return ", ".join(names[:MAX_SHOWN]) + more
@@ -79,44 +79,29 @@ def describe_unseen(name: str, count: int, among: int) -> str:
     )
 
 
-def remarks_on(train: pd.DataFrame, roles: Roles, preparation: Preparation) -> Iterator[str]:
-    """What a careful reader would want to know of these columns before training on them."""
-    count = len(train)
-    constant, many, sole = [], [], []
-    for name, known in preparation.categories.items():
-        if name not in roles.categorical:
-            continue
-        if len(known) == 1 and not train[name].isna().any():
+def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: Preparation) -> Iterator[str]:
+    """What a careful reader would want to know of the training rows, as they were read, before training on them."""
+    constant, many = [], []
+    for name in roles.categorical:
+        known = preparation.categories[name]
+        if len(known) == 1 and not read[name].isna().any():
             constant.append(name)
         if len(known) > max(MANY_CATEGORIES, count // 2):
             many.append(f"{name} ({len(known):,} in {count:,} rows)")
-        if odd := sorted({"None", "none", "-", "--"} & set(known)):
-            sole.append(f"'{odd[0]}' in '{name}'")
     for name in roles.continuous:
-        numbers = read_column(train[name], name, preparation.formats[name]).to_numpy()
+        numbers, form = read[name], preparation.formats[name]
         if np.nanmin(numbers) == np.nanmax(numbers) and not np.isnan(numbers).any():
             constant.append(name)
         elif _ID.fullmatch(name) and len(np.unique(numbers)) == count > 2:
             yield f"column '{name}' is another number in every row; if it only names the row: drop=['{name}']"
-        if gaps := preparation.formats[name].gaps:
-            yield f"column '{name}': {', '.join(map(repr, gaps))} count as gaps among its numbers"
+        if form.gaps:
+            yield f"column '{name}': {', '.join(map(repr, form.gaps))} count as gaps among its numbers"
     if constant:
         yield f"the same value in every training row: {_listed(constant)}"
     if many:
         yield f"categories of which most occur once: {_listed(many)}; drop leaves columns out, min_count joins them"
-    if sole:
-        yield f"categories that could mean a gap: {_listed(sole)}; missing=['None', '-'] makes them gaps"
     classes = preparation.target.classes
     if classes and len(classes) > max(MANY_CATEGORIES, count // 2):
         yield f"target '{preparation.target.name}' has {len(classes):,} classes in {count:,} rows"
-    for name in roles.dates:
-        if preparation.formats[name].zone == "UTC" and not _are_utc(train[name]):
-            yield f"dates of '{name}' have several time zones; all are told in UTC"
-
-
-def _are_utc(column: pd.Series) -> bool:
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return True
-    return all(text.upper().endswith(("Z", "+00:00", "+0000", "+00")) for text in as_texts(column)[1][:1000])
+    if several := [name for name in roles.dates if preparation.formats[name].several_zones]:
+        yield f"dates with several time zones, all told in UTC: {_listed(several)}"
