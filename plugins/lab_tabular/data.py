@@ -240,7 +240,8 @@ def table(
     Args:
         path: a ``.csv`` (with a header; ``.gz`` too) or ``.parquet`` file.
         target: the column that is predicted.
-        task: None takes classification where the target is text or at most ten different whole numbers.
+        task: None takes classification where the target is text or at most ten different whole numbers, and is not
+            among ``numbers``.
         categorical, continuous: columns; of those that neither names, None takes texts and numbers respectively.
         dates: columns that are taken apart into year, month, week and so on.
         drop: columns that are left out.
@@ -601,6 +602,8 @@ def _is_class(column: pd.Series, target: str, task: Task | None, log_target: boo
         if log_target and task == "classification":
             raise ParameterError("classes have no logarithm", where=_WHERE, hint="log_target=False")
         return task == "classification"
+    if target in writing.numbers:
+        return False
     if writing.kind(column, target) == "category":
         return True
     values = np.unique(read_column(column, target, writing.of_numbers(column, target)).dropna())
