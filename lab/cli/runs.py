@@ -167,6 +167,32 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
 
 
+@runs.command(epilog="Example:  lab runs why 1f3a9c 77be02")
+@click.argument("one", metavar="KEY1", shell_complete=_complete_key)
+@click.argument("other", metavar="KEY2", shell_complete=_complete_key)
+@runs_option
+@click.pass_context
+def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
+    """Say why the runs KEY1 and KEY2 have two keys: what differs in all that decides their numbers.
+
+    First digits of a key are enough. Sources, files and data are compared by their hashes.
+    """
+    from lab.study.store import Store
+    from lab.study.why import differing
+
+    store = Store(_folder(ctx, folder))
+    records = [store.find(key) for key in (one, other)]
+    contents: list[dict[str, Any]] = [record.experiment().get("key_content") or {} for record in records]
+    for record, content in zip(records, contents, strict=True):
+        if not content:
+            raise LabError(
+                f"run {record.key} does not tell what its key was made of",
+                hint="it was recorded by an earlier version; lab runs show compares what there is",
+            )
+    lines = differing(*contents)
+    click.echo("\n".join(lines) if lines else "nothing differs: the two are one run")
+
+
 # --- removing ---------------------------------------------------------------------------------------------------------
 
 

@@ -76,7 +76,9 @@ def build_learner(
     """
     facts = data.facts()
     values = experiment.values
-    callback_slots = (experiment.component("checkpoint"), *experiment.components("callbacks"))
+    # by name, not as given: a key does not know their order, so nothing may depend on it
+    own_callbacks = sorted(experiment.components("callbacks"), key=lambda component: component.alias)
+    callback_slots = (experiment.component("checkpoint"), *own_callbacks)
     with Streams(seed).initialising() as parts:
         learner = Learner(
             _build(experiment.component("architecture"), facts),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -91,9 +91,8 @@ def execute_plan(
     chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     with stop_on_interrupt() as stop:
-        for _ in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh):
-            pass
-    return gather(plan, store)
+        ended = {run.key: record for run, record in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh)}
+    return gather(plan, store, ended)
 
 
 def execute_rounds(
@@ -129,9 +128,17 @@ def execute_rounds(
         study, seen = grown, frozenset(run.key for run in plan.runs)
 
 
-def gather(plan: Plan, store: Store) -> Results:
-    """The runs of a plan as they stand in the store."""
-    return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
+def gather(plan: Plan, store: Store, ended: Mapping[str, RunRecord] | None = None) -> Results:
+    """The runs of a plan as they stand in the store.
+
+    Args:
+        plan: what was to be done.
+        store: where runs are kept.
+        ended: how runs ended just now; one that could not be evaluated again is finished in the store, and failed here.
+    """
+    failed = {key: record for key, record in (ended or {}).items() if record.status == "failed"}
+    records = {run.key: failed.get(run.key) or store.record(run.key) for run in plan.runs}
+    return Results(plan, [FinishedRun(run.arm, run.seed, records[run.key]) for run in plan.runs])
 
 
 def build_executor(reference: Reference, catalog: Catalog) -> Executor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UnknownNameError
@@ -41,16 +41,27 @@ class Callback:
         name: how others refer to it; the class name in snake case unless given.
         before: names of callbacks that this one must come before.
         after: names of callbacks that this one must come after; ``"*"`` are all that do not say otherwise.
+        observer: it only looks on and writes down, and changes no number of the training. Adding, removing or changing
+            an observer gives no run another key.
+        reads_metrics: it may decide by metrics or by the history while it trains. Where no callback does, a metric may
+            be added to a study without training anything again.
     """
 
     name: str = ""
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    observer: bool = False
+    reads_metrics: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the chosen parameters, those that can change a number; only they are part of a run's key."""
+        return params
 
     def check(self, learner: Learner) -> None:
         """Raise a LabError where this callback cannot work with this learner.

@@ -283,6 +283,12 @@ class Checkpoint(Callback):
         self._best = math.inf
         self._saved_at = time.monotonic()
 
+    @classmethod
+    def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Which weights a run is judged by; when they are written changes nothing."""
+        names = ("select", "monitor") if params.get("select") == "best" else ("select",)
+        return {name: value for name, value in params.items() if name in names}
+
     def check(self, learner: Learner) -> None:
         figures = ["train_loss"] if learner.data.valid is None else ["train_loss", "valid_loss"]
         figures += [f"valid_{name}" for name in learner.metrics if learner.data.valid is not None]

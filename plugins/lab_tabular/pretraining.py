@@ -85,6 +85,8 @@ class AutoencoderPretraining(Callback):
         share: of the cells that are swapped.
     """
 
+    reads_metrics = False
+
     def __init__(self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15) -> None:
         if not 0 <= share < 1:
             raise ParameterError(f"share must lie in [0, 1), got {share}", where="callback 'autoencoder'")
