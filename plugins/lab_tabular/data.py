@@ -36,7 +36,7 @@ from lab_tabular.processors import (
     TargetColumn,
 )
 from lab_tabular.reading import read_table
-from lab_tabular.remarks import describe_roles, describe_unseen, remarks_on, tell
+from lab_tabular.remarks import describe_roles, describe_unseen, remarks_on, remarks_on_codes, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -388,7 +388,9 @@ def table_of_parts(
 ) -> TableData:
     """A table from frames of its own for each split; parameters are those of ``table``."""
     writing = Writing(tuple(numbers), decimal, thousands, dayfirst, date_format, tuple(missing))
-    writing.check(target, dates)
+    writing.check(dates)
+    if min_count < 1:
+        raise ParameterError(f"min_count must be at least 1, got {min_count}", where=_WHERE)
     train, valid = with_texts_as_names(train, name), with_texts_as_names(valid, name)
     test = None if test is None else with_texts_as_names(test, name)
     for part in (train, valid, *([] if test is None else [test])):
@@ -415,7 +417,10 @@ def table_of_parts(
         splits = [_tensors(preparation, prepared.codes, prepared.numbers, told.numbers(aim))]
         splits += [_rows(part, preparation) for part in (valid, test) if part is not None]
         notes = describe_roles(columns, raw, preparation)
-        remarks = list(remarks_on(prepared.read, len(train), raw, preparation))
+        remarks = [
+            *remarks_on(prepared.read, len(train), raw, preparation),
+            *remarks_on_codes({name: columns[name] for name in raw.continuous}),
+        ]
         _tell_unseen(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
@@ -434,7 +439,7 @@ class Writing:
     date_format: str | Mapping[str, str] | None
     missing: tuple[str, ...]
 
-    def check(self, target: str, dates: Sequence[str]) -> None:
+    def check(self, dates: Sequence[str]) -> None:
         """Raise a ParameterError for values that cannot be."""
         if self.decimal not in (".", ","):
             raise ParameterError(f"decimal='{self.decimal}'", where=_WHERE, hint="'.' or ','")
@@ -457,11 +462,12 @@ class Writing:
         """The format that was given for a column."""
         return self.date_format.get(name) if isinstance(self.date_format, Mapping) else self.date_format
 
-    def kind(self, column: pd.Series, name: str) -> str:
+    def kind(self, column: pd.Series, name: str, *, is_target: bool = False) -> str:
         """``number`` or ``category``; see ``infer_kind``."""
         if name in self.numbers:
             return "number"
-        return infer_kind(without(column, self.missing), name, decimal=self.decimal, thousands=self.thousands)
+        column = without(column, self.missing)
+        return infer_kind(column, name, decimal=self.decimal, thousands=self.thousands, is_target=is_target)
 
     def of_numbers(self, column: pd.Series, name: str) -> ColumnFormat:
         """The format of a column of numbers."""
@@ -604,7 +610,7 @@ def _is_class(column: pd.Series, target: str, task: Task | None, log_target: boo
         return task == "classification"
     if target in writing.numbers:
         return False
-    if writing.kind(column, target) == "category":
+    if writing.kind(column, target, is_target=True) == "category":
         return True
     values = np.unique(read_column(column, target, writing.of_numbers(column, target)).dropna())
     return len(values) <= FEW_CLASSES and bool((values % 1 == 0).all())

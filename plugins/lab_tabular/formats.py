@@ -165,7 +165,7 @@ _UNITS = frozenset(
     )
 )
 _GROUP_SIGNS = {" ": "[ \u00a0\u2009\u202f]", "'": "['’]"}
-_STYLES = ((".", ","), (",", "."), (".", "'"), (",", " "), (".", " "))
+_STYLES = ((".", ","), (",", "."), (".", "'"), (".", " "), (",", " "))
 
 
 @cache
@@ -350,16 +350,19 @@ _DAYS = (
     *(f"%y{sign}%m{sign}%d" for sign in "/.-"),
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%d. %B %Y", "%B %d, %Y", "%B %d %Y"),
     *("%a, %d %b %Y", "%A, %d %B %Y", "%A, %B %d, %Y", "%d-%b-%y", "%d %b %y", "%Y-%m", "%b %Y", "%B %Y"),
+    *("%m/%Y", "%m-%Y", "%m.%Y"),
 )
 _TIMES = (
     *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S.%f"),
     *(" %I:%M %p", " %I:%M:%S %p", " %I:%M%p"),
 )
+_FORMATS = (*(day + time for day in _DAYS for time in _TIMES), "%a %b %d %H:%M:%S %Y")
 _ISO_DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?", re.IGNORECASE
 )
 _MAYBE_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}-\d{2}"
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|\d{4}-\d{2}|\d{1,2}[-/]\d{4}"
+    r"|[^\W\d_]{3} [^\W\d_]{3} +\d{1,2} \d{2}:\d{2}:\d{2} \d{4}"
     r"|(?:[^\W\d_]{3,9},? )?\d{1,2}\.?[- ][^\W\d_]{3,9}[- ,]+\d{2,4}(?: \d.*)?"
     r"|(?:[^\W\d_]{3,9}, )?[^\W\d_]{3,9} (?:\d{1,2},? )?\d{4}(?: \d.*)?"
 )
@@ -455,13 +458,12 @@ def _formats_for(text: str) -> tuple[str, ...]:
     found = []
     if _ISO_DATE.fullmatch(text):
         found.append(ISO)
-    for day in _DAYS:
-        for time in _TIMES:
-            try:
-                datetime.strptime(text, day + time)
-            except ValueError:
-                continue
-            found.append(day + time)
+    for form in _FORMATS:
+        try:
+            datetime.strptime(text, form)
+        except ValueError:
+            continue
+        found.append(form)
     return tuple(found)
 
 
@@ -470,7 +472,7 @@ def _parse(texts: Sequence[str], form: str, *, utc: bool = False) -> pd.Series:
 
     try:
         return pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, utc=utc, errors="coerce")
-    except ValueError as error:  # of the format; values that do not fit become NaT
+    except (ValueError, re.error) as error:  # of the format; values that do not fit become NaT
         raise DataError(f"date_format '{form}' cannot be used: {error}", hint="'%d/%m/%Y', for example") from error
 
 
@@ -568,9 +570,15 @@ def _zone_of(name: str) -> Any:
 
 
 def infer_kind(
-    column: pd.Series, name: str, *, decimal: str = ".", thousands: str | None = None
+    column: pd.Series, name: str, *, decimal: str = ".", thousands: str | None = None, is_target: bool = False
 ) -> Literal["number", "category"]:
     """Whether a column that nobody declared holds numbers or categories.
+
+    Args:
+        column: of the training rows.
+        name: its name.
+        decimal, thousands: signs in numbers.
+        is_target: a target cannot be declared as a date, and is called a class and not a category.
 
     Raises:
         DataError: its texts look like numbers or dates, some are numbers and some are not, or its values are neither
@@ -581,7 +589,10 @@ def infer_kind(
     refuse_nested(column, name)
     if pd.api.types.is_datetime64_any_dtype(column):
         raise DataError(
-            f"column '{name}' holds dates", hint=f"dates=['{name}'] takes them apart; drop=['{name}'] leaves them out"
+            f"column '{name}' holds dates",
+            hint=_TARGET_OF_DATES
+            if is_target
+            else f"dates=['{name}'] takes them apart; drop=['{name}'] leaves them out",
         )
     if pd.api.types.is_timedelta64_dtype(column):
         raise DataError(f"column '{name}' holds durations", hint=f"write them as numbers, or drop=['{name}']")
@@ -596,7 +607,7 @@ def infer_kind(
         return "number" if texts else "category"
     if len(bad) < len(texts) and {text.lower() for text in bad} <= SOFT_GAPS:
         return "number"
-    _refuse_lookalikes(texts, bad, name)
+    _refuse_lookalikes(texts, bad, name, is_target)
     if len(bad) < len(texts):
         codes = as_texts(column)[0]
         is_bad = np.append(np.isnan(values), False)[codes]
@@ -604,19 +615,25 @@ def infer_kind(
         raise DataError(
             f"column '{name}' mixes numbers and texts: {place(column, row)} says '{column.iloc[row]}', "
             f"{count:,} other rows have numbers",
-            hint="mend the column, or name it under categorical",
+            hint="mend the column, or " + ("task='classification'" if is_target else "name it under categorical"),
         )
     return "category"
 
 
-def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str) -> None:
+_TARGET_OF_DATES = "write the target as a number of days; or, if each date is a class: task='classification'"
+
+
+def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_target: bool) -> None:
+    kind = "classes" if is_target else "categories"
     looked = bad[:MOST_LOOKED_AT]
     shown = ", ".join(f"'{text}'" for text in looked[:3])
     dates = [text for text in looked if _MAYBE_DATE.fullmatch(text)]
     if 2 * len(dates) >= len(looked) and all(_formats_for(text) for text in dates[:10]):
         raise DataError(
-            f"column '{name}' looks like dates and would be {len(texts):,} categories: {shown}",
-            hint=f"dates=['{name}'] takes them apart; drop=['{name}'] or categorical=['{name}'] does not",
+            f"column '{name}' looks like dates and would be {len(texts):,} {kind}: {shown}",
+            hint=_TARGET_OF_DATES
+            if is_target
+            else f"dates=['{name}'] takes them apart; drop=['{name}'] or categorical=['{name}'] does not",
         )
     numbers = [text for text in looked if any(_written_number(text, *style) for style in _STYLES)]
     if 2 * len(numbers) >= len(looked):
@@ -624,5 +641,6 @@ def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str) -> N
             _number_hint(numbers, name) or f"numbers=['{name}'] with decimal and thousands, or categorical=['{name}']"
         )
         raise DataError(
-            f"column '{name}' looks like numbers and would be {len(texts):,} categories: {shown}", hint=hint
+            f"column '{name}' looks like numbers and would be {len(texts):,} {kind}: {shown}",
+            hint=hint.replace(f"categorical=['{name}']", "task='classification'") if is_target else hint,
         )

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from lab_tabular.columns import as_texts
 from lab_tabular.formats import ISO
 from lab_tabular.processors import Preparation, Roles
 
-__all__ = ["describe_roles", "describe_unseen", "remarks_on", "tell"]
+__all__ = ["describe_roles", "describe_unseen", "remarks_on", "remarks_on_codes", "tell"]
 
 MAX_SHOWN = 20
 MANY_CATEGORIES = 50
@@ -105,3 +106,20 @@ def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: P
         yield f"target '{preparation.target.name}' has {len(classes):,} classes in {count:,} rows"
     if several := [name for name in roles.dates if preparation.formats[name].several_zones]:
         yield f"dates with several time zones, all told in UTC: {_listed(several)}"
+
+
+def remarks_on_codes(columns: Mapping[str, Any]) -> Iterator[str]:
+    """Columns of numbers that look like codes or dates; they are numbers all the same."""
+    codes, dates = [], []
+    for name, column in columns.items():
+        if column.dtype.kind in "fbc":
+            continue
+        texts = as_texts(column.iloc[:1000])[1]
+        if padded := next((text for text in texts if re.fullmatch(r"0\d+", text)), None):
+            codes.append(f"{name} ('{padded}')")
+        if texts and all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", text) for text in texts):
+            dates.append(f"{name} ('{texts[0]}')")
+    if codes:
+        yield f"numbers with zeros in front: {_listed(codes)}; where they are codes, name them under categorical"
+    if dates:
+        yield f"numbers that look like dates: {_listed(dates)}; dates takes such columns apart"

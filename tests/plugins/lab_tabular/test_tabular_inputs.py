@@ -109,11 +109,26 @@ def test_declared_numbers_that_cannot_be_read_are_told(values, said):
 
 def test_a_target_that_looks_like_numbers_is_no_class():
     frame = pd.DataFrame({"x": np.arange(12.0), "y": [f"${n},{n}00" for n in range(1, 10)] + ["$5", "$6", "$7"]})
-    with pytest.raises(DataError, match="column 'y' looks like numbers and would be 10 categories"):
+    with pytest.raises(DataError, match=r"'y' looks like numbers and would be 10 classes(.|\n)*task='classification'"):
         table_of_frame(frame, "y")
     data = table_of_frame(frame, "y", numbers=["y"], valid_rows=(9, 12))
     assert data.valid.target.tolist() == [5, 6, 7]
     assert data.class_names == ()
+
+
+def test_a_target_of_dates_is_asked_for():
+    for days in (pd.date_range("2024-01-01", periods=12).astype(str), pd.date_range("2024-01-01", periods=12)):
+        with pytest.raises(DataError, match=r"column 'y' (looks like|holds) dates(.|\n)*a number of days"):
+            table_of_frame(pd.DataFrame({"x": np.arange(12.0), "y": days}), "y")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [(["00123", "00456"], "zeros in front: x ('00123')"), ([20240105, 20231231], "look like dates: x ('20240105')")],
+)
+def test_numbers_that_look_like_codes_or_dates_are_told(values, said, caplog):
+    read(values)
+    assert said in caplog.text
 
 
 def test_texts_beside_numbers_that_mean_a_gap_are_gaps_and_told(caplog):
@@ -172,6 +187,7 @@ DATES = {
     "day first": (["05/12/2024", "25/12/2024"], {}, ["2024-12-5", "2024-12-25"]),
     "month first": (["12/05/2024", "12/25/2024"], {}, ["2024-12-5", "2024-12-25"]),
     "points": (["5.1.2024", "25.12.2024"], {}, ["2024-1-5", "2024-12-25"]),
+    "months": (["12/2024", "01/2025"], {}, ["2024-12-1", "2025-1-1"]),
     "names": (["5 Dec 2024", "25 Jan 2024"], {}, ["2024-12-5", "2024-1-25"]),
     "American names": (["December 5, 2024", "January 25, 2024"], {}, ["2024-12-5", "2024-1-25"]),
     "slashes from the year": (["2024/12/05", "2024/01/25"], {}, ["2024-12-5", "2024-1-25"]),
@@ -609,6 +625,7 @@ REFUSED = {
         {"date_format": {"x": "%Y"}},
         "date_format names 'x', which is not among",
     ),
+    "no rows for a category": ({"min_count": 0}, "min_count must be at least 1, got 0"),
     "a column with two roles": ({"numbers": ["x"], "categorical": ["x"]}, "column 'x' is named twice"),
 }
 
