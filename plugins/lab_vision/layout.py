@@ -99,7 +99,7 @@ def lay_out(names: Sequence[str], classes_from: ClassesFrom, splits: Splits, whe
         _refuse_names_without_class(classes, taken, where)
     left_out = taken.count(None)
     if left_out:
-        reader.warnings.append(f"{left_out:,} pictures lie in none of the folders named by splits and are left out")
+        reader.warnings.append(f"left out, since they lie in none of the folders that splits names: {left_out:,}")
     return Layout(taken, classes, reader.split_folders, reader.warnings)
 
 
@@ -210,7 +210,7 @@ class _Reader:
             others = sorted(beside - set(like))
             inside = "/".join([*self.root, *parent])
             raise DataError(
-                f"{_shown(like)} {'looks' if len(like) == 1 else 'look'} like a split"
+                f"{_shown(like)} {'looks like a split' if len(like) == 1 else 'look like splits'}"
                 + (f" in '{inside}'" if inside else "")
                 + (f", {_shown(others)} beside {'it' if len(like) == 1 else 'them'} not" if others else "")
                 + ": it is not clear what trains and what validates",
@@ -262,7 +262,7 @@ class _Reader:
                 above.setdefault(name, set()).add(outer)
         tops = {rest[0] for rest in all_of_them}
         shared = sorted(name for name, outers in above.items() if len(outers) > 1)
-        split_like = sorted(outer for outer in inside if split_named(outer))
+        split_like = sorted({part for rest in nested for part in rest if split_named(part)})
         if split_like:
             raise DataError(
                 f"the folder '{split_like[0]}' looks like a split inside another one",

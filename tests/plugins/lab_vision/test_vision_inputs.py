@@ -454,6 +454,7 @@ ASKED = {
     "validation alone": ["valid/cat/1.jpg", "valid/dog/1.jpg"],
     "a copy of everything inside": ["pets/train/cat/1.jpg", "train/cat/1.jpg", "val/cat/1.jpg"],
     "a split inside of a split": ["train/train/cat/1.jpg", "train/valid/cat/1.jpg", "test/cat/1.jpg"],
+    "a split inside of a class of a split": ["train/cat/val/1.jpg", "train/dog/1.jpg", "valid/cat/1.jpg"],
     "a split inside of one class": ["cat/train/1.jpg", "cat/valid/1.jpg", "dog/1.jpg"],
     "the same folders in several": ["left/cat/1.jpg", "left/dog/1.jpg", "right/cat/1.jpg", "right/dog/1.jpg"],
 }
