@@ -13,6 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -394,7 +395,7 @@ class Resolver:
         if not isinstance(chosen.target, str):
             return chosen.target, "local", dict(chosen.params)
         entry, params = follow_presets(registry, chosen)
-        with self.catalog.guard(entry.label):
+        with nullcontext() if entry.is_loaded else self.catalog.guard(entry.label):
             target = entry.load()
         return target, "local" if entry.plugin.is_local else str(entry.plugin), params
 

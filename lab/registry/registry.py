@@ -72,6 +72,11 @@ class Entry:
         """``plugin:name``, accepted wherever the name is."""
         return f"{self.plugin.name}:{self.name}"
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ``load`` has nothing to import."""
+        return not isinstance(self.target, str) or self.target.partition(":")[0] in sys.modules
+
     def load(self) -> Any:
         """The object itself, imported now if it was registered by its path."""
         if not isinstance(self.target, str):

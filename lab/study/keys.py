@@ -21,7 +21,7 @@ import attrs
 from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
 from lab.registry.binding import Component, Factory
-from lab.registry.definition import modules_of, state_digest
+from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
     Closure,
     ModuleSource,
@@ -30,6 +30,7 @@ from lab.registry.modules import (
     facts_of,
     source_of_file,
 )
+from lab.registry.plugins import Catalog
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -63,9 +64,17 @@ FINGERPRINTED_MODULES = (
 MAX_PATH_LENGTH = 4096
 
 
-def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1) -> str:
+def key_of(
+    experiment: ResolvedExperiment,
+    seed: int,
+    data_fingerprint: str,
+    device: str,
+    *,
+    processes: int = 1,
+    catalog: Catalog | None = None,
+) -> str:
     """The key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
-    return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes))
+    return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes, catalog=catalog))
 
 
 def hash_of(content: Mapping[str, Any]) -> str:
@@ -74,7 +83,13 @@ def hash_of(content: Mapping[str, Any]) -> str:
 
 
 def key_content(
-    experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1
+    experiment: ResolvedExperiment,
+    seed: int,
+    data_fingerprint: str,
+    device: str,
+    *,
+    processes: int = 1,
+    catalog: Catalog | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the numbers of a run, as plain JSON; what two of them differ in tells runs apart.
 
@@ -84,13 +99,27 @@ def key_content(
         data_fingerprint: of the content of its data.
         device: the kind of device, ``cpu`` or ``cuda``.
         processes: how many processes train the run together.
+        catalog: the plugins; a study file's own hooks around its runs are part of the key.
 
     Raises:
         LabError: a source file was changed after it was imported, and what was imported is not known.
     """
-    return {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint} | (
-        {"processes": processes} if processes > 1 else {}
-    )
+    content = {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint}
+    if processes > 1:
+        content["processes"] = processes
+    if catalog is not None and (hooks := _hooks_around_runs(catalog)):
+        content["hooks"] = hooks
+    return content
+
+
+def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
+    """Hook → hash of its source, for the hooks of study files that run before training and might change it."""
+    found = {}
+    for plugin in catalog.plugins.values():
+        hook = getattr(plugin.module, "lab_run_started", None) if plugin.is_local else None
+        if callable(hook):
+            found["lab_run_started"] = origin_of(hook).rpartition("#")[2]
+    return found
 
 
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:

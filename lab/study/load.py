@@ -8,6 +8,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +36,7 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
         LabError: there is no such file, it cannot be run, or it holds no study.
     """
     path = Path(path)
-    module = _import(path)
+    module = _import(path, catalog)
     if catalog is not None and _has_hooks(module):
         catalog.remove(path.stem)
         catalog.add_module(module, path.stem)
@@ -53,11 +54,24 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
     return attrs.evolve(study, name=study.name or path.stem, question=question, file=str(path))
 
 
+def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[object]:
+    """What a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
+    if catalog is None:
+        return nullcontext()
+    from lab.study.guard import keeps_global_state
+    from lab.training.rng import all_generators
+
+    guard = ExitStack()
+    guard.enter_context(keeps_global_state(path.name, draws=True, functions=True))
+    guard.enter_context(all_generators(0))  # many files seed at their top; it decides nothing
+    return guard
+
+
 def _has_hooks(module: ModuleType) -> bool:
     return any(hasattr(value, "lab_impl") for value in vars(module).values())
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     if not path.is_file():
         raise LabError(
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
@@ -75,7 +89,7 @@ def _import(path: Path) -> ModuleType:
     state = path.stat()
     keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
     try:
-        with recording_reads():
+        with _watched(path, catalog), recording_reads():
             exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise LabError(

@@ -12,7 +12,7 @@ from torch import distributed
 
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner
+from lab.study.build import DataCache, build_learner, naming_culprits
 from lab.study.complete import lacks
 from lab.study.guard import guarded, keeps_global_state
 from lab.study.keys import changed_sources, key_of
@@ -181,7 +181,7 @@ def _runs_of(
             study.name,
             arm.name,
             seed,
-            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes),
+            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=catalog),
             arm.experiment,
             device,
             store,
@@ -216,7 +216,8 @@ def _is_known(device: str) -> bool:
 
 def _step_once(run: Run) -> ArmCheck:
     """Ask every callback, then two training steps and one validation step on the first few examples; one is timed."""
-    learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
+    with naming_culprits():
+        learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     for callback in learner.callbacks:

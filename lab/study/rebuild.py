@@ -102,7 +102,8 @@ def rebuild_run(
     resolved = checked(experiment, catalog)
     data = data or (cache or DataCache()).get(resolved.component("dataset"))
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0], processes=processes)
+    kind = content["device"].partition(":")[0]
+    key = key_of(resolved, content["seed"], data.fingerprint, kind, processes=processes, catalog=catalog)
     return Run(
         content["study"],
         content["arm"],

@@ -19,7 +19,9 @@ from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
+from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
+from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.store import RunRecord, Store
 from lab.training.callback import Callback
@@ -143,7 +145,8 @@ class Run:
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
-                self._train(folder, listener, stop)
+                with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
+                    self._train(folder, listener, stop)
             except (Exception, SystemExit) as error:  # a callback may call sys.exit; only its own run ends
                 refuse_full_disk(error, self.store.root)
                 record_failure(folder, error)
@@ -173,6 +176,7 @@ class Run:
             self.data.fingerprint,
             torch.device(self.device).type,
             processes=self.processes,
+            catalog=self.catalog,
         )
         return {
             "study": self.study,
@@ -194,7 +198,7 @@ class Run:
         """A learner for this run, not trained yet."""
         return build_learner(
             self.experiment,
-            self.data,
+            pristine(self.data),
             seed=self.seed,
             device=self.device,
             folder=folder,

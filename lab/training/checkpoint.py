@@ -10,6 +10,7 @@ import errno
 import json
 import math
 import os
+import random
 import shutil
 import time
 import uuid
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic_core import to_json
 from safetensors import SafetensorError
@@ -403,14 +405,23 @@ def _number(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def global_random_state(device: torch.device) -> dict[str, Tensor]:
-    """Position of torch's global generators: the stream ``dropout`` while a run trains."""
-    state = {"cpu": torch.get_rng_state()}
+def global_random_state(device: torch.device) -> dict[str, Any]:
+    """Position of the global generators of torch, Python and NumPy: streams of the run while it trains."""
+    numpy = np.random.get_state(legacy=False)
+    state: dict[str, Any] = {"cpu": torch.get_rng_state(), "python": random.getstate()}
+    if numpy["bit_generator"] == "MT19937":
+        keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
+        state["numpy"] = (keys, int(numpy["state"]["pos"]), int(numpy["has_gauss"]), float(numpy["gauss"]))
     return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_global_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Put torch's global generators back."""
+def set_global_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put the global generators back; checkpoints of earlier versions hold torch's alone."""
     torch.set_rng_state(state["cpu"])
+    if "python" in state:
+        random.setstate(state["python"])
+    if "numpy" in state:
+        keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
