@@ -76,10 +76,15 @@ def plain_numbers(texts: Sequence[str]) -> np.ndarray:
 
 def refuse_nested(column: pd.Series, name: str) -> None:
     """Raise a DataError for values that are lists, dictionaries, arrays or bytes, as nested Parquet has them."""
+    import pandas as pd
+
     if column.dtype != object:
         arrow = str(getattr(column.dtype, "pyarrow_dtype", ""))
         if arrow.startswith(("list", "struct", "map", "large_list")):
             _refuse_kind(column, name, 0, arrow)
+        return
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if not (kind.startswith("mixed") or kind == "bytes"):
         return
     for row, value in enumerate(column.array):
         if isinstance(value, (list, dict, set, tuple, np.ndarray, bytes, bytearray)):

@@ -189,8 +189,14 @@ def _known_categories(preparation: Preparation, name: str) -> str:
 
 
 def kept_data(content: dict[str, Any]) -> TableData:
-    """The data of a run as it was kept: no rows, but every fact."""
-    return _data(Preparation.from_json(content["preparation"]), [], content["fingerprint"])
+    """The data of a run as it was kept: no rows, but every fact.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not (isinstance(content, dict) and isinstance(content.get("fingerprint"), str)):
+        raise DataError("this is no preparation of a table")
+    return _data(Preparation.from_json(content.get("preparation", {})), [], content["fingerprint"])
 
 
 # --- the dataset ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
+from attrs.validators import deep_iterable, in_, instance_of
 
 from lab.errors import DataError
 from lab_tabular.columns import LARGEST, as_texts, place, plain_numbers, refuse_nested, without
@@ -60,17 +61,17 @@ class ColumnFormat:
         several_zones: whether the training rows had more than one.
     """
 
-    kind: Literal["number", "category", "date"]
-    decimal: str = "."
-    thousands: str = ""
-    written: bool = False
-    unit: str = ""
-    gaps: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    form: Literal["text", "number", "truth"] = "text"
-    missing: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    date: str = ""
-    zone: str = ""
-    several_zones: bool = False
+    kind: Literal["number", "category", "date"] = attrs.field(validator=in_(("number", "category", "date")))
+    decimal: str = attrs.field(default=".", validator=in_((".", ",")))
+    thousands: str = attrs.field(default="", validator=in_(("", ".", ",", " ", "'")))
+    written: bool = attrs.field(default=False, validator=instance_of(bool))
+    unit: str = attrs.field(default="", validator=instance_of(str))
+    gaps: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=deep_iterable(instance_of(str)))
+    form: Literal["text", "number", "truth"] = attrs.field(default="text", validator=in_(("text", "number", "truth")))
+    missing: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=deep_iterable(instance_of(str)))
+    date: str = attrs.field(default="", validator=instance_of(str))
+    zone: str = attrs.field(default="", validator=instance_of(str))
+    several_zones: bool = attrs.field(default=False, validator=instance_of(bool))
 
     @property
     def is_plain(self) -> bool:
@@ -548,7 +549,10 @@ def _dates(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
                 f"column '{name}' has dates with a time zone, and those of the training rows have none",
                 hint="write all of them in one way",
             )
-        dates = dates.dt.tz_convert(_zone_of(form.zone)).dt.tz_localize(None)
+        try:
+            dates = dates.dt.tz_convert(_zone_of(form.zone)).dt.tz_localize(None)
+        except (KeyError, ValueError, OSError) as error:  # zones of other systems, and of damaged runs
+            raise DataError(f"column '{name}': there is no time zone '{form.zone}' here") from error
     return dates.rename(column.name)
 
 

@@ -452,7 +452,7 @@ class Preparation:
                 _KINDS[each["kind"]](**{name: value for name, value in each.items() if name != "kind"})
                 for each in content["processors"]
             ]
-            return cls(
+            found = cls(
                 list(content["columns"]),
                 Roles(**content["roles"]),
                 processors,
@@ -460,8 +460,60 @@ class Preparation:
                 {name: ColumnFormat(**each) for name, each in content.get("formats", {}).items()},
                 dict(content.get("reading", {})),
             )
+            _check_types(found)
+            return found
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError("this is no preparation of a table", where=str(error)) from error
+
+
+def _check_types(preparation: Preparation) -> None:
+    """Raise a TypeError unless values are what they were when they were written; files may be damaged or foreign."""
+    roles, target, reading = preparation.roles, preparation.target, preparation.reading
+    for values in (preparation.columns, roles.categorical, roles.continuous, roles.dates, [target.name]):
+        _check_all(values, str)
+    _check_all(target.classes or [], str)
+    _check_all([target.mean, target.deviation, target.low, target.high], (int, float))
+    _check_all(list(reading.values()), str)
+    there = set(preparation.columns)
+    for each in preparation.processors:
+        there = _check_processor(each, there)
+    asked = {*roles.categorical, *roles.continuous}
+    if not there or not asked <= there or not reading.keys() <= {"separator", "encoding"}:
+        raise TypeError("columns are missing, or it says unknown things of the file")
+    filled = {name for each in preparation.processors if isinstance(each, FillMissing) for name in each.values}
+    if not (set(roles.categorical) <= set(preparation.categories) and set(roles.continuous) <= filled):
+        raise TypeError("the categories of a column are not there, or what fills its gaps")
+
+
+def _check_processor(each: Processor, there: set[str]) -> set[str]:
+    """The columns behind a processor, given those in front of it."""
+    if isinstance(each, DateParts):
+        _check_all(each.columns, str)
+        used = set(each.columns)
+        new = {f"{name}_{part}" for name in each.columns for part in (*each.CATEGORIES, "elapsed")}
+    elif isinstance(each, FillMissing):
+        _check_all(list(each.values.values()), (int, float))
+        _check_all(each.marked, str)
+        used, new = {*each.values, *each.marked}, {f"{name}_missing" for name in each.marked}
+    elif isinstance(each, Categorify):
+        _check_all([each.min_count], int)
+        for known in each.categories.values():
+            _check_all(known, str)
+        used, new = set(each.categories), set()
+    else:
+        for numbers in each.values.values():
+            _check_all(numbers, (int, float))
+            if len(numbers) < 2 or (each.how == "standard") != (len(numbers) == 2):
+                raise TypeError("a scale has too few or too many numbers")
+        used, new = set(each.values), set()
+    if not used <= there:
+        raise TypeError(f"there is no column {min(used - there)!r}")
+    return (there - used if isinstance(each, DateParts) else there) | new
+
+
+def _check_all(values: Any, kind: Any) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise TypeError(f"{values!r:.80} is not a list of {'texts' if kind is str else 'numbers'}")
 
 
 def _read(frame: Columns, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 
@@ -694,3 +695,25 @@ def test_lab_predict_reads_files_as_training_did(tmp_path):
     assert "separator=','" in said[0]
     assert "'1.5' is no number" in said[1]
     assert said[2].startswith("the folder of 'out.csv' is not there")
+
+
+def test_any_changed_preparation_is_read_or_told():
+    frame = frame_of(["2024-12-05T10:00+01:00", "2024-12-06T10:00+01:00"], kind=list("ab") * 6, size=[1.5, None] * 6)
+    kept = table_of_frame(frame, "y", dates=["x"], valid_rows=(10, 12)).to_json()
+    kept = json.loads(json.dumps(kept))
+
+    def spots(value, path=()):
+        yield path
+        for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+            yield from spots(value[key], (*path, key))
+
+    for path in list(spots(kept)):
+        for other in (None, 7, "x", [], {}, [[1]]):
+            changed = json.loads(json.dumps(kept))
+            inner = changed
+            for key in path[:-1]:
+                inner = inner[key]
+            if path:
+                inner[path[-1]] = other
+            with suppress(LabError):
+                kept_data(changed if path else other).preparation(frame.iloc[:2])
