@@ -221,7 +221,7 @@ def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None, chann
             f"{given} is given without {lacking}", where=where, hint="give both, or neither to compute them"
         )
     for label, values in (("mean", mean), ("std", std)):
-        if isinstance(values, str) or len(values) != channels:
+        if isinstance(values, (str, int, float)) or len(values) != channels:
             raise ParameterError(f"{label}={values} for {channels} channels", where=where, hint="one number each")
         if not all(math.isfinite(value) for value in values):
             raise ParameterError(f"{label}={values} is not finite", where=where)

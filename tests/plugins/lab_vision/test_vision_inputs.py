@@ -191,6 +191,14 @@ def test_of_several_frames_the_first_is_read_and_told(tmp_path, caplog, kind):
     )
 
 
+def test_a_photograph_with_its_preview_is_one_picture():
+    buffer = io.BytesIO()
+    cornered().save(buffer, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))], quality=100, subsampling=0)
+    traits = []
+    assert is_upright(decode(buffer.getvalue(), None, traits=traits))
+    assert traits == []
+
+
 DAMAGED = {
     "an empty file": (b"", "the file is empty"),
     "a text": (b"hello", "this is no picture"),
@@ -584,6 +592,7 @@ REFUSED = {
     "mean without std": ({"mean": [0.5] * 3}, "mean is given without std"),
     "std without mean": ({"std": [0.5] * 3}, "std is given without mean"),
     "too few means": ({"mean": [0.5], "std": [0.5]}, r"mean=\[0.5\] for 3 channels"),
+    "one number for all": ({"mean": 0.5, "std": 0.5}, "mean=0.5 for 3 channels"),
     "a deviation of 0": ({"mean": [0.5] * 3, "std": [0.5, 0, 0.5]}, "must be positive"),
     "a mean that is not a number": ({"mean": [0.5, 0.5, float("nan")], "std": [1] * 3}, "is not finite"),
     "no size": ({"size": 0}, "size must be at least 1, got 0"),
