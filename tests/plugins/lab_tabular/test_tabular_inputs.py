@@ -18,6 +18,8 @@ from lab_basics.losses import mse
 from lab_tabular.data import kept_data, table, table_of_frame
 from lab_tabular.formats import as_dates
 from lab_tabular.reading import read_table
+from lab_tabular.rossmann import rossmann
+from lab_tabular.sources import adult, bundled_table, towns
 
 from lab import Learner
 from lab.cli.main import cli
@@ -53,6 +55,7 @@ WRITTEN = {
     "a minus behind": (["5-", "7"], {}, [-5, 7]),
     "the true minus": (["\u22125", "7"], {}, [-5, 7]),
     "units": (["3 kg", "4.5 kg"], {}, [3, 4.5]),
+    "points as groups": (["1.234,50", "12,5"], {"decimal": ","}, [1234.5, 12.5]),
     "blanks": (["1 234,5", "1\u202f000"], {"decimal": ",", "thousands": " "}, [1234.5, 1000]),
     "apostrophes": (["1'234.5", "1\u2019000"], {"thousands": "'"}, [1234.5, 1000]),
     "Indian groups": (["1,23,456", "5"], {}, [123456, 5]),
@@ -636,6 +639,21 @@ def test_values_out_of_range_are_refused(tmp_path, case):
     options, said = REFUSED[case]
     with pytest.raises(ParameterError, match=said):
         table(written(tmp_path, "x,y\n" + "1,0.5\n2,1.5\n" * 6), "y", **options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adult(longest=-1),
+        lambda: rossmann(stores=0),
+        lambda: rossmann(valid_days=-3),
+        lambda: towns(data_seed=-1),
+        lambda: bundled_table(split_seed=-1),
+    ],
+)
+def test_named_tables_refuse_values_out_of_range(make):
+    with pytest.raises(ParameterError, match=r"must be at least (0|1), got -?\d"):
+        make()
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------
