@@ -26,6 +26,8 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=OutputFile(), help="A CSV file to write; without it, the screen.")
 @click.option("--only", is_flag=True, help="Leave out the columns that were given.")
+@click.option("--separator", help="Of the columns of TABLE: a sign, or tab; without it, that of training.")
+@click.option("--encoding", help="Of TABLE; without it, that of training.")
 @runs_option
 @loading_options
 @click.pass_obj
@@ -35,6 +37,8 @@ def predict(
     table: Path,
     output: Path | None,
     only: bool,
+    separator: str | None,
+    encoding: str | None,
     folder: Path,
     file: Path | None,
     stored_source: bool,
@@ -48,7 +52,9 @@ def predict(
     learner = load_learner(
         key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
     )
-    rows = read_table(table)
+    reading = {**learner.data.preparation.reading}
+    reading |= {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}
+    rows = read_table(table, **reading)
     answer = learner.predict(rows)
     if not only:
         answer = rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)
