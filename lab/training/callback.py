@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UnknownNameError
@@ -41,11 +42,17 @@ class Callback:
         name: how others refer to it; the class name in snake case unless given.
         before: names of callbacks that this one must come before.
         after: names of callbacks that this one must come after; ``"*"`` are all that do not say otherwise.
+        metrics: columns that it adds to ``learner.history``, each with whether higher is better. Only a declared column
+            can be compared, or followed by another callback.
+        rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for what
+            is expensive or acts outside of the learner.
     """
 
     name: str = ""
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    metrics: Mapping[str, bool] = MappingProxyType({})
+    rehearse: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
