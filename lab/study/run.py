@@ -21,6 +21,7 @@ from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.experiment import ResolvedExperiment
 from lab.study.keys import code_fingerprints, file_fingerprints
 from lab.study.store import RunRecord, Store
+from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
@@ -38,6 +39,7 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
+from lab.training.scoring import directions
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
@@ -190,7 +192,9 @@ class Run:
             "selected": selected,
             "epoch": row.get("epoch"),
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
+            "undefined": learner.undefined,
             "higher_is_better": higher_is_better(learner),
+            "yardstick": yardstick_of(learner, selected),
             "budget": _budget(learner, seconds),
         }
         if worth_waiting := seconds > WORTH_S:
@@ -203,7 +207,13 @@ def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
     """The weights that the experiment's rule chooses, now in the learner: their file, and the row of their epoch."""
     rule = learner.callback("checkpoint")
     assert isinstance(rule, Checkpoint)
-    if rule.select == "best" and rule.best_epoch is not None:
+    if rule.select == "best" and learner.history:
+        if rule.best_epoch is None:
+            raise LabError(
+                f"no epoch has a finite {rule.monitor} by which the best could be chosen",
+                where="checkpoint.select='best'",
+                hint="choose another checkpoint.monitor, or select='last'",
+            )
         learner.load(folder / BEST)
         return BEST, learner.history[rule.best_epoch]
     return LAST, learner.history[-1] if learner.history else {}
@@ -234,8 +244,13 @@ class Recorder(Callback):
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
-    """For every figure whether more of it is better; losses are better when lower."""
-    return {name: bool(getattr(metric, "higher_is_better", False)) for name, metric in learner.metrics.items()}
+    """Return whether higher is better, by the name of a metric and by column; what has no direction is absent."""
+    plain = {
+        name: metric.higher_is_better
+        for name, metric in learner.metrics.items()
+        if isinstance(getattr(metric, "higher_is_better", None), bool)
+    }
+    return {**plain, **directions(learner)}
 
 
 def _budget(learner: Learner, seconds: float) -> dict[str, float]:
@@ -272,7 +287,8 @@ def record_failure(folder: Path, error: BaseException) -> None:
     text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
     notes = getattr(error, "__notes__", [])
     trace = "".join(traceback.format_exception(error))
-    write_json(folder / "failure.json", {"error": "\n".join([text, *notes]), "traceback": trace})
+    content = {"kind": type(error).__name__, "error": "\n".join([text, *notes]), "traceback": trace}
+    write_json(folder / "failure.json", content)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lab.errors import LabError, StudyError
 from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
+from lab.study.compare import summarise
 from lab.study.study import Arm, Study, TrialOfArm, label_of
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def value_of(arm: str, results: Results) -> float | None:
     values = results.figures(arm, figure)
     if len(values) < len(results.study.seed_list) or not all(map(math.isfinite, values.values())):
         return None
-    mean = math.fsum(values.values()) / len(values)
+    mean = summarise(list(values.values())).mean
     return -mean if results.is_higher_better(figure) else mean
 
 

@@ -434,6 +434,10 @@ class Learner:
         batches = self._valid_batches(examples)
         return self._loader(split, self.replicas.own_part(batches) if part else batches)
 
+    def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
+        """The batches of a split for validation, as indices."""
+        return list(self._valid_batches(self.data.split(split)))
+
     def _valid_batches(self, examples: Any) -> Iterable[Sequence[int]]:
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")

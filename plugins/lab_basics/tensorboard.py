@@ -39,6 +39,8 @@ class TensorBoard(Callback):
     def __init__(self) -> None:
         self._writer: Any = None
 
+    rehearse = False  # it imports and opens a writer
+
     def before_fit(self, learner: Learner) -> None:
         if learner.folder is None:
             return

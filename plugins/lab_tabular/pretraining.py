@@ -95,6 +95,8 @@ class AutoencoderPretraining(Callback):
         if not isinstance(learner.model, TabularMLP):
             raise LabError("only a tabular_mlp can be pretrained as an autoencoder", where=type(learner.model).__name__)
 
+    rehearse = False  # it trains
+
     def before_fit(self, learner: Learner) -> None:
         if learner.position.step or learner.epochs_done or self.losses:
             return

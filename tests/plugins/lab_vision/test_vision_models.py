@@ -26,7 +26,8 @@ def generator(seed=0):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}, {"momentum": 0.5, "eps": 0.1}]
+    "options",
+    [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}, {"momentum": 0.5, "eps": 0.1}],
 )
 def test_batch_norm_written_out_is_that_of_torch(options):
     ours, theirs = WrittenBatchNorm(3, **options), nn.BatchNorm2d(3, **options)
