@@ -51,7 +51,7 @@ def is_judged(metric: str) -> bool:
 
 
 def figure_cell(row: ArmRow, name: str) -> str:
-    """A metric over the seeds of an arm: ``0.7333 ± 0.063``, of fewer seeds than finished ``0.7333 ± 0.063 (2 of 3)``."""
+    """A metric over the seeds of an arm: ``0.7333 ± 0.063``, where undefined ``(2 of 3)``."""
     summary = row.figures.get(name)
     return NOTHING if summary is None else _summary(summary)
 

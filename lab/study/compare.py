@@ -152,7 +152,8 @@ def _compared(
 
 
 def _refuse(name: str, n: int, why: str) -> ArmComparison:
-    return ArmComparison(name, n, *[math.nan] * 8, None, why)
+    nothing = (math.nan,) * 8
+    return ArmComparison(name, n, *nothing, is_better=None, verdict=why)
 
 
 def _level(name: str, p_values: Mapping[str, float]) -> float:

@@ -1,7 +1,7 @@
 """The rehearsal of an arm: everything that its run does, once and on little data, before anything is trained.
 
 Its cost is that of a small and a full training step, three validation steps on one batch, and a checkpoint that is
-written and read in a temporary folder. What depends on the data and the sampler alone is looked at once for all arms
+saved and loaded in memory. What depends on the data and the sampler alone is looked at once for all arms
 that share them.
 """
 
@@ -28,7 +28,7 @@ from lab.errors import LabError, ParameterError, PluginError, ShapeError, StudyE
 from lab.study.guard import keeps_global_state
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
-from lab.training.checkpoint import carried_state, load_weights, read_tree, save_weights, write_tree
+from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoint
 from lab.training.data import to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
@@ -146,11 +146,9 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
         raise StudyError(problems)
     for callback in learner.callbacks:
         callback.check(learner)
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
-        learner.folder = Path(folder)
-        _before_fit(learner)
-        with learner.unobserved():
-            return _rehearse_steps(run, learner, *passes, tolerant=is_trial)
+    _before_fit(learner)
+    with learner.unobserved():
+        return _rehearse_steps(run, learner, *passes, tolerant=is_trial)
 
 
 def _rehearse_steps(run: Run, learner: Learner, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
@@ -246,10 +244,18 @@ def _takes_learner(method: Any) -> bool:
 
 
 def _before_fit(learner: Learner) -> None:
-    """Call ``before_fit`` of the callbacks that allow it."""
-    for callback in learner.callbacks:
-        if not callback.rehearse:
-            continue
+    """Call ``before_fit`` of the callbacks that allow it, with a folder for artefacts that is removed again."""
+    silent = (Callback.before_fit, Checkpoint.before_fit)
+    callbacks = [each for each in learner.callbacks if each.rehearse and type(each).before_fit not in silent]
+    if callbacks:
+        with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+            learner.folder = Path(folder)
+            _call_before_fit(learner, callbacks)
+            learner.folder = None
+
+
+def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
+    for callback in callbacks:
         try:
             callback.before_fit(learner)
         except (CancelBatch, CancelEpoch, CancelFit):
@@ -392,9 +398,9 @@ def _cut_note(learner: Learner, whole: float, mean: float) -> str:
     loss = learner.loss
     name = getattr(getattr(loss, "func", loss), "__name__", type(loss).__name__)
     return (
-        f"valid_loss depends on how batches are cut: {name} gives {whole:.4g} for a batch and {mean:.4g} as the mean of "
-        "two parts of it; a loss that is not a mean over its targets says over what (lab.mean_over), and arms with "
-        "another valid_batch_size have another yardstick"
+        f"valid_loss depends on how batches are cut: {name} gives {whole:.4g} for a batch and {mean:.4g} as the "
+        "mean of two parts of it; a loss that is not a mean over its targets says over what (lab.mean_over), and arms "
+        "with another valid_batch_size have another yardstick"
     )
 
 
@@ -472,16 +478,11 @@ def _is_declared(name: str, declared: Sequence[str]) -> bool:
 
 
 def _check_checkpoint(learner: Learner) -> None:
-    """Write and read a checkpoint."""
-    if learner.replicas.size > 1 or learner.folder is None:
+    """Save and load a checkpoint in memory."""
+    if learner.replicas.size > 1:
         return
-    path = learner.folder / "rehearsal.safetensors"
-    save_weights(learner.model, path, durable=False)
-    write_tree(learner.state_dict(), learner.folder, "state")
     try:
-        load_weights(learner.model, path)
-        learner.load_state_dict(read_tree(learner.folder, "state"))
-        learner.restore_callbacks()
+        rehearse_checkpoint(learner)
     except LabError:
         raise
     except Exception as error:

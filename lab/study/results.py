@@ -272,13 +272,13 @@ class Results:
         sentences += [f"{metric} of {arm} is undefined: {'; '.join(why)}" for arm, why in reasons.items() if why]
         if self.chosen_on_reported_split(names, metric):
             sentences.append(
-                f"the best epoch was chosen on the split that {metric} is reported on, so all of its values look better "
-                "than they are; Study(selection='last') or a test split avoids it"
+                f"the best epoch was chosen on the split that {metric} is reported on, so all of its values look "
+                "better than they are; Study(selection='last') or a test split avoids it"
             )
         if metric.endswith("_loss") and self._depends_on_batches(names):
             sentences.append(
-                f"{metric} depends on how batches are cut: the loss is not a mean over its targets, or does not say over "
-                "which (lab.mean_over); arms with another valid_batch_size have another yardstick"
+                f"{metric} depends on how batches are cut: the loss is not a mean over its targets, or does not say "
+                "over which (lab.mean_over); arms with another valid_batch_size have another yardstick"
             )
         return sentences
 

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic_core import to_json
 from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
+from safetensors.torch import save as save_bytes
 from torch import Tensor, nn
 from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
@@ -93,10 +95,15 @@ def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
 
     Where each of several processes has a part of the weights, all must call it.
     """
-    tensors, aliases = _unique_weights(model)
-    tensors = _own_memory({name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()})
+    tensors, aliases = _written_weights(model)
     with atomic_path(path, durable=durable) as temporary:
         save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+
+
+def _written_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file of weights, and for every further name of one its first."""
+    tensors, aliases = _unique_weights(model)
+    return _own_memory({name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}), aliases
 
 
 def _unique_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -225,6 +232,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
             aliases = json.loads((file.metadata() or {}).get("shared", "{}"))
     except (OSError, SafetensorError) as error:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
+    _load(model, tensors, aliases, path)
+
+
+def _load(model: nn.Module, tensors: dict[str, Tensor], aliases: Mapping[str, str], path: Path) -> None:
     tensors |= {name: tensors[source] for name, source in aliases.items()}
     _check_names(model, tensors, path)
     for name, buffer in model.named_buffers():
@@ -418,6 +429,21 @@ class Checkpoint(Callback):
         if self.every_minutes is None:
             return False
         return learner.replicas.agreed(time.monotonic() - self._saved_at > 60 * self.every_minutes)
+
+
+def rehearse_checkpoint(learner: Learner) -> None:
+    """Save a checkpoint to memory and load it again.
+
+    Raises:
+        LabError: something in it cannot be saved.
+        Exception: whatever ``load_state_dict`` or ``set_extra_state`` raises.
+    """
+    weights, aliases = _written_weights(learner.model)
+    tensors: dict[str, Tensor] = {}
+    plain = json.dumps(_take_tensors(learner.state_dict(), "", tensors))
+    _load(learner.model, load_bytes(save_bytes(weights)), aliases, Path("checkpoint"))
+    learner.load_state_dict(_give_tensors(json.loads(plain), load_bytes(save_bytes(tensors))))
+    learner.restore_callbacks()
 
 
 def save_unjudged(learner: Learner) -> None:

@@ -35,11 +35,10 @@ class TensorBoard(Callback):
 
     name = "tensorboard"
     before = MEASURING
+    rehearse = False  # importing and opening a writer takes seconds
 
     def __init__(self) -> None:
         self._writer: Any = None
-
-    rehearse = False  # it imports and opens a writer
 
     def before_fit(self, learner: Learner) -> None:
         if learner.folder is None:

@@ -85,6 +85,8 @@ class AutoencoderPretraining(Callback):
         share: of the cells that are swapped.
     """
 
+    rehearse = False  # it trains
+
     def __init__(self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15) -> None:
         if not 0 <= share < 1:
             raise ParameterError(f"share must lie in [0, 1), got {share}", where="callback 'autoencoder'")
@@ -94,8 +96,6 @@ class AutoencoderPretraining(Callback):
     def check(self, learner: Learner) -> None:
         if not isinstance(learner.model, TabularMLP):
             raise LabError("only a tabular_mlp can be pretrained as an autoencoder", where=type(learner.model).__name__)
-
-    rehearse = False  # it trains
 
     def before_fit(self, learner: Learner) -> None:
         if learner.position.step or learner.epochs_done or self.losses:

@@ -42,7 +42,7 @@ def test_batch_norm_written_out_is_that_of_torch(options):
 def test_batch_norm_written_out_refuses_one_value_per_channel_as_torch_does():
     x = torch.ones(1, 3, 1, 1)
     for norm in (WrittenBatchNorm(3), nn.BatchNorm2d(3)):
-        with pytest.raises((ShapeError, ValueError), match="more than one value|more than 1 value"):
+        with pytest.raises((ShapeError, ValueError), match=r"more than (one|1) value"):
             norm(x)
         norm.eval()(x)
 
