@@ -244,7 +244,7 @@ class Results:
         )
 
     def _depends_on_batches(self, arms: Sequence[str]) -> bool:
-        return any(run.yardstick.get("cut") for run in self._finished(arms))
+        return any(run.yardstick.get("depends_on_batches") for run in self._finished(arms))
 
     def unpaired(self, arms: Sequence[str]) -> list[str]:
         """Return the arms that share no part with the first one whose initial weights have a stream of their own."""

@@ -48,7 +48,7 @@ def yardstick_of(learner: Learner, selected: str) -> dict[str, Any]:
     splits = [split for split in ("valid", "test") if getattr(learner.data, split, None) is not None]
     return {
         "splits": {split: split_fingerprint(learner.data, split) for split in splits},
-        "cut": cut_losses(learner) if "valid" in splits else None,
+        "depends_on_batches": "valid" in splits and cut_losses(learner) is not None,
         "parts": list(learner.parts),
         "selection": {"rule": "best" if selected == BEST else "last", "monitor": rule.monitor},
     }
@@ -154,8 +154,8 @@ def depends_on_the_cut(learner: Learner, whole: Evaluation, halves: Sequence[Eva
     is_exact = getattr(learner.stepper, "precision", "float32") == "float32"
     tolerance = TOLERANCE if is_exact else LOW_PRECISION
     loss = float(whole.loss)
-    if not math.isfinite(loss) or not math.isfinite(mean) or math.isclose(loss, mean, rel_tol=tolerance, abs_tol=1e-7):
-        return None
+    if not math.isfinite(loss) or math.isclose(loss, mean, rel_tol=tolerance, abs_tol=1e-7):
+        return None  # a loss that is not finite is another problem
     return [loss, mean]
 
 
