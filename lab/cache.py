@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "file_digest", "recall", "remember"]
+__all__ = ["cache_folder", "file_digest", "recall", "remember", "tree_digest"]
 
 
 def cache_folder() -> Path:
@@ -58,3 +58,35 @@ def file_digest(path: Path) -> str:
             known = hashlib.file_digest(file, "sha256").hexdigest()
         remember(book, {**recall(book), label: known})
     return str(known)
+
+
+def tree_digest(folder: Path) -> str:
+    """The sha256 of the names and contents below a folder, wherever it lies; remembered file by file.
+
+    Hidden files do not count, nor do links that lead out of the folder.
+    """
+    root = folder.resolve()
+    book = cache_folder() / "trees" / f"{hashlib.sha256(bytes(root)).hexdigest()[:20]}.json"
+    known, found = recall(book), {}
+    for path in sorted(_files_below(root)):
+        state = path.stat()
+        name = path.relative_to(root).as_posix()
+        label = f"{state.st_size}|{state.st_mtime_ns}"
+        kept = known.get(name)
+        if not isinstance(kept, list) or kept[0] != label:
+            with path.open("rb") as file:
+                kept = [label, hashlib.file_digest(file, "sha256").hexdigest()]
+        found[name] = kept
+    if found != known:
+        remember(book, found)
+    lines = (f"{name}\n{digest}\n" for name, (_, digest) in found.items())
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for current, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(current, name)
+            if not name.startswith(".") and path.is_file() and path.resolve().is_relative_to(folder):
+                yield path

@@ -20,9 +20,10 @@ import attrs
 
 from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.component import Preset, Reference, Use, as_use
+from lab.registry.definition import origin_of
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry, close_matches
-from lab.registry.values import check_value, describe_type, origin_of, parse_text, to_plain
+from lab.registry.values import check_value, describe_type, parse_text, to_plain
 
 __all__ = [
     "Component",
@@ -107,7 +108,7 @@ class Component:
     @property
     def label(self) -> str:
         """How messages name it: ``architecture 'seq2seq_rnn' (lab_seq2seq 0.1.0)``."""
-        return f"{self.registry.spec.singular} '{self.name}' ({self.plugin})"
+        return f"{self.registry.spec.singular} '{self.name.partition('#')[0]}' ({self.plugin})"
 
     @property
     def open_needs(self) -> list[str]:
@@ -379,7 +380,7 @@ class Resolver:
             name = self._name(registry, chosen)
         except TypeError as error:
             raise ParameterError(f"{registry.spec.singular}: {error}") from None
-        label = f"{registry.spec.singular} '{name}' ({plugin})"
+        label = f"{registry.spec.singular} '{name.partition('#')[0]}' ({plugin})"
         before = len(self.problems)
         values = self._values(label, name, params, parameters, is_open)
         if len(self.problems) > before:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ast
-import hashlib
+import enum
 import inspect
 import json
-import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from lab.registry.component import is_definition
+from lab.registry.definition import origin_of, value_digest
 
-__all__ = ["check_value", "describe_type", "origin_of", "parse_text", "to_plain", "without_docstrings"]
+__all__ = ["check_value", "describe_type", "parse_text", "to_plain"]
 
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -127,8 +127,10 @@ def to_plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, range)):
+    if isinstance(value, (list, tuple, range)):
         return [to_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):  # its order differs from process to process
+        return sorted(map(to_plain, value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, slice):
         return {"slice": [to_plain(value.start), to_plain(value.stop)]}
     if isinstance(value, Path):
@@ -143,80 +145,7 @@ def to_plain(value: Any) -> Any:
         raise TypeError(f"cannot be written down: {value!r}; give a class or a function")
     if " at 0x" in repr(value):
         raise TypeError(f"cannot be written down: {value!r}")
-    return repr(value)
-
-
-def origin_of(thing: Callable[..., Any]) -> str:
-    """Where a class or function of one's own is from: ``"module:name"``; in a study file, file, name and source hash.
-
-    Raises:
-        TypeError: its source cannot be read.
-    """
-    name = getattr(thing, "__qualname__", type(thing).__qualname__)
-    module = getattr(thing, "__module__", None) or type(thing).__module__
-    if not module.startswith(("__main__", "lab_experiment")):
-        return f"{module}:{name}"
-    return f"{Path(inspect.getsourcefile(thing) or '').name}:{name}#{source_hash(thing)}"
-
-
-def source_hash(thing: Callable[..., Any]) -> str:
-    """A hash of the syntax trees of a definition, of all that it uses from its own file, and of files beside that.
-
-    Comments, layout and docstrings do not count.
-
-    Raises:
-        TypeError: its source cannot be read, because it was typed at a prompt.
-    """
-    try:
-        tree = ast.parse("".join(inspect.findsource(thing)[0]))
-    except (OSError, SyntaxError):
-        raise TypeError(f"the source of {thing.__qualname__} cannot be read; write it in a file") from None
-    bound = {name: node for node in without_docstrings(tree).body for name in _names(node, ast.Store)}
-    waiting = [_statement_of(thing, tree)]
-    found: list[str] = []
-    while waiting:
-        node = waiting.pop()
-        found += [ast.dump(node), *_beside(node, thing)]
-        waiting += [bound.pop(name) for name in _names(node, ast.Load) if name in bound]
-    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()[:12]
-
-
-def _beside(node: ast.AST, thing: Callable[..., Any]) -> list[str]:
-    """What the modules say that an import names and that lie in the same folder as the file of ``thing``."""
-    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-    names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-    files = [Path(getattr(sys.modules.get(name), "__file__", None) or "") for name in names]
-    folder = Path(inspect.getsourcefile(thing) or "").parent.absolute()
-    sources = [file.read_text(encoding="utf-8") for file in files if file.is_file() and file.parent == folder]
-    return [ast.dump(without_docstrings(ast.parse(source))) for source in sources]
-
-
-def _statement_of(thing: Callable[..., Any], tree: ast.Module) -> ast.AST:
-    """The statement that defines ``thing``, or the lambda itself."""
-    line = inspect.findsource(thing)[1] + 1
-    if thing.__name__ == "<lambda>":
-        return next(n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno <= line <= (n.end_lineno or 0))
-    return next((node for node in tree.body if _first_line(node) <= line <= (node.end_lineno or 0)), tree)
-
-
-def _first_line(node: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _names(node: ast.AST, context: type[ast.expr_context]) -> list[str]:
-    """Names that a statement reads (``ast.Load``) or binds (``ast.Store``)."""
-    if context is ast.Store and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return [node.name]
-    if context is ast.Store and isinstance(node, (ast.Import, ast.ImportFrom)):
-        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
-    return [name.id for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, context)]
-
-
-def without_docstrings(tree: ast.Module) -> ast.Module:
-    """The same tree, changed in place, without any docstring."""
-    for node in ast.walk(tree):
-        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
-    return tree
+    is_described = type(value).__module__ in ("torch", "builtins", "datetime", "decimal", "re") or isinstance(
+        value, enum.Enum
+    )
+    return repr(value) if is_described else f"{value!r}#{value_digest(value)}"

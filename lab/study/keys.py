@@ -1,109 +1,338 @@
-"""Keys: what decides the numbers of a run, as a hash."""
+"""Keys: what decides the numbers of a run, as a hash.
+
+A key covers the resolved experiment, the seed, the kind of device, the number of processes, the data's fingerprint, the
+content of files that components are given, environment variables that they read, the source of every module that they
+are made of, and the versions of the libraries that these import. What cannot change a number is left out: observers,
+the rhythm of checkpoints, metrics that nothing reads while training, the order of callbacks, names and paths.
+"""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-import sys
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lab.cache import file_digest
-from lab.registry.values import without_docstrings
-from lab.study.experiment import ResolvedExperiment
-from lab.study.remembered import remembered
+import attrs
 
-__all__ = ["code_fingerprints", "file_fingerprints", "key_of"]
+from lab.cache import file_digest, tree_digest
+from lab.errors import LabError
+from lab.registry.binding import Component, Factory
+from lab.registry.definition import modules_of, state_digest
+from lab.registry.modules import (
+    Closure,
+    ModuleSource,
+    changed_since_import,
+    closure_of,
+    facts_of,
+    source_of_file,
+)
+from lab.study.experiment import ResolvedExperiment
+
+__all__ = [
+    "LocalSource",
+    "changed_sources",
+    "hash_of",
+    "key_content",
+    "key_of",
+    "local_sources",
+    "metric_identities",
+]
 
 KERNEL = Path(__file__).parents[1]
-DECISIVE_ROOMS = ("training", "registry", "study/experiment.py", "study/build.py", "study/run.py")
-"""The parts of the kernel that decide numbers; its command line and reports do not."""
+FINGERPRINTED_MODULES = (
+    "training/callback.py",
+    "training/checkpoint.py",
+    "training/data.py",
+    "training/learner.py",
+    "training/loop.py",
+    "training/machine.py",
+    "training/replicas.py",
+    "training/rng.py",
+    "training/schedules.py",
+    "training/shards.py",
+    "training/stepper.py",
+    "study/build.py",
+    "study/run.py",
+)
+"""The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
+
+MAX_PATH_LENGTH = 4096
 
 
-def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str) -> str:
-    """The key of a run: the first 20 hexadecimal digits of a sha256.
+def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1) -> str:
+    """The key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
+    return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes))
 
-    It covers the resolved experiment, the seed, the kind of device, the fingerprint of the data, the files that
-    components are given, torch's version, and the source of the kernel and of every package that supplies a component.
-    """
-    import torch
 
-    content = {
-        "experiment": experiment.to_json(),
-        "seed": seed,
-        "device": device,
-        "data": data_fingerprint,
-        "code": code_fingerprints(experiment),
-        "files": file_fingerprints(experiment),
-        "torch": torch.__version__,
-    }
+def hash_of(content: Mapping[str, Any]) -> str:
+    """The key that a content has."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def code_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
-    """Package → hash of its source, for the kernel and every package that supplies a component of the experiment."""
-    modules = sorted({getattr(c.factory, "__module__", None) or "builtins" for c in experiment.all_components()})
-    sources = dict(found for module in modules if (found := _source_of(module)) is not None)
-    return {"lab": _kernel_fingerprint(), **{name: source_fingerprint(path) for name, path in sources.items()}}
+def key_content(
+    experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1
+) -> dict[str, Any]:
+    """Everything that decides the numbers of a run, as plain JSON; what two of them differ in tells runs apart.
 
+    Args:
+        experiment: the resolved experiment.
+        seed: of the run.
+        data_fingerprint: of the content of its data.
+        device: the kind of device, ``cpu`` or ``cuda``.
+        processes: how many processes train the run together.
 
-def file_fingerprints(experiment: ResolvedExperiment) -> dict[str, str]:
-    """File → hash of its content, for every file that a parameter of type ``Path`` names; a folder counts by its name.
-
-    Files of the dataset are left out: what is read from them is in the fingerprint of the data.
+    Raises:
+        LabError: a source file was changed after it was imported, and what was imported is not known.
     """
-    data = {id(component) for component in experiment.component("dataset").walk()}
-    components = (component for component in experiment.all_components() if id(component) not in data)
-    given = (value for component in components for value in component.params.values())
-    return {str(path): file_digest(path)[:16] for path in given if isinstance(path, Path) and path.is_file()}
+    return {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint} | (
+        {"processes": processes} if processes > 1 else {}
+    )
 
 
-def _source_of(module: str) -> tuple[str, Path] | None:
-    """The package that a module belongs to and its folder, or a single module and its file.
+def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
+    """What all seeds of an experiment share; computed once per experiment."""
+    known = _contents.get(id(experiment))
+    if known is not None and known[0] is experiment:
+        return known[1]
+    import torch
 
-    None for the kernel, for torch, whose version is in the key, and for study files: a component that is written in
-    one carries its own hash.
-    """
-    if module.partition(".")[0] in ("lab", "torch", "torchmetrics", "builtins", "__main__"):
+    parts = [component for slot in _deciding_slots(experiment).values() for top in slot for component in top.walk()]
+    closure = _closure(parts)
+    content = {
+        "experiment": _key_form(experiment),
+        "code": {"lab": _kernel_fingerprint(), **closure.fingerprints()},
+        "state": _states(parts),
+        "files": _files(experiment),
+        "packages": versions_of(closure.packages),
+        "variables": {name: _hidden(os.environ.get(name)) for name in sorted(closure.variables)},
+        "torch": torch.__version__,
+    }
+    if len(_contents) >= 4096:
+        _contents.clear()
+    _contents[id(experiment)] = (experiment, content)
+    return content
+
+
+_contents: dict[int, tuple[ResolvedExperiment, dict[str, Any]]] = {}
+
+
+# --- the recipe -------------------------------------------------------------------------------------------------------
+
+
+def _deciding_slots(experiment: ResolvedExperiment) -> dict[str, list[Component]]:
+    """Slot → the components in it that may change a number."""
+    slots = {name: slot if isinstance(slot, list) else [slot] for name, slot in experiment.slots.items()}
+    slots["callbacks"] = [component for component in slots["callbacks"] if not _observes(component)]
+    if not _metrics_decide(experiment):
+        slots["metrics"] = []
+    return slots
+
+
+def _observes(component: Component) -> bool:
+    return bool(getattr(component.factory, "observer", False))
+
+
+def _metrics_decide(experiment: ResolvedExperiment) -> bool:
+    """Whether something that is not a mere observer may read metrics while it trains, or choose weights by them."""
+    checkpoint = experiment.component("checkpoint")
+    if checkpoint.params.get("select") == "best" and checkpoint.params.get("monitor") != "valid_loss":
+        return True
+    callbacks = [component for component in experiment.components("callbacks") if not _observes(component)]
+    return any(getattr(component.factory, "reads_metrics", True) for component in callbacks)
+
+
+def _key_form(experiment: ResolvedExperiment) -> dict[str, Any]:
+    slots = {
+        name: sorted((_component_form(component) for component in slot), key=_text)
+        for name, slot in _deciding_slots(experiment).items()
+    }
+    whole = experiment.to_json()
+    return {**slots, **{name: whole[name] for name in experiment.values}}
+
+
+def _component_form(component: Component) -> dict[str, Any]:
+    """A component without versions, study files' names and paths, and with the parameters that change a number."""
+    decide = getattr(component.factory, "deciding_parameters", None)
+    params = decide(component.params) if callable(decide) else component.params
+    return {
+        "component": _name_form(component.name),
+        "plugin": component.plugin.partition(" ")[0],
+        "params": {name: _value_form(value) for name, value in params.items()},
+    }
+
+
+def _name_form(name: str) -> str:
+    """``study.py:Net#1f…`` is ``Net#1f…``: a study file may be renamed."""
+    file, colon, definition = name.partition(":")
+    return definition if colon and file.endswith(".py") else name
+
+
+def _value_form(value: Any) -> Any:
+    from lab.registry.values import to_plain
+
+    if isinstance(value, Component):
+        return _component_form(value)
+    if isinstance(value, Factory):
+        return _component_form(value.component)
+    if isinstance(value, (list, tuple)):
+        return [_value_form(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): _value_form(item) for name, item in value.items()}
+    if _existing(value) is not None:
+        return "(content)"  # what stands there is in the content's "files"
+    try:
+        plain = to_plain(value)
+    except TypeError:  # a default of its own, which its source describes
+        return f"a {type(value).__qualname__}"
+    return _name_form(plain) if isinstance(plain, str) and callable(value) else plain
+
+
+def _existing(value: Any) -> Path | None:
+    """The file or folder that a value names, whether it is a path or a text."""
+    if not isinstance(value, (str, Path)) or not str(value) or len(str(value)) > MAX_PATH_LENGTH or "\0" in str(value):
         return None
-    if module.startswith("lab_experiment"):
+    path = Path(value)
+    try:
+        if path.is_file():
+            return path
+        # a text such as "." or "embedded" is seldom meant as a folder
+        is_meant = isinstance(value, Path) or (os.sep in value and value.strip("./" + os.sep) != "")
+        return path if is_meant and path.is_dir() else None
+    except (OSError, ValueError):
         return None
-    parts = module.split(".")
-    for name in (".".join(parts[:length]) for length in range(1, len(parts) + 1)):
-        file = Path(getattr(sys.modules.get(name), "__file__", None) or "")
-        if file.name == "__init__.py":
-            return name, file.parent
-        if name == module and file.suffix == ".py":
-            return name, file
-    return None
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+# --- code, files, libraries -------------------------------------------------------------------------------------------
+
+
+def _closure(parts: Sequence[Component]) -> Closure:
+    return closure_of(modules_of(*(thing for part in parts for thing in _definitions(part))))
+
+
+def _definitions(part: Component) -> Iterator[Any]:
+    """The factory of a component, and the classes and functions among its parameters."""
+    yield part.factory
+    for value in part.params.values():
+        if not isinstance(value, (Component, Factory, str, bytes)):
+            yield value
+
+
+def _states(parts: Sequence[Component]) -> dict[str, str]:
+    """What the factories of registered components hold besides their source, such as the arguments of a partial."""
+    found = {f"{part.kind} {_name_form(part.name)}": state_digest(part.factory) for part in parts}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _files(experiment: ResolvedExperiment) -> dict[str, str]:
+    """Where → hash of the content, for every file and folder that a parameter names."""
+    found: dict[str, str] = {}
+    for slot, tops in _deciding_slots(experiment).items():
+        for top in tops:
+            for component in top.walk():
+                for name, value in component.params.items():
+                    found |= _files_in(value, f"{slot}.{_name_form(component.name)}.{name}")
+    return found
+
+
+def _files_in(value: Any, where: str) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {k: v for name, item in value.items() for k, v in _files_in(item, f"{where}.{name}").items()}
+    if isinstance(value, (list, tuple)):
+        return {k: v for index, item in enumerate(value) for k, v in _files_in(item, f"{where}.{index}").items()}
+    path = _existing(value)
+    if path is None:
+        return {}
+    return {where: file_digest(path)[:16] if path.is_file() else tree_digest(path)[:16]}
 
 
 @lru_cache
 def _kernel_fingerprint() -> str:
-    return _digest(source_fingerprint(KERNEL / room) for room in DECISIVE_ROOMS)
+    texts = [f"{name} {_fingerprint_of_file(KERNEL / name)}" for name in FINGERPRINTED_MODULES]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _fingerprint_of_file(path: Path) -> str:
+    return facts_of(source_of_file(path)).fingerprint
+
+
+def versions_of(packages: frozenset[str]) -> dict[str, str]:
+    """Distribution → version, for top-level packages that components import."""
+    return dict(sorted(item for package in packages for item in _version_of(package)))
+
+
+@lru_cache(maxsize=1024)
+def _version_of(package: str) -> tuple[tuple[str, str], ...]:
+    from importlib import metadata
+
+    try:
+        return ((package.lower().replace("_", "-"), metadata.version(package)),)
+    except metadata.PackageNotFoundError:
+        names = _distributions().get(package, [])
+    return tuple((name.lower().replace("_", "-"), metadata.version(name)) for name in dict.fromkeys(names))
 
 
 @lru_cache
-def source_fingerprint(path: Path) -> str:
-    """A hash of the syntax trees of a file or of all Python files below a folder.
+def _distributions() -> Mapping[str, list[str]]:
+    from importlib import metadata
 
-    Comments, layout and docstrings do not count.
+    return metadata.packages_distributions()
+
+
+def _hidden(value: str | None) -> str | None:
+    """A hash of an environment variable: it may be a secret."""
+    return None if value is None else hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+# --- metrics, sources -------------------------------------------------------------------------------------------------
+
+
+def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
+    """Metric → hash of its parameters and source: a finished run whose metric has another one is evaluated again."""
+    found = {}
+    for component in experiment.components("metrics"):
+        parts = list(component.walk())
+        closure = _closure(parts)
+        content = [_component_form(component), closure.fingerprints(), _states(parts), versions_of(closure.packages)]
+        found[component.alias] = hashlib.sha256(_text(content).encode()).hexdigest()[:16]
+    return found
+
+
+@attrs.frozen
+class LocalSource:
+    """One source file of the user's that a run is made of.
+
+    Attributes:
+        name: dotted name of the module; of a study file, the name of its file.
+        path: where it lay.
+        text: what it said when it was imported.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-    found = remembered([file.read_text(encoding="utf-8") for file in files], tree_fingerprint)
-    return _digest(f"{file.relative_to(path)} {fingerprint}" for file, fingerprint in zip(files, found, strict=True))
+
+    name: str
+    path: Path
+    text: str
 
 
-def tree_fingerprint(source: str) -> str:
-    """A hash of what a source says, however it is laid out.
+def local_sources(experiment: ResolvedExperiment) -> list[LocalSource]:
+    """The study file, and the modules of the user's that it or a component imports."""
+    return [
+        LocalSource(source.path.name if source.is_question else source.name, source.path, source.text)
+        for source in _modules(experiment)
+        if source.is_local
+    ]
 
-    >>> tree_fingerprint("x = 1  # one") == tree_fingerprint("x=1")
-    True
-    """
-    return hashlib.sha256(ast.dump(without_docstrings(ast.parse(source))).encode()).hexdigest()
+
+def _modules(experiment: ResolvedExperiment) -> list[ModuleSource]:
+    return list(_closure(experiment.all_components()).modules.values())
 
 
-def _digest(parts: Any) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+def changed_sources(experiment: ResolvedExperiment) -> list[LabError]:
+    """One error for every file of an experiment that says something else than what was imported."""
+    return changed_since_import(_modules(experiment))

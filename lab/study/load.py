@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -14,6 +15,8 @@ import attrs
 
 from lab.errors import LabError, StudyError
 from lab.registry.binding import Resolver, Text, inner_of, read_reference
+from lab.registry.imports import recording_reads, watch_imports
+from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
 from lab.study.experiment import Experiment
 from lab.study.study import Study
@@ -59,7 +62,8 @@ def _import(path: Path) -> ModuleType:
         raise LabError(
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
         )
-    name = f"lab_experiment_{path.stem}"
+    content = path.read_bytes()
+    name = f"lab_experiment_{path.stem}_{hashlib.sha256(bytes(path.absolute()) + content).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
@@ -67,8 +71,12 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module
     if str(path.parent.absolute()) not in sys.path:  # a study may import what lies beside it, as a script does
         sys.path.insert(0, str(path.parent.absolute()))
+    watch_imports(path.parent)
+    state = path.stat()
+    keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
     try:
-        spec.loader.exec_module(module)
+        with recording_reads():
+            exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise LabError(
             f"this study file has a syntax error: {error.msg}",

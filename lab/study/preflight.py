@@ -7,15 +7,17 @@ from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 import torch
+from torch import distributed
 
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import Catalog
 from lab.study.build import DataCache, build_learner
+from lab.study.complete import lacks
 from lab.study.guard import guarded
-from lab.study.keys import key_of
+from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.store import Store
+from lab.study.store import RunRecord, Store
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.machine import tune
 
@@ -68,10 +70,13 @@ def plan_study(
     """
     catalog.guard = guarded
     arms = study.resolve(catalog, where=where)
+    if not seen:  # a search goes on with what was imported when it began
+        _refuse_changed_sources(arms, study, where)
     tune()
     here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where)
-    found = seen | {run.key for run in runs if not fresh and store.record(run.key).status == "finished"}
+    _refuse_equal_arms(arms, runs, where)
+    found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     samplers = SamplerChecks()
@@ -81,6 +86,44 @@ def plan_study(
                 run = attrs.evolve(waiting[arm.name], device=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, arms, runs, found, checks)
+
+
+def _is_found(run: Run, record: RunRecord) -> bool:
+    """Whether a run is finished, with every metric that is asked for."""
+    return record.status == "finished" and not lacks(run, record)
+
+
+def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
+    """Stop where a source file says something else than what was imported: the key could not tell which was trained."""
+    with _gathering(study, where) as attempt:
+        for arm in arms:
+            for error in changed_sources(arm.experiment):
+                with attempt(arm.name):
+                    raise error
+
+
+def _refuse_equal_arms(arms: Sequence[ResolvedArm], runs: Sequence[Run], where: str | None) -> None:
+    """Stop where two arms have one key: the same training would be shown as two.
+
+    Trials of a search are left out, since a searcher may propose the same settings twice.
+    """
+    trials = {arm.name for arm in arms if arm.trial is not None}
+    first: dict[str, str] = {}
+    problems: dict[tuple[str, str], None] = {}
+    for run in runs:
+        if run.arm not in trials:
+            other = first.setdefault(run.key, run.arm)
+            if other != run.arm:
+                problems[other, run.arm] = None
+    if problems:
+        raise StudyError(
+            [
+                f"arms '{one}' and '{other}' are the same training\n"
+                "  they differ in nothing that can change a number: observers, names, paths and checkpoints do not"
+                for one, other in problems
+            ],
+            where=where,
+        )
 
 
 @contextmanager
@@ -120,18 +163,20 @@ def _runs_of(
 ) -> list[Run]:
     data = cache.get(arm.experiment.component("dataset"))
     kind = torch.device(device).type
+    processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     return [
         Run(
             study.name,
             arm.name,
             seed,
-            key_of(arm.experiment, seed, data.fingerprint, kind),
+            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes),
             arm.experiment,
             device,
             store,
             catalog,
             data,
             study.file,
+            processes,
         )
         for seed in study.seed_list
     ]

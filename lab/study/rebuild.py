@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import torch
+from torch import distributed
 
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
@@ -100,7 +101,8 @@ def rebuild_run(
     )
     resolved = checked(experiment, catalog)
     data = data or (cache or DataCache()).get(resolved.component("dataset"))
-    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0])
+    processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0], processes=processes)
     return Run(
         content["study"],
         content["arm"],
@@ -112,6 +114,7 @@ def rebuild_run(
         catalog,
         data,
         content.get("file", ""),
+        processes,
     )
 
 

@@ -17,9 +17,10 @@ import torch
 from lab.errors import LabError, OutOfMemoryError, StoreError
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
+from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.experiment import ResolvedExperiment
-from lab.study.keys import code_fingerprints, file_fingerprints
+from lab.study.keys import key_content, metric_identities
 from lab.study.store import RunRecord, Store
 from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
@@ -108,6 +109,7 @@ class Run:
         catalog: the plugins.
         data: the data, built once for all runs that share it.
         file: the study's file, as it was given.
+        processes: how many processes train it together.
     """
 
     study: str
@@ -120,6 +122,7 @@ class Run:
     catalog: Catalog
     data: Data
     file: str = ""
+    processes: int = 1
 
     def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
         """Train, or find the run finished; failures are recorded, not raised.
@@ -131,7 +134,12 @@ class Run:
             record = self.store.record(self.key)
             if record.status == "finished" and not fresh:
                 remove_checkpoints(record.folder)
-                return record
+                if not lacks(self, record):
+                    return record
+                completed = self._complete(record)
+                if completed is not None:
+                    return completed
+                fresh = True  # its weights alone do not give its figures
             tune()
             folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
             listener.run_started(self)
@@ -146,6 +154,14 @@ class Run:
             listener.run_finished(self, record)
             return record
 
+    def _complete(self, record: RunRecord) -> RunRecord | None:
+        """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""
+        try:
+            return self.store.record(self.key) if complete(self, record) else None
+        except (Exception, SystemExit) as error:
+            refuse_full_disk(error, self.store.root)
+            return attrs.evolve(record, status="failed", result=failure_content(error))
+
     def fail(self, error: BaseException) -> RunRecord:
         """Record that it could not be trained, since the process that had it is gone."""
         record_failure(self.store.begin(self.key, self.record(), {}, fresh=False), error)
@@ -153,17 +169,26 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""
+        content = key_content(
+            self.experiment,
+            self.seed,
+            self.data.fingerprint,
+            torch.device(self.device).type,
+            processes=self.processes,
+        )
         return {
             "study": self.study,
             "arm": self.arm,
             "seed": self.seed,
             "key": self.key,
             "device": self.device,
+            "processes": self.processes,
             "data": self.data.fingerprint,
             "torch": torch.__version__,
-            "code": code_fingerprints(self.experiment),
-            "files": file_fingerprints(self.experiment),
+            "code": content["code"],
+            "files": content["files"],
             "file": self.file,
+            "key_content": content,
             "experiment": self.experiment.to_json(),
         }
 
@@ -195,6 +220,8 @@ class Run:
             "undefined": learner.undefined,
             "higher_is_better": higher_is_better(learner),
             "yardstick": yardstick_of(learner, selected),
+            "evaluated": metric_identities(self.experiment),
+            "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),
         }
         if worth_waiting := seconds > WORTH_S:
@@ -282,13 +309,17 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
 
 def record_failure(folder: Path, error: BaseException) -> None:
     """Leave ``failure.json``: what happened, for readers, and the traceback."""
+    write_json(folder / "failure.json", failure_content(error))
+
+
+def failure_content(error: BaseException) -> dict[str, Any]:
+    """What a failure leaves to read."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
     notes = getattr(error, "__notes__", [])
     trace = "".join(traceback.format_exception(error))
-    content = {"kind": type(error).__name__, "error": "\n".join([text, *notes]), "traceback": trace}
-    write_json(folder / "failure.json", content)
+    return {"kind": type(error).__name__, "error": "\n".join([text, *notes]), "traceback": trace}
 
 
 @contextmanager

@@ -215,6 +215,8 @@ class Study:
                 difference = base.difference(experiment)
                 resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors, arm.trial))
                 found += _too_much(arm, difference)
+                if arm.swapped is not None and not difference:
+                    found.append("this arm is the base: nothing differs\n  give it another value, or leave it out")
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
         problems_of_search = self._search_problems(catalog)

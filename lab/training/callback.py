@@ -46,6 +46,10 @@ class Callback:
             can be compared, or followed by another callback.
         rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for what
             is expensive or acts outside of the learner.
+        observer: it only looks on and writes down, and changes no number of the training. Adding, removing or changing
+            an observer gives no run another key.
+        reads_metrics: it may decide by metrics or by the history while it trains. Where no callback does, a metric may
+            be added to a study without training anything again.
     """
 
     name: str = ""
@@ -53,11 +57,18 @@ class Callback:
     after: tuple[str, ...] = ()
     metrics: Mapping[str, bool] = MappingProxyType({})
     rehearse: bool = True
+    observer: bool = False
+    reads_metrics: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" not in vars(cls):
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the chosen parameters, those that can change a number; only they are part of a run's key."""
+        return params
 
     def check(self, learner: Learner) -> None:
         """Raise a LabError where this callback cannot work with this learner.

@@ -379,6 +379,12 @@ class Checkpoint(Callback):
         self._higher_is_better = False
         self._saved_at = time.monotonic()
 
+    @classmethod
+    def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Which weights a run is judged by; when they are written changes nothing."""
+        names = ("select", "monitor") if params.get("select") == "best" else ("select",)
+        return {name: value for name, value in params.items() if name in names}
+
     def check(self, learner: Learner) -> None:
         from lab.training.scoring import column_direction
 

@@ -19,6 +19,8 @@ REFRESH_S = 0.2
 class EpochProgress(Callback):
     """A progress bar per epoch in a terminal or a notebook; in both cases, and elsewhere, one line per epoch."""
 
+    observer = True
+
     name = "progress"
 
     def before_epoch(self, learner: Learner) -> None:

@@ -40,6 +40,8 @@ class Schedule(Callback, ABC):
     the momentum, the later one does. After the fit, rates and momentum are as they were before it.
     """
 
+    reads_metrics = False
+
     @abstractmethod
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """What the learning rate is multiplied by at ``step`` (from 0) of a fit of ``steps`` in all."""

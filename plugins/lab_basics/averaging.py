@@ -30,6 +30,8 @@ class AveragedWeights(Callback):
     average.
     """
 
+    reads_metrics = False
+
     after = ("*",)
 
     def __init__(self) -> None:

@@ -100,6 +100,8 @@ class SaveBest(Callback):
 class CSVLog(Callback):
     """Writes the history to the artefact ``epochs.csv`` after every epoch; without a folder it does nothing."""
 
+    observer = True
+
     name = "csv_log"
     before = MEASURING
 
@@ -118,6 +120,8 @@ class GradientNorm(Callback):
 
     The mean and the largest over the steps of an epoch; nothing is synchronised per step.
     """
+
+    observer = True
 
     name = "grad_norm"
 
@@ -150,6 +154,8 @@ class Timing(Callback):
     Waiting for batches, steps with what callbacks do in them, and validation. On a GPU, work that was only queued is
     counted where the program next waits for it.
     """
+
+    observer = True
 
     def __init__(self) -> None:
         self._seconds = {"seconds_data": 0.0, "seconds_step": 0.0, "seconds_valid": 0.0}

@@ -29,6 +29,8 @@ class Freeze(Callback):
         ParameterError: the model has fewer layer groups than ``to`` says.
     """
 
+    reads_metrics = False
+
     def __init__(
         self, *, to: int = -1, epochs: int | None = None, gradual: bool = False, bn_freeze: bool = True
     ) -> None:

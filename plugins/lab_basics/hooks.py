@@ -97,6 +97,8 @@ class ActivationStats(Callback):
         threshold: an activation of at most this absolute value counts as near zero.
     """
 
+    observer = True
+
     def __init__(self, *, modules: tuple[str, ...] = (), every_steps: int = 10, threshold: float = 1e-3) -> None:
         if every_steps < 1:
             raise ParameterError(

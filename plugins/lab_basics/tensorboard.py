@@ -33,6 +33,8 @@ class TensorBoard(Callback):
     resumed run writes on from its last epoch.
     """
 
+    observer = True
+
     name = "tensorboard"
     before = MEASURING
     rehearse = False  # importing and opening a writer takes seconds

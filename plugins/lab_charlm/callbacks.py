@@ -27,6 +27,8 @@ class SampleText(Callback):
         temperature, top_k, top_p, greedy: as in ``generate``.
     """
 
+    observer = True
+
     def __init__(
         self,
         *,

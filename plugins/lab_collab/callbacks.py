@@ -24,6 +24,8 @@ class ItemMap(Callback):
         ranked: items of highest and of lowest bias.
     """
 
+    observer = True
+
     def __init__(self, *, count: int = 40, ranked: int = 10) -> None:
         self.count, self.ranked = count, ranked
 

@@ -30,6 +30,8 @@ class SearchPage(Callback):
         count: pictures per word.
     """
 
+    observer = True
+
     def __init__(self, *, index: Index | None = None, count: int = 6) -> None:
         self.index, self.count = index, count
 

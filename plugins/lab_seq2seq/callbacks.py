@@ -30,6 +30,8 @@ class _Samples(NamedTuple):
 class _AtTheEnd(Callback):
     """Base class of callbacks that leave something about sample validation sentences when training ends."""
 
+    observer = True
+
     def __init__(self, count: int) -> None:
         if count < 1:
             raise ParameterError(f"count must be at least 1, got {count}", where=f"callback '{self.name}'")

@@ -30,6 +30,8 @@ class EntityMaps(Callback):
         sample: training rows for these, at most.
     """
 
+    observer = True
+
     def __init__(self, *, columns: tuple[str, ...] = (), compare: bool = False, sample: int = 10_000) -> None:
         self.columns, self.compare, self.sample = tuple(columns), compare, sample
 

@@ -96,6 +96,8 @@ class LineFilm(Callback):
         frames: pictures in the film, at most; evenly spread over the steps.
     """
 
+    observer = True
+
     def __init__(self, *, frames: int = 40) -> None:
         self.frames = frames
         self.steps: list[list[float]] = []

@@ -86,6 +86,7 @@ class AutoencoderPretraining(Callback):
     """
 
     rehearse = False  # it trains
+    reads_metrics = False
 
     def __init__(self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15) -> None:
         if not 0 <= share < 1:

@@ -43,6 +43,8 @@ class Augment(Callback):
         cutout: edge in pixels of a square that is taken out (DeVries & Taylor 2017); 0 for none.
     """
 
+    reads_metrics = False
+
     def __init__(
         self,
         *,

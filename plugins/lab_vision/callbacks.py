@@ -34,6 +34,8 @@ class LookInside(Callback):
         tta: whether test-time augmentation is measured as well.
     """
 
+    observer = True
+
     def __init__(self, *, count: int = 12, layer: str = "", tta: bool = False) -> None:
         self.count, self.layer, self.tta = count, layer, tta
 

@@ -67,10 +67,26 @@ def test_a_device_that_nobody_has_is_refused_wherever_runs_are_trained(plan):
         plan(small(), device="abacus", elsewhere=True)
 
 
-def test_runs_of_two_arms_that_are_the_same_question_are_trained_once(plan):
-    found = plan(small().swap("architecture", {"itself": "line"}))
-    assert len(found.runs) == 4
-    assert len(found.to_do) == 2
+def test_an_arm_in_which_nothing_differs_is_an_error_of_the_plan(plan):
+    with pytest.raises(StudyError) as caught:
+        plan(small().swap("architecture", {"itself": "line"}))
+    assert "arm 'itself': this arm is the base: nothing differs" in str(caught.value)
+
+
+def test_two_arms_that_are_the_same_training_are_an_error_of_the_plan(plan):
+    with pytest.raises(StudyError) as caught:
+        plan(small().swap("lr", {"fast": 0.5}).swap("lr", {"quick": 0.5}))
+    assert str(caught.value).startswith("arms 'fast' and 'quick' are the same training\n  they differ in nothing")
+
+
+class Watcher(Callback):
+    observer = True
+
+
+def test_an_arm_that_only_observes_more_is_an_error_of_the_plan(plan):
+    with pytest.raises(StudyError) as caught:
+        plan(small().swap("callbacks", {"watched": [Watcher]}))
+    assert "arms 'base' and 'watched' are the same training" in str(caught.value)
 
 
 def test_a_finished_run_is_found(plan, answer):

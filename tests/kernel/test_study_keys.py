@@ -12,9 +12,9 @@ from torch import nn
 
 from lab import use
 from lab.errors import StudyError
-from lab.study import keys
+from lab.registry.source import tree_fingerprint
 from lab.study.experiment import checked
-from lab.study.keys import code_fingerprints, key_of, tree_fingerprint
+from lab.study.keys import key_content, key_of
 from lab.study.load import load_study
 from tests.kernel.toys import Line, carts_plugin, experiment, plugin_module
 
@@ -27,11 +27,8 @@ def key(catalog):
     return key
 
 
-@pytest.fixture(autouse=True)
-def _fresh_fingerprints():
-    keys.source_fingerprint.cache_clear()
-    yield
-    keys.source_fingerprint.cache_clear()
+def code_of(resolved):
+    return key_content(resolved, 0, "data", "cpu")["code"]
 
 
 def test_a_key_is_twenty_hexadecimal_digits(key):
@@ -149,11 +146,10 @@ def package(tmp_path, monkeypatch, catalog):
         _write(tmp_path, module, source, helper)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("package", "single")]:
             monkeypatch.delitem(sys.modules, name)
-        keys.source_fingerprint.cache_clear()
         plugin = plugin_module(lab_architectures={f"model{next(number)}": f"{module}:Model"})
         catalog.add_module(plugin, f"plugin{next(number)}")
         name = next(iter(plugin.lab_architectures()))
-        return str(code_fingerprints(checked(experiment(architecture=name), catalog)))
+        return str(code_of(checked(experiment(architecture=name), catalog)))
 
     return key
 
@@ -174,8 +170,13 @@ def test_the_source_of_a_component_is_part_of_the_key(package, module):
     assert package(SOURCE, module) == package(SAME["comment"], module) != package(OTHER["number"], module)
 
 
-def test_the_whole_package_of_a_component_is_part_of_the_key(package):
-    assert package(SOURCE, helper="x = 1  # one\n") == package(SOURCE) != package(SOURCE, helper="x = 2\n")
+def test_a_module_that_a_component_imports_is_part_of_the_key(package):
+    source = SOURCE.replace("import torch\n", "import torch\nfrom package.helper import x\n")
+    assert package(source, helper="x = 1  # one\n") == package(source) != package(source, helper="x = 2\n")
+
+
+def test_a_module_beside_it_that_a_component_does_not_import_is_not_part_of_the_key(package):
+    assert package(SOURCE) == package(SOURCE, helper="x = 2\n")
 
 
 def test_the_package_of_a_component_that_its_parent_calls_is_part_of_the_key(catalog, tmp_path, monkeypatch):
@@ -186,15 +187,13 @@ def test_the_package_of_a_component_that_its_parent_calls_is_part_of_the_key(cat
     catalog.add_module(carts_plugin(), "carts")
     catalog.add_module(plugin_module(lab_parts={"silk": "sails_of_others:Silk"}), "others")
     resolved = checked(experiment(architecture=use("cart", sail="silk")), catalog)
-    assert "sails_of_others" in code_fingerprints(resolved)
-    assert "sails_of_others" not in code_fingerprints(checked(experiment(architecture="cart"), catalog))
+    assert "sails_of_others" in code_of(resolved)
+    assert "sails_of_others" not in code_of(checked(experiment(architecture="cart"), catalog))
 
 
 def test_the_kernel_is_part_of_the_key_and_torch_by_its_version(catalog):
-    assert "lab" in code_fingerprints(
-        checked(experiment(architecture=use(nn.Linear, in_features=2, out_features=1)), catalog)
-    )
-    assert not any(name.startswith("torch") for name in code_fingerprints(checked(experiment(), catalog)))
+    assert "lab" in code_of(checked(experiment(architecture=use(nn.Linear, in_features=2, out_features=1)), catalog))
+    assert not any(name.startswith("torch") for name in code_of(checked(experiment(), catalog)))
 
 
 # --- definitions in the study file ------------------------------------------------------------------------------------

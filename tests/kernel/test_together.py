@@ -10,7 +10,7 @@ import torch
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.replicas import pack, unpack
 from lab.training.rng import Streams
-from tests.kernel.kill_study import finish, start
+from tests.kernel.kill_study import finish, outcome, start
 from tests.kernel.several_processes import (
     alike,
     alone_and_together,
@@ -51,18 +51,15 @@ def test_two_processes_have_the_loss_curve_and_the_metrics_of_one(tmp_path: Path
     assert together == [pytest.approx(row, abs=tolerance) for row in alone]
 
 
-def test_a_study_under_torchrun_gives_the_figures_of_one_process(study: Path, tmp_path: Path) -> None:
-    ended(train_together(study, tmp_path / "together"))
-    finish(start(study, tmp_path / "alone"))
-    alike(tmp_path / "alone", tmp_path / "together")
-
-
-def test_a_study_that_was_killed_goes_on_with_another_number_of_processes(study: Path, tmp_path: Path) -> None:
-    process = train_together(study, tmp_path / "killed")
-    stop_after_a_checkpoint(process, tmp_path / "killed")
-    finish(start(study, tmp_path / "killed"))
-    finish(start(study, tmp_path / "peaceful"))
-    alike(tmp_path / "peaceful", tmp_path / "killed")
+def test_a_study_that_torchrun_trained_and_was_killed_has_the_figures_of_one_process_and_keys_of_its_own(
+    study: Path, tmp_path: Path
+) -> None:
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    stop_after_a_checkpoint(train_together(study, together), together)
+    ended(train_together(study, together))
+    finish(start(study, alone))
+    alike(alone, together)
+    assert not outcome(alone).keys() & outcome(together).keys()
 
 
 def test_a_pool_of_workers_is_refused_under_torchrun(study: Path, tmp_path: Path) -> None:

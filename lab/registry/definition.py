@@ -1,0 +1,366 @@
+"""The identity of a definition: a class, a function, and whatever they hold besides their source.
+
+Two definitions of one name may differ in what they closed over, in defaults, in the object that a method is bound to.
+All of it is written down here, or refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import functools
+import hashlib
+import inspect
+import json
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.cache import file_digest
+from lab.registry.component import is_definition
+from lab.registry.modules import closure_of, is_local, source_of_module
+from lab.registry.source import tree_fingerprint
+
+__all__ = ["definitions_in", "modules_of", "origin_of", "state_digest", "value_digest"]
+
+MAX_DEPTH = 40
+
+
+def origin_of(thing: Callable[..., Any]) -> str:
+    """Return where a class or function is from: ``"module:name"``; of the user's own, with a hash of all it is made of.
+
+    >>> import torch
+    >>> origin_of(torch.nn.Linear)
+    'torch.nn.modules.linear:Linear'
+
+    Raises:
+        TypeError: its source cannot be read, or it holds something that cannot be written down.
+        LabError: its file was changed after it was imported.
+    """
+    plain = _unwrapped(thing)
+    module, name = _home(plain)
+    if module.startswith("__main__") and not _has_source(plain):
+        raise TypeError(f"the source of {name} cannot be read; write it in a file")
+    if not is_local(module):
+        digest = state_digest(thing)
+        return f"{module}:{name}#{digest}" if digest else f"{module}:{name}"
+    source = source_of_module(module)
+    label = source.path.name if source is not None and source.is_question else module
+    parts = [state_digest(thing), closure_of(modules_of(thing)).fingerprints(), _cell_source(plain)]
+    return f"{label}:{name}#{_short(parts)}"
+
+
+def state_digest(thing: Any) -> str:
+    """Return a hash of what a definition holds besides its source; empty for one that its source describes in full.
+
+    Raises:
+        TypeError: it holds something that cannot be written down.
+    """
+    try:
+        found = _Description().state(thing)
+    except RecursionError:
+        raise TypeError(f"cannot be written down: {_shown(thing)} is nested too deeply") from None
+    return _short(found) if found else ""
+
+
+def value_digest(value: Any) -> str:
+    """Return a hash of any value: numbers, texts, containers, arrays, objects with their attributes.
+
+    Raises:
+        TypeError: it holds something that cannot be written down.
+    """
+    try:
+        return _Description().digest(value)
+    except RecursionError:
+        raise TypeError(f"cannot be written down: {_shown(value)} is nested too deeply") from None
+
+
+def modules_of(*things: Any) -> dict[str, frozenset[str]]:
+    """Module → names in it, for the definitions and all that they hold: what a closure begins with."""
+    found: dict[str, set[str]] = {}
+    for thing in things:
+        for definition in definitions_in(thing):
+            module, name = _home(definition)
+            found.setdefault(module, set()).update(_names_of(name, definition))
+    return {module: frozenset(names) for module, names in found.items()}
+
+
+def _names_of(name: str, definition: Any) -> set[str]:
+    """The name at the top of a module that leads to a definition; of a lambda, the names that it reads."""
+    top = name.partition(".")[0]
+    return {top} if top != "<lambda>" else _read_by(definition.__code__)
+
+
+def _read_by(code: types.CodeType) -> set[str]:
+    inner = (item for item in code.co_consts if isinstance(item, types.CodeType))
+    return {*code.co_names, *(name for item in inner for name in _read_by(item))}
+
+
+def definitions_in(thing: Any) -> list[Any]:
+    """A definition, and those that it wraps, is bound to, closed over or derived from; of a value, those in it."""
+    found: dict[int, Any] = {}
+    _gather(thing, found, MAX_DEPTH)
+    return list(found.values())
+
+
+def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
+    if id(thing) in found or depth == 0:
+        return
+    if isinstance(thing, functools.partial):
+        inner = [thing.func, *thing.args, *thing.keywords.values()]
+    elif isinstance(thing, types.MethodType):
+        inner = [thing.__func__, thing.__self__]
+    elif isinstance(thing, (types.FunctionType, type)):
+        found[id(thing)] = thing
+        inner = _held_by(thing)
+    elif isinstance(thing, Mapping):
+        inner = list(thing.values())
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        inner = list(thing)
+    elif isinstance(thing, types.BuiltinFunctionType):
+        found[id(thing)] = thing
+        inner = []
+    elif hasattr(thing, "__dict__") and not isinstance(thing, types.ModuleType) and _is_own(type(thing)):
+        inner = [type(thing), *vars(thing).values()]
+    else:
+        inner = []
+    for item in inner:
+        _gather(item, found, depth - 1)
+
+
+def _held_by(thing: Any) -> list[Any]:
+    if isinstance(thing, type):
+        methods = [_function_of(value) for value in vars(thing).values()] if _is_own(thing) else []
+        return [*(base for base in thing.__mro__[1:] if base is not object), *filter(None, methods)]
+    cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+    return [*cells, *filter(None, [getattr(thing, "__wrapped__", None)])]
+
+
+def _is_own(kind: type) -> bool:
+    return is_local(_home(kind)[0])
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _function_of(value: Any) -> Any:
+    """The function behind a class attribute: a method of any kind, a property; None where there is none."""
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    if isinstance(value, property):
+        value = value.fget
+    return value if isinstance(value, types.FunctionType) else None
+
+
+def _unwrapped(thing: Any) -> Any:
+    while isinstance(thing, (functools.partial, types.MethodType)):
+        thing = thing.func if isinstance(thing, functools.partial) else thing.__func__
+    return thing if is_definition(thing) else type(thing)
+
+
+def _home(thing: Any) -> tuple[str, str]:
+    name = getattr(thing, "__qualname__", type(thing).__qualname__)
+    module = getattr(thing, "__module__", None) or type(thing).__module__
+    return str(module), str(name)
+
+
+def _has_source(thing: Any) -> bool:
+    try:
+        ast.parse("".join(inspect.findsource(thing)[0]))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    return True
+
+
+def _cell_source(thing: Any) -> str:
+    """Of a definition in a notebook, the cell that it stands in; its module has no file."""
+    if not _home(thing)[0].startswith("__main__") or getattr(sys.modules.get("__main__"), "__file__", None):
+        return ""
+    return tree_fingerprint("".join(inspect.findsource(thing)[0]))
+
+
+class _Description:
+    """Plain JSON of what definitions and values hold; what was met before is a number."""
+
+    def __init__(self) -> None:
+        self._met: dict[int, int] = {}
+        self._kept_alive: list[Any] = []
+
+    def state(self, thing: Any) -> Any:
+        """What a definition holds besides what its module's source says; empty where that is nothing."""
+        if isinstance(thing, functools.partial):
+            return {"partial": self.state(thing.func), "args": self.of(thing.args), "keywords": self.of(thing.keywords)}
+        if isinstance(thing, types.MethodType):
+            return {"method": thing.__func__.__qualname__, "self": self.of(thing.__self__)}
+        if isinstance(thing, types.FunctionType):
+            return self._function(thing)
+        if isinstance(thing, type):
+            return self._class(thing)
+        if isinstance(thing, types.BuiltinFunctionType):
+            owner = thing.__self__
+            return {} if owner is None or isinstance(owner, types.ModuleType) else {"self": self.of(owner)}
+        return {"object": self.of(thing)}
+
+    def digest(self, value: Any) -> str:
+        """A hash of any value."""
+        return _short(self.of(value))
+
+    def of(self, value: Any) -> Any:
+        """Any value."""
+        if value is None or isinstance(value, (bool, int, str)):
+            return value
+        if isinstance(value, (float, complex, bytes, range)):
+            return [type(value).__name__, repr(value)]
+        if isinstance(value, enum.Enum):
+            return ["enum", ":".join(_home(type(value))), value.name]
+        if isinstance(value, Path):
+            return ["file", file_digest(value)] if value.is_file() else ["path", str(value)]
+        if isinstance(value, types.ModuleType):
+            return ["module", value.__name__]
+        if id(value) in self._met:
+            return ["as", self._met[id(value)]]
+        self._met[id(value)] = len(self._met)
+        self._kept_alive.append(value)
+        if len(self._met) > 100_000:
+            raise TypeError(f"{_shown(value)} holds too much to be written down")
+        return self._whole(value)
+
+    def _whole(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            items = [[self.of(key), self.of(item)] for key, item in value.items()]
+            return ["mapping", sorted(items, key=_text)]
+        if isinstance(value, (list, tuple)):
+            return [type(value).__name__, *map(self.of, value)]
+        if isinstance(value, (set, frozenset)):
+            return ["set", *sorted(map(self.of, value), key=_text)]
+        if isinstance(value, slice):
+            return ["slice", self.of(value.start), self.of(value.stop), self.of(value.step)]
+        if isinstance(
+            value, (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
+        ):
+            return ["definition", ":".join(_home(_unwrapped(value))), self.state(value)]
+        if hasattr(value, "dtype") and hasattr(value, "shape"):
+            return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
+        return self._object(value)
+
+    def _object(self, value: Any) -> Any:
+        kind = ":".join(_home(type(value)))
+        if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):  # a dtype, a device
+            return [kind, repr(value)]
+        state = _state_of(value)
+        if state is None:
+            if " at 0x" in repr(value) or isinstance(value, types.GeneratorType):
+                raise TypeError(f"cannot be written down: {_shown(value)}; give a class, a function or plain values")
+            return [kind, repr(value)]
+        return [kind, self._class(type(value)) if _is_own(type(value)) else {}, self.of(state)]
+
+    def _function(self, function: types.FunctionType) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            if name != "__class__":  # what super() closes over is the class itself
+                found[f"closure {name}"] = self.of(cell.cell_contents) if _is_filled(cell) else None
+        if _is_inner(function):
+            found["code"] = _code(function.__code__, function.__doc__)
+            found["defaults"] = self.of([function.__defaults__ or (), function.__kwdefaults__ or {}])
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is not None:
+            found["wrapped"] = self.of(wrapped)
+        return found
+
+    def _class(self, kind: type) -> dict[str, Any]:
+        """Of a class of the user's: what its methods closed over, and its plain attributes where they were computed."""
+        if not _is_own(kind):
+            return {}
+        found: dict[str, Any] = {}
+        computed = "<locals>" in kind.__qualname__ or not _is_written(kind)
+        for name, value in vars(kind).items():
+            function = _function_of(value)
+            if function is not None:
+                state = self._function(function)
+                if state:
+                    found[name] = state
+            elif computed and not name.startswith("__") and _is_plain(value):
+                found[name] = self.of(value)
+        for base in kind.__bases__:
+            inherited = self._class(base)
+            if inherited:
+                found[f"base {base.__qualname__}"] = inherited
+        return found
+
+
+def _is_inner(function: types.FunctionType) -> bool:
+    """Whether a function's name does not lead to it: a lambda, one made by another, one whose code was exchanged."""
+    if function.__name__ == "<lambda>" or "<locals>" in function.__qualname__:
+        return True
+    found: Any = sys.modules.get(function.__module__)
+    for part in function.__qualname__.split("."):
+        found = inspect.getattr_static(found, part, None)
+    return getattr(_function_of(found), "__code__", None) is not function.__code__
+
+
+def _is_written(kind: type) -> bool:
+    """Whether a class stands in its module under its name, not made by ``type(...)``."""
+    source = source_of_module(kind.__module__)
+    return source is None or re.search(rf"class\s+{kind.__name__}\b", source.text) is not None
+
+
+def _is_plain(value: Any) -> bool:
+    return not callable(value) and not isinstance(
+        value, (property, types.MemberDescriptorType, types.GetSetDescriptorType)
+    )
+
+
+def _code(code: types.CodeType, doc: str | None) -> Any:
+    """A code object without file, lines and docstring."""
+    consts = [
+        _code(item, None) if isinstance(item, types.CodeType) else repr(_ordered(item)) for item in code.co_consts
+    ]
+    if doc is not None and consts and consts[0] == repr(doc):
+        consts = consts[1:]
+    return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
+
+
+def _ordered(constant: Any) -> Any:
+    return sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+
+
+def _state_of(value: Any) -> Any:
+    """The attributes of an object, in ``__dict__`` and slots; None where it keeps them elsewhere."""
+    slots = [name for kind in type(value).__mro__ for name in _as_names(vars(kind).get("__slots__", ()))]
+    held = {
+        name: getattr(value, name) for name in slots if hasattr(value, name) and name not in ("__weakref__", "__dict__")
+    }
+    if hasattr(value, "__dict__"):
+        return {**vars(value), **held}
+    return held or None
+
+
+def _as_names(slots: str | Iterable[str]) -> list[str]:
+    return [slots] if isinstance(slots, str) else list(slots)
+
+
+def _bytes_of(value: Any) -> bytes:
+    if hasattr(value, "detach"):
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        value = flat.view(sys.modules["torch"].uint8).numpy()  # numpy has no bfloat16
+    return bytes(value.tobytes())
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(_text(value).encode("utf-8", "surrogatepass")).hexdigest()[:12]

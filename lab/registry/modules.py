@@ -1,0 +1,449 @@
+"""Modules as they were imported, and which of them decide what a component computes.
+
+A component's *closure* is its module and, transitively, every module that it imports, as far as it is source of the
+user's or of a plugin. The standard library and torch are left out; installed libraries count by their versions. A
+module counts with the source that was imported, so editing a file while a study runs changes no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from lab.cache import file_digest
+from lab.errors import LabError
+from lab.registry.source import Facts, read_facts, remembered_facts, save_facts
+
+__all__ = [
+    "STUDY",
+    "Closure",
+    "ModuleSource",
+    "changed_since_import",
+    "closure_of",
+    "facts_of",
+    "is_local",
+    "is_source",
+    "keep_source",
+    "note_read",
+    "source_of_file",
+    "source_of_module",
+    "stands_elsewhere",
+]
+
+STUDY = "lab_experiment"
+"""Prefix of the names under which study files are imported."""
+
+MAX_FILES_BESIDE = 1_000
+
+INERT_PACKAGES = frozenset(
+    [
+        "attr",
+        "attrs",
+        "click",
+        "filelock",
+        "jinja2",
+        "lab",
+        "matplotlib",
+        "optuna",
+        "packaging",
+        "platformdirs",
+        "plotext",
+        "pluggy",
+        "pooch",
+        "pydantic",
+        "pydantic_core",
+        "pytest",
+        "ray",
+        "rich",
+        "safetensors",
+        "submitit",
+        "tensorboard",
+        "torch",
+        "tqdm",
+        "typing_extensions",
+        "vl_convert",
+    ]
+)
+"""Libraries that draw, print, write or bind; torch and lab have entries of their own in a key."""
+
+INERT_VARIABLES = ("LAB_", "OMP_", "MKL_", "CUDA_", "RAY_", "SLURM_")
+"""Environment variables with these prefixes say where something lies or runs; they change no number."""
+
+
+@attrs.frozen(eq=False)
+class ModuleSource:
+    """One module as it was imported.
+
+    Attributes:
+        name: its dotted name.
+        path: its file.
+        text: its source; empty for a compiled module.
+        digest: hash of the file's bytes.
+        state: (modification time, size) of the file at that time.
+        reads: files that it opened while it was imported, with the hash of their content.
+        spec: the import specification of the loaded module; another one after a reload.
+    """
+
+    name: str
+    path: Path
+    text: str
+    digest: str
+    state: tuple[int, int]
+    reads: tuple[tuple[str, str], ...] = ()
+    spec: Any = None
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is a study file, of which only the definitions count."""
+        return self.name.startswith((STUDY, "__main__"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the user's: neither installed nor part of a plugin."""
+        return is_local(self.name)
+
+    @property
+    def label(self) -> str:
+        """Its name in a key: a study file may be renamed."""
+        return "study" if self.is_question else self.name
+
+
+@attrs.frozen(eq=False)
+class Closure:
+    """Everything that some modules are made of.
+
+    Attributes:
+        modules: by name.
+        packages: top-level names of installed libraries that they import.
+        variables: environment variables that they read.
+        wanted: of a study file, the definitions that are asked about; what none of them uses does not count.
+    """
+
+    modules: dict[str, ModuleSource]
+    packages: frozenset[str]
+    variables: frozenset[str]
+    wanted: Mapping[str, frozenset[str]]
+
+    def fingerprints(self) -> dict[str, str]:
+        """Module → fingerprint; files that a module opened while it was imported stand beside it."""
+        found: dict[str, str] = {}
+        for source in self.modules.values():
+            found[source.label] = facts_of(source, self.wanted.get(source.name, frozenset())).fingerprint
+            for number, (_, digest) in enumerate(sorted(source.reads, key=lambda read: read[1])):
+                found[f"{source.label} reads {number}"] = digest
+        return found
+
+
+# --- one module -------------------------------------------------------------------------------------------------------
+
+
+def facts_of(source: ModuleSource, wanted: frozenset[str] = frozenset()) -> Facts:
+    """The facts of a module's source.
+
+    Args:
+        source: the module.
+        wanted: of a study file, the names of the definitions that are asked about.
+    """
+    if not source.text:
+        return Facts(source.digest, (), (), False)
+    return read_facts(source.text, wanted) if source.is_question else remembered_facts(source.text)
+
+
+_kept: dict[str, ModuleSource] = {}
+_reads_of: dict[str, dict[str, str]] = {}
+
+
+def keep_source(module: ModuleType, path: Path, content: bytes, state: tuple[int, int]) -> None:
+    """Remember the source that a module is made from, at the moment of its import."""
+    _reads_of.pop(module.__name__, None)
+    _kept[module.__name__] = ModuleSource(
+        module.__name__, path, _decoded(content, path), hashlib.sha256(content).hexdigest(), state, (), module.__spec__
+    )
+
+
+def source_of_module(name: str) -> ModuleSource | None:
+    """The source of a module as it was imported, or as it stands if it was not imported yet; None if it has none.
+
+    Raises:
+        LabError: its file was changed after it was imported, and what was imported is not known.
+    """
+    kept = _kept.get(name)
+    module = sys.modules.get(name)
+    if kept is None or module is None or (kept.spec is not None and module.__spec__ is not kept.spec):
+        path = _locate(name)
+        if path is None or not path.is_file():
+            return None
+        if module is not None:
+            _refuse_other_version(module, path)
+        kept = _kept[name] = _read_module(name, path, module)
+    reads = {**_reads_of.get(name, {}), **_written_out(kept)}
+    return attrs.evolve(kept, reads=tuple(sorted(reads.items()))) if reads else kept
+
+
+def _written_out(source: ModuleSource) -> dict[str, str]:
+    """File → hash of its content, for the file names that stand in a module of the user's."""
+    if not source.text or not is_local(source.name):
+        return {}
+    places = [Path.cwd(), source.path.parent]
+    paths = [place / text for text in facts_of(source).files for place in places if "\0" not in text]
+    return {str(path.resolve()): file_digest(path) for path in paths if path.is_file()}
+
+
+def source_of_file(path: Path) -> ModuleSource:
+    """The source that stands in a file, imported or not."""
+    return _read_module("", path, None)
+
+
+def _read_module(name: str, path: Path, module: ModuleType | None) -> ModuleSource:
+    state = path.stat()
+    content = path.read_bytes()
+    text = _decoded(content, path) if path.suffix == ".py" or name == "__main__" else ""
+    spec = getattr(module, "__spec__", None)
+    return ModuleSource(
+        name, path, text, hashlib.sha256(content).hexdigest(), (state.st_mtime_ns, state.st_size), (), spec
+    )
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return importlib.util.decode_source(content)
+    except (SyntaxError, UnicodeDecodeError):
+        return ""  # its import says what is wrong; here its bytes count
+
+
+def _refuse_other_version(module: ModuleType, path: Path) -> None:
+    """Compare a file with what Python noted in ``__pycache__`` when it compiled the module."""
+    compiled = getattr(module, "__cached__", None)
+    try:
+        header = Path(compiled).read_bytes()[:16] if compiled else b""
+    except OSError:
+        return
+    if len(header) < 16 or int.from_bytes(header[4:8], "little"):  # checked by hash, not by time
+        return
+    state = path.stat()
+    noted = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
+    if noted != (int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF):
+        raise _changed(path)
+
+
+def _changed(path: Path) -> LabError:
+    return LabError(
+        f"{path.name} was changed after it was imported",
+        where=str(path),
+        hint="what is in memory is not what the file says; start again (in a notebook: reload it, or restart)",
+    )
+
+
+def changed_since_import(modules: Iterable[ModuleSource]) -> list[LabError]:
+    """One error for every module whose file says something else than what was imported."""
+    found = []
+    for source in modules:
+        try:
+            state = source.path.stat()
+            if (state.st_mtime_ns, state.st_size) == source.state:
+                continue
+            if hashlib.sha256(source.path.read_bytes()).hexdigest() != source.digest:
+                found.append(_changed(source.path))
+        except OSError:
+            found.append(LabError(f"{source.path.name} is gone since it was imported", where=str(source.path)))
+    return found
+
+
+def _locate(name: str) -> Path | None:
+    """The file of a module, whether or not it is loaded; None for built-in, frozen, missing and interactive ones."""
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if loaded:
+        return Path(loaded)
+    if name in sys.modules:
+        return None
+    parent, _, _ = name.rpartition(".")
+    try:
+        if not parent:
+            spec = importlib.util.find_spec(name)
+        else:
+            folders = _folders_of(parent)
+            spec = importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
+    except (ImportError, ValueError, AttributeError, KeyError):  # KeyError: a namespace package that is not loaded
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _folders_of(package: str) -> list[str]:
+    """Where the modules of a package lie."""
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        return list(getattr(loaded, "__path__", ()))
+    file = _locate(package)
+    if file is not None:
+        return [str(file.parent)] if file.name == "__init__.py" else []
+    parent, _, leaf = package.rpartition(".")
+    folders = [os.path.join(folder, leaf) for folder in (_folders_of(parent) if parent else sys.path)]
+    return [folder for folder in folders if os.path.isdir(folder)]  # a namespace package
+
+
+# --- many modules -----------------------------------------------------------------------------------------------------
+
+
+def closure_of(roots: Mapping[str, frozenset[str]]) -> Closure:
+    """Every module that the modules ``roots`` are made of, themselves included.
+
+    Args:
+        roots: module → the definitions in it that are asked about; they matter for study files alone.
+
+    Raises:
+        LabError: a file was changed after it was imported, and what was imported is not known.
+    """
+    modules: dict[str, ModuleSource] = {}
+    packages: set[str] = set()
+    variables: set[str] = set()
+    waiting = [name for root in roots for name in _with_packages(root)]
+    met = set(waiting)
+    while waiting:
+        name = waiting.pop()
+        kind = _kind_of(name)
+        if kind == "library":
+            packages.add(name.partition(".")[0])
+        source = source_of_module(name) if kind == "source" else None
+        if source is None:
+            continue
+        modules[name] = source
+        facts = facts_of(source, roots.get(name, frozenset()))
+        variables.update(variable for variable in facts.variables if not variable.startswith(INERT_VARIABLES))
+        for other in [*_imported(name, source, facts), *_held(name, source), *_beside(source, facts)]:
+            if other not in met:
+                met.add(other)
+                waiting.append(other)
+    save_facts()
+    return Closure(dict(sorted(modules.items())), frozenset(packages - INERT_PACKAGES), frozenset(variables), roots)
+
+
+def is_local(name: str) -> bool:
+    """Whether a module is a study file, the main script, or source that is neither installed nor a plugin's."""
+    if name.startswith((STUDY, "__main__")):
+        return True
+    return _kind_of(name) == "source" and name.partition(".")[0] not in _plugin_packages()
+
+
+def _imported(name: str, source: ModuleSource, facts: Facts) -> Iterator[str]:
+    """Names of all modules that the import statements of a module may mean, packages on the way included."""
+    package = name if source.path.name == "__init__.py" else name.rpartition(".")[0]
+    for level, module, names in facts.imports:
+        base = module
+        if level:
+            above = package.split(".")[: len(package.split(".")) - (level - 1)]
+            base = ".".join([*above, *([module] if module else [])])
+        yield from _with_packages(base)
+        if _kind_of(base) == "source":
+            yield from (f"{base}.{inner}" for inner in names if inner != "*" and _is_module(f"{base}.{inner}"))
+
+
+def _with_packages(name: str) -> list[str]:
+    """A module and the packages that it lies in: all of them run when it is imported."""
+    parts = name.split(".") if name else []
+    return [".".join(parts[: length + 1]) for length in range(len(parts))]
+
+
+def _is_module(name: str) -> bool:
+    return name in sys.modules or _locate(name) is not None
+
+
+def _held(name: str, source: ModuleSource) -> Iterator[str]:
+    """Modules that a module of the user's holds, or whose definitions it holds, however they came there."""
+    if not is_local(name):
+        return
+    for value in list(vars(sys.modules.get(name, source)).values()) if name in sys.modules else ():
+        found = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(found, str) and found and is_local(found) and not found.startswith("__main__"):
+            yield found
+
+
+def _beside(source: ModuleSource, facts: Facts) -> Iterator[str]:
+    """Every module below a module's folder where it imports by names that it computes."""
+    if not facts.is_open or not is_local(source.name):
+        return
+    root = source.path.parent
+    files = sorted(
+        file for file in root.rglob("*.py") if not any(p.startswith(".") for p in file.relative_to(root).parts)
+    )
+    package = source.name.rpartition(".")[0] if not source.is_question else ""
+    for file in files[:MAX_FILES_BESIDE]:
+        parts = file.relative_to(root).with_suffix("").parts
+        name = ".".join(part for part in (package, *parts) if part and part != "__init__")
+        if file != source.path and all(part.isidentifier() for part in name.split(".")):
+            yield name
+
+
+@lru_cache(maxsize=4096)
+def _kind_of_top(top: str) -> str:
+    if top in sys.stdlib_module_names or top in ("", "builtins"):
+        return "none"
+    if top in ("lab", "torch", "torchgen", "functorch"):
+        return "library"
+    path = _locate(top) or next((Path(folder) for folder in _folders_of(top)), None)
+    if path is None:
+        return "none"
+    if _is_installed(path):
+        return "source" if top in _plugin_packages() else "library"
+    return "none" if path.is_relative_to(_prefixes()[0]) else "source"
+
+
+def _kind_of(name: str) -> str:
+    """``source`` (its text counts), ``library`` (its version counts) or ``none``."""
+    if name.startswith((STUDY, "__main__")):
+        return "source"
+    top = name.partition(".")[0]
+    kind = _kind_of_top(top)
+    if kind == "none" and top not in sys.stdlib_module_names:
+        _kind_of_top.cache_clear()  # a folder may have joined sys.path since
+        kind = _kind_of_top(top)
+    return kind
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a path lies where packages are installed, in this environment or in one below it."""
+    if not {"site-packages", "dist-packages"}.isdisjoint(path.parts):
+        return True
+    return any(path.is_relative_to(prefix) for prefix in _prefixes()[1:])
+
+
+@lru_cache
+def _prefixes() -> tuple[Path, ...]:
+    """Folder of the standard library, then those of installed packages."""
+    paths = sysconfig.get_paths()
+    folders = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
+    return (Path(paths["stdlib"]), *(Path(folder) for folder in dict.fromkeys(folders)))
+
+
+@lru_cache
+def _plugin_packages() -> frozenset[str]:
+    """Top-level packages of installed plugins: their source counts wherever they lie."""
+    from lab.registry.discovery import find_entry_points
+
+    return frozenset(point.value.partition(":")[0].partition(".")[0] for point in find_entry_points("lab"))
+
+
+def is_source(name: str) -> bool:
+    """Whether a module's text counts in keys: it is the user's or a plugin's."""
+    return _kind_of(name) == "source"
+
+
+def stands_elsewhere(path: str) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    return Path(path).is_relative_to(_prefixes()[0]) or _is_installed(Path(path))
+
+
+def note_read(name: str, path: str) -> None:
+    """Remember that a module opened a file while it was imported: its content is part of what the module is."""
+    _reads_of.setdefault(name, {})[path] = file_digest(Path(path))

@@ -1,0 +1,432 @@
+"""Sources in keys: whatever was imported and may change a number gives another key, whatever cannot gives none."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lab.errors import LabError
+from lab.registry.definition import origin_of, state_digest
+from lab.study.keys import changed_sources, key_of, local_sources
+from lab.study.load import load_study
+
+STUDY = """
+import functools
+import torch
+from lab import Experiment, Study, use
+
+SCALE = 2
+CONFIG = {"scale": 2}
+
+
+class Net(torch.nn.Module):
+    scale = 1
+
+    def __init__(self, features: int, *, act=None):
+        super().__init__()
+        self.layer = torch.nn.Linear(features, 1)
+
+    def forward(self, inputs):
+        return self.layer(inputs) * SCALE * CONFIG["scale"] * self.scale
+
+
+# here
+base = Experiment(dataset="points", architecture=Net, loss="squared")
+study = Study(base, seeds=2)
+"""
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def keys(catalog, tmp_path, monkeypatch):
+    """Keys of the arms of a study, as a new process would compute them: ``keys(text, helper="x = 1")``."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / f"folder{next(_numbers)}"
+    folder.mkdir()
+
+    def keys(text: str = STUDY, **modules: str) -> dict[str, str]:
+        _forget(folder)
+        for name, content in {"study": text, **modules}.items():
+            path = folder / f"{name.replace('__', '/')}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(content))
+        return {arm.name: key_of(arm.experiment, 0, "data", "cpu") for arm in _arms(folder, catalog)}
+
+    yield keys
+    _forget(folder)
+
+
+def _arms(folder: Path, catalog):
+    return load_study(folder / "study.py", catalog).resolve(catalog)
+
+
+def _forget(folder: Path) -> None:
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+def after(mark: str, addition: str) -> str:
+    return STUDY.replace(mark, f"{mark}\n{textwrap.dedent(addition)}")
+
+
+# --- two arms, two keys -----------------------------------------------------------------------------------------------
+
+FACTORY = """
+from functools import partial
+
+
+def smoothed(eps):
+    def loss(output, target):
+        return (output - target).abs().mean() + eps
+
+    return loss
+
+
+def make(factor):
+    class Made(Net):
+        def forward(self, inputs):
+            return super().forward(inputs) * factor
+
+    return Made
+
+
+class Act:
+    def __init__(self, slope):
+        self.slope = slope
+
+    def act(self, inputs):
+        return inputs * self.slope
+
+
+def wrapped(factor):
+    def decorate(function):
+        @functools.wraps(function)
+        def inner(*arguments):
+            return function(*arguments) * factor
+
+        return inner
+
+    return decorate
+
+
+def plain(output, target):
+    return (output - target).abs().mean()
+"""
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        "swap('loss', {'a': smoothed(0.1), 'b': smoothed(0.9)})",
+        "swap('architecture', {'a': make(1.0), 'b': make(3.0)})",
+        "swap('architecture', {'a': use(Net, act=Act(1.0).act), 'b': use(Net, act=Act(2.0).act)})",
+        "swap('loss', {'a': wrapped(1.0)(plain), 'b': wrapped(2.0)(plain)})",
+        "swap('loss', {'a': lambda o, t: (o - t).abs().mean(), 'b': lambda o, t: (o - t).square().mean()})",
+        "swap('loss', {'a': functools.partial(plain), 'b': functools.partial(smoothed(0.5))})",
+        "swap('architecture', {'a': use(Net, act=partial(max, 1)), 'b': use(Net, act=partial(max, 2))})",
+        "swap('architecture', {'a': type('N', (Net,), {'scale': 1}), 'b': type('N', (Net,), {'scale': 2})})",
+        "swap('loss', {'a': Act(1.0).act, 'b': Act(2.0).act})",
+    ],
+)
+def test_definitions_of_one_name_that_hold_other_things_have_other_keys(keys, arms):
+    text = after("# here", FACTORY).replace("seeds=2)", f"seeds=2).{arms}")
+    found = keys(text)
+    assert len({found["a"], found["b"], found["base"]}) == 3
+    assert keys(text) == found
+
+
+def test_what_cannot_be_written_down_is_refused(keys):
+    text = after(
+        "# here", "import threading\nlock = threading.Lock()\n\n\ndef held(lock):\n    return lambda o, t: lock\n"
+    )
+    with pytest.raises(LabError, match="cannot be written down"):
+        keys(text.replace('loss="squared"', "loss=held(lock)"))
+
+
+# --- edits of the study file ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        "SCALE = SCALE * 2",
+        "SCALE += 1",
+        "CONFIG['scale'] = 1",
+        "CONFIG.update(scale=3)",
+        "Net.scale = 4",
+        "Net.forward = lambda self, inputs: self.layer(inputs)",
+        "for CONFIG['scale'] in (1, 2):\n    pass",
+        "def double(kind):\n    kind.scale = 2\n    return kind\n\n\nNet = double(Net)",
+        "def _set():\n    global SCALE\n    SCALE = 5\n\n\n_set()",
+        "del CONFIG['scale']",
+        "setattr(Net, 'sca' + 'le', 7)",
+        "globals()['SCALE'] = 3",
+        "torch.backends.mkldnn.flags(enabled=False)",
+    ],
+)
+def test_every_statement_of_the_study_file_counts_that_may_change_a_component(keys, addition):
+    assert keys(after("# here", addition)) != keys()
+
+
+@pytest.mark.parametrize(
+    ("before", "later"),
+    [
+        ("try:\n    def helper():\n        return 1\nexcept ImportError:\n    pass", "return 1"),
+        ("if True:\n    HELP = 1\nelse:\n    HELP = 2", "HELP = 1"),
+        ("with torch.no_grad():\n    HELP = torch.ones(1)", "torch.ones(1)"),
+    ],
+)
+def test_a_definition_inside_another_statement_counts(keys, before, later):
+    text = after("# here", before)
+    assert keys(text) != keys(text.replace(later, later.replace("1", "3")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("study = Study(base, seeds=2)", "study = Study(base, seeds=5)\nstudy = study.swap('lr', {'fast': 0.1})"),
+        (
+            "study = Study(base, seeds=2)",
+            "for rate in (0.1, 0.2):\n    other = Study(base, seeds=1)\nstudy = Study(base)",
+        ),
+        ("# here", "RATES = [0.1, 0.2]"),
+        ("# here", "def unused(x):\n    return x"),
+        ("# here", "class Unused(torch.nn.Module):\n    def forward(self, x):\n        return x"),
+        ("# here", "if __name__ == '__main__':\n    Study(base).run()" if False else "# there"),
+        ("class Net(torch", "class Net(  # the net\n    torch"),
+    ],
+)
+def test_what_only_asks_or_is_used_by_nothing_gives_no_new_key(keys, old, new):
+    assert keys(STUDY.replace(old, new))["base"] == keys()["base"]
+
+
+def test_a_study_file_may_be_renamed(keys, catalog):
+    before = keys()
+    folder = Path(sys.modules[next(n for n in sys.modules if n.startswith("lab_experiment_study"))].__file__).parent
+    (folder / "study.py").rename(folder / "question.py")
+    arms = load_study(folder / "question.py", catalog).resolve(catalog)
+    assert {arm.name: key_of(arm.experiment, 0, "data", "cpu") for arm in arms} == before
+
+
+def test_two_study_files_of_one_name_keep_their_own_sources(catalog, tmp_path):
+    arms = []
+    for folder, scale in (("a", 2), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "q.py").write_text(STUDY.replace("SCALE = 2", f"SCALE = {scale}"))
+        arms.append(load_study(tmp_path / folder / "q.py", catalog).resolve(catalog)[0])
+    first, second = (key_of(arm.experiment, 0, "data", "cpu") for arm in arms)
+    assert first != second
+
+
+# --- files beside it --------------------------------------------------------------------------------------------------
+
+USING = STUDY.replace("SCALE = 2", "from models import SCALE")
+
+
+@pytest.mark.parametrize(
+    ("models", "changed"),
+    [
+        ({"models": "SCALE = 2"}, {"models": "SCALE = 3"}),
+        ({"models": "from layers import SCALE", "layers": "SCALE = 2"}, {"layers": "SCALE = 3"}),
+        ({"models": "from layers import *", "layers": "SCALE = 2"}, {"layers": "SCALE = 3"}),
+        (
+            {"models": "import layers\nSCALE = layers.x", "layers": "from deep import x", "deep": "x = 2"},
+            {"deep": "x = 3"},
+        ),
+        ({"models": "from parts.one import SCALE", "parts__one": "SCALE = 2"}, {"parts__one": "SCALE = 3"}),
+        (
+            {
+                "models": "from parts.one import SCALE",
+                "parts__one": "from . import two\nSCALE = two.x",
+                "parts__two": "x = 2",
+            },
+            {"parts__two": "x = 3"},
+        ),
+        (
+            {
+                "models": "from parts.one import SCALE",
+                "parts__one": "from .two import x as SCALE",
+                "parts__two": "x = 2",
+            },
+            {"parts__two": "x = 3"},
+        ),
+        ({"models": "def f():\n    import layers\nSCALE = 2", "layers": "x = 2"}, {"layers": "x = 3"}),
+        (
+            {"models": "import importlib\nSCALE = importlib.import_module('layers').x", "layers": "x = 2"},
+            {"layers": "x = 3"},
+        ),
+        (
+            {"models": "import importlib\nSCALE = importlib.import_module('lay' + 'ers').x", "layers": "x = 2"},
+            {"layers": "x = 3"},
+        ),
+    ],
+)
+def test_every_module_that_the_study_imports_counts_however_deep(keys, models, changed):
+    assert keys(USING, **models) != keys(USING, **{**models, **changed})
+    assert keys(USING, **models) == keys(USING, **models)
+
+
+def test_a_module_that_nothing_imports_does_not_count(keys):
+    assert keys(USING, models="SCALE = 2", other="x = 1") == keys(USING, models="SCALE = 2", other="x = 2")
+
+
+def test_a_function_of_another_file_that_is_a_parameter_counts(keys):
+    text = STUDY.replace("SCALE = 2", "SCALE = 2\nimport acts").replace("=Net,", "=use(Net, act=acts.act),")
+    one, other = (keys(text, acts=f"def act(x):\n    return x * {factor}") for factor in (2, 3))
+    assert one != other
+
+
+def test_a_class_of_another_file_counts_with_what_it_uses_there(keys):
+    text = STUDY.replace("# here", "from mine import Mine").replace("architecture=Net", "architecture=Mine")
+    mine = """
+        import torch
+        W = 1
+
+
+        class Mine(torch.nn.Linear):
+            def __init__(self, features: int):
+                super().__init__(features, W)
+    """
+    assert keys(text, mine=mine) != keys(text, mine=mine.replace("W = 1", "W = 2"))
+
+
+# --- surroundings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", ["os.environ['MY_SCALE']", "os.environ.get('MY_SCALE')", "os.getenv('MY_SCALE', '1')"])
+def test_an_environment_variable_that_a_component_reads_counts(keys, monkeypatch, read):
+    text = STUDY.replace("SCALE = 2", f"import os\nSCALE = int({read})")
+    monkeypatch.setenv("MY_SCALE", "2")
+    first = keys(text)
+    assert keys(text) == first
+    monkeypatch.setenv("MY_SCALE", "3")
+    assert keys(text) != first
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("read", ["json.load(open({0!r}))", "pathlib.Path({0!r}).read_text()", "numpy.loadtxt({0!r})"])
+def test_a_file_that_is_read_at_import_counts(keys, tmp_path, read):
+    (tmp_path / "scale.txt").write_text("2")
+    reading = read.format(str(tmp_path / "scale.txt"))
+    models = f"import json\nimport pathlib\nimport numpy\nSCALE = float({reading})"
+    first = keys(USING, models=models)
+    assert keys(USING, models=models) == first
+    (tmp_path / "scale.txt").write_text("3")
+    assert keys(USING, models=models) != first
+
+
+@pytest.mark.parametrize(
+    "given", ["{0!r}", "[{0!r}]", "{{'w': {0!r}}}", "pathlib.Path({0!r})", "[pathlib.Path({0!r})]"]
+)
+def test_the_content_of_a_file_counts_however_its_name_is_given_and_not_where_it_lies(keys, tmp_path, given):
+    def text(path: Path) -> str:
+        value = given.format(str(path))
+        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace(
+            "=Net,", f"=use(Net, act={value}),"
+        )
+
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("1")
+    second.write_text("1")
+    same = keys(text(first))
+    assert keys(text(second)) == same
+    second.write_text("2")
+    assert keys(text(second)) != same
+
+
+def test_the_content_of_a_folder_counts_and_not_where_it_lies(keys, tmp_path):
+    def text(path: Path) -> str:
+        value = f"pathlib.Path({str(path)!r})"
+        return STUDY.replace("import torch\n", "import pathlib\nimport torch\n").replace(
+            "=Net,", f"=use(Net, act={value}),"
+        )
+
+    for name in ("one", "two"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "w.txt").write_text("1")
+    same = keys(text(tmp_path / "one"))
+    assert keys(text(tmp_path / "two")) == same
+    (tmp_path / "two" / "deep" / "w.txt").write_text("2")
+    assert keys(text(tmp_path / "two")) != same
+
+
+def test_a_set_is_the_same_in_every_process():
+    from lab.registry.values import to_plain
+
+    assert to_plain({"b", "a", "c"}) == ["a", "b", "c"]
+    assert to_plain(frozenset({3, 20, 1})) == [1, 20, 3]
+
+
+# --- as it was imported -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_after_its_import_is_told_and_does_not_change_the_key(keys, catalog):
+    before = keys(USING, models="SCALE = 2")
+    folder = Path(sys.modules["models"].__file__).parent
+    arm = _arms(folder, catalog)[0]
+    (folder / "models.py").write_text("SCALE = 33")
+    assert key_of(arm.experiment, 0, "data", "cpu") == before["base"]
+    (told,) = changed_sources(arm.experiment)
+    assert "models.py was changed after it was imported" in str(told)
+
+
+def test_a_module_that_was_reloaded_has_its_new_source(keys, catalog):
+    import importlib
+
+    before = keys(USING, models="SCALE = 2")
+    folder = Path(sys.modules["models"].__file__).parent
+    (folder / "models.py").write_text("SCALE = 33")
+    importlib.reload(sys.modules["models"])
+    arm = _arms(folder, catalog)[0]
+    assert key_of(arm.experiment, 0, "data", "cpu") != before["base"]
+    assert changed_sources(arm.experiment) == []
+
+
+def test_an_edit_within_the_same_second_and_of_the_same_size_is_seen(keys, catalog):
+    keys(USING, models="SCALE = 2")
+    folder = Path(sys.modules["models"].__file__).parent
+    state = (folder / "models.py").stat()
+    (folder / "models.py").write_text("SCALE = 3")
+    os.utime(folder / "models.py", ns=(state.st_atime_ns, state.st_mtime_ns))
+    _forget(folder)
+    module = sys.modules[_arms(folder, catalog)[0].experiment.component("architecture").factory.__module__]
+    assert module.SCALE == 3
+
+
+def test_the_sources_of_the_user_are_the_study_file_and_what_it_imports(keys, catalog):
+    keys(USING, models="from layers import SCALE", layers="SCALE = 2")
+    folder = Path(sys.modules["models"].__file__).parent
+    found = local_sources(_arms(folder, catalog)[0].experiment)
+    assert {source.name: source.path.name for source in found if not source.name.startswith("tests.")} == {
+        "study.py": "study.py",
+        "models": "models.py",
+        "layers": "layers.py",
+    }
+
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_version_of_a_library_that_a_component_imports_counts(keys, monkeypatch):
+    from lab.study import keys as keys_module
+
+    text = STUDY.replace("import torch\n", "import torch\nimport scipy\n")
+    first = keys(text)
+    monkeypatch.setattr(keys_module, "_version_of", lambda package: ((package, "99"),))
+    assert keys(text) != first
+
+
+def test_a_partial_that_a_plugin_registers_is_keyed_by_its_arguments():
+    import functools
+
+    one, other = (functools.partial(max, value) for value in (1, 2))
+    assert state_digest(one) != state_digest(other)
+    assert origin_of(one) != origin_of(other)
