@@ -91,8 +91,9 @@ def _mean(values: np.ndarray) -> float:
     """The mean; values near the largest float do not overflow on the way."""
     if not len(values):
         return math.nan
-    if float(np.abs(values).max()) < LARGE:
-        return float(values.mean())
+    if float(np.abs(values).max()) < LARGE or not np.isfinite(values).all():
+        with np.errstate(invalid="ignore"):
+            return float(values.mean())
     return math.fsum(value / len(values) for value in values.tolist())
 
 
@@ -167,7 +168,7 @@ def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
 
 def _difference(value: float, other: float) -> float:
     """``value - other``; 0 if they are equal but for the order in which they were summed up."""
-    return 0.0 if math.isclose(value, other, rel_tol=1e-12) else value - other
+    return 0.0 if math.isfinite(value) and math.isclose(value, other, rel_tol=1e-12) else value - other
 
 
 def _compare(
@@ -210,7 +211,8 @@ def _p_value(d: np.ndarray) -> float:
 
 def _has_no_spread(d: np.ndarray) -> bool:
     """Whether differences are equal but for rounding: metrics in single precision, counts of few examples."""
-    return float(np.ptp(d)) <= 1e-5 * float(np.abs(d).max())
+    largest = float(np.abs(d).max())
+    return not largest or float(np.ptp(d / largest)) <= 1e-5
 
 
 def _half_width(d: np.ndarray, level: float) -> float:

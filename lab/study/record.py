@@ -131,6 +131,7 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
             "name": study.name,
             "question": study.question,
             "compare": study.compare,
+            "selection": study.selection,
             "seeds": study.seed_list,
             "file": file,
             "command": command,
@@ -268,6 +269,7 @@ def _parse(content: Mapping[str, Any], folder: Path) -> StudyRecord:
         arms=tuple(Arm(arm.name, factors=arm.factors, trial=arm.trial) for arm in arms),
         name=content["name"],
         question=content["question"],
+        selection=content.get("selection", ""),
         searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(

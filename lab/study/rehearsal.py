@@ -148,13 +148,13 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
         callback.check(learner)
     _before_fit(learner)
     with learner.unobserved():
-        return _rehearse_steps(run, learner, *passes, tolerant=is_trial)
+        return _rehearse_steps(run, learner, compare, *passes, tolerant=is_trial)
 
 
-def _rehearse_steps(run: Run, learner: Learner, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
+def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
     _check_weights(learner)
     seconds = _train(run, learner, train, tolerant=tolerant)
-    notes = _evaluate(learner, valid, tolerant=tolerant)
+    notes = [*_selection_notes(learner, compare), *_evaluate(learner, valid, tolerant=tolerant)]
     _check_optimizer(learner)
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
@@ -437,6 +437,17 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
                 f"metric '{name}' fails: {type(error).__name__}: {error}",
                 where=f"output {describe_structure(last.output)}, target {describe_structure(last.target)}",
             ) from error
+
+
+def _selection_notes(learner: Learner, compare: str) -> list[str]:
+    """Whether the best epoch is chosen on the split that is reported."""
+    split = f"{compare.partition('_')[0]}_"
+    rules = [each for each in learner.callbacks if isinstance(each, Checkpoint) and each.select == "best"]
+    return [
+        f"the best epoch is chosen by {rule.monitor}, on the split that {compare} is reported on"
+        for rule in rules
+        if rule.monitor.startswith(split)
+    ]
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------

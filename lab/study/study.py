@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Arm", "ResolvedArm", "Study", "TrialOfArm"]
 
 BASE = "base"
+SELECTIONS = ("last", "best", "valid")
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
 
 
@@ -96,6 +97,9 @@ class Study:
         question: one or two sentences; the file's docstring unless given.
         file: where it was read from.
         searching: how its settings are searched, if they are; the arms of trials come with the rounds.
+        selection: the epoch whose weights are compared. ``last``; ``best``, by the column that the checkpoint monitors,
+            on the split that is reported, which flatters every arm, noisy ones most, and is said in every table; or
+            ``valid``, the best on the validation split, reported on the test split. Empty leaves it to the checkpoint.
     """
 
     base: Experiment
@@ -106,6 +110,7 @@ class Study:
     question: str = ""
     file: str = ""
     searching: Search | None = None
+    selection: str = ""
 
     def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
         """One arm per alternative, each with just the component or value at ``path`` replaced.
@@ -222,6 +227,7 @@ class Study:
         problems_of_search = self._search_problems(catalog)
         return resolved, [
             *self._seed_problems(),
+            *self._selection_problems(),
             *problems_of_search,
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
@@ -232,6 +238,16 @@ class Study:
             return [f"seeds must be a number of at least 1 or a list of whole numbers, not {self.seeds!r}"]
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
+
+    def _selection_problems(self) -> list[str]:
+        if self.selection not in ("", *SELECTIONS):
+            return [f"selection must be one of {', '.join(map(repr, SELECTIONS))}, not {self.selection!r}"]
+        if self.selection == "valid" and not self.compare.startswith("test_"):
+            return [
+                f"selection='valid' chooses the epoch on the validation split, and the study compares {self.compare}\n"
+                f"  compare a metric of the test split: compare='test_{self.compare.partition('_')[2] or 'loss'}'"
+            ]
+        return []
 
     def _search_problems(self, catalog: Catalog) -> list[str]:
         if self.searching is None:
@@ -251,6 +267,9 @@ class Study:
         try:
             for path, value in arm.changes.items():
                 experiment = experiment.changed(path, value, catalog)
+            if self.selection in SELECTIONS:
+                select = "last" if self.selection == "last" else "best"
+                experiment = experiment.changed("checkpoint.select", select, catalog)
         except (LabError, TypeError) as error:
             return None, [str(error)]
         return experiment.resolve(catalog)

@@ -65,7 +65,8 @@ def split_fingerprint(data: Data, split: str) -> str:
     if split not in known:
         examples = data.split(split)
         try:
-            first, again = (_hash_of_targets(data, examples) for _ in range(2))
+            with _generators_kept():
+                first, again = (_hash_of_targets(data, examples) for _ in range(2))
         except Exception:
             first, again = "", ""  # data that only its own sampler can batch; validation itself reports real failures
         known[split] = first if first == again else ""
@@ -76,10 +77,9 @@ def _hash_of_targets(data: Data, examples: Any) -> str:
     count = len(examples)
     indices = sorted({round(place) for place in np.linspace(0, count - 1, min(count, EXAMPLES))})
     digest = hashlib.sha256(f"{count}".encode())
-    with _generators_kept():
-        for batch in data.loader(examples, [indices]):
-            for part in _leaves(_target_of(batch)):
-                digest.update(part)
+    for batch in data.loader(examples, [indices]):
+        for part in _leaves(_target_of(batch)):
+            digest.update(part)
     return digest.hexdigest()[:16]
 
 
