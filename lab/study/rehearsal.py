@@ -32,6 +32,7 @@ from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoi
 from lab.training.data import to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
+from lab.training.schedules import Schedule
 from lab.training.scoring import check_arguments, check_direction, directions, score_of
 from lab.training.stepper import Evaluation
 from lab.training.structure import describe_structure
@@ -105,25 +106,32 @@ class SamplerChecks:
 def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
     """Go through one pass of a sampler."""
     count = len(sampler)
-    smallest: Sequence[int] = []
+    smallest: Any = []
     given = 0
     for batch in itertools.islice(iter(sampler), count + 1):
-        try:
-            indices = [operator.index(index) for index in batch]
-        except TypeError:
+        if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
             return Pass([], f"{label} gives {describe_structure(batch)}, not a list of indices")
-        if not indices:
+        if not len(batch):
             return Pass([], f"{label}: batch {given} of the {split} split is empty")
-        low, high = min(indices), max(indices)
-        if low < 0 or high >= size:
-            wrong = low if low < 0 else high
-            return Pass([], f"{label} gives the index {wrong}, but the {split} split has {size} examples")
+        if wrong := _bad_index(batch, size):
+            return Pass([], f"{label} gives {wrong}, but the {split} split has {size} examples")
         given += 1
-        smallest = indices if not smallest or len(indices) < len(smallest) else smallest
+        smallest = batch if not len(smallest) or len(batch) < len(smallest) else smallest
     if given != count:
         more = "more" if given > count else str(given)
         return Pass([], f"{label} says that it has {count} batches of the {split} split and gives {more}")
     return Pass(smallest)
+
+
+def _bad_index(batch: Iterable[Any], size: int) -> str:
+    """What of a batch is no index of a split; what only the dataset understands, such as windows of a text, may be."""
+    try:
+        indices = [operator.index(index) for index in batch]
+    except TypeError:
+        odd = next((index for index in batch if isinstance(index, (float, str, type(None)))), ...)
+        return "" if odd is ... else f"the index {odd!r}"
+    low, high = min(indices), max(indices)
+    return f"the index {low if low < 0 else high}" if low < 0 or high >= size else ""
 
 
 def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, *, is_trial: bool = False) -> ArmCheck:
@@ -285,6 +293,7 @@ def _check_weights(learner: Learner) -> None:
 
 def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     """A step on the smallest batch that will come, then a timed one on a full batch; gives its seconds."""
+    _follow_schedules(learner)
     full = list(range(min(learner.train_size, learner.batch_size)))
     small = train.smallest if len(train.smallest) < len(full) and not carried_state(learner.model) else full
     label = run.experiment.component("stepper").label
@@ -306,6 +315,13 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     return seconds
 
 
+def _follow_schedules(learner: Learner) -> None:
+    """Set the learning rate of the first step, which a warm-up makes small."""
+    for callback in learner.callbacks:
+        if isinstance(callback, Schedule):
+            callback.before_batch(learner)
+
+
 def _step(learner: Learner, indices: Sequence[int]) -> float:
     batch = _batch(learner, "train", indices)
     with _described(learner, batch, "training step"):
@@ -323,7 +339,7 @@ def _step(learner: Learner, indices: Sequence[int]) -> float:
 
 
 def _batch(learner: Learner, split: str, indices: Sequence[int]) -> Any:
-    loader = learner.data.loader(learner.data.split(split), [list(indices)])
+    loader = learner.data.loader(learner.data.split(split), [indices])
     return to_device(next(iter(loader)), learner.device)
 
 

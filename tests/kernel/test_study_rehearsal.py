@@ -96,6 +96,16 @@ def test_a_learning_rate_that_explodes_within_two_steps_is_a_problem(problem) ->
     )
 
 
+def test_the_first_steps_follow_the_schedule(plan) -> None:
+    class Deep(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+
+    warm = use("one_cycle", div_factor=1e32, momentum=None)
+    plan(architecture=Deep, optimizer="sgd", lr=1e30, callbacks=[warm], epochs=100)
+
+
 def test_a_validation_loss_that_is_not_finite_is_a_problem(problem) -> None:
     class Odd(Net):
         def forward(self, inputs: Tensor) -> Tensor:
@@ -294,7 +304,8 @@ class Batches:
         ([[0, 24]], 1, "gives the index 24, but the train split has 24 examples"),
         ([[0, -1]], 1, "gives the index -1, but the train split has 24 examples"),
         ([[0], []], 2, "batch 1 of the train split is empty"),
-        ([[0.5]], 1, "gives [float], not a list of indices"),
+        ([[0.5]], 1, "gives the index 0.5, but the train split has 24 examples"),
+        ([0, 1], 2, "gives int, not a list of indices"),
     ],
 )
 def test_a_sampler_that_lies_is_a_problem(problem, batches, count, told) -> None:
