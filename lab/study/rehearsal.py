@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import torch
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, PluginError, ShapeError, StudyError
@@ -41,6 +40,11 @@ if TYPE_CHECKING:
     from lab.study.run import Run
 
 __all__ = ["ArmCheck", "SamplerChecks", "rehearse"]
+
+SLOW_STEP_S = 0.1
+
+CUT = 32
+"""So many validation examples are enough to see whether the loss of a batch is the mean of its parts."""
 
 
 @attrs.frozen
@@ -283,7 +287,7 @@ def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
 def _check_weights(learner: Learner) -> None:
     """Raise if an initial weight is not a number: a vector that was read wrongly, a division by zero."""
     for name, weight in learner.model.named_parameters():
-        if weight.is_floating_point() and bool(torch.isnan(weight.detach()).any()):
+        if weight.is_floating_point() and bool(weight.detach().sum().isnan()):
             raise LabError(
                 f"the weight '{name}' is not a number before training",
                 where=type(learner.model).__name__,
@@ -292,12 +296,17 @@ def _check_weights(learner: Learner) -> None:
 
 
 def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
-    """A step on the smallest batch that will come, then a timed one on a full batch; gives its seconds."""
+    """A step on the smallest batch that will come, then a timed one on a full batch; gives its seconds.
+
+    If the smallest batch is at least half a full one, both are full; a slow step is then not repeated.
+    """
     _follow_schedules(learner)
     full = list(range(min(learner.train_size, learner.batch_size)))
-    small = train.smallest if len(train.smallest) < len(full) and not carried_state(learner.model) else full
+    is_small = 2 * len(train.smallest) <= len(full) and not carried_state(learner.model)
+    small = train.smallest if is_small else full
     label = run.experiment.component("stepper").label
     learner.set_training_mode()
+    started = time.perf_counter()
     try:
         with keeps_global_state(label, draws=True):
             first = _step(learner, small)
@@ -307,6 +316,8 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
         _step(learner, full)  # if this fails, too, it is not about the size
         raise _too_small(learner, train, error.__cause__ or error) from error
     _check_finite(first, "the training loss is {} on the first batch, before any weight has moved")
+    if small is full and (seconds := time.perf_counter() - started) > SLOW_STEP_S:
+        return seconds
     started = time.perf_counter()
     second = _step(learner, full)
     seconds = time.perf_counter() - started
@@ -400,6 +411,9 @@ def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
             _check_finite(float(whole.loss), "the validation loss is {} after two training steps", learner)
         _try_metrics(learner, [(indices, whole)])
         if can_be_cut and len(indices) > 1:
+            if len(indices) > CUT:
+                indices = indices[:CUT]
+                whole = _valid_step(learner, indices)
             halves = [(part, _valid_step(learner, part)) for part in halves_of(indices)]
             _try_metrics(learner, halves)
             differing = depends_on_the_cut(learner, whole, [half for _, half in halves])

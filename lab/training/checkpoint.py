@@ -447,8 +447,14 @@ def rehearse_checkpoint(learner: Learner) -> None:
     weights, aliases = _written_weights(learner.model)
     tensors: dict[str, Tensor] = {}
     plain = json.dumps(_take_tensors(learner.state_dict(), "", tensors))
-    _load(learner.model, load_bytes(save_bytes(weights)), aliases, Path("checkpoint"))
-    learner.load_state_dict(_give_tensors(json.loads(plain), load_bytes(save_bytes(tensors))))
+    samples = {
+        f"{kind}/{name}": tensor.flatten()[:1].clone()
+        for kind, named in (("weights", weights), ("state", tensors))
+        for name, tensor in named.items()
+    }
+    load_bytes(save_bytes(samples))  # every type of number can be written; the content of a large model costs seconds
+    _load(learner.model, weights, aliases, Path("checkpoint"))
+    learner.load_state_dict(_give_tensors(json.loads(plain), tensors))
     learner.restore_callbacks()
 
 
