@@ -59,7 +59,9 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
         per_seed: arm → the differences that its seeds show.
         metric: the figure that is compared.
     """
-    compared = [row.comparison for row in rows if row.comparison is not None and row.comparison.n]
+    compared = [
+        row.comparison for row in rows if row.comparison is not None and math.isfinite(row.comparison.difference)
+    ]
     if not compared:
         return None
     arms = [
@@ -73,7 +75,13 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
         }
         for c in compared
     ]
-    ticks = [{"arm": name, "difference": _plain(value)} for name, values in per_seed.items() for value in values]
+    drawn = {c.arm for c in compared}
+    ticks = [
+        {"arm": name, "difference": _plain(value)}
+        for name, values in per_seed.items()
+        for value in values
+        if name in drawn
+    ]
     spoken = "; ".join(f"{c.arm}: {c.difference:+.3g}{_spoken_interval(c.low, c.high)}, {c.verdict}" for c in compared)
     return _chart(
         f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",

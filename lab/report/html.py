@@ -26,12 +26,13 @@ from lab.report.cells import (
     figure_cell,
     is_judged,
     number,
+    percent,
     recipe,
     search_note,
     without_hash,
 )
 from lab.report.section import Section
-from lab.study.compare import ArmComparison, Effect
+from lab.study.compare import ArmComparison, Effect, summarise
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, FinishedRun, Results
@@ -127,7 +128,11 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
         "budget_names": [name.replace("_", " ") for name in BUDGET],
-        "notes": [*([search_note(results)] if record.study.searching else []), *results.budget_notes()],
+        "notes": [
+            *results.caveats(rows),
+            *([search_note(results)] if record.study.searching else []),
+            *results.budget_notes(),
+        ],
         "arms": [{"name": name, "colour": charts.arm_colour(i)} for i, name in enumerate(names)],
         "figures": figures,
         "charts": drawn,
@@ -199,8 +204,9 @@ def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
     difference, p_value, _ = difference_cells(comparison)
     return {
         "arm": row.name,
-        "n": max((summary.n for summary in row.figures.values()), default=0),
+        "n": row.count,
         "failed": row.failed,
+        "losses": row.losses,
         "state": _state(row) if comparison is not None else "base",
         "cells": [figure_cell(row, name) for name in metrics],
         "difference": difference,
@@ -214,12 +220,12 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
     """Pairs, p, sign-flip p, share of seeds that improve, smallest difference that could be shown."""
     if comparison is None or comparison.n < 2:
         return []
+    p_values = (comparison.p, comparison.p_sign_flip)
     return [
         str(comparison.n),
-        f"{comparison.p:.2g}",
-        f"{comparison.p_sign_flip:.2g}",
-        f"{comparison.improvement:.0%}",
-        f"{comparison.detectable:.2g}",
+        *("–" if math.isnan(value) else f"{value:.2g}" for value in p_values),
+        percent(comparison.improvement),
+        "–" if math.isnan(comparison.detectable) else f"{comparison.detectable:.2g}",
     ]
 
 
@@ -262,7 +268,7 @@ def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) 
 
 
 def _mean(values: Sequence[float]) -> str:
-    return number(math.fsum(value / len(values) for value in values) if values else None)
+    return number(summarise(values).mean if values else None)
 
 
 def _run_columns(runs: Sequence[FinishedRun]) -> list[str]:
@@ -276,7 +282,7 @@ def _failure(run: FinishedRun) -> dict[str, Any]:
         "arm": run.arm,
         "seed": run.seed,
         "key": run.key,
-        "status": run.status,
+        "status": run.outcome,
         "error": run.record.result.get("error", texts.get(run.status, run.status)),
         "traceback": run.record.result.get("traceback", ""),
     }

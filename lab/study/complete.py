@@ -107,6 +107,7 @@ def _write(run: Run, record: RunRecord, figures: Mapping[str, float], learner: L
     result = dict(record.result)
     result["metrics"] = {**record.metrics, **figures}
     result["higher_is_better"] = {**result.get("higher_is_better", {}), **higher_is_better(learner)}
+    result["undefined"] = {**result.get("undefined", {}), **learner.undefined}
     result["evaluated"] = {**result.get("evaluated", {}), **metric_identities(run.experiment)}
     result["observers"] = sorted({*result.get("observers", []), *_late_observers(run, record)})
     write_sealed(record.folder / "experiment.json", to_standard(run.record()))

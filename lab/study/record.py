@@ -187,6 +187,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "name": study.name,
         "question": study.question,
         "compare": study.compare,
+        "selection": study.selection,
         "seeds": study.seed_list,
         "file": file,
         "place": variants.place_of(file),
@@ -367,6 +368,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         arms=tuple(Arm(arm.name, factors=arm.factors, trial=arm.trial) for arm in arms),
         name=content["name"],
         question=content["question"],
+        selection=content.get("selection", ""),
         searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(

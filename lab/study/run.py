@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import attrs
 import torch
 
-from lab.errors import OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
+from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
@@ -27,6 +27,7 @@ from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.sources import keep_sources
 from lab.study.store import MARKED, RunRecord, Store
+from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
@@ -43,6 +44,7 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
+from lab.training.scoring import directions
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
@@ -250,7 +252,9 @@ class Run:
             "selected": selected,
             "epoch": row.get("epoch"),
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
+            "undefined": learner.undefined,
             "higher_is_better": higher_is_better(learner),
+            "yardstick": yardstick_of(learner, selected),
             "evaluated": metric_identities(self.experiment),
             "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),
@@ -286,7 +290,13 @@ def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
     """The weights that the experiment's rule chooses, now in the learner: their file, and the row of their epoch."""
     rule = learner.callback("checkpoint")
     assert isinstance(rule, Checkpoint)
-    if rule.select == "best" and rule.best_epoch is not None:
+    if rule.select == "best" and learner.history:
+        if rule.best_epoch is None:
+            raise LabError(
+                f"no epoch has a finite {rule.monitor} by which the best could be chosen",
+                where="checkpoint.select='best'",
+                hint="choose another checkpoint.monitor, or select='last'",
+            )
         learner.load(folder / BEST)
         return BEST, learner.history[rule.best_epoch]
     return LAST, learner.history[-1] if learner.history else {}
@@ -318,8 +328,13 @@ class Recorder(Callback):
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
-    """For every figure whether more of it is better; losses are better when lower."""
-    return {name: bool(getattr(metric, "higher_is_better", False)) for name, metric in learner.metrics.items()}
+    """Return whether higher is better, by the name of a metric and by column; what has no direction is absent."""
+    plain = {
+        name: metric.higher_is_better
+        for name, metric in learner.metrics.items()
+        if isinstance(getattr(metric, "higher_is_better", None), bool)
+    }
+    return {**plain, **directions(learner)}
 
 
 def _budget(learner: Learner, seconds: float) -> dict[str, float]:
@@ -363,4 +378,4 @@ def failure_content(error: BaseException) -> dict[str, Any]:
     except Exception as second:  # the error's class may break whatever reads it
         trace = f"(no traceback: {type(second).__name__})"
     text = "\n".join([describe_error(error), *notes_of(error)])
-    return {"error": text, "traceback": printable(trace)}
+    return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}
