@@ -16,6 +16,7 @@ from lab.errors import DataError, ParameterError
 from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
+from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, protect
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import keeps_global_state
@@ -73,7 +74,7 @@ def _identified(dataset: Component) -> Data:
 
 def _built(dataset: Component) -> Data:
     """Build data with the global generators at a fixed point, so that what draws from them is the same everywhere."""
-    with keeps_global_state(dataset.label, draws=True), all_generators(0):
+    with keeps_global_state(dataset.label, draws=True), all_generators(0), stdout_to_stderr():
         data = dataset.build({})
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
@@ -140,7 +141,7 @@ def build_learner(
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True, functions=_naming.get()):
+    with keeps_global_state(component.label, draws=True, functions=_naming.get()), stdout_to_stderr():
         return component.build(facts)
 
 

@@ -13,10 +13,11 @@ from lab.errors import LabError
 from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
-from lab.study.preflight import Plan, plan_study
+from lab.study.interrupt import stop_on_interrupt
+from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import write_study
 from lab.study.results import FinishedRun, Results
-from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.search import grow
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
@@ -105,6 +106,7 @@ def execute_rounds(
     fresh: bool = False,
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Results:
     """Plan and train a study; a search goes on in rounds, each with the trials that the last one led to.
 
@@ -114,12 +116,20 @@ def execute_rounds(
         train: executes a plan, and is called once per round.
         device, fresh: as in ``run_study``.
         where: the study's file, for messages.
-        elsewhere: as in ``plan_study``.
+        elsewhere, progress: as in ``plan_study``.
     """
     seen: frozenset[str] = frozenset()
     while True:
         plan = plan_study(
-            study, catalog, store, device=device, fresh=fresh, seen=seen, where=where, elsewhere=elsewhere
+            study,
+            catalog,
+            store,
+            device=device,
+            fresh=fresh,
+            seen=seen,
+            where=where,
+            elsewhere=elsewhere,
+            progress=progress,
         )
         results = train(plan)
         grown = grow(study, results, catalog)
@@ -194,10 +204,15 @@ def run_study(
     catalog = catalog or load_catalog()
     study = study if study.name else attrs.evolve(study, name="study")
     store = Store(runs)
-    store.prepare()
+    can_write = store.can_write()
+    if not can_write and not store.folder.is_dir():
+        store.prepare()
 
     def train(plan: Plan) -> Results:
-        write_study(plan, store, file=study.file)
+        if plan.to_do:
+            store.prepare()
+        if can_write:
+            write_study(plan, store, file=study.file)
         return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
 
     elsewhere = is_elsewhere(executor, catalog)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -10,35 +9,27 @@ import attrs
 import torch
 from torch import distributed
 
-from lab.errors import LabError, StudyError
+from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner, naming_culprits
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
-from lab.study.guard import guarded, keeps_global_state
+from lab.study.folder import keeps_working_folder
+from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
+from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.store import RunRecord, Store
+from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
-from lab.training.data import SequentialSampler, to_device
-from lab.training.learner import Learner
 from lab.training.machine import tune
 
-__all__ = ["ArmCheck", "Plan", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
+
+PlanListener = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
 
 
-@attrs.frozen
-class ArmCheck:
-    """What one step of an arm showed.
-
-    Attributes:
-        parameters: number of weights.
-        seconds_per_step: time of its first training step; a rough measure.
-        is_paired: whether its parts draw their initial weights from streams of their own.
-    """
-
-    parameters: int
-    seconds_per_step: float
-    is_paired: bool
+def _nobody(what: str, done: int, count: int) -> None:
+    """Nobody watches."""
 
 
 @attrs.frozen(eq=False)
@@ -75,37 +66,42 @@ def plan_study(
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
-    First all names, parameters and types of all arms, before any data is read; then the data; then one training step
-    and one validation step of every arm that has something to train, on its device. Where runs will be trained
+    First all names, parameters and types of all arms, before any data is read; then the data; then a rehearsal of every
+    arm that has something to train, on its device (``lab.study.rehearsal``). Where runs will be trained
     ``elsewhere``, on machines that may have a device which this one has not, a step on the CPU must do.
 
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.guard = guarded
-    arms = study.resolve(catalog, where=where)
+    catalog.guard, tell = guarded, progress or _nobody
+    arms = study.resolve(catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
     tune()
     here = _device_here(device, elsewhere)
-    runs = _read_data(arms, study, catalog, store, device, where)
+    runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
+    found = seen | {run.key for run in runs if not fresh and _is_found(run, store)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
+    samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
-        for name in [arm.name for arm in arms if arm.name in waiting]:
-            with attempt(name):
-                checks[name] = _step_once(attrs.evolve(waiting[name], device=here))
+        to_step = [arm for arm in arms if arm.name in waiting]
+        for number, arm in enumerate(to_step):
+            tell("steps of arms", number, len(to_step))
+            with attempt(arm.name):
+                run = attrs.evolve(waiting[arm.name], device=here)
+                checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, arms, runs, found, checks)
 
 
-def _is_found(run: Run, record: RunRecord) -> bool:
+def _is_found(run: Run, store: Store) -> bool:
     """Whether a run is finished, with every metric that is asked for."""
-    return record.status == "finished" and not lacks(run, record)
+    return store.is_found(run.key) and not lacks(run, store.record(run.key))
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
@@ -149,9 +145,15 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
     @contextmanager
     def attempt(arm: str) -> Iterator[None]:
         try:
-            yield
-        except (Exception, SystemExit) as error:
-            problems.setdefault(_describe(error), []).append(arm)
+            with keeps_working_folder():
+                yield
+        except KeyboardInterrupt:
+            raise
+        except StudyError as error:
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(arm)
+        except BaseException as error:
+            problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
 
     yield attempt
     if problems:
@@ -159,12 +161,19 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, catalog: Catalog, store: Store, device: str, where: str | None
+    arms: Sequence[ResolvedArm],
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    device: str,
+    where: str | None,
+    tell: PlanListener,
 ) -> list[Run]:
     """Every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
-        for arm in arms:
+        for number, arm in enumerate(arms):
+            tell("data of arms", number, len(arms))
             with attempt(arm.name):
                 runs += _runs_of(arm, study, catalog, store, cache, device)
     return runs
@@ -214,36 +223,9 @@ def _is_known(device: str) -> bool:
     return True
 
 
-def _step_once(run: Run) -> ArmCheck:
-    """Ask every callback, then two training steps and one validation step on the first few examples; one is timed."""
+def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
-        learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
+        learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
-    for callback in learner.callbacks:
-        callback.check(learner)
-    with learner.unobserved():
-        return _try_steps(run, learner)
-
-
-def _try_steps(run: Run, learner: Learner) -> ArmCheck:
-    learner.set_training_mode()
-    for split in ("train", "valid"):
-        examples = run.data.split(split)
-        sampler = SequentialSampler(min(len(examples), learner.batch_size), learner.batch_size)
-        batch = to_device(next(iter(run.data.loader(examples, sampler))), learner.device)
-        if split == "train":
-            with keeps_global_state(run.experiment.component("stepper").label, draws=True):
-                learner.stepper.train_step(batch)
-            started = time.perf_counter()
-            learner.stepper.train_step(batch)
-            seconds = time.perf_counter() - started
-        else:
-            with learner.evaluating():
-                learner.stepper.valid_step(batch)
-    parameters = sum(weight.numel() for weight in learner.model.parameters())
-    return ArmCheck(parameters, seconds, bool(learner.parts))
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    return rehearse(run, learner, compare, samplers, is_trial=is_trial)
