@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -660,7 +660,7 @@ def test_named_tables_refuse_values_out_of_range(make):
 
 @pytest.mark.parametrize("options", [{"slope": float("nan")}, {"noise": -1.0}, {"data_seed": -1}])
 def test_lines_of_numbers_that_are_not_finite_are_refused(options):
-    with pytest.raises(ParameterError, match="slope=.*noise=.*data_seed="):
+    with pytest.raises(ParameterError, match=r"slope=.*noise=.*data_seed="):
         line(**options)
 
 
