@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
     from lab.training.data import Data
     from lab.training.learner import Learner
+    from lab.training.means import mean_over
     from lab.training.rng import part
     from lab.training.stepper import Evaluation, Stepper
 
@@ -48,6 +49,7 @@ _HOMES = {
     "Study": "lab.study.study",
     "load": "lab.study.rebuild",
     "log": "lab.study.search",
+    "mean_over": "lab.training.means",
     "part": "lab.training.rng",
     "preset": "lab.registry.component",
     "use": "lab.registry.component",
@@ -71,6 +73,7 @@ __all__ = [
     "hookimpl",
     "load",
     "log",
+    "mean_over",
     "part",
     "plugin_api",
     "preset",

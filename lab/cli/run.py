@@ -289,16 +289,19 @@ def _answer(
     quiet: bool,
     numbers: Mapping[str, int] | None = None,
 ) -> int:
-    from lab.report.html import write_report
+    from lab.cli.options import tell
+    from lab.report.html import runs_beside, write_report
     from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import execute_plan, execute_rounds, is_elsewhere
     from lab.study.interrupt import INTERRUPTED
     from lab.study.preflight import plan_study
-    from lab.study.record import read_study, write_study
+    from lab.study.record import StudyRecord, among_others, record_of, write_study
 
     console = make_console()
-    store.prepare()
+    can_write = store.can_write()
+    if not can_write and not store.folder.is_dir():
+        store.prepare()  # nothing can be found there, so nothing is left to do but to say why
     elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
     options: dict[str, Any] = {"device": device, "fresh": fresh, "where": str(file), "elsewhere": elsewhere}
     if plan_only:
@@ -307,11 +310,17 @@ def _answer(
         print_plan(plan, console, numbers)
         return 0
 
+    records: list[StudyRecord] = []
+
     def train(plan: Plan) -> Results:
         progress.stop()
         if not quiet:
             print_plan(plan, console, numbers)
-        write_study(plan, store, file=str(file), command=_command_line())
+        if plan.to_do:
+            store.prepare()
+            _tell_of_damage(plan, store)
+        write = write_study if can_write else record_of
+        records.append(write(plan, store, file=str(file), command=_command_line()))
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
             chosen = executor or _fitting_executor(plan, threads)
             return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
@@ -323,11 +332,26 @@ def _answer(
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         return INTERRUPTED
     sections = sections_of(results, catalog)
-    report = write_report(read_study(store, study.name), results, sections)  # before anything is printed
+    if not can_write:
+        print_results(results, sections, console)
+        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
+        return _exit_code(results)
+    # of this command's own plan, whatever else was run meanwhile, and before anything is printed
+    report = write_report(among_others(records[-1]), results, sections)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     print_results(results, sections, console)
-    console.print(f"report: {report}\none row per run: {report.with_name('runs.csv')}", style="dim", soft_wrap=True)
+    console.print(f"report: {report}\none row per run: {runs_beside(report)}", style="dim", soft_wrap=True)
     return _exit_code(results)
+
+
+def _tell_of_damage(plan: Plan, store: Store) -> None:
+    """Name the runs that are trained again since their files are not as they were."""
+    from lab.cli.options import tell
+
+    for run in plan.to_do:
+        record = store.record(run.key)
+        if record.status == "damaged":
+            tell(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
 
 
 def _fitting_executor(plan: Plan, threads: int | None) -> Use:

@@ -10,6 +10,7 @@ from typing import Any
 from lab.registry.component import as_use
 from lab.study.compare import ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
+from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
 from lab.study.search import Options, Range, Search
 
@@ -20,10 +21,12 @@ __all__ = [
     "describe_search",
     "difference_cells",
     "effect_cells",
+    "environment_rows",
     "figure_cell",
     "flat",
     "is_judged",
     "number",
+    "percent",
     "recipe",
     "search_note",
     "size",
@@ -50,28 +53,33 @@ def is_judged(metric: str) -> bool:
 
 
 def figure_cell(row: ArmRow, name: str) -> str:
-    """A figure over the seeds of an arm: ``0.7333 ± 0.063``."""
+    """A metric over the seeds of an arm: ``0.7333 ± 0.063``, where undefined ``(2 of 3)``."""
     summary = row.figures.get(name)
     return NOTHING if summary is None else _summary(summary)
 
 
 def _summary(summary: Summary) -> str:
-    return f"{summary.mean:.4g}" + ("" if math.isnan(summary.spread) else f" ± {summary.spread:.2g}")
+    if not summary.n:
+        return "undefined" if summary.undefined else NOTHING
+    spread = "" if math.isnan(summary.spread) else f" ± {summary.spread:.2g}"
+    return f"{summary.mean:.4g}{spread}" + (
+        f" ({summary.n} of {summary.n + summary.undefined})" if summary.undefined else ""
+    )
 
 
 def difference_cells(comparison: ArmComparison | None) -> tuple[str, str, str]:
     """Difference with its interval, corrected p and verdict; empty for the base."""
     if comparison is None:
         return "", "", "(what the others are compared with)"
-    if comparison.n < 2:
-        return (f"{comparison.difference:+.3g}" if comparison.n else NOTHING), NOTHING, comparison.verdict
+    if comparison.n < 2 or math.isnan(comparison.low):
+        return _signed(comparison.difference), _p(comparison), comparison.verdict
     return _interval(comparison.difference, comparison.low, comparison.high), _p(comparison), comparison.verdict
 
 
 def effect_cells(effect: Effect) -> tuple[str, str, str]:
     """An effect with its interval, corrected p and verdict."""
-    if effect.n < 2:
-        return (f"{effect.effect:+.3g}" if effect.n else NOTHING), NOTHING, effect.verdict
+    if effect.n < 2 or math.isnan(effect.low):
+        return _signed(effect.effect), _p(effect), effect.verdict
     return _interval(effect.effect, effect.low, effect.high), _p(effect), effect.verdict
 
 
@@ -79,13 +87,33 @@ def _interval(mean: float, low: float, high: float) -> str:
     return f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
 
 
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if math.isfinite(value) else NOTHING
+
+
 def _p(found: ArmComparison | Effect) -> str:
-    return f"{found.p_corrected:.2g}"
+    return NOTHING if math.isnan(found.p_corrected) else f"{found.p_corrected:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share, never rounded to all or nothing.
+
+    >>> percent(1.0), percent(0.997), percent(0.001), percent(0.5), percent(float("nan"))
+    ('100%', '>99%', '<1%', '50%', '–')
+    """
+    if math.isnan(share):
+        return NOTHING
+    if 0.99 < share < 1:
+        return ">99%"
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def budget_cells(row: ArmRow) -> list[str]:
     """What a run of an arm cost, in the order of ``BUDGET``."""
-    return [text.format(row.figures[name].mean) if name in row.figures else NOTHING for name, text in BUDGET.items()]
+    return [
+        text.format(row.figures[name].mean) if name in row.figures and row.figures[name].n else NOTHING
+        for name, text in BUDGET.items()
+    ]
 
 
 def number(value: object) -> str:
@@ -145,6 +173,15 @@ def flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(path, value)]
     return [row for name, item in value.items() for row in flat(item, f"{path} {name}".strip())]
+
+
+def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The environment of a run as rows; of its packages those that compute numbers, and how many there are."""
+    packages = environment.get("packages") or {}
+    deciding = {name: packages[name] for name in DECIDING_PACKAGES if name in packages}
+    more = len(packages) - len(deciding)
+    shown = {**environment, "packages": {**deciding, **({"besides": f"{more} in environment.json"} if more else {})}}
+    return list(flat(shown))
 
 
 def describe_search(search: Search) -> str:

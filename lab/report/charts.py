@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from lab.errors import StoreError
 from lab.report.cells import is_judged
 from lab.study.results import ArmRow, FinishedRun
 
@@ -58,7 +59,9 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
         per_seed: arm → the differences that its seeds show.
         metric: the figure that is compared.
     """
-    compared = [row.comparison for row in rows if row.comparison is not None and row.comparison.n]
+    compared = [
+        row.comparison for row in rows if row.comparison is not None and math.isfinite(row.comparison.difference)
+    ]
     if not compared:
         return None
     arms = [
@@ -72,7 +75,13 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
         }
         for c in compared
     ]
-    ticks = [{"arm": name, "difference": _plain(value)} for name, values in per_seed.items() for value in values]
+    drawn = {c.arm for c in compared}
+    ticks = [
+        {"arm": name, "difference": _plain(value)}
+        for name, values in per_seed.items()
+        for value in values
+        if name in drawn
+    ]
     spoken = "; ".join(f"{c.arm}: {c.difference:+.3g}{_spoken_interval(c.low, c.high)}, {c.verdict}" for c in compared)
     return _chart(
         f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",
@@ -132,7 +141,15 @@ def _spoken_interval(low: float, high: float) -> str:
 
 def histories_of(runs: Sequence[FinishedRun]) -> Histories:
     """Every run with its history, read once."""
-    return [(run, run.record.history()) for run in runs]
+    return [(run, _history(run)) for run in runs]
+
+
+def _history(run: FinishedRun) -> Sequence[Mapping[str, float]]:
+    """A run's epochs; none where the file is damaged, which a run that did not finish may have without being told."""
+    try:
+        return run.record.history()
+    except StoreError:
+        return []
 
 
 def figures_of(histories: Histories, first: str = "") -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
@@ -15,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+from lab.errors import StoreError
 from lab.report import charts
 from lab.report.cells import (
     BUDGET,
@@ -22,21 +22,22 @@ from lab.report.cells import (
     budget_cells,
     difference_cells,
     effect_cells,
+    environment_rows,
     figure_cell,
-    flat,
     is_judged,
     number,
+    percent,
     recipe,
     search_note,
     without_hash,
 )
 from lab.report.section import Section
-from lab.study.compare import ArmComparison, Effect
+from lab.study.compare import ArmComparison, Effect, summarise
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, FinishedRun, Results
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "runs_beside", "write_report"]
 
 INTERACTION = "what the two do together, beyond the sum of what each does alone"
 LONGEST_TITLE = 150
@@ -54,12 +55,28 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
         results: its runs.
         sections: what plugins add, in order.
     """
-    with _whole(record.folder / "runs.csv") as temporary:
-        results.write_csv(temporary)
-    path = record.folder / "report.html"
-    with _whole(path) as temporary:
-        temporary.write_text(render_report(record, results, sections), encoding="utf-8")
-    return path
+    page = render_report(record, results, sections)
+    try:
+        for path in (paths := _paths(record)):
+            with _whole(runs_beside(path)) as temporary:
+                results.write_csv(temporary)
+            with _whole(path) as temporary:
+                temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write the report: {error.strerror or error}", where=str(record.folder)) from error
+    return paths[0]
+
+
+def _paths(record: StudyRecord) -> list[Path]:
+    """Of a study with variants each has a report of its own; ``report.html`` is that of the one run last."""
+    plain = record.folder / "report.html"
+    own = plain.with_name(f"report-{record.variant}.html")
+    return [plain] if not record.others else [own, plain] if record.is_last else [own]
+
+
+def runs_beside(report: Path) -> Path:
+    """Return where the rows of a report lie: ``runs.csv`` beside ``report.html``."""
+    return report.with_name(f"runs{report.stem.removeprefix('report')}.csv")
 
 
 @contextmanager
@@ -111,7 +128,11 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
         "budget_names": [name.replace("_", " ") for name in BUDGET],
-        "notes": [*([search_note(results)] if record.study.searching else []), *results.budget_notes()],
+        "notes": [
+            *results.caveats(rows),
+            *([search_note(results)] if record.study.searching else []),
+            *results.budget_notes(),
+        ],
         "arms": [{"name": name, "colour": charts.arm_colour(i)} for i, name in enumerate(names)],
         "figures": figures,
         "charts": drawn,
@@ -183,8 +204,9 @@ def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
     difference, p_value, _ = difference_cells(comparison)
     return {
         "arm": row.name,
-        "n": max((summary.n for summary in row.figures.values()), default=0),
+        "n": row.count,
         "failed": row.failed,
+        "losses": row.losses,
         "state": _state(row) if comparison is not None else "base",
         "cells": [figure_cell(row, name) for name in metrics],
         "difference": difference,
@@ -198,12 +220,12 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
     """Pairs, p, sign-flip p, share of seeds that improve, smallest difference that could be shown."""
     if comparison is None or comparison.n < 2:
         return []
+    p_values = (comparison.p, comparison.p_sign_flip)
     return [
         str(comparison.n),
-        f"{comparison.p:.2g}",
-        f"{comparison.p_sign_flip:.2g}",
-        f"{comparison.improvement:.0%}",
-        f"{comparison.detectable:.2g}",
+        *("–" if math.isnan(value) else f"{value:.2g}" for value in p_values),
+        percent(comparison.improvement),
+        "–" if math.isnan(comparison.detectable) else f"{comparison.detectable:.2g}",
     ]
 
 
@@ -246,7 +268,7 @@ def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) 
 
 
 def _mean(values: Sequence[float]) -> str:
-    return number(math.fsum(values) / len(values) if values else None)
+    return number(summarise(values).mean if values else None)
 
 
 def _run_columns(runs: Sequence[FinishedRun]) -> list[str]:
@@ -260,7 +282,7 @@ def _failure(run: FinishedRun) -> dict[str, Any]:
         "arm": run.arm,
         "seed": run.seed,
         "key": run.key,
-        "status": run.status,
+        "status": run.outcome,
         "error": run.record.result.get("error", texts.get(run.status, run.status)),
         "traceback": run.record.result.get("traceback", ""),
     }
@@ -273,15 +295,15 @@ def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
     """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
-        for path, value in flat(_read_environment(run)):
+        for path, value in environment_rows(_read_environment(run)):
             counts.setdefault(path, Counter())[describe_value(value)] += 1
     return [(path, _counted(values)) for path, values in counts.items()]
 
 
 def _read_environment(run: FinishedRun) -> dict[str, Any]:
     try:
-        return json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except (OSError, ValueError):
+        return run.record.environment()
+    except StoreError:
         return {}
 
 
@@ -296,6 +318,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
     name = shlex.quote(record.study.name)
+    which = f" --variant {record.variant}" if record.others else ""
     key = next((run.key for run in results.runs if run.status == "finished"), "")
     again = [(record.command, "runs the study again; what is finished is found, not trained twice")]
     one = (
@@ -303,7 +326,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     )
     return [
         *(again if record.command else []),
-        (f"lab report {name}{elsewhere}", "writes this page again from the store"),
-        (f"lab compare {name}{elsewhere} --format latex", "the comparison as a table for a paper"),
+        (f"lab report {name}{which}{elsewhere}", "writes this page again from the store"),
+        (f"lab compare {name}{which}{elsewhere} --format latex", "the comparison as a table for a paper"),
         *one,
     ]

@@ -117,6 +117,11 @@ class Display:
         """The run begins."""
         self._cells[run.key] = "starts"
 
+    def run_waits(self, run: Run) -> None:
+        """Another process trains the run; this one waits for it, and finds it finished."""
+        self._cells[run.key] = "waits for another process"
+        self._say(f"{run.arm} · seed {run.seed} · waits for another process that trains run {run.key}")
+
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
         """Some steps were done: the cell moves; a line for a finished epoch where there is no table."""
         self._share[run.key] = progress.step / max(1, progress.steps)

@@ -70,6 +70,7 @@ class ComparisonTable:
         rows: the same rows as numbers.
         figures: the figures that have a column.
         stepwise: whether each arm is compared with the one above it, and not with the first.
+        caveats: what must be known besides the numbers.
     """
 
     study: str
@@ -80,6 +81,7 @@ class ComparisonTable:
     rows: Sequence[ArmRow]
     figures: Sequence[str]
     stepwise: bool = False
+    caveats: Sequence[str] = ()
 
     @property
     def verdicts(self) -> list[str]:
@@ -96,9 +98,10 @@ class ComparisonTable:
         """One row per arm: n, mean and deviation of every figure, then the comparison."""
         figures = [f"{name}_{part}" for name in self.figures for part in ("n", "mean", "sd")]
         rows: list[list[object]] = [
-            [row.name, *_figure_numbers(row, self.figures), *_compared_numbers(row)] for row in self.rows
+            [row.name, row.planned, row.finished, *_figure_numbers(row, self.figures), *_compared_numbers(row)]
+            for row in self.rows
         ]
-        return [["arm", *figures, *COMPARED, "verdict"], *rows]
+        return [["arm", "runs", "finished", *figures, *COMPARED, "verdict"], *rows]
 
     @property
     def note(self) -> str:
@@ -107,8 +110,12 @@ class ComparisonTable:
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
             f"{other}, paired by seed, with its 95 % interval; {self.direction} is better. "
-            "p: paired t-test after Holm's correction."
+            "p: paired t-test after Holm's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
         )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 @attrs.frozen
@@ -184,6 +191,7 @@ def comparison_table(results: Results, metric: str = "", *, stepwise: bool = Fal
         rows,
         figures,
         stepwise,
+        results.caveats(rows, metric),
     )
 
 
@@ -206,8 +214,7 @@ def effects_table(results: Results, metric: str = "") -> EffectsTable:
 
 
 def _cells(row: ArmRow, figures: Sequence[str]) -> list[str]:
-    count = max((summary.n for summary in row.figures.values()), default=0)
-    return [row.name, str(count), *(figure_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
+    return [row.name, row.count, *(figure_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -236,6 +243,7 @@ def as_markdown(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
+    text = " ".join(text.splitlines())  # a line end would end the row of the table
     for mark in "\\|*_`<[]":
         text = text.replace(mark, f"\\{mark}")
     return text

@@ -19,6 +19,7 @@ from lab.report.cells import (
     effect_cells,
     figure_cell,
     is_judged,
+    percent,
     search_note,
 )
 from lab.report.live import describe_seconds
@@ -70,6 +71,9 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     console.print(table)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    for note, noted in notes_of(plan).items():
+        told = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
+        console.print(f"note: {escape(told + note)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
         console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(_few(unpaired))}")
@@ -91,6 +95,15 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
+
+
+def notes_of(plan: Plan) -> dict[str, list[str]]:
+    """What the first steps showed that is no problem, each note with its arms."""
+    found: dict[str, list[str]] = {}
+    for name, check in plan.checks.items():
+        for note in check.notes:
+            found.setdefault(note, []).append(name)
+    return found
 
 
 def _arms_to_show(plan: Plan) -> Sequence[ResolvedArm]:
@@ -123,6 +136,8 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     metrics = [name for name in results.metric_names if is_judged(name)]
     console.print(_comparison_table(rows, metrics, results.study.compare))
     _print_notes(results, rows, console)
+    for caveat in results.caveats(rows):
+        console.print(f"note: {escape(caveat)}", highlight=False)
     if results.study.searching is not None:
         console.print(f"note: {search_note(results)}", highlight=False)
     effects = results.effects()
@@ -134,7 +149,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         console.print(f"note: {escape(note)}")
     for run in results.failed:
         error = run.record.result.get("error", "")
-        console.print(f"[bold]{run.status}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
+        console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
     for section in sections:
         console.rule(escape(section.title), align="left")
         console.print(escape(section.text), highlight=False)
@@ -150,11 +165,12 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     table.add_column("p (Holm)", justify="right")
     table.add_column("verdict")
     for row in rows:
-        n = max((summary.n for summary in row.figures.values()), default=0)
-        table.add_row(
-            escape(row.name), str(n), *(figure_cell(row, name) for name in metrics), *difference_cells(row.comparison)
-        )
+        cells = (*(figure_cell(row, name) for name in metrics), *difference_cells(row.comparison))
+        table.add_row(escape(row.name), row.count, *map(escape, cells))
     return table
+
+
+DETECTABLE = ", smallest difference these seeds could show {:.2g}"
 
 
 def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
@@ -164,12 +180,15 @@ def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for effect in effects:
-        table.add_row(escape(effect.name), str(effect.n), *effect_cells(effect))
+        table.add_row(escape(effect.name), str(effect.n), *map(escape, effect_cells(effect)))
     return table
 
 
 def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
-    compared = [row.comparison for row in rows if row.comparison is not None and row.comparison.n > 1]
+    compared = [
+        row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
+    ]
+    compared = [comparison for comparison in compared if comparison.n > 1]
     console.print(
         f"± is the standard deviation over seeds; Δ is paired by seed, {results.study.compare}: "
         f"{'higher' if results.is_higher_better(results.study.compare) else 'lower'} is better",
@@ -177,9 +196,9 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
     )
     for comparison in compared:
         console.print(
-            f"{escape(comparison.arm)}: better in {comparison.improvement:.0%} of seeds, "
-            f"sign-flip p {comparison.p_sign_flip:.2g}, "
-            f"smallest difference these seeds could show {comparison.detectable:.2g}",
+            f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of seeds, "
+            f"sign-flip p {comparison.p_sign_flip:.2g}"
+            + ("" if math.isnan(comparison.detectable) else DETECTABLE.format(comparison.detectable)),
             style="dim",
             highlight=False,
         )

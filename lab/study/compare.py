@@ -3,7 +3,8 @@
 For every arm the figure that decides is compared with the base's, seed by seed. The paired t-test and its 95 %
 interval give the verdict, p-values corrected for the number of arms after Holm (1979). Beside them stand the exact
 sign-flip p, which with three seeds cannot fall below 0.25, the probability that the arm improves on the base, and the
-smallest difference that so many seeds could have shown.
+smallest difference that so many seeds could have shown. Where all differences are equal, as those of accuracies on few
+examples may be, there is no spread to test against: the sign-flip p decides. Two seeds give no verdict.
 
 How far the intervals can be trusted, measured with a million simulated studies each: they hold the true difference in
 95.0 % of cases when differences are normal (3, 5 and 10 seeds); in 88, 88 and 90 % when they are exponential (skewness
@@ -25,15 +26,25 @@ import numpy as np
 __all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarise"]
 
 LEVEL = 0.05
+LARGE = 1e100
+"""Squares and sums of larger values may overflow."""
 
 
 @attrs.frozen
 class Summary:
-    """One figure over the seeds of an arm: ``n`` values, their mean and standard deviation (NaN for one value)."""
+    """One metric over the seeds of an arm.
+
+    Attributes:
+        n: values, all of them finite.
+        mean: their mean; NaN if there is none.
+        spread: their sample standard deviation; NaN for fewer than two.
+        undefined: further values that are not finite and left out.
+    """
 
     n: int
     mean: float
     spread: float
+    undefined: int = 0
 
 
 @attrs.frozen
@@ -70,14 +81,37 @@ class ArmComparison:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Count, mean and sample standard deviation."""
+    """Return count, mean and sample standard deviation of the values that are finite."""
     array = np.asarray(values, dtype=float)
-    spread = float(array.std(ddof=1)) if len(array) > 1 else math.nan
-    return Summary(len(array), float(array.mean()) if len(array) else math.nan, spread)
+    finite = array[np.isfinite(array)]
+    return Summary(len(finite), _mean(finite), _deviation(finite), len(array) - len(finite))
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean; values near the largest float do not overflow on the way."""
+    if not len(values):
+        return math.nan
+    if float(np.abs(values).max()) < LARGE or not np.isfinite(values).all():
+        with np.errstate(invalid="ignore"):
+            return float(values.mean())
+    return math.fsum(value / len(values) for value in values.tolist())
+
+
+def _deviation(values: np.ndarray) -> float:
+    if len(values) < 2:
+        return math.nan
+    largest = float(np.abs(values).max())
+    if largest < LARGE:
+        return float(values.std(ddof=1))
+    return float((values / largest).std(ddof=1)) * largest
 
 
 def compare_arms(
-    base: Mapping[int, float], arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
+    base: Mapping[int, float],
+    arms: Mapping[str, Mapping[int, float]],
+    *,
+    higher_is_better: bool,
+    refused: Mapping[str, str] | None = None,
 ) -> list[ArmComparison]:
     """Compare every arm with the base, paired by seed.
 
@@ -85,28 +119,42 @@ def compare_arms(
         base: seed → figure.
         arms: arm → seed → figure.
         higher_is_better: the direction of the figure.
+        refused: arm → why it is not compared; it takes no part in the correction for the number of arms.
     """
-    return _compared({name: _paired(base, values) for name, values in arms.items()}, higher_is_better)
+    return _compared({name: _paired(base, values) for name, values in arms.items()}, higher_is_better, refused or {})
 
 
-def compare_steps(arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool) -> list[ArmComparison]:
+def compare_steps(
+    arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool, refused: Mapping[str, str] | None = None
+) -> list[ArmComparison]:
     """Compare every arm but the first with the one before it, paired by seed: what does each step of a ladder bring?
 
     Args:
         arms: arm → seed → figure, in their order.
         higher_is_better: the direction of the figure.
+        refused: as in ``compare_arms``.
     """
     steps = itertools.pairwise(arms.items())
-    return _compared({name: _paired(before, values) for (_, before), (name, values) in steps}, higher_is_better)
+    differences = {name: _paired(before, values) for (_, before), (name, values) in steps}
+    return _compared(differences, higher_is_better, refused or {})
 
 
-def _compared(differences: Mapping[str, np.ndarray], higher_is_better: bool) -> list[ArmComparison]:
-    raw = {name: _t_test_p(d) for name, d in differences.items()}
+def _compared(
+    differences: Mapping[str, np.ndarray], higher_is_better: bool, refused: Mapping[str, str]
+) -> list[ArmComparison]:
+    raw = {name: _p_value(d) for name, d in differences.items() if name not in refused}
     corrected = holm(raw)
     return [
-        _compare(name, differences[name], raw[name], corrected[name], _level(name, raw), higher_is_better)
+        _refuse(name, len(differences[name]), refused[name])
+        if name in refused
+        else _compare(name, differences[name], raw[name], corrected[name], _level(name, raw), higher_is_better)
         for name in differences
     ]
+
+
+def _refuse(name: str, n: int, why: str) -> ArmComparison:
+    nothing = (math.nan,) * 8
+    return ArmComparison(name, n, *nothing, is_better=None, verdict=why)
 
 
 def _level(name: str, p_values: Mapping[str, float]) -> float:
@@ -115,16 +163,21 @@ def _level(name: str, p_values: Mapping[str, float]) -> float:
 
 
 def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
-    return np.array([arm[seed] - base[seed] for seed in base if seed in arm], dtype=float)
+    return np.array([_difference(arm[seed], base[seed]) for seed in base if seed in arm], dtype=float)
+
+
+def _difference(value: float, other: float) -> float:
+    """``value - other``; 0 if they are equal but for the order in which they were summed up."""
+    return 0.0 if math.isfinite(value) and math.isclose(value, other, rel_tol=1e-12) else value - other
 
 
 def _compare(
     name: str, d: np.ndarray, p: float, p_corrected: float, level: float, higher_is_better: bool
 ) -> ArmComparison:
-    mean = float(d.mean()) if len(d) else math.nan
+    mean = _mean(d)
     half = _half_width(d, LEVEL)
     sign = 1 if higher_is_better else -1
-    shown = p_corrected < LEVEL
+    shown = p_corrected < LEVEL and len(d) > 2
     is_better = (sign * mean > 0) if shown else None
     improvement = float(np.mean(np.where(d == 0, 0.5, sign * d > 0))) if len(d) else math.nan
     detectable = _half_width(d, level)
@@ -145,24 +198,30 @@ def _compare(
     )
 
 
-def _t_test_p(d: np.ndarray) -> float:
+def _p_value(d: np.ndarray) -> float:
+    """Paired t-test, two-sided; without a spread, for which there is no t, the exact sign-flip test."""
     if len(d) < 2 or not np.isfinite(d).all():
         return math.nan
-    spread = d.std(ddof=1)
-    if spread == 0:
-        return 1.0 if d.mean() == 0 else 0.0
+    if _has_no_spread(d):
+        return sign_flip_p(d)
     from scipy.special import stdtr  # Student's t; scipy.stats has it too, and takes half a second to import
 
-    return float(2 * stdtr(len(d) - 1, -abs(d.mean()) / (spread / math.sqrt(len(d)))))
+    return float(2 * stdtr(len(d) - 1, -abs(_mean(d)) / (_deviation(d) / math.sqrt(len(d)))))
+
+
+def _has_no_spread(d: np.ndarray) -> bool:
+    """Whether differences are equal but for rounding: metrics in single precision, counts of few examples."""
+    largest = float(np.abs(d).max())
+    return not largest or float(np.ptp(d / largest)) <= 1e-5
 
 
 def _half_width(d: np.ndarray, level: float) -> float:
-    """Half the width of the interval of the mean at ``1 - level``."""
-    if len(d) < 2 or not np.isfinite(d).all():
+    """Half the width of the interval of the mean at ``1 - level``; NaN if the differences have no spread."""
+    if len(d) < 2 or not np.isfinite(d).all() or (_has_no_spread(d) and d.any()):
         return math.nan
     from scipy.special import stdtrit
 
-    return float(stdtrit(len(d) - 1, 1 - level / 2) * d.std(ddof=1) / math.sqrt(len(d)))
+    return float(stdtrit(len(d) - 1, 1 - level / 2)) * _deviation(d) / math.sqrt(len(d))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -188,6 +247,7 @@ def sign_flip_p(d: np.ndarray) -> float:
     """
     if len(d) == 0 or not np.isfinite(d).all():
         return math.nan
+    d = d / (np.abs(d).max() or 1.0)
     sums = np.abs(_sign_patterns(len(d)) @ d)
     return float(np.mean(sums >= abs(d.sum()) - 1e-12 * (1 + abs(d).sum())))
 
@@ -210,6 +270,14 @@ def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_bett
         return "one seed: nothing can be concluded"
     if not d.any():
         return f"no difference: the same figure in every one of {n} seeds"
+    if n == 2:
+        return "two seeds: no verdict"
+    if _has_no_spread(d):
+        if is_better is None:
+            return (
+                f"the same difference in every one of {n} seeds ({mean:+.3g}): too few for a verdict without a spread"
+            )
+        return f"{'better' if is_better else 'worse'} by {abs(mean):.3g} in every one of {n} seeds"
     if is_better is None:
         return f"no difference that {n} seeds could show (≥ {detectable:.3g} needed)"
     agreeing = int(np.sum(sign * d > 0)) if is_better else int(np.sum(sign * d < 0))
@@ -268,7 +336,7 @@ def factorial_effects(
     table = {tuple(cell[f] for f in levels): np.array([figures[arm][s] for s in seeds]) for arm, cell in cells.items()}
     contrasts = _contrasts(levels)
     values = {name: _contrast(table, signs) for name, signs in contrasts.items()}
-    raw = {name: _t_test_p(d) for name, d in values.items()}
+    raw = {name: _p_value(d) for name, d in values.items()}
     corrected = holm(raw)
     sign = 1 if higher_is_better else -1
     return [
@@ -303,10 +371,10 @@ def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.n
 
 
 def _effect(name: str, signs: Signs, d: np.ndarray, p_corrected: float, detectable: float, sign: int) -> Effect:
-    mean, half = (float(d.mean()) if len(d) else math.nan), _half_width(d, LEVEL)
+    mean, half = _mean(d), _half_width(d, LEVEL)
     levels = tuple(level for _, level in signs.values())
     verdict = _effect_verdict(d, levels, half, detectable, p_corrected < LEVEL, sign)
-    return Effect(name, levels, len(d), mean, mean - half, mean + half, _t_test_p(d), p_corrected, detectable, verdict)
+    return Effect(name, levels, len(d), mean, mean - half, mean + half, _p_value(d), p_corrected, detectable, verdict)
 
 
 def _effect_verdict(
@@ -321,8 +389,12 @@ def _effect_verdict(
         return "one seed: nothing can be concluded"
     if not d.any():
         return f"{'they add up exactly' if together else 'no effect'}: the same in every one of {n} seeds"
+    if n == 2:
+        return "two seeds: no verdict"
+    if _has_no_spread(d) and not is_shown:
+        return f"the same effect in every one of {n} seeds ({_mean(d):+.3g}): too few for a verdict without a spread"
     if not is_shown:
         return f"no {'interaction' if together else 'effect'} that {n} seeds could show (≥ {detectable:.3g} needed)"
-    size = f"by {abs(d.mean()):.3g} ± {half:.2g}"
-    better = "better" if sign * d.mean() > 0 else "worse"
+    size = f"by {abs(_mean(d)):.3g}" + ("" if math.isnan(half) else f" ± {half:.2g}")
+    better = "better" if sign * _mean(d) > 0 else "worse"
     return f"they do not just add up: together {better} than their sum {size}" if together else f"{better} {size}"

@@ -175,7 +175,7 @@ class _Shared:
     """Data that runs share, as it stood when it was built, and how to build it again."""
 
     data: Data
-    state: dict[str, Any]
+    state: dict[str, Any] | None
     build: Callable[[], Data]
 
 
@@ -183,8 +183,8 @@ _shared: WeakKeyDictionary[Data, _Shared] = WeakKeyDictionary()
 
 
 def protect(data: Data, build: Callable[[], Data]) -> Data:
-    """Remember how data stands now, so that ``pristine`` can tell whether a run has changed it."""
-    _shared[data] = _Shared(data, _standing(data), build)
+    """Let runs share data: ``pristine`` notes how it stands when it is first asked, and builds it again if need be."""
+    _shared[data] = _Shared(data, None, build)
     return data
 
 
@@ -193,9 +193,11 @@ def pristine(data: Data) -> Data:
     shared = _shared.get(data)
     if shared is None:
         return data
-    if not _same(_standing(shared.data), shared.state):
+    standing = _standing(shared.data)
+    if shared.state is not None and not _same(standing, shared.state):
         shared.data = shared.build()
-        shared.state = _standing(shared.data)
+        standing = _standing(shared.data)
+    shared.state = standing
     return shared.data
 
 

@@ -204,10 +204,15 @@ def run_study(
     catalog = catalog or load_catalog()
     study = study if study.name else attrs.evolve(study, name="study")
     store = Store(runs)
-    store.prepare()
+    can_write = store.can_write()
+    if not can_write and not store.folder.is_dir():
+        store.prepare()
 
     def train(plan: Plan) -> Results:
-        write_study(plan, store, file=study.file)
+        if plan.to_do:
+            store.prepare()
+        if can_write:
+            write_study(plan, store, file=study.file)
         return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
 
     elsewhere = is_elsewhere(executor, catalog)

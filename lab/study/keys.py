@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from lab.cache import file_digest, tree_digest
+from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
 from lab.errors import LabError
 from lab.registry.binding import Component, Factory
 from lab.registry.definition import modules_of, origin_of, state_digest
@@ -62,6 +63,7 @@ FINGERPRINTED_MODULES = (
 """The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
 
 MAX_PATH_LENGTH = 4096
+MAX_KEPT = 4096
 
 
 def key_of(
@@ -140,7 +142,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
         "variables": {name: _hidden(os.environ.get(name)) for name in sorted(closure.variables)},
         "torch": torch.__version__,
     }
-    if len(_contents) >= 4096:
+    if len(_contents) >= MAX_KEPT:
         _contents.clear()
     _contents[id(experiment)] = (experiment, content)
     return content
@@ -310,9 +312,18 @@ def _version_of(package: str) -> tuple[tuple[str, str], ...]:
 
 @lru_cache
 def _distributions() -> Mapping[str, list[str]]:
+    """Top-level package → distributions, remembered until something is installed: reading it takes 0.15 s."""
     from importlib import metadata
 
-    return metadata.packages_distributions()
+    folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
+    state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
+    file = cache_folder() / "distributions.json"
+    known = recall(file)
+    if known.get("state") != state:
+        known = {"state": state, "packages": metadata.packages_distributions()}
+        remember(file, known)
+    packages: dict[str, list[str]] = known["packages"]
+    return packages
 
 
 def _hidden(value: str | None) -> str | None:
@@ -325,13 +336,22 @@ def _hidden(value: str | None) -> str | None:
 
 def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
     """Metric → hash of its parameters and source: a finished run whose metric has another one is evaluated again."""
+    known = _metrics.get(id(experiment))
+    if known is not None and known[0] is experiment:
+        return known[1]
     found = {}
     for component in experiment.components("metrics"):
         parts = list(component.walk())
         closure = _closure(parts)
         content = [_component_form(component), closure.fingerprints(), _states(parts), versions_of(closure.packages)]
         found[component.alias] = hashlib.sha256(_text(content).encode()).hexdigest()[:16]
+    if len(_metrics) >= MAX_KEPT:
+        _metrics.clear()
+    _metrics[id(experiment)] = (experiment, found)
     return found
+
+
+_metrics: dict[int, tuple[ResolvedExperiment, dict[str, str]]] = {}
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -12,16 +11,15 @@ from torch import distributed
 
 from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner, naming_culprits
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
-from lab.study.guard import guarded, keeps_global_state
+from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
+from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.store import RunRecord, Store
+from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
-from lab.training.data import SequentialSampler, to_device
-from lab.training.learner import Learner
 from lab.training.machine import tune
 
 __all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
@@ -32,21 +30,6 @@ PlanListener = Callable[[str, int, int], None]
 
 def _nobody(what: str, done: int, count: int) -> None:
     """Nobody watches."""
-
-
-@attrs.frozen
-class ArmCheck:
-    """What one step of an arm showed.
-
-    Attributes:
-        parameters: number of weights.
-        seconds_per_step: time of its first training step; a rough measure.
-        is_paired: whether its parts draw their initial weights from streams of their own.
-    """
-
-    parameters: int
-    seconds_per_step: float
-    is_paired: bool
 
 
 @attrs.frozen(eq=False)
@@ -87,8 +70,8 @@ def plan_study(
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
-    First all names, parameters and types of all arms, before any data is read; then the data; then one training step
-    and one validation step of every arm that has something to train, on its device. Where runs will be trained
+    First all names, parameters and types of all arms, before any data is read; then the data; then a rehearsal of every
+    arm that has something to train, on its device (``lab.study.rehearsal``). Where runs will be trained
     ``elsewhere``, on machines that may have a device which this one has not, a step on the CPU must do.
 
     Raises:
@@ -102,21 +85,23 @@ def plan_study(
     here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
+    found = seen | {run.key for run in runs if not fresh and _is_found(run, store)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
+    samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
-        names = [arm.name for arm in arms if arm.name in waiting]
-        for number, name in enumerate(names):
-            tell("steps of arms", number, len(names))
-            with attempt(name):
-                checks[name] = _step_once(attrs.evolve(waiting[name], device=here))
+        to_step = [arm for arm in arms if arm.name in waiting]
+        for number, arm in enumerate(to_step):
+            tell("steps of arms", number, len(to_step))
+            with attempt(arm.name):
+                run = attrs.evolve(waiting[arm.name], device=here)
+                checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, arms, runs, found, checks)
 
 
-def _is_found(run: Run, record: RunRecord) -> bool:
+def _is_found(run: Run, store: Store) -> bool:
     """Whether a run is finished, with every metric that is asked for."""
-    return record.status == "finished" and not lacks(run, record)
+    return store.is_found(run.key) and not lacks(run, store.record(run.key))
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
@@ -164,6 +149,9 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
                 yield
         except KeyboardInterrupt:
             raise
+        except StudyError as error:
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(arm)
         except BaseException as error:
             problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
 
@@ -235,32 +223,9 @@ def _is_known(device: str) -> bool:
     return True
 
 
-def _step_once(run: Run) -> ArmCheck:
-    """Ask every callback, then two training steps and one validation step on the first few examples; one is timed."""
+def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
-        learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
+        learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
-    for callback in learner.callbacks:
-        callback.check(learner)
-    with learner.unobserved():
-        return _try_steps(run, learner)
-
-
-def _try_steps(run: Run, learner: Learner) -> ArmCheck:
-    learner.set_training_mode()
-    for split in ("train", "valid"):
-        examples = run.data.split(split)
-        sampler = SequentialSampler(min(len(examples), learner.batch_size), learner.batch_size)
-        batch = to_device(next(iter(run.data.loader(examples, sampler))), learner.device)
-        if split == "train":
-            with keeps_global_state(run.experiment.component("stepper").label, draws=True):
-                learner.stepper.train_step(batch)
-            started = time.perf_counter()
-            learner.stepper.train_step(batch)
-            seconds = time.perf_counter() - started
-        else:
-            with learner.evaluating():
-                learner.stepper.valid_step(batch)
-    parameters = sum(weight.numel() for weight in learner.model.parameters())
-    return ArmCheck(parameters, seconds, bool(learner.parts))
+    return rehearse(run, learner, compare, samplers, is_trial=is_trial)

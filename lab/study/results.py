@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,14 @@ __all__ = ["ArmRow", "FinishedRun", "Planned", "Results"]
 
 LEADING = 10
 """So many trials of a search are shown at most; all are in ``runs.csv``."""
+
+
+SPLITS = ("train", "valid", "test")
+
+COSTS = {"parameters": False, "steps": False, "seconds": False, "peak_memory_mb": False, "examples_per_second": True}
+"""Whether higher is better, of what a run cost."""
+
+_OUTCOMES = {"absent": "not run"}
 
 
 class Planned(Protocol):
@@ -53,13 +62,25 @@ class FinishedRun:
 
     @property
     def status(self) -> str:
-        """``finished``, ``failed`` or ``interrupted``."""
+        """``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``."""
         return self.record.status
+
+    @property
+    def outcome(self) -> str:
+        """Its status; ``diverged`` if it failed because a loss was not finite."""
+        is_diverged = self.status == "failed" and self.record.result.get("kind") == "NonFiniteLossError"
+        return "diverged" if is_diverged else self.status
 
     @property
     def metrics(self) -> dict[str, float]:
         """Its final figures."""
         return self.record.metrics
+
+    @property
+    def yardstick(self) -> dict[str, Any]:
+        """What its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
+        found = self.record.result.get("yardstick")
+        return found if isinstance(found, dict) else {}
 
     @property
     def folder(self) -> Path:
@@ -72,7 +93,7 @@ class FinishedRun:
             "arm": self.arm,
             "seed": self.seed,
             "key": self.key,
-            "status": self.status,
+            "status": self.outcome,
             **self.metrics,
             **self.record.budget,
         }
@@ -80,12 +101,38 @@ class FinishedRun:
 
 @attrs.frozen
 class ArmRow:
-    """One arm of a table: every figure over its finished runs, and its difference from the base or the arm before."""
+    """One arm of a table.
+
+    Attributes:
+        name: its name.
+        figures: every metric and budget over its finished runs.
+        failed: runs that did not finish: failed, diverged, interrupted, not run yet.
+        comparison: its difference from the base, or from the arm before; None for the first.
+        planned: runs that were to be made.
+        outcomes: outcome → number of runs, of those that did not finish.
+    """
 
     name: str
     figures: Mapping[str, Summary]
     failed: int
     comparison: ArmComparison | None
+    planned: int = 0
+    outcomes: Mapping[str, int] = attrs.field(factory=dict)
+
+    @property
+    def finished(self) -> int:
+        """Runs that finished."""
+        return self.planned - self.failed
+
+    @property
+    def count(self) -> str:
+        """Finished runs for a table: ``6``, or ``4 of 6``."""
+        return f"{self.finished} of {self.planned}" if self.failed else str(self.finished)
+
+    @property
+    def losses(self) -> str:
+        """Runs that did not finish, in words: ``1 diverged, 1 interrupted``."""
+        return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
 
 
 class Results:
@@ -106,6 +153,11 @@ class Results:
     def failed(self) -> list[FinishedRun]:
         """The runs that did not finish."""
         return [run for run in self.runs if run.status != "finished"]
+
+    @property
+    def damaged(self) -> list[FinishedRun]:
+        """The runs that are left out since their files are not as they were written."""
+        return [run for run in self.runs if run.status == "damaged"]
 
     def figures(self, arm: str, name: str) -> dict[int, float]:
         """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
@@ -131,15 +183,112 @@ class Results:
         metric = self._known(metric)
         figures = {arm.name: self.figures(arm.name, metric) for arm in self.plan.arms}
         base, *others = figures
+        pairs = dict(zip(others, list(figures) if stepwise else [base] * len(others), strict=False))
+        refused = {name: why for name, other in pairs.items() if (why := self._refusal(other, name, metric))}
         is_higher_better = self.is_higher_better(metric)
         if stepwise:
-            found = compare_steps(figures, higher_is_better=is_higher_better)
+            found = compare_steps(figures, higher_is_better=is_higher_better, refused=refused)
         else:
-            found = compare_arms(
-                figures[base], {name: figures[name] for name in others}, higher_is_better=is_higher_better
-            )
-        comparisons = {comparison.arm: comparison for comparison in found}
+            arms = {name: figures[name] for name in others}
+            found = compare_arms(figures[base], arms, higher_is_better=is_higher_better, refused=refused)
+        comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in figures]
+
+    def _refusal(self, other: str, name: str, metric: str) -> str:
+        """Why two arms are not compared in a metric; empty if they are."""
+        if self.direction(metric) is None:
+            return f"no verdict: nothing says whether higher or lower {metric} is better"
+        split = metric.partition("_")[0]
+        splits = {"valid": "validation", "test": "test"}
+        if split in splits and self._yardsticks_differ([other, name], split):
+            return f"not comparable: other {splits[split]} examples"
+        return ""
+
+    def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
+        """Whether runs of these arms were measured on other examples; runs that do not say count as alike."""
+        seen = {
+            str(run.yardstick["splits"][split])
+            for run in self._finished(arms)
+            if isinstance(run.yardstick.get("splits"), dict) and run.yardstick["splits"].get(split)
+        }
+        return len(seen) > 1
+
+    def _finished(self, arms: Sequence[str]) -> list[FinishedRun]:
+        return [run for run in self.runs if run.arm in arms and run.status == "finished"]
+
+    def _qualified(self, found: ArmComparison, other: str, metric: str) -> ArmComparison:
+        """A comparison whose verdict says what it rests on besides its seeds."""
+        arms = [other, found.arm]
+        remarks = []
+        if any(run.status != "finished" for run in self.runs if run.arm in arms):
+            counts = [f"{len(self._finished([arm]))} of {sum(run.arm == arm for run in self.runs)}" for arm in arms]
+            both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
+            remarks.append(f"{both} finished; verdict on survivors only" if found.n else f"{both} finished")
+        if found.n > 1 and not math.isnan(found.p):
+            if self.chosen_on_reported_split(arms, metric):
+                remarks.append("best epoch chosen on the split that is reported")
+            if metric.endswith("_loss") and self._depends_on_batches(arms):
+                remarks.append(f"{metric} depends on how batches are cut")
+        return attrs.evolve(found, verdict="; ".join([self._plain_verdict(found, other, metric), *remarks]))
+
+    def _plain_verdict(self, found: ArmComparison, other: str, metric: str) -> str:
+        """The verdict; where a score is undefined, with the reason."""
+        reasons = self.undefined([other, found.arm], metric)
+        if not reasons or found.n == 0:
+            return found.verdict
+        return f"{metric} is undefined in some runs ({'; '.join(reasons)}): nothing can be concluded"
+
+    def undefined(self, arms: Sequence[str], metric: str) -> list[str]:
+        """Return the reasons why a metric is undefined in runs of these arms, each once."""
+        found = [run.record.result.get("undefined") or {} for run in self._finished(arms)]
+        return list(dict.fromkeys(str(each[metric]) for each in found if metric in each))
+
+    def chosen_on_reported_split(self, arms: Sequence[str], metric: str) -> bool:
+        """Return whether runs of these arms took their best epoch by a column of the split that ``metric`` is of."""
+        rules = [run.yardstick.get("selection") or {} for run in self._finished(arms)]
+        split = metric.partition("_")[0]
+        return any(
+            rule.get("rule") == "best" and str(rule.get("monitor", "")).startswith(f"{split}_") for rule in rules
+        )
+
+    def _depends_on_batches(self, arms: Sequence[str]) -> bool:
+        return any(run.yardstick.get("depends_on_batches") for run in self._finished(arms))
+
+    def unpaired(self, arms: Sequence[str]) -> list[str]:
+        """Return the arms that share no part with the first one whose initial weights have a stream of their own."""
+        parts = {
+            arm: {part for run in self._finished([arm]) for part in run.yardstick.get("parts", [])} for arm in arms
+        }
+        known = [arm for arm in arms if any("parts" in run.yardstick for run in self._finished([arm]))]
+        return [arm for arm in known[1:] if not parts[arm] & parts[known[0]]] if known[:1] == list(arms[:1]) else []
+
+    def caveats(self, rows: Sequence[ArmRow], metric: str = "") -> list[str]:
+        """Return what a reader of a comparison must know besides its numbers, one sentence each."""
+        metric = metric or self.study.compare
+        names = [row.name for row in rows]
+        lost = [f"{row.name} {row.count} ({row.losses})" for row in rows if row.failed]
+        reasons = {row.name: self.undefined([row.name], metric) for row in rows}
+        unpaired = self.unpaired(names)
+        sentences = []
+        if lost:
+            sentences.append(f"finished: {'; '.join(lost)}; means and verdicts are of the runs that finished")
+        if unpaired:
+            sentences.append(
+                f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
+                "(pairs of runs share the seed and the order of batches)"
+            )
+        sentences += [f"{metric} of {arm} is undefined: {'; '.join(why)}" for arm, why in reasons.items() if why]
+        if self.chosen_on_reported_split(names, metric):
+            sentences.append(
+                f"the best epoch was chosen on the split that {metric} is reported on, so all of its values look "
+                "better than they are; Study(selection='last') or a test split avoids it"
+            )
+        if metric.endswith("_loss") and self._depends_on_batches(names):
+            sentences.append(
+                f"{metric} depends on how batches are cut: the loss is not a mean over its targets, or does not say "
+                "over which (lab.mean_over); arms with another valid_batch_size have another yardstick"
+            )
+        return sentences
 
     def judged_by(self, metric: str) -> Results:
         """The same runs, with another figure that decides.
@@ -185,7 +334,10 @@ class Results:
         if not _is_whole_grid(list(cells.values())):
             return []
         figures = {name: self.figures(name, metric) for name in cells}
-        return factorial_effects(cells, figures, higher_is_better=self.is_higher_better(metric))
+        found = factorial_effects(cells, figures, higher_is_better=self.is_higher_better(metric))
+        first, *others = cells
+        refusals = {self._refusal(first, other, metric) for other in others} - {""}
+        return [_refused_effect(effect, sorted(refusals)[0]) if refusals else effect for effect in found]
 
     def _known(self, metric: str) -> str:
         """The figure asked for, the study's own unless one is named."""
@@ -197,19 +349,29 @@ class Results:
         return metric
 
     def is_higher_better(self, metric: str) -> bool:
-        """The direction of a figure, as its metric says."""
-        plain = metric.partition("_")[2]
-        directions: dict[str, bool] = {}
+        """Return whether higher is better; False if nothing says so, in which case no verdict is given."""
+        return bool(self.direction(metric))
+
+    def direction(self, metric: str) -> bool | None:
+        """Return whether higher is better as the metric or the callback says; None if nothing does."""
+        stated: dict[str, bool] = {}
         for run in self.runs:
-            directions |= run.record.result.get("higher_is_better", {})
-        return directions.get(plain, False)
+            found = run.record.result.get("higher_is_better")
+            stated |= found if isinstance(found, dict) else {}
+        split, _, plain = metric.partition("_")
+        if metric in stated:
+            return stated[metric]
+        if split in SPLITS and plain == "loss":
+            return False
+        return stated.get(plain) if split in SPLITS else COSTS.get(metric)
 
     def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.record.budget))
         figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
-        return ArmRow(name, figures, len(runs) - len(finished), comparison)
+        outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
+        return ArmRow(name, figures, outcomes.total(), comparison, len(runs), dict(outcomes))
 
     def frame(self) -> pd.DataFrame:
         """One row per run, as a pandas frame."""
@@ -269,6 +431,11 @@ class _SameArms:
 
     study: Study
     arms: Sequence[Any]
+
+
+def _refused_effect(effect: Effect, why: str) -> Effect:
+    nothing = dict.fromkeys(("effect", "low", "high", "p", "p_corrected", "detectable"), math.nan)
+    return attrs.evolve(effect, **nothing, verdict=why)  # type: ignore[arg-type]
 
 
 def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import torch
 
-from lab.errors import OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
+from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
+from lab.study.files import mark_files, one_line, write_sealed
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
-from lab.study.store import RunRecord, Store
+from lab.study.sources import keep_sources
+from lab.study.store import MARKED, RunRecord, Store
+from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
@@ -36,12 +39,12 @@ from lab.training.checkpoint import (
     save_checkpoint,
     save_weights,
     sync_files,
-    write_json,
 )
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
 from lab.training.machine import tune
+from lab.training.scoring import directions
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
@@ -131,10 +134,9 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        with self.store.lock(self.key):
-            record = self.store.record(self.key)
-            if record.status == "finished" and not fresh:
-                remove_checkpoints(record.folder)
+        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+            if not fresh and self.store.is_found(self.key):
+                record = self.store.record(self.key)
                 if not lacks(self, record):
                     return record
                 completed = self._complete(record)
@@ -143,6 +145,7 @@ class Run:
                 fresh = True  # its weights alone do not give its figures
             tune()
             folder = self._begin(fresh=fresh)
+            keep_sources(self, folder)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
@@ -249,14 +252,16 @@ class Run:
             "selected": selected,
             "epoch": row.get("epoch"),
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
+            "undefined": learner.undefined,
             "higher_is_better": higher_is_better(learner),
+            "yardstick": yardstick_of(learner, selected),
             "evaluated": metric_identities(self.experiment),
             "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),
         }
         if worth_waiting := seconds > WORTH_S:
             sync_files(folder)
-        write_json(folder / "result.json", result, durable=worth_waiting)
+        write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
         remove_checkpoints(folder)
 
 
@@ -274,11 +279,24 @@ def _refuse_empty_training(learner: Learner) -> None:
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
 
 
+def _tell_of_waiting(run: Run, listener: Listener) -> None:
+    """Say that another process has the run; a listener need not hear it."""
+    tell = getattr(listener, "run_waits", None)
+    if tell is not None:
+        tell(run)
+
+
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
     """The weights that the experiment's rule chooses, now in the learner: their file, and the row of their epoch."""
     rule = learner.callback("checkpoint")
     assert isinstance(rule, Checkpoint)
-    if rule.select == "best" and rule.best_epoch is not None:
+    if rule.select == "best" and learner.history:
+        if rule.best_epoch is None:
+            raise LabError(
+                f"no epoch has a finite {rule.monitor} by which the best could be chosen",
+                where="checkpoint.select='best'",
+                hint="choose another checkpoint.monitor, or select='last'",
+            )
         learner.load(folder / BEST)
         return BEST, learner.history[rule.best_epoch]
     return LAST, learner.history[-1] if learner.history else {}
@@ -306,12 +324,17 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
-                temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
+                temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
-    """For every figure whether more of it is better; losses are better when lower."""
-    return {name: bool(getattr(metric, "higher_is_better", False)) for name, metric in learner.metrics.items()}
+    """Return whether higher is better, by the name of a metric and by column; what has no direction is absent."""
+    plain = {
+        name: metric.higher_is_better
+        for name, metric in learner.metrics.items()
+        if isinstance(getattr(metric, "higher_is_better", None), bool)
+    }
+    return {**plain, **directions(learner)}
 
 
 def _budget(learner: Learner, seconds: float) -> dict[str, float]:
@@ -343,7 +366,7 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
 
 def record_failure(folder: Path, error: BaseException) -> None:
     """Leave ``failure.json``: what happened, for readers, and the traceback."""
-    write_json(folder / "failure.json", failure_content(error))
+    write_sealed(folder / "failure.json", failure_content(error))
 
 
 def failure_content(error: BaseException) -> dict[str, Any]:
@@ -355,4 +378,4 @@ def failure_content(error: BaseException) -> dict[str, Any]:
     except Exception as second:  # the error's class may break whatever reads it
         trace = f"(no traceback: {type(second).__name__})"
     text = "\n".join([describe_error(error), *notes_of(error)])
-    return {"error": text, "traceback": printable(trace)}
+    return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

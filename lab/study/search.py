@@ -19,6 +19,7 @@ from lab.registry.binding import Resolver
 from lab.registry.component import Reference, plain_number, plain_value
 from lab.registry.plugins import Catalog
 from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_problem
+from lab.study.compare import summarise
 from lab.study.study import Arm, Study, TrialOfArm, label_of
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def value_of(arm: str, results: Results) -> float | None:
     values = results.figures(arm, figure)
     if len(values) < len(results.study.seed_list) or not all(map(math.isfinite, values.values())):
         return None
-    mean = math.fsum(values.values()) / len(values)
+    mean = summarise(list(values.values())).mean
     return -mean if results.is_higher_better(figure) else mean
 
 

@@ -37,6 +37,7 @@ NO_SECOND_BASE = (
     f"an arm cannot be called '{BASE}'\n"
     "  that is the experiment that all arms are compared with; only a grid makes it anew: give the arm another name"
 )
+SELECTIONS = ("last", "best", "valid")
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
 
 
@@ -125,6 +126,9 @@ class Study:
         question: one or two sentences; the file's docstring unless given.
         file: where it was read from.
         searching: how its settings are searched, if they are; the arms of trials come with the rounds.
+        selection: the epoch whose weights are compared. ``last``; ``best``, by the column that the checkpoint monitors,
+            on the split that is reported, which flatters every arm, noisy ones most, and is said in every table; or
+            ``valid``, the best on the validation split, reported on the test split. Empty leaves it to the checkpoint.
     """
 
     base: Experiment
@@ -135,6 +139,7 @@ class Study:
     question: str = ""
     file: str = ""
     searching: Search | None = None
+    selection: str = ""
 
     def __attrs_post_init__(self) -> None:
         problems = [] if isinstance(self.base, Experiment) else [f"base must be an Experiment, not {shown(self.base)}"]
@@ -301,6 +306,7 @@ class Study:
         problems_of_search = self._search_problems(catalog)
         return resolved, [
             *self._size_problems(),
+            *self._selection_problems(),
             *problems_of_search,
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
@@ -310,6 +316,16 @@ class Study:
         if count <= MAX_RUNS:
             return []
         return [f"this study has {count:,} runs, and {MAX_RUNS:,} at most can be planned: take fewer seeds or arms"]
+
+    def _selection_problems(self) -> list[str]:
+        if self.selection not in ("", *SELECTIONS):
+            return [f"selection must be one of {', '.join(map(repr, SELECTIONS))}, not {self.selection!r}"]
+        if self.selection == "valid" and not self.compare.startswith("test_"):
+            return [
+                f"selection='valid' chooses the epoch on the validation split, and the study compares {self.compare}\n"
+                f"  compare a metric of the test split: compare='test_{self.compare.partition('_')[2] or 'loss'}'"
+            ]
+        return []
 
     def _search_problems(self, catalog: Catalog) -> list[str]:
         if self.searching is None:
@@ -329,6 +345,9 @@ class Study:
         try:
             for path, value in arm.changes.items():
                 experiment = experiment.changed(path, value, catalog)
+            if self.selection in SELECTIONS:
+                select = "last" if self.selection == "last" else "best"
+                experiment = experiment.changed("checkpoint.select", select, catalog)
         except (LabError, TypeError) as error:
             return None, [str(error)]
         return experiment.resolve(catalog)

@@ -12,7 +12,7 @@ import attrs
 from lab.study.execute import InProcess, Silence
 from lab.study.preflight import Plan, plan_study
 from lab.study.store import RunRecord, Store
-from lab.study.study import Study
+from lab.study.study import BASE, Arm, Study, TrialOfArm
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.example import Example
 from lab.testing.finding import Finding
@@ -38,17 +38,20 @@ class ExecutorConformance(Conformance):
         """(seed, status, figures or failure) of every run of a study of two seeds, in the order of their seeds."""
         with TemporaryDirectory() as folder:
             plan = self._plan(example, Path(folder), lr)
-            given = list(executor.submit(plan.to_do, Silence(), threading.Event(), fresh=False))
+            runs = [run for run in plan.to_do if lr is None or run.arm != BASE]
+            given = list(executor.submit(runs, Silence(), threading.Event(), fresh=False))
         return sorted(((run.seed, record.status, _figures(record)) for run, record in given), key=lambda row: row[0])
 
     def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:
         experiment = example.experiment()
         assert experiment is not None
-        if lr is not None:
-            experiment = attrs.evolve(experiment, lr=lr)
+        study = Study(experiment, seeds=2, name="conformance")
+        if lr is not None:  # an arm that diverges at once would be a problem of the plan; a trial may
+            trial = Arm("diverging", {"lr": lr}, trial=TrialOfArm(0, 0, {"lr": lr}))
+            study = attrs.evolve(study, arms=(trial,))
         store = Store(folder)
         store.prepare()
-        return plan_study(Study(experiment, seeds=2, name="conformance"), self.plugins, store)
+        return plan_study(study, self.plugins, store)
 
     @on_every_example
     def test_gives_every_run_back_once_and_finished(self, example: Example) -> None:

@@ -7,6 +7,7 @@ from lab.training.checkpoint import Checkpoint
 from lab.training.data import Data, Sampler
 from lab.training.learner import Learner
 from lab.training.loop import Position
+from lab.training.means import mean_over
 from lab.training.rng import Streams, part
 from lab.training.stepper import Evaluation, Stepper, Supervised
 
@@ -25,5 +26,6 @@ __all__ = [
     "Stepper",
     "Streams",
     "Supervised",
+    "mean_over",
     "part",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import graphlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, UnknownNameError, add_note, error_text
@@ -41,6 +42,10 @@ class Callback:
         name: how others refer to it; the class name in snake case unless given.
         before: names of callbacks that this one must come before.
         after: names of callbacks that this one must come after; ``"*"`` are all that do not say otherwise.
+        metrics: columns that it adds to ``learner.history``, each with whether higher is better. Only a declared column
+            can be compared, or followed by another callback.
+        rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for what
+            is expensive or acts outside of the learner.
         observer: it only looks on and writes down, and changes no number of the training. Adding, removing or changing
             an observer gives no run another key.
         reads_metrics: it may decide by metrics or by the history while it trains. Where no callback does, a metric may
@@ -50,6 +55,8 @@ class Callback:
     name: str = ""
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    metrics: Mapping[str, bool] = MappingProxyType({})
+    rehearse: bool = True
     observer: bool = False
     reads_metrics: bool = True
 

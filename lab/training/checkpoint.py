@@ -7,6 +7,8 @@ A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safet
 from __future__ import annotations
 
 import errno
+import hashlib
+import itertools
 import json
 import math
 import os
@@ -23,10 +25,13 @@ import numpy as np
 import torch
 from pydantic_core import to_json
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as load_bytes
+from safetensors.torch import save as save_bytes
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
-from lab.errors import LabError, ParameterError, StoreError
+from lab.errors import LabError, StoreError
 from lab.training.callback import Callback
 from lab.training.replicas import part_like, whole
 
@@ -37,11 +42,55 @@ __all__ = ["Checkpoint", "load_weights", "read_tree", "save_weights", "write_jso
 
 
 def write_tree(tree: Any, folder: Path, name: str) -> None:
-    """Write a tree of tensors and JSON values as ``name.safetensors`` and ``name.json``."""
+    """Write a tree of tensors and JSON values as ``name.safetensors`` and ``name.json``.
+
+    A digest of both stands among the metadata of the tensors.
+    """
     tensors: dict[str, Tensor] = {}
-    plain = _take_tensors(tree, "", tensors)
-    save_file(tensors, folder / f"{name}.safetensors")
-    (folder / f"{name}.json").write_text(json.dumps(plain), encoding="utf-8")
+    plain = json.dumps(_take_tensors(tree, "", tensors), allow_nan=False)
+    save_file(tensors, folder / f"{name}.safetensors", metadata=_metadata(tensors, plain))
+    (folder / f"{name}.json").write_text(plain, encoding="utf-8")
+
+
+def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """Return a sha256 of tensors on the CPU, of their names, types and shapes, and of a text that belongs to them."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        found.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _metadata(tensors: Mapping[str, Tensor], text: str, **more: Any) -> dict[str, str]:
+    """What a file of tensors says of itself: under one name, since safetensors writes several in any order."""
+    return {"lab": json.dumps({"digest": tensors_digest(tensors, text), **more})}
+
+
+def _said(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What ``_metadata`` wrote; empty in files of older versions."""
+    said = json.loads(metadata.get("lab", "{}"))
+    return said if isinstance(said, dict) else {}
+
+
+def _verify(tensors: Mapping[str, Tensor], text: str, said: Mapping[str, Any]) -> None:
+    """Raise if tensors, or the text that belongs to them, are not as they were written.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if "digest" in said and said["digest"] != tensors_digest(tensors, text):
+        raise ValueError("changed since it was written (its digest is another)")
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file and its metadata."""
+    from safetensors import safe_open
+
+    if not path.is_file():  # a pipe would block for ever
+        raise FileNotFoundError(f"{path.name} is not there")
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a mapping)
 
 
 def read_tree(folder: Path, name: str) -> Any:
@@ -51,10 +100,11 @@ def read_tree(folder: Path, name: str) -> Any:
         StoreError: a file is missing, truncated or not what it should be.
     """
     try:
-        tensors = load_file(folder / f"{name}.safetensors")
-        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return _give_tensors(plain, tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        tensors, metadata = _read_tensors(folder / f"{name}.safetensors")
+        text = (folder / f"{name}.json").read_text(encoding="utf-8") if (folder / f"{name}.json").is_file() else ""
+        _verify(tensors, text, _said(metadata))
+        return _give_tensors(json.loads(text), tensors)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise StoreError(f"cannot read the checkpoint '{name}'", where=f"{folder}: {error}") from error
 
 
@@ -67,6 +117,8 @@ def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, (list, tuple)):
         items = [_take_tensors(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
         return {"$tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": str(value)}  # JSON has no such numbers
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise LabError(
@@ -81,6 +133,8 @@ def _give_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_give_tensors(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
+    if "$float" in value:
+        return float(value["$float"])
     if "$tensor" in value:
         return tensors[value["$tensor"]]
     if "$tuple" in value:
@@ -93,10 +147,16 @@ def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
 
     Where each of several processes has a part of the weights, all must call it.
     """
-    tensors, aliases = _unique_weights(model)
-    tensors = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
+    tensors, aliases = _written_weights(model)
+    shared = json.dumps(aliases)
     with atomic_path(path, durable=durable) as temporary:
-        save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+        save_file(tensors, temporary, metadata=_metadata(tensors, shared, shared=shared))
+
+
+def _written_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file of weights, and for every further name of one its first."""
+    tensors, aliases = _unique_weights(model)
+    return _own_memory({name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}), aliases
 
 
 def _unique_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -113,10 +173,44 @@ def _unique_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]
     return tensors, aliases
 
 
+def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of which no two lie in one storage, such as views of a common buffer: safetensors refuses those."""
+    users: dict[int, int] = {}
+    for tensor in tensors.values():
+        place = tensor.untyped_storage().data_ptr()
+        users[place] = users.get(place, 0) + bool(tensor.numel())
+    return {
+        name: tensor.clone() if users[tensor.untyped_storage().data_ptr()] > 1 else tensor
+        for name, tensor in tensors.items()
+    }
+
+
 def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, without what modules carry from batch to batch."""
-    state = model.state_dict(keep_vars=True)
-    return {name: value for name, value in state.items() if not name.endswith("_extra_state")}
+    """Parameters and buffers by name, without what modules carry from batch to batch.
+
+    Raises:
+        LabError: a state dict holds anything but tensors.
+    """
+    carried = _extra_state_names(model)
+    weights = {name: value for name, value in model.state_dict(keep_vars=True).items() if name not in carried}
+    others = [name for name, value in weights.items() if not isinstance(value, Tensor)]
+    if others:
+        kinds = ", ".join(f"{name} is a {type(weights[name]).__name__}" for name in others[:3])
+        raise LabError(
+            f"the state dict of the model holds what cannot be saved as weights: {kinds}",
+            where=type(model).__name__,
+            hint="keep it in get_extra_state and set_extra_state, or as a tensor",
+        )
+    return weights
+
+
+def _extra_state_names(model: nn.Module) -> set[str]:
+    """Keys of a state dict under which torch keeps the extra states; a parameter may end in the same letters."""
+    return {
+        f"{name}.{_EXTRA_STATE_KEY_SUFFIX}" if name else _EXTRA_STATE_KEY_SUFFIX
+        for name, module in model.named_modules(remove_duplicate=False)
+        if _carries(module)
+    }
 
 
 def carried_state(model: nn.Module) -> dict[str, Any]:
@@ -139,27 +233,78 @@ def _carries(module: nn.Module) -> bool:
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
+class UnsavedBuffers:
+    """The buffers of a model that its state dict leaves out (``persistent=False``) and that training changes.
+
+    They belong to a checkpoint: a resumed run would go on with those of a new model.
+
+    Args:
+        model: as it was built.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._first = {name: (buffer, buffer._version) for name, buffer in _unsaved_buffers(model)}
+
+    def changed(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the buffers that were written to or replaced, by name."""
+        return {
+            name: buffer
+            for name, buffer in _unsaved_buffers(model)
+            if name not in self._first or self._first[name][0] is not buffer or self._first[name][1] != buffer._version
+        }
+
+    def restore(self, model: nn.Module, values: Mapping[str, Tensor]) -> None:
+        """Put back what ``changed`` gave."""
+        for name, value in values.items():
+            owner, _, last = name.rpartition(".")
+            module = model.get_submodule(owner)
+            device = next(itertools.chain(model.parameters(), model.buffers())).device
+            module._buffers[last] = value.to(device)
+            module._non_persistent_buffers_set.add(last)
+
+
+def _unsaved_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for prefix, module in model.named_modules():
+        for name in module._non_persistent_buffers_set:
+            buffer = module._buffers.get(name)
+            if buffer is not None:
+                yield f"{prefix}.{name}" if prefix else name, buffer
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load what ``save_weights`` wrote; a buffer that is empty in a new model, such as trees, takes the saved size.
 
     Raises:
         StoreError: the file cannot be read, or belongs to another architecture (the names that differ are given).
     """
-    from safetensors import safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            aliases = json.loads((file.metadata() or {}).get("shared", "{}"))
-    except (OSError, SafetensorError) as error:
+        tensors, metadata = _read_tensors(path)
+        shared = _said(metadata).get("shared", metadata.get("shared", "{}"))
+        _verify(tensors, shared, _said(metadata))
+        aliases = json.loads(shared)
+    except (OSError, ValueError, SafetensorError) as error:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
+    _load(model, tensors, aliases, path)
+
+
+def _load(model: nn.Module, tensors: dict[str, Tensor], aliases: Mapping[str, str], path: Path) -> None:
     tensors |= {name: tensors[source] for name, source in aliases.items()}
     _check_names(model, tensors, path)
     for name, buffer in model.named_buffers():
-        if not buffer.numel() and name in tensors:
+        if name in tensors and (not buffer.numel() or _overlaps(buffer)):
             buffer.data = torch.zeros_like(tensors[name], dtype=buffer.dtype, device=buffer.device)
     parts = {name: part_like(tensors[name], weight) for name, weight in _weights(model).items()}
-    model.load_state_dict(parts, strict=False)  # its names were checked; what a module carries is no weight
+    found = model.load_state_dict(parts, strict=False)  # strict but for extra states, which are no weights
+    left = [*set(found.missing_keys) - _extra_state_names(model), *found.unexpected_keys]
+    if left:
+        raise StoreError(
+            "these weights belong to another architecture", where=str(path), hint=f"not loaded: {_shorten(set(left))}"
+        )
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    """Whether several elements share one place in memory, as ``expand`` makes them: such a tensor cannot be written."""
+    return any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _check_names(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -283,6 +428,7 @@ class Checkpoint(Callback):
         self.monitor, self.select = monitor, select
         self.best_epoch: int | None = None
         self._best = math.inf
+        self._higher_is_better = False
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -292,15 +438,11 @@ class Checkpoint(Callback):
         return {name: value for name, value in params.items() if name in names}
 
     def check(self, learner: Learner) -> None:
-        figures = ["train_loss"] if learner.data.valid is None else ["train_loss", "valid_loss"]
-        figures += [f"valid_{name}" for name in learner.metrics if learner.data.valid is not None]
-        wanted = self.monitor in figures or (self.monitor == "valid_loss" and self.select == "last")
-        if not wanted:
-            raise ParameterError(
-                f"there is no figure '{self.monitor}' to choose the best epoch by",
-                where="callback 'checkpoint', parameter 'monitor'",
-                hint=f"this run has: {', '.join(figures)}",
-            )
+        from lab.training.scoring import column_direction
+
+        if learner.data.valid is None and self.monitor == "valid_loss" and self.select == "last":
+            return
+        self._higher_is_better = column_direction(self.monitor, learner, "callback 'checkpoint', parameter 'monitor'")
 
     def before_fit(self, learner: Learner) -> None:
         self._saved_at = time.monotonic()
@@ -312,14 +454,15 @@ class Checkpoint(Callback):
     def after_epoch(self, learner: Learner) -> None:
         if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
             return
+        if not math.isfinite(learner.history[-1].get("valid_loss", 0.0)):
+            return  # the run fails, and is to fail again when it is resumed
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
         if due and learner.replicas.agreed(time.monotonic() - self._saved_at >= self.worth_s):
             self.save(learner)
 
     def _keep_best(self, learner: Learner) -> None:
-        metric = learner.metrics.get(self.monitor.partition("_")[2])
-        sign = -1 if getattr(metric, "higher_is_better", False) else 1
+        sign = -1 if self._higher_is_better else 1
         value = sign * learner.history[-1].get(self.monitor, math.nan)
         if learner.folder is not None and learner.replicas.agreed(value < self._best):
             with learner.level("judge"):
@@ -344,6 +487,35 @@ class Checkpoint(Callback):
         if self.every_minutes is None:
             return False
         return learner.replicas.agreed(time.monotonic() - self._saved_at > 60 * self.every_minutes)
+
+
+def rehearse_checkpoint(learner: Learner) -> None:
+    """Save a checkpoint to memory and load it again.
+
+    Raises:
+        LabError: something in it cannot be saved.
+        Exception: whatever ``load_state_dict`` or ``set_extra_state`` raises.
+    """
+    weights, aliases = _written_weights(learner.model)
+    tensors: dict[str, Tensor] = {}
+    plain = json.dumps(_take_tensors(learner.state_dict(), "", tensors))
+    samples = {
+        f"{kind}/{name}": tensor.flatten()[:1].clone()
+        for kind, named in (("weights", weights), ("state", tensors))
+        for name, tensor in named.items()
+    }
+    load_bytes(save_bytes(samples))  # every type of number can be written; the content of a large model costs seconds
+    _load(learner.model, weights, aliases, Path("checkpoint"))
+    learner.load_state_dict(_give_tensors(json.loads(plain), tensors))
+    learner.restore_callbacks()
+
+
+def save_unjudged(learner: Learner) -> None:
+    """Save an epoch whose validation failed, if the learner keeps checkpoints; several processes could not agree."""
+    if learner.folder is None or learner.replicas.size > 1:
+        return
+    if any(isinstance(callback, Checkpoint) for callback in learner.callbacks):
+        save_checkpoint(learner, learner.folder)
 
 
 def save_checkpoint(learner: Learner, folder: Path) -> None:
@@ -377,7 +549,15 @@ class _Nowhere(dict[str, Tensor]):
 
 
 def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None]) -> bool:
-    """Load the newest checkpoint of ``folder`` that can be read; False where there is none."""
+    """Load the newest checkpoint of ``folder`` that can be read; False where there is none.
+
+    Where the weights of the best epoch are damaged there is none either: only training again makes them anew.
+    """
+    try:
+        _check_best(folder / BEST)
+    except StoreError as error:
+        warn(f"the weights of the best epoch are damaged, so the run begins again: {error}")
+        return False
     for path in _checkpoints(folder):
         try:
             state = read_tree(path, "state")
@@ -390,6 +570,21 @@ def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None])
     return False
 
 
+def _check_best(path: Path) -> None:
+    """Raise if the weights of the best epoch are there and not as they were written.
+
+    Raises:
+        StoreError: they are not.
+    """
+    if not path.exists():
+        return
+    try:
+        tensors, metadata = _read_tensors(path)
+        _verify(tensors, _said(metadata).get("shared", ""), _said(metadata))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove every checkpoint and leftover of ``folder``: the run is finished."""
     for path in [*_checkpoints(folder), *folder.glob(".checkpoint-*.tmp")]:
@@ -398,7 +593,8 @@ def remove_checkpoints(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> Iterator[Path]:
     """Checkpoints, the newest first; temporary names of a crash do not count."""
-    return iter(sorted(folder.glob("checkpoint-*"), key=_number, reverse=True))
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return iter(sorted(found, key=_number, reverse=True))
 
 
 def _number(path: Path) -> int:

@@ -73,6 +73,7 @@ class Learner:
     Attributes:
         position: where the current fit stands.
         history: one row per finished epoch, over all fits.
+        undefined: scores of the last validation that are NaN because they are not defined, each with the reason.
         batch, step_loss: the current batch on the device, and the loss of the last step.
         parts: names of the model's parts that draw their initial weights from streams of their own.
         replicas: the processes that train the model together, where ``torchrun`` started several.
@@ -117,12 +118,16 @@ class Learner:
         self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler
         self._optimizer_factory = optimizer
         self.lr = lr
-        self.optimizer = self._make_optimizer(lr)
         self.stepper = stepper or Supervised()
+        if _uninitialized(model):
+            self.stepper.attach(self)
+            self._initialize()
+        self.optimizer = self._make_optimizer(lr)
         self.stepper.attach(self)
         self.callbacks = order_callbacks([*([EpochProgress()] if progress else []), *callbacks])
         self._events = Events(self.callbacks)
         self.history: list[dict[str, float]] = []
+        self.undefined: dict[str, str] = {}
         self.epochs_before_fit = 0
         self.position = Position()
         self.losses = Losses(self.device)
@@ -133,6 +138,7 @@ class Learner:
         self._dropout_state: dict[str, Any] | None = None
         self._is_training = self._bn_freeze = False
         self._callback_states: dict[str, Any] | None = None
+        self._unsaved = checkpoint.UnsavedBuffers(model)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -258,6 +264,24 @@ class Learner:
         """
         self._bn_freeze = on
 
+    def _initialize(self) -> None:
+        """Give lazy modules their shapes by one batch, so that the optimizer and checkpoints know their weights."""
+        split = self.data.split("train")
+        sampler = SequentialSampler(min(len(split), self.batch_size), self.batch_size)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                self.stepper.valid_step(to_device(next(iter(self.data.loader(split, sampler))), self.device))
+        finally:
+            self.model.train(training)
+        if left := _uninitialized(self.model):
+            raise ParameterError(
+                f"the first batch does not reach {', '.join(left[:3])}, whose shape is not known without it",
+                where=type(self.model).__name__,
+                hint="give these layers their sizes, or use them in every forward pass",
+            )
+
     def _make_optimizer(self, lr: LearningRate) -> torch.optim.Optimizer:
         groups: list[dict[str, Any]] = [
             {"params": weights, "lr": value, "initial_lr": value, "layer_group": index}
@@ -303,6 +327,7 @@ class Learner:
             "dropout": self._dropout_position(),
             "stepper": self.stepper.state_dict(),
             "carried": checkpoint.carried_state(self.model),
+            "buffers": self._unsaved.changed(self.model),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
         }
 
@@ -322,6 +347,7 @@ class Learner:
         self._dropout_state = state["dropout"]
         self.stepper.load_state_dict(state["stepper"])
         checkpoint.carry_on(self.model, state["carried"])
+        self._unsaved.restore(self.model, state["buffers"])
         self._callback_states = state["callbacks"]
 
     @contextmanager
@@ -409,6 +435,10 @@ class Learner:
         batches = self._valid_batches(examples)
         return self._loader(split, self.replicas.own_part(batches) if part else batches)
 
+    def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
+        """The batches of a split for validation, as indices."""
+        return list(self._valid_batches(self.data.split(split)))
+
     def _valid_batches(self, examples: Any) -> Iterable[Sequence[int]]:
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")
@@ -492,6 +522,12 @@ def _frozen_batch_norms(model: nn.Module) -> Iterator[nn.Module]:
             weights = list(module.parameters())
             if weights and not any(weight.requires_grad for weight in weights):
                 yield module
+
+
+def _uninitialized(model: nn.Module) -> list[str]:
+    """Names of the parameters and buffers of lazy modules that have no shape yet."""
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    return [name for name, tensor in named if nn.parameter.is_lazy(tensor)]
 
 
 def _takes_batch(metric: Any) -> bool:

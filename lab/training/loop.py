@@ -14,11 +14,13 @@
             stepper.valid_step(batch) → metrics
 
 ``after_X`` runs in reverse order and also when the body raised. Losses stay on the device: they are gathered in one
-tensor per epoch and looked at every ``CHECK_EVERY`` steps, when a loss that is not finite stops the run.
+tensor per epoch and looked at every ``CHECK_EVERY`` steps, when a loss that is not finite stops the run; so does a
+validation loss that is not finite.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,11 +32,13 @@ from torch import Tensor
 
 from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError, error_text
 from lab.training.callback import CancelBatch, CancelEpoch, CancelFit
-from lab.training.checkpoint import carried_state
+from lab.training.checkpoint import carried_state, save_unjudged
 from lab.training.data import EpochSampler, to_device
+from lab.training.scoring import score_of
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
+    from lab.training.stepper import Evaluation
 
 __all__ = ["CHECK_EVERY", "Position", "fit", "is_timing", "validate"]
 
@@ -112,9 +116,43 @@ def _epoch(learner: Learner) -> None:
                 "examples_per_second": learner.train_size / max(trained - started, 1e-9),
             }
         )
-        learner.losses.clear()
         if learner.data.valid is not None:
-            learner.history[-1] |= validate(learner, "valid")
+            with _kept_if_it_fails(learner):
+                learner.history[-1] |= validate(learner, "valid")
+        learner.losses.clear()  # there is nothing to validate on
+        _check_validation(learner)
+
+
+@contextmanager
+def _kept_if_it_fails(learner: Learner) -> Iterator[None]:
+    """Save the epoch if its validation fails: a metric that raises in the last epoch costs no training.
+
+    The checkpoint stands behind the last batch of the epoch, so that a resumed run goes on with the validation.
+    """
+    losses = learner.losses.values
+    learner.losses.clear()
+    try:
+        yield
+    except (CancelEpoch, CancelFit):
+        raise
+    except Exception:
+        learner.history.pop()
+        for loss in losses:
+            learner.losses.add(loss)
+        save_unjudged(learner)
+        raise
+
+
+def _check_validation(learner: Learner) -> None:
+    row = learner.history[-1]
+    loss = row.get("valid_loss", 0.0)
+    if not math.isfinite(loss):
+        reason = learner.undefined.get("valid_loss", "")
+        raise NonFiniteLossError(
+            f"the validation loss is {loss} after epoch {learner.position.epoch}{reason and f': {reason}'}",
+            where=f"train_loss {row['train_loss']:.4g}, learning rate {learner.optimizer.param_groups[0]['lr']:.3g}",
+            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0); look for NaN in the validation data",
+        )
 
 
 def _train(learner: Learner, sampler: EpochSampler) -> None:
@@ -157,8 +195,9 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
     """
     for metric in learner.metrics.values():
         metric.reset()
+    learner.undefined = {name: why for name, why in learner.undefined.items() if not name.startswith(f"{split}_")}
     shared = learner.replicas.judges_parts and _can_be_shared(learner)
-    total = weight = torch.zeros((), device=learner.device)
+    total = weight = torch.zeros((), device=learner.device, dtype=_PRECISE.get(learner.device.type, torch.float64))
     with (
         learner.evaluation_mode(),
         learner.level("validate"),
@@ -169,7 +208,7 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
         for batch in learner.valid_loader(split, part=shared):
             batch = to_device(batch, learner.device)
             result = learner.stepper.valid_step(batch)
-            total = total + result.loss * result.weight
+            total = total + _weighted(result)
             weight = weight + result.weight
             for name, metric in learner.metrics.items():
                 _update(metric, name in learner.metrics_with_batch, result, batch)
@@ -177,8 +216,24 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
             total, weight = learner.replicas.total(total, weight)
             learner.replicas.merge(learner.metrics)
         row = {f"{split}_loss": float(total / weight)}
-        row |= {f"{split}_{name}": float(metric.compute()) for name, metric in learner.metrics.items()}
+        if not float(weight):
+            learner.undefined[f"{split}_loss"] = "no target counts"
+        for name, metric in learner.metrics.items():
+            row[f"{split}_{name}"], reason = score_of(name, metric)
+            if reason:
+                learner.undefined[f"{split}_{name}"] = reason
     return row
+
+
+_PRECISE = {"mps": torch.float32}
+"""Where a device has no double precision."""
+
+
+def _weighted(result: Evaluation) -> Tensor | float:
+    """The loss of a batch times its weight; 0 for a batch without a target that counts, whose mean is 0 / 0."""
+    if isinstance(result.weight, Tensor):
+        return torch.where(result.weight == 0, 0.0, result.loss * result.weight)
+    return result.loss * result.weight if result.weight else 0.0
 
 
 def _can_be_shared(learner: Learner) -> bool:

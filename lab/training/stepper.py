@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
+
+from lab.errors import ShapeError
+from lab.training.means import Weight, element_count, loss_weight, normalized_loss
+from lab.training.structure import describe_structure
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -21,14 +24,14 @@ class Evaluation(NamedTuple):
         loss: scalar tensor, the mean loss of the batch.
         output: what the metrics see as the prediction.
         target: what the metrics compare it with.
-        weight: how much the batch counts in the epoch's mean loss: of how many things it is the mean, usually the
-            number of elements of the target.
+        weight: how much the batch counts in the epoch's mean loss: the number of elements that ``loss`` is the mean
+            over, as ``normalized_loss`` gives it. A batch with weight 0 is left out.
     """
 
     loss: Tensor
     output: Any
     target: Any
-    weight: float | Tensor
+    weight: Weight
 
 
 class Stepper:
@@ -50,14 +53,14 @@ class Stepper:
         raise NotImplementedError
 
     def valid_step(self, batch: Any) -> Evaluation:
-        """Judge one batch; the model is in evaluation mode and no gradient is kept."""
+        """Evaluate one batch; the model is in evaluation mode and no gradient is kept."""
         raise NotImplementedError
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that the optimizer holds."""
         return (weight for group in self.learner.optimizer.param_groups for weight in group["params"])
 
-    def backward(self, loss: Tensor, weight: float | Tensor | None = None) -> None:
+    def backward(self, loss: Tensor, weight: Weight | None = None) -> None:
         """Gradients of ``loss``, between ``before_backward`` and ``after_backward``.
 
         Args:
@@ -65,6 +68,8 @@ class Stepper:
             weight: of how many things it is the mean, as in ``Evaluation``. It matters where several processes share a
                 batch, whose parts count by it; without one they count alike.
         """
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            raise _no_loss(loss)
         with self.learner.level("backward"):
             self.make_gradients(self.learner.replicas.prepare(loss, weight))
 
@@ -93,18 +98,49 @@ class Supervised(Stepper):
     """The plain step: ``loss(model(*inputs), target)`` for a batch ``(*inputs, target)``."""
 
     def train_step(self, batch: Any) -> Tensor:
-        *inputs, target = batch
-        loss: Tensor = self.learner.loss(self.learner.model(*inputs), target)
-        self.backward(loss, weight_of(target))
+        *inputs, target = plain_batch(batch)
+        output = self.learner.model(*inputs)
+        loss: Tensor = self.learner.loss(output, target)
+        shared = self.learner.replicas.size > 1
+        self.backward(loss, loss_weight(self.learner.loss, output, target) if shared else None)
         self.optimizer_step()
         return loss.detach()
 
     def valid_step(self, batch: Any) -> Evaluation:
-        *inputs, target = batch
+        *inputs, target = plain_batch(batch)
         output = self.learner.model(*inputs)
-        return Evaluation(self.learner.loss(output, target), output, target, weight_of(target))
+        loss, weight = normalized_loss(self.learner.loss, output, target)
+        return Evaluation(loss, output, target, weight)
+
+
+def plain_batch(batch: Any) -> Any:
+    """Return a batch of the form ``(*inputs, target)``.
+
+    Raises:
+        ShapeError: it has another form, such as a dictionary.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) > 1:
+        return batch
+    raise ShapeError(
+        f"the batch is {describe_structure(batch)}, not (*inputs, target)",
+        where="stepper 'supervised'",
+        hint="give the data a collate that returns (*inputs, target), or write a stepper (docs/training.md)",
+    )
+
+
+def _no_loss(loss: Any) -> ShapeError:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        return ShapeError(
+            f"the loss is {describe_structure(loss)}, not a scalar tensor",
+            hint="reduce it in the loss (sum of its parts, mean over the batch), or write a stepper (docs/training.md)",
+        )
+    return ShapeError(
+        "the loss has no gradient: it does not depend on any weight that is trained",
+        hint="compute it from the model's output with torch operations, without detach, item or no_grad, "
+        "and leave some weights unfrozen",
+    )
 
 
 def weight_of(target: Any) -> int:
-    """How many elements a target has: a mean over a batch is a mean over these."""
-    return target.numel() if isinstance(target, torch.Tensor) else 1
+    """Return the number of elements of a target: a mean over a batch is a mean over these."""
+    return element_count(target)

@@ -185,13 +185,16 @@ def _measure_batch_norm(learner: Learner) -> None:
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
-    with learner.evaluating():
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.train()
-        for batch in learner.train_loader:
-            learner.stepper.valid_step(to_device(batch, learner.device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.train(learner.model.training)
+    try:
+        with learner.evaluating():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.train()
+            for seen, batch in enumerate(learner.train_loader, start=1):
+                for norm in norms:
+                    norm.momentum = 1 / seen  # the mean over batches; momentum=None would be unknown to some subclasses
+                learner.stepper.valid_step(to_device(batch, learner.device))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.train(learner.model.training)

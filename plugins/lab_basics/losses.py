@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lab.errors import ShapeError
+from lab.training.means import class_weight, mean_over
 
 __all__ = ["aligned", "bce", "cross_entropy", "l1", "mse", "nll", "per_class"]
 
 
+def _counted(output: Tensor, target: Tensor, *, ignore: int = -100, weight: Sequence[float] | None = None) -> Tensor:
+    weights = None if weight is None else output.new_tensor(list(weight), dtype=torch.float64)
+    return class_weight(target, weights, ignore)
+
+
+@mean_over(_counted)
 def cross_entropy(
     output: Tensor,
     target: Tensor,
@@ -45,6 +53,7 @@ def cross_entropy(
     )
 
 
+@mean_over(_counted)
 def nll(output: Tensor, target: Tensor, *, ignore: int = -100) -> Tensor:
     """Negative log-likelihood, in nats, of class numbers under log-probabilities (the output of ``log_softmax``).
 

@@ -6,6 +6,7 @@ F1 and AUC, where the details are many, are torchmetrics', imported when the fir
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import DataError, ParameterError, ShapeError
+from lab.errors import ParameterError, ShapeError
 from lab_basics.losses import aligned, per_class
 
 __all__ = ["AUC", "F1", "MAE", "MSE", "RMSE", "Accuracy", "Mean", "Perplexity", "TopKAccuracy"]
@@ -24,9 +25,15 @@ class Mean:
 
     A subclass gives the sum over a batch and how many predictions it is of (``batch_sum``), and may transform the mean
     of the epoch (``finish``). The sums stay on the device, in double precision, until the epoch ends.
+
+    Attributes:
+        undefined: after ``compute``, why the epoch has no value, which then is NaN; empty otherwise.
+        nothing: the reason if no prediction counted.
     """
 
     higher_is_better: bool = True
+    undefined: str = ""
+    nothing: str = "no prediction counts"
 
     def __init__(self) -> None:
         self.reset()
@@ -62,7 +69,10 @@ class Mean:
         self._count = self._count + torch.as_tensor(incoming["count"], device=device)
 
     def compute(self) -> Tensor:
-        """The figure of the epoch; NaN when there was no prediction."""
+        """Return the value of the epoch; NaN if no prediction counted."""
+        self.undefined = "" if float(self._count) else self.nothing
+        if self.undefined:
+            return torch.tensor(math.nan)
         return self.finish(torch.as_tensor(self._sum) / torch.as_tensor(self._count))
 
 
@@ -184,9 +194,13 @@ class Gathered:
     """Base class of metrics that torchmetrics computes from all predictions of an epoch.
 
     They are kept on their device; torchmetrics' functions see the whole epoch at once.
+
+    Attributes:
+        undefined: after ``compute``, why the epoch has no value, which then is NaN; empty otherwise.
     """
 
     higher_is_better: bool = True
+    undefined: str = ""
 
     def __init__(self) -> None:
         _require_torchmetrics(type(self).__name__.lower())
@@ -208,10 +222,22 @@ class Gathered:
         self._outputs.extend(output.to(device) for output in incoming["outputs"])
         self._targets.extend(target.to(device) for target in incoming["targets"])
 
-    def _gathered(self, who: str) -> tuple[Tensor, Tensor]:
+    def compute(self) -> Tensor:
+        """Return the value of the epoch; NaN if it is undefined."""
+        self.undefined = "no prediction counts"
         if not self._outputs:
-            raise DataError(f"metric '{who}' has seen no prediction")
-        return torch.cat(self._outputs), torch.cat(self._targets)
+            return torch.tensor(math.nan)
+        output, target = torch.cat(self._outputs), torch.cat(self._targets)
+        self.undefined = self.why_undefined(output, target)
+        return torch.tensor(math.nan) if self.undefined else self.score(output, target)
+
+    def why_undefined(self, output: Tensor, target: Tensor) -> str:
+        """Return why these predictions have no value; empty if they have one."""
+        raise NotImplementedError
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the value of all predictions (N, …) of the epoch and their targets (N)."""
+        raise NotImplementedError
 
 
 class F1(Gathered):
@@ -248,11 +274,18 @@ class F1(Gathered):
         super().merge_state(incoming)
         self._classes = max(self._classes, incoming["classes"])
 
-    def compute(self) -> Tensor:
-        """The figure of the epoch."""
+    def why_undefined(self, output: Tensor, target: Tensor) -> str:
+        counted = target[target != self.ignore]
+        if not len(counted):
+            return "no prediction counts"
+        if not self._classes and not bool((counted == 1).any()):
+            return "no target of class 1"
+        return ""
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
         from torchmetrics.functional.classification import binary_f1_score, multiclass_f1_score
 
-        predicted, target = self._gathered("f1")
+        predicted = output
         if not self._classes:
             return binary_f1_score(predicted, target, ignore_index=self.ignore)
         return multiclass_f1_score(predicted, target, self._classes, average=self.average, ignore_index=self.ignore)
@@ -261,7 +294,8 @@ class F1(Gathered):
 class AUC(Gathered):
     """Area under the ROC curve, by torchmetrics: the chance that a positive example scores above a negative one.
 
-    With more than two classes, the mean over classes, each against all others.
+    With more than two classes, the mean over the classes that occur, each against all others. Where all targets are of
+    one class there is nothing to tell apart: it is undefined.
 
     Shapes:
         output (N) or (N, 1), one score each, or (N, C); target (N) class numbers
@@ -272,14 +306,24 @@ class AUC(Gathered):
         self._outputs.append(_scores(output, target))
         self._targets.append(target.reshape(-1).long())
 
-    def compute(self) -> Tensor:
-        """The figure of the epoch."""
+    def why_undefined(self, output: Tensor, target: Tensor) -> str:
+        classes = target.unique()
+        if not len(classes):
+            return "no prediction counts"
+        if len(classes) == 1:
+            return f"only class {int(classes)}"
+        return "scores are not a number" if bool(output.isnan().any()) else ""
+
+    def score(self, output: Tensor, target: Tensor) -> Tensor:
         from torchmetrics.functional.classification import binary_auroc, multiclass_auroc
 
-        scores, target = self._gathered("auc")
-        if scores.dim() == 1:
-            return binary_auroc(_ranks(scores), target)
-        return multiclass_auroc(scores.softmax(dim=-1), target, scores.shape[-1])
+        if output.dim() == 1:
+            return binary_auroc(_ranks(output), target)
+        occurring = target.unique()
+        if len(occurring) == output.shape[-1]:
+            return multiclass_auroc(output.softmax(dim=-1), target, output.shape[-1])
+        shares = output.softmax(dim=-1)  # torchmetrics counts a class without targets as 0
+        return torch.stack([binary_auroc(shares[:, each], (target == each).long()) for each in occurring]).mean()
 
 
 def _precise(values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import ParameterError
+from lab.training.scoring import column_direction, directions
 
 if TYPE_CHECKING:
     from lab.training import Learner
@@ -55,22 +56,13 @@ class Monitor:
         self.best, self.epochs_without = state["best"], state["epochs_without"]
 
     def check(self, learner: Learner) -> None:
-        """Raise a ParameterError where no epoch of this learner will have the column."""
-        offered = ["train_loss", *(["valid_loss"] if learner.data.valid is not None else [])]
-        if learner.data.valid is not None:
-            offered += [f"valid_{name}" for name in learner.metrics]
-        if self.column not in offered:
-            raise ParameterError(
-                f"there is no figure '{self.column}' to follow",
-                where=f"callback '{self.owner}', parameter 'monitor'",
-                hint=f"this run has: {', '.join(offered)}",
-            )
+        """Raise a ParameterError where no epoch of this learner will have the column, or it has no direction."""
+        column_direction(self.column, learner, f"callback '{self.owner}', parameter 'monitor'")
 
 
 def higher_is_better(column: str, learner: Learner) -> bool:
-    """The direction of a column: its metric's, or lower for a loss."""
-    metric = learner.metrics.get(column.partition("_")[2])
-    return bool(getattr(metric, "higher_is_better", False))
+    """Return the direction of a column: its metric's or its callback's; a loss is better when lower."""
+    return directions(learner).get(column, False)
 
 
 def finished_epoch(learner: Learner) -> dict[str, float] | None:

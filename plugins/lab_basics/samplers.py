@@ -1,7 +1,8 @@
 """In which order, and in which company, examples reach the model.
 
-A sampler is an iterable of batches, each a list of indices. Every index comes exactly once per pass, the number of
-batches is known before the pass begins, and the same state of ``generator`` gives the same pass again.
+A sampler is an iterable of batches, each a list of indices. Every index comes exactly once per pass, but for those that
+``drop_last`` leaves out; the number of batches is known before the pass begins, and the same state of ``generator``
+gives the same pass again.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ __all__ = ["Bucket", "FullBatch", "Sampler", "Sequential", "Shuffle", "Sort", "S
 class Sampler(ABC):
     """An order of the indices, and the places at which it is cut into batches.
 
-    A subclass sets ``starts``, the first position of every batch, and says the order of one pass.
+    A subclass sets ``starts``, the first position of every batch, and says the order of one pass. Positions from
+    ``end`` on, if it sets one, are left out.
     """
 
     starts: np.ndarray
+    end: int | None = None
 
     @abstractmethod
     def order(self) -> np.ndarray:
@@ -32,8 +35,15 @@ class Sampler(ABC):
 
     def cut(self) -> list[list[int]]:
         """One pass, as batches in the order in which they are used."""
-        order = self.order().tolist()
+        order = self.order()[: self.end].tolist()
         return [order[start:end] for start, end in pairwise([*self.starts.tolist(), len(order)])]
+
+    def _cut_evenly(self, size: int, batch_size: int, drop_last: bool) -> None:
+        """Batches of one size; what is left over is the last batch, or left out."""
+        self.starts = _even_starts(size, batch_size)
+        if drop_last and size % batch_size and len(self.starts) > 1:
+            self.end = int(self.starts[-1])
+            self.starts = self.starts[:-1]
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.cut())
@@ -43,11 +53,16 @@ class Sampler(ABC):
 
 
 class Sequential(Sampler):
-    """The examples as they stand in the data, ``batch_size`` at a time."""
+    """The examples as they stand in the data, ``batch_size`` at a time.
 
-    def __init__(self, size: int, batch_size: int) -> None:
+    Args:
+        drop_last: leave the last examples out if it is not full, unless it is the only one. Models with batch
+            norm cannot be trained on a batch of one.
+    """
+
+    def __init__(self, size: int, batch_size: int, *, drop_last: bool = False) -> None:
         self.size = size
-        self.starts = _even_starts(size, batch_size)
+        self._cut_evenly(size, batch_size, drop_last)
 
     def order(self) -> np.ndarray:
         return np.arange(self.size)
@@ -65,23 +80,33 @@ class FullBatch(Sampler):
 
 
 class Shuffle(Sampler):
-    """A fresh random order at every pass."""
+    """A fresh random order at every pass.
 
-    def __init__(self, size: int, batch_size: int, generator: torch.Generator) -> None:
+    Args:
+        drop_last: leave the last batch of a pass out if it is not full, unless it is the only one. Models with batch
+            norm cannot be trained on a batch of one.
+    """
+
+    def __init__(self, size: int, batch_size: int, generator: torch.Generator, *, drop_last: bool = False) -> None:
         self.size = size
         self.generator = generator
-        self.starts = _even_starts(size, batch_size)
+        self._cut_evenly(size, batch_size, drop_last)
 
     def order(self) -> np.ndarray:
         return _permutation(self.size, self.generator)
 
 
 class Sort(Sampler):
-    """Longest first, equal lengths as they stand in the data: the least padding, and always the same batches."""
+    """Longest first, equal lengths as they stand in the data: the least padding, and always the same batches.
 
-    def __init__(self, lengths: np.ndarray | Sequence[int], batch_size: int) -> None:
+    Args:
+        drop_last: leave the shortest examples out if it is not full, unless it is the only one. Models with batch
+            norm cannot be trained on a batch of one.
+    """
+
+    def __init__(self, lengths: np.ndarray | Sequence[int], batch_size: int, *, drop_last: bool = False) -> None:
         self.lengths = _checked_lengths(lengths)
-        self.starts = _even_starts(len(self.lengths), batch_size)
+        self._cut_evenly(len(self.lengths), batch_size, drop_last)
 
     def order(self) -> np.ndarray:
         return _longest_first(self.lengths)
@@ -100,6 +125,8 @@ class Sortish(Sampler):
         batch_size: examples in a batch.
         generator: the source of both shuffles.
         chunk_batches: batches in a chunk, at least 1; more of them pad less and mix less.
+        drop_last: leave the one batch that is not full out, unless it is the only one. Models with batch norm cannot be
+            trained on a batch of one.
     """
 
     def __init__(
@@ -109,12 +136,13 @@ class Sortish(Sampler):
         generator: torch.Generator,
         *,
         chunk_batches: int = 50,
+        drop_last: bool = False,
     ) -> None:
         _at_least_one("chunk_batches", chunk_batches, "sortish")
         self.lengths = _checked_lengths(lengths)
         self.generator = generator
         self.chunk = batch_size * chunk_batches
-        self.starts = _even_starts(len(self.lengths), batch_size)
+        self._cut_evenly(len(self.lengths), batch_size, drop_last)
 
     def order(self) -> np.ndarray:
         order = _permutation(len(self.lengths), self.generator)

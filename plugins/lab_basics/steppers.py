@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
+from lab.training.means import Weight, loss_weight, normalized_loss
 from lab.training.replicas import part_like, whole
-from lab.training.stepper import Evaluation, Stepper, weight_of
+from lab.training.stepper import Evaluation, Stepper, plain_batch, weight_of
 
 if TYPE_CHECKING:
     from lab.training import Learner
@@ -53,6 +54,7 @@ class LossStepper(Stepper):
         self._pending = 0
         self._scaler: torch.amp.GradScaler | None = None
         self._compiled: Callable[..., Any] | None = None
+        self._weight_of_loss: Weight | None = None
 
     def train_loss(self, batch: Any) -> Tensor:
         """The scalar loss of a training batch, with its graph."""
@@ -62,12 +64,20 @@ class LossStepper(Stepper):
         """What ``valid_step`` gives, without a word on precision."""
         raise NotImplementedError
 
-    def weight(self, batch: Any) -> float | Tensor:
-        """Of how many things the loss of a training batch is the mean: the elements of its target, by convention last.
+    def loss(self, output: Any, target: Any) -> Tensor:
+        """The learner's loss; of several processes each remembers how many elements it was the mean over."""
+        if self.learner.replicas.size > 1:
+            self._weight_of_loss = loss_weight(self.learner.loss, output, target)
+        return self.learner.loss(output, target)
 
-        A subclass whose loss is another mean overrides it; processes that share a batch count by it.
+    def weight(self, batch: Any) -> Weight:
+        """The number of elements that the loss of a training batch is the mean over.
+
+        It is what the learner's loss states if ``train_loss`` calls ``self.loss``, else the number of elements of the
+        target, by convention the last of the batch. Only asked for where processes share a batch, whose parts count by
+        it; a subclass with another mean overrides it.
         """
-        return weight_of(batch[-1])
+        return weight_of(batch[-1]) if self._weight_of_loss is None else self._weight_of_loss
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -84,7 +94,7 @@ class LossStepper(Stepper):
     def train_step(self, batch: Any) -> Tensor:
         with self._autocast():
             loss = self.train_loss(batch)
-        self.backward(loss, self.weight(batch))
+        self.backward(loss, self.weight(batch) if self.learner.replicas.size > 1 else None)
         self._pending += 1
         if self._pending == self.accumulate:
             self.optimizer_step()
@@ -163,14 +173,14 @@ class Supervised(LossStepper):
     """
 
     def train_loss(self, batch: Any) -> Tensor:
-        *inputs, target = batch
-        loss: Tensor = self.learner.loss(self.model(*inputs), target)
-        return loss
+        *inputs, target = plain_batch(batch)
+        return self.loss(self.model(*inputs), target)
 
     def evaluate(self, batch: Any) -> Evaluation:
-        *inputs, target = batch
+        *inputs, target = plain_batch(batch)
         output = self.model(*inputs)
-        return Evaluation(self.learner.loss(output, target), output, target, weight_of(target))
+        loss, weight = normalized_loss(self.learner.loss, output, target)
+        return Evaluation(loss, output, target, weight)
 
 
 class ActivationRegularised(Supervised):

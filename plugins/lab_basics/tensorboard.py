@@ -37,6 +37,7 @@ class TensorBoard(Callback):
 
     name = "tensorboard"
     before = MEASURING
+    rehearse = False  # importing and opening a writer takes seconds
 
     def __init__(self) -> None:
         self._writer: Any = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import SEED, FiniteNumber, runs_option
+from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, tell
 
 __all__ = ["generate"]
 
@@ -47,7 +47,7 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 )
 @click.option("--greedy", is_flag=True, help="Always the likeliest character.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the draws.")
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def generate(
     session: Session,
@@ -61,12 +61,16 @@ def generate(
     greedy: bool,
     seed: int,
     file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Let the network of the finished run KEY go on with a prompt."""
     from lab.study.rebuild import load
     from lab_charlm.generation import generate as generate_text
 
-    learner = load(key, folder, catalog=session.catalog(), file=file)
+    learner = load(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     click.echo(
         generate_text(
             learner,

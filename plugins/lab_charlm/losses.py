@@ -6,10 +6,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.errors import ShapeError
+from lab.training.means import mean_over
 
 __all__ = ["last_only", "matching", "sequence_nll"]
 
 
+@mean_over(lambda output, target: target[-len(output) :].numel())
 def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
     """Mean negative log likelihood over all places that were foreseen, nats per character.
 
@@ -21,6 +23,7 @@ def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
     return functional.cross_entropy(output.flatten(0, 1), target.flatten())
 
 
+@mean_over(lambda output, target: target.shape[1])
 def last_only(output: Tensor, target: Tensor) -> Tensor:
     """The same for the last place alone: logits (T', B, V), target (T, B)."""
     output, target = matching(output, target)

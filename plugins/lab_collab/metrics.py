@@ -6,6 +6,7 @@ liked stand in front? A user without a liked item, or without one that was not, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ class _Ranking:
     """Base class: gathers an epoch, then judges every user's list."""
 
     higher_is_better = True
+    undefined = ""
 
     def __init__(self, *, k: int = 10, liked: float = 4.0) -> None:
         if k < 1:
@@ -36,15 +38,19 @@ class _Ranking:
         self._seen.append((batch[0].detach().cpu(), output.detach().cpu(), target.detach().cpu()))
 
     def compute(self) -> float:
-        """The mean over users; NaN where no user says anything."""
+        """Return the mean over users; NaN where none has both a liked item and another."""
+        self.undefined = "no user with both a liked and another item"
         if not self._seen:
-            return float("nan")
+            return math.nan
         users, scores, ratings = (torch.cat(part) for part in zip(*self._seen, strict=True))
         order = users.argsort(stable=True)
         counts = users.unique(return_counts=True)[1].tolist()
         lists = zip(scores[order].split(counts), ratings[order].split(counts), strict=True)
         told = [value for each in lists if (value := self._judge(*each)) is not None]
-        return sum(told) / len(told) if told else float("nan")
+        if not told:
+            return math.nan
+        self.undefined = ""
+        return sum(told) / len(told)
 
     def _judge(self, scores: Tensor, ratings: Tensor) -> float | None:
         relevant = ratings >= self.liked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +98,7 @@ class Seq2SeqLoss(nn.Module):
     def forward(self, output: Tensor | PackedSequence | Unprojected, target: Tensor) -> Tensor:
         return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
 
-    def weight(self, target: Tensor) -> Tensor:
+    def mean_over(self, output: Any, target: Tensor) -> Tensor:
         """What a batch (T, B) counts in an epoch's mean: its real tokens; with "count", as in the lesson, sentences."""
         return target.new_tensor(target.shape[1]) if self.padding == "count" else (target != self.pad_id).sum()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ class _CorpusScore:
     """Base class of sacrebleu's corpus scores: detokenised predictions against the original reference text."""
 
     higher_is_better = True
+    undefined = ""
 
     def __init__(self, data: Any) -> None:
         if not hasattr(data, "decode"):
@@ -65,7 +67,10 @@ class _CorpusScore:
         self._references.extend(incoming["references"])
 
     def compute(self) -> float:
-        """The score of the whole split, from 0 to 100."""
+        """Return the score of the whole split, from 0 to 100; NaN without any sentence."""
+        self.undefined = "" if self._references else "no sentence"
+        if self.undefined:
+            return math.nan
         predictions = [text for ids in self._predicted for text in self.data.decode(ids.cpu())]
         return self.score(predictions, self._references)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lab_basics.steppers import LossStepper
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.errors import ParameterError
+from lab.training.means import Weight, loss_weight, states_mean
 from lab.training.stepper import Evaluation
 from lab_seq2seq.losses import fit_length
 
@@ -92,17 +93,20 @@ class TeacherForcing(LossStepper):
             return {"packed": True, "unprojected": True}
         return {"packed": True}
 
-    def weight(self, batch: TranslationBatch) -> Tensor | int:
-        return self._weight(batch[1])
+    def weight(self, batch: TranslationBatch) -> Weight:
+        return self._weight(None, batch[1])
 
     def evaluate(self, batch: TranslationBatch) -> Evaluation:
         source, target = batch[0], batch[1]
         output = self.model(source, at_least=len(target))
         loss = self.learner.loss(fit_length(output, len(target)), target)
         longer = functional.pad(target, (0, 0, 0, len(output) - len(target)), value=self.pad_id)
-        return Evaluation(loss, output, longer, self._weight(target))
+        return Evaluation(loss, output, longer, self._weight(output, target))
 
-    def _weight(self, target: Tensor) -> Tensor | int:
-        """How many tokens the loss is the mean of."""
-        own = getattr(self.learner.loss, "weight", None)
-        return own(target) if callable(own) else (target != self.pad_id).sum()
+    def _weight(self, output: Any, target: Tensor) -> Weight:
+        """The number of tokens that the loss is the mean over: real ones, unless the loss states another mean."""
+        return (
+            loss_weight(self.learner.loss, output, target)
+            if states_mean(self.learner.loss)
+            else (target != self.pad_id).sum()
+        )

@@ -42,6 +42,7 @@ class RMSPE(Mean):
     """
 
     higher_is_better = False
+    nothing = "every target is 0"
 
     def __init__(self, target_is_log: bool) -> None:
         super().__init__()

@@ -85,6 +85,7 @@ class AutoencoderPretraining(Callback):
         share: of the cells that are swapped.
     """
 
+    rehearse = False  # it trains
     reads_metrics = False
 
     def __init__(self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15) -> None:

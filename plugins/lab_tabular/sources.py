@@ -206,6 +206,8 @@ def towns(
     """
     if rows < 100:
         raise ParameterError(f"rows must be at least 100, got {rows}", where="dataset 'towns'")
+    if data_seed < 0:
+        raise ParameterError(f"data_seed must be at least 0, got {data_seed}", where="dataset 'towns'")
     frame, places = towns_frame(rows, data_seed)
     data = table_of_frame(
         frame,

@@ -28,18 +28,29 @@ class WrittenBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+        if self.training or self.running_mean is None:
             count = x.numel() / x.shape[1]
-            with torch.no_grad():
-                self.num_batches_tracked.add_(1)
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * count / max(count - 1, 1), self.momentum)
+            if self.training and count == 1:
+                raise ShapeError(f"batch norm needs more than one value per channel in training, got {tuple(x.shape)}")
+            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
+            self._track(mean, variance * count / max(count - 1, 1))
         else:
             mean, variance = self.running_mean, self.running_var
-        scale = self.weight * (variance + self.eps).rsqrt()
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is None:
+            return (x - mean[:, None, None]) * scale[:, None, None]
+        scale = self.weight * scale
         shift = self.bias - mean * scale
         return x * scale[:, None, None] + shift[:, None, None]
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        if self.training and self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+            # momentum None is torch's cumulative mean
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(variance, share)
 
 
 def conv_norm_act(

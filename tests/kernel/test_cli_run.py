@@ -209,6 +209,7 @@ def test_an_arm_that_cannot_make_one_step_is_found_before_anything_is_trained(la
     assert result.err == (
         "lab: arm 'broken': ValueError: broken on purpose\n"
         f'  {tmp_path / "line.py"}, line {line}: raise ValueError("broken on purpose")\n'
+        "  the first training step: batch [float32 (8, 2), float32 (8, 1)]\n"
         f"  {tmp_path / 'line.py'}\n"
     )
     assert not (tmp_path / "runs" / "line").exists()

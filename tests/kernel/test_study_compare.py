@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import numpy as np
 import pytest
 from scipy import stats
 
-from lab.study.compare import compare_arms, compare_steps, holm, sign_flip_p, summarise
+from lab.study.compare import Summary, compare_arms, compare_steps, holm, sign_flip_p, summarise
 
 SAMPLES, STUDIES = 10_000, 4_000
 
@@ -142,7 +143,18 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
         ([], [], False, None, "no seed in common with the base"),
         ([1.0, 2.0], [1.0, 2.0], False, None, "no difference: the same figure in every one of 2 seeds"),
-        ([1.0, 2.0, 3.0], [0.5, 1.5, 2.5], False, True, "better by 0.5 ± 0 (3 of 3 seeds)"),
+        ([1.0, 2.0], [0.5, 1.3], False, None, "two seeds: no verdict"),
+        ([0.9, 0.8], [0.91, 0.81], True, None, "two seeds: no verdict"),
+        (
+            [1.0, 2.0, 3.0],
+            [0.5, 1.5, 2.5],
+            False,
+            None,
+            "the same difference in every one of 3 seeds (-0.5): too few for a verdict without a spread",
+        ),
+        ([1.0] * 6, [0.5] * 6, False, True, "better by 0.5 in every one of 6 seeds"),
+        ([1.0] * 6, [0.5] * 6, True, False, "worse by 0.5 in every one of 6 seeds"),
+        ([0.3] * 3, [0.1 + 0.2] * 3, False, None, "no difference: the same figure in every one of 3 seeds"),
         ([1.0, 2.0], [1.0, math.nan], False, None, "a figure is not finite: nothing can be concluded"),
         ([1.0, 2.0], [1.0, math.inf], False, None, "a figure is not finite: nothing can be concluded"),
     ],
@@ -151,6 +163,38 @@ def test_the_verdict_is_one_plain_sentence(base, arm, higher, is_better, verdict
     (found,) = compare(base, arm, higher_is_better=higher)
     assert found.verdict == verdict
     assert found.is_better is is_better
+
+
+def test_without_a_spread_the_sign_flip_test_decides_and_no_interval_is_given():
+    for d in ([0.01] * 4, np.float32([0.91, 0.81, 0.71, 0.61]).astype(float) - np.float32([0.9, 0.8, 0.7, 0.6])):
+        (found,) = compare(np.zeros(4), d)
+        assert found.p == found.p_sign_flip == 0.125
+        assert all(map(math.isnan, (found.low, found.high, found.detectable)))
+
+
+@pytest.mark.parametrize("value", [1e308, 1.7e308, -1e308])
+def test_values_near_the_largest_float_do_not_overflow(value):
+    summary = summarise([value, value, value / 2])
+    assert summary.mean == pytest.approx(value / 1.2)
+    assert summary.spread == pytest.approx(abs(value) / 2 / 3**0.5)
+    (found,) = compare([1.0, 2.0, 3.0], [value, value / 2, value / 4])
+    assert found.is_better is None
+    assert found.difference == pytest.approx(value / 12 * 7)
+
+
+def test_values_that_are_not_finite_are_counted_and_left_out_of_a_summary():
+    assert summarise([1.0, math.nan, 3.0, math.inf]) == Summary(2, 2.0, 2**0.5, 2)
+    assert math.isnan(summarise([math.nan]).mean)
+
+
+def test_an_arm_that_is_refused_keeps_its_reason_and_costs_the_others_nothing():
+    arms = {"a": dict(enumerate(LOWER)), "b": dict(enumerate(LOWER))}
+    base = dict(enumerate(BASE))
+    first, refused = compare_arms(base, arms, higher_is_better=False, refused={"b": "not comparable: because"})
+    assert first == attrs.evolve(compare(BASE, LOWER)[0], arm="a")
+    assert (refused.verdict, refused.is_better, refused.n) == ("not comparable: because", None, 5)
+    assert math.isnan(refused.difference)
+    assert math.isnan(refused.p_corrected)
 
 
 def test_an_arm_whose_figures_are_not_finite_takes_nothing_from_the_others():

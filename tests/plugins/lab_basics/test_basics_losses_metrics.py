@@ -12,7 +12,8 @@ from lab_basics import losses
 from lab_basics.metrics import AUC, F1, MAE, MSE, RMSE, Accuracy, Perplexity, TopKAccuracy
 from torch.nn import functional
 
-from lab.errors import DataError, ParameterError, ShapeError
+from lab.errors import ParameterError, ShapeError
+from lab.training.scoring import score_of
 
 
 @pytest.fixture
@@ -167,8 +168,54 @@ def test_a_metric_says_which_direction_is_better(metric, higher):
     assert metric().higher_is_better is higher
 
 
-def test_a_mean_over_nothing_is_not_a_number():
-    assert math.isnan(Accuracy().compute())
+@pytest.mark.parametrize("kind", [Accuracy, TopKAccuracy, Perplexity, MSE, RMSE, MAE, F1, AUC])
+def test_a_metric_of_nothing_is_undefined(kind):
+    metric = kind()
+    assert (math.isnan(metric.compute()), metric.undefined) == (True, "no prediction counts")
+
+
+ONE_CLASS = torch.ones(4, dtype=torch.long)
+IGNORED = torch.full((4,), -100)
+
+
+@pytest.mark.parametrize(
+    ("metric", "output", "target", "reason"),
+    [
+        (AUC(), torch.randn(4), ONE_CLASS, "only class 1"),
+        (AUC(), torch.randn(4, 2), 0 * ONE_CLASS, "only class 0"),
+        (AUC(), torch.randn(4, 3), 2 * ONE_CLASS, "only class 2"),
+        (AUC(), torch.tensor([0.1, math.nan, 0.2, 0.3]), torch.tensor([0, 1, 0, 1]), "scores are not a number"),
+        (F1(), torch.randn(4), 0 * ONE_CLASS, "no target of class 1"),
+        (F1(), torch.randn(4, 3), IGNORED, "no prediction counts"),
+        (Accuracy(), torch.randn(4, 3), IGNORED, "no prediction counts"),
+        (TopKAccuracy(k=2), torch.randn(4, 3), IGNORED, "no prediction counts"),
+        (Perplexity(), torch.randn(4, 3), IGNORED, "no prediction counts"),
+    ],
+)
+def test_an_undefined_metric_is_nan_and_says_why(metric, output, target, reason):
+    assert math.isnan(measured(metric, output, target))
+    assert metric.undefined == reason
+
+
+def test_a_metric_is_defined_again_once_predictions_allow_it():
+    metric = AUC()
+    assert math.isnan(measured(metric, torch.randn(4), ONE_CLASS))
+    metric.reset()
+    assert measured(metric, torch.tensor([0.1, 0.9]), torch.tensor([0, 1])) == 1.0
+    assert metric.undefined == ""
+
+
+def test_what_torchmetrics_calls_meaningless_is_undefined():
+    metric = torchmetrics.AUROC(task="binary")
+    metric.update(torch.tensor([0.2, 0.8]), torch.tensor([1, 1]))
+    score, reason = score_of("auroc", metric)
+    assert math.isnan(score)
+    assert reason == "No negative samples in targets"
+
+
+def test_auc_of_many_classes_is_over_those_that_occur():
+    output, target = torch.eye(4)[[0, 1, 1, 0]], torch.tensor([0, 1, 1, 0])
+    assert measured(AUC(), output, target) == 1.0
 
 
 def test_bad_use_of_metrics_is_told():
@@ -176,8 +223,6 @@ def test_bad_use_of_metrics_is_told():
         TopKAccuracy(k=0)
     with pytest.raises(ShapeError, match=r"^top_k_accuracy: k=5 of only 3 classes\n  choose a smaller k$"):
         TopKAccuracy().update(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long))
-    with pytest.raises(DataError, match=r"^metric 'auc' has seen no prediction$"):
-        AUC().compute()
 
 
 def test_torchmetrics_is_imported_only_by_the_metrics_that_need_it():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,23 @@ def test_a_learner_sees_the_same_batches_for_the_same_seed_and_epoch(sampler):
     if sampler is not Sort:
         assert first[0] != first[1]
         assert first != other
+
+
+# --- the last batch ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Sequential, Shuffle, Sort, Sortish])
+def test_the_batch_that_is_not_full_may_be_left_out(kind):
+    facts = {"size": 25, "lengths": np.arange(25) % 7 + 1, "batch_size": 8, "generator": torch.Generator()}
+    names = [name for name in inspect.signature(kind).parameters if name in facts]
+    sampler = kind(**{name: facts[name] for name in names}, drop_last=True)
+    for _ in range(2):
+        batches = list(sampler)
+        assert [len(batch) for batch in batches] == [8, 8, 8]
+        assert len(sampler) == 3
+        assert len({index for batch in batches for index in batch}) == 24
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(24, [8, 8, 8]), (5, [5]), (0, [])])
+def test_full_batches_and_an_only_one_stay(size, sizes):
+    assert [len(batch) for batch in Sequential(size, 8, drop_last=True)] == sizes

@@ -51,8 +51,8 @@ def test_packed_logits_have_no_padding_to_count() -> None:
 
 
 def test_weight_is_what_the_mean_is_over() -> None:
-    assert Seq2SeqLoss(PAD).weight(TARGET) == 5
-    assert Seq2SeqLoss(PAD, padding="count").weight(TARGET) == 2
+    assert Seq2SeqLoss(PAD).mean_over(None, TARGET) == 5
+    assert Seq2SeqLoss(PAD, padding="count").mean_over(None, TARGET) == 2
 
 
 def test_only_the_loss_that_ignores_padding_takes_packed_logits() -> None:

@@ -25,14 +25,26 @@ def generator(seed=0):
 # --- batch norm -------------------------------------------------------------------------------------------------------
 
 
-def test_batch_norm_written_out_is_that_of_torch():
-    ours, theirs = WrittenBatchNorm(3), nn.BatchNorm2d(3)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}, {"momentum": 0.5, "eps": 0.1}],
+)
+def test_batch_norm_written_out_is_that_of_torch(options):
+    ours, theirs = WrittenBatchNorm(3, **options), nn.BatchNorm2d(3, **options)
     for step in range(3):
         x = 2 + 3 * torch.randn(5, 3, 4, 4, generator=generator(step))
         assert torch.allclose(ours(x), theirs(x), atol=1e-5)
     for name, buffer in theirs.named_buffers():
         assert torch.allclose(buffer.float(), ours.get_buffer(name).float(), atol=1e-6), name
     assert torch.allclose(ours.eval()(x), theirs.eval()(x), atol=1e-5)
+
+
+def test_batch_norm_written_out_refuses_one_value_per_channel_as_torch_does():
+    x = torch.ones(1, 3, 1, 1)
+    for norm in (WrittenBatchNorm(3), nn.BatchNorm2d(3)):
+        with pytest.raises((ShapeError, ValueError), match=r"more than (one|1) value"):
+            norm(x)
+        norm.eval()(x)
 
 
 def test_gradients_of_batch_norm_written_out_are_those_of_torch():

@@ -1,0 +1,533 @@
+"""The rehearsal of an arm: everything that its run does, once and on little data, before anything is trained.
+
+Its cost is that of a small and a full training step, three validation steps on one batch, and a checkpoint that is
+saved and loaded in memory. What depends on the data and the sampler alone is looked at once for all arms
+that share them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+import json
+import math
+import operator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from torch import Tensor, nn
+
+from lab.errors import LabError, ParameterError, PluginError, ShapeError, StudyError
+from lab.study.guard import keeps_global_state
+from lab.study.yardstick import depends_on_the_cut, halves_of
+from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
+from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoint
+from lab.training.data import to_device
+from lab.training.learner import Learner
+from lab.training.loop import is_out_of_memory
+from lab.training.schedules import Schedule
+from lab.training.scoring import check_arguments, check_direction, directions, score_of
+from lab.training.stepper import Evaluation
+from lab.training.structure import describe_structure
+
+if TYPE_CHECKING:
+    from lab.study.run import Run
+
+__all__ = ["ArmCheck", "SamplerChecks", "rehearse"]
+
+SLOW_STEP_S = 0.1
+
+CUT = 32
+"""So many validation examples are enough to see whether the loss of a batch is the mean of its parts."""
+
+
+@attrs.frozen
+class ArmCheck:
+    """What the rehearsal of an arm showed.
+
+    Attributes:
+        parameters: number of weights.
+        seconds_per_step: time of a training step; a rough measure.
+        is_paired: whether its parts draw their initial weights from streams of their own.
+        notes: what a reader of the plan must know, one sentence each.
+    """
+
+    parameters: int
+    seconds_per_step: float
+    is_paired: bool
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Pass:
+    """One pass of a sampler.
+
+    Attributes:
+        smallest: indices of its smallest batch.
+        problem: what is wrong with it, or empty.
+    """
+
+    smallest: Sequence[int]
+    problem: str = ""
+
+
+class SamplerChecks:
+    """Passes of samplers that were looked at, so that arms which share data and sampler share the look."""
+
+    def __init__(self) -> None:
+        self._passes: dict[tuple[Any, ...], Pass] = {}
+        self._kept: list[Any] = []  # the ids in the keys stay those of living objects
+
+    def train(self, run: Run, learner: Learner) -> Pass:
+        """Return the first pass of the training sampler."""
+        size, batch_size = learner.train_size, learner.batch_size
+        return self._pass(run, "train", "sampler", batch_size, size, lambda: learner.train_sampler)
+
+    def valid(self, run: Run, learner: Learner) -> Pass:
+        """Return the pass of validation."""
+        size, batch_size = len(learner.data.split("valid")), learner.valid_batch_size
+        return self._pass(run, "valid", "valid_sampler", batch_size, size, lambda: learner.valid_batches("valid"))
+
+    def _pass(
+        self, run: Run, split: str, slot: str, batch_size: int, size: int, make: Callable[[], Iterable[Sequence[int]]]
+    ) -> Pass:
+        chosen = run.experiment.component(slot) if slot in run.experiment.slots else None
+        recipe = json.dumps(chosen.to_json(), sort_keys=True, default=str) if chosen is not None else ""
+        key = (id(run.data), id(getattr(chosen, "factory", None)), split, recipe, batch_size)
+        if key not in self._passes:
+            self._kept.append((run.data, chosen))
+            label = chosen.label if chosen is not None else "the order of validation"
+            self._passes[key] = _first_pass(make(), split, size, label)
+        return self._passes[key]
+
+
+def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
+    """Go through one pass of a sampler."""
+    count = len(sampler)
+    smallest: Any = []
+    given = 0
+    for batch in itertools.islice(iter(sampler), count + 1):
+        if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
+            return Pass([], f"{label} gives {describe_structure(batch)}, not a list of indices")
+        if not len(batch):
+            return Pass([], f"{label}: batch {given} of the {split} split is empty")
+        if wrong := _bad_index(batch, size):
+            return Pass([], f"{label} gives {wrong}, but the {split} split has {size} examples")
+        given += 1
+        smallest = batch if not len(smallest) or len(batch) < len(smallest) else smallest
+    if given != count:
+        more = "more" if given > count else str(given)
+        return Pass([], f"{label} says that it has {count} batches of the {split} split and gives {more}")
+    return Pass(smallest)
+
+
+def _bad_index(batch: Iterable[Any], size: int) -> str:
+    """What of a batch is no index of a split; what only the dataset understands, such as windows of a text, may be."""
+    try:
+        indices = [operator.index(index) for index in batch]
+    except TypeError:
+        odd = next((index for index in batch if isinstance(index, (float, str, type(None)))), ...)
+        return "" if odd is ... else f"the index {odd!r}"
+    low, high = min(indices), max(indices)
+    return f"the index {low if low < 0 else high}" if low < 0 or high >= size else ""
+
+
+def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, *, is_trial: bool = False) -> ArmCheck:
+    """Go once through what a run does.
+
+    Args:
+        run: of the arm.
+        learner: newly built for it; it is of no use afterwards.
+        compare: the metric that the study compares.
+        samplers: shared by the arms of a plan.
+        is_trial: whether it is a trial of a search, which may diverge.
+
+    Raises:
+        StudyError: several things are wrong; every problem.
+        LabError: something is wrong.
+    """
+    passes = [samplers.train(run, learner), samplers.valid(run, learner)]
+    problems = [*_declared_problems(learner, compare), *(each.problem for each in passes if each.problem)]
+    if problems:
+        raise StudyError(problems)
+    for callback in learner.callbacks:
+        callback.check(learner)
+    _before_fit(learner)
+    with learner.unobserved():
+        return _rehearse_steps(run, learner, compare, *passes, tolerant=is_trial)
+
+
+def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
+    _check_weights(learner)
+    seconds = _train(run, learner, train, tolerant=tolerant)
+    notes = [*_selection_notes(learner, compare), *_evaluate(learner, valid, tolerant=tolerant)]
+    _check_optimizer(learner)
+    _check_checkpoint(learner)
+    parameters = sum(weight.numel() for weight in learner.model.parameters())
+    return ArmCheck(parameters, seconds, bool(learner.parts), tuple(notes))
+
+
+# --- what is declared -------------------------------------------------------------------------------------------------
+
+
+def _declared_problems(learner: Learner, compare: str) -> list[str]:
+    """What can be seen without a step: directions, arguments and names."""
+    problems = []
+    for name, metric in learner.metrics.items():
+        for check in (check_direction, check_arguments):
+            try:
+                check(name, metric)
+            except LabError as error:
+                problems.append(str(error))
+    for callback in learner.callbacks:
+        problems += _event_problems(callback)
+    known = directions(learner)
+    metric = learner.metrics.get(compare.partition("_")[2])
+    if compare not in known and (metric is None or isinstance(getattr(metric, "higher_is_better", None), bool)):
+        problems.append(_uncomparable(compare, sorted(known)))
+    return problems
+
+
+def _uncomparable(compare: str, known: Sequence[str]) -> str:
+    if compare.startswith("test_") and not any(name.startswith("test_") for name in known):
+        return str(ParameterError(f"this study compares '{compare}', but the data has no test split"))
+    close = difflib.get_close_matches(compare, known, n=2)
+    meant = f"did you mean: {' or '.join(close)}?\n" if close else ""
+    error = ParameterError(
+        f"this study compares '{compare}', of which nothing says whether higher or lower is better",
+        hint=f"{meant}a callback that adds it to the history declares it: metrics = {{'{compare}': True}}\n"
+        f"known: {', '.join(known)}",
+    )
+    return str(error)
+
+
+_METHODS = tuple(f"{moment}_{event}" for event in EVENTS for moment in ("before", "after"))
+_OTHER_LIBRARIES = {
+    "on_train_begin": "before_fit", "on_fit_start": "before_fit", "on_train_start": "before_fit",
+    "on_train_end": "after_fit", "on_fit_end": "after_fit", "on_epoch_begin": "before_epoch",
+    "on_train_epoch_start": "before_epoch", "on_epoch_end": "after_epoch", "on_train_epoch_end": "after_epoch",
+    "on_batch_begin": "before_batch", "on_train_batch_begin": "before_batch", "on_train_batch_start": "before_batch",
+    "on_batch_end": "after_batch", "on_train_batch_end": "after_batch", "on_validation_start": "before_validate",
+    "on_validation_end": "after_validate", "on_before_backward": "before_backward", "after_backwards": "after_backward",
+}  # fmt: skip
+
+
+def _event_problems(callback: Callback) -> list[str]:
+    """Methods of a callback that look like events and are none, and events that cannot be called."""
+    where = f"callback '{callback.name}'"
+    problems = []
+    for name in _own_methods(callback):
+        if name in _METHODS:
+            if not _takes_learner(getattr(callback, name)):
+                problems.append(f"{where}: {name} must take one argument, the learner")
+        elif meant := _OTHER_LIBRARIES.get(name) or _close_event(name):
+            problems.append(f"{where} has a method '{name}', which is no event\n  did you mean: {meant}?")
+    return problems
+
+
+def _own_methods(callback: Callback) -> list[str]:
+    """Public methods that a subclass adds or overrides."""
+    owners = [kind for kind in type(callback).__mro__ if kind is not Callback and issubclass(kind, Callback)]
+    own = {name for owner in owners for name, value in vars(owner).items() if callable(value)}
+    return sorted(name for name in own if not name.startswith("_"))
+
+
+def _close_event(name: str) -> str:
+    if hasattr(Callback, name):
+        return ""
+    close = difflib.get_close_matches(name.lower(), _METHODS, n=1, cutoff=0.85)
+    return close[0] if close else ""
+
+
+def _takes_learner(method: Any) -> bool:
+    try:
+        inspect.signature(method).bind(None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def _before_fit(learner: Learner) -> None:
+    """Call ``before_fit`` of the callbacks that allow it, with a folder for artefacts that is removed again."""
+    silent = (Callback.before_fit, Checkpoint.before_fit)
+    callbacks = [each for each in learner.callbacks if each.rehearse and type(each).before_fit not in silent]
+    if callbacks:
+        with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+            learner.folder = Path(folder)
+            _call_before_fit(learner, callbacks)
+            learner.folder = None
+
+
+def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
+    for callback in callbacks:
+        try:
+            callback.before_fit(learner)
+        except (CancelBatch, CancelEpoch, CancelFit):
+            continue
+        except LabError as error:
+            error.add_note(f"in callback '{callback.name}', before_fit")
+            raise
+        except Exception as error:
+            raise LabError(
+                f"{type(error).__name__}: {error}", where=f"callback '{callback.name}', before_fit"
+            ) from error
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def _check_weights(learner: Learner) -> None:
+    """Raise if an initial weight is not a number: a vector that was read wrongly, a division by zero."""
+    for name, weight in learner.model.named_parameters():
+        if weight.is_floating_point() and bool(weight.detach().sum().isnan()):
+            raise LabError(
+                f"the weight '{name}' is not a number before training",
+                where=type(learner.model).__name__,
+                hint="look at what initializes it",
+            )
+
+
+def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
+    """A step on the smallest batch that will come, then a timed one on a full batch; gives its seconds.
+
+    If the smallest batch is at least half a full one, both are full; a slow step is then not repeated.
+    """
+    _follow_schedules(learner)
+    full = list(range(min(learner.train_size, learner.batch_size)))
+    is_small = 2 * len(train.smallest) <= len(full) and not carried_state(learner.model)
+    small = train.smallest if is_small else full
+    label = run.experiment.component("stepper").label
+    learner.set_training_mode()
+    started = time.perf_counter()
+    try:
+        with keeps_global_state(label, draws=True):
+            first = _step(learner, small)
+    except Exception as error:
+        if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
+            raise
+        _step(learner, full)  # if this fails, too, it is not about the size
+        raise _too_small(learner, train, error.__cause__ or error) from error
+    _check_finite(first, "the training loss is {} on the first batch, before any weight has moved")
+    if small is full and (seconds := time.perf_counter() - started) > SLOW_STEP_S:
+        return seconds
+    started = time.perf_counter()
+    second = _step(learner, full)
+    seconds = time.perf_counter() - started
+    if not tolerant:
+        _check_finite(second, "the training loss is {} at the second step", learner)
+    return seconds
+
+
+def _follow_schedules(learner: Learner) -> None:
+    """Set the learning rate of the first step, which a warm-up makes small."""
+    for callback in learner.callbacks:
+        if isinstance(callback, Schedule):
+            callback.before_batch(learner)
+
+
+def _step(learner: Learner, indices: Sequence[int]) -> float:
+    batch = _batch(learner, "train", indices)
+    with _described(learner, batch, "training step"):
+        try:
+            loss = learner.stepper.train_step(batch)
+        except (CancelBatch, CancelEpoch, CancelFit):
+            return 0.0
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise ShapeError(
+            f"the training step gives {describe_structure(loss)}, not the loss as a scalar tensor",
+            where=f"stepper '{type(learner.stepper).__name__}'",
+            hint="train_step returns loss.detach()",
+        )
+    return float(loss)
+
+
+def _batch(learner: Learner, split: str, indices: Sequence[int]) -> Any:
+    loader = learner.data.loader(learner.data.split(split), [indices])
+    return to_device(next(iter(loader)), learner.device)
+
+
+def _check_finite(loss: float, text: str, learner: Learner | None = None) -> None:
+    if not math.isfinite(loss):
+        rate = f"learning rate {learner.optimizer.param_groups[0]['lr']:.3g}" if learner is not None else None
+        hint = "try a smaller lr, or clip gradients" if learner is not None else "look for NaN in the data and the loss"
+        raise LabError(text.format(loss), where=rate, hint=hint)
+
+
+def _too_small(learner: Learner, train: Pass, error: BaseException) -> LabError:
+    small, size = len(train.smallest), learner.train_size
+    examples = f"{small} example" + "s" * (small > 1)
+    reason = str(error).splitlines()[0] if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    return LabError(
+        f"the smallest batch of an epoch has {examples}, and the model cannot be trained on it: {reason}",
+        where=f"{size} training examples, batch_size={learner.batch_size}",
+        hint="batch norm needs two or more; choose another batch_size, or leave the rest out: "
+        "sampler=use('shuffle', drop_last=True)",
+    )
+
+
+@contextmanager
+def _described(learner: Learner, batch: Any, moment: str) -> Iterator[None]:
+    """Say of a failure in torch or in a component what the batch and the output were."""
+    outputs: list[Any] = []
+    handle = learner.model.register_forward_hook(lambda _, __, output: outputs.append(output))
+    try:
+        yield
+    except LabError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        known = f"batch {describe_structure(batch)}" + (
+            f", output {describe_structure(outputs[-1])}" if outputs else ""
+        )
+        raise type_of_failure(error, f"the first {moment}: {known}", batch, outputs) from error
+    finally:
+        handle.remove()
+
+
+def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[Any]) -> LabError:
+    """The error with where it happened; for unusual batches and outputs, with the remedy."""
+    is_plain = isinstance(batch, (tuple, list)) and (not outputs or isinstance(outputs[-1], Tensor))
+    hint = None if is_plain else "a stepper says how such a batch becomes a loss: write one (docs/training.md)"
+    return LabError(f"{type(error).__name__}: {error}", where=where, hint=hint)
+
+
+def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
+    """Validation on one batch, on its halves and on the smallest batch, with every metric."""
+    indices = list(range(min(len(learner.data.split("valid")), learner.valid_batch_size)))
+    can_be_cut = not carried_state(learner.model)
+    notes = []
+    with learner.evaluating():
+        whole = _valid_step(learner, indices)
+        if not tolerant and float(whole.weight):
+            _check_finite(float(whole.loss), "the validation loss is {} after two training steps", learner)
+        _try_metrics(learner, [(indices, whole)])
+        if can_be_cut and len(indices) > 1:
+            if len(indices) > CUT:
+                indices = indices[:CUT]
+                whole = _valid_step(learner, indices)
+            halves = [(part, _valid_step(learner, part)) for part in halves_of(indices)]
+            _try_metrics(learner, halves)
+            differing = depends_on_the_cut(learner, whole, [half for _, half in halves])
+            if differing is not None:
+                notes.append(_cut_note(learner, *differing))
+        if can_be_cut and len(valid.smallest) < min(len(part) for part in halves_of(indices)):
+            _try_metrics(learner, [(valid.smallest, _valid_step(learner, valid.smallest))])
+    return notes
+
+
+def _cut_note(learner: Learner, whole: float, mean: float) -> str:
+    loss = learner.loss
+    name = getattr(getattr(loss, "func", loss), "__name__", type(loss).__name__)
+    return (
+        f"valid_loss depends on how batches are cut: {name} gives {whole:.4g} for a batch and {mean:.4g} as the "
+        "mean of two parts of it; a loss that is not a mean over its targets says over what (lab.mean_over), and arms "
+        "with another valid_batch_size have another yardstick"
+    )
+
+
+def _valid_step(learner: Learner, indices: Sequence[int]) -> Evaluation:
+    batch = _batch(learner, "valid", indices)
+    with _described(learner, batch, "validation step"):
+        result = learner.stepper.valid_step(batch)
+    if not isinstance(result, Evaluation) or not isinstance(result.loss, Tensor) or result.loss.numel() != 1:
+        raise ShapeError(
+            f"the validation step gives {describe_structure(result)}, not an Evaluation with a scalar loss",
+            where=f"stepper '{type(learner.stepper).__name__}'",
+            hint="valid_step returns Evaluation(loss, output, target, weight)",
+        )
+    return result
+
+
+def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evaluation]]) -> None:
+    """Take batches into every metric, compute and reset."""
+    for name, metric in learner.metrics.items():
+        try:
+            metric.reset()
+            for indices, result in results:
+                if name in learner.metrics_with_batch:
+                    metric.update(result.output, result.target, batch=_batch(learner, "valid", indices))
+                else:
+                    metric.update(result.output, result.target)
+            score_of(name, metric)
+            metric.reset()
+        except LabError:
+            raise
+        except Exception as error:
+            last = results[-1][1]
+            raise LabError(
+                f"metric '{name}' fails: {type(error).__name__}: {error}",
+                where=f"output {describe_structure(last.output)}, target {describe_structure(last.target)}",
+            ) from error
+
+
+def _selection_notes(learner: Learner, compare: str) -> list[str]:
+    """Whether the best epoch is chosen on the split that is reported."""
+    split = f"{compare.partition('_')[0]}_"
+    rules = [each for each in learner.callbacks if isinstance(each, Checkpoint) and each.select == "best"]
+    return [
+        f"the best epoch is chosen by {rule.monitor}, on the split that {compare} is reported on"
+        for rule in rules
+        if rule.monitor.startswith(split)
+    ]
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def _check_optimizer(learner: Learner) -> None:
+    """Raise if a weight that should be trained is not in the optimizer.
+
+    The reasons are layers that ``layer_groups`` leaves out, layers that the first forward pass made or replaced, and
+    weights of the loss. A model or a stepper that trains weights in another way names them in ``untrained``.
+    """
+    held = {id(weight) for group in learner.optimizer.param_groups for weight in group["params"]}
+    declared = [*getattr(learner.model, "untrained", ()), *getattr(learner.stepper, "untrained", ())]
+    missing = [
+        name for name, weight in _trainable(learner) if id(weight) not in held and not _is_declared(name, declared)
+    ]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise LabError(
+            f"the optimizer does not hold weights that require a gradient: {shown}",
+            where=type(learner.model).__name__,
+            hint="layer_groups() must name every layer, and layers must be made in __init__; freeze what is not to be "
+            "trained (requires_grad_(False)), or name it in the attribute `untrained` of the model or the stepper",
+        )
+
+
+def _trainable(learner: Learner) -> Iterator[tuple[str, nn.Parameter]]:
+    named = [("", learner.model)]
+    if isinstance(learner.loss, nn.Module):
+        named.append(("loss.", learner.loss))
+    for prefix, module in named:
+        for name, weight in module.named_parameters():
+            if weight.requires_grad:
+                yield f"{prefix}{name}", weight
+
+
+def _is_declared(name: str, declared: Sequence[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in declared)
+
+
+def _check_checkpoint(learner: Learner) -> None:
+    """Save and load a checkpoint in memory."""
+    if learner.replicas.size > 1:
+        return
+    try:
+        rehearse_checkpoint(learner)
+    except LabError:
+        raise
+    except Exception as error:
+        raise LabError(
+            f"a checkpoint of this arm cannot be loaded: {type(error).__name__}: {error}",
+            hint="state_dict and load_state_dict, and get_extra_state and set_extra_state, must fit each other",
+        ) from error

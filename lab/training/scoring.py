@@ -1,0 +1,134 @@
+"""Metrics as the loop uses them: one number per epoch, its reason where it is undefined, and its direction."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lab.errors import LabError, ParameterError
+from lab.training.structure import describe_structure
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["check_direction", "column_direction", "directions", "score_of"]
+
+TARGET_FIRST = frozenset({"target", "targets", "y", "y_true", "label", "labels", "truth", "true", "gold", "reference"})
+OUTPUT_SECOND = frozenset(
+    {"output", "outputs", "pred", "preds", "prediction", "predictions", "y_pred", "y_hat", "logits"}
+)
+
+
+def score_of(name: str, metric: Any) -> tuple[float, str]:
+    """Return the value of an epoch, and why it is undefined where it is NaN.
+
+    A metric may say so in its attribute ``undefined``; of torchmetrics' it is what they warn of.
+
+    Raises:
+        LabError: ``compute`` gives anything but one number.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        if _is_torchmetrics(metric):
+            warnings.simplefilter("always")
+        value = metric.compute()
+    meaningless = [str(each.message) for each in caught if "meaningless" in str(each.message)]
+    for each in caught:
+        if "meaningless" not in str(each.message):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    if meaningless:
+        return math.nan, meaningless[0].split(",")[0].rstrip(".")
+    score = _number(name, value)
+    reason = str(getattr(metric, "undefined", "") or "")
+    if reason and not math.isnan(score):
+        score = math.nan
+    return score, reason
+
+
+def _is_torchmetrics(metric: Any) -> bool:
+    return any(kind.__module__.startswith("torchmetrics") for kind in type(metric).__mro__)
+
+
+def _number(name: str, value: Any) -> float:
+    numeric = isinstance(value, (int, float, Tensor)) or hasattr(value, "__float__")
+    if numeric and not (isinstance(value, Tensor) and value.numel() != 1):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise LabError(
+        f"metric '{name}': compute gives {describe_structure(value)}, not one number",
+        hint="return one number; for several write a metric for each, or one with a parameter that chooses",
+    )
+
+
+def check_direction(name: str, metric: Any) -> None:
+    """Raise if a metric does not say whether more of it is better.
+
+    Raises:
+        ParameterError: ``higher_is_better`` is missing or None, as in some of torchmetrics'.
+    """
+    if not isinstance(getattr(metric, "higher_is_better", None), bool):
+        kind = type(metric).__name__
+        raise ParameterError(
+            f"metric '{name}' does not say whether higher or lower is better",
+            where=f"{kind}.higher_is_better is {getattr(metric, 'higher_is_better', 'missing')}",
+            hint=f"class {kind}WithDirection({kind}): higher_is_better = True  (or False)",
+        )
+
+
+def check_arguments(name: str, metric: Any) -> None:
+    """Raise if ``update`` takes the target before the output.
+
+    Raises:
+        ParameterError: its parameters are named so.
+    """
+    try:
+        first, second, *_ = inspect.signature(metric.update).parameters
+    except (TypeError, ValueError):
+        return
+    if first.lower() in TARGET_FIRST and second.lower() in OUTPUT_SECOND:
+        raise ParameterError(
+            f"metric '{name}' takes its arguments the other way round: update({first}, {second})",
+            where=type(metric).__name__,
+            hint="metrics are called as update(output, target)",
+        )
+
+
+def directions(learner: Learner) -> dict[str, bool]:
+    """Return whether higher is better for every column of the history and every score of a split.
+
+    Losses are better when lower; metrics and callbacks state theirs (``higher_is_better``, ``Callback.metrics``). What
+    states none is absent.
+    """
+    splits = [split for split in ("valid", "test") if getattr(learner.data, split, None) is not None]
+    found = {"train_loss": False, **{f"{split}_loss": False for split in splits}}
+    for name, metric in learner.metrics.items():
+        direction = getattr(metric, "higher_is_better", None)
+        if isinstance(direction, bool):
+            found |= {f"{split}_{name}": direction for split in splits}
+    for callback in learner.callbacks:
+        found |= {name: bool(direction) for name, direction in callback.metrics.items()}
+    return found
+
+
+def column_direction(column: str, learner: Learner, where: str) -> bool:
+    """Return whether higher is better for a column that a callback follows.
+
+    Raises:
+        ParameterError: no epoch will have it, or it has no direction.
+    """
+    offered = {name: value for name, value in directions(learner).items() if not name.startswith("test_")}
+    if column in offered:
+        return offered[column]
+    metric = learner.metrics.get(column.removeprefix("valid_"))
+    if metric is not None and column.startswith("valid_") and learner.data.valid is not None:
+        check_direction(column.removeprefix("valid_"), metric)
+    raise ParameterError(
+        f"there is no figure '{column}' to follow",
+        where=where,
+        hint=f"this run has: {', '.join(offered)}",
+    )
