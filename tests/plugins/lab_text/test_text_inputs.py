@@ -213,7 +213,7 @@ def _zip() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in ("a.txt", "b.txt"):
-            archive.writestr(name, "text")
+            archive.writestr(zipfile.ZipInfo(name), "text")
     return buffer.getvalue()
 
 
