@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.errors import DataError
-from lab_text.cache import content_key, entry, load_array
+from lab_text.cache import content_key, damaged_entry, entry, load_array
 from lab_text.numbering import joined, ranges
 from lab_text.progress import progress_bar
 from lab_text.reading import Pair, PairSource, questions_only
@@ -148,7 +148,11 @@ def tokenized_pairs(
     )
     builder = _Builder(source, source_tokenizer, target_tokenizer, filters)
     made_by = [type(source), type(source_tokenizer), type(target_tokenizer)]
-    pairs = _load(entry(key, builder.write, made_by), key)
+    folder = entry(key, builder.write, made_by)
+    try:
+        pairs = _load(folder, key)
+    except (OSError, ValueError, IndexError, EOFError) as error:
+        raise damaged_entry(folder, error) from error
     _report(source.name, pairs.statistics)
     return pairs
 
@@ -182,6 +186,11 @@ def _load(folder: Path, key: str) -> TokenizedPairs:
 def _load_side(folder: Path, side: str) -> TokenizedSide:
     words, casing = (json.loads((folder / f"{side}.{n}.json").read_text(encoding="utf-8")) for n in ("words", "casing"))
     arrays = {name: load_array(folder / f"{side}.{name}.npy") for name in ("ids", "bounds", "text", "text_bounds")}
+    for bounds, values in (("bounds", "ids"), ("text_bounds", "text")):
+        if arrays[bounds][0] != 0 or arrays[bounds][-1] != len(arrays[values]) or (np.diff(arrays[bounds]) < 0).any():
+            raise ValueError(f"{side}.{bounds} does not fit {side}.{values}")
+    if len(arrays["ids"]) and not 0 <= arrays["ids"].min() <= arrays["ids"].max() < len(words):
+        raise ValueError(f"{side}.ids does not fit {side}.words")
     return TokenizedSide(words=words, casing=casing, **arrays)
 
 

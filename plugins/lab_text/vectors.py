@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from lab.errors import DataError, ParameterError
-from lab_text.cache import content_key, entry
+from lab_text.cache import content_key, damaged_entry, entry
 from lab_text.fasttext_model import FastTextModel, open_fasttext
 from lab_text.vector_files import VectorFile, variants
 from lab_text.vocabulary import PAD_ID, SPECIAL_TOKENS, Vocabulary
@@ -294,8 +294,11 @@ class FastTextTrained(WordVectors):
             corpus = Path(folder) / "sentences.txt"
             key = content_key({"sentences": _write_sentences(corpus, sentences()), **self._identity()})
             kept = entry(key, lambda target: self._train(corpus, target), [type(self)])
-        names = json.loads((kept / "words.json").read_text(encoding="utf-8"))
-        matrix = np.load(kept / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            names = json.loads((kept / "words.json").read_text(encoding="utf-8"))
+            matrix = np.load(kept / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise damaged_entry(kept, error) from error
         rows = {name: row for row, name in enumerate(names)}
         return matrix.shape[1], {word: np.array(matrix[rows[word]]) for word in words if word in rows}
 
