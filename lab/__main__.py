@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lab.cli.main import main
+import os
+import sys
 
 if __name__ == "__main__":
+    # Python puts the working folder first for -m: a queue.py there would take the place of the library's module.
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not sys.flags.safe_path and sys.path and os.path.abspath(sys.path[0]) != here:
+        del sys.path[0]
+    from lab.cli.main import main
+
     main()

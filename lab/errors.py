@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 
 __all__ = [
     "DataError",
@@ -16,6 +19,13 @@ __all__ = [
     "StoreError",
     "StudyError",
     "UnknownNameError",
+    "add_note",
+    "describe_error",
+    "error_text",
+    "notes_of",
+    "own_caller",
+    "own_line",
+    "printable",
 ]
 
 
@@ -99,3 +109,89 @@ class StudyError(LabError):
             return "\n".join([self.problems[0], *lines])
         body = [line for problem in self.problems for line in ("", *problem.splitlines())]
         return "\n".join([f"{self.what}:", *lines, *body])
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an error as text that can be written; also of one whose ``__str__`` raises."""
+    try:
+        text = str(error)
+    except BaseException as second:  # whatever it is, the first error is the one to tell
+        if isinstance(second, KeyboardInterrupt):
+            raise
+        text = f"(its message cannot be read: __str__ raises {type(second).__name__})"
+    return printable(text)
+
+
+def describe_error(error: BaseException) -> str:
+    """An error for a reader: type, message, and the line of the user's own code in which it was raised.
+
+    A ``LabError`` speaks for itself.
+    """
+    text = error_text(error)
+    if isinstance(error, LabError):
+        return text
+    line = own_line(error)
+    return f"{type(error).__name__}{': ' if text else ''}{text}" + (f"\n  {line}" if line else "")
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error; to one whose notes are no list, none."""
+    with suppress(TypeError, AttributeError):
+        error.add_note(note)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """The notes of an error as text, whatever its class left there."""
+    notes = getattr(error, "__notes__", None)
+    return [printable(note) for note in notes if isinstance(note, str)] if isinstance(notes, (list, tuple)) else []
+
+
+def printable(text: str) -> str:
+    """Text that can be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def own_line(error: BaseException) -> str:
+    """File, line and source of the innermost frame of an error that is the user's own code; empty if none is.
+
+    The user's own is what neither Python, an installed package, ``lab`` nor one of its own plugins brings.
+    """
+    import traceback
+
+    return _own_place([(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)])
+
+
+def own_caller() -> str:
+    """File, line and source of the innermost call that is the user's own code; empty if none is."""
+    import traceback
+
+    calls = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_stack(None)]
+    return _own_place(calls[::-1])
+
+
+def _own_place(frames: Sequence[tuple[str, int | None]]) -> str:
+    import linecache
+
+    own = [(file, line) for file, line in frames if line is not None and _is_own(file)]
+    if not own:
+        return ""
+    file, line = own[-1]
+    source = linecache.getline(file, line).strip()
+    return printable(f"{file}, line {line}" + (f": {source}" if source else ""))
+
+
+@lru_cache(maxsize=1024)
+def _is_own(file: str) -> bool:
+    return not file.startswith("<") and not os.path.abspath(file).startswith(_installed())
+
+
+@lru_cache
+def _installed() -> tuple[str, ...]:
+    """Folders of code that is not the user's: Python's library, installed packages, ``lab`` and its plugins."""
+    import sysconfig
+
+    kernel = os.path.dirname(os.path.abspath(__file__))
+    plugins = os.path.join(os.path.dirname(kernel), "plugins")  # of a checkout; installed, they are packages
+    folders = {*sysconfig.get_paths().values(), kernel, plugins} - {sysconfig.get_path("scripts")}
+    folders -= {sysconfig.get_path("data")}  # the whole environment, which may hold a project
+    return tuple(os.path.join(folder, "") for folder in sorted(folders))

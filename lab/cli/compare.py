@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.options import runs_option, study_argument
+from lab.cli.options import runs_option, study_argument, variant_option
 
-__all__ = ["compare"]
+if TYPE_CHECKING:
+    from lab.study.record import StudyRecord
+    from lab.study.results import Results
+
+__all__ = ["compare", "tell_of_damage", "tell_of_variants"]
 
 
 @click.command(
@@ -31,11 +36,14 @@ __all__ = ["compare"]
     show_default=True,
     help="How to lay it out.",
 )
+@variant_option
 @click.option("--metric", default="", metavar="NAME", help="The figure to compare; the study's own unless given.")
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
 @click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
 @runs_option
-def compare(study: str, layout: str, metric: str, only_effects: bool, stepwise: bool, folder: Path) -> None:
+def compare(
+    study: str, layout: str, variant: str, metric: str, only_effects: bool, stepwise: bool, folder: Path
+) -> None:
     """Compare the arms of STUDY, paired by seed, from what the store holds now.
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
@@ -48,8 +56,27 @@ def compare(study: str, layout: str, metric: str, only_effects: bool, stepwise: 
     from lab.study.store import Store
 
     store = Store(folder)
-    results = read_study(store, study).results(store)
+    record = read_study(store, study, variant)
+    results = record.results(store)
     tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
+    tell_of_variants(record)
+    tell_of_damage(results)
+
+
+def tell_of_variants(record: StudyRecord) -> None:
+    """Say which variant of a study was shown, where it has several."""
+    if record.others:
+        which = "the variant run last" if record.is_last else "a variant"
+        others = "".join(f"\n  --variant {name}  {label}" for name, label in record.others.items())
+        click.echo(f"{which} of {len(record.others) + 1}: {record.variant}  {record.label}{others}", err=True)
+
+
+def tell_of_damage(results: Results) -> None:
+    """Name the runs that are left out since their files are damaged."""
+    for run in results.damaged:
+        lines = run.record.result["error"].splitlines()
+        click.echo(f"left out: {run.arm}, seed {run.seed} (run {run.key}): {lines[0]}", err=True)
+        click.echo("".join(f"  {line.strip()}\n" for line in lines[1:]), err=True, nl=False)

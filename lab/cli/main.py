@@ -5,16 +5,21 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from lab.errors import LabError, PluginError
+from lab.errors import LabError, PluginError, printable
 from lab.registry.plugins import Catalog, Plugin, load_catalog
 from lab.registry.registry import close_matches, load_object
+from lab.streams import make_robust
+from lab.study.interrupt import INTERRUPTED, end_on_signals
 
 __all__ = ["Session", "cli", "main", "session_of"]
+
+LONGEST_NAME = 200
+"""Characters of a file's name that a message shows."""
 
 COMMANDS = {
     "run": ("lab.cli.run:run", "Answer the question in a study file."),
@@ -138,13 +143,32 @@ def cli(ctx: click.Context, without: tuple[str, ...], strict: bool, debug: bool)
 def main() -> None:
     """Run the command line; expected failures are printed without a traceback.
 
-    Exit codes: 0 done, 1 some runs failed, 2 the question itself is wrong, 130 interrupted.
+    Exit codes: 0 done, 1 some runs failed, 2 the question itself is wrong, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
-    sys.exit(_guarded(lambda: cli.main(prog_name="lab", standalone_mode=False)))
+    make_robust()
+    end = end_on_signals()
+    try:
+        code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
+        code = _flushed(code)
+    except KeyboardInterrupt:  # a further signal, while the first one was handled
+        code = INTERRUPTED
+    end()
+    sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once everything is printed; a disk that is too full for that is an error, not a shorter answer."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return code or _explain(error)
+    return code
 
 
 def _guarded(action: Callable[[], Any]) -> int:
     try:
+        _refuse_undecodable(sys.argv[1:])
         result = action()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
@@ -153,29 +177,46 @@ def _guarded(action: Callable[[], Any]) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return 130
+        return INTERRUPTED
     except LabError as error:
         if _wants_traceback():
             sys.excepthook(type(error), error, error.__traceback__)
         else:
-            click.echo(f"lab: {error}", err=True)
+            click.echo(f"lab: {printable(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _explain_full_disk(error)
+        return _explain(error)
 
 
-def _explain_full_disk(error: OSError) -> int:
-    """Exit code of a disk that cannot be written; any other failure of the system goes on as it came."""
+def _refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text: they could be neither recorded nor printed.
+
+    Raises:
+        LabError: the first such argument.
+    """
+    for argument in arguments:
+        if printable(argument) != argument:
+            raise LabError(
+                f"an argument is not text in UTF-8: {argument!r}", hint="give the file or value another name"
+            )
+
+
+def _explain(error: OSError) -> int:
+    """Exit code of what the system refuses: a full disk, a name that is too long, a file that may not be read."""
     from lab.training.checkpoint import is_disk_full
 
-    if not is_disk_full(error) or _wants_traceback():
+    if _wants_traceback() or error.errno is None:
         raise error
-    click.echo(
-        f"lab: cannot write: {error}\n  make room and give the same command again; finished runs are kept", err=True
-    )
+    if is_disk_full(error):
+        text = f"cannot write: {error}\n  make room and give the same command again; finished runs are kept"
+    else:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        shown = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in names]
+        text = "\n  ".join([f"the system refuses: {error.strerror}", *shown, "--debug shows where"])
+    click.echo(f"lab: {printable(text)}", err=True)
     return LabError.exit_code
 
 

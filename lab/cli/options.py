@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-__all__ = ["complete_study", "runs_option", "study_argument"]
+__all__ = [
+    "SEED",
+    "FiniteNumber",
+    "OutputFile",
+    "complete_study",
+    "loading_options",
+    "runs_option",
+    "study_argument",
+    "tell",
+    "variant_option",
+]
+
+SEED = click.IntRange(-(2**63), 2**63 - 1)
+"""A seed: torch's generators take 64 bits."""
+
+
+class FiniteNumber(click.FloatRange):
+    """A number between bounds that is neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class OutputFile(click.Path):
+    """A file to write, in a folder that is there: told before the work whose result it is to hold."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The file."""
+        path = super().convert(value, param, ctx)
+        if not Path(str(path)).parent.is_dir():
+            self.fail(f"there is no folder '{Path(str(path)).parent}'.", param, ctx)
+        return path
+
 
 runs_option = click.option(
     "--runs",
@@ -26,3 +71,48 @@ def complete_study(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 study_argument = click.argument("study", shell_complete=complete_study)
+
+
+def _complete_variant(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Variants of the study that stands on the command line, with the settings in which they differ."""
+    from lab.errors import StoreError
+    from lab.study.variants import all_variants, labels, read_content
+
+    study = ctx.params.get("study") or next(iter(ctx.args), "")
+    try:
+        every = all_variants(read_content(Path(ctx.params.get("folder") or "runs") / Path(study).stem))
+    except (OSError, StoreError):
+        return []
+    return [CompletionItem(name, help=label) for name, label in labels(every).items() if name.startswith(incomplete)]
+
+
+variant_option = click.option(
+    "--variant",
+    default="",
+    metavar="NAME",
+    shell_complete=_complete_variant,
+    help="Of several variants of the study (other settings, arms or seeds), this one; else the one run last.",
+)
+
+
+def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of commands that build a run again from its record: ``file``, ``stored_source``, ``anyway``."""
+    options = (
+        click.option(
+            "--file", type=click.Path(path_type=Path), help="The study's file, for components that are written in it."
+        ),
+        click.option(
+            "--stored-source",
+            is_flag=True,
+            help="Import the study's file as the store keeps it. This runs code that comes with the store.",
+        ),
+        click.option("--anyway", is_flag=True, help="Go on although code, data or packages differ; says how."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def tell(text: str) -> None:
+    """Say something beside the output of a command."""
+    click.echo(f"lab: {text}", err=True)

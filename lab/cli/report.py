@@ -7,27 +7,31 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option, study_argument
+from lab.cli.options import runs_option, study_argument, variant_option
 
 __all__ = ["report"]
 
 
 @click.command(epilog="Examples:  lab report bidir_vs_attn  ·  lab report bidir_vs_attn --open")
 @study_argument
+@variant_option
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @runs_option
 @click.pass_obj
-def report(session: Session, study: str, show: bool, folder: Path) -> None:
+def report(session: Session, study: str, variant: str, show: bool, folder: Path) -> None:
     """Write report.html and runs.csv of STUDY again, from what the store holds now."""
+    from lab.cli.compare import tell_of_damage, tell_of_variants
     from lab.report.html import write_report
     from lab.report.section import sections_of
     from lab.study.record import read_study
     from lab.study.store import Store
 
     store = Store(folder)
-    record = read_study(store, study)
+    record = read_study(store, study, variant)
     results = record.results(store)
     path = write_report(record, results, sections_of(results, session.catalog()))
     click.echo(path)
+    tell_of_variants(record)
+    tell_of_damage(results)
     if show:
         click.launch(path.resolve().as_uri())

@@ -1,4 +1,4 @@
-"""``lab reproduce``: train a finished run again and compare every figure."""
+"""``lab reproduce``: train a finished run again and compare every metric and the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import loading_options, runs_option
 
 if TYPE_CHECKING:
     from lab.study.rebuild import Reproduction
@@ -21,16 +21,17 @@ SHOWN = 10
 @click.command(epilog="Example:  lab reproduce 1f3a9c  ·  lab reproduce 1f3a9c --anyway")
 @click.argument("key")
 @runs_option
-@click.option(
-    "--file", type=click.Path(path_type=Path), help="The study's file, for components that are written in it."
-)
-@click.option("--anyway", is_flag=True, help="Go on although code, data or packages differ.")
+@loading_options
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.pass_obj
-def reproduce(session: Session, key: str, folder: Path, file: Path | None, anyway: bool, quiet: bool) -> int:
-    """Train the finished run KEY again and compare every epoch: identical, or where the numbers part.
+def reproduce(
+    session: Session, key: str, folder: Path, file: Path | None, stored_source: bool, anyway: bool, quiet: bool
+) -> int:
+    """Train the finished run KEY again and compare epochs, final metrics and weights: identical, or where they part.
 
-    KEY may be shortened to its first few digits. Nothing in the store is changed.
+    KEY may be shortened to its first few digits. Nothing in the store is changed, and nothing in it is run: a study
+    file is imported if it is named, or if you ran it here and it did not change since. With --stored-source it is the
+    one that the run keeps.
     """
     from lab.report.live import Display
     from lab.report.terminal import make_console
@@ -38,22 +39,37 @@ def reproduce(session: Session, key: str, folder: Path, file: Path | None, anywa
     from lab.study.store import Store
 
     store, catalog = Store(folder), session.catalog()
-    record = rebuild.finished_run(store, key)
-    run = rebuild.rebuild_run(record.experiment(), store, catalog, file=file)
+    record = rebuild.finished_run(store, key, damaged_too=True)
+    source = rebuild.study_source(record, file, stored_source=stored_source)
+    run = rebuild.rebuild_run(record.experiment(strict=False), store, catalog, source=source, anyway=anyway)
     with Display(make_console(), [run], quiet=quiet) as display:
         result = rebuild.reproduce(record, run, display, anyway=anyway)
     for line in _describe(result):
         click.echo(line)
-    return 1 if result.partings else 0
+    return 0 if result.is_identical else 1
 
 
 def _describe(result: Reproduction) -> list[str]:
     lines = [f"differs: {line}" for line in result.differences]
+    lines += [f"damaged: {line}" for line in result.damage]
+    lines += [f"not compared: {line}" for line in result.notes]
     name = f"{result.run.arm}, seed {result.run.seed}"
+    found = [
+        f"{'final' if p.epoch is None else f'epoch {p.epoch}'}  {p.figure}: {p.then} then, {p.now} now"
+        for p in result.partings
+    ]
+    found += [f"weights  {line}" for line in result.weights]
+    if not found:
+        what = f"identical: every figure of {result.epochs} epochs, the final figures and the weights ({name})"
+        return [*lines, what]
+    shown = [f"  {line}" for line in found[:SHOWN]]
+    more = len(found) - SHOWN
+    return [*lines, f"not identical: {_where(result)} ({name})", *shown, *([f"  and {more} more"] if more > 0 else [])]
+
+
+def _where(result: Reproduction) -> str:
+    """Where the numbers part first."""
     if not result.partings:
-        return [*lines, f"identical: every figure of {result.epochs} epochs ({name})"]
-    first = result.partings[0]
-    lines.append(f"not identical: the numbers part in epoch {first.epoch} ({name})")
-    lines += [f"  epoch {p.epoch}  {p.figure}: {p.then} then, {p.now} now" for p in result.partings[:SHOWN]]
-    more = len(result.partings) - SHOWN
-    return [*lines, *([f"  and {more} more"] if more > 0 else [])]
+        return "the weights differ"
+    epoch = result.partings[0].epoch
+    return "the final figures differ" if epoch is None else f"the numbers part in epoch {epoch}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,11 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     metavar="PATH=VALUE",
     help="Change the base, or the executor: lr=0.01, architecture.layers=1, executor.gpus=1.",
 )
-@click.option("--epochs", type=click.IntRange(0), help="Short for --set epochs=N.")
+@click.option("--epochs", type=click.IntRange(1), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
-@click.option("--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, and the base.")
+@click.option(
+    "--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, by name or number, and the base."
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
 @runs_option
@@ -115,9 +118,10 @@ def run(
     study = override(study, assignments, catalog, where=str(file))
     if seeds is not None:
         study = attrs.evolve(study, seeds=seeds)
+    numbers = {arm.name: number for number, arm in enumerate(study.all_arms)}
     if arms is not None:
-        study = study.select(_names(arms))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        study = study.choose(arms)
+    if _processes() > 1:
         _refuse_for_several_processes(study, workers, executor)
         together = use("torchrun", **wishes)
         return _answer_together(study, catalog, together, folder, file, fresh=fresh, device=device, quiet=quiet)
@@ -132,7 +136,29 @@ def run(
         executor=_executor(executor, workers, threads, address, wishes, catalog),
         threads=threads,
         quiet=quiet,
+        numbers=numbers,
     )
+
+
+def _processes() -> int:
+    """The number of processes that torchrun started, 1 without it.
+
+    Raises:
+        LabError: the environment says half of what torchrun says.
+    """
+    said = os.environ.get("WORLD_SIZE", "1")
+    if said.strip() == "1":
+        return 1
+    wrong = [] if said.strip().isdecimal() and int(said) > 0 else ["WORLD_SIZE"]
+    rank = os.environ.get("RANK", "").strip()
+    wrong += [] if rank.isdecimal() and (wrong or int(rank) < int(said)) else ["RANK"]
+    wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if wrong:
+        raise LabError(
+            f"WORLD_SIZE={said} asks for several processes, but not all is set as torchrun does: {', '.join(wrong)}",
+            hint="start it with torchrun --nproc-per-node N -m lab run ..., or unset WORLD_SIZE",
+        )
+    return int(said)
 
 
 def _wishes(assignments: tuple[str, ...]) -> tuple[dict[str, Text], tuple[str, ...]]:
@@ -261,41 +287,71 @@ def _answer(
     executor: str | Use | None,
     threads: int | None,
     quiet: bool,
+    numbers: Mapping[str, int] | None = None,
 ) -> int:
-    from lab.report.html import write_report
-    from lab.report.live import Display
+    from lab.cli.options import tell
+    from lab.report.html import runs_beside, write_report
+    from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import execute_plan, execute_rounds, is_elsewhere
+    from lab.study.interrupt import INTERRUPTED
     from lab.study.preflight import plan_study
-    from lab.study.record import read_study, write_study
+    from lab.study.record import StudyRecord, among_others, record_of, write_study
 
     console = make_console()
-    store.prepare()
+    can_write = store.can_write()
+    if not can_write and not store.folder.is_dir():
+        store.prepare()  # nothing can be found there, so nothing is left to do but to say why
     elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
     options: dict[str, Any] = {"device": device, "fresh": fresh, "where": str(file), "elsewhere": elsewhere}
     if plan_only:
-        print_plan(plan_study(study, catalog, store, **options), console)
+        with PlanProgress(quiet=quiet) as progress:
+            plan = plan_study(study, catalog, store, progress=progress, **options)
+        print_plan(plan, console, numbers)
         return 0
 
+    records: list[StudyRecord] = []
+
     def train(plan: Plan) -> Results:
+        progress.stop()
         if not quiet:
-            print_plan(plan, console)
-        write_study(plan, store, file=str(file), command=_command_line())
+            print_plan(plan, console, numbers)
+        if plan.to_do:
+            store.prepare()
+            _tell_of_damage(plan, store)
+        write = write_study if can_write else record_of
+        records.append(write(plan, store, file=str(file), command=_command_line()))
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
             chosen = executor or _fitting_executor(plan, threads)
             return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
 
     try:
-        results = execute_rounds(study, catalog, store, train, **options)
+        with PlanProgress(quiet=quiet) as progress:
+            results = execute_rounds(study, catalog, store, train, progress=progress, **options)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
-        return 130
+        return INTERRUPTED
     sections = sections_of(results, catalog)
-    print_results(results, sections, console)
-    report = write_report(read_study(store, study.name), results, sections)
+    if not can_write:
+        print_results(results, sections, console)
+        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
+        return _exit_code(results)
+    # of this command's own plan, whatever else was run meanwhile, and before anything is printed
+    report = write_report(among_others(records[-1]), results, sections)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)
-    console.print(f"report: {report}\none row per run: {report.with_name('runs.csv')}", style="dim", soft_wrap=True)
+    print_results(results, sections, console)
+    console.print(f"report: {report}\none row per run: {runs_beside(report)}", style="dim", soft_wrap=True)
     return _exit_code(results)
+
+
+def _tell_of_damage(plan: Plan, store: Store) -> None:
+    """Name the runs that are trained again since their files are not as they were."""
+    from lab.cli.options import tell
+
+    for run in plan.to_do:
+        record = store.record(run.key)
+        if record.status == "damaged":
+            tell(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
 
 
 def _fitting_executor(plan: Plan, threads: int | None) -> Use:

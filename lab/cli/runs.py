@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.options import complete_study, runs_option
+from lab.cli.options import SEED, complete_study, runs_option, tell
 from lab.errors import LabError, StoreError
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["runs"]
 
 COLUMNS = ("key", "study", "arm", "seed", "status", "when", "seconds")
-STATES = ("finished", "failed", "interrupted")
+STATES = ("finished", "failed", "interrupted", "damaged")
 LISTED_BEFORE_ASKING = 20
 
 
@@ -49,7 +52,7 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.option(
     "--status", default="", type=click.Choice(["", *STATES]), metavar="|".join(STATES), help="Only in this state."
 )
-@click.option("--seed", type=int, help="Only with this seed.")
+@click.option("--seed", type=SEED, help="Only with this seed.")
 @click.option(
     "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or figure."
 )
@@ -78,7 +81,8 @@ def runs(
         return
     from lab.study import listing
 
-    referring = listing.references(folder) if study else {}
+    users = listing.users_of(folder, complain=tell)
+    referring = {key: [name for name, _ in found] for key, found in users.items()}
     everything = listing.list_runs(folder)
     found = listing.select_runs(everything, study=study, arm=arm, status=status, seed=seed, referring=referring)
     found = listing.sort_runs(found, column, descending=descending)
@@ -89,15 +93,29 @@ def runs(
     extra = [*figures, *(name for name in (column, *listing.deciding_figures(folder)) if name not in COLUMNS)]
     known = {*listing.column_names(found), "changed", "error"}
     columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in figures)]
-    click.echo(_table(found, columns) if found else _nothing(folder, len(everything)))
+    click.echo(_table(found, columns, _variants(users)) if found else _nothing(folder, len(everything)))
+    for run in found:
+        if run.status == "damaged":
+            tell(f"run {run.key} is damaged: {run.error}; lab runs show {run.key} says more, its study trains it again")
+
+
+def _variants(users: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:
+    """Key → the variants of studies that ask for the run; empty unless a study has several."""
+    named = {key: ", ".join(dict.fromkeys(label for _, label in each if label)) for key, each in users.items()}
+    return {key: text for key, text in named.items() if text}
 
 
 def _nothing(folder: Path, count: int) -> str:
     return f"none of {count} runs in {folder} fits" if count else f"no run in {folder} yet; lab run FILE makes some"
 
 
-def _table(found: Sequence[Listed], columns: Sequence[str]) -> str:
+def _table(found: Sequence[Listed], columns: Sequence[str], variants: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A line per run; where a study has variants, the last column says which of them ask for the run."""
     texts = [[name.replace("_", " ") for name in columns], *([_cell(run, name) for name in columns] for run in found)]
+    if any(run.key in variants for run in found):
+        columns = [*columns, "status"]  # as wide as a text
+        cells = ["variant", *(variants.get(run.key, "–") for run in found)]
+        texts = [[*line, printable(cell)] for line, cell in zip(texts, cells, strict=True)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numeric = [name not in COLUMNS or name in ("seed", "seconds") for name in columns]
     layout = "  ".join(f"{{:{'>' if right else '<'}{width}}}" for right, width in zip(numeric, widths, strict=True))
@@ -108,7 +126,7 @@ def _cell(run: Listed, name: str) -> str:
     value = run.value(name)
     if name == "when":
         return _when(value)
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else printable(str(value))
 
 
 def _when(seconds: float) -> str:
@@ -124,21 +142,32 @@ def _when(seconds: float) -> str:
 @click.pass_context
 def show(ctx: click.Context, key: str, folder: Path) -> None:
     """Show the run KEY (its first digits are enough): recipe, figures, environment, files."""
-    from lab.study.listing import references
+    from lab.study.listing import users_of
     from lab.study.store import Store
 
     store = Store(_folder(ctx, folder))
     record = store.find(key)
-    made = record.experiment()
-    users = references(store.root).get(record.key, [])
+    users = [f"{name} ({label})" if label else name for name, label in users_of(store.root, tell).get(record.key, [])]
     click.echo(click.style(f"run {record.key}", bold=True) + f"  {record.status}")
-    click.echo(f"  arm {made['arm']}, seed {made['seed']}, made for {made['study']}, on {made['device']}")
-    click.echo(f"  used by: {', '.join(users) or 'no study'}\n  {record.folder}")
+    made = _readable(lambda: record.experiment(strict=False))
+    if made:
+        line = f"  arm {made['arm']}, seed {made['seed']}, made for {made['study']}, on {made['device']}"
+        click.echo(printable(line))
+    click.echo(f"  used by: {printable(', '.join(users)) or 'no study'}\n  {record.folder}")
     for title, rows in _parts(record, made):
         if rows:
             click.echo(f"\n{click.style(title, bold=True)}\n" + _rows(rows))
-    if record.status == "failed":
-        click.echo(f"\n{record.result.get('traceback') or record.result.get('error', '')}")
+    if record.status in ("failed", "damaged"):
+        click.echo(f"\n{printable(record.result.get('traceback') or record.result.get('error', ''))}")
+
+
+def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``read`` gives; empty, and said, where it cannot be read."""
+    try:
+        return read()
+    except StoreError as error:
+        tell(str(error))
+        return {}
 
 
 def _folder(ctx: click.Context, folder: Path) -> Path:
@@ -148,23 +177,55 @@ def _folder(ctx: click.Context, folder: Path) -> Path:
 
 
 def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    from lab.report.cells import flat, number, recipe, size, without_hash
+    from lab.report.cells import environment_rows, number, recipe, size, without_hash
     from lab.study.experiment import describe_value
 
-    experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made["experiment"])]
-    files = sorted(path for path in record.folder.rglob("*") if path.is_file())
+    experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made.get("experiment", {}))]
+    files = sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
+    environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
         ("experiment", experiment),
         ("figures", [(name, number(value)) for name, value in record.metrics.items()]),
         ("budget", [(name, number(value)) for name, value in record.budget.items()]),
-        ("environment", [(name, describe_value(value)) for name, value in flat(record.environment())]),
+        ("environment", [(name, describe_value(value)) for name, value in environment]),
         ("files", [(str(path.relative_to(record.folder)), size(path.stat().st_size)) for path in files]),
     ]
 
 
 def _rows(rows: Sequence[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(printable(f"  {name:<{width}}  {value}") for name, value in rows)
+
+
+def printable(text: str) -> str:
+    """A text from a store without signs that steer a terminal."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
+
+
+@runs.command(epilog="Example:  lab runs why 1f3a9c 77be02")
+@click.argument("one", metavar="KEY1", shell_complete=_complete_key)
+@click.argument("other", metavar="KEY2", shell_complete=_complete_key)
+@runs_option
+@click.pass_context
+def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
+    """Say why the runs KEY1 and KEY2 have two keys: what differs in all that decides their numbers.
+
+    First digits of a key are enough. Sources, files and data are compared by their hashes.
+    """
+    from lab.study.store import Store
+    from lab.study.why import differing
+
+    store = Store(_folder(ctx, folder))
+    records = [store.find(key) for key in (one, other)]
+    contents: list[dict[str, Any]] = [record.experiment().get("key_content") or {} for record in records]
+    for record, content in zip(records, contents, strict=True):
+        if not content:
+            raise LabError(
+                f"run {record.key} does not tell what its key was made of",
+                hint="it was recorded by an earlier version; lab runs show compares what there is",
+            )
+    lines = differing(*contents)
+    click.echo("\n".join(lines) if lines else "nothing differs: the two are one run")
 
 
 # --- removing ---------------------------------------------------------------------------------------------------------
@@ -187,28 +248,40 @@ def remove(ctx: click.Context, keys: tuple[str, ...], yes: bool, folder: Path) -
 
 @runs.command(epilog="Examples:  lab runs prune --dry-run  ·  lab runs prune --yes")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
+@click.option("--last-variants", is_flag=True, help="Also what only variants ask for that were not run last.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @runs_option
 @click.pass_context
-def prune(ctx: click.Context, dry_run: bool, yes: bool, folder: Path) -> None:
+def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, folder: Path) -> None:
     """Remove the runs that no study refers to (any more), and what interrupted removals left behind.
 
-    A study refers to the arms and seeds it had when it was last run; what an earlier version of it trained goes.
+    A study refers to the arms and seeds of all its variants (other settings, arms, seeds or files) as they were when
+    each was last run; what earlier code of it trained goes. With --last-variants only the variant of each study that
+    was run last counts.
     """
-    from lab.study.listing import list_runs, references, remove_leftovers
+    from lab.study.listing import list_runs, remove_leftovers, users_of
     from lab.study.store import Store
 
     store = Store(_folder(ctx, folder))
-    referring = references(store.root)
-    unused = [run.key for run in list_runs(store.root) if run.key not in referring]
+    asked = users_of(store.root, last_only=last_variants)
+    unused = [run for run in list_runs(store.root) if run.key not in asked]
     if not unused:
         click.echo("every run belongs to a study")
     elif dry_run:
-        click.echo(_described(store, unused))
+        click.echo(f"{_described(store, [run.key for run in unused])}\n{_origins(unused)}")
     else:
-        _remove(store, unused, ask=not yes)
+        if not yes:
+            click.echo(_origins(unused))
+        _remove(store, [run.key for run in unused], ask=not yes)
     if not dry_run:
         remove_leftovers(store.root)
+
+
+def _origins(runs: Sequence[Listed]) -> str:
+    """What the runs were made for."""
+    counts = Counter(run.made_for for run in runs)
+    parts = [f"{printable(name)} ({_runs(count)})" if name else f"unknown ({count})" for name, count in counts.items()]
+    return f"made for {', '.join(parts)}, which asks for them no more"
 
 
 def _remove(store: Store, keys: Sequence[str], *, ask: bool) -> None:
@@ -243,8 +316,15 @@ def _described(store: Store, keys: Sequence[str]) -> str:
 
 
 def _sizes(folders: Iterable[Path]) -> Iterable[int]:
-    return (path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    """Bytes of the files in folders, following no links."""
+    own = (folder for folder in folders if not folder.is_symlink())
+    states = (path.lstat() for folder in own for path in folder.rglob("*"))
+    return (state.st_size for state in states if stat.S_ISREG(state.st_mode))
 
 
 def _count(keys: Sequence[str]) -> str:
-    return "1 run" if len(keys) == 1 else f"{len(keys)} runs"
+    return _runs(len(keys))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import itertools
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -43,6 +45,12 @@ __all__ = [
 
 CALLED_POSITIONALLY = {"losses": 2, "optimizers": 1}
 """How many arguments the caller gives by position, whatever the factory calls them."""
+
+
+SEED_BITS = 32
+"""Of seeds of components: what the oldest of NumPy's generators takes."""
+
+CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 class Text(str):
@@ -394,7 +402,7 @@ class Resolver:
         if not isinstance(chosen.target, str):
             return chosen.target, "local", dict(chosen.params)
         entry, params = follow_presets(registry, chosen)
-        with self.catalog.guard(entry.label):
+        with nullcontext() if entry.is_loaded else self.catalog.guard(entry.label):
             target = entry.load()
         return target, "local" if entry.plugin.is_local else str(entry.plugin), params
 
@@ -441,6 +449,7 @@ class Resolver:
             read = parse_text if isinstance(value, Text) else check_value
             value = read(value, parameter.annotation)
             to_plain(value)
+            _check_seed(parameter.name, value)
             return value
         except TypeError as error:
             self.problems.append(f"{label}: parameter '{parameter.name}' {error}")
@@ -461,6 +470,17 @@ class Resolver:
         return Factory(component) if parameter.as_factory and component is not None else component
 
 
+def _check_seed(name: str, value: Any) -> None:
+    """Refuse a seed that NumPy's generators, which take no negative ones, or torch's would refuse in their own words.
+
+    Raises:
+        TypeError: the value of a parameter called ``seed`` or ``..._seed`` is out of range.
+    """
+    is_seed = (name == "seed" or name.endswith("_seed")) and isinstance(value, int)
+    if is_seed and not 0 <= value < 2**SEED_BITS:
+        raise TypeError(f"must be a seed from 0 to 2^{SEED_BITS} - 1, not {value if value < 0 else 'a larger number'}")
+
+
 def read_reference(reference: Reference) -> Use:
     """A reference as ``Use``, however it is written."""
     if isinstance(reference, Text):
@@ -477,25 +497,88 @@ def read_component_text(text: str) -> Any:
     use('additive', width='8')
     >>> read_component_text("adam")
     'adam'
-    """
-    import ast
+    >>> read_component_text("table(path=d/a.csv)")
+    use('table', path='d/a.csv')
 
+    Raises:
+        ParameterError: a bracket or a quote is not closed, or a parameter has no name.
+    """
+    text = text.strip()
     if text.lower() in ("none", "null"):
         return None
+    if (quoted := _unquoted(text)) is not None:
+        return quoted
+    items = _split(text)
+    if len(items) > 1:
+        return [read_component_text(item) for item in items if item]
+    if text[:1] in ("[", "(") and _closes_at_end(text):
+        return [read_component_text(item) for item in _split(text[1:-1]) if item]
+    name, bracket, _ = text.partition("(")
+    if not bracket:
+        return str(text)
+    if not _closes_at_end(text[len(name) :]) or not name.strip():
+        raise _unreadable(text, "write NAME(PARAMETER=VALUE, ...)")
+    params = [_read_param(item, text) for item in _split(text[len(name) + 1 : -1]) if item]
+    if len(dict(params)) < len(params):
+        raise _unreadable(text, "a parameter stands there twice")
+    return Use(name.strip(), dict(params))
+
+
+def _read_param(item: str, text: str) -> tuple[str, Any]:
+    name, equals, value = (part.strip() for part in item.partition("="))
+    if not equals or not name.isidentifier():
+        raise _unreadable(text, f"'{item}' is not PARAMETER=VALUE")
+    quoted = _unquoted(value)
+    return name, Text(value) if quoted is None else quoted
+
+
+def _unreadable(text: str, why: str) -> ParameterError:
+    hint = "put a value that holds commas, brackets or quotes in quotes: table(path='a, b.csv')"
+    return ParameterError(f"cannot read '{text}': {why}", hint=hint)
+
+
+def _unquoted(text: str) -> str | None:
+    """What stands between the quotes of a text that is quoted as a whole, or None."""
+    import ast
+
+    if text[:1] not in ("'", '"'):
+        return None
     try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError:
-        return str(text)
-    if isinstance(tree, (ast.Tuple, ast.List)):
-        return [read_component_text(ast.unparse(item)) for item in tree.elts]
-    if isinstance(tree, ast.Constant) and isinstance(tree.value, str):
-        return tree.value
-    if not isinstance(tree, ast.Call):
-        return str(text)
-    params: dict[str, Any] = {
-        keyword.arg: Text(ast.unparse(keyword.value)) for keyword in tree.keywords if keyword.arg is not None
-    }
-    for name, value in params.items():
-        if value[:1] in "'\"":
-            params[name] = ast.literal_eval(value)
-    return Use(ast.unparse(tree.func), params)
+        read = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return read if isinstance(read, str) else None
+
+
+def _closes_at_end(text: str) -> bool:
+    """Whether the bracket that a text begins with is closed by its last character."""
+    return text[-1:] in (")", "]") and [depth for _, depth in _depths(text)].index(0) == len(text) - 1
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no brackets and in no quotes.
+
+    Raises:
+        ParameterError: a bracket or a quote is not closed.
+    """
+    cuts = [-1, *(index for index, (sign, depth) in enumerate(_depths(text)) if sign == "," and not depth), len(text)]
+    return [text[start + 1 : end].strip() for start, end in itertools.pairwise(cuts)]
+
+
+def _depths(text: str) -> list[tuple[str, int]]:
+    """Every character with the number of brackets and quotes that are open after it."""
+    open_brackets: list[str] = []
+    quote, found = "", []
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in "([{":
+            open_brackets.append(CLOSING[sign])
+        elif sign in ")]}" and (not open_brackets or open_brackets.pop() != sign):
+            raise _unreadable(text, f"'{sign}' closes nothing")
+        found.append((sign, len(open_brackets) + bool(quote)))
+    if open_brackets or quote:
+        raise _unreadable(text, "a quote is not closed" if quote else f"'{open_brackets[-1]}' is missing")
+    return found

@@ -9,10 +9,34 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Preset", "Reference", "Use", "as_use", "is_definition", "preset", "use"]
+__all__ = ["Preset", "Reference", "Use", "as_use", "is_definition", "plain_number", "plain_value", "preset", "use"]
 
 Reference = Any
 """A name, a ``Use``, or a class or function: whatever may stand where a component is expected."""
+
+
+def plain_number(value: Any) -> Any:
+    """A NumPy number, text or truth value as Python's own, so that both give one key; anything else as it is."""
+    if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
+        return value
+    plain = value.item()
+    return plain if isinstance(plain, (bool, int, float, str)) else value
+
+
+def plain_value(value: Any) -> Any:
+    """``plain_number``, also inside lists, tuples, dictionaries and slices."""
+    kind = type(value)
+    if kind in (list, tuple):
+        return kind(map(plain_value, value))
+    if kind is dict:
+        return {name: plain_value(item) for name, item in value.items()}
+    if kind is slice:
+        return slice(plain_value(value.start), plain_value(value.stop), plain_value(value.step))
+    return plain_number(value)
+
+
+def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain_value(value) for name, value in params.items()}
 
 
 @attrs.frozen(repr=False)
@@ -25,7 +49,7 @@ class Use:
     """
 
     target: str | Callable[..., Any]
-    params: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
+    params: Mapping[str, Any] = attrs.field(factory=dict, converter=_plain_params)
 
     @property
     def name(self) -> str:

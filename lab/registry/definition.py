@@ -24,7 +24,7 @@ from lab.registry.component import is_definition
 from lab.registry.modules import closure_of, is_local, source_of_module
 from lab.registry.source import tree_fingerprint
 
-__all__ = ["definitions_in", "modules_of", "origin_of", "state_digest", "value_digest"]
+__all__ = ["definitions_in", "fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
 
 MAX_DEPTH = 40
 
@@ -76,6 +76,14 @@ def value_digest(value: Any) -> str:
         return _Description().digest(value)
     except RecursionError:
         raise TypeError(f"cannot be written down: {_shown(value)} is nested too deeply") from None
+
+
+def fingerprint_of(*things: Any) -> str:
+    """Return a hash of the source of definitions, of every module that they are made of, and of what they hold.
+
+    A cache that keeps what some code made keeps this beside it.
+    """
+    return _short([closure_of(modules_of(*things)).fingerprints(), [state_digest(thing) for thing in things]])
 
 
 def modules_of(*things: Any) -> dict[str, frozenset[str]]:

@@ -46,6 +46,7 @@ STUDY = "lab_experiment"
 """Prefix of the names under which study files are imported."""
 
 MAX_FILES_BESIDE = 1_000
+MAX_CLOSURES = 1_000
 
 INERT_PACKAGES = frozenset(
     [
@@ -305,6 +306,25 @@ def closure_of(roots: Mapping[str, frozenset[str]]) -> Closure:
     Raises:
         LabError: a file was changed after it was imported, and what was imported is not known.
     """
+    asked = tuple(sorted((name, tuple(sorted(wanted))) for name, wanted in roots.items()))
+    known = _closures.get(asked)
+    if known is not None and all(map(_is_current, known.modules.values())):
+        return known
+    if len(_closures) >= MAX_CLOSURES:
+        _closures.clear()
+    _closures[asked] = _follow_imports(roots)
+    return _closures[asked]
+
+
+_closures: dict[tuple[tuple[str, tuple[str, ...]], ...], Closure] = {}
+
+
+def _is_current(source: ModuleSource) -> bool:
+    """Whether a module that was loaded still is the one that was, and was not loaded or reloaded since."""
+    return getattr(sys.modules.get(source.name), "__spec__", None) is source.spec
+
+
+def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
     modules: dict[str, ModuleSource] = {}
     packages: set[str] = set()
     variables: set[str] = set()
@@ -346,7 +366,7 @@ def _imported(name: str, source: ModuleSource, facts: Facts) -> Iterator[str]:
             base = ".".join([*above, *([module] if module else [])])
         yield from _with_packages(base)
         if _kind_of(base) == "source":
-            yield from (f"{base}.{inner}" for inner in names if inner != "*" and _is_module(f"{base}.{inner}"))
+            yield from (f"{base}.{inner}" for inner in names if inner != "*" and _is_module(base, inner))
 
 
 def _with_packages(name: str) -> list[str]:
@@ -355,8 +375,12 @@ def _with_packages(name: str) -> list[str]:
     return [".".join(parts[: length + 1]) for length in range(len(parts))]
 
 
-def _is_module(name: str) -> bool:
-    return name in sys.modules or _locate(name) is not None
+def _is_module(package: str, name: str) -> bool:
+    """Whether ``from package import name`` may import a module."""
+    whole = f"{package}.{name}"
+    if whole in sys.modules:
+        return True
+    return not hasattr(sys.modules.get(package), name) and _locate(whole) is not None
 
 
 def _held(name: str, source: ModuleSource) -> Iterator[str]:

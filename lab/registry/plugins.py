@@ -15,11 +15,12 @@ import attrs
 import pluggy
 
 from lab import plugin_api
-from lab.errors import LabError, PluginError, UnknownNameError
+from lab.errors import LabError, PluginError, UnknownNameError, error_text
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.registry import Entry, Registry, RegistrySpec, close_matches
+from lab.streams import stdout_to_stderr
 
 __all__ = ["Catalog", "Plugin", "load_catalog"]
 
@@ -256,8 +257,11 @@ class Catalog:
     def _guard(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
         """Run one step of loading; a plugin that fails in it is unregistered whole and told of."""
         try:
-            action(plugin, *arguments)
-        except (Exception, SystemExit) as error:
+            with stdout_to_stderr():
+                action(plugin, *arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # pytest.skip, CancelledError and their like end no command
             self._fail(plugin, error)
 
     def _fail(self, plugin: Plugin, error: BaseException) -> None:
@@ -326,11 +330,16 @@ class Catalog:
         """
         results: list[tuple[Plugin, Any]] = []
         for plugin in self._loaded():
+            if not self._implementations(plugin, hook):
+                continue
             try:
-                result = self._call(plugin, hook, **arguments)
+                with stdout_to_stderr():
+                    result = self._call(plugin, hook, **arguments)
                 if result is not None:
                     results.append((plugin, check(hook, result)))
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 if self.strict:
                     raise PluginError(f"plugin {plugin} failed in {hook}", hint=_describe(error)) from error
                 self.complain(f"lab: plugin {plugin} failed in {hook}\n  {_describe(error)}")
@@ -416,8 +425,11 @@ def _describe(error: BaseException) -> str:
 
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}{': ' if text else ''}{text}{'' if isinstance(error, SyntaxError) else where}"
+    text = " ".join(error_text(error).split())
+    described = f"{type(error).__name__}{': ' if text else ''}{text}{'' if isinstance(error, SyntaxError) else where}"
+    if isinstance(error, (Exception, SystemExit)):
+        return described
+    return f"{described}; a plugin that cannot be used should raise ImportError"
 
 
 def _checked_mapping(hook: str, result: Any) -> Mapping[str, Any]:

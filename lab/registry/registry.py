@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import PluginError, UnknownNameError
+from lab.errors import PluginError, UnknownNameError, describe_error
 from lab.registry.component import Preset
+from lab.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Plugin
@@ -72,6 +73,11 @@ class Entry:
         """``plugin:name``, accepted wherever the name is."""
         return f"{self.plugin.name}:{self.name}"
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ``load`` has nothing to import."""
+        return not isinstance(self.target, str) or self.target.partition(":")[0] in sys.modules
+
     def load(self) -> Any:
         """The object itself, imported now if it was registered by its path."""
         if not isinstance(self.target, str):
@@ -87,12 +93,17 @@ def load_object(path: str, owner: str) -> Any:
     """
     module, _, attribute = path.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = sys.modules.get(module)
+        if found is None:
+            with stdout_to_stderr():
+                found = importlib.import_module(module)
         for name in attribute.split("."):
             found = getattr(found, name)
         return found
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"cannot load '{path}'", where=owner, hint=f"{type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"cannot load '{path}'", where=owner, hint=describe_error(error)) from error
 
 
 class Registry(Mapping[str, Entry]):

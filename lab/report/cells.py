@@ -10,6 +10,7 @@ from typing import Any
 from lab.registry.component import as_use
 from lab.study.compare import ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
+from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
 from lab.study.search import Options, Range, Search
 
@@ -20,6 +21,7 @@ __all__ = [
     "describe_search",
     "difference_cells",
     "effect_cells",
+    "environment_rows",
     "figure_cell",
     "flat",
     "is_judged",
@@ -171,6 +173,15 @@ def flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(path, value)]
     return [row for name, item in value.items() for row in flat(item, f"{path} {name}".strip())]
+
+
+def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The environment of a run as rows; of its packages those that compute numbers, and how many there are."""
+    packages = environment.get("packages") or {}
+    deciding = {name: packages[name] for name in DECIDING_PACKAGES if name in packages}
+    more = len(packages) - len(deciding)
+    shown = {**environment, "packages": {**deciding, **({"besides": f"{more} in environment.json"} if more else {})}}
+    return list(flat(shown))
 
 
 def describe_search(search: Search) -> str:

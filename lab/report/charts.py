@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from lab.errors import StoreError
 from lab.report.cells import is_judged
 from lab.study.results import ArmRow, FinishedRun
 
@@ -140,7 +141,15 @@ def _spoken_interval(low: float, high: float) -> str:
 
 def histories_of(runs: Sequence[FinishedRun]) -> Histories:
     """Every run with its history, read once."""
-    return [(run, run.record.history()) for run in runs]
+    return [(run, _history(run)) for run in runs]
+
+
+def _history(run: FinishedRun) -> Sequence[Mapping[str, float]]:
+    """A run's epochs; none where the file is damaged, which a run that did not finish may have without being told."""
+    try:
+        return run.record.history()
+    except StoreError:
+        return []
 
 
 def figures_of(histories: Histories, first: str = "") -> list[str]:

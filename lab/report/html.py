@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
@@ -15,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+from lab.errors import StoreError
 from lab.report import charts
 from lab.report.cells import (
     BUDGET,
@@ -22,8 +22,8 @@ from lab.report.cells import (
     budget_cells,
     difference_cells,
     effect_cells,
+    environment_rows,
     figure_cell,
-    flat,
     is_judged,
     number,
     percent,
@@ -37,7 +37,7 @@ from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, FinishedRun, Results
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "runs_beside", "write_report"]
 
 INTERACTION = "what the two do together, beyond the sum of what each does alone"
 LONGEST_TITLE = 150
@@ -55,12 +55,28 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
         results: its runs.
         sections: what plugins add, in order.
     """
-    with _whole(record.folder / "runs.csv") as temporary:
-        results.write_csv(temporary)
-    path = record.folder / "report.html"
-    with _whole(path) as temporary:
-        temporary.write_text(render_report(record, results, sections), encoding="utf-8")
-    return path
+    page = render_report(record, results, sections)
+    try:
+        for path in (paths := _paths(record)):
+            with _whole(runs_beside(path)) as temporary:
+                results.write_csv(temporary)
+            with _whole(path) as temporary:
+                temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write the report: {error.strerror or error}", where=str(record.folder)) from error
+    return paths[0]
+
+
+def _paths(record: StudyRecord) -> list[Path]:
+    """Of a study with variants each has a report of its own; ``report.html`` is that of the one run last."""
+    plain = record.folder / "report.html"
+    own = plain.with_name(f"report-{record.variant}.html")
+    return [plain] if not record.others else [own, plain] if record.is_last else [own]
+
+
+def runs_beside(report: Path) -> Path:
+    """Return where the rows of a report lie: ``runs.csv`` beside ``report.html``."""
+    return report.with_name(f"runs{report.stem.removeprefix('report')}.csv")
 
 
 @contextmanager
@@ -279,15 +295,15 @@ def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
     """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
-        for path, value in flat(_read_environment(run)):
+        for path, value in environment_rows(_read_environment(run)):
             counts.setdefault(path, Counter())[describe_value(value)] += 1
     return [(path, _counted(values)) for path, values in counts.items()]
 
 
 def _read_environment(run: FinishedRun) -> dict[str, Any]:
     try:
-        return json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except (OSError, ValueError):
+        return run.record.environment()
+    except StoreError:
         return {}
 
 
@@ -302,6 +318,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
     name = shlex.quote(record.study.name)
+    which = f" --variant {record.variant}" if record.others else ""
     key = next((run.key for run in results.runs if run.status == "finished"), "")
     again = [(record.command, "runs the study again; what is finished is found, not trained twice")]
     one = (
@@ -309,7 +326,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     )
     return [
         *(again if record.command else []),
-        (f"lab report {name}{elsewhere}", "writes this page again from the store"),
-        (f"lab compare {name}{elsewhere} --format latex", "the comparison as a table for a paper"),
+        (f"lab report {name}{which}{elsewhere}", "writes this page again from the store"),
+        (f"lab compare {name}{which}{elsewhere} --format latex", "the comparison as a table for a paper"),
         *one,
     ]

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -19,6 +20,55 @@ from lab.study.store import RunRecord
 from lab.training.progress import describe_epoch
 
 __all__ = ["Display", "describe_seconds"]
+
+
+MAX_ARMS_SHOWN = 60
+MAX_SEEDS_SHOWN = 20
+"""Larger studies show the bar alone."""
+
+SILENT_S = 3.0
+"""A plan that takes longer says what it does."""
+
+
+class PlanProgress:
+    """What a plan does and how far it is, on stderr: a bar in a terminal, elsewhere a line now and then."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._console = Console(stderr=True)
+        self._next: float | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> PlanProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def __call__(self, what: str, done: int, count: int) -> None:
+        """Some of it is done."""
+        if self._next is None:
+            self._next = time.monotonic() + SILENT_S
+        if self.quiet or time.monotonic() < self._next:
+            return
+        text = f"checking {what}: {done:,} of {count:,}"
+        if not self._console.is_terminal:
+            self._next = time.monotonic() + 10
+            self._console.print(text, highlight=False)
+            return
+        self._next = time.monotonic() + 0.1
+        line = Table.grid(padding=(0, 1))
+        line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), text)
+        if self._live is None:
+            self._live = Live(line, console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+        self._live.update(line, refresh=True)
+
+    def stop(self) -> None:
+        """Clear the line: the plan is made."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 class Display:
@@ -43,6 +93,8 @@ class Display:
     ) -> None:
         self.runs, self.compare, self.quiet = runs, compare, quiet
         self.shows_table = console.is_terminal and not quiet
+        self._arms = list(dict.fromkeys(run.arm for run in runs))
+        self._seeds = list(dict.fromkeys(run.seed for run in runs))
         self._cells = {run.key: "found" for run in runs if run.key in found}
         self._share = {run.key: 1.0 if run.key in found else 0.0 for run in runs}
         self._to_do = {run.key for run in runs if run.key not in found}
@@ -65,6 +117,11 @@ class Display:
         """The run begins."""
         self._cells[run.key] = "starts"
 
+    def run_waits(self, run: Run) -> None:
+        """Another process trains the run; this one waits for it, and finds it finished."""
+        self._cells[run.key] = "waits for another process"
+        self._say(f"{run.arm} · seed {run.seed} · waits for another process that trains run {run.key}")
+
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
         """Some steps were done: the cell moves; a line for a finished epoch where there is no table."""
         self._share[run.key] = progress.step / max(1, progress.steps)
@@ -85,18 +142,22 @@ class Display:
 
     def _say(self, line: str) -> None:
         if not self.quiet and not self.shows_table:
-            print(line, file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # what cannot be shown stops no training
+                print(line, file=sys.stderr, flush=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        seeds = list(dict.fromkeys(run.seed for run in self.runs))
-        table = Table("arm", *(f"seed {seed}" for seed in seeds))
-        cells = {(run.arm, run.seed): self._cells.get(run.key, "·") for run in self.runs}
-        for arm in dict.fromkeys(run.arm for run in self.runs):
-            table.add_row(escape(arm), *(cells.get((arm, seed), "") for seed in seeds))
-        yield table
+        if len(self._arms) <= MAX_ARMS_SHOWN and len(self._seeds) <= MAX_SEEDS_SHOWN:
+            yield self._table()
         line = Table.grid(padding=(0, 1))
         line.add_row(ProgressBar(total=1.0, completed=self._done, width=40), f"{self._done:.0%}", self._times())
         yield line
+
+    def _table(self) -> Table:
+        table = Table("arm", *(f"seed {seed}" for seed in self._seeds))
+        cells = {(run.arm, run.seed): self._cells.get(run.key, "·") for run in self.runs}
+        for arm in self._arms:
+            table.add_row(escape(arm), *(cells.get((arm, seed), "") for seed in self._seeds))
+        return table
 
     @property
     def _done(self) -> float:
@@ -130,6 +191,6 @@ def _describe_progress(progress: RunProgress, compare: str) -> str:
 
 def _describe_run(run: Run, record: RunRecord) -> str:
     if record.status != "finished":
-        return f"✗ {run.arm} · seed {run.seed}: {record.result.get('error', record.status).splitlines()[0]}"
+        return f"✗ {run.arm} · seed {run.seed}: {(record.result.get('error') or record.status).splitlines()[0]}"
     figures = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
     return f"✓ {run.arm} · seed {run.seed}  {figures}  ({record.budget.get('seconds', math.nan):.1f} s)"

@@ -243,7 +243,7 @@ def as_markdown(table: Table) -> str:
 
 
 def _markdown(text: str) -> str:
-    text = " ".join(text.splitlines())  # a row is one line
+    text = " ".join(text.splitlines())  # a line end would end the row of the table
     for mark in "\\|*_`<[]":
         text = text.replace(mark, f"\\{mark}")
     return text

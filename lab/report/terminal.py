@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,36 +32,51 @@ from lab.study.study import ResolvedArm
 
 __all__ = ["print_plan", "print_results", "sections_of"]
 
+MAX_ARMS_SHOWN = 200
+MAX_NAMES = 20
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """What a study is going to do, and how its arms differ from the base."""
+
+def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None = None) -> None:
+    """What a study is going to do, and how its arms differ from the base.
+
+    Args:
+        plan: the plan.
+        console: where to print it.
+        numbers: arm → the number by which ``--arms`` knows it; shown where a comma stands in a name.
+    """
+    numbers = numbers if numbers and any("," in name for name in numbers) else {}
+    counts = Counter(run.arm for run in plan.runs)
+    found = Counter(run.arm for run in plan.runs if run.key in plan.found)
     if plan.study.question:
         console.print(escape(plan.study.question.strip()), style="bold")
     table = Table(title=f"plan of {escape(plan.study.name)}", title_justify="left")
+    if numbers:
+        table.add_column("number", justify="right")
     for name in ("arm", "differs from the base in", "runs", "found", "parameters"):
         table.add_column(name, justify="right" if name in ("runs", "found", "parameters") else "left")
-    for arm in _arms_to_show(plan):
-        keys = [run.key for run in plan.runs if run.arm == arm.name]
+    arms = _arms_to_show(plan)
+    for arm in arms[:MAX_ARMS_SHOWN]:
         check = plan.checks.get(arm.name)
         changes = [
             f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()
         ]
         table.add_row(
+            *([str(numbers.get(arm.name, ""))] if numbers else []),
             escape(arm.name),
             escape("\n".join(changes)),
-            str(len(keys)),
-            str(sum(key in plan.found for key in keys)),
+            str(counts[arm.name]),
+            str(found[arm.name]),
             f"{check.parameters:,}" if check else "",
         )
     console.print(table)
-    for note, arms in notes_of(plan).items():
-        told = "" if len(arms) == len(plan.checks) else f"{', '.join(arms)}: "
+    if len(arms) > MAX_ARMS_SHOWN:
+        console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    for note, noted in notes_of(plan).items():
+        told = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
         console.print(f"note: {escape(told + note)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
-        console.print(
-            f"not paired by parts (initialised as one under the stream `init`): {escape(', '.join(unpaired))}"
-        )
+        console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(_few(unpaired))}")
     if plan.study.compare.endswith("_loss") and any(
         path.startswith("loss") for a in plan.arms for path in a.difference
     ):
@@ -74,6 +90,11 @@ def print_plan(plan: Plan, console: Console) -> None:
             f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(estimated_seconds(plan))} "
             f"and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def notes_of(plan: Plan) -> dict[str, list[str]]:

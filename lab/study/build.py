@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lab.errors import ParameterError
+from lab.errors import DataError, ParameterError
 from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
+from lab.streams import stdout_to_stderr
+from lab.study.examples import fingerprint_of_examples, protect
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import keeps_global_state
 from lab.training.callback import Callback
 from lab.training.data import Data
 from lab.training.learner import Learner
-from lab.training.rng import Streams
+from lab.training.rng import Streams, all_generators
 
 if TYPE_CHECKING:
     from lab.study.study import ResolvedArm
 
-__all__ = ["DataCache", "build_learner", "learner_of_arm"]
+log = logging.getLogger("lab")
+
+__all__ = ["DataCache", "build_learner", "learner_of_arm", "naming_culprits"]
 
 
 class DataCache:
@@ -39,11 +47,38 @@ class DataCache:
         """
         name = repr(dataset.to_json())
         if name not in self._built:
-            data = dataset.build({})
-            if not isinstance(data, Data):
-                raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
-            self._built[name] = data
+            self._built[name] = protect(_identified(dataset), lambda: _identified(dataset))
         return self._built[name]
+
+
+def _identified(dataset: Component) -> Data:
+    """Build data, and give it a fingerprint of its examples where it has none.
+
+    Raises:
+        LabError: it is no ``Data``, its content cannot be told, or it has other examples each time.
+    """
+    data = _built(dataset)
+    if not data.fingerprint:
+        started = time.perf_counter()
+        data.fingerprint = fingerprint_of_examples(data, dataset.label)
+        if fingerprint_of_examples(_built(dataset), dataset.label) != data.fingerprint:
+            raise DataError(
+                f"{dataset.label} has other examples each time that it is built",
+                where="it was built twice; every worker, and every run, would train on other data",
+                hint="draw from a seeded generator, for example torch.Generator().manual_seed(0)",
+            )
+        seconds = time.perf_counter() - started
+        log.info("%s: fingerprint of its examples, %.1f s; Data(fingerprint=...) saves that", dataset.label, seconds)
+    return data
+
+
+def _built(dataset: Component) -> Data:
+    """Build data with the global generators at a fixed point, so that what draws from them is the same everywhere."""
+    with keeps_global_state(dataset.label, draws=True), all_generators(0), stdout_to_stderr():
+        data = dataset.build({})
+    if not isinstance(data, Data):
+        raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
+    return data
 
 
 def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
@@ -76,8 +111,11 @@ def build_learner(
     """
     facts = data.facts()
     values = experiment.values
-    callback_slots = (experiment.component("checkpoint"), *experiment.components("callbacks"))
-    with Streams(seed).initialising() as parts:
+    # by name, not as given: a key does not know their order, so nothing may depend on it
+    own_callbacks = sorted(experiment.components("callbacks"), key=lambda component: component.alias)
+    callback_slots = (experiment.component("checkpoint"), *own_callbacks)
+    streams = Streams(seed)
+    with all_generators(streams.seed("init")), streams.initialising() as parts:
         learner = Learner(
             _build(experiment.component("architecture"), facts),
             data,
@@ -103,8 +141,21 @@ def build_learner(
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True):
+    with keeps_global_state(component.label, draws=True, functions=_naming.get()), stdout_to_stderr():
         return component.build(facts)
+
+
+_naming: ContextVar[bool] = ContextVar("lab_naming_culprits", default=False)
+
+
+@contextmanager
+def naming_culprits() -> Iterator[None]:
+    """Inside the block, a component that exchanges torch's functions when it is built is named; runs only undo it."""
+    token = _naming.set(True)
+    try:
+        yield
+    finally:
+        _naming.reset(token)
 
 
 def _optional_partial(experiment: ResolvedExperiment, slot: str, facts: Mapping[str, Any]) -> Callable[..., Any] | None:

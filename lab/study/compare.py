@@ -242,7 +242,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 def sign_flip_p(d: np.ndarray) -> float:
     """Exact two-sided sign-flip test of a zero mean: the share of sign patterns at least as extreme.
 
-    All 2^n patterns are counted up to n = 16; beyond, 2^16 patterns drawn with a fixed seed.
+    All 2^n patterns are counted up to n = 16; beyond, 2^16 patterns drawn with a fixed seed, and fewer
+    for more than 256 seeds.
     """
     if len(d) == 0 or not np.isfinite(d).all():
         return math.nan
@@ -255,7 +256,8 @@ def sign_flip_p(d: np.ndarray) -> float:
 def _sign_patterns(n: int) -> np.ndarray:
     if n <= 16:
         return np.array(list(itertools.product((1, -1), repeat=n)))
-    return np.random.default_rng(0).choice((1, -1), size=(2**16, n))
+    count = 2**16 if n <= 256 else max(2**10, 2**24 // n)  # memory stays below 130 MB however many seeds there are
+    return np.random.default_rng(0).choice((1, -1), size=(count, n))
 
 
 def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_better: bool | None, sign: int) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
+from lab.study.files import to_standard, write_sealed
 from lab.study.keys import metric_identities
+from lab.study.store import clear_for_writing
 from lab.training.callback import Callback
-from lab.training.checkpoint import write_json
 
 if TYPE_CHECKING:
     from lab.study.experiment import ResolvedExperiment
@@ -49,9 +50,10 @@ def complete(run: Run, record: RunRecord) -> bool:
     learner = run.learner(record.folder)
     learner.history = record.history()
     try:
-        learner.load(record.folder / "model.safetensors")
-        _let_observe(learner, set(_late_observers(run, record)))
-        learner.load(record.folder / record.result["selected"])
+        clear_for_writing(record.folder)
+        learner.load(record.path("model.safetensors"))
+        _let_observe(learner, run, _late_observers(run, record))
+        learner.load(record.path(str(record.result.get("selected"))))
     except (LabError, OSError):
         return False
     found: dict[str, float] = {}
@@ -91,10 +93,11 @@ def _acts_at_the_end(kind: Any) -> bool:
     return heard == {"after_fit"}
 
 
-def _let_observe(learner: Learner, names: set[str]) -> None:
+def _let_observe(learner: Learner, run: Run, names: list[str]) -> None:
+    kinds = [component.factory for component in run.experiment.components("callbacks") if component.alias in names]
     learner.is_finished = True
     for callback in learner.callbacks:
-        if callback.name in names:
+        if type(callback) in kinds:
             callback.after_fit(learner)
 
 
@@ -107,5 +110,5 @@ def _write(run: Run, record: RunRecord, figures: Mapping[str, float], learner: L
     result["undefined"] = {**result.get("undefined", {}), **learner.undefined}
     result["evaluated"] = {**result.get("evaluated", {}), **metric_identities(run.experiment)}
     result["observers"] = sorted({*result.get("observers", []), *_late_observers(run, record)})
-    write_json(record.folder / "experiment.json", run.record())
-    write_json(record.folder / "result.json", result)
+    write_sealed(record.folder / "experiment.json", to_standard(run.record()))
+    write_sealed(record.folder / "result.json", result)

@@ -6,34 +6,27 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
 from lab.registry.plugins import Catalog
+from lab.study.packages import installed_packages
 from lab.training.machine import tune
 
 __all__ = ["environment", "peak_memory_mb", "reset_peak_memory"]
 
-PACKAGES = (
-    "lab",
-    "torch",
-    "numpy",
-    "pandas",
-    "pluggy",
-    "attrs",
-    "spacy",
-    "fasttext-wheel",
-    "nmslib",
-    "tensorboard",
-    "scipy",
-)
+GIT_TIMEOUT_S = 3.0
+
+T = TypeVar("T")
 
 
 def reset_peak_memory(device: str) -> None:
@@ -60,32 +53,33 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def environment(catalog: Catalog, device: str) -> dict[str, Any]:
-    """Where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once."""
+    """Where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once.
+
+    It only informs: what cannot be found out is None and ends nothing.
+    """
     return {
         "python": platform.python_version(),
-        "packages": _packages(),
+        "packages": _or_unknown(installed_packages) or {},
         "plugins": {plugin.name: plugin.version for plugin in catalog.plugins.values() if plugin.status == "loaded"},
-        "git": _git_state(),
+        "git": _or_unknown(_git_state),
         "machine": {
-            "platform": platform.platform(),
+            "platform": _or_unknown(platform.platform),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
             **tune()._asdict(),
         },
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "device": (_or_unknown(lambda: torch.cuda.get_device_name(device)) or device)
+        if device.startswith("cuda")
+        else device,
     }
 
 
-@lru_cache
-def _packages() -> dict[str, str | None]:
-    return {name: _version(name) for name in PACKAGES}
-
-
-def _version(package: str) -> str | None:
+def _or_unknown(find: Callable[[], T]) -> T | None:
+    """What ``find`` gives; None where it fails, whatever the reason."""
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return find()
+    except Exception:
         return None
 
 
@@ -94,9 +88,26 @@ def _git_state() -> dict[str, Any] | None:
     if shutil.which("git") is None:
         return None
     commit = _git("rev-parse", "HEAD")
-    return None if commit is None else {"commit": commit, "changed": bool(_git("status", "--porcelain"))}
+    if not commit:
+        return None
+    status = _git("status", "--porcelain")
+    return {"commit": commit, "changed": None if status is None else bool(status)}
 
 
 def _git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=10)
-    return done.stdout.strip() if done.returncode == 0 else None
+    """What git answers; None where it fails, or takes too long."""
+    process = subprocess.Popen(
+        ["git", "--no-optional-locks", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # its children hold the pipe, so they have to end with it
+    )
+    try:
+        output, _ = process.communicate(timeout=GIT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    return output.decode(errors="replace").strip() if process.returncode == 0 else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,10 +13,11 @@ from lab.errors import LabError
 from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
-from lab.study.preflight import Plan, plan_study
+from lab.study.interrupt import stop_on_interrupt
+from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import write_study
 from lab.study.results import FinishedRun, Results
-from lab.study.run import Listener, Run, RunProgress, stop_on_interrupt
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.search import grow
 from lab.study.store import RunRecord, Store
 from lab.study.study import Study
@@ -91,9 +92,8 @@ def execute_plan(
     chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     with stop_on_interrupt() as stop:
-        for _ in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh):
-            pass
-    return gather(plan, store)
+        ended = {run.key: record for run, record in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh)}
+    return gather(plan, store, ended)
 
 
 def execute_rounds(
@@ -106,6 +106,7 @@ def execute_rounds(
     fresh: bool = False,
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Results:
     """Plan and train a study; a search goes on in rounds, each with the trials that the last one led to.
 
@@ -115,12 +116,20 @@ def execute_rounds(
         train: executes a plan, and is called once per round.
         device, fresh: as in ``run_study``.
         where: the study's file, for messages.
-        elsewhere: as in ``plan_study``.
+        elsewhere, progress: as in ``plan_study``.
     """
     seen: frozenset[str] = frozenset()
     while True:
         plan = plan_study(
-            study, catalog, store, device=device, fresh=fresh, seen=seen, where=where, elsewhere=elsewhere
+            study,
+            catalog,
+            store,
+            device=device,
+            fresh=fresh,
+            seen=seen,
+            where=where,
+            elsewhere=elsewhere,
+            progress=progress,
         )
         results = train(plan)
         grown = grow(study, results, catalog)
@@ -129,9 +138,17 @@ def execute_rounds(
         study, seen = grown, frozenset(run.key for run in plan.runs)
 
 
-def gather(plan: Plan, store: Store) -> Results:
-    """The runs of a plan as they stand in the store."""
-    return Results(plan, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in plan.runs])
+def gather(plan: Plan, store: Store, ended: Mapping[str, RunRecord] | None = None) -> Results:
+    """The runs of a plan as they stand in the store.
+
+    Args:
+        plan: what was to be done.
+        store: where runs are kept.
+        ended: how runs ended just now; one that could not be evaluated again is finished in the store, and failed here.
+    """
+    failed = {key: record for key, record in (ended or {}).items() if record.status == "failed"}
+    records = {run.key: failed.get(run.key) or store.record(run.key) for run in plan.runs}
+    return Results(plan, [FinishedRun(run.arm, run.seed, records[run.key]) for run in plan.runs])
 
 
 def build_executor(reference: Reference, catalog: Catalog) -> Executor:
@@ -187,10 +204,15 @@ def run_study(
     catalog = catalog or load_catalog()
     study = study if study.name else attrs.evolve(study, name="study")
     store = Store(runs)
-    store.prepare()
+    can_write = store.can_write()
+    if not can_write and not store.folder.is_dir():
+        store.prepare()
 
     def train(plan: Plan) -> Results:
-        write_study(plan, store, file=study.file)
+        if plan.to_do:
+            store.prepare()
+        if can_write:
+            write_study(plan, store, file=study.file)
         return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
 
     elsewhere = is_elsewhere(executor, catalog)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from lab.registry.binding import (
     resolve_annotation,
     scope_of,
 )
-from lab.registry.component import Reference
+from lab.registry.component import Reference, plain_value
 from lab.registry.plugins import Catalog
 from lab.registry.registry import close_matches
 from lab.registry.values import check_value, parse_text, to_plain
@@ -32,6 +33,9 @@ __all__ = ["Experiment", "ResolvedExperiment"]
 
 LONGEST_NUMBER = 8
 """A number with more characters is shortened where it is shown."""
+
+BITS = 63
+"""Torch counts in 64 bits, one of them the sign."""
 
 MOST_OTHERS = 3
 """How many datasets are named that would offer what one lacks."""
@@ -52,7 +56,7 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _number(default: Any, annotation: Any, smallest: float) -> Any:
-    return attrs.field(default=default, metadata={"type": annotation, "smallest": smallest})
+    return attrs.field(default=default, converter=plain_value, metadata={"type": annotation, "smallest": smallest})
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +88,7 @@ class Experiment:
     lr: float | Sequence[float] | slice = _number(1e-3, float | list[float] | slice, 0.0)
     batch_size: int = _number(64, int, 1)
     valid_batch_size: int | None = _number(None, int | None, 1)
-    epochs: int = _number(1, int, 0)
+    epochs: int = _number(1, int, 1)
 
     def changed(self, path: str, value: Any, catalog: Catalog) -> Experiment:
         """The experiment with the component or parameter at ``path`` replaced.
@@ -105,6 +109,9 @@ class Experiment:
         if "kind" not in field.metadata:
             raise UnknownNameError(f"unknown path '{path}'", hint=f"'{head}' is a value and has no '{rest[0]}'")
         kind, current = field.metadata["kind"], getattr(self, head)
+        if _is_none(current):
+            hint = f"choose it too: {head}=NAME, or in one: {head}=NAME({'.'.join(rest)}=...); names: lab list {kind}"
+            raise UnknownNameError(f"there is no {head} here, so it has no '{'.'.join(rest)}'", hint=hint)
         if not field.metadata.get("many"):
             return self._with(head, change(catalog, kind, current, rest, value))
         return self._with(head, change_in_list(catalog, kind, _flat(current), rest, value))
@@ -187,13 +194,16 @@ def _field(name: str, path: str) -> attrs.Attribute[Any]:
 
 
 def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, Text) and read_component_text(value) is None)
+    return value is None or (isinstance(value, Text) and value.strip().lower() in ("none", "null"))
 
 
 def _flat(value: Sequence[Any]) -> list[Any]:
     """References of a slot that holds several; a command line gives them as one text."""
     if len(value) == 1 and isinstance(value[0], Text):
-        read = read_component_text(value[0])
+        try:
+            read = read_component_text(value[0])
+        except LabError:  # told where the component is looked up
+            return list(value)
         return [] if read is None else read if isinstance(read, list) else [read]
     return list(value)
 
@@ -205,9 +215,19 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
     except TypeError as error:
         problems.append(f"{field.name} {error}")
         return value
-    if isinstance(value, (int, float)) and value < smallest:
-        problems.append(f"{field.name} must be at least {smallest}, not {value}")
+    for number in _numbers_in(value):
+        if isinstance(number, int) and number.bit_length() > BITS:
+            problems.append(f"{field.name} must be below 2^{BITS}")
+        elif not math.isfinite(number):
+            problems.append(f"{field.name} must be a finite number, not {number}")
+        elif number < smallest:
+            problems.append(f"{field.name} must be at least {smallest}, not {number}")
     return value
+
+
+def _numbers_in(value: Any) -> list[float]:
+    items = [value.start, value.stop] if isinstance(value, slice) else value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, (int, float))]
 
 
 def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Catalog) -> list[str]:

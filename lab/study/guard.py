@@ -1,65 +1,107 @@
-"""Watching components for changes to what belongs to the whole process: random generators and torch's defaults."""
+"""Watching components for changes to what belongs to the whole process.
+
+That are random generators, torch's settings, the working folder, and torch's own functions and classes: a component
+that exchanges one of them changes the numbers of every other run in the process, under the keys that these runs have.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from lab.errors import PluginError
 
-__all__ = ["guarded", "keeps_global_state"]
+__all__ = ["guarded", "isolated", "keeps_global_state"]
+
+log = logging.getLogger("lab")
 
 
 @contextmanager
-def keeps_global_state(owner: str, *, draws: bool) -> Iterator[None]:
-    """Inside the block, the process's random generators and torch's defaults must stay as they are.
+def keeps_global_state(owner: str, *, draws: bool, functions: bool = False) -> Iterator[None]:
+    """Inside the block, the process's random generators and torch's settings must stay as they are.
 
     What was changed is put back, so that nobody else suffers from it.
 
     Args:
         owner: whose code runs, for the message.
-        draws: whether it may draw from torch's global generator (a model does when it is initialised); seeding that
-            generator is never allowed.
+        draws: whether it may draw from the global generators (a model does when it is initialised); seeding them is
+            never allowed.
+        functions: whether torch's functions and classes are watched too, which takes half a millisecond.
 
     Raises:
         PluginError: something was changed; the message names it and the owner.
     """
-    before = _snapshot(draws=draws)
-    yield
-    changed = [name for name, value in _snapshot(draws=draws).items() if not _equal(value, before[name])]
-    for name in changed:
-        _RESTORE[name](before[name])
+    before, defined = _snapshot(draws=draws), _definitions() if functions else {}
+    try:
+        yield
+    except BaseException:
+        _put_back(before, _snapshot(draws=draws))
+        _restore_definitions(defined)
+        raise
+    changed = [*_put_back(before, _snapshot(draws=draws)), *_restore_definitions(defined)]
     if changed:
         raise PluginError(
             f"{owner} changes {' and '.join(changed)}, which belongs to the whole process",
-            hint="draw from the generator that the contract offers; give dtype=... where tensors are made",
+            hint=_remedy(changed),
         )
 
 
 @contextmanager
 def guarded(owner: str) -> Iterator[None]:
     """``keeps_global_state`` for code that has no business with any random generator: an import."""
-    with keeps_global_state(owner, draws=False):
+    with keeps_global_state(owner, draws=False, functions=True):
         yield
 
 
+@contextmanager
+def isolated(owner: str) -> Iterator[None]:
+    """Around a whole run: what it changes for the process is put back when it ends, with a warning that names it."""
+    before, defined = _snapshot(draws=True), _definitions()
+    try:
+        yield
+    finally:
+        changed = [*_put_back(before, _snapshot(draws=True)), *_restore_definitions(defined)]
+        if changed:
+            log.warning("%s changed %s; it was put back for the runs after it", owner, " and ".join(changed))
+
+
+def _remedy(changed: list[str]) -> str:
+    if any(name.startswith("torch.") or name.startswith("lab.") for name in changed):
+        return "write a component of its own instead of exchanging what every other one uses"
+    return "draw from the generator that the contract offers; give dtype=... where tensors are made"
+
+
+# --- settings and generators ------------------------------------------------------------------------------------------
+
+
 def _snapshot(*, draws: bool) -> dict[str, Any]:
-    state: dict[str, Any] = {
-        "torch's default dtype": torch.get_default_dtype(),
-        "Python's random generator": random.getstate(),
-    }
-    if "numpy" in sys.modules:
-        state["numpy's random generator"] = sys.modules["numpy"].random.get_state()
+    state: dict[str, Any] = {name: read() for name, (read, _) in SETTINGS.items()}
     if draws:
         state["the seed of torch's random generator"] = torch.initial_seed()
     else:
         state["torch's random generator"] = torch.get_rng_state()
+    if not draws:
+        state["Python's random generator"] = random.getstate()
+        if "numpy" in sys.modules:
+            state["numpy's random generator"] = sys.modules["numpy"].random.get_state()
     return state
+
+
+def _put_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Restore what changed; gives its names."""
+    changed = [name for name, value in before.items() if name in after and not _equal(after[name], value)]
+    for name in changed:
+        with suppress(OSError, RuntimeError):
+            (SETTINGS[name][1] if name in SETTINGS else _GENERATORS[name])(before[name])
+    return changed
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -75,10 +117,97 @@ def _set_numpy(state: Any) -> None:
     sys.modules["numpy"].random.set_state(state)
 
 
-_RESTORE: dict[str, Callable[[Any], Any]] = {
-    "torch's default dtype": torch.set_default_dtype,
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
+
+
+def _set_folder(folder: str) -> None:
+    if folder:
+        os.chdir(folder)
+
+
+def _deterministic() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _set_deterministic(state: tuple[bool, bool]) -> None:
+    torch.use_deterministic_algorithms(state[0], warn_only=state[1])
+
+
+def _set_cudnn(state: tuple[bool, bool, bool]) -> None:
+    cudnn: Any = torch.backends.cudnn
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic = state
+
+
+SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's precision of float32 products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "torch's deterministic algorithms": (_deterministic, _set_deterministic),
+    "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "torch's cuDNN settings": (
+        lambda: (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        _set_cudnn,
+    ),
+    "the working folder": (_folder, _set_folder),
+}
+
+_GENERATORS: dict[str, Callable[[Any], Any]] = {
     "Python's random generator": random.setstate,
     "numpy's random generator": _set_numpy,
     "torch's random generator": torch.set_rng_state,
     "the seed of torch's random generator": torch.manual_seed,
 }
+
+
+# --- functions and classes --------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def _namespaces() -> dict[str, Any]:
+    """Modules and classes whose contents every model uses."""
+    import lab.training as training
+
+    modules = {
+        "torch": torch,
+        "torch.nn.functional": torch.nn.functional,
+        "torch.nn.init": torch.nn.init,
+        "torch.linalg": torch.linalg,
+        "torch.optim": torch.optim,
+        "torch.nn": torch.nn,
+    }
+    classes = {
+        f"torch.nn.{name}": kind
+        for name, kind in vars(torch.nn).items()
+        if isinstance(kind, type) and issubclass(kind, torch.nn.Module)
+    }
+    kernel = {
+        f"lab.{name}": getattr(training, name) for name in ("Learner", "Stepper", "Data", "Callback", "Supervised")
+    }
+    return {**modules, "torch.Tensor": torch.Tensor, **classes, **kernel}
+
+
+def _definitions() -> dict[str, dict[str, Any]]:
+    return {place: dict(vars(namespace)) for place, namespace in _namespaces().items()}
+
+
+def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Put back functions, methods and classes that were exchanged; gives their names. What torch loads late is new."""
+    changed = []
+    for place, old in before.items():
+        namespace = _namespaces()[place]
+        for name, value in list(vars(namespace).items()):
+            if name in old:
+                if value is not old[name] and (callable(old[name]) or callable(value)):
+                    setattr(namespace, name, old[name])
+                    changed.append(f"{place}.{name}")
+            elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):
+                delattr(namespace, name)  # it hides an inherited method
+                changed.append(f"{place}.{name}")
+        for name in [name for name in old if name not in vars(namespace) and callable(old[name])]:
+            setattr(namespace, name, old[name])
+            changed.append(f"{place}.{name}")
+    return changed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +19,10 @@ from typing import Any
 
 import attrs
 
-from lab.cache import file_digest, tree_digest
+from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
 from lab.errors import LabError
 from lab.registry.binding import Component, Factory
-from lab.registry.definition import modules_of, state_digest
+from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
     Closure,
     ModuleSource,
@@ -30,6 +31,7 @@ from lab.registry.modules import (
     facts_of,
     source_of_file,
 )
+from lab.registry.plugins import Catalog
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -61,11 +63,20 @@ FINGERPRINTED_MODULES = (
 """The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
 
 MAX_PATH_LENGTH = 4096
+MAX_KEPT = 4096
 
 
-def key_of(experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1) -> str:
+def key_of(
+    experiment: ResolvedExperiment,
+    seed: int,
+    data_fingerprint: str,
+    device: str,
+    *,
+    processes: int = 1,
+    catalog: Catalog | None = None,
+) -> str:
     """The key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
-    return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes))
+    return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes, catalog=catalog))
 
 
 def hash_of(content: Mapping[str, Any]) -> str:
@@ -74,7 +85,13 @@ def hash_of(content: Mapping[str, Any]) -> str:
 
 
 def key_content(
-    experiment: ResolvedExperiment, seed: int, data_fingerprint: str, device: str, *, processes: int = 1
+    experiment: ResolvedExperiment,
+    seed: int,
+    data_fingerprint: str,
+    device: str,
+    *,
+    processes: int = 1,
+    catalog: Catalog | None = None,
 ) -> dict[str, Any]:
     """Everything that decides the numbers of a run, as plain JSON; what two of them differ in tells runs apart.
 
@@ -84,13 +101,27 @@ def key_content(
         data_fingerprint: of the content of its data.
         device: the kind of device, ``cpu`` or ``cuda``.
         processes: how many processes train the run together.
+        catalog: the plugins; a study file's own hooks around its runs are part of the key.
 
     Raises:
         LabError: a source file was changed after it was imported, and what was imported is not known.
     """
-    return {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint} | (
-        {"processes": processes} if processes > 1 else {}
-    )
+    content = {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint}
+    if processes > 1:
+        content["processes"] = processes
+    if catalog is not None and (hooks := _hooks_around_runs(catalog)):
+        content["hooks"] = hooks
+    return content
+
+
+def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
+    """Hook → hash of its source, for the hooks of study files that run before training and might change it."""
+    found = {}
+    for plugin in catalog.plugins.values():
+        hook = getattr(plugin.module, "lab_run_started", None) if plugin.is_local else None
+        if callable(hook):
+            found["lab_run_started"] = origin_of(hook).rpartition("#")[2]
+    return found
 
 
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
@@ -111,7 +142,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
         "variables": {name: _hidden(os.environ.get(name)) for name in sorted(closure.variables)},
         "torch": torch.__version__,
     }
-    if len(_contents) >= 4096:
+    if len(_contents) >= MAX_KEPT:
         _contents.clear()
     _contents[id(experiment)] = (experiment, content)
     return content
@@ -281,9 +312,18 @@ def _version_of(package: str) -> tuple[tuple[str, str], ...]:
 
 @lru_cache
 def _distributions() -> Mapping[str, list[str]]:
+    """Top-level package → distributions, remembered until something is installed: reading it takes 0.15 s."""
     from importlib import metadata
 
-    return metadata.packages_distributions()
+    folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
+    state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
+    file = cache_folder() / "distributions.json"
+    known = recall(file)
+    if known.get("state") != state:
+        known = {"state": state, "packages": metadata.packages_distributions()}
+        remember(file, known)
+    packages: dict[str, list[str]] = known["packages"]
+    return packages
 
 
 def _hidden(value: str | None) -> str | None:
@@ -296,13 +336,22 @@ def _hidden(value: str | None) -> str | None:
 
 def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
     """Metric → hash of its parameters and source: a finished run whose metric has another one is evaluated again."""
+    known = _metrics.get(id(experiment))
+    if known is not None and known[0] is experiment:
+        return known[1]
     found = {}
     for component in experiment.components("metrics"):
         parts = list(component.walk())
         closure = _closure(parts)
         content = [_component_form(component), closure.fingerprints(), _states(parts), versions_of(closure.packages)]
         found[component.alias] = hashlib.sha256(_text(content).encode()).hexdigest()[:16]
+    if len(_metrics) >= MAX_KEPT:
+        _metrics.clear()
+    _metrics[id(experiment)] = (experiment, found)
     return found
+
+
+_metrics: dict[int, tuple[ResolvedExperiment, dict[str, str]]] = {}
 
 
 @attrs.frozen

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-from pydantic_core import from_json
 
 from lab.errors import StoreError, UnknownNameError
 from lab.registry.registry import close_matches
+from lab.study.store import Store, outcome_of
+from lab.study.variants import all_variants, labels, read_content, study_names
 
 __all__ = [
     "Listed",
@@ -23,9 +25,8 @@ __all__ = [
     "remove_leftovers",
     "select_runs",
     "sort_runs",
+    "users_of",
 ]
-
-STATES = (("finished", "result.json"), ("failed", "failure.json"))
 
 
 @attrs.frozen(eq=False)
@@ -34,12 +35,12 @@ class Listed:
 
     Attributes:
         key: what it is found by.
-        status: ``finished``, ``failed`` or ``interrupted``.
+        status: ``finished``, ``failed``, ``interrupted`` or ``damaged``.
         made_for: the study it was first made for; empty if its record cannot be read.
         arm, seed: which one it was there.
         changed: when it ended, or was last touched; seconds since 1970.
         figures: metrics and budget of a finished run.
-        error: the first line of a failed run's error.
+        error: the first line of a failed run's error; of a damaged one, what is damaged.
     """
 
     key: str
@@ -59,88 +60,83 @@ class Listed:
 
 def list_runs(root: Path) -> list[Listed]:
     """Every run of the store in ``root``, the latest last; damaged records are listed as far as they can be read."""
-    folder = os.path.join(root, ".store")
-    try:
-        with os.scandir(folder) as entries:
-            keys = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
-    except FileNotFoundError:
-        return []
-    found = [run for key in keys if (run := _listed(folder, key)) is not None]
+    store = Store(root)
+    folder = str(store.folder)
+    found = [run for key in store.all_keys() if (run := _listed(folder, key)) is not None]
     return sorted(found, key=lambda run: (run.changed, run.key))
 
 
 def _listed(folder: str, key: str) -> Listed | None:
     """One run; None where it was removed meanwhile."""
     path = f"{folder}/{key}"
-    status, name, result = _outcome(path)
-    made = _read(f"{path}/experiment.json") or {}
+    outcome = outcome_of(path, thorough=False)
     try:
-        changed = os.stat(f"{path}/{name}").st_mtime
-    except FileNotFoundError:
+        changed = os.lstat(f"{path}/{outcome.name}" if outcome.name else path).st_mtime
+    except OSError:
         return None
+    made, result = outcome.made, outcome.result
     return Listed(
         key,
-        status,
-        str(made.get("study", "")),
-        str(made.get("arm", "")),
-        int(made.get("seed", -1)),
+        outcome.status,
+        made.get("study", ""),
+        made.get("arm", ""),
+        made.get("seed", -1),
         changed,
-        {**result.get("metrics", {}), **result.get("budget", {})},
-        str(result.get("error", "")).partition("\n")[0],
+        {**result.get("metrics", {}), **result.get("budget", {})} if outcome.status == "finished" else {},
+        result.get("error", "").partition("\n")[0],
     )
 
 
-def _outcome(path: str) -> tuple[str, str, dict[str, Any]]:
-    """A run's state, the file that says so, and what that file holds."""
-    for status, name in STATES:
-        result = _read(f"{path}/{name}")
-        if result is not None:
-            return status, name, result
-    return "interrupted", "", {}
-
-
-def _read(path: str) -> dict[str, Any] | None:
-    """A JSON object; None where there is no such file, empty where it is damaged."""
-    try:
-        with open(path, "rb") as file:
-            content = from_json(file.read(), allow_inf_nan=True)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def references(root: Path) -> dict[str, list[str]]:
-    """Key → the studies that refer to it."""
-    found: dict[str, list[str]] = {}
-    for name, content in _studies(root):
-        for run in content.get("runs", []):
-            found.setdefault(run["key"], []).append(name)
+    """Key → the studies that refer to it, in any of their variants.
+
+    Raises:
+        StoreError: a study's record is damaged; nothing may be called unused then.
+    """
+    return {key: list(dict.fromkeys(study for study, _ in users)) for key, users in users_of(root).items()}
+
+
+def users_of(
+    root: Path, complain: Callable[[str], None] | None = None, *, last_only: bool = False
+) -> dict[str, list[tuple[str, str]]]:
+    """Key → (study, label of its variant) of all that refer to it; the label of a study with one variant is empty.
+
+    Args:
+        root: the folder of runs.
+        complain: hears of damaged records, which are left out; without it they are an error.
+        last_only: of each study only the variant that was run last.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, content in _studies(root, complain):
+        every = all_variants(content)
+        known = labels(every)
+        for each in every[-1:] if last_only else every:
+            label = f"{each['variant']} {known[each['variant']]}".strip() if len(every) > 1 else ""
+            for run in each["runs"]:
+                found.setdefault(run["key"], []).append((name, label))
     return found
 
 
 def deciding_figures(root: Path) -> list[str]:
-    """The figures that decide the studies in ``root``."""
-    return list(dict.fromkeys(content["compare"] for _, content in _studies(root) if content.get("compare")))
+    """The metrics by which the studies in ``root`` are compared."""
+    return list(dict.fromkeys(content["compare"] for _, content in _studies(root, _ignore) if content["compare"]))
 
 
-def _studies(root: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Every study's record.
+def _ignore(problem: str) -> None:
+    """A record that is damaged says nothing here."""
 
-    Raises:
-        StoreError: one is damaged; nothing may be called unused then.
-    """
+
+def _studies(root: Path, complain: Callable[[str], None] | None = None) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for path in sorted(Path(root).glob("*/study.json")):
+    for name in study_names(Store(root)):
         try:
-            found.append((path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
-        except ValueError as error:
-            raise StoreError(
-                f"the record of the study '{path.parent.name}' is damaged",
-                where=f"{path}: {error}",
-                hint="lab run writes it again, or remove its folder",
-            ) from error
+            found.append((name, read_content(Path(root) / name)))
+        except FileNotFoundError:
+            continue
+        except StoreError as error:
+            if complain is None:
+                raise
+            complain(str(error))
     return found
 
 
@@ -176,7 +172,7 @@ def select_runs(
 
 
 def sort_runs(runs: Sequence[Listed], column: str, *, descending: bool = False) -> list[Listed]:
-    """The runs by a column; those without a value come last.
+    """The runs by a column; those without a value, and values that are not finite, come last both ways.
 
     Raises:
         UnknownNameError: no run has such a column; close matches are given.
@@ -186,9 +182,13 @@ def sort_runs(runs: Sequence[Listed], column: str, *, descending: bool = False) 
         close = close_matches(column, known)
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
         raise UnknownNameError(f"unknown column '{column}'", hint=f"{hint}columns: {', '.join(known)}")
-    with_value = [run for run in runs if run.value(column) is not None]
-    without = [run for run in runs if run.value(column) is None]
+    with_value = [run for run in runs if _is_sortable(run.value(column))]
+    without = [run for run in runs if not _is_sortable(run.value(column))]
     return [*sorted(with_value, key=lambda run: run.value(column), reverse=descending), *without]
+
+
+def _is_sortable(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def column_names(runs: Sequence[Listed]) -> list[str]:
@@ -201,7 +201,10 @@ def remove_leftovers(root: Path) -> int:
     """Delete what an interrupted removal left behind; gives how many folders."""
     import shutil
 
-    found = list((Path(root) / ".store").glob(".removed-*"))
+    store = Path(root) / ".store"
+    yesterday = time.time() - 24 * 3600  # a run that is reproduced right now has such a folder too
+    reproduced = [path for path in store.glob(".reproduce-*") if path.lstat().st_mtime < yesterday]
+    found = [*store.glob(".removed-*"), *reproduced]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)
     return len(found)

@@ -8,17 +8,20 @@ import inspect
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import ModuleType
 
 import attrs
 
-from lab.errors import LabError, StudyError
+from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.binding import Resolver, Text, inner_of, read_reference
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
+from lab.streams import stdout_to_stderr
 from lab.study.experiment import Experiment
+from lab.study.folder import keeps_working_folder
 from lab.study.study import Study
 
 __all__ = ["load_study", "override"]
@@ -35,7 +38,7 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
         LabError: there is no such file, it cannot be run, or it holds no study.
     """
     path = Path(path)
-    module = _import(path)
+    module = _import(path, catalog)
     if catalog is not None and _has_hooks(module):
         catalog.remove(path.stem)
         catalog.add_module(module, path.stem)
@@ -53,11 +56,24 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
     return attrs.evolve(study, name=study.name or path.stem, question=question, file=str(path))
 
 
+def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[object]:
+    """What a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
+    if catalog is None:
+        return nullcontext()
+    from lab.study.guard import keeps_global_state
+    from lab.training.rng import all_generators
+
+    guard = ExitStack()
+    guard.enter_context(keeps_global_state(path.name, draws=True, functions=True))
+    guard.enter_context(all_generators(0))  # many files seed at their top; it decides nothing
+    return guard
+
+
 def _has_hooks(module: ModuleType) -> bool:
     return any(hasattr(value, "lab_impl") for value in vars(module).values())
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     if not path.is_file():
         raise LabError(
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
@@ -69,33 +85,71 @@ def _import(path: Path) -> ModuleType:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    if str(path.parent.absolute()) not in sys.path:  # a study may import what lies beside it, as a script does
-        sys.path.insert(0, str(path.parent.absolute()))
+    folder = str(path.parent.absolute())
+    if folder not in sys.path:  # a study may import what lies beside it; last, so that it shadows no installed module
+        sys.path.append(folder)
     watch_imports(path.parent)
     state = path.stat()
-    keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
     try:
-        with recording_reads():
-            exec(compile(content, str(path), "exec", dont_inherit=True), module.__dict__)
+        code = compile(content, str(path), "exec", dont_inherit=True)
+        keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
+        with keeps_working_folder(), stdout_to_stderr(), _watched(path, catalog), recording_reads():
+            exec(code, module.__dict__)
     except SyntaxError as error:
+        file = path if _is_of(error, path) else error.filename
         raise LabError(
-            f"this study file has a syntax error: {error.msg}",
-            where=f"{path}, line {error.lineno}: {(error.text or '').strip()}",
+            f"{_whose(error, path)} has a syntax error: {error.msg}",
+            where=f"{file}, line {error.lineno}: {(error.text or '').strip()}",
         ) from error
     except LabError as error:
         error.where = error.where or f"{path}{_line_of(error, path)}"
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        where = f"{path}{_line_of(error, path)}"
+        inner = own_line(error)
         raise LabError(
-            f"this study file raises {type(error).__name__}: {error}", where=f"{path}{_line_of(error, path)}"
+            f"this study file raises {type(error).__name__}: {error_text(error)}",
+            where=where if not inner or _is_in(inner, path) else f"{where}\n{inner}",
+            hint=_shadowed(error, path.parent),
         ) from error
     return module
 
 
+def _whose(error: SyntaxError, path: Path) -> str:
+    return "this study file" if _is_of(error, path) else "a module that this study imports"
+
+
+def _is_of(error: SyntaxError, path: Path) -> bool:
+    return error.filename is None or Path(error.filename).absolute() == path.absolute()
+
+
+def _is_in(place: str, path: Path) -> bool:
+    return place.startswith((f"{path}, ", f"{path.absolute()}, "))
+
+
 def _line_of(error: BaseException, path: Path) -> str:
     """The line of the study file that an error came from."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    files = (str(path), str(path.absolute()))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
+def _shadowed(error: BaseException, folder: Path) -> str | None:
+    """A remedy where a module lacks a name, and a file beside the study, called like it, was not the one imported."""
+    name = getattr(error, "name", None) if isinstance(error, ImportError) else getattr(error, "obj", None)
+    name = getattr(name, "__name__", name)
+    if not isinstance(name, str) or not isinstance(error, (ImportError, AttributeError)):
+        return None
+    top = name.partition(".")[0]
+    beside = [file for file in (folder / f"{top}.py", folder / top / "__init__.py") if file.is_file()]
+    imported = getattr(sys.modules.get(top), "__file__", None)
+    if not beside or (imported is not None and Path(imported).resolve() == beside[0].resolve()):
+        return None
+    return (
+        f"'{top}' is Python's or an installed module, not {beside[0].relative_to(folder)} beside this file; rename that"
+    )
 
 
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
@@ -117,7 +171,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
         try:
             path, value = path.strip(), value.strip()
             base = base.changed(_inside(base, path, value, catalog), Text(value), catalog)
-        except LabError as error:
+        except (LabError, TypeError) as error:
             problems.append(f"--set {assignment}: {error}")
     study = attrs.evolve(study, base=base)
     if problems:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from lab.errors import ParameterError, RunFailed, StoreError
+from lab.study.interrupt import signals_held
 from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 
@@ -29,26 +30,26 @@ class Worker:
     def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
         self.run: Run | None = None
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.study.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-            encoding="utf-8",
-        )
+        command = ["-P", "-m", "lab.study.worker", str(os.getpid())]  # -P: nothing from the working folder
+        with signals_held():
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                text=True,
+                encoding="utf-8",
+            )
         self._answers = answers
-        self.send({"root": str(run.store.root), "without": run.catalog.switched_off})
+        self.send({"root": os.path.abspath(run.store.root), "without": run.catalog.switched_off})
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, content: dict[str, Any]) -> None:
         """Write one line; a worker that is gone is found out by its silence."""
         assert self.process.stdin is not None
-        try:
+        with suppress(OSError, ValueError):
             self.process.stdin.write(json.dumps(content) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            return
 
     def start(self, run: Run, *, fresh: bool) -> None:
         """Give it a run."""
@@ -60,13 +61,13 @@ class Worker:
         assert self.process.stdin is not None
         if now:
             self.process.kill()
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self.process.stdin.close()
         self.process.wait()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines:
+        with self.process.stdout as lines, suppress(ValueError):  # a worker that was killed leaves half a line
             for line in lines:
                 self._answers.put((self, json.loads(line)))
         self._answers.put((self, None))
@@ -121,6 +122,7 @@ class _Shift:
         self.workers: list[Worker] = []
         self.answers: queue.Queue[tuple[Worker, dict[str, Any] | None]] = queue.Queue()
         self.attempts: Counter[str] = Counter()
+        self.begun: set[str] = set()
         self.stopping = False
 
     @property
@@ -147,9 +149,12 @@ class _Shift:
         if answer is None:
             yield from self._replace(worker, run)
         elif answer["event"] == "started":
+            self.begun.add(run.key)
             self.listener.run_started(run)
         elif answer["event"] == "advanced":
             self.listener.run_advanced(run, RunProgress(**answer["progress"]))
+        elif answer["event"] == "waits":
+            getattr(self.listener, "run_waits", lambda run: None)(run)
         elif answer["event"] == "finished":
             self.listener.run_finished(run, run.store.record(run.key))
         else:
@@ -173,7 +178,11 @@ class _Shift:
         if self.waiting:
             run = self.waiting.popleft()
             self.attempts[run.key] += 1
-            worker.start(run, fresh=self.fresh and self.attempts[run.key] == 1)
+            worker.start(run, fresh=self._is_fresh(run))
+
+    def _is_fresh(self, run: Run) -> bool:
+        """Whether an earlier training is still to be forgotten: asked for, and not done by a worker that was killed."""
+        return self.fresh and run.key not in self.begun
 
     def _end(self, worker: Worker, run: Run, answer: dict[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
         if answer["event"] == "refused":
@@ -200,4 +209,4 @@ class _Shift:
             yield run, run.store.record(run.key)
 
     def _fail(self, run: Run, error: RunFailed) -> None:
-        self.listener.run_finished(run, run.fail(error))
+        self.listener.run_finished(run, run.fail(error, fresh=self._is_fresh(run)))

@@ -9,19 +9,27 @@ import attrs
 import torch
 from torch import distributed
 
-from lab.errors import LabError, StudyError
+from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
+from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.store import RunRecord, Store
+from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.training.machine import tune
 
-__all__ = ["ArmCheck", "Plan", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
+
+PlanListener = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and how many there are."""
+
+
+def _nobody(what: str, done: int, count: int) -> None:
+    """Nobody watches."""
 
 
 @attrs.frozen(eq=False)
@@ -58,6 +66,7 @@ def plan_study(
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
     elsewhere: bool = False,
+    progress: PlanListener | None = None,
 ) -> Plan:
     """Check every arm and find out which runs are to do.
 
@@ -68,29 +77,31 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.guard = guarded
-    arms = study.resolve(catalog, where=where)
+    catalog.guard, tell = guarded, progress or _nobody
+    arms = study.resolve(catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
     tune()
     here = _device_here(device, elsewhere)
-    runs = _read_data(arms, study, catalog, store, device, where)
+    runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run, store.record(run.key))}
+    found = seen | {run.key for run in runs if not fresh and _is_found(run, store)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
-        for arm in [arm for arm in arms if arm.name in waiting]:
+        to_step = [arm for arm in arms if arm.name in waiting]
+        for number, arm in enumerate(to_step):
+            tell("steps of arms", number, len(to_step))
             with attempt(arm.name):
                 run = attrs.evolve(waiting[arm.name], device=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, arms, runs, found, checks)
 
 
-def _is_found(run: Run, record: RunRecord) -> bool:
+def _is_found(run: Run, store: Store) -> bool:
     """Whether a run is finished, with every metric that is asked for."""
-    return record.status == "finished" and not lacks(run, record)
+    return store.is_found(run.key) and not lacks(run, store.record(run.key))
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
@@ -134,12 +145,15 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
     @contextmanager
     def attempt(arm: str) -> Iterator[None]:
         try:
-            yield
+            with keeps_working_folder():
+                yield
+        except KeyboardInterrupt:
+            raise
         except StudyError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(arm)
-        except (Exception, SystemExit) as error:
-            problems.setdefault(_describe(error), []).append(arm)
+        except BaseException as error:
+            problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
 
     yield attempt
     if problems:
@@ -147,12 +161,19 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, catalog: Catalog, store: Store, device: str, where: str | None
+    arms: Sequence[ResolvedArm],
+    study: Study,
+    catalog: Catalog,
+    store: Store,
+    device: str,
+    where: str | None,
+    tell: PlanListener,
 ) -> list[Run]:
     """Every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
-        for arm in arms:
+        for number, arm in enumerate(arms):
+            tell("data of arms", number, len(arms))
             with attempt(arm.name):
                 runs += _runs_of(arm, study, catalog, store, cache, device)
     return runs
@@ -169,7 +190,7 @@ def _runs_of(
             study.name,
             arm.name,
             seed,
-            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes),
+            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=catalog),
             arm.experiment,
             device,
             store,
@@ -203,11 +224,8 @@ def _is_known(device: str) -> bool:
 
 
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
-    learner = build_learner(run.experiment, run.data, seed=run.seed, device=run.device, catalog=run.catalog)
+    with naming_culprits():
+        learner = run.learner()
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"

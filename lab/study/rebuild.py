@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,21 +25,36 @@ from lab.study.environment import environment
 from lab.study.experiment import Experiment, checked
 from lab.study.keys import key_of
 from lab.study.load import load_study
+from lab.study.packages import DECIDING_PACKAGES
 from lab.study.record import experiment_from_json
-from lab.study.run import Listener, Run
+from lab.study.run import LAST, Listener, Run
+from lab.study.sources import find_study, refuse_in_store, stored_study
 from lab.study.store import RunRecord, Store
+from lab.training.checkpoint import BEST
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_timing
 
-__all__ = ["Parting", "Reproduction", "differences", "load", "rebuild_exactly", "rebuild_run", "reproduce"]
+__all__ = [
+    "Parting",
+    "Reproduction",
+    "differences",
+    "finished_run",
+    "load",
+    "rebuild_exactly",
+    "rebuild_run",
+    "reproduce",
+    "study_source",
+]
+
+MOST_THREADS = 4096
 
 
 @attrs.frozen
 class Parting:
-    """Where a run trained again parts from its record."""
+    """Where a run trained again parts from its record; ``epoch`` is None for a final metric."""
 
-    epoch: int
+    epoch: int | None
     figure: str
     then: float | None
     now: float | None
@@ -49,13 +68,24 @@ class Reproduction:
         run: the run.
         differences: what is not as it was: code, data, packages.
         epochs: how many epochs were compared.
-        partings: figures that differ, in order; empty means identical.
+        partings: metrics that differ, in order.
+        weights: a line for each tensor, or file of them, that differs.
+        damage: files of the record that are not as they were written.
+        notes: what could not be compared.
     """
 
     run: Run
     differences: list[str]
     epochs: int
     partings: list[Parting]
+    weights: list[str] = attrs.Factory(list)
+    damage: list[str] = attrs.Factory(list)
+    notes: list[str] = attrs.Factory(list)
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether everything that was recorded came out again."""
+        return not (self.partings or self.weights or self.damage)
 
 
 def load(
@@ -63,8 +93,11 @@ def load(
     runs: Path | str = "runs",
     *,
     catalog: Catalog | None = None,
-    file: Path | None = None,
+    file: Path | str | None = None,
     data: Data | None = None,
+    anyway: bool = False,
+    stored_source: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """The trained learner of a finished run.
 
@@ -72,18 +105,72 @@ def load(
         key: the run's key, or its first few digits.
         runs: the folder of runs.
         catalog: the plugins; all installed ones if None.
-        file: the study's file, where the run uses components that are written in it.
+        file: the study's file, where the run uses components that are written in it. It need not be given for a file
+            that the same user ran on this machine and that did not change since.
         data: what stands for the run's data, where that is not to be read again.
+        anyway: load although code, data or packages are not as they were; ``tell`` hears of every difference.
+        stored_source: import the study's file as the run keeps it: code that comes with the store.
+        tell: hears of differences; a warning unless given.
 
     Raises:
-        LabError: there is no such run, it is not finished, or it cannot be built again.
+        LabError: there is no such run, it is not finished, it cannot be built again, or code, data or packages are not
+            as they were.
     """
     catalog, store = catalog or load_catalog(), Store(runs)
     record = finished_run(store, key)
-    learner = rebuild_run(record.experiment(), store, catalog, file=file, data=data).learner(record.folder)
-    learner.load(record.folder / record.result["selected"])
+    source = study_source(record, file, stored_source=stored_source)
+    run = rebuild_run(record.experiment(), store, catalog, source=source, data=data, anyway=anyway)
+    found = _differences(record, run, has_own_data=data is not None)
+    if found and not anyway:
+        raise LabError(
+            f"run {record.key} was made with something else than what is here",
+            where="\n".join(found),
+            hint="--anyway (anyway=True) loads it all the same",
+        )
+    for line in found:
+        (tell or _warn)(f"run {record.key} differs: {line}")
+    learner = run.learner(record.folder)
+    learner.load(record.path(_selected(record)))
     learner.history = record.history()
     return learner
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
+
+
+def _selected(record: RunRecord) -> str:
+    name = record.result.get("selected")
+    if name not in (BEST, LAST):
+        raise StoreError(f"run {record.key} has no weights to load", where=f"it was to select {name!r}")
+    return str(name)
+
+
+def study_source(record: RunRecord, file: Path | str | None, *, stored_source: bool) -> Callable[[], Path | None]:
+    """Return what finds the study file of a run once it is needed.
+
+    Args:
+        record: the run, which comes from a store and is not trusted.
+        file: the file that the user named.
+        stored_source: whether the user asks for the sources that the run keeps.
+
+    Raises:
+        LabError: ``file`` lies in a store.
+    """
+    if file is not None:
+        refuse_in_store(file)
+        return lambda: Path(file)
+    if stored_source:
+        return lambda: stored_study(record.folder)
+    return lambda: find_study(record.experiment(strict=False))
+
+
+def _given(file: Path | str | None) -> Path | None:
+    return Path(file) if file else None
+
+
+def _nowhere() -> Path | None:
+    return None
 
 
 def rebuild_run(
@@ -91,18 +178,32 @@ def rebuild_run(
     store: Store,
     catalog: Catalog,
     *,
-    file: Path | None = None,
+    source: Callable[[], Path | None] = _nowhere,
     cache: DataCache | None = None,
     data: Data | None = None,
+    anyway: bool = False,
 ) -> Run:
-    """The run that ``experiment.json`` tells of, with the components that are installed now."""
-    experiment = _with_local_components(
-        experiment_from_json(content["experiment"]), catalog, file or content.get("file")
-    )
+    """The run that ``experiment.json`` tells of, with the components that are installed now.
+
+    Args:
+        content: what the record says; names in it are looked up in registries and in the study file, nowhere else.
+        store, catalog: runs and plugins.
+        source: finds the study file, if the run uses components that are written in it. The record's own ``file`` is
+            never imported.
+        cache: data that was built before.
+        data: what stands for the run's data.
+        anyway: take a component of the study file by its name though its source is another.
+
+    Raises:
+        LabError: a component, or the plugin that it came from, is not there.
+    """
+    _check_plugins(content["experiment"], catalog)
+    experiment, file = _with_local_components(experiment_from_json(content["experiment"]), catalog, source, anyway)
     resolved = checked(experiment, catalog)
     data = data or (cache or DataCache()).get(resolved.component("dataset"))
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-    key = key_of(resolved, content["seed"], data.fingerprint, content["device"].partition(":")[0], processes=processes)
+    kind = content["device"].partition(":")[0]
+    key = key_of(resolved, content["seed"], data.fingerprint, kind, processes=processes, catalog=catalog)
     return Run(
         content["study"],
         content["arm"],
@@ -113,9 +214,38 @@ def rebuild_run(
         store,
         catalog,
         data,
-        content.get("file", ""),
+        str(file or content.get("file", "")),
         processes,
     )
+
+
+def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:
+    """Raise if a plugin that supplied a component is not there.
+
+    Raises:
+        LabError: every such component, with what the record knows of its plugin.
+    """
+    problems = []
+    for name, owner in dict.fromkeys(_suppliers(experiment)):
+        plugin = catalog.plugins.get(owner.partition(" ")[0])
+        if plugin is None:
+            problems.append(f"component '{name}' came from {owner}, which is not installed")
+        elif plugin.status != "loaded":
+            problems.append(f"component '{name}' came from {owner}, which is {plugin.status}")
+    if problems:
+        raise LabError(
+            "this run cannot be built again", where="\n".join(problems), hint="lab plugins lists what is here"
+        )
+
+
+def _suppliers(value: Any) -> Iterator[tuple[str, str]]:
+    """Component and plugin, of all that did not come from a study file."""
+    if isinstance(value, Mapping):
+        owner = value.get("plugin")
+        if "component" in value and isinstance(owner, str) and owner not in ("", "local"):
+            yield str(value["component"]), owner
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _suppliers(item)
 
 
 def rebuild_exactly(
@@ -132,7 +262,9 @@ def rebuild_exactly(
         LabError: with what is installed here it would be another one, since code, torch, data or versions of
             components differ; what differs is named.
     """
-    run = rebuild_run(content, store, catalog, file=file, cache=cache)
+    given = file or content.get("file")  # the record comes from the process that asks, not from a store
+    source = partial(_given, given)
+    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)  # its key is compared instead
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))
         raise LabError(
@@ -150,19 +282,37 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
         words: what to call them in a line: ``("then", "now")``.
     """
     lines = list(_parted(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
-    lines += [
-        f"code of {name}: {'another' if name in other['code'] else 'none'} {words[1]}"
-        for name, digest in one.get("code", {}).items()
-        if other["code"].get(name) != digest
-    ]
-    lines += [
-        f"{path}: {'another content' if path in other.get('files', {}) else 'no such file'} {words[1]}"
-        for path, digest in one.get("files", {}).items()
-        if other.get("files", {}).get(path) != digest
-    ]
+    for name, then, now in _pairs(one, other, "code"):
+        if then != now and then is not None:
+            lines.append(f"code of {name}: {'none' if now is None else 'another'} {words[1]}")
+    for name, then, now in _pairs(one, other, "files"):
+        if then != now and then is not None:
+            lines.append(f"{name}: {'no such file' if now is None else 'another content'} {words[1]}")
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
-    return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+    if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
+        return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+    decides, decides_now = one["key_content"], other["key_content"]
+    if lines:  # code that differs was named; that the hashes of components differ too says nothing more
+        decides, decides_now = _without_hashes(decides), _without_hashes(decides_now)
+    for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
+        label = "" if part in ("experiment", "packages") else part
+        lines += _parted(decides.get(part), decides_now.get(part), label, words)
+    return list(dict.fromkeys(lines))
+
+
+def _without_hashes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_hashes(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_hashes(item) for item in value]
+    return re.sub(r"#[0-9a-f]{6,64}\b", "", value) if isinstance(value, str) else value
+
+
+def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
+    """Name, what one record says, what the other says, of the names in either."""
+    then, now = one.get(part, {}), other.get(part, {})
+    return ((name, then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now]))
 
 
 def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
@@ -170,12 +320,17 @@ def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator
     if isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys([*one, *other]):
             yield from _parted(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, (then, now) in enumerate(zip(one, other, strict=True)):
+            yield from _parted(then, now, path if len(one) == 1 else f"{path}[{index}]", words)
     elif one != other:
         yield f"{path}: {one} {words[0]}, {other} {words[1]}"
 
 
 def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool = False) -> Reproduction:
-    """Train a finished run again, elsewhere and with as many threads as then, and compare every figure of every epoch.
+    """Train a finished run again, elsewhere and with as many threads as then, and compare all that it recorded.
+
+    Compared are every metric of every epoch, the final metrics, those of the test split included, and the weights.
 
     Args:
         record: the run as it was recorded.
@@ -186,46 +341,141 @@ def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool =
     Raises:
         LabError: code, data or packages are not as they were; ``anyway`` goes on all the same.
     """
-    torch.set_num_threads(record.environment()["machine"]["threads"])
-    differences = _differences(record, run)
+    notes: list[str] = []
+    _set_threads(record, notes)
+    differences = _differences(record, run, notes=notes)
     if differences and not anyway:
         raise LabError(
             f"run {record.key} cannot be reproduced as it was",
             where="\n".join(differences),
             hint="--anyway trains it all the same and shows what comes out",
         )
-    with tempfile.TemporaryDirectory(dir=run.store.folder, prefix=".reproduce-") as folder:
+    place = run.store.folder if os.access(run.store.folder, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place, prefix=".reproduce-") as folder:
         again = attrs.evolve(run, store=Store(folder))
         trained = again.execute(listener, threading.Event())
         if trained.status != "finished":
             raise LabError(f"run {record.key} failed this time", where=trained.result.get("error", ""))
         history = trained.history()
-    return Reproduction(run, differences, len(history), _partings(record.history(), history))
+        partings = _compare_metrics(record, trained, notes)
+        weights = _compare_weights(record.folder, trained.folder, notes)
+    damage = [record.result["error"]] if record.status == "damaged" else []
+    return Reproduction(run, differences, len(history), partings, weights, damage, list(dict.fromkeys(notes)))
 
 
-def finished_run(store: Store, key: str) -> RunRecord:
+def _set_threads(record: RunRecord, notes: list[str]) -> None:
+    """Use as many threads as the record says: sums over them are added in another order otherwise."""
+    machine = _environment_of(record, notes).get("machine", {})
+    threads = machine.get("threads")
+    if isinstance(threads, int) and 1 <= threads <= MOST_THREADS:
+        torch.set_num_threads(threads)
+    elif machine:
+        notes.append("environment.json does not say with how many threads it was trained")
+
+
+def _environment_of(record: RunRecord, notes: list[str]) -> dict[str, Any]:
+    try:
+        return record.environment(strict=False)
+    except StoreError as error:
+        notes.append(f"{error.what}; packages and threads cannot be compared")
+        return {}
+
+
+def _compare_metrics(record: RunRecord, trained: RunRecord, notes: list[str]) -> list[Parting]:
+    found: list[Parting] = []
+    try:
+        found += _partings(record.history(), trained.history())
+    except StoreError as error:
+        notes.append(f"{error.what}; epochs cannot be compared")
+    try:
+        found += _parted_metrics(None, record.final(), trained.metrics)
+    except StoreError as error:
+        notes.append(f"{error.what}; final metrics cannot be compared")
+    return found
+
+
+def _compare_weights(then: Path, now: Path, notes: list[str]) -> list[str]:
+    """A line for every tensor that differs, in the weights of the last and of the best epoch."""
+    from safetensors import SafetensorError
+
+    found: list[str] = []
+    for name in (LAST, BEST):
+        one, other = then / name, now / name
+        if not (other.is_file() or os.path.lexists(one)):
+            continue
+        if not os.path.lexists(one):
+            notes.append(f"{name} is not kept, so weights cannot be compared")
+        elif one.is_symlink() or not one.is_file():
+            found.append(f"{name}: not a file of the run's folder")
+        elif not other.is_file():
+            found.append(f"{name}: not made this time")
+        else:
+            try:
+                found += [f"{name}: {line}" for line in _different_tensors(one, other)]
+            except (OSError, SafetensorError) as error:
+                found.append(f"{name}: cannot be read: {error}")
+    return found
+
+
+def _different_tensors(one: Path, other: Path) -> Iterator[str]:
+    from safetensors import safe_open
+
+    with safe_open(one, framework="pt") as then, safe_open(other, framework="pt") as now:
+        names, names_now = set(then.keys()), set(now.keys())
+        yield from (f"{name} is only then" for name in sorted(names - names_now))
+        yield from (f"{name} is only now" for name in sorted(names_now - names))
+        for name in sorted(names & names_now):
+            if not _same_bits(then.get_tensor(name), now.get_tensor(name)):
+                yield f"{name} differs"
+
+
+def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal to the last bit, so that NaN equals NaN."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
+
+
+def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRecord:
     """The record of a finished run, by the first digits of its key.
+
+    Args:
+        store: the runs.
+        key: the run's key.
+        damaged_too: give a run that was finished though files of it are not as they were.
 
     Raises:
         LabError: there is none, there are several, or it is not finished.
     """
     record = store.find(key)
-    if record.status != "finished":
-        raise StoreError(f"run {record.key} is not finished ({record.status})", hint="run its study again to finish it")
-    return record
+    if record.status == "finished":
+        return record
+    if record.status == "damaged":
+        if damaged_too and (record.folder / "result.json").is_file() and not record.folder.is_symlink():
+            return record
+        raise StoreError(
+            f"run {record.key} is damaged",
+            where=record.result["error"],
+            hint="run its study again to train it again, or lab runs remove it",
+        )
+    raise StoreError(f"run {record.key} is not finished ({record.status})", hint="run its study again to finish it")
 
 
-def _with_local_components(experiment: Experiment, catalog: Catalog, file: Path | str | None) -> Experiment:
-    """The experiment with the components that are written in a study file taken from that file."""
+def _with_local_components(
+    experiment: Experiment, catalog: Catalog, source: Callable[[], Path | None], anyway: bool
+) -> tuple[Experiment, Path | None]:
+    """The experiment with the components that are written in a study file taken from that file, and the file."""
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
     if not wanted:
-        return experiment
-    if not file or not Path(file).is_file():
+        return experiment, None
+    file = source()
+    if file is None or not file.is_file():
         names = ", ".join(sorted({str(use.target) for use in wanted}))
         raise LabError(
             "this run uses components that are written in its study file",
-            where=names,
-            hint="give the file: --file STUDY.py",
+            where=names if file is None else f"{names}\nthere is no file {file}",
+            hint="give the file: --file STUDY.py\nor --stored-source imports what the run keeps: code that comes with "
+            "the store",
         )
     study = load_study(file, catalog)
     found = {
@@ -234,15 +484,30 @@ def _with_local_components(experiment: Experiment, catalog: Catalog, file: Path 
         for component in arm.experiment.all_components()
         if component.plugin == "local"
     }
-    return _map_uses(experiment, lambda use: _local(use, found, file))
+    forms = {_definition(name): factory for name, factory in found.items()}  # the file may have another name now
+    if anyway:
+        forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
+    return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
 
 
-def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path | str) -> Use:
+def _definition(name: str) -> str:
+    """``study.py:Net#1f…`` without the name of the file."""
+    file, colon, definition = name.partition(":")
+    return definition if colon and file.endswith(".py") else name
+
+
+def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path, anyway: bool) -> Use:
     if not isinstance(use.target, str) or not _is_local(use.target):
         return use
-    if use.target not in found:
-        raise LabError(f"'{use.target}' is not in this study file, or it has changed since", where=str(file))
-    return Use(found[use.target], use.params)
+    definition = _definition(use.target)
+    for name in (use.target, definition, *([definition.partition("#")[0]] if anyway else [])):
+        if name in found:
+            return Use(found[name], use.params)
+    raise LabError(
+        f"'{use.target}' is not in this study file, or it has changed since",
+        where=str(file),
+        hint="--stored-source imports the file as the run keeps it\n--anyway takes what the file says now",
+    )
 
 
 def _is_local(name: str) -> bool:
@@ -277,26 +542,51 @@ def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experimen
     return attrs.evolve(experiment, **changed)
 
 
-def _differences(record: RunRecord, run: Run) -> list[str]:
-    """What is not as it was when the run was recorded, one line each."""
+def _differences(
+    record: RunRecord, run: Run, *, has_own_data: bool = False, notes: list[str] | None = None
+) -> list[str]:
+    """What is not as it was when the run was recorded and decides numbers, one line each.
+
+    Args:
+        record, run: the run then and now.
+        has_own_data: the data was given, so that the files which it was read from need not be there.
+        notes: hears of what cannot be compared.
+    """
     words = ("then", "now")
-    then, now = record.environment().get("packages", {}), environment(run.catalog, run.device)["packages"]
-    packages = {name: now.get(name) for name in then}
-    lines = differences(record.experiment(), run.record(), words=words) + list(_parted(then, packages, "", words))
+    then = _environment_of(record, [] if notes is None else notes).get("packages", {})
+    now = environment(run.catalog, run.device)["packages"]
+    deciding = [name for name in then if name in DECIDING_PACKAGES]
+    packages = _parted({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
+    made, made_now = record.experiment(strict=False), run.record()
+    if has_own_data:
+        made, made_now = _without_reading(made), _without_reading(made_now)
+    lines = differences(made, made_now, words=words) + list(packages)
+    if not lines and not has_own_data and run.key != record.key:
+        lines.append(f"key: {record.key} then, {run.key} now, for a reason that the record does not tell")
     return list(dict.fromkeys(lines))
 
 
+def _without_reading(made: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says, but for how the data is read; its fingerprint stays."""
+    files = {name: digest for name, digest in made.get("files", {}).items() if not name.startswith("dataset.")}
+    changed = {**made, "files": files, "experiment": {**made["experiment"], "dataset": None}}
+    if "key_content" in made:
+        content = made["key_content"]
+        changed["key_content"] = {**content, "experiment": {**content.get("experiment", {}), "dataset": None}}
+    return changed
+
+
 def _partings(then: list[dict[str, float]], now: list[dict[str, float]]) -> list[Parting]:
-    found: list[Parting] = []
     nothing: dict[str, float] = {}
-    for epoch, (old, new) in enumerate(zip_longest(then, now, fillvalue=nothing)):
-        names = [name for name in dict.fromkeys([*old, *new]) if not is_timing(name)]
-        found += [
-            Parting(epoch, name, old.get(name), new.get(name))
-            for name in names
-            if not _same(old.get(name), new.get(name))
-        ]
-    return found
+    rows = enumerate(zip_longest(then, now, fillvalue=nothing))
+    return [parting for epoch, (old, new) in rows for parting in _parted_metrics(epoch, old, new)]
+
+
+def _parted_metrics(epoch: int | None, old: Mapping[str, float], new: Mapping[str, float]) -> list[Parting]:
+    names = [name for name in dict.fromkeys([*old, *new]) if not is_timing(name)]
+    return [
+        Parting(epoch, name, old.get(name), new.get(name)) for name in names if not _same(old.get(name), new.get(name))
+    ]
 
 
 def _same(one: float | None, other: float | None) -> bool:

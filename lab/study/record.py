@@ -1,7 +1,7 @@
 """The record of a study, ``runs/<study>/study.json``: what its report is made from, now and later.
 
-It is written before the first run and again after the last, so that a study under way, or one that was interrupted,
-can be reported too; what became of each run is always read from the store.
+It is written before the first run, so that a study under way, or one that was interrupted, can be reported too; what
+became of each run is always read from the store. It is a union of the study's variants (``lab.study.variants``).
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import sys
 import sysconfig
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from lab.errors import StoreError, UnknownNameError
 from lab.registry.binding import Component, Factory
 from lab.registry.component import Use, as_use, use
 from lab.registry.registry import close_matches
+from lab.study import files, variants
 from lab.study.experiment import Experiment
 from lab.study.results import FinishedRun, Results
 from lab.study.search import Options, Range, Search
@@ -31,9 +35,18 @@ from lab.study.study import Arm, ResolvedArm, Study, TrialOfArm
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
 
-__all__ = ["ArmRecord", "ComponentRecord", "RunReference", "StudyRecord", "read_study", "study_names", "write_study"]
+__all__ = [
+    "ArmRecord",
+    "ComponentRecord",
+    "RunReference",
+    "StudyRecord",
+    "among_others",
+    "read_study",
+    "record_of",
+    "write_study",
+]
 
-FILE = "study.json"
+FILE = variants.FILE
 
 
 @attrs.frozen
@@ -96,6 +109,10 @@ class StudyRecord:
         made: when, in UTC, ISO 8601.
         version: the version of ``lab`` that made it.
         folder: where it lies.
+        variant: which variant of the study this is.
+        label: the settings in which it differs from the other variants; empty where it is the only one.
+        others: variant → label of the others, the one run last first.
+        is_last: whether it is the one that was run last.
     """
 
     study: Study
@@ -108,6 +125,10 @@ class StudyRecord:
     made: str
     version: str
     folder: Path
+    variant: str = ""
+    label: str = ""
+    others: Mapping[str, str] = attrs.Factory(dict)
+    is_last: bool = True
 
     def results(self, store: Store) -> Results:
         """Its runs as they stand in the store now."""
@@ -117,34 +138,94 @@ class StudyRecord:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> Path:
-    """Write the record of a plan, whole or not at all, and give its folder."""
+def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:
+    """Add a plan to the record of its study, whole or not at all, and return the record of the plan."""
+    from lab.study.sources import remember_study
+
+    folder = store.study_folder(plan.study.name)
+    content = content_of(plan, file=file, command=command)
+    union = add_variant(store, folder, content)
+    remember_study(plan)
+    return _parse(files.from_plain(union), files.from_plain(content), folder)
+
+
+def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[str, Any]:
+    """Add a variant to the record of a study, whatever other processes add meanwhile, and return the record."""
+    with store.lock(f"study-{variants.place_of(folder.name)}"):
+        before = _variants_before(folder)
+        union = variants.merged(before, content)
+        if len(before) == 1 and "variants" in union:
+            _keep_reports(folder, before[0]["variant"])
+        files.write_sealed(folder / FILE, union)
+    return union
+
+
+def among_others(record: StudyRecord) -> StudyRecord:
+    """Return a record with the variants that its study has by now; what was run meanwhile is told apart from it."""
+    try:
+        every = variants.all_variants(variants.read_content(record.folder))
+    except (OSError, StoreError):
+        return record
+    known = variants.labels(every)
+    others = {each["variant"]: known[each["variant"]] for each in reversed(every)}
+    label = others.pop(record.variant, record.label)
+    return attrs.evolve(record, label=label, others=others, is_last=every[-1]["variant"] == record.variant)
+
+
+def record_of(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:
+    """Return the record of a plan as it stands in memory; nothing is written."""
+    content = files.from_plain(content_of(plan, file=file, command=command))
+    return _parse(content, content, store.root / plan.study.name)
+
+
+def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, Any]:
+    """Return what ``study.json`` says of a plan."""
     from importlib.metadata import version
 
-    from lab.training.checkpoint import write_json
-
     study = plan.study
-    folder = store.study_folder(study.name)
-    write_json(
-        folder / FILE,
-        {
-            "name": study.name,
-            "question": study.question,
-            "compare": study.compare,
-            "selection": study.selection,
-            "seeds": study.seed_list,
-            "file": file,
-            "command": command,
-            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "lab": version("lab"),
-            "base": plan.arms[0].experiment.to_json(),
-            "arms": {arm.name: _arm_content(arm) for arm in plan.arms},
-            "search": None if study.searching is None else _search_content(study.searching),
-            "components": [attrs.asdict(component) for component in components_of(plan.arms)],
-            "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
-        },
-    )
-    return folder
+    content = {
+        "name": study.name,
+        "question": study.question,
+        "compare": study.compare,
+        "selection": study.selection,
+        "seeds": study.seed_list,
+        "file": file,
+        "place": variants.place_of(file),
+        "device": plan.runs[0].device.partition(":")[0] if plan.runs else "cpu",
+        "command": command,
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "lab": version("lab"),
+        "base": plan.arms[0].experiment.to_json(),
+        "arms": {arm.name: _arm_content(arm) for arm in plan.arms},
+        "search": None if study.searching is None else _search_content(study.searching),
+        "components": [attrs.asdict(component) for component in components_of(plan.arms)],
+        "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+    }
+    plain = json.loads(files.standard_json(files.to_standard(content)))
+    return {**plain, "variant": variants.name_variant(plain)}
+
+
+def _variants_before(folder: Path) -> list[variants.Content]:
+    """The variants that the record has; one that is damaged is set aside."""
+    try:
+        return variants.all_variants(variants.read_content(folder))
+    except FileNotFoundError:
+        return []
+    except StoreError as error:
+        aside = folder / f"{FILE}.damaged"
+        warnings.warn(f"{error}\n  it is set aside as {aside} and written anew", stacklevel=3)
+        if aside.is_dir() and not aside.is_symlink():
+            shutil.rmtree(aside)
+        os.replace(folder / FILE, aside)
+        return []
+
+
+def _keep_reports(folder: Path, variant: str) -> None:
+    """Keep the reports of a variant that is not the only one any more."""
+    for name in ("report.html", "runs.csv"):
+        source, copy = folder / name, folder / f"-{variant}.".join(name.split("."))
+        if source.is_file() and not source.is_symlink() and not os.path.lexists(copy):
+            shutil.copyfile(source, copy)
 
 
 def _arm_content(arm: ResolvedArm) -> dict[str, Any]:
@@ -205,7 +286,10 @@ def source_of(factory: Any) -> str:
 
 
 def _short_path(path: Path) -> str:
-    roots = [os.getcwd(), *sysconfig.get_paths().values(), *filter(None, sys.path)]
+    roots: list[str] = []
+    with suppress(OSError):  # the working folder may be gone
+        roots.append(os.getcwd())
+    roots += [*sysconfig.get_paths().values(), *filter(None, sys.path)]
     shortened = [str(path.relative_to(root)) for root in roots if path.is_relative_to(root)]
     return min(shortened, key=len, default=path.name)
 
@@ -213,13 +297,13 @@ def _short_path(path: Path) -> str:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def study_names(store: Store) -> list[str]:
-    """The studies that have a record."""
-    return sorted(path.parent.name for path in store.root.glob(f"*/{FILE}"))
-
-
-def read_study(store: Store, name: str) -> StudyRecord:
+def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
     """The record of the study called ``name``; its file's name (``experiments/width.py``) is accepted too.
+
+    Args:
+        store: the runs.
+        name: the study.
+        variant: which variant, by the first digits of its name or by its label; the one run last unless given.
 
     Raises:
         UnknownNameError: there is no such study; close matches are given.
@@ -227,32 +311,47 @@ def read_study(store: Store, name: str) -> StudyRecord:
     """
     folder = store.root / _plain_name(name)
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return _parse(content, folder)
+        content = variants.read_content(folder)
+        chosen = variants.choose(variants.all_variants(content), variant, folder.name)
+        return _parse(content, chosen, folder)
     except FileNotFoundError:
         raise _unknown(store, name) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"the record of the study '{folder.name}' cannot be read",
-            where=f"{folder / FILE}: {type(error).__name__}: {error}",
-            hint="lab run writes it again; finished runs are found, not trained again",
-        ) from error
+    except UnknownNameError:
+        raise
+    except StoreError as error:
+        raise _damaged(folder, str(error.where)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(folder: Path, why: str) -> StoreError:
+    return StoreError(
+        f"the record of the study '{folder.name}' cannot be read",
+        where=why,
+        hint="lab run writes it again; finished runs are found, not trained again",
+    )
 
 
 def _plain_name(name: str) -> str:
+    """The name of a study, also from the path of its file or folder."""
     path = Path(name)
-    return path.stem if path.suffix == ".py" else path.name
+    plain = path.stem if path.suffix == ".py" else path.name
+    return "?" if plain in ("", "..") or "\0" in plain or len(plain.encode(errors="replace")) > 255 else plain
 
 
 def _unknown(store: Store, name: str) -> UnknownNameError:
-    names = study_names(store)
+    names = variants.study_names(store)
     close = close_matches(_plain_name(name), names)
     hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
     known = f"studies: {', '.join(names)}" if names else "no study was run there yet; lab run FILE runs one"
     return UnknownNameError(f"unknown study '{name}'", where=str(store.root), hint=f"{hint}{known}")
 
 
-def _parse(content: Mapping[str, Any], folder: Path) -> StudyRecord:
+def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -> StudyRecord:
+    """The record of one variant of a study."""
+    every = variants.all_variants(union)
+    labels, last = variants.labels(every), every[-1]["variant"]
+    others = {each["variant"]: labels[each["variant"]] for each in reversed(every)}
     arms = [
         ArmRecord(
             name,
@@ -283,6 +382,10 @@ def _parse(content: Mapping[str, Any], folder: Path) -> StudyRecord:
         content["made"],
         content["lab"],
         folder,
+        content["variant"],
+        labels.get(content["variant"], ""),
+        {name: label for name, label in others.items() if name != content["variant"]},
+        content["variant"] == last,
     )
 
 
@@ -301,4 +404,6 @@ def _from_json(value: Any) -> Any:
 
 
 def _use(content: Mapping[str, Any]) -> Use:
+    if not isinstance(content["component"], str) or not isinstance(content.get("params"), dict):
+        raise files.DamagedError("a component of this record is damaged", where=str(content)[:200])
     return use(content["component"], **{name: _from_json(value) for name, value in content["params"].items()})

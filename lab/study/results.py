@@ -62,7 +62,7 @@ class FinishedRun:
 
     @property
     def status(self) -> str:
-        """``finished``, ``failed`` or ``interrupted``."""
+        """``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``."""
         return self.record.status
 
     @property
@@ -145,15 +145,23 @@ class Results:
 
     def __init__(self, plan: Planned, runs: Sequence[FinishedRun]) -> None:
         self.plan, self.study, self.runs = plan, plan.study, list(runs)
+        self._of_arm: dict[str, list[FinishedRun]] = {}
+        for run in self.runs:
+            self._of_arm.setdefault(run.arm, []).append(run)
 
     @property
     def failed(self) -> list[FinishedRun]:
         """The runs that did not finish."""
         return [run for run in self.runs if run.status != "finished"]
 
+    @property
+    def damaged(self) -> list[FinishedRun]:
+        """The runs that are left out since their files are not as they were written."""
+        return [run for run in self.runs if run.status == "damaged"]
+
     def figures(self, arm: str, name: str) -> dict[int, float]:
         """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
-        rows = {run.seed: run.row() for run in self.runs if run.arm == arm and run.status == "finished"}
+        rows = {run.seed: run.row() for run in self._of_arm.get(arm, []) if run.status == "finished"}
         return {seed: float(row[name]) for seed, row in rows.items() if name in row}
 
     @property
@@ -358,10 +366,10 @@ class Results:
         return stated.get(plain) if split in SPLITS else COSTS.get(metric)
 
     def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
-        finished = [run for run in self.runs if run.arm == name and run.status == "finished"]
+        runs = self._of_arm.get(name, [])
+        finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.record.budget))
         figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
-        runs = [run for run in self.runs if run.arm == name]
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
         return ArmRow(name, figures, outcomes.total(), comparison, len(runs), dict(outcomes))
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import torch
 
-from lab.errors import LabError, OutOfMemoryError, StoreError
+from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
+from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
+from lab.study.files import mark_files, one_line, write_sealed
+from lab.study.folder import keeps_working_folder
+from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
-from lab.study.store import RunRecord, Store
+from lab.study.sources import keep_sources
+from lab.study.store import MARKED, RunRecord, Store
 from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
@@ -34,7 +39,6 @@ from lab.training.checkpoint import (
     save_checkpoint,
     save_weights,
     sync_files,
-    write_json,
 )
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -130,10 +134,9 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        with self.store.lock(self.key):
-            record = self.store.record(self.key)
-            if record.status == "finished" and not fresh:
-                remove_checkpoints(record.folder)
+        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+            if not fresh and self.store.is_found(self.key):
+                record = self.store.record(self.key)
                 if not lacks(self, record):
                     return record
                 completed = self._complete(record)
@@ -141,14 +144,17 @@ class Run:
                     return completed
                 fresh = True  # its weights alone do not give its figures
             tune()
-            folder = self.store.begin(self.key, self.record(), environment(self.catalog, self.device), fresh=fresh)
+            folder = self._begin(fresh=fresh)
+            keep_sources(self, folder)
             listener.run_started(self)
             self.catalog.call("lab_run_started", run=self)
             try:
-                self._train(folder, listener, stop)
-            except (Exception, SystemExit) as error:  # a callback may call sys.exit; only its own run ends
-                refuse_full_disk(error, self.store.root)
-                record_failure(folder, error)
+                with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
+                    self._train(folder, listener, stop)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
+                self._leave_failure(folder, error)
             record = self.store.record(self.key)
             self.catalog.call("lab_run_finished", run=self, result=record)
             listener.run_finished(self, record)
@@ -157,15 +163,41 @@ class Run:
     def _complete(self, record: RunRecord) -> RunRecord | None:
         """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""
         try:
-            return self.store.record(self.key) if complete(self, record) else None
-        except (Exception, SystemExit) as error:
+            with keeps_working_folder():
+                return self.store.record(self.key) if complete(self, record) else None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             refuse_full_disk(error, self.store.root)
             return attrs.evolve(record, status="failed", result=failure_content(error))
 
-    def fail(self, error: BaseException) -> RunRecord:
-        """Record that it could not be trained, since the process that had it is gone."""
-        record_failure(self.store.begin(self.key, self.record(), {}, fresh=False), error)
+    def fail(self, error: BaseException, *, fresh: bool = False) -> RunRecord:
+        """Record that it could not be trained, since the process that had it is gone.
+
+        Args:
+            error: what happened.
+            fresh: forget what an earlier training left.
+        """
+        record_failure(self.store.begin(self.key, self.record(), {}, fresh=fresh), error)
         return self.store.record(self.key)
+
+    def _begin(self, *, fresh: bool) -> Path:
+        """The run's folder, as an absolute path: components may change the working folder."""
+        made = environment(self.catalog, self.device)
+        return Path(os.path.abspath(self.store.begin(self.key, self.record(), made, fresh=fresh)))
+
+    def _leave_failure(self, folder: Path, error: BaseException) -> None:
+        """Record a failure, also of a component that removed the folder of its run."""
+        refuse_full_disk(error, self.store.root)
+        try:
+            if folder.is_file():
+                folder.unlink()
+            if not (folder / "experiment.json").is_file():
+                self._begin(fresh=False)
+            record_failure(folder, error)
+        except OSError as second:  # the others may be written all the same
+            self.catalog.complain(f"lab: the failure of run {self.key} cannot be recorded: {second}")
+            self.catalog.complain(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""
@@ -175,6 +207,7 @@ class Run:
             self.data.fingerprint,
             torch.device(self.device).type,
             processes=self.processes,
+            catalog=self.catalog,
         )
         return {
             "study": self.study,
@@ -196,7 +229,7 @@ class Run:
         """A learner for this run, not trained yet."""
         return build_learner(
             self.experiment,
-            self.data,
+            pristine(self.data),
             seed=self.seed,
             device=self.device,
             folder=folder,
@@ -207,11 +240,13 @@ class Run:
     def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
         started = time.perf_counter()
         reset_peak_memory(self.device)
-        learner = self.learner(folder, (Recorder(self, listener, stop),))
-        learner.resume(self.experiment.values["epochs"])
-        save_weights(learner.model, folder / LAST, durable=False)
-        selected, row = _select(learner, folder)
-        metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
+        with keeps_working_folder():
+            learner = self.learner(folder, (Recorder(self, listener, stop),))
+            learner.resume(self.experiment.values["epochs"])
+            _refuse_empty_training(learner)
+            save_weights(learner.model, folder / LAST, durable=False)
+            selected, row = _select(learner, folder)
+            metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
         seconds = time.perf_counter() - started
         result = {
             "selected": selected,
@@ -226,8 +261,29 @@ class Run:
         }
         if worth_waiting := seconds > WORTH_S:
             sync_files(folder)
-        write_json(folder / "result.json", result, durable=worth_waiting)
+        write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
         remove_checkpoints(folder)
+
+
+def _refuse_empty_training(learner: Learner) -> None:
+    """A training without an epoch or a batch leaves no metric to compare.
+
+    Raises:
+        RunFailed: nothing was trained.
+    """
+    if not learner.history:
+        raise RunFailed(
+            "no epoch was trained", hint="a callback or the stepper ended the training before its first epoch did"
+        )
+    if all(math.isnan(row["train_loss"]) for row in learner.history):  # a loss that is NaN stops the run before
+        raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
+
+
+def _tell_of_waiting(run: Run, listener: Listener) -> None:
+    """Say that another process has the run; a listener need not hear it."""
+    tell = getattr(listener, "run_waits", None)
+    if tell is not None:
+        tell(run)
 
 
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
@@ -257,7 +313,8 @@ class Recorder(Callback):
 
     def after_batch(self, learner: Learner) -> None:
         if self.stop.is_set():
-            save_checkpoint(learner, self.run.store.folder / self.run.key)
+            if learner.folder is not None:
+                save_checkpoint(learner, learner.folder)
             raise KeyboardInterrupt
         if time.monotonic() > self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH_S
@@ -267,7 +324,7 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
-                temporary.write_text("".join(f"{json.dumps(row)}\n" for row in learner.history), encoding="utf-8")
+                temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
 
 
 def higher_is_better(learner: Learner) -> dict[str, bool]:
@@ -309,36 +366,16 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
 
 def record_failure(folder: Path, error: BaseException) -> None:
     """Leave ``failure.json``: what happened, for readers, and the traceback."""
-    write_json(folder / "failure.json", failure_content(error))
+    write_sealed(folder / "failure.json", failure_content(error))
 
 
 def failure_content(error: BaseException) -> dict[str, Any]:
     """What a failure leaves to read."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
-    text = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-    notes = getattr(error, "__notes__", [])
-    trace = "".join(traceback.format_exception(error))
-    return {"kind": type(error).__name__, "error": "\n".join([text, *notes]), "traceback": trace}
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C interrupts at once."""
-    import signal
-
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+        trace = "".join(traceback.format_exception(error))
+    except Exception as second:  # the error's class may break whatever reads it
+        trace = f"(no traceback: {type(second).__name__})"
+    text = "\n".join([describe_error(error), *notes_of(error)])
+    return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

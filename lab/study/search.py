@@ -8,15 +8,17 @@ search goes on where it stopped, and a finished one is only read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 
 from lab.errors import LabError, StudyError
 from lab.registry.binding import Resolver
-from lab.registry.component import Reference
+from lab.registry.component import Reference, plain_number, plain_value
 from lab.registry.plugins import Catalog
+from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_problem
 from lab.study.compare import summarise
 from lab.study.study import Arm, Study, TrialOfArm, label_of
 
@@ -51,12 +53,14 @@ class Range:
         is_whole: whole numbers only.
     """
 
-    low: float
-    high: float
+    low: float = attrs.field(converter=plain_number)
+    high: float = attrs.field(converter=plain_number)
     is_log: bool = False
     is_whole: bool = False
 
     def __attrs_post_init__(self) -> None:
+        if problems := bound_problems(self.low, self.high):
+            raise LabError(problems[0])
         if not self.low < self.high:
             raise LabError(f"a range must rise, got {self.low} to {self.high}")
         if self.is_log and self.low <= 0:
@@ -113,7 +117,7 @@ def log(low: float, high: float) -> Range:
 
 
 def _are_whole(*values: Any) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in map(plain_number, values))
 
 
 def read_space(space: Mapping[str, Any]) -> dict[str, Range | Options]:
@@ -123,11 +127,15 @@ def read_space(space: Mapping[str, Any]) -> dict[str, Range | Options]:
         StudyError: every path with what is wrong there.
     """
     found: dict[str, Range | Options] = {}
+    if not isinstance(space, Mapping):
+        raise StudyError([f"a search needs a space: {{path: (low, high) or [one, another]}}, not {shown(space)}"])
     problems = [] if space else ["a search needs a space: {path: (low, high) or [one, another]}"]
     for path, choice in space.items():
         try:
-            found[path] = _read_choice(path, choice)
-        except LabError as error:
+            if wrong := text_problem("a path", path, may_be_empty=False):
+                raise StudyError(wrong)
+            found[path] = _read_choice(path, plain_value(choice))
+        except (LabError, TypeError) as error:
             problems.append(f"search, {path}: {error}")
     if problems:
         raise StudyError(problems)
@@ -144,9 +152,15 @@ def _read_choice(path: str, choice: Any) -> Range | Options:
             raise LabError(f"a pair of numbers is a range, a list is options; got {choice!r}")
         return Range(*choice, is_whole=_are_whole(*choice))
     elif isinstance(choice, list):
-        values = {label_of(path, value): value for value in choice}
+        labels = [label_of(path, value) for value in choice]
+        twice = [label for label, count in Counter(labels).items() if count > 1]
+        if twice:
+            raise LabError(f"two options are called '{twice[0]}'", hint="name them yourself: {name: ..., ...}")
+        values = dict(zip(labels, choice, strict=True))
     else:
         raise LabError(f"give a pair of numbers, a list, or log(low, high); got {choice!r}")
+    if problems := [problem for name in values for problem in name_problem("an option", name)]:
+        raise StudyError(problems)
     if len(values) < 2:
         raise LabError("there is nothing to choose between: give two options or more")
     return Options(values)
@@ -176,6 +190,10 @@ class Searcher(Protocol):
     def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]: ...
 
 
+def _plain_numbers(numbers: Any) -> Any:
+    return tuple(map(plain_number, numbers)) if isinstance(numbers, Iterable) else numbers
+
+
 @attrs.frozen
 class Search:
     """How a study is searched.
@@ -192,15 +210,20 @@ class Search:
     """
 
     space: Space
-    trials: int
+    trials: int = attrs.field(converter=plain_number)
     searcher: Reference = "tpe"
-    batch: int = 10
-    seed: int = 0
-    rungs: tuple[int, ...] = ()
+    batch: int = attrs.field(default=10, converter=plain_number)
+    seed: int = attrs.field(default=0, converter=plain_number)
+    rungs: tuple[int, ...] = attrs.field(default=(), converter=_plain_numbers)
 
     def __attrs_post_init__(self) -> None:
-        if self.trials < 1 or self.batch < 1:
-            raise StudyError([f"a search needs trials and batch of at least 1, got {self.trials} and {self.batch}"])
+        problems = number_problems("trials of a search", self.trials, smallest=1, largest=MAX_ARMS)
+        problems += number_problems("batch of a search", self.batch, smallest=1)
+        problems += number_problems("seed of a search", self.seed, smallest=0, largest=2**32 - 1)
+        if not isinstance(self.rungs, tuple) or any(not isinstance(rung, int) for rung in self.rungs):
+            problems.append(f"rungs must be rising epochs from 1 on, got {shown(self.rungs)}")
+        if problems:
+            raise StudyError(problems)
         if list(self.rungs) != sorted({*self.rungs}) or any(rung < 1 for rung in self.rungs):
             raise StudyError([f"rungs must be rising epochs from 1 on, got {self.rungs}"])
 
@@ -299,12 +322,21 @@ def check_search(study: Study, catalog: Catalog) -> list[str]:
     problems = resolver.problems
     if "epochs" in search.space and search.rungs:
         problems.append("search: epochs stands in the space, and rungs say how long trials are trained")
-    if search.rungs and search.rungs[-1] >= study.base.epochs:
-        problems.append(f"search: rungs must stay below the base's {study.base.epochs} epochs, got {search.rungs}")
+    epochs = _epochs(study)
+    if search.rungs and epochs is not None and search.rungs[-1] >= epochs:
+        problems.append(f"search: rungs must stay below the base's {epochs} epochs, got {search.rungs}")
     for path, choice in search.space.items():
         found = [_complaint(study, path, value, catalog) for value in _extremes(choice)]
         problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
     return problems
+
+
+def _epochs(study: Study) -> int | None:
+    """The epochs of the base, also as written on a command line; None where they are no whole number."""
+    try:
+        return int(study.base.epochs)
+    except (TypeError, ValueError):
+        return None
 
 
 def _extremes(choice: Range | Options) -> list[Any]:

@@ -1,16 +1,21 @@
 """The store: runs on disk, found by key.
 
-``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last; until then
-the folder holds checkpoints, from which the run goes on. A run that failed leaves ``failure.json``.
+``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last and vouches
+for the files that count; until then the folder holds checkpoints, from which the run goes on. A run that failed leaves
+``failure.json``. A run whose files are not what they should be is damaged, and counts as not finished.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import re
 import shutil
+import stat
+import threading
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +23,114 @@ import attrs
 from filelock import FileLock, Timeout
 
 from lab.errors import StoreError, UnknownNameError
+from lab.study import files
 
-__all__ = ["RunRecord", "Store"]
+__all__ = ["MARKED", "Outcome", "RunRecord", "Store", "clear_for_writing", "outcome_of"]
+
+MARKED = ("metrics.jsonl", "model.safetensors", "best.safetensors", "sources.json")
+"""The files besides itself that ``result.json`` vouches for."""
+NEEDED = ("metrics.jsonl",)
+KEY = re.compile(r"[0-9A-Za-z_-]{1,128}")
+CHECKPOINT = re.compile(r"checkpoint-[0-9]+|\.checkpoint-.*\.tmp")
+WRITTEN = ("experiment.json", "environment.json", "result.json", "failure.json")
+NOTICE_AFTER_S = 1.0
+POLL_S = 0.1
+
+
+@attrs.frozen
+class Outcome:
+    """What became of a run, as its folder says.
+
+    Attributes:
+        status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.
+        name: the file that says so; empty if there is none.
+        result: what that file holds; of a damaged run ``error``.
+        made: what ``experiment.json`` holds; empty if it cannot be read.
+    """
+
+    status: str
+    name: str
+    result: dict[str, Any]
+    made: dict[str, Any]
+
+
+def outcome_of(folder: Path | str, *, thorough: bool = True) -> Outcome:
+    """Return what became of the run in a folder; never raises for what the folder holds.
+
+    Args:
+        folder: of the run.
+        thorough: look for links too that leave the folder, and into ``metrics.jsonl`` of older versions, which left no
+            digests; lists of thousands do without.
+    """
+    try:
+        state = os.lstat(folder)
+    except (OSError, ValueError):
+        return Outcome("absent", "", {}, {})
+    if not stat.S_ISDIR(state.st_mode):
+        what = "a link" if stat.S_ISLNK(state.st_mode) else "not a folder"
+        return Outcome("damaged", "", {"error": f"the run's folder is {what}\n  {folder}"}, {})
+    made: dict[str, Any] = {}
+    problem = ""
+    try:
+        made = files.read_json(f"{folder}/experiment.json", files.EXPERIMENT)
+        if made["key"] != os.path.basename(folder):
+            problem = f"experiment.json is damaged\n  {folder}/experiment.json: it is of run {made['key']}"
+    except FileNotFoundError:
+        problem = f"experiment.json is damaged\n  {folder}/experiment.json: not there any more"
+    except files.DamagedError as error:
+        problem = str(error)
+    try:
+        result = files.read_json(f"{folder}/result.json", files.RESULT)
+        if "files" in result:
+            files.verify_files(folder, result["files"], NEEDED)
+        elif thorough:
+            history_of(folder)
+        if thorough:
+            _refuse_links(folder)
+        result |= {name: files.numbers(result.get(name, {})) for name in ("metrics", "budget")}
+    except FileNotFoundError:
+        return _unfinished(folder, made)
+    except files.DamagedError as error:
+        return Outcome("damaged", "result.json", {"error": str(error)}, made)
+    if problem:
+        return Outcome("damaged", "result.json", {"error": problem}, made)
+    return Outcome("finished", "result.json", result, made)
+
+
+def _refuse_links(folder: Path | str) -> None:
+    """Raise if a link in a run's folder leads out of it: reports would show, and commands load, what lies elsewhere.
+
+    Raises:
+        DamagedError: the first such link.
+    """
+    for parent, names, others in os.walk(folder):  # follows no links
+        for path in (os.path.join(parent, name) for name in (*names, *others)):
+            if os.path.islink(path) and not os.path.realpath(path).startswith(f"{os.path.realpath(folder)}{os.sep}"):
+                name = os.path.relpath(path, folder)
+                raise files.DamagedError(f"{name} is damaged", where=f"{path}: a link that leaves its folder")
+
+
+def history_of(folder: Path | str) -> list[dict[str, float]]:
+    """Return the rows of ``metrics.jsonl``, one per epoch.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    path = f"{folder}/metrics.jsonl"
+    try:
+        raw = files.read_bytes(path, files.LARGE)
+    except FileNotFoundError:
+        return []
+    return [files.numbers(files.parse(line, files.ROW, path)) for line in raw.splitlines() if line.strip()]
+
+
+def _unfinished(folder: Path | str, made: dict[str, Any]) -> Outcome:
+    try:
+        return Outcome("failed", "failure.json", files.read_json(f"{folder}/failure.json", files.FAILURE), made)
+    except FileNotFoundError:
+        return Outcome("interrupted", "", {}, made)
+    except files.DamagedError as error:
+        return Outcome("damaged", "failure.json", {"error": str(error)}, made)
 
 
 @attrs.frozen
@@ -29,8 +140,8 @@ class RunRecord:
     Attributes:
         key: what it is found by.
         folder: where its files are.
-        status: ``finished``, ``failed``, ``interrupted`` or ``absent``.
-        result: final figures of a finished run, the failure of a failed one.
+        status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.
+        result: final metrics of a finished run, the failure of a failed one, ``error`` of a damaged one.
     """
 
     key: str
@@ -40,7 +151,7 @@ class RunRecord:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures of the run's last epoch, and of the test split if there is one."""
+        """The metrics of the run's last epoch, and of the test split if there is one."""
         return dict(self.result.get("metrics", {}))
 
     @property
@@ -48,21 +159,55 @@ class RunRecord:
         """Parameters, steps, seconds, peak memory …"""
         return dict(self.result.get("budget", {}))
 
-    def experiment(self) -> dict[str, Any]:
-        """The resolved experiment."""
-        return _read_json(self.folder / "experiment.json")
+    def experiment(self, *, strict: bool = True) -> dict[str, Any]:
+        """The resolved experiment, and what decides its numbers.
 
-    def environment(self) -> dict[str, Any]:
-        """Where it was made: packages, plugins, git state, machine."""
-        return _read_json(self.folder / "environment.json")
+        Args:
+            strict: refuse a file that was changed since it was written; otherwise only one that cannot be read.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        return files.from_plain(self._read("experiment.json", files.EXPERIMENT, strict=strict))  # type: ignore[no-any-return]
+
+    def environment(self, *, strict: bool = True) -> dict[str, Any]:
+        """Where it was made: packages, plugins, git state, machine.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        return self._read("environment.json", files.ENVIRONMENT, strict=strict)
+
+    def final(self) -> dict[str, float]:
+        """The final metrics as far as they can be read, though ``result.json`` was changed since it was written."""
+        result = self._read("result.json", files.RESULT, strict=False)
+        return files.numbers(result["metrics"])
 
     def history(self) -> list[dict[str, float]]:
-        """One row per epoch."""
+        """One row per epoch.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        return history_of(self.folder)
+
+    def path(self, name: str) -> Path:
+        """Where the file ``name`` of the run lies.
+
+        Raises:
+            StoreError: it would lie outside of the run's folder.
+        """
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()) or self.folder.is_symlink():
+            raise files.DamagedError(f"run {self.key} is damaged", where=f"'{name}' leaves the run's folder")
+        return path
+
+    def _read(self, name: str, schema: Any, *, strict: bool) -> dict[str, Any]:
+        path = self.folder / name
         try:
-            lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines]
+            return files.read_json(path, schema, strict=strict)  # type: ignore[no-any-return]
+        except FileNotFoundError as error:
+            raise StoreError(f"run {self.key} has no {name}", where=str(path)) from error
 
 
 class Store:
@@ -82,27 +227,73 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
+        if self.folder.is_symlink():
+            raise StoreError(
+                "the store is a link, and nothing is written through links",
+                where=str(self.folder),
+                hint="make the folder of runs itself a link, or say --runs DIR",
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / ".probe"
-            probe.touch()
+            probe = self.folder / f".probe-{uuid.uuid4().hex}"
+            probe.touch(exist_ok=False)
             probe.unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreError(
-                f"cannot write to the folder of runs: {error.strerror}",
+                f"cannot write to the folder of runs: {getattr(error, 'strerror', None) or error}",
                 where=str(self.root),
                 hint="choose another: --runs DIR",
             ) from error
 
+    def can_write(self) -> bool:
+        """Whether runs can be kept here."""
+        try:
+            self.prepare()
+        except StoreError:
+            return False
+        return True
+
+    def folder_of(self, key: str) -> Path:
+        """Where the run with this key lies.
+
+        Raises:
+            StoreError: what is given cannot be a key.
+        """
+        if not KEY.fullmatch(key):
+            raise StoreError(f"{key[:80]!r} cannot be the key of a run", where=str(self.root))
+        return self.folder / key
+
     def record(self, key: str) -> RunRecord:
         """The run with this key, whatever state it is in."""
-        folder = self.folder / key
-        for status, name in (("finished", "result.json"), ("failed", "failure.json")):
-            try:
-                return RunRecord(key, folder, status, _read_json(folder / name))
-            except FileNotFoundError:
-                continue
-        return RunRecord(key, folder, "interrupted" if folder.exists() else "absent", {})
+        folder = self.folder_of(key)
+        outcome = outcome_of(folder)
+        return RunRecord(key, folder, outcome.status, outcome.result)
+
+    def is_found(self, key: str) -> bool:
+        """Whether the run is finished; what a kill left behind between its result and the end is cleaned then."""
+        if self.record(key).status != "finished":
+            return False
+        for leftover in _leftovers(self.folder_of(key)):
+            shutil.rmtree(leftover, ignore_errors=True)  # a store that is only read stays as it is
+        return True
+
+    def all_keys(self) -> list[str]:
+        """The keys of all runs.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        try:
+            with os.scandir(self.folder) as entries:
+                return sorted(entry.name for entry in entries if KEY.fullmatch(entry.name))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"cannot read the folder of runs: {getattr(error, 'strerror', None) or error}",
+                where=str(self.root),
+                hint="choose another: --runs DIR",
+            ) from error
 
     def find(self, key: str) -> RunRecord:
         """The run whose key begins with ``key``.
@@ -110,49 +301,76 @@ class Store:
         Raises:
             UnknownNameError: there is none, or several.
         """
-        folders = self.folder.iterdir() if self.folder.is_dir() else ()
-        keys = sorted(path.name for path in folders if path.is_dir() and not path.name.startswith("."))
-        found = [known for known in keys if known.startswith(key)] if key else []
-        if len(found) == 1:
-            return self.record(found[0])
+        found = [known for known in self.all_keys() if known.startswith(key)] if key else []
+        if len(found) == 1 or key in found:
+            return self.record(key if key in found else found[0])
         hint = "lab runs lists what is there" if not found else f"say more of it: {', '.join(found[:5])}"
         raise UnknownNameError(f"{'no' if not found else 'more than one'} run's key begins with '{key}'", hint=hint)
 
     def records(self) -> Iterator[RunRecord]:
         """Every run of the store."""
-        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        return (self.record(path.name) for path in folders if path.is_dir() and not path.name.startswith("."))
+        return (self.record(key) for key in self.all_keys())
 
     def begin(self, key: str, experiment: dict[str, Any], environment: dict[str, Any], *, fresh: bool) -> Path:
-        """The folder of a run about to train; ``fresh`` forgets what was there."""
-        from lab.training.checkpoint import write_json  # imports torch, which reading the store does not need
-
-        folder = self.folder / key
-        if fresh:
+        """The folder of a run about to train; ``fresh`` forgets what was there, and so does a damaged result."""
+        folder = self.folder_of(key)
+        if fresh or os.path.lexists(folder / "result.json") or not _is_own_folder(folder):
             self.remove(key)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failure.json").unlink(missing_ok=True)
-        for leftover in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        write_json(folder / "experiment.json", experiment, durable=False)
-        write_json(folder / "environment.json", environment, durable=False)
+        clear_for_writing(folder)
+        files.write_sealed(folder / "experiment.json", files.to_standard(experiment), durable=False)
+        files.write_sealed(folder / "environment.json", environment, durable=False)
         return folder
 
     def remove(self, key: str) -> None:
-        """Forget a run. It disappears at once, whatever happens while its files are deleted."""
-        folder = self.folder / key
-        if folder.exists():
-            discarded = self.folder / f".removed-{uuid.uuid4().hex}"
-            folder.rename(discarded)
-            shutil.rmtree(discarded)
+        """Forget a run, whatever its folder holds. It disappears at once, whatever happens meanwhile."""
+        folder = self.folder_of(key)
+        if not os.path.lexists(folder):
+            return
+        if not _is_own_folder(folder):
+            folder.unlink()
+            return
+        discarded = self.folder / f".removed-{uuid.uuid4().hex}"
+        folder.rename(discarded)
+        shutil.rmtree(discarded)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Keep other processes from training the same run; waits for them."""
-        locks = self.folder / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / key):
+    def lock(
+        self, key: str, *, stop: threading.Event | None = None, notice: Callable[[], None] | None = None
+    ) -> Iterator[None]:
+        """Keep other processes from training the same run; waits for them.
+
+        Args:
+            key: the run.
+            stop: asks to wait no longer.
+            notice: called once if it waits for more than a second.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set while it waited.
+        """
+        lock = self._file_lock(key)
+        began = time.monotonic()
+        while True:
+            with suppress(Timeout):
+                lock.acquire(timeout=POLL_S, poll_interval=POLL_S / 2)
+                break
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            if notice is not None and time.monotonic() - began > NOTICE_AFTER_S:
+                notice()
+                notice = None
+        try:
             yield
+        finally:
+            lock.release()
+
+    def _file_lock(self, name: str) -> FileLock:
+        locks = self.folder / ".locks"
+        _own_folder(locks)
+        path = locks / name
+        if path.is_symlink():
+            path.unlink()
+        return FileLock(path)
 
     def is_busy(self, key: str) -> bool:
         """Whether a process trains the run right now."""
@@ -173,16 +391,39 @@ class Store:
         """
         root = self.root.resolve()
         path = (root / name).resolve()
-        if path.parent != root or name.startswith("."):
+        if path.parent != root or name.startswith(".") or (root / name).is_symlink():
             raise StoreError(f"'{name}' cannot be the name of a study", hint="use letters, digits, '-' and '_'")
         path.mkdir(parents=True, exist_ok=True)
         return path
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _own_folder(path: Path) -> None:
+    """Make a folder of the store; what stands there as a link is taken away, since it may lead anywhere."""
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    return not os.path.lexists(path) or stat.S_ISDIR(os.lstat(path).st_mode)
+
+
+def clear_for_writing(folder: Path) -> None:
+    """Take away links, which may lead anywhere, what is no file where one will be written, and leftovers of a kill."""
+    for parent, folders, names in os.walk(folder):  # follows no links
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            if not (stat.S_ISREG(mode := os.lstat(path).st_mode) or stat.S_ISDIR(mode)):
+                path.unlink()
+    in_the_way = [folder / name for name in (*MARKED, *WRITTEN) if (folder / name).is_dir()]
+    for path in [*folder.glob(".*.tmp"), folder / "failure.json", *in_the_way]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _leftovers(folder: Path) -> list[str]:
+    """Checkpoints in the folder of a finished run."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except json.JSONDecodeError as error:
-        raise StoreError(
-            "a file of the store is damaged", where=f"{path}: {error}", hint="remove its folder and run again"
-        ) from error
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if CHECKPOINT.fullmatch(entry.name)]
+    except OSError:
+        return []

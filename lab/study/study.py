@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lab.errors import LabError, StudyError, UnknownNameError
-from lab.registry.component import Reference, Use, as_use
+from lab.registry.component import Reference, Use, as_use, plain_value
 from lab.registry.plugins import Catalog
 from lab.registry.registry import close_matches
+from lab.study.checks import (
+    MAX_ARMS,
+    MAX_RUNS,
+    name_problem,
+    plain_seeds,
+    seed_problems,
+    shown,
+    text_problem,
+)
 from lab.study.experiment import Experiment, ResolvedExperiment
 
 if TYPE_CHECKING:
@@ -21,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Arm", "ResolvedArm", "Study", "TrialOfArm"]
 
 BASE = "base"
+NO_SECOND_BASE = (
+    f"an arm cannot be called '{BASE}'\n"
+    "  that is the experiment that all arms are compared with; only a grid makes it anew: give the arm another name"
+)
 SELECTIONS = ("last", "best", "valid")
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
 
@@ -58,6 +74,15 @@ class Arm:
     swapped: str | None = None
     trial: TrialOfArm | None = None
 
+    def __attrs_post_init__(self) -> None:
+        problems = name_problem("an arm", self.name)
+        if not isinstance(self.changes, Mapping) or not all(isinstance(path, str) for path in self.changes):
+            problems.append(f"the changes of an arm are {{path: value}}, not {shown(self.changes)}")
+        if not problems and self.name == BASE and self.changes and not self.factors:
+            problems.append(NO_SECOND_BASE)
+        if problems:
+            raise StudyError(problems)
+
 
 @attrs.frozen(eq=False)
 class ResolvedArm:
@@ -75,6 +100,10 @@ class ResolvedArm:
     difference: Mapping[str, tuple[Any, Any]]
     factors: Mapping[str, str]
     trial: TrialOfArm | None = None
+
+
+def _as_tuple(arms: Any) -> Any:
+    return tuple(arms) if isinstance(arms, list) else arms
 
 
 @attrs.frozen
@@ -103,14 +132,25 @@ class Study:
     """
 
     base: Experiment
-    seeds: int | Sequence[int] = 3
+    seeds: int | Sequence[int] = attrs.field(default=3, converter=plain_seeds)
     compare: str = "valid_loss"
-    arms: tuple[Arm, ...] = ()
+    arms: tuple[Arm, ...] = attrs.field(default=(), converter=_as_tuple)
     name: str = ""
     question: str = ""
     file: str = ""
     searching: Search | None = None
     selection: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        problems = [] if isinstance(self.base, Experiment) else [f"base must be an Experiment, not {shown(self.base)}"]
+        problems += seed_problems(self.seeds)
+        problems += text_problem("compare", self.compare, may_be_empty=False)
+        for name in ("name", "question", "file"):
+            problems += text_problem(name, getattr(self, name))
+        if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
+            problems.append(f"arms are made by swap, remove, grid or search, not {shown(self.arms)}")
+        if problems:
+            raise StudyError(problems)
 
     def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
         """One arm per alternative, each with just the component or value at ``path`` replaced.
@@ -119,11 +159,17 @@ class Study:
             path: a slot, or a parameter by dots.
             alternatives: arm name → what stands there; from a list, arms are named after their component or value.
         """
-        arms = [Arm(name, {path: value}, swapped=path) for name, value in _levels(path, alternatives)]
+        levels = _checked_levels(f"swap({shown(path)}, ...)", path, alternatives, what="alternatives")
+        if any(name == BASE for name, _ in levels):
+            raise StudyError([NO_SECOND_BASE])
+        arms = [Arm(name, {path: value}, swapped=path) for name, value in levels]
         return self._with(arms, f"swap('{path}', {{name: ...}})")
 
     def remove(self, *paths: str) -> Study:
         """Leave one out: one arm per path, with the component there absent (or the parameter None)."""
+        problems = [problem for path in paths for problem in text_problem("a path", path, may_be_empty=False)]
+        if problems:
+            raise StudyError([f"remove(...): {problem}" for problem in problems])
         return self._with([Arm(f"no {path.rpartition('.')[2]}", {path: None}, swapped=path) for path in paths])
 
     def grid(self, factors: Mapping[str, Mapping[str, Any] | Sequence[Any]]) -> Study:
@@ -132,10 +178,19 @@ class Study:
         Args:
             factors: path → its levels, as a list or as name → value.
         """
-        levels = {path: _levels(path, values) for path, values in factors.items()}
-        empty = [f"the factor {path} of a grid has no levels" for path in levels if not levels[path]]
-        if empty:
-            raise StudyError(empty)
+        if not isinstance(factors, Mapping):
+            raise StudyError([f"grid takes {{path: levels}}, not {shown(factors)}"])
+        levels, problems = {}, []
+        for path, values in factors.items():
+            try:
+                levels[path] = _checked_levels(f"the factor {path} of a grid", path, values, what="levels")
+            except StudyError as error:
+                problems += error.problems
+        count = math.prod(len(values) for values in levels.values())
+        if count > MAX_ARMS:
+            problems.append(f"this grid has {count:,} cells; a study can have {MAX_ARMS:,} arms at most")
+        if problems:
+            raise StudyError(problems)
         cells = [dict(zip(levels, cell, strict=True)) for cell in itertools.product(*levels.values())]
         base, *others = [_cell(cell, levels, factors) for cell in cells]
         return self._with([attrs.evolve(base, name=BASE), *others], "grid({path: {name: ...}})")
@@ -166,13 +221,25 @@ class Study:
         """
         from lab.study.search import Search, read_space
 
-        search = Search(read_space(space), trials, searcher, batch, seed, tuple(rungs))
+        search = Search(read_space(space), trials, searcher, batch, seed, rungs)
         return attrs.evolve(self, searching=search)
 
     @property
     def seed_list(self) -> list[int]:
         """The seeds themselves."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    def choose(self, text: str) -> Study:
+        """As ``select``, by a text with commas: names, in quotes where they hold a comma, or numbers of the plan.
+
+        Raises:
+            UnknownNameError: there is no such arm.
+        """
+        known = [arm.name for arm in self.all_arms]
+        names = _read_names(text, known)
+        if not names:
+            raise UnknownNameError("no arm is named", hint=f"arms: {_listed(known)}")
+        return self.select(names)
 
     def select(self, names: Sequence[str]) -> Study:
         """Only the arms called so, and the base, which everything is compared with.
@@ -185,7 +252,7 @@ class Study:
             if name not in known:
                 close = close_matches(name, known)
                 hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-                raise UnknownNameError(f"unknown arm '{name}'", hint=f"{hint}arms: {', '.join(known)}")
+                raise UnknownNameError(f"unknown arm '{name}'", hint=f"{hint}arms: {_listed(known)}")
         return attrs.evolve(self, arms=tuple(arm for arm in self.arms if arm.name in {BASE, *names}))
 
     @property
@@ -194,13 +261,20 @@ class Study:
         own = [arm for arm in self.arms if arm.name == BASE]
         return [*(own or [Arm(BASE)]), *(arm for arm in self.arms if arm.name != BASE)]
 
-    def resolve(self, catalog: Catalog, *, where: str | None = None) -> list[ResolvedArm]:
+    def resolve(
+        self, catalog: Catalog, *, where: str | None = None, progress: Callable[[str, int, int], None] | None = None
+    ) -> list[ResolvedArm]:
         """Every arm with every choice made, the base first.
+
+        Args:
+            catalog: where names are looked up.
+            where: the study's file, for messages.
+            progress: called with what is being done, how many are done, and how many there are.
 
         Raises:
             StudyError: all problems of all arms at once.
         """
-        resolved, problems = self._resolve(catalog)
+        resolved, problems = self._resolve(catalog, progress)
         if problems:
             raise StudyError(problems, where=where)
         return resolved
@@ -209,10 +283,15 @@ class Study:
         """Everything that is wrong with the question, each problem with the arms that have it."""
         return self._resolve(catalog)[1]
 
-    def _resolve(self, catalog: Catalog) -> tuple[list[ResolvedArm], list[str]]:
+    def _resolve(
+        self, catalog: Catalog, progress: Callable[[str, int, int], None] | None = None
+    ) -> tuple[list[ResolvedArm], list[str]]:
         problems: dict[str, list[str]] = {}
         resolved: list[ResolvedArm] = []
-        for arm in self.all_arms:
+        arms = self.all_arms
+        for number, arm in enumerate(arms):
+            if progress is not None:
+                progress("names and parameters of arms", number, len(arms))
             experiment, found = self._apply(arm, catalog)
             if experiment is not None:
                 found += _unknown_figure(self.compare, experiment)
@@ -226,18 +305,17 @@ class Study:
                 problems.setdefault(problem, []).append(arm.name)
         problems_of_search = self._search_problems(catalog)
         return resolved, [
-            *self._seed_problems(),
+            *self._size_problems(),
             *self._selection_problems(),
             *problems_of_search,
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
 
-    def _seed_problems(self) -> list[str]:
-        seeds = self.seed_list
-        if not seeds or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in seeds):
-            return [f"seeds must be a number of at least 1 or a list of whole numbers, not {self.seeds!r}"]
-        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-        return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
+    def _size_problems(self) -> list[str]:
+        count = len(self.all_arms) * len(self.seed_list)
+        if count <= MAX_RUNS:
+            return []
+        return [f"this study has {count:,} runs, and {MAX_RUNS:,} at most can be planned: take fewer seeds or arms"]
 
     def _selection_problems(self) -> list[str]:
         if self.selection not in ("", *SELECTIONS):
@@ -275,17 +353,69 @@ class Study:
         return experiment.resolve(catalog)
 
     def _with(self, arms: Sequence[Arm], remedy: str = "") -> Study:
-        names = [arm.name for arm in (*self.arms, *arms)]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        times = Counter(arm.name for arm in (*self.arms, *arms))
+        twice = next((name for name, count in times.items() if count > 1), None)
         if twice is not None:
             raise LabError(f"two arms are called '{twice}'", hint=remedy and f"name them yourself: {remedy}")
+        if len(times) > MAX_ARMS:
+            raise StudyError([f"this study has {len(times):,} arms; it can have {MAX_ARMS:,} at most"])
         return attrs.evolve(self, arms=(*self.arms, *arms))
+
+
+def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tuple[str, Any]]:
+    """What stands at a path in several arms, by name.
+
+    Raises:
+        StudyError: every problem of the path, of the names and of the kind of collection.
+    """
+    problems = text_problem("the path", path, may_be_empty=False)
+    if isinstance(values, (str, bytes, Use, set, frozenset)) or not isinstance(values, Iterable):
+        order = ": a set has no order" if isinstance(values, (set, frozenset)) else ""
+        problems.append(f"give {what} as a list or as {{name: value}}, not {shown(values)}{order}")
+    if problems:
+        raise StudyError([f"{where}: {problem}" for problem in problems])
+    try:
+        levels = _levels(path, values)
+    except TypeError as error:
+        raise StudyError([f"{where}: {error}"]) from None
+    problems = [problem for name, _ in levels for problem in name_problem(f"one of the {what}", name)]
+    if not levels:
+        raise StudyError([f"{where} has no {what}"])
+    twice = [name for name, count in Counter(name for name, _ in levels).items() if count > 1] if not problems else []
+    if twice and what == "levels":
+        problems.append(f"two levels are called '{twice[0]}'\n  name them yourself: {{'{path}': {{name: ...}}}}")
+    if problems:
+        raise StudyError([f"{where}: {problem}" for problem in problems])
+    return levels
 
 
 def _levels(path: str, values: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Any]]:
     if isinstance(values, Mapping):
-        return list(values.items())
-    return [(label_of(path, value), value) for value in values]
+        return [(name, plain_value(value)) for name, value in values.items()]
+    plain = [plain_value(value) for value in values]
+    return [(label_of(path, value), value) for value in plain]
+
+
+def _read_names(text: str, known: Sequence[str]) -> list[str]:
+    """Names that a text lists: as many of its parts between commas as make a known name, in quotes, or its number."""
+    parts, found = re.findall(r"""\s*(?:"[^"]*"|'[^']*')\s*(?=,|$)|[^,]+""", text), []
+    while parts:
+        length = next((n for n in range(len(parts), 0, -1) if ",".join(parts[:n]).strip() in known), 1)
+        name = ",".join(parts[:length]).strip()
+        if name not in known:
+            name = name.strip("\"'") if name[:1] == name[-1:] and name[:1] in ("'", '"') else name
+        is_number = name not in known and name.isascii() and name.isdigit() and len(name) < 8 and int(name) < len(known)
+        found.append(known[int(name)] if is_number else name)
+        del parts[:length]
+    return [name for name in found if name]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a line; with their numbers where a comma stands in one, since a list cannot hold it."""
+    if not any("," in name for name in names):
+        return ", ".join(names)
+    lines = "\n".join(f"  {number}: {name}" for number, name in enumerate(names))
+    return f"by number, or in quotes\n{lines}"
 
 
 def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factors: Mapping[str, Any]) -> Arm:

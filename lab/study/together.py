@@ -20,8 +20,9 @@ from torch import distributed
 
 from lab.errors import LabError, RunFailed
 from lab.study.execute import InProcess, Silence
+from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan
-from lab.study.run import Listener, Run, stop_on_interrupt
+from lab.study.run import Listener, Run
 from lab.study.store import RunRecord, Store
 from lab.training.replicas import alone, broadcast, sharded
 

@@ -1,10 +1,13 @@
-"""A worker process: gets runs as lines of JSON, trains them, and tells of it in lines of JSON.
+"""A worker process: gets runs as lines of JSON, trains them, and reports in lines of JSON.
 
-    python -m lab.study.worker
+    python -P -m lab.study.worker PARENT
 
 The first line says where the store is and which plugins are off; each further line is a run, or asks to stop. Whatever
-components print goes to stderr, so that it cannot be taken for an answer. At the end of its input a worker saves what
-it is training and ends, so that no worker outlives its study.
+components print goes to stderr, so that it cannot be taken for an answer.
+
+No worker outlives its study: at the end of its input, or once its parent is gone, a worker saves what it is training
+and ends, and it ends in any case after some seconds, in whatever import or step it is. Its parent is watched from the
+first moment, so nothing heavy is imported before that.
 """
 
 from __future__ import annotations
@@ -12,34 +15,41 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import attrs
+from lab.errors import StoreError, describe_error
+from lab.streams import make_robust
+from lab.study.interrupt import ignore_signals
 
-from lab.errors import LabError, StoreError
-from lab.registry.plugins import load_catalog
-from lab.study.build import DataCache
-from lab.study.rebuild import rebuild_exactly
-from lab.study.run import Run, RunProgress
-from lab.study.store import RunRecord, Store
+if TYPE_CHECKING:
+    from lab.study.run import Run, RunProgress
+    from lab.study.store import RunRecord
 
 __all__ = ["main"]
+
+WATCH_EVERY_S = 0.5
+IDLE_GRACE_S = 2.0
+"""Seconds that an orphan without a run has to end by itself."""
+SAVE_GRACE_S = 10.0
+"""Seconds that an orphan has to reach the end of its step and to save."""
 
 
 class Reporter:
     """A listener that writes what it hears as lines of JSON."""
 
-    def __init__(self, output: TextIO) -> None:
-        self.output = output
+    def __init__(self, output: TextIO, jobs: Jobs) -> None:
+        self.output, self.jobs = output, jobs
 
     def say(self, event: str, key: str, **content: Any) -> None:
-        """Write one line."""
-        print(json.dumps({"event": event, "key": key, **content}), file=self.output, flush=True)
+        """Write one line; where nobody reads it any more, the run is to be saved."""
+        try:
+            print(json.dumps({"event": event, "key": key, **content}), file=self.output, flush=True)
+        except (OSError, ValueError):
+            self.jobs.end()
 
     def run_started(self, run: Run) -> None:
         """The run begins."""
@@ -47,63 +57,113 @@ class Reporter:
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
         """Some steps were done."""
+        import attrs
+
         self.say("advanced", run.key, progress=attrs.asdict(progress))
+
+    def run_waits(self, run: Run) -> None:
+        """Another process trains the run."""
+        self.say("waits", run.key)
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
         """The run has ended."""
         self.say("finished", run.key)
 
 
+class Jobs:
+    """What the parent asks for. Threads read its lines and watch it, so that both is noticed while a run trains."""
+
+    def __init__(self, parent: int) -> None:
+        self.stop, self.is_training = threading.Event(), False
+        self._parent, self._ending = parent, threading.Event()
+        self._lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        for task in (self._read, self._watch):
+            threading.Thread(target=task, daemon=True).start()
+
+    def next(self) -> dict[str, Any] | None:
+        """The next line, or None where there will be none."""
+        self.is_training = False
+        line = self._lines.get()
+        self.is_training = line is not None
+        return line
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while (job := self.next()) is not None:
+            yield job
+
+    def end(self) -> None:
+        """Save, and end: the parent has no more to ask for, or is gone."""
+        self.stop.set()
+        self._lines.put(None)
+        self._ending.set()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            content = json.loads(line)
+            if content.get("stop"):
+                self.stop.set()
+            else:
+                self._lines.put(content)
+        self.end()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(WATCH_EVERY_S):
+            if os.name == "posix" and os.getppid() != self._parent:
+                self.end()
+        started = time.monotonic()
+        while time.monotonic() - started < (SAVE_GRACE_S if self.is_training else IDLE_GRACE_S):
+            time.sleep(0.1)
+        os._exit(1)
+
+
 def main() -> None:
     """Work until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    reporter = Reporter(_take_stdout())
-    settings = json.loads(sys.stdin.readline())
-    store, catalog = Store(Path(settings["root"])), load_catalog(without=settings["without"], complain=_heard)
-    stop, cache = threading.Event(), DataCache()
-    for job in _jobs(stop):
+    ignore_signals()
+    make_robust()
+    output = _take_stdout()
+    jobs = Jobs(int(sys.argv[1]))
+    settings = jobs.next()
+    if settings is not None:
+        jobs.is_training = False
+        _work(settings, jobs, Reporter(output, jobs))
+
+
+def _work(settings: dict[str, Any], jobs: Jobs, reporter: Reporter) -> None:
+    from pathlib import Path
+
+    from lab.registry.plugins import load_catalog
+    from lab.study.build import DataCache
+    from lab.study.folder import keeps_working_folder
+    from lab.study.rebuild import rebuild_exactly
+    from lab.study.store import Store
+
+    store, catalog = Store(Path(settings["root"])), load_catalog(without=settings["without"], complain=_ignore)
+    cache = DataCache()
+    for job in jobs:
         key = job["run"]["key"]
         try:
-            rebuild_exactly(job["run"], store, catalog, cache=cache).execute(reporter, stop, fresh=job["fresh"])
+            if jobs.stop.is_set():
+                raise KeyboardInterrupt
+            with keeps_working_folder():
+                run = rebuild_exactly(job["run"], store, catalog, cache=cache)
+            run.execute(reporter, jobs.stop, fresh=job["fresh"])
             reporter.say("done", key)
-        except BrokenPipeError:  # nobody is left to answer; the run is saved
-            return
         except KeyboardInterrupt:
             reporter.say("interrupted", key)
-        except LabError as error:
-            reporter.say("refused", key, text=str(error), fatal=isinstance(error, StoreError))
-        except Exception as error:
-            reporter.say("refused", key, text=f"{type(error).__name__}: {error}", fatal=False)
+        except BaseException as error:
+            reporter.say("refused", key, text=describe_error(error), fatal=isinstance(error, StoreError))
 
 
-def _heard(message: str) -> None:
+def _ignore(message: str) -> None:
     """What is wrong with a plugin was told when the study began."""
 
 
 def _take_stdout() -> TextIO:
     """The real stdout for answers; from now on, what is printed goes to stderr."""
+    sys.stdout.flush()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return output
-
-
-def _jobs(stop: threading.Event) -> Iterator[dict[str, Any]]:
-    """Runs as they come; a thread reads, so that a request to stop is heard while a run trains."""
-    lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            content = json.loads(line)
-            if content.get("stop"):
-                stop.set()
-            else:
-                lines.put(content)
-        stop.set()
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (job := lines.get()) is not None:
-        yield job
 
 
 if __name__ == "__main__":

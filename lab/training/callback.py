@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError, UnknownNameError
+from lab.errors import LabError, UnknownNameError, add_note, error_text
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -175,7 +175,7 @@ class Level:
                 if error is None:
                     error = failure
                 else:
-                    error.add_note(f"and then {type(failure).__name__}: {failure}")
+                    add_note(error, f"and then {type(failure).__name__}: {error_text(failure)}")
         return error
 
     def _call(self, callback: Callback, moment: str, method: Any) -> None:
@@ -185,9 +185,8 @@ class Level:
             raise
         except BaseException as error:
             position = self._learner.position
-            error.add_note(
-                f"in callback '{callback.name}', {moment}_{self._event}, epoch {position.epoch}, batch {position.batch}"
-            )
+            where = f"epoch {position.epoch}, batch {position.batch}"
+            add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
             raise
 
 

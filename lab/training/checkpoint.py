@@ -7,10 +7,12 @@ A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safet
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import math
 import os
+import random
 import shutil
 import time
 import uuid
@@ -19,12 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
-from safetensors.torch import load_file, save_file
 from safetensors.torch import save as save_bytes
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
@@ -39,11 +42,55 @@ __all__ = ["Checkpoint", "load_weights", "read_tree", "save_weights", "write_jso
 
 
 def write_tree(tree: Any, folder: Path, name: str) -> None:
-    """Write a tree of tensors and JSON values as ``name.safetensors`` and ``name.json``."""
+    """Write a tree of tensors and JSON values as ``name.safetensors`` and ``name.json``.
+
+    A digest of both stands among the metadata of the tensors.
+    """
     tensors: dict[str, Tensor] = {}
-    plain = _take_tensors(tree, "", tensors)
-    save_file(tensors, folder / f"{name}.safetensors")
-    (folder / f"{name}.json").write_text(json.dumps(plain), encoding="utf-8")
+    plain = json.dumps(_take_tensors(tree, "", tensors), allow_nan=False)
+    save_file(tensors, folder / f"{name}.safetensors", metadata=_metadata(tensors, plain))
+    (folder / f"{name}.json").write_text(plain, encoding="utf-8")
+
+
+def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """Return a sha256 of tensors on the CPU, of their names, types and shapes, and of a text that belongs to them."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        found.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _metadata(tensors: Mapping[str, Tensor], text: str, **more: Any) -> dict[str, str]:
+    """What a file of tensors says of itself: under one name, since safetensors writes several in any order."""
+    return {"lab": json.dumps({"digest": tensors_digest(tensors, text), **more})}
+
+
+def _said(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What ``_metadata`` wrote; empty in files of older versions."""
+    said = json.loads(metadata.get("lab", "{}"))
+    return said if isinstance(said, dict) else {}
+
+
+def _verify(tensors: Mapping[str, Tensor], text: str, said: Mapping[str, Any]) -> None:
+    """Raise if tensors, or the text that belongs to them, are not as they were written.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if "digest" in said and said["digest"] != tensors_digest(tensors, text):
+        raise ValueError("changed since it was written (its digest is another)")
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file and its metadata."""
+    from safetensors import safe_open
+
+    if not path.is_file():  # a pipe would block for ever
+        raise FileNotFoundError(f"{path.name} is not there")
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a mapping)
 
 
 def read_tree(folder: Path, name: str) -> Any:
@@ -53,10 +100,11 @@ def read_tree(folder: Path, name: str) -> Any:
         StoreError: a file is missing, truncated or not what it should be.
     """
     try:
-        tensors = load_file(folder / f"{name}.safetensors")
-        plain = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        return _give_tensors(plain, tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        tensors, metadata = _read_tensors(folder / f"{name}.safetensors")
+        text = (folder / f"{name}.json").read_text(encoding="utf-8") if (folder / f"{name}.json").is_file() else ""
+        _verify(tensors, text, _said(metadata))
+        return _give_tensors(json.loads(text), tensors)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise StoreError(f"cannot read the checkpoint '{name}'", where=f"{folder}: {error}") from error
 
 
@@ -69,6 +117,8 @@ def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, (list, tuple)):
         items = [_take_tensors(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
         return {"$tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": str(value)}  # JSON has no such numbers
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise LabError(
@@ -83,6 +133,8 @@ def _give_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_give_tensors(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
+    if "$float" in value:
+        return float(value["$float"])
     if "$tensor" in value:
         return tensors[value["$tensor"]]
     if "$tuple" in value:
@@ -96,8 +148,9 @@ def save_weights(model: nn.Module, path: Path, *, durable: bool = True) -> None:
     Where each of several processes has a part of the weights, all must call it.
     """
     tensors, aliases = _written_weights(model)
+    shared = json.dumps(aliases)
     with atomic_path(path, durable=durable) as temporary:
-        save_file(tensors, temporary, metadata={"shared": json.dumps(aliases)})
+        save_file(tensors, temporary, metadata=_metadata(tensors, shared, shared=shared))
 
 
 def _written_weights(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -224,13 +277,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         StoreError: the file cannot be read, or belongs to another architecture (the names that differ are given).
     """
-    from safetensors import safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            aliases = json.loads((file.metadata() or {}).get("shared", "{}"))
-    except (OSError, SafetensorError) as error:
+        tensors, metadata = _read_tensors(path)
+        shared = _said(metadata).get("shared", metadata.get("shared", "{}"))
+        _verify(tensors, shared, _said(metadata))
+        aliases = json.loads(shared)
+    except (OSError, ValueError, SafetensorError) as error:
         raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
     _load(model, tensors, aliases, path)
 
@@ -497,7 +549,15 @@ class _Nowhere(dict[str, Tensor]):
 
 
 def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None]) -> bool:
-    """Load the newest checkpoint of ``folder`` that can be read; False where there is none."""
+    """Load the newest checkpoint of ``folder`` that can be read; False where there is none.
+
+    Where the weights of the best epoch are damaged there is none either: only training again makes them anew.
+    """
+    try:
+        _check_best(folder / BEST)
+    except StoreError as error:
+        warn(f"the weights of the best epoch are damaged, so the run begins again: {error}")
+        return False
     for path in _checkpoints(folder):
         try:
             state = read_tree(path, "state")
@@ -510,6 +570,21 @@ def load_checkpoint(learner: Learner, folder: Path, warn: Callable[[str], None])
     return False
 
 
+def _check_best(path: Path) -> None:
+    """Raise if the weights of the best epoch are there and not as they were written.
+
+    Raises:
+        StoreError: they are not.
+    """
+    if not path.exists():
+        return
+    try:
+        tensors, metadata = _read_tensors(path)
+        _verify(tensors, _said(metadata).get("shared", ""), _said(metadata))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise StoreError("cannot read the weights", where=f"{path}: {error}") from error
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove every checkpoint and leftover of ``folder``: the run is finished."""
     for path in [*_checkpoints(folder), *folder.glob(".checkpoint-*.tmp")]:
@@ -518,21 +593,31 @@ def remove_checkpoints(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> Iterator[Path]:
     """Checkpoints, the newest first; temporary names of a crash do not count."""
-    return iter(sorted(folder.glob("checkpoint-*"), key=_number, reverse=True))
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdecimal()]
+    return iter(sorted(found, key=_number, reverse=True))
 
 
 def _number(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def global_random_state(device: torch.device) -> dict[str, Tensor]:
-    """Position of torch's global generators: the stream ``dropout`` while a run trains."""
-    state = {"cpu": torch.get_rng_state()}
+def global_random_state(device: torch.device) -> dict[str, Any]:
+    """Position of the global generators of torch, Python and NumPy: streams of the run while it trains."""
+    numpy = np.random.get_state(legacy=False)
+    state: dict[str, Any] = {"cpu": torch.get_rng_state(), "python": random.getstate()}
+    if numpy["bit_generator"] == "MT19937":
+        keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
+        state["numpy"] = (keys, int(numpy["state"]["pos"]), int(numpy["has_gauss"]), float(numpy["gauss"]))
     return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_global_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Put torch's global generators back."""
+def set_global_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Put the global generators back; checkpoints of earlier versions hold torch's alone."""
     torch.set_rng_state(state["cpu"])
+    if "python" in state:
+        random.setstate(state["python"])
+    if "numpy" in state:
+        keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     if "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)

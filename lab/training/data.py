@@ -99,15 +99,31 @@ class Data:
         """
         return apply(*inputs)
 
-    def loader(self, split: Any, sampler: Iterable[Sequence[int]], *, workers: int = 0, pin: bool = False) -> Any:
-        """Batches of ``split`` in the sampler's order; ``workers`` processes collate, 0 means in this process."""
+    def loader(
+        self,
+        split: Any,
+        sampler: Iterable[Sequence[int]],
+        *,
+        workers: int = 0,
+        pin: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Any:
+        """Batches of ``split`` in the sampler's order.
+
+        Args:
+            split: the examples.
+            sampler: batches of indices.
+            workers: processes that collate; 0 means in this process.
+            pin: put batches into pinned memory.
+            generator: where worker processes get their seeds from, for each pass anew.
+        """
         return DataLoader(
             split,
             batch_sampler=sampler,  # type: ignore[arg-type]
             collate_fn=self.collate,
             num_workers=workers,
             pin_memory=pin,
-            generator=torch.Generator().manual_seed(0),
+            generator=torch.Generator().manual_seed(0) if generator is None else generator,
         )
 
 
@@ -169,10 +185,12 @@ class EpochSampler:
         self.sampler, self.streams = sampler, streams
         self.rank, self.ranks = rank, ranks
         self.epoch = self.skip = 0
+        streams.generator("workers")
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
         """Choose the epoch to come and the batch in it to begin with."""
         self.epoch, self.skip = epoch, batch
+        self.streams.restart("workers", epoch)  # seeds of worker processes, before the loader draws them
 
     def __len__(self) -> int:
         return len(self.sampler)

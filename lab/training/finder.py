@@ -106,7 +106,7 @@ def find_lr(
     Raises:
         ParameterError: rates that do not rise, too few steps, or a loss that diverges at once.
     """
-    if not 0 < start < end:
+    if not 0 < start < end < math.inf:
         raise ParameterError(f"the rate must rise from start to end, got start={start}, end={end}", where="find_lr")
     if steps < FEWEST:
         raise ParameterError(f"a sweep needs at least {FEWEST} steps, got {steps}", where="find_lr")

@@ -28,7 +28,7 @@ from lab.training.data import (
 from lab.training.loop import Losses, Position, fit, validate
 from lab.training.progress import EpochProgress
 from lab.training.replicas import find_replicas, own_device
-from lab.training.rng import Streams, seed_global_generators
+from lab.training.rng import Streams, all_generators, seed_all_generators
 from lab.training.stepper import Stepper, Supervised
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Learner:
         self.is_finished = False
         self.batch: Any = None
         self.step_loss: Tensor | None = None
-        self._dropout_state: dict[str, Tensor] | None = None
+        self._dropout_state: dict[str, Any] | None = None
         self._is_training = self._bn_freeze = False
         self._callback_states: dict[str, Any] | None = None
         self._unsaved = checkpoint.UnsavedBuffers(model)
@@ -189,7 +189,8 @@ class Learner:
 
     def validate(self, split: str = "valid") -> dict[str, float]:
         """Loss and metrics on a split, for example ``{"valid_loss": 1.2, "valid_accuracy": 0.7}``."""
-        return validate(self, split)
+        with all_generators(self.streams.seed("validate", split)):
+            return validate(self, split)
 
     @property
     def epochs_done(self) -> int:
@@ -451,7 +452,10 @@ class Learner:
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]]) -> Any:
         pin = self.device.type == "cuda"
-        return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin)
+        purpose = "workers" if split == "train" else f"workers/{split}"
+        generator = self.streams.generator(purpose) if split == "train" else self.streams.restart(purpose)
+        examples = self.data.split(split)
+        return self.data.loader(examples, sampler, workers=self.workers, pin=pin, generator=generator)
 
     def set_training_mode(self) -> None:
         """The model in training mode; frozen batch norm stays in evaluation mode where ``bn_freeze`` asks for it."""
@@ -481,14 +485,15 @@ class Learner:
 
     @contextmanager
     def _dropout_stream(self) -> Iterator[None]:
-        """While the learner trains, torch's global generators are its stream ``dropout``; then as they were."""
+        """While the learner trains, the global generators of torch, Python and NumPy are its stream ``dropout``.
+
+        Then they are as they were.
+        """
         outside = checkpoint.global_random_state(self.device)
         if self.replicas.rank:
-            seed_global_generators(
-                self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step)
-            )
+            seed_all_generators(self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step))
         elif self._dropout_state is None:
-            seed_global_generators(self.streams.seed("dropout"))
+            seed_all_generators(self.streams.seed("dropout"))
         else:
             checkpoint.set_global_random_state(self._dropout_state, self.device)
         self._is_training = True
@@ -499,7 +504,7 @@ class Learner:
             self._dropout_state = checkpoint.global_random_state(self.device)
             checkpoint.set_global_random_state(outside, self.device)
 
-    def _dropout_position(self) -> dict[str, Tensor] | None:
+    def _dropout_position(self) -> dict[str, Any] | None:
         """Where the stream ``dropout`` stands; None before the first fit."""
         return checkpoint.global_random_state(self.device) if self._is_training else self._dropout_state
 

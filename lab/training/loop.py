@@ -30,7 +30,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError
+from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError, error_text
 from lab.training.callback import CancelBatch, CancelEpoch, CancelFit
 from lab.training.checkpoint import carried_state, save_unjudged
 from lab.training.data import EpochSampler, to_device
@@ -320,4 +320,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python says with this error that memory ran out."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    return not isinstance(error, LabError) and "can't allocate memory" in str(error)
+    return not isinstance(error, LabError) and "can't allocate memory" in error_text(error)

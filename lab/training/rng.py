@@ -8,13 +8,15 @@ its initial weights from its own stream, whatever was built before it.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
 import torch
 
-__all__ = ["Streams", "global_generator", "part"]
+__all__ = ["Streams", "all_generators", "global_generator", "part", "seed_all_generators"]
 
 
 def derive_seed(seed: int, *purpose: object) -> int:
@@ -124,6 +126,26 @@ def global_generator(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=list(devices)):
         seed_global_generators(seed)
         yield
+
+
+def seed_all_generators(seed: int) -> None:
+    """Seed the global generators of torch, Python and NumPy, each from a stream of its own."""
+    seed_global_generators(seed)
+    random.seed(derive_seed(seed, "python"))
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)
+
+
+@contextmanager
+def all_generators(seed: int) -> Iterator[None]:
+    """Inside the block the global generators of torch, Python and NumPy start at ``seed``; then as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with global_generator(seed):
+            seed_all_generators(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def seed_global_generators(seed: int) -> None:

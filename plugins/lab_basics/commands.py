@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from lab.cli.main import Session
+from lab.cli.options import SEED, FiniteNumber
+from lab.errors import LabError, RunFailed, describe_error, notes_of
 
 if TYPE_CHECKING:
+    from lab.registry.plugins import Catalog
+    from lab.study.run import Run
+    from lab.study.study import Study
     from lab.training.finder import LearningRates
+    from lab.training.learner import Learner
 
 __all__ = ["find_lr"]
+
+BASE = "base"
+RATE = FiniteNumber(min=0, min_open=True)
 
 
 @click.command(
@@ -27,10 +37,12 @@ __all__ = ["find_lr"]
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--arm", default="base", show_default=True, help="Whose learner is swept.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: batch_size=32.")
-@click.option("--start", default=1e-7, show_default=True, help="The first learning rate.")
-@click.option("--end", default=10.0, show_default=True, help="The last learning rate.")
-@click.option("--steps", default=100, show_default=True, help="Training steps of the sweep.")
-@click.option("--seed", default=0, show_default=True, help="Seed of weights and batches.")
+@click.option("--start", type=RATE, default=1e-7, show_default=True, help="The first learning rate.")
+@click.option("--end", type=RATE, default=10.0, show_default=True, help="The last learning rate.")
+@click.option(
+    "--steps", type=click.IntRange(10, 100_000), default=100, show_default=True, help="Training steps of the sweep."
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of weights and batches.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plot as a picture: sweep.png.")
 @click.pass_obj
 def find_lr(
@@ -49,20 +61,54 @@ def find_lr(
     Nothing is kept of the training. Where the loss falls fastest, and the middle of its longest fall, are marked.
     """
     from lab.report.lines import save_figure
-    from lab.study.build import learner_of_arm
     from lab.study.load import load_study, override
 
     catalog = session.catalog()
-    study = override(load_study(file, catalog), assignments, catalog, where=str(file)).select([arm])
-    chosen = next(each for each in study.resolve(catalog, where=str(file)) if each.name == arm)
-    learner = learner_of_arm(chosen, catalog, seed=seed)
-    found = learner.find_lr(start=start, end=end, steps=steps)
-    click.echo(_drawing(found, f"{study.name}, arm {arm}"))
+    study = override(load_study(file, catalog), assignments, catalog, where=str(file))
+    run = _checked_run(study.choose(arm), catalog, seed, str(file))
+    found = _sweep(_learner_of(run), start, end, steps)
+    click.echo(_drawing(found, f"{study.name}, arm {run.arm}"))
     click.echo(found)
     click.echo(f"try them:  lab run {file} --set lr={found.valley:.1e}  (or {found.steepest:.1e})")
     if output is not None:
         save_figure(found.plot(), output)
         click.echo(f"picture: {output}")
+
+
+def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
+    """A run of the arm, after the checks that every arm passes before it is trained.
+
+    Raises:
+        StudyError: every problem of the base and of the arm.
+    """
+    import tempfile
+
+    from lab.study.preflight import plan_study
+    from lab.study.store import Store
+
+    with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:  # of runs; none is made
+        plan = plan_study(attrs.evolve(study, seeds=[seed]), catalog, Store(folder), where=where)
+    if len(plan.arms) > 2:
+        raise LabError("a sweep is of one arm", hint="--arm NAME")
+    return next((run for run in plan.runs if run.arm != BASE), plan.runs[0])
+
+
+def _learner_of(run: Run) -> Learner:
+    """The learner of a run as it would begin, knowing how long the run will be."""
+    learner = run.learner()
+    learner.position.epochs = run.experiment.values["epochs"]
+    learner.position.batches = len(learner.train_sampler)
+    return learner
+
+
+def _sweep(learner: Learner, start: float, end: float, steps: int) -> LearningRates:
+    try:
+        return learner.find_lr(start=start, end=end, steps=steps)
+    except (LabError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a component that fails in a later batch than those of the checks
+        where = "\n".join([describe_error(error), *notes_of(error)])
+        raise RunFailed("a component failed in the sweep", where=where) from error
 
 
 def _drawing(found: LearningRates, title: str) -> str:

@@ -7,9 +7,12 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, tell
 
 __all__ = ["generate"]
+
+MAX_LENGTH = 10_000_000
+"""More characters than a network makes in a day."""
 
 
 @click.command(
@@ -26,13 +29,25 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.argument("key")
 @runs_option
 @click.option("--prompt", default="the ", show_default=True, help="What the network goes on with.")
-@click.option("--length", default=400, show_default=True, help="Characters that are made.")
-@click.option("--temperature", default=0.8, show_default=True, help="Below 1 likely characters become likelier.")
-@click.option("--top-k", type=int, help="Only so many of the likeliest characters.")
-@click.option("--top-p", type=float, help="Only the likeliest characters with this probability together.")
+@click.option(
+    "--length", type=click.IntRange(0, MAX_LENGTH), default=400, show_default=True, help="Characters that are made."
+)
+@click.option(
+    "--temperature",
+    type=FiniteNumber(min=0, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="Below 1 likely characters become likelier.",
+)
+@click.option("--top-k", type=click.IntRange(1), help="Only so many of the likeliest characters.")
+@click.option(
+    "--top-p",
+    type=FiniteNumber(min=0, min_open=True, max=1),
+    help="Only the likeliest characters with this probability together.",
+)
 @click.option("--greedy", is_flag=True, help="Always the likeliest character.")
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the draws.")
+@loading_options
 @click.pass_obj
 def generate(
     session: Session,
@@ -46,12 +61,16 @@ def generate(
     greedy: bool,
     seed: int,
     file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Let the network of the finished run KEY go on with a prompt."""
     from lab.study.rebuild import load
     from lab_charlm.generation import generate as generate_text
 
-    learner = load(key, folder, catalog=session.catalog(), file=file)
+    learner = load(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     click.echo(
         generate_text(
             learner,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import loading_options, runs_option, tell
 
 __all__ = ["recommend"]
 
@@ -27,9 +27,9 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("--user", help="Recommend to this user what they have not rated.")
 @click.option("--like", multiple=True, metavar="TITLE", help="Recommend what is near to this item; may be repeated.")
 @click.option("--about", multiple=True, metavar="FEATURE", help="What is known of a newcomer; for hybrids.")
-@click.option("-n", "--count", default=10, show_default=True, help="How many.")
+@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @runs_option
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def recommend(
     session: Session,
@@ -40,11 +40,15 @@ def recommend(
     count: int,
     folder: Path,
     file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Recommend items with the finished run KEY: to a user, a newcomer, or somebody who likes certain items."""
     from lab.study.rebuild import load
     from lab_collab.recommend import recommend as find
 
-    learner = load(key, folder, catalog=session.catalog(), file=file)
+    learner = load(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     for each in find(learner, user, like=like, about=about, count=count):
         click.echo(f"{each.score:6.2f}  {each.title}  ({each.item})")

@@ -142,6 +142,8 @@ def ratings(
         raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=_WHERE)
     if folds is not None and not (folds > 1 and 0 <= fold < folds):
         raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+    if longest is not None and longest < 1:
+        raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
     source = read_corpus(corpus) if path is None else _read_file(Path(path), user, item, rating, time)
     source = source if longest is None else source.first(longest)
     return ratings_of_source(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import OutputFile, loading_options, runs_option, tell
 
 __all__ = ["search"]
 
@@ -27,10 +27,10 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 @click.option("--text", multiple=True, metavar="WORD", help="Search for this word; several are averaged.")
 @click.option("--image", type=click.Path(path_type=Path), help="Search for what this picture shows.")
 @click.option("--among", type=click.Choice(["images", "classes", "words"]), help="What is searched.")
-@click.option("-n", "--count", default=9, show_default=True, help="How many.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A sheet of the pictures, as PNG.")
+@click.option("-n", "--count", type=click.IntRange(1), default=9, show_default=True, help="How many.")
+@click.option("-o", "--output", type=OutputFile(), help="A sheet of the pictures, as PNG.")
 @runs_option
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def search(
     session: Session,
@@ -42,6 +42,8 @@ def search(
     output: Path | None,
     folder: Path,
     file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Search with the finished run KEY: pictures by words, words by a picture, pictures by a picture."""
     from lab.errors import LabError
@@ -50,7 +52,9 @@ def search(
     from lab_devise.page import sheet
     from lab_devise.search import search as find
 
-    learner = load(key, folder, catalog=session.catalog(), file=file)
+    learner = load(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
     found = find(learner, text, image=image, among=among, count=count)  # type: ignore[arg-type]
     for each in found:
         place = "" if each.picture is None else f"  (picture {each.picture})"

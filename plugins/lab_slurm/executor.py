@@ -214,6 +214,8 @@ class _Queue:
     def _submit(self, run: Run) -> None:
         self.attempts[run.key] += 1
         attempt = self.attempts[run.key]
+        if self.fresh and attempt == 1:  # here, so that a job that is lost or called again begins no second time
+            run.store.remove(run.key)
         folder = self.folder / f"{run.key}-{attempt}"
         folder.mkdir()
         content = {
@@ -222,7 +224,7 @@ class _Queue:
             "root": str(run.store.root.absolute()),
             "without": run.catalog.switched_off,
             "threads": self.wishes.threads,
-            "fresh": self.fresh and attempt == 1,
+            "fresh": False,
         }
         write_json(folder / JOB, content)
         job = self.executor.submit(Training(), str(folder))

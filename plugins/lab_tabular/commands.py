@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import OutputFile, loading_options, runs_option, tell
 
 __all__ = ["predict"]
 
@@ -24,21 +24,37 @@ The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
 )
 @click.argument("key")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file to write; without it, the screen.")
+@click.option("-o", "--output", type=OutputFile(), help="A CSV file to write; without it, the screen.")
 @click.option("--only", is_flag=True, help="Leave out the columns that were given.")
+@click.option("--separator", help="Of the columns of TABLE: a sign, or tab; without it, that of training.")
+@click.option("--encoding", help="Of TABLE; without it, that of training.")
 @runs_option
-@click.option("--file", type=click.Path(path_type=Path), help="The study's file, for components written in it.")
+@loading_options
 @click.pass_obj
 def predict(
-    session: Session, key: str, table: Path, output: Path | None, only: bool, folder: Path, file: Path | None
+    session: Session,
+    key: str,
+    table: Path,
+    output: Path | None,
+    only: bool,
+    separator: str | None,
+    encoding: str | None,
+    folder: Path,
+    file: Path | None,
+    stored_source: bool,
+    anyway: bool,
 ) -> None:
     """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
     from lab.training.checkpoint import atomic_path
     from lab_tabular.predict import load_learner
     from lab_tabular.reading import read_table
 
-    learner = load_learner(key, folder, catalog=session.catalog(), file=file)
-    rows = read_table(table)
+    learner = load_learner(
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+    )
+    reading = {**learner.data.preparation.reading}
+    reading |= {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}
+    rows = read_table(table, **reading)
     answer = learner.predict(rows)
     if not only:
         answer = rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,7 +16,16 @@ from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
-from lab_tabular.columns import is_number_column, require_columns
+from lab_tabular.columns import as_texts, place, plain_numbers, require_columns, with_texts_as_names, without
+from lab_tabular.formats import (
+    ColumnFormat,
+    as_numbers,
+    category_format,
+    date_format_of,
+    infer_kind,
+    number_format,
+    read_column,
+)
 from lab_tabular.processors import (
     Categorify,
     DateParts,
@@ -26,6 +36,7 @@ from lab_tabular.processors import (
     TargetColumn,
 )
 from lab_tabular.reading import read_table
+from lab_tabular.remarks import describe_roles, describe_unseen, remarks_on, remarks_on_codes, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +97,7 @@ class TableData(Data):
         category_names, continuous_names: the prepared columns.
         preparation: from a frame to codes and numbers.
         category_places: column → category → where it lies on a map, where that is known.
+        notes: sentences on what was read: the role, format and number of values of each column, and what looks odd.
     """
 
     category_sizes: tuple[int, ...]
@@ -100,6 +112,7 @@ class TableData(Data):
     continuous_names: tuple[str, ...]
     preparation: Preparation
     category_places: dict[str, dict[str, tuple[float, float]]] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Tensors are taken as they are; for a pandas frame see ``predict_frame``."""
@@ -124,7 +137,10 @@ class TableData(Data):
         """
         import pandas as pd
 
-        codes, numbers = map(torch.from_numpy, self.preparation(frame))
+        prepared = self.preparation(frame)
+        if len(frame):
+            _tell_unseen_to_predict(self.preparation, prepared[0])
+        codes, numbers = map(torch.from_numpy, prepared)
         outputs = [_block(apply, *block) for block in zip(codes.split(CHUNK), numbers.split(CHUNK), strict=True)]
         if not outputs or not len(frame):
             raise DataError("there are no rows to predict", hint="give the frame some")
@@ -150,9 +166,37 @@ def _block(apply: Callable[..., Tensor], codes: Tensor, numbers: Tensor) -> Tens
     return apply(codes[places], numbers[places])[:count]
 
 
+MIN_ROWS_FOR_ERROR = 10
+"""From so many rows to predict on, a column of which every category is unseen is an error; fewer may be new indeed."""
+
+
+def _tell_unseen_to_predict(preparation: Preparation, codes: np.ndarray) -> None:
+    unseen = preparation.unseen(codes)
+    lines = [describe_unseen(name, *counts) for name, counts in unseen.items()]
+    all_of_them = [name for name, (count, among) in unseen.items() if count == among >= MIN_ROWS_FOR_ERROR]
+    if all_of_them and preparation.min_count <= 1:
+        raise DataError(
+            f"column '{all_of_them[0]}': the training rows have none of its categories",
+            where="the rows to predict",
+            hint=_known_categories(preparation, all_of_them[0]) + "\nleave it empty if it is not known",
+        )
+    tell("the rows to predict", [], lines)
+
+
+def _known_categories(preparation: Preparation, name: str) -> str:
+    known = preparation.categories[name]
+    return f"known are: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}"
+
+
 def kept_data(content: dict[str, Any]) -> TableData:
-    """The data of a run as it was kept: no rows, but every fact."""
-    return _data(Preparation.from_json(content["preparation"]), [], content["fingerprint"])
+    """The data of a run as it was kept: no rows, but every fact.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not (isinstance(content, dict) and isinstance(content.get("fingerprint"), str)):
+        raise DataError("this is no preparation of a table")
+    return _data(Preparation.from_json(content.get("preparation", {})), [], content["fingerprint"])
 
 
 # --- the dataset ------------------------------------------------------------------------------------------------------
@@ -182,16 +226,28 @@ def table(
     folds: int | None = None,
     fold: int = 0,
     longest: int | None = None,
+    numbers: Sequence[str] = (),
+    decimal: str = ".",
+    thousands: str | None = None,
+    dayfirst: bool | None = None,
+    date_format: str | Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
+    separator: str = ",",
+    encoding: str = "utf-8",
 ) -> TableData:
     """A table from a file, prepared and split.
 
     Everything that is learned of the data (what fills a gap, the categories, the scale of numbers) is learned of the
-    training rows alone. A column that is constant there becomes 0; a category that is not there gets code 0.
+    training rows alone. A column that is constant there becomes 0; a category that is not there gets code 0. How
+    numbers, dates and categories are written is learned there too, and validation rows and later ones are read in the
+    same way. A column that looks like numbers or dates and was not declared is an error that names the parameters to
+    declare it. Roles and numbers of values of all columns stand in ``data.notes`` and in the log.
 
     Args:
-        path: a ``.csv`` (UTF-8, with a header; ``.gz`` too) or ``.parquet`` file.
+        path: a ``.csv`` (with a header; ``.gz`` too) or ``.parquet`` file.
         target: the column that is predicted.
-        task: None takes classification where the target is text or at most ten different whole numbers.
+        task: None takes classification where the target is text or at most ten different whole numbers, and is not
+            among ``numbers``.
         categorical, continuous: columns; of those that neither names, None takes texts and numbers respectively.
         dates: columns that are taken apart into year, month, week and so on.
         drop: columns that are left out.
@@ -208,15 +264,26 @@ def table(
         folds, fold: cross-validation: so many parts at random, of which number ``fold``, from 0, validates.
         split_seed: of random splits.
         longest: only so many rows are read, for a quick look.
+        numbers: columns (the target may be one) of numbers as people write them: ``$1,200``, ``12 %``, ``(5)``,
+            ``3 kg``, with one unit in all rows.
+        decimal, thousands: signs in the numbers of all columns, for example ``,`` and ``.``.
+        dayfirst: whether ``05/12/2024`` is in December; None asks where no date of a column shows it.
+        date_format: of all ``dates``, or of each column, for example ``%d/%m/%y``.
+        missing: further values that stand for a gap, for example ``-`` or ``-999``.
+        separator: of the columns: ``,``, ``;``, ``|``, or ``tab``.
+        encoding: of the file, for example ``cp1252`` or ``utf-16``.
 
     Raises:
         DataError: the file or a column cannot be used; column and line are named.
         ParameterError: values that contradict each other.
     """
-    frame = read_table(Path(path))
+    if longest is not None and longest < 1:
+        raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
+    reading = {"separator": separator, "encoding": encoding}
+    frame = read_table(Path(path), **reading)
     frame = frame if longest is None else frame.iloc[:longest]
-    validating = read_table(Path(valid_path)) if valid_path else None
-    testing = read_table(Path(test_path)) if test_path else None
+    validating = read_table(Path(valid_path), **reading) if valid_path else None
+    testing = read_table(Path(test_path), **reading) if test_path else None
     return table_of_frame(
         frame,
         target,
@@ -239,6 +306,13 @@ def table(
         valid_column=valid_column,
         folds=folds,
         fold=fold,
+        numbers=numbers,
+        decimal=decimal,
+        thousands=thousands,
+        dayfirst=dayfirst,
+        date_format=date_format,
+        missing=missing,
+        reading=reading,
         name=path,
     )
 
@@ -271,14 +345,20 @@ def table_of_frame(
     chosen = [way for way, value in ways.items() if value is not None]
     if len(chosen) > 1:
         raise ParameterError(f"{' and '.join(chosen)} exclude each other", where=_WHERE, hint="give one of them")
+    if split_seed < 0:
+        raise ParameterError(f"split_seed must be at least 0, got {split_seed}", where=_WHERE)
+    frame = with_texts_as_names(frame, name)
     require_columns([target], frame, name)
     if not len(frame):
         raise DataError("the table has no rows", where=name)
     drop = list(drop)
     if valid is None:
-        validating = _validating(
-            frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name
-        )
+        try:
+            validating = _validating(
+                frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name, options
+            )
+        except DataError as error:
+            raise DataError(error.what, where=error.where or name, hint=error.hint) from error
         frame, valid = frame.loc[~validating], frame.loc[validating]
         drop += [valid_column] if valid_column and valid_column not in drop else []
     return table_of_parts(frame, valid, test, target, drop=drop, name=name, **options)
@@ -303,27 +383,146 @@ def table_of_parts(
     missing_indicators: bool = True,
     normalize: Scale | None = "standard",
     min_count: int = 1,
+    numbers: Sequence[str] = (),
+    decimal: str = ".",
+    thousands: str | None = None,
+    dayfirst: bool | None = None,
+    date_format: str | Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
+    reading: Mapping[str, str] | None = None,
     name: str = "the frame",
 ) -> TableData:
     """A table from frames of its own for each split; parameters are those of ``table``."""
+    writing = Writing(tuple(numbers), decimal, thousands, dayfirst, date_format, tuple(missing))
+    writing.check(dates)
+    if min_count < 1:
+        raise ParameterError(f"min_count must be at least 1, got {min_count}", where=_WHERE)
+    train, valid = with_texts_as_names(train, name), with_texts_as_names(valid, name)
+    test = None if test is None else with_texts_as_names(test, name)
     for part in (train, valid, *([] if test is None else [test])):
-        require_columns([target, *(categorical or ()), *(continuous or ()), *dates], part, name)
+        require_columns([target, *(categorical or ()), *(continuous or ()), *dates, *numbers], part, name)
     require_columns(drop, train, name)
+    for label, part in (("train", train), ("valid", valid), ("test", test)):
+        if part is not None and not len(part):
+            raise DataError(f"there are no rows for the split '{label}'", where=name)
     try:
-        roles = _roles(train, target, categorical, continuous, dates, drop)
-        is_class = _is_class(train[target], target, task, log_target)
-        told = TargetColumn.fitted(train[target], is_class=is_class, is_log=log_target)
+        columns = dict(train.items())
+        roles = _roles(columns, target, categorical, continuous, dates, drop, writing)
+        is_class = _is_class(columns[target], target, task, log_target, writing)
+        formats = _formats(columns, roles, target, is_class, writing)
+        aim = read_column(columns[target], target, formats[target])
+        told = TargetColumn.fitted(aim, is_class=is_class, is_log=log_target)
         processors = [
             *([DateParts(list(dates))] if dates else []),
             FillMissing(fill, missing_indicators),
             Categorify(min_count),
             *([Normalize(normalize)] if normalize else []),
         ]
-        preparation = Preparation.fitted(train, roles, processors, told)
-        splits = [_rows(part, preparation) for part in (train, valid, test) if part is not None]
+        raw = Roles(list(roles.categorical), list(roles.continuous), list(roles.dates))
+        preparation, prepared = Preparation.fitted(columns, roles, processors, told, formats, reading)
+        splits = [_tensors(preparation, prepared.codes, prepared.numbers, told.numbers(aim))]
+        splits += [_rows(part, preparation) for part in (valid, test) if part is not None]
+        notes = describe_roles(columns, raw, preparation)
+        remarks = [
+            *remarks_on(prepared.read, len(train), raw, preparation),
+            *remarks_on_codes({name: columns[name] for name in raw.continuous}),
+        ]
+        _tell_unseen(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
-    return _data(preparation, splits, _fingerprint(preparation, splits))
+    tell(name, notes, remarks)
+    return attrs.evolve(_data(preparation, splits, _fingerprint(preparation, splits)), notes=(*notes, *remarks))
+
+
+@attrs.frozen
+class Writing:
+    """How a user says that values are written; parameters of ``table``."""
+
+    numbers: tuple[str, ...]
+    decimal: str
+    thousands: str | None
+    dayfirst: bool | None
+    date_format: str | Mapping[str, str] | None
+    missing: tuple[str, ...]
+
+    def check(self, dates: Sequence[str]) -> None:
+        """Raise a ParameterError for values that cannot be."""
+        if self.decimal not in (".", ","):
+            raise ParameterError(f"decimal='{self.decimal}'", where=_WHERE, hint="'.' or ','")
+        if self.thousands not in (None, "", ".", ",", " ", "'") or self.thousands == self.decimal:
+            raise ParameterError(
+                f"thousands='{self.thousands}' with decimal='{self.decimal}'",
+                where=_WHERE,
+                hint="one of . , ' and a blank, another than decimal",
+            )
+        if isinstance(self.date_format, Mapping):
+            unknown = [name for name in self.date_format if name not in dates]
+            if unknown:
+                raise ParameterError(
+                    f"date_format names '{unknown[0]}', which is not among dates",
+                    where=_WHERE,
+                    hint=f"dates=['{unknown[0]}']",
+                )
+
+    def format_of_date(self, name: str) -> str | None:
+        """The format that was given for a column."""
+        return self.date_format.get(name) if isinstance(self.date_format, Mapping) else self.date_format
+
+    def kind(self, column: pd.Series, name: str, *, is_target: bool = False) -> str:
+        """``number`` or ``category``; see ``infer_kind``."""
+        if name in self.numbers:
+            return "number"
+        column = without(column, self.missing)
+        return infer_kind(column, name, decimal=self.decimal, thousands=self.thousands, is_target=is_target)
+
+    def of_numbers(self, column: pd.Series, name: str) -> ColumnFormat:
+        """The format of a column of numbers."""
+        form = number_format(
+            without(column, self.missing),
+            name,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            written=name in self.numbers,
+        )
+        return attrs.evolve(form, missing=self.missing)
+
+    def of_categories(self, column: pd.Series) -> ColumnFormat:
+        """The format of a column of categories."""
+        return attrs.evolve(category_format(without(column, self.missing)), missing=self.missing)
+
+    def of_dates(self, column: pd.Series, name: str) -> ColumnFormat:
+        """The format of a column of dates."""
+        form = date_format_of(
+            without(column, self.missing), name, given=self.format_of_date(name), dayfirst=self.dayfirst
+        )
+        return attrs.evolve(form, missing=self.missing)
+
+
+def _formats(
+    train: Mapping[str, pd.Series], roles: Roles, target: str, is_class: bool, writing: Writing
+) -> dict[str, ColumnFormat]:
+    formats = {name: writing.of_categories(train[name]) for name in roles.categorical}
+    formats |= {name: writing.of_numbers(train[name], name) for name in roles.continuous}
+    formats |= {name: writing.of_dates(train[name], name) for name in roles.dates}
+    as_class = writing.of_categories(train[target]) if is_class else writing.of_numbers(train[target], target)
+    return {**formats, target: as_class}
+
+
+FEW_UNSEEN = 0.05
+"""A smaller share of unseen categories stands in the notes and is no warning."""
+
+
+def _tell_unseen(preparation: Preparation, splits: Sequence[Rows], notes: list[str], remarks: list[str]) -> None:
+    """Add sentences on categories that only later splits have; an error where a column has no other."""
+    for label, rows in zip(("valid", "test"), splits, strict=False):
+        for name, (count, among) in preparation.unseen(rows.categorical.numpy()).items():
+            if count == among and preparation.min_count <= 1:
+                raise DataError(
+                    f"column '{name}': the training rows have none of the categories of the split '{label}'",
+                    hint=f"{_known_categories(preparation, name)}\ndrop=['{name}'] if they differ on purpose",
+                )
+            place_of_it = notes if count < FEW_UNSEEN * among else remarks
+            place_of_it.append(f"{label}: {describe_unseen(name, count, among)}")
 
 
 def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) -> TableData:
@@ -351,53 +550,76 @@ def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) ->
 
 
 def _rows(frame: pd.DataFrame, preparation: Preparation) -> Rows:
-    codes, numbers = preparation(frame)
-    target = preparation.target.numbers(frame[preparation.target.name])
+    return _tensors(preparation, *preparation(frame), preparation.targets(frame))
+
+
+def _tensors(preparation: Preparation, codes: np.ndarray, numbers: np.ndarray, target: np.ndarray) -> Rows:
     values = target if preparation.target.classes else target.astype(np.float32, copy=True)
     return Rows(*map(torch.from_numpy, (codes, numbers, values)))
 
 
 def _roles(
-    frame: pd.DataFrame,
+    columns: Mapping[str, pd.Series],
     target: str,
     categorical: Sequence[str] | None,
     continuous: Sequence[str] | None,
     dates: Sequence[str],
     drop: Sequence[str],
+    writing: Writing,
 ) -> Roles:
     """Which column is what; those that nobody named are looked at."""
-    named = [*(categorical or ()), *(continuous or ()), *dates]
+    written = [name for name in writing.numbers if name != target and name not in (continuous or ())]
+    named = [*(categorical or ()), *(continuous or ()), *written, *dates]
     if target in named:
         raise DataError(f"the target '{target}' cannot be an input as well")
-    twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+    if target in drop:
+        raise DataError(f"the target '{target}' cannot be left out")
+    twice = [name for name, count in Counter(named).items() if count > 1]
     if twice:
         raise ParameterError(f"column '{twice[0]}' is named twice", where=_WHERE, hint="one kind each")
-    rest = [str(name) for name in frame.columns if name not in (*named, *drop, target)]
+    known = {*named, *drop, target}
+    rest = [name for name in columns if name not in known]
     if categorical is not None and continuous is not None:
         rest = []
-    is_number = {name: is_number_column(frame[name], name) for name in rest}
-    empty = [name for name in rest if frame[name].isna().all()]
+    unnamed = [name for name in rest if name.startswith("Unnamed: ")]
+    if unnamed:
+        raise DataError(
+            f"column {int(unnamed[0].removeprefix('Unnamed: ')) + 1} has no name"
+            if unnamed[0].removeprefix("Unnamed: ").isdigit()
+            else "a column has no name",
+            hint=f"drop=['{unnamed[0]}'] if it holds the numbers of the rows, or give it a name in the header",
+        )
+    is_number = {name: writing.kind(columns[name], name) == "number" for name in rest}
+    empty = [name for name in (*rest, *named) if _is_empty(without(columns[name], writing.missing))]
     if empty:
         raise DataError(f"column '{empty[0]}' has no value in the training rows", hint=f"drop=['{empty[0]}']")
     texts = [name for name in rest if not is_number[name]] if categorical is None else []
     numbers = [name for name in rest if is_number[name]] if continuous is None else []
-    roles = Roles([*(categorical or ()), *texts], [*(continuous or ()), *numbers], list(dates))
+    roles = Roles([*(categorical or ()), *texts], [*(continuous or ()), *written, *numbers], list(dates))
     if not (roles.categorical or roles.continuous or roles.dates):
         raise DataError("there is no column beside the target", hint="a model needs something to look at")
     return roles
 
 
-def _is_class(column: pd.Series, target: str, task: Task | None, log_target: bool) -> bool:
+def _is_empty(column: pd.Series) -> bool:
+    import pandas as pd
+
+    if column.isna().all():
+        return True
+    return not pd.api.types.is_numeric_dtype(column) and not as_texts(column)[1]
+
+
+def _is_class(column: pd.Series, target: str, task: Task | None, log_target: bool, writing: Writing) -> bool:
     if task is not None or log_target:
         if log_target and task == "classification":
             raise ParameterError("classes have no logarithm", where=_WHERE, hint="log_target=False")
         return task == "classification"
-    import pandas as pd
-
-    if not is_number_column(column, target):
+    if target in writing.numbers:
+        return False
+    if writing.kind(column, target, is_target=True) == "category":
         return True
-    different = pd.to_numeric(column.drop_duplicates(), errors="coerce").dropna()
-    return len(different) <= FEW_CLASSES and bool((different % 1 == 0).all())
+    values = np.unique(read_column(column, target, writing.of_numbers(column, target)).dropna())
+    return len(values) <= FEW_CLASSES and bool((values % 1 == 0).all())
 
 
 def _validating(
@@ -410,6 +632,7 @@ def _validating(
     folds: int | None,
     fold: int,
     name: str,
+    options: Mapping[str, Any],
 ) -> np.ndarray:
     """Which rows validate, (N,) bool."""
     count = len(frame)
@@ -422,10 +645,10 @@ def _validating(
         chosen[slice(*rows)] = True
     elif column is not None:
         require_columns([column], frame, name)
-        chosen = ~frame[column].astype(str).str.strip().str.lower().isin({"", "0", "0.0", "false", "nan"}).to_numpy()
+        chosen = _marked(frame[column], column)
     elif last is not None:
         require_columns([last], frame, name)
-        order = np.argsort(_times(frame[last], last), kind="stable")
+        order = np.argsort(_times(frame[last], last, options), kind="stable")
         chosen[order[count - round(count * share) :]] = True
     elif folds is not None:
         if not (folds > 1 and 0 <= fold < folds):
@@ -443,17 +666,57 @@ def _validating(
     return chosen
 
 
-def _times(column: pd.Series, name: str) -> np.ndarray:
-    from lab_tabular.columns import as_dates, as_numbers
+_YES = frozenset({"true", "yes", "y", "t", "x", "valid", "val", "validation", "dev"})
+_NO = frozenset({"false", "no", "n", "f", "train", "training"})
 
-    if is_number_column(column, name):
-        return as_numbers(column, name)
-    return as_dates(column, name).to_numpy()
+
+def _marked(column: pd.Series, name: str) -> np.ndarray:
+    """Rows that a column marks (N,) bool: with a number but 0, ``true``, ``yes``, ``valid`` …
+
+    Raises:
+        DataError: a value could mean either.
+    """
+    codes, texts = as_texts(column)
+    numbers = plain_numbers(texts)
+    marks = [text.lower() in _YES or bool(abs(number) > 0) for text, number in zip(texts, numbers, strict=True)]
+    for text, mark, number in zip(texts, marks, numbers, strict=True):
+        if not mark and number != 0 and text.lower() not in _NO:
+            raise DataError(
+                f"valid_column '{name}' says '{text}', which is neither yes nor no",
+                hint="write 1 in the rows that validate, and 0 or nothing in the others",
+            )
+    return np.append(np.array(marks, bool), False)[codes]
+
+
+def _times(column: pd.Series, name: str, options: Mapping[str, Any]) -> np.ndarray:
+    """Numbers or dates (N,) by which rows are sorted."""
+    import pandas as pd
+
+    given = options.get("date_format")
+    given = given.get(name) if isinstance(given, Mapping) else given
+    is_date = name in options.get("dates", ()) or given or pd.api.types.is_datetime64_any_dtype(column)
+    if not is_date:
+        _, texts = as_texts(column)
+        is_date = bool(len(texts)) and bool(np.isnan(plain_numbers(texts)).all())
+    if is_date:
+        form = date_format_of(column, name, given=given, dayfirst=options.get("dayfirst"))
+        return read_column(column, name, form).to_numpy()
+    numbers = as_numbers(column, name)
+    gaps = np.isnan(numbers)
+    if gaps.any():
+        raise DataError(
+            f"valid_last '{name}' is missing in {place(column, int(gaps.argmax()))} ({int(gaps.sum()):,} such rows)",
+            hint="leave such rows out",
+        )
+    return numbers
 
 
 def _fingerprint(preparation: Preparation, splits: Sequence[Rows]) -> str:
     """A hash of everything that a model or a callback can see."""
-    digest = hashlib.sha256(json.dumps(preparation.to_json(), sort_keys=True).encode())
+    content = preparation.to_json()
+    for of_the_file in ("formats", "reading"):  # the same values written in another way are the same data
+        del content[of_the_file]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for split in splits:
         for tensor in (split.categorical, split.continuous, split.target):
             digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,30 +19,40 @@ PREPARATION = "preparation.json"
 
 def keep_preparation(run: Any, folder: Path) -> None:
     """Write how the rows of a run were prepared beside its weights; a run on other data keeps nothing."""
-    from lab.training.checkpoint import write_json
+    from lab.study.files import to_standard, write_sealed
 
     if isinstance(run.data, TableData):
         path = folder / "artefacts" / PREPARATION
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, run.data.to_json())
+        write_sealed(path, to_standard(run.data.to_json()))
 
 
-def load_learner(key: str, runs: Path, *, catalog: Catalog, file: Path | None = None) -> Learner:
+def load_learner(key: str, runs: Path, *, catalog: Catalog, **options: Any) -> Learner:
     """The learner of a finished run on a table, ready to predict frames; it has no rows of its own.
+
+    Args:
+        key: the run's key, or its first few digits.
+        runs: the folder of runs.
+        catalog: the plugins.
+        options: ``file``, ``stored_source``, ``anyway`` and ``tell`` of ``lab.load``.
 
     Raises:
         LabError: the run was not trained on a table, or what it kept cannot be read.
     """
+    from lab.study import files
     from lab.study.rebuild import finished_run, load
     from lab.study.store import Store
 
-    path = finished_run(Store(runs), key).folder / "artefacts" / PREPARATION
-    if not path.is_file():
+    path = finished_run(Store(runs), key).path(f"artefacts/{PREPARATION}")
+    try:
+        content = files.from_plain(files.read_json(path, files.ANY_OBJECT))
+        data = kept_data(content)
+    except FileNotFoundError as error:
         raise LabError(
             f"run {key} keeps no preparation of a table", hint="`lab predict` is for runs on tables (lab_tabular)"
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError("the preparation of this run cannot be read", where=f"{path}: {error}") from error
-    return load(key, runs, catalog=catalog, file=file, data=kept_data(content))
+        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StoreError(
+            "the preparation of this run cannot be read", where=f"{path}: {type(error).__name__}: {error}"
+        ) from error
+    return load(key, runs, catalog=catalog, data=data, **options)

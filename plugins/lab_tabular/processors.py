@@ -8,13 +8,14 @@ filled, categories become codes, numbers are scaled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import attrs
 import numpy as np
 
 from lab.errors import DataError
-from lab_tabular.columns import as_dates, as_numbers, as_texts, place, require_columns
+from lab_tabular.columns import LARGEST, Columns, as_texts, place, require_columns, with_columns, with_texts_as_names
+from lab_tabular.formats import ColumnFormat, as_dates, as_numbers, read_column, read_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ __all__ = [
     "FillMissing",
     "Normalize",
     "Preparation",
+    "Prepared",
     "Roles",
     "TargetColumn",
 ]
@@ -70,14 +72,15 @@ class DateParts:
 
     columns: list[str]
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn nothing; dates become other columns."""
         for name in self.columns:
+            _refuse_clash([f"{name}_{part}" for part in (*self.CATEGORIES, "elapsed")], frame, f"the date '{name}'")
             roles.categorical += [f"{name}_{part}" for part in self.CATEGORIES]
             roles.continuous.append(f"{name}_elapsed")
         roles.dates.clear()
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with the parts of every date."""
         parts: dict[str, Any] = {}
         for name in self.columns:
@@ -86,7 +89,7 @@ class DateParts:
                 values = dates.isocalendar().week if part == "week" else getattr(dates, part)
                 parts[f"{name}_{part}"] = values
             parts[f"{name}_elapsed"] = (dates.normalize() - _epoch()).dt.days.astype(float)
-        return frame.drop(columns=self.columns).assign(**parts)
+        return with_columns(frame, parts, drop=self.columns)
 
 
 @attrs.define
@@ -110,7 +113,7 @@ class FillMissing:
     values: dict[str, float] = attrs.field(factory=dict)
     marked: list[str] = attrs.field(factory=list)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn what fills each column."""
         for name in roles.continuous:
             numbers = as_numbers(frame[name], name)
@@ -120,9 +123,11 @@ class FillMissing:
             self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(there))
             if self.indicators and len(there) < len(numbers):
                 self.marked.append(name)
-        roles.categorical += [f"{name}_missing" for name in self.marked]
+        marks = [f"{name}_missing" for name in self.marked]
+        _refuse_clash(marks, frame, "gaps (missing_indicators)")
+        roles.categorical += marks
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame without gaps in its numbers."""
         filled: dict[str, Any] = {}
         for name, value in self.values.items():
@@ -131,7 +136,7 @@ class FillMissing:
             filled[name] = np.where(gaps, value, numbers)
             if name in self.marked:
                 filled[f"{name}_missing"] = gaps
-        return frame.assign(**filled)
+        return with_columns(frame, filled)
 
 
 @attrs.define
@@ -148,7 +153,7 @@ class Categorify:
     min_count: int = 1
     categories: dict[str, list[str]] = attrs.field(factory=dict)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn the categories."""
         for name in roles.categorical:
             codes, texts = as_texts(frame[name])
@@ -157,7 +162,7 @@ class Categorify:
                 (text for text, count in zip(texts, counts, strict=True) if count >= self.min_count), key=_in_order
             )
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with codes in the place of categories."""
         coded: dict[str, Any] = {}
         for name, categories in self.categories.items():
@@ -165,7 +170,7 @@ class Categorify:
             numbers = {text: number for number, text in enumerate(categories, FIRST_CODE)}
             table = np.array([*(numbers.get(text, UNSEEN) for text in texts), MISSING], np.int64)
             coded[name] = table[codes]
-        return frame.assign(**coded)
+        return with_columns(frame, coded)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -190,21 +195,20 @@ class Normalize:
     how: Literal["standard", "quantile"] = "standard"
     values: dict[str, list[float]] = attrs.field(factory=dict)
 
-    def fit(self, frame: pd.DataFrame, roles: Roles) -> None:
+    def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn each column's scale."""
         for name in roles.continuous:
-            numbers = frame[name].to_numpy(float)
+            numbers = np.asarray(frame[name], float)
             if self.how == "standard":
                 self.values[name] = [float(numbers.mean()), float(numbers.std())]
             else:
                 self.values[name] = np.quantile(numbers, np.linspace(0, 1, self.STEPS + 1)).tolist()
 
-    def transform(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def transform(self, frame: Columns) -> Any:
         """The frame with its numbers scaled."""
         scale = self._standard if self.how == "standard" else self._quantile
-        return frame.assign(
-            **{name: scale(frame[name].to_numpy(float), np.array(values)) for name, values in self.values.items()}
-        )
+        scaled = {name: scale(np.asarray(frame[name], float), np.array(values)) for name, values in self.values.items()}
+        return with_columns(frame, scaled)
 
     @staticmethod
     def _standard(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -221,6 +225,16 @@ class Normalize:
         ranks = np.linspace(0, 1, len(values))
         below, above = np.interp(numbers, values, ranks), np.interp(-numbers, -values[::-1], ranks)
         return np.clip(ndtri((below + 1 - above) / 2), -self.FARTHEST, self.FARTHEST)
+
+
+def _refuse_clash(names: Sequence[str], frame: Columns, what: str) -> None:
+    there = set(frame)
+    clash = next((name for name in names if name in there), None)
+    if clash is not None:
+        raise DataError(
+            f"there is a column '{clash}' already, and {what} would become one of that name",
+            hint="rename the column, or leave it out with drop",
+        )
 
 
 Processor = DateParts | FillMissing | Categorify | Normalize
@@ -301,6 +315,20 @@ def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
         )
 
 
+class Prepared(NamedTuple):
+    """Training rows.
+
+    Attributes:
+        read: column → values as they were read, before any processor.
+        codes: (N, C) int64.
+        numbers: (N, D) float32.
+    """
+
+    read: dict[str, Any]
+    codes: np.ndarray
+    numbers: np.ndarray
+
+
 @attrs.define
 class Preparation:
     """How rows become numbers, as learned from the training rows.
@@ -310,24 +338,35 @@ class Preparation:
         roles: which of the prepared columns are categories and which are numbers.
         processors: in their order.
         target: the target's treatment.
+        formats: column, the target among them → how its values are written in the training rows, and so later too.
+        reading: how the file of the training rows was read: separator and encoding.
     """
 
     columns: list[str]
     roles: Roles
     processors: list[Processor]
     target: TargetColumn
+    formats: dict[str, ColumnFormat] = attrs.field(factory=dict)
+    reading: dict[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def fitted(
-        cls, frame: pd.DataFrame, roles: Roles, processors: Sequence[Processor], target: TargetColumn
-    ) -> Preparation:
-        """Fit processors one after the other on the training rows."""
+        cls,
+        frame: Columns,
+        roles: Roles,
+        processors: Sequence[Processor],
+        target: TargetColumn,
+        formats: Mapping[str, ColumnFormat] | None = None,
+        reading: Mapping[str, str] | None = None,
+    ) -> tuple[Preparation, Prepared]:
+        """Fit processors one after the other on the training rows, which come back prepared."""
         columns = [*roles.categorical, *roles.continuous, *roles.dates]
-        rows = frame[columns]
+        rows = read = _read(frame, columns, formats or {})
         for processor in processors:
             processor.fit(rows, roles)
             rows = processor.transform(rows)
-        return cls(columns, roles, list(processors), target)
+        fitted = cls(columns, roles, list(processors), target, dict(formats or {}), dict(reading or {}))
+        return fitted, Prepared(read, *fitted._matrices(rows, frame[columns[0]]))
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Codes (N, C) int64 and numbers (N, D) float32 of rows.
@@ -335,11 +374,52 @@ class Preparation:
         Raises:
             DataError: a column is not there, or holds what it cannot; column and row are named.
         """
+        frame = with_texts_as_names(frame)
         require_columns(self.columns, frame)
-        rows = frame[self.columns]
+        columns = dict(frame[self.columns].items())
+        rows = _read(columns, self.columns, self.formats)
         for processor in self.processors:
             rows = processor.transform(rows)
-        return _matrix(rows, self.roles.categorical, np.int64), _matrix(rows, self.roles.continuous, np.float32)
+        return self._matrices(rows, columns[self.columns[0]])
+
+    def _matrices(self, rows: Columns, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and numbers; ``column`` names the rows in messages."""
+        codes = _matrix(rows, self.roles.categorical, np.int64, len(column))
+        with np.errstate(over="ignore"):
+            numbers = _matrix(rows, self.roles.continuous, np.float32, len(column))
+        bad = ~np.isfinite(numbers)
+        if bad.any():
+            row, place_of_column = np.argwhere(bad)[0].tolist()
+            raise DataError(
+                f"column '{self.roles.continuous[place_of_column]}', {place(column, row)}: scaled, it is beyond the "
+                f"largest float32, {LARGEST:.2g}",
+                hint="normalize='quantile', or mend the column",
+            )
+        return codes, numbers
+
+    def targets(self, frame: pd.DataFrame) -> np.ndarray:
+        """What the model is to predict of rows; see ``TargetColumn.numbers``."""
+        name = self.target.name
+        column = frame[name]
+        return self.target.numbers(read_column(column, name, self.formats[name]) if name in self.formats else column)
+
+    def unseen(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
+        """Column → rows with a category that training did not have, and rows with any; where there are such.
+
+        Args:
+            codes: (N, C) of rows.
+        """
+        found = {}
+        for number, name in enumerate(self.roles.categorical):
+            unseen = int((codes[:, number] == UNSEEN).sum())
+            if unseen and name in self.columns:
+                found[name] = (unseen, int((codes[:, number] != MISSING).sum()))
+        return found
+
+    @property
+    def min_count(self) -> int:
+        """Categories with fewer training rows count as unseen."""
+        return next((each.min_count for each in self.processors if isinstance(each, Categorify)), 1)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -356,6 +436,8 @@ class Preparation:
             "roles": attrs.asdict(self.roles),
             "processors": [{"kind": each.kind, **attrs.asdict(each)} for each in self.processors],
             "target": attrs.asdict(self.target),
+            "formats": {name: attrs.asdict(each) for name, each in self.formats.items()},
+            "reading": self.reading,
         }
 
     @classmethod
@@ -370,18 +452,80 @@ class Preparation:
                 _KINDS[each["kind"]](**{name: value for name, value in each.items() if name != "kind"})
                 for each in content["processors"]
             ]
-            return cls(
-                list(content["columns"]), Roles(**content["roles"]), processors, TargetColumn(**content["target"])
+            found = cls(
+                list(content["columns"]),
+                Roles(**content["roles"]),
+                processors,
+                TargetColumn(**content["target"]),
+                {name: ColumnFormat(**each) for name, each in content.get("formats", {}).items()},
+                dict(content.get("reading", {})),
             )
-        except (KeyError, TypeError) as error:
+            _check_types(found)
+            return found
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError("this is no preparation of a table", where=str(error)) from error
 
 
-def _matrix(rows: pd.DataFrame, columns: Sequence[str], kind: Any) -> np.ndarray:
+def _check_types(preparation: Preparation) -> None:
+    """Raise a TypeError unless values are what they were when they were written; files may be damaged or foreign."""
+    roles, target, reading = preparation.roles, preparation.target, preparation.reading
+    for values in (preparation.columns, roles.categorical, roles.continuous, roles.dates, [target.name]):
+        _check_all(values, str)
+    _check_all(target.classes or [], str)
+    _check_all([target.mean, target.deviation, target.low, target.high], (int, float))
+    _check_all(list(reading.values()), str)
+    there = set(preparation.columns)
+    for each in preparation.processors:
+        there = _check_processor(each, there)
+    asked = {*roles.categorical, *roles.continuous}
+    if not there or not asked <= there or not reading.keys() <= {"separator", "encoding"}:
+        raise TypeError("columns are missing, or it says unknown things of the file")
+    filled = {name for each in preparation.processors if isinstance(each, FillMissing) for name in each.values}
+    if not (set(roles.categorical) <= set(preparation.categories) and set(roles.continuous) <= filled):
+        raise TypeError("the categories of a column are not there, or what fills its gaps")
+
+
+def _check_processor(each: Processor, there: set[str]) -> set[str]:
+    """The columns behind a processor, given those in front of it."""
+    if isinstance(each, DateParts):
+        _check_all(each.columns, str)
+        used = set(each.columns)
+        new = {f"{name}_{part}" for name in each.columns for part in (*each.CATEGORIES, "elapsed")}
+    elif isinstance(each, FillMissing):
+        _check_all(list(each.values.values()), (int, float))
+        _check_all(each.marked, str)
+        used, new = {*each.values, *each.marked}, {f"{name}_missing" for name in each.marked}
+    elif isinstance(each, Categorify):
+        _check_all([each.min_count], int)
+        for known in each.categories.values():
+            _check_all(known, str)
+        used, new = set(each.categories), set()
+    else:
+        for numbers in each.values.values():
+            _check_all(numbers, (int, float))
+            if len(numbers) < 2 or (each.how == "standard") != (len(numbers) == 2):
+                raise TypeError("a scale has too few or too many numbers")
+        used, new = set(each.values), set()
+    if not used <= there:
+        raise TypeError(f"there is no column {min(used - there)!r}")
+    return (there - used if isinstance(each, DateParts) else there) | new
+
+
+def _check_all(values: Any, kind: Any) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise TypeError(f"{values!r:.80} is not a list of {'texts' if kind is str else 'numbers'}")
+
+
+def _read(frame: Columns, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> dict[str, Any]:
+    """Columns with their values read as they are written; numbers as arrays."""
+    return {name: read_values(frame[name], name, formats[name]) if name in formats else frame[name] for name in columns}
+
+
+def _matrix(rows: Columns, columns: Sequence[str], kind: Any, count: int) -> np.ndarray:
     """Columns side by side (N, C), in memory of its own that torch may share."""
-    matrix = np.empty((len(rows), len(columns)), kind)
+    matrix = np.empty((count, len(columns)), kind)
     for number, name in enumerate(columns):
-        matrix[:, number] = rows[name].to_numpy()
+        matrix[:, number] = np.asarray(rows[name])
     return matrix
 
 

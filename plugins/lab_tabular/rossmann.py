@@ -83,6 +83,9 @@ def rossmann(
     """
     if closed and log_target:
         raise ParameterError("no sales have no logarithm", where="dataset 'rossmann'", hint="log_target=False")
+    for label, value in (("valid_days", valid_days), ("stores", stores)):
+        if value is not None and value < 1:
+            raise ParameterError(f"{label} must be at least 1, got {value}", where="dataset 'rossmann'")
     frame = rossmann_frame(stores)
     if not closed:
         frame = frame[frame["sales"] > 0]

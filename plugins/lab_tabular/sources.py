@@ -59,6 +59,8 @@ def adult(
         split_seed: of the random split.
         longest: only so many rows of each file are read.
     """
+    if longest is not None and longest < 1:
+        raise ParameterError(f"longest must be at least 1, got {longest}", where="dataset 'adult'")
     corpus = find_corpus("adult")
     train, test = (_read_adult(corpus.path(part)).iloc[:longest] for part in ("train", "test"))
     if exact_numbers:
@@ -204,6 +206,8 @@ def towns(
     """
     if rows < 100:
         raise ParameterError(f"rows must be at least 100, got {rows}", where="dataset 'towns'")
+    if data_seed < 0:
+        raise ParameterError(f"data_seed must be at least 0, got {data_seed}", where="dataset 'towns'")
     frame, places = towns_frame(rows, data_seed)
     data = table_of_frame(
         frame,

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from lab.cache import cache_folder
 from lab.errors import DataError
+from lab.registry.definition import modules_of
+from lab.registry.modules import closure_of
 
 __all__ = ["ArrayWriter", "content_key", "entry", "load_array"]
 
@@ -29,12 +31,19 @@ def content_key(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def entry(key: str, write: Callable[[Path], None]) -> Path:
-    """The folder of ``key``; made by ``write(temporary folder)`` if it is not there yet."""
-    folder = cache_folder() / "text" / key
+def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) -> Path:
+    """The folder of ``key``; made by ``write(temporary folder)`` if it is not there yet.
+
+    Args:
+        key: of what it is made of.
+        write: makes it. Its source, and that of all that it imports, is part of the entry's name.
+        made_by: further classes and functions that decide what is written: a tokenizer's, a network's.
+    """
+    sources = closure_of(modules_of(getattr(write, "__func__", write), *made_by)).fingerprints()
+    folder = cache_folder() / "text" / content_key({"key": key, "sources": sources})
     if folder.is_dir():
         return folder
-    temporary = _temporary_folder(folder.parent, key)
+    temporary = _temporary_folder(folder.parent, folder.name)
     try:
         write(temporary)
         _publish(temporary, folder)

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -130,14 +131,20 @@ def tokenized_pairs(
         {
             "format": FORMAT_VERSION,
             "pairs": source.identity,
-            "tokenizers": [source_tokenizer.identity, target_tokenizer.identity],
+            "tokenizers": [_identity(source_tokenizer), _identity(target_tokenizer)],
             "filters": attrs.asdict(filters),
         }
     )
     builder = _Builder(source, source_tokenizer, target_tokenizer, filters)
-    pairs = _load(entry(key, builder.write), key)
+    made_by = [type(source), type(source_tokenizer), type(target_tokenizer)]
+    pairs = _load(entry(key, builder.write, made_by), key)
     _report(source.name, pairs.statistics)
     return pairs
+
+
+def _identity(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What a tokenizer says of itself, and its class: a subclass may inherit the one and change the other."""
+    return {"class": f"{type(tokenizer).__module__}:{type(tokenizer).__qualname__}", **tokenizer.identity}
 
 
 def _load(folder: Path, key: str) -> TokenizedPairs:

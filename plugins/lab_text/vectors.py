@@ -429,7 +429,7 @@ class FastTextTrained(WordVectors):
         with tempfile.TemporaryDirectory() as folder:
             corpus = Path(folder) / "sentences.txt"
             key = content_key({"sentences": _write_sentences(corpus, sentences()), **self._identity()})
-            kept = entry(key, lambda target: self._train(corpus, target))
+            kept = entry(key, lambda target: self._train(corpus, target), [type(self)])
         names = json.loads((kept / "words.json").read_text(encoding="utf-8"))
         matrix = np.load(kept / "vectors.npy", mmap_mode="r", allow_pickle=False)
         rows = {name: row for row, name in enumerate(names)}

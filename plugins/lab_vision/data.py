@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import attrs
 import numpy as np
@@ -13,9 +14,18 @@ import torch
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 
-__all__ = ["ImageBatch", "ImageData", "Images", "image_data"]
+__all__ = [
+    "ImageBatch",
+    "ImageData",
+    "Images",
+    "check_scale",
+    "image_data",
+    "require_count",
+    "require_longest",
+    "require_size",
+]
 
 
 class ImageBatch(NamedTuple):
@@ -65,6 +75,8 @@ class ImageData(Data):
         class_names: in the order of their numbers.
         channel_mean, channel_std: of the training pictures, pixels between 0 and 1; what they are scaled by.
         skipped: (name, reason) of pictures that could not be read.
+        picture_fit: how files are fitted to the size when they are predicted; as the training pictures were.
+        notes: sentences on what was read: splits and classes with their counts, and what looks odd.
     """
 
     channels: int
@@ -75,6 +87,8 @@ class ImageData(Data):
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    picture_fit: Literal["crop", "squish"] = "crop"
+    notes: tuple[str, ...] = ()
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Batches are taken as they are; of a list of picture files, the classes with their probabilities.
@@ -91,14 +105,33 @@ class ImageData(Data):
         return found
 
     def prepared(self, paths: Sequence[Path | str]) -> Tensor:
-        """Picture files (B, C, H, W), fitted to the size of the training pictures and scaled like them."""
+        """Picture files (B, C, H, W), fitted to the size of the training pictures and scaled like them.
+
+        Raises:
+            DataError: a file is not there or cannot be read; it is named.
+        """
+        split: Images = self.train
+        return split.scaled(torch.from_numpy(np.stack([self._pixels_of_file(Path(path)) for path in paths])))
+
+    def _pixels_of_file(self, path: Path) -> np.ndarray:
         from lab_vision.pictures import decode
 
-        if self.image_size[0] != self.image_size[1]:
-            raise DataError("only square pictures are fitted", hint="give a batch of pixels")
-        pixels = [decode(Path(path).read_bytes(), self.image_size[0], grey=self.channels == 1) for path in paths]
-        split: Images = self.train
-        return split.scaled(torch.from_numpy(np.stack(pixels)))
+        height, width = self.image_size
+        try:
+            content = path.read_bytes()
+            is_square = height == width
+            pixels = decode(content, height if is_square else None, grey=self.channels == 1, fit=self.picture_fit)
+        except OSError as error:
+            raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
+        except DataError as error:
+            raise DataError(error.what, where=str(path), hint=error.hint) from error
+        if pixels.shape[1:] != (height, width):
+            raise DataError(
+                f"the picture has {pixels.shape[2]} × {pixels.shape[1]} pixels, those of training {width} × {height}",
+                where=str(path),
+                hint="only square pictures are fitted: scale it, or give a batch of pixels",
+            )
+        return pixels
 
     def pixels_of(self, images: Tensor) -> Tensor:
         """Scaled pictures (B, C, H, W) back between 0 and 1, for looking at."""
@@ -121,6 +154,8 @@ def image_data(
     skipped: Sequence[tuple[str, str]] = (),
     name: str = "pictures",
     each_shown: bool = True,
+    fit: Literal["crop", "squish"] = "crop",
+    notes: Sequence[str] = (),
 ) -> ImageData:
     """Data of decoded pictures.
 
@@ -131,10 +166,14 @@ def image_data(
         skipped: what could not be read.
         name: how messages call it.
         each_shown: whether a class that no training picture shows is an error.
+        fit: how files are fitted when they are predicted.
+        notes: sentences on what was read.
 
     Raises:
         DataError: there is one class only, or a class without a training picture.
+        ParameterError: mean is given without std, or they do not fit the channels.
     """
+    check_scale(mean, std, splits[0][0].shape[1], name)
     if len(class_names) < 2:
         raise DataError(
             f"there is one class only: {class_names[0] if class_names else 'none'}", where=name, hint="two are needed"
@@ -167,7 +206,47 @@ def image_data(
         channel_mean=tuple(map(float, mean)),
         channel_std=tuple(map(float, std)),
         skipped=tuple(skipped),
+        picture_fit=fit,
+        notes=tuple(notes),
     )
+
+
+def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int, where: str) -> None:
+    """Raise a ParameterError unless mean and std are both given, or neither, one finite number per channel each."""
+    if mean is None and std is None:
+        return
+    if mean is None or std is None:
+        given, lacking = ("std", "mean") if mean is None else ("mean", "std")
+        raise ParameterError(
+            f"{given} is given without {lacking}", where=where, hint="give both, or neither to compute them"
+        )
+    for label, values in (("mean", mean), ("std", std)):
+        if isinstance(values, (str, int, float)) or len(values) != channels:
+            raise ParameterError(f"{label}={values} for {channels} channels", where=where, hint="one number each")
+        if not all(math.isfinite(value) for value in values):
+            raise ParameterError(f"{label}={values} is not finite", where=where)
+    if min(std) <= 0:
+        raise ParameterError(f"std={std} must be positive", where=where)
+
+
+def require_count(label: str, value: int | None, least: int, where: str) -> None:
+    """Raise a ParameterError for a number below ``least``; None is allowed."""
+    if value is not None and value < least:
+        raise ParameterError(f"{label} must be at least {least}, got {value}", where=where)
+
+
+def require_size(size: int | None, where: str) -> None:
+    """Raise a ParameterError for a size that no picture can have; None is allowed."""
+    from lab_vision.pictures import MOST_PIXELS
+
+    require_count("size", size, 1, where)
+    if size is not None and size * size > MOST_PIXELS:
+        raise ParameterError(f"size={size} is too large", where=where, hint=f"at most {math.isqrt(MOST_PIXELS):,}")
+
+
+def require_longest(longest: int | None, where: str) -> None:
+    """Raise a ParameterError for a number of pictures below 1; None is allowed."""
+    require_count("longest", longest, 1, where)
 
 
 def _statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import posixpath
 import stat
 import sys
+import unicodedata
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import attrs
 import numpy as np
 
 from lab.errors import DataError
@@ -20,15 +25,37 @@ from lab.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["SUFFIXES", "WHOLE", "Decoded", "Picture", "Square", "cut", "decode", "pictures_in", "read_pictures"]
+__all__ = [
+    "MOST_PIXELS",
+    "SUFFIXES",
+    "WHOLE",
+    "Decoded",
+    "Listing",
+    "Picture",
+    "Square",
+    "cut",
+    "decode",
+    "list_pictures",
+    "pictures_in",
+    "read_pictures",
+]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
+"""What Pillow may take a file for. Others (EPS …) start programs or read other files."""
+
+HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "__pycache__", "lost+found"})
+"""What systems leave in folders, in lower case; names that begin with a dot count as hidden too."""
+
 MOST_PIXELS = 50_000_000
 """A picture with more is refused: 50 million pixels take 150 MB."""
 
 MANY = 2000
 MOST_BYTES = 100_000_000
-"""A member of an archive with more is refused before it is unpacked."""
+"""A file or a member of an archive with more is refused before it is read."""
 
 Fit = Literal["crop", "squish"]
 
@@ -57,6 +84,25 @@ class Picture(NamedTuple):
     read: Callable[[], bytes]
 
 
+@attrs.define
+class Listing:
+    """The content of a folder or an archive.
+
+    Attributes:
+        pictures: sorted by folder and name.
+        folders: every folder that is not hidden, with or without pictures.
+        passed_over: suffix of files that are not read → their number.
+        hidden: number of hidden files and folders, which are not looked into.
+        remarks: sentences on what was met, such as links that lead in circles.
+    """
+
+    pictures: list[Picture] = attrs.field(factory=list)
+    folders: set[str] = attrs.field(factory=set)
+    passed_over: Counter[str] = attrs.field(factory=Counter)
+    hidden: int = 0
+    remarks: list[str] = attrs.field(factory=list)
+
+
 class Decoded(NamedTuple):
     """Pictures, decoded.
 
@@ -64,54 +110,195 @@ class Decoded(NamedTuple):
         names: of those that could be read.
         pixels: (N, C, H, W) uint8.
         skipped: (name, reason) of those that could not.
+        digests: of the bytes of each file that could be read.
+        traits: ``frames`` (more than one; the first is read), ``grey``, ``exif`` (damaged) → the rows that have it.
     """
 
     names: list[str]
     pixels: np.ndarray
     skipped: list[tuple[str, str]]
+    digests: list[str]
+    traits: dict[str, list[int]]
 
 
 def pictures_in(path: Path) -> list[Picture]:
-    """The pictures of a folder or a ``.zip``, sorted by name; nothing is unpacked to the disk.
+    """The pictures of a folder or a ``.zip``, sorted by name; see ``list_pictures``."""
+    return list_pictures(path).pictures
+
+
+def list_pictures(path: Path) -> Listing:
+    """List a folder or a ``.zip``; nothing is unpacked to the disk.
+
+    Links are followed inside the folder. Names that are not UTF-8 are written with ``\\x``, and letters with accents in
+    one form (NFC), so that a folder has one name whatever system wrote it.
 
     Raises:
-        DataError: there is no such file, it is no archive, or a member's path climbs out of it, is a link, or is
-            absurdly large.
+        DataError: there is no such file, it is no archive or an encrypted one, a link leads out of the folder, or a
+            member's path climbs out of the archive, is a link, or is absurdly large.
     """
     if path.is_dir():
-        root = path.resolve()
-        files = [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES and each.is_file()]
-        for each in files:
-            if not each.resolve().is_relative_to(root):
-                raise DataError("a link leads out of the folder of pictures", where=str(each), hint="remove it")
-        return [Picture(each.relative_to(path).as_posix(), each.read_bytes) for each in files]
-    if not path.is_file():
+        listing = _list_folder(path)
+    elif path.is_file():
+        listing = _list_archive(path)
+    else:
         raise DataError("there is no folder or archive of pictures", where=str(path), hint="check the path")
-    return list(_members(path))
+    listing.pictures.sort(key=lambda picture: picture.name.split("/"))
+    return listing
 
 
-def _members(path: Path) -> Iterator[Picture]:
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def _list_folder(path: Path) -> Listing:
+    root = path.resolve()
+    found = Listing()
+    waiting: list[tuple[Path, str, tuple[Path, ...]]] = [(path, "", (root,))]
+    while waiting:
+        folder, prefix, above = waiting.pop()
+        for each in _entries(folder):
+            name = prefix + _clean(each.name)
+            if _is_hidden(each.name):
+                found.hidden += 1
+                continue
+            is_picture = _suffix(name) in SUFFIXES
+            if each.is_symlink():
+                _check_link(each, root, is_picture)
+            kind = _kind(each)
+            if kind == "folder":
+                real = Path(each.path).resolve()
+                if real in above:  # a link to a folder that holds it would be followed for ever
+                    found.remarks.append(f"the link '{name}' leads back to a folder around it and was not followed")
+                    continue
+                found.folders.add(name)
+                waiting.append((Path(each.path), name + "/", (*above, real)))
+            elif kind != "file":
+                found.passed_over[kind] += 1
+            elif is_picture:
+                found.pictures.append(Picture(name, lambda file=Path(each.path): _read_file(file)))  # type: ignore[misc]
+            else:
+                found.passed_over[_suffix(name) or "without suffix"] += 1
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda each: each.name)
+    except OSError as error:
+        raise DataError(
+            f"a folder cannot be read: {error.strerror}", where=_clean(str(folder)), hint="allow it, or remove it"
+        ) from error
+
+
+def _kind(each: os.DirEntry[str]) -> str:
+    try:
+        if each.is_dir():
+            return "folder"
+        if each.is_file():
+            return "file"
+    except OSError:  # links in a circle
+        pass
+    return "links that lead nowhere" if each.is_symlink() else "neither file nor folder"
+
+
+def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
+    try:
+        target = Path(link.path).resolve()
+        leads_out = not target.is_relative_to(root) and (is_picture or target.is_dir())
+    except (OSError, RuntimeError):  # links in a circle; Python 3.11 raises RuntimeError
+        return
+    if leads_out:
+        raise DataError(
+            "a link leads out of the folder of pictures",
+            where=_clean(link.path),
+            hint="remove it, or give the folder that holds both",
+        )
+
+
+def _read_file(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise DataError(f"the file has {size:,} bytes; at most {MOST_BYTES:,} are read")
+    return path.read_bytes()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in HIDDEN
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _clean(name: str) -> str:
+    """A file name that can be printed and hashed: bytes that are not UTF-8 as ``\\x``, accents composed."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+def _list_archive(path: Path) -> Listing:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise DataError("this is no zip archive", where=str(path), hint="give a folder or a .zip") from error
-    for member in sorted(archive.infolist(), key=lambda each: each.filename):
-        _check_member(member, path)
-        if not member.is_dir() and posixpath.splitext(member.filename)[1].lower() in SUFFIXES:
-            yield Picture(member.filename, lambda member=member: archive.read(member))  # type: ignore[misc]
+        members = archive.infolist()
+    except OSError as error:
+        raise DataError(f"the archive cannot be opened: {error.strerror}", where=str(path)) from error
+    except Exception as error:  # damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
+        raise DataError("this is no zip archive", where=f"{path}: {error}", hint="give a folder or a .zip") from error
+    found = Listing()
+    for member in members:
+        name = _member_name(member)
+        _check_member(member, name, path)
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if any(_is_hidden(part) for part in parts):
+            found.hidden += 1
+            continue
+        found.folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + member.is_dir())}
+        if member.is_dir():
+            continue
+        if _suffix(name) in SUFFIXES:
+            found.pictures.append(
+                Picture("/".join(parts), lambda member=member: _read_member(archive, member))  # type: ignore[misc]
+            )
+        else:
+            found.passed_over[_suffix(name) or "without suffix"] += 1
+    return found
 
 
-def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
-    inside = member.filename.replace("\\", "/")
-    where = f"{path}: {member.filename[:80]}"
-    if inside.startswith("/") or ".." in inside.split("/"):
+def _member_name(member: zipfile.ZipInfo) -> str:
+    """The path with slashes. Names without the flag for UTF-8 are CP437 by the standard, but UTF-8 from macOS."""
+    name = member.filename
+    if not (member.flag_bits & 0x800 or name.isascii()):
+        with suppress(UnicodeError):  # where this fails it is CP437, as zipfile has read it
+            name = name.encode("cp437").decode("utf-8")
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
+    where = f"{path}: {inside[:80]}"
+    if inside.startswith("/") or inside[1:3] == ":/" or ".." in inside.split("/"):
         raise DataError("a path in the archive climbs out of it", where=where, hint="do not trust this archive")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise DataError("the archive holds a link", where=where, hint="do not trust this archive")
+    if member.flag_bits & 0x1:
+        raise DataError("the archive is encrypted", where=where, hint="unpack it with its password; give the folder")
     if member.file_size > MOST_BYTES:
         raise DataError(
             f"a member of the archive would be {member.file_size:,} bytes", where=where, hint=f"at most {MOST_BYTES:,}"
         )
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(member)
+    except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
+        raise DataError(f"the archive is damaged here: {error}") from error
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
 
 
 def read_pictures(
@@ -132,32 +319,62 @@ def read_pictures(
     from tqdm.auto import tqdm
 
     watched = progress and len(pictures) > MANY and sys.stderr.isatty()
-    names, pixels, skipped = [], [], []
+    names, pixels, skipped, digests = [], [], [], []
+    traits: dict[str, list[int]] = {}
     for picture in tqdm(pictures, "reading pictures", unit="picture", leave=False, disable=not watched):
+        own: list[str] = []
         try:
-            pixels.append(decode(picture.read(), size, grey=grey, fit=fit))
-            names.append(picture.name)
-        except (DataError, OSError, zipfile.BadZipFile) as error:
-            skipped.append((picture.name, error.what if isinstance(error, DataError) else str(error)))
+            content = picture.read()
+            pixels.append(decode(content, size, grey=grey, fit=fit, traits=own))
+        except (DataError, OSError) as error:
+            skipped.append((picture.name, error.what if isinstance(error, DataError) else str(error.strerror)))
+            continue
+        for trait in own:
+            traits.setdefault(trait, []).append(len(names))
+        names.append(picture.name)
+        digests.append(hashlib.sha256(content).hexdigest()[:32])
     if not pixels:
         told = "\n".join(f"{name}: {reason}" for name, reason in skipped[:5])
         raise DataError("no picture can be read", where=told or "there is none", hint=f"files: {', '.join(SUFFIXES)}")
-    shapes = {each.shape for each in pixels}
-    if len(shapes) > 1:
-        raise DataError(f"the pictures have {len(shapes)} sizes", hint="give one: size=64")
-    return Decoded(names, np.stack(pixels), skipped)
+    if size is None:
+        _require_one_size(names, pixels)
+    return Decoded(names, np.stack(pixels), skipped, digests, traits)
 
 
-def decode(content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "crop") -> np.ndarray:
-    """The pixels (C, H, W) of an encoded picture, uint8; transparent parts become white.
+def _require_one_size(names: Sequence[str], pixels: Sequence[np.ndarray]) -> None:
+    sizes = Counter(each.shape[1:] for each in pixels)
+    if len(sizes) == 1:
+        return
+    usual = sizes.most_common(1)[0][0]
+    other = next(row for row, each in enumerate(pixels) if each.shape[1:] != usual)
+    height, width = pixels[other].shape[1:]
+    raise DataError(
+        f"the pictures have {len(sizes)} sizes: most are {usual[1]} × {usual[0]}, '{names[other]}' is "
+        f"{width} × {height}",
+        hint="give one: size=64",
+    )
+
+
+def decode(
+    content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "crop", traits: list[str] | None = None
+) -> np.ndarray:
+    """The pixels (C, H, W) of an encoded picture, uint8, turned as its EXIF data say; transparent parts become white.
+
+    Grey values of 16 bits are scaled from their type's range, floats from 0 to 1. Of several frames or pages the first
+    is read.
+
+    Args:
+        content: the bytes of the file.
+        size, grey, fit: as in ``read_pictures``.
+        traits: gets ``frames``, ``grey`` and ``exif`` where they apply; see ``Decoded``.
 
     Raises:
-        DataError: it is no picture, is truncated, or has too many pixels.
+        DataError: it is no picture, is truncated, has too many pixels, or values of an unknown range.
     """
     with _opened(content) as picture:
         if size is not None and fit == "crop":
             picture.draft(None, (2 * size, 2 * size))  # a JPEG need not be decoded larger than that
-        coloured = _coloured(picture, grey)
+        coloured = _coloured(picture, grey, traits)
         return _pixels(coloured if size is None else _resized(coloured, size, WHOLE if fit == "crop" else None))
 
 
@@ -172,26 +389,87 @@ def cut(content: bytes, size: int, squares: Iterable[Square], *, grey: bool = Fa
 def _opened(content: bytes) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
+    if not content:
+        raise DataError("the file is empty")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(content)) as picture:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise DataError(f"{picture.width} × {picture.height} pixels; at most {MOST_PIXELS:,} are read")
                 yield picture
+        except DataError:
+            raise
         except UnidentifiedImageError as error:
-            raise DataError("this is no picture") from error
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            is_tiff = content[:4] in (b"II*\0", b"MM\0*")
+            raise DataError("this kind of TIFF cannot be read" if is_tiff else "this is no picture") from error
+        except Image.DecompressionBombError as error:
+            raise DataError(f"too many pixels; at most {MOST_PIXELS:,} are read") from error
+        except (
+            Exception
+        ) as error:  # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
-def _coloured(picture: Image, grey: bool) -> Image:
+def _coloured(picture: Image, grey: bool, traits: list[str] | None = None) -> Image:
     from PIL import Image
 
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    traits = [] if traits is None else traits
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):  # MPO: a photograph with its preview
+        traits.append("frames")
+    if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;"):
+        traits.append("grey")
+    _turn_upright(picture, traits)
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
+        picture = _eight_bits(picture)
+    if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("L" if grey else "RGB")
+
+
+def _turn_upright(picture: Image, traits: list[str]) -> None:
+    """Turn and mirror the picture as its EXIF orientation says, all eight of them; in place, so that tags stay."""
+    from PIL import ImageOps
+
+    picture.load()
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except Exception:  # damaged EXIF data raise struct.error, SyntaxError, KeyError …; the pixels are good
+        traits.append("exif")
+
+
+def _eight_bits(picture: Image) -> Image:
+    """Grey values of more than 8 bits, scaled from the range of their type.
+
+    Pillow's own conversion cuts 16-bit values off at 255 and leaves floats between 0 and 1 black.
+    """
+    from PIL import Image
+
+    values = np.asarray(picture).astype(np.float64)
+    if picture.mode == "F":
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):
+            raise DataError(f"floats from {low:g} to {high:g}; only those from 0 (black) to 1 (white) are read")
+        full = 1.0
+    else:
+        full = float(_full_scale(picture))
+    shares = values / full
+    tags = getattr(picture, "tag_v2", {})
+    if tags.get(262) == 0:  # PhotometricInterpretation: WhiteIsZero, which Pillow heeds for 8 bits alone
+        shares = 1 - shares
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        shares[values == transparent] = 1
+    return Image.fromarray(np.round(255 * shares.clip(0, 1)).astype(np.uint8))
+
+
+def _full_scale(picture: Image) -> int:
+    """The largest grey value that the picture's type can hold."""
+    if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
+        raise DataError("grey values of 32 bits have no known range; save the picture with 8 or 16 bits")
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))  # BitsPerSample of a TIFF
+    return int(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)
 
 
 def _resized(picture: Image, size: int, square: Square | None) -> Image:

@@ -7,9 +7,9 @@ import hashlib
 import json
 import pickletools
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 from lab_text.cache import content_key, entry
@@ -17,8 +17,10 @@ from lab_text.corpora import Corpus, Download, data_folder, find_corpus
 
 from lab.cache import file_digest
 from lab.errors import DataError, ParameterError
-from lab_vision.data import ImageData, image_data
-from lab_vision.pictures import Fit, Picture, pictures_in, read_pictures
+from lab_vision.data import ImageData, check_scale, image_data, require_count, require_longest, require_size
+from lab_vision.layout import ClassesFrom, Splits, lay_out
+from lab_vision.pictures import SUFFIXES, Decoded, Fit, Picture, list_pictures, pictures_in, read_pictures
+from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on, tell
 from lab_vision.surroundings import SURROUNDINGS, Cuttings, cut_corners
 
 __all__ = [
@@ -50,8 +52,9 @@ def image_folder(
     size: int | None = 64,
     grey: bool = False,
     fit: Fit = "crop",
-    classes_from: Literal["folder", "name"] = "folder",
+    classes_from: ClassesFrom = "folder",
     classes: Sequence[str] | None = None,
+    splits: Splits = None,
     corners: int = 0,
     valid_share: float = 0.2,
     split_seed: int = 42,
@@ -60,18 +63,25 @@ def image_folder(
 ) -> ImageData:
     """Pictures in a folder or a zip.
 
-    With subfolders ``train`` and ``valid`` (or ``val``) these are the splits, and ``test`` is a third; with
-    ``train`` and ``test`` alone the latter validates; otherwise a share is held out at random. Pictures that cannot
-    be read are left out, listed in ``data.skipped``, and told.
+    Folders called ``train``, ``valid`` and ``test``, in any case and usual spelling (``Training``, ``val``,
+    ``test_set`` …), are the splits; with ``train`` and ``test`` alone the latter validates; without such folders a
+    share is held out at random. A folder that looks like a split and cannot be one is an error, not a guess. Below,
+    each folder is a class, and folders inside it belong to it. Folders around everything say nothing. Hidden files
+    are skipped. Files that cannot be read are left out, listed in ``data.skipped``, and reported, as is what else
+    looks odd: classes without validation pictures, the same picture in two splits, more than one frame …
 
     Args:
         path: the folder or the ``.zip``; an archive is not unpacked.
         size: edge of the square in pixels; None leaves pictures of one size as they are.
         grey: one channel instead of three.
         fit: ``crop`` cuts the middle out, ``squish`` squeezes.
-        classes_from: the ``folder`` that a picture lies in, or the first part of its ``name``, as in ``cat.12.jpg``.
+        classes_from: the ``folder`` of each class; where folders inside of classes have the same names in several of
+            them, ``outermost`` or ``innermost`` says which are the classes. ``name`` takes the first part of a
+            picture's name, as in ``cat.12.jpg``.
         classes: names in the order of their numbers, some of which no picture may show, so that a net that knows ten
             classes goes on learning from pictures of two; None takes those that are shown.
+        splits: ``{"train": "train2017", "valid": "val2017"}`` names the folders of the splits (pictures elsewhere are
+            left out); ``"random"`` says that none is one; None goes by their names.
         corners: so many corners of each training picture are trained as one class more, ``surroundings``, since what
             fills a picture's border is seldom what it shows (Wei et al. 2012, "Geodesic saliency using background
             priors"). For each corner but one the picture is trained once more, its middle and whole in turn.
@@ -79,22 +89,35 @@ def image_folder(
         mean, std: per channel, for pixels between 0 and 1; None computes them.
 
     Raises:
-        DataError: there are no pictures, or no classes, or others than ``classes``; names say which.
+        DataError: there are no pictures, or no classes, or others than ``classes``; names say which. Or folders can be
+            read in two ways.
+        ParameterError: a value is out of range, or mean is given without std.
     """
+    where = "dataset 'image_folder'"
     if not 0 < valid_share < 1:
-        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where="dataset 'image_folder'")
+        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=where)
+    require_count("split_seed", split_seed, 0, where)
+    require_size(size, where)
     if not 0 <= corners <= 4 or (corners and size is None):
-        raise ParameterError(
-            f"corners={corners}, size={size}", where="dataset 'image_folder'", hint="0 to 4 corners, and a size"
-        )
-    pictures = pictures_in(Path(path))
+        raise ParameterError(f"corners={corners}, size={size}", where=where, hint="0 to 4 corners, and a size")
+    _check_classes(classes, where)
+    check_scale(mean, std, 1 if grey else 3, where)
+    listing = list_pictures(Path(path))
+    pictures = listing.pictures
     if not pictures:
-        raise DataError("there are no pictures", where=path, hint="files: .jpg, .png, .bmp, .gif, .webp")
+        others_there = describe_passed_over(listing)
+        raise DataError(
+            "there are no pictures" + (f", but {others_there}" if others_there else ""),
+            where=path,
+            hint=f"files: {', '.join(SUFFIXES)}",
+        )
+    layout = lay_out([picture.name for picture in pictures], classes_from, splits, path)
+    kept = [row for row, split in enumerate(layout.splits) if split is not None]
+    pictures = [pictures[row] for row in kept]
+    placed = {listing.pictures[row].name: (layout.splits[row], layout.classes[row]) for row in kept}
     digest = _digest(Path(path), pictures)
-    pixels, names, skipped = _cached(digest, pictures, size, grey, fit)
-    if skipped:
-        _tell_skipped(path, skipped)
-    named = [_class_of(name, classes_from, path) for name in names]
+    decoded = _cached(digest, pictures, size, grey, fit)
+    named = [placed[name][1] for name in decoded.names]
     numbered = sorted(set(named)) if classes is None else list(classes)
     if corners and SURROUNDINGS in numbered:
         raise ParameterError(f"'{SURROUNDINGS}' is the class of corners", where=path, hint="give yours another name")
@@ -102,46 +125,62 @@ def image_folder(
     if others:
         raise DataError(f"pictures show '{others[0]}'", where=path, hint=f"classes: {', '.join(numbered)}")
     target = np.array([numbered.index(each) for each in named])
-    rows = _splits(names, valid_share, split_seed)
-    splits = [(pixels[each], target[each]) for each in rows]
+    rows = _splits([str(placed[name][0]) for name in decoded.names], valid_share, split_seed, path)
+    notes = describe_splits(rows, target, numbered, layout.folders)
+    told = [
+        *layout.warnings,
+        *remarks_on(listing, decoded, rows, target, numbered, {each for _, each in placed.values()}, classes is None),
+    ]
+    tell(path, notes, told)
+    parts = [(decoded.pixels[each], target[each]) for each in rows]
     if corners and size is not None:
         readable = {picture.name: picture for picture in pictures}
-        trained = [readable[names[row]] for row in rows[0]]
-        splits[0] = _joined(splits[0], _cached_corners(digest, trained, corners, size, grey), len(numbered))
+        trained = [readable[decoded.names[row]] for row in rows[0]]
+        parts[0] = _joined(parts[0], _cached_corners(digest, trained, corners, size, grey), len(numbered))
         numbered.append(SURROUNDINGS)
     return image_data(
-        splits,
+        parts,
         numbered,
         mean=mean,
         std=std,
-        skipped=skipped,
+        skipped=decoded.skipped,
         name=path,
         each_shown=classes is None,
+        fit=fit,
+        notes=[*notes, *told],
     )
 
 
-def _cached(
-    digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit
-) -> tuple[np.ndarray, list[str], list[tuple[str, str]]]:
+def _check_classes(classes: Sequence[str] | None, where: str) -> None:
+    if isinstance(classes, str):
+        raise ParameterError(f"classes='{classes}' is one text", where=where, hint=f"a list: classes=['{classes}', …]")
+    twice = [name for name in dict.fromkeys(classes or ()) if list(classes or ()).count(name) > 1]
+    if twice:
+        raise ParameterError(f"class '{twice[0]}' is named twice", where=where, hint="each class once")
+
+
+def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit) -> Decoded:
     """Decoded pictures; the second time they are read from the cache, which is found by their content."""
-    key = content_key({"of": digest, "size": size, "grey": grey, "fit": fit, "kind": "pictures 1"})
+    names = hashlib.sha256("\0".join(picture.name for picture in pictures).encode()).hexdigest()
+    key = content_key({"of": digest, "names": names, "size": size, "grey": grey, "fit": fit, "kind": "pictures 2"})
 
     def write(folder: Path) -> None:
         decoded = read_pictures(pictures, size, grey=grey, fit=fit)
         np.save(folder / "pixels.npy", decoded.pixels)
-        content = {"names": decoded.names, "skipped": decoded.skipped}
+        content = {name: value for name, value in decoded._asdict().items() if name != "pixels"}
         (folder / "names.json").write_text(json.dumps(content), encoding="utf-8")
 
     folder = entry(key, write)
     content = json.loads((folder / "names.json").read_text(encoding="utf-8"))
-    return np.load(folder / "pixels.npy"), content["names"], [tuple(each) for each in content["skipped"]]
+    skipped = [tuple(each) for each in content.pop("skipped")]
+    return Decoded(pixels=np.load(folder / "pixels.npy"), skipped=skipped, **content)
 
 
 def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
     """Corners of the training pictures; the second time they are read from the cache, as whole pictures are."""
     names = [picture.name for picture in pictures]
     key = content_key(
-        {"of": digest, "names": names, "size": size, "grey": grey, "corners": corners, "kind": "corners 1"}
+        {"of": digest, "names": names, "size": size, "grey": grey, "corners": corners, "kind": "corners 2"}
     )
 
     def write(folder: Path) -> None:
@@ -164,55 +203,30 @@ def _digest(path: Path, pictures: Sequence[Picture]) -> str:
         return file_digest(path)
     digest = hashlib.sha256()
     for picture in pictures:
-        digest.update(picture.name.encode() + b"\0" + hashlib.sha256(picture.read()).digest())
+        try:
+            content = hashlib.sha256(picture.read()).digest()
+        except (DataError, OSError) as error:  # left out later, with its name
+            content = f"unreadable: {error}".encode()
+        digest.update(picture.name.encode() + b"\0" + content)
     return digest.hexdigest()
 
 
-def _tell_skipped(path: str, skipped: Sequence[tuple[str, str]]) -> None:
-    import logging
-
-    shown = "\n".join(f"  {name}: {reason}" for name, reason in skipped[:5])
-    more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    logging.getLogger("lab").warning("%s: %d pictures left out\n%s%s", path, len(skipped), shown, more)
-
-
-def _class_of(name: str, classes_from: str, path: str) -> str:
-    parts = _parts_of(name)
-    if classes_from == "name":
-        return parts[-1].split(".")[0]
-    folders = [part for part in parts[:-1] if part not in ("train", "valid", "val", "test")]
-    if not folders:
-        raise DataError(
-            f"picture '{name}' lies in no folder that could be its class",
-            where=path,
-            hint="put each class into a folder, or: classes_from='name'",
-        )
-    return folders[-1]
-
-
-def _splits(names: Sequence[str], share: float, seed: int) -> list[np.ndarray]:
-    """Rows that train, validate and perhaps test."""
-    tops = np.array([_split_of(name) for name in names])
-    there = set(tops)
-    if {"train", "valid"} <= there:
-        return [np.flatnonzero(tops == each) for each in ("train", "valid", "test") if each in there]
-    if {"train", "test"} <= there:
-        return [np.flatnonzero(tops == each) for each in ("train", "test")]
-    order = np.random.default_rng(seed).permutation(len(names))
-    count = round(share * len(names))
-    if not 0 < count < len(names):
-        raise DataError(f"{len(names)} pictures cannot be split", hint="give more of them")
+def _splits(splits: Sequence[str], share: float, seed: int, where: str) -> list[np.ndarray]:
+    """Rows that train, validate and perhaps test; ``splits`` are "" where they are to be drawn."""
+    tops = np.array(splits)
+    there = set(splits)
+    if there != {""}:
+        found = [np.flatnonzero(tops == each) for each in ("train", "valid", "test") if each in there]
+        if "train" not in there or len(found) < 2:
+            raise DataError(
+                "no picture can be read that " + ("validates" if "train" in there else "trains"), where=where
+            )
+        return found
+    order = np.random.default_rng(seed).permutation(len(splits))
+    count = round(share * len(splits))
+    if not 0 < count < len(splits):
+        raise DataError(f"{len(splits)} pictures cannot be split", where=where, hint="give more of them")
     return [np.sort(order[count:]), np.sort(order[:count])]
-
-
-def _split_of(name: str) -> str:
-    top = _parts_of(name)[0]
-    return "valid" if top == "val" else top
-
-
-def _parts_of(name: str) -> list[str]:
-    """Folders and file of a picture's path, which thousands of pictures ask for."""
-    return [part for part in name.split("/") if part not in ("", ".")]
 
 
 # --- named ------------------------------------------------------------------------------------------------------------
@@ -249,6 +263,7 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), longest: i
         held_out: classes of which no picture is used.
         longest: only so many pictures of each split, for a quick look.
     """
+    require_longest(longest, "dataset 'cifar10'")
     source = Path(path) if path else _cifar_path()
     splits = _cifar_batches(source) if source.is_dir() and _batches(source) else _cifar_pictures(source)
     unknown = [name for name in held_out if name not in CIFAR_CLASSES]
@@ -292,6 +307,10 @@ def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not len(rows) or len(rows) % 3073:
         raise DataError(f"{len(rows):,} bytes are no batch of CIFAR-10", where=str(path), hint="3,073 bytes a picture")
     rows = rows.reshape(-1, 3073)
+    if rows[:, 0].max() > 9:
+        raise DataError(
+            f"class {rows[:, 0].max()} is not one of CIFAR-10's ten", where=str(path), hint="fetch it again"
+        )
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64)
 
 
@@ -310,21 +329,42 @@ def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 runs[-1].append(int(value))  # type: ignore[arg-type]
             elif opcode.name not in ("APPENDS", "MARK"):  # a long list comes in pieces between these
                 runs.append([])
-    except (ValueError, UnicodeEncodeError) as error:
+    except Exception as error:  # pickletools raises ValueError, IndexError, struct.error … on damaged files
         raise DataError("this is no python batch of CIFAR-10", where=f"{path}: {error}") from error
     count = len(longest) // 3072
     numbers = next((run for run in runs if len(run) == count), [])
-    if not count or len(longest) % 3072 or not numbers:
+    if not count or len(longest) % 3072 or not numbers or not 0 <= min(numbers) <= max(numbers) <= 9:
         raise DataError("this is no python batch of CIFAR-10", where=str(path), hint="take the binary ones")
     return np.frombuffer(longest, np.uint8).reshape(-1, 3, 32, 32), np.array(numbers)
 
 
 def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     pictures = pictures_in(path)
-    pixels, names, _ = _cached(_digest(path, pictures), pictures, None, False, "crop")
-    target = np.array([CIFAR_CLASSES.index(_class_of(name, "folder", str(path))) for name in names])
-    splits = np.array([_split_of(name) for name in names])
-    return [(pixels[rows], target[rows]) for rows in (splits == "train", splits == "test")]
+    if not pictures:
+        raise DataError("there are no pictures", where=str(path), hint="train/<class>/… and test/<class>/…")
+    layout = lay_out([picture.name for picture in pictures], "folder", None, str(path))
+    placed = {picture.name: each for picture, *each in zip(pictures, layout.splits, layout.classes, strict=True)}
+    decoded = _cached(_digest(path, pictures), pictures, None, False, "crop")
+    if decoded.skipped:
+        tell(str(path), [], [describe_skipped(decoded.skipped)])
+    unknown = sorted({str(name) for _, name in placed.values()} - set(CIFAR_CLASSES))
+    if unknown:
+        raise DataError(
+            f"'{unknown[0]}' is not a class of CIFAR-10", where=str(path), hint=f"classes: {', '.join(CIFAR_CLASSES)}"
+        )
+    height_width = decoded.pixels.shape[2:]
+    if height_width != (32, 32):
+        raise DataError(
+            f"the pictures have {height_width[1]} × {height_width[0]} pixels, those of CIFAR-10 32 × 32",
+            where=str(path),
+            hint="read others with the dataset image_folder",
+        )
+    target = np.array([CIFAR_CLASSES.index(str(placed[name][1])) for name in decoded.names])
+    splits = np.array([str(placed[name][0]) for name in decoded.names])
+    parts = [(decoded.pixels[rows], target[rows]) for rows in (splits == "train", splits == "test")]
+    if not all(len(rows) for _, rows in parts):
+        raise DataError("pictures for training or for testing are missing", where=str(path), hint="train/… and test/…")
+    return parts
 
 
 def fashion_mnist_corpus() -> Corpus:
@@ -353,18 +393,29 @@ def fashion_mnist(*, size: int | None = None, longest: int | None = None) -> Ima
         size: edge in pixels to enlarge to, as *Dive into Deep Learning* does for its larger networks; None leaves 28.
         longest: only so many pictures of each split, for a quick look.
     """
+    require_longest(longest, "dataset 'fashion_mnist'")
+    require_size(size, "dataset 'fashion_mnist'")
     corpus = find_corpus("fashion_mnist")
     splits = []
     for part in ("train", "test"):
         pixels, target = (_idx(corpus.path(f"{part}_{what}"))[:longest] for what in ("images", "labels"))
+        if pixels.ndim != 3 or target.ndim != 1 or len(pixels) != len(target) or (len(target) and target.max() > 9):
+            raise DataError(
+                f"{len(pixels):,} pictures and {len(target):,} classes do not belong together",
+                where=str(corpus.path(f"{part}_images")),
+                hint="fetch both again",
+            )
         splits.append((_enlarged(pixels[:, None], size), target))
     return image_data(splits, FASHION_CLASSES, name="corpus 'fashion_mnist'")
 
 
 def _idx(path: Path) -> np.ndarray:
     """An array in the IDX format of MNIST: two zeros, a type, the rank, big-endian sizes, then the numbers."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"the file cannot be unpacked: {error}", where=str(path), hint="fetch it again") from error
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise DataError("this is no IDX file of bytes", where=str(path))
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     start = 4 + 4 * content[3]
@@ -438,6 +489,12 @@ def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed:
     """
     from sklearn.datasets import load_digits
 
+    where = "dataset 'digits'"
+    require_size(size, where)
+    require_count("split_seed", split_seed, 0, where)
+    unknown = [name for name in held_out if name not in DIGIT_NAMES]
+    if unknown:
+        raise ParameterError(f"there is no class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
     bunch = load_digits()
     pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[:, None]
     names = [name for name in DIGIT_NAMES if name not in held_out]

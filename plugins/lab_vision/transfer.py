@@ -224,7 +224,7 @@ def precompute(body: nn.Module, images: ImageData, *, pool: Pool = "concat", dev
         for name in names:
             np.save(folder / f"{name}.npy", _computed(body, pooled, getattr(images, name), device).numpy())
 
-    folder = entry(key, write)
+    folder = entry(key, write, list(dict.fromkeys(map(type, body.modules()))))
     splits = [
         _Features(torch.from_numpy(np.load(folder / f"{name}.npy")), getattr(images, name).target) for name in names
     ]

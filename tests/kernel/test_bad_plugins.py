@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lab import use
 from lab.errors import LabError, PluginError, UnknownNameError
 from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog, load_catalog
+from tests.kernel.toys import plugin_module
 
 BAD = Path(__file__).parent / "bad_plugins"
 SYNTAX_ERROR = '"""Does not even parse."""\n\ndef lab_losses(:\n    return {}\n'
@@ -19,6 +21,12 @@ LEFT_OUT = {
     "syntax_error": "SyntaxError: invalid syntax (syntax_error.py, line 3)",
     "raises_at_import": "ValueError: no licence for this machine (raises_at_import.py, line 3)",
     "exits_at_import": "SystemExit: usage: exits_at_import FILE (exits_at_import.py, line 5)",
+    "generator_exit": (
+        "GeneratorExit (generator_exit.py, line 3); a plugin that cannot be used should raise ImportError"
+    ),
+    "cancelled_at_import": (
+        "CancelledError (cancelled_at_import.py, line 5); a plugin that cannot be used should raise ImportError"
+    ),
     "misspelt_hook": "there is no hook 'lab_architecture'; did you mean: lab_architectures?",
     "wrong_argument": "lab_report_sections has no argument 'pages'; it has: study, runs",
     "wrong_argument_of_registry_hook": "lab_tokenizers has no argument 'language'; it has: none",
@@ -95,7 +103,7 @@ def test_a_missing_name_is_told_with_the_plugin_that_may_have_it(catalog_with):
     [
         ("no_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("no_attribute", "AttributeError: module 'math' has no attribute 'no_such_loss'"),
-        ("exits", "SystemExit: 4"),
+        ("exits", "SystemExit: 4\n    {site}/exits_when_used.py, line 1: raise SystemExit(4)"),
     ],
 )
 def test_a_component_that_cannot_be_imported_is_an_error_when_it_is_used(install, catalog_with, name, cause):
@@ -105,7 +113,9 @@ def test_a_component_that_cannot_be_imported_is_an_error_when_it_is_used(install
     entry = catalog.registry("losses")[name]
     with pytest.raises(PluginError) as caught:
         entry.load()
-    assert str(caught.value) == f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0)\n  {cause}"
+    assert str(caught.value) == (
+        f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0)\n  {cause.format(site=site)}"
+    )
     assert catalog.registry("losses")["fine"].load()
 
 
@@ -143,3 +153,31 @@ def test_sections_that_are_none_are_told_of(catalog_with, complaints):
 
 def test_a_slow_import_is_named_with_its_time(catalog_with):
     assert catalog_with("slow_import").plugins["slow_import"].seconds > 0.6
+
+
+@pytest.mark.parametrize("error", ["GeneratorExit()", "CancelledError('stop')", "Skipped('no losses today')"])
+def test_no_kind_of_error_in_a_hook_ends_the_command(load, error):
+    class Skipped(BaseException):
+        """As pytest's."""
+
+    def lab_losses():
+        raise eval(error, {"CancelledError": asyncio.CancelledError, "Skipped": Skipped})
+
+    loaded = load(gives_up=plugin_module(lab_losses=lab_losses), fine=plugin_module(lab_losses={"fine": len}))
+    assert [plugin.status for plugin in loaded.catalog.plugins.values()] == ["loaded", "failed"]
+    assert "a plugin that cannot be used should raise ImportError" in loaded.complaints[0]
+
+
+def test_ctrl_c_while_a_plugin_is_imported_is_heard(load):
+    with pytest.raises(KeyboardInterrupt):
+        load(slow=KeyboardInterrupt())
+
+
+def test_what_a_plugin_prints_goes_to_stderr(catalog_with, install, capfd):
+    site = install()
+    (site / "loud_component.py").write_text("print('loud component', flush=True)\ndef loss(output, target): ...\n")
+    catalog = catalog_with("loud")
+    catalog.registry("losses")["loud"].load()
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == "loud import\nloud C code\nloud hook\nloud component\n"

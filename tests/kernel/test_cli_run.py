@@ -205,8 +205,10 @@ def test_the_same_command_repeats_only_what_failed(lab, study, tmp_path):
 def test_an_arm_that_cannot_make_one_step_is_found_before_anything_is_trained(lab, study, tmp_path):
     result = lab("run", study(BROKEN.replace("3", "1")))
     assert result.code == 2
+    line = STUDY[: STUDY.index("raise ValueError")].count("\n") + 1
     assert result.err == (
         "lab: arm 'broken': ValueError: broken on purpose\n"
+        f'  {tmp_path / "line.py"}, line {line}: raise ValueError("broken on purpose")\n'
         "  the first training step: batch [float32 (8, 2), float32 (8, 1)]\n"
         f"  {tmp_path / 'line.py'}\n"
     )

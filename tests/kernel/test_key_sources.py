@@ -430,3 +430,16 @@ def test_a_partial_that_a_plugin_registers_is_keyed_by_its_arguments():
     one, other = (functools.partial(max, value) for value in (1, 2))
     assert state_digest(one) != state_digest(other)
     assert origin_of(one) != origin_of(other)
+
+
+def test_a_hook_of_the_study_that_runs_before_training_counts(catalog, tmp_path):
+    hooked = "from lab import hookimpl\n\n\n@hookimpl\ndef lab_run_started(run):\n    torch.ones(1)\n"
+
+    def key(text: str) -> str:
+        (tmp_path / "hooked.py").write_text(text)
+        experiment = load_study(tmp_path / "hooked.py", catalog).resolve(catalog)[0].experiment
+        return key_of(experiment, 0, "data", "cpu", catalog=catalog)
+
+    text = STUDY.replace("architecture=Net", "architecture='line'")
+    plain, one, two = key(text), key(text + hooked), key(text + hooked.replace("ones(1)", "ones(2)"))
+    assert len({plain, one, two}) == 3

@@ -95,3 +95,59 @@ def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path, left_i
     assert output.decode().startswith("interrupted; everything is saved\n")
     finish(_pool(study, tmp_path / "pool", "--threads", "1"))
     assert outcome(tmp_path / "pool") == left_in_peace
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
+@pytest.mark.parametrize("where", ["import", "step"])
+def test_a_worker_ends_with_a_parent_that_is_killed_whatever_it_is_doing(
+    study: Path, tmp_path: Path, where: str
+) -> None:
+    stuck = "import os, sys, time\nif 'lab.study.worker' in sys.orig_argv:\n    time.sleep(300)\n"
+    text = STUDY.replace("time.sleep(0.004)", "time.sleep(300 if learner.position.step else 0)")
+    study.write_text(STUDY.replace("import time\n", f"import time\n{stuck}", 1) if where == "import" else text)
+    process = _pool(study, tmp_path / "runs", "--threads", "1")
+    began = "experiment.json" if where == "step" else "study.json"
+    _wait_for(lambda: list((tmp_path / "runs").rglob(began)) and len(_workers(process.pid)) == 2, process)
+    workers = _workers(process.pid)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < until, "a worker was left behind"
+        time.sleep(0.1)
+
+
+def test_a_file_in_the_working_folder_shadows_nothing_in_a_worker(study: Path, tmp_path: Path) -> None:
+    study.write_text(STUDY.replace("epochs=4", "epochs=1").replace("seeds=2", "seeds=1"))
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("queue", "random", "torch", "json"):
+        (here / f"{name}.py").write_text("raise ImportError('of the working folder')\n")
+    command = [sys.executable, "-m", "lab", "run", str(study), "--runs", str(tmp_path / "runs"), "--workers", "2"]
+    environment = {**os.environ, "LAB_DISABLE_THIRD_PARTY": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command[:1], "-P", *command[1:]], cwd=here, env=environment, check=True, capture_output=True)
+    assert len(list((tmp_path / "runs").glob(".store/*/result.json"))) == 2
+
+
+KILLED_AT_IMPORT = (
+    "import os, sys\nif 'lab.study.worker' in sys.orig_argv and os.path.exists({flag!r}): os.kill(os.getpid(), 9)\n"
+)
+KILLED_IN_A_STEP = "import os; os.path.exists({flag!r}) and os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.parametrize("when", ["import", "step"])
+def test_a_fresh_run_whose_worker_is_killed_shows_no_old_metrics(study: Path, tmp_path: Path, when: str) -> None:
+    flag, runs = tmp_path / "deadly", tmp_path / "runs"
+    text = STUDY.replace("epochs=4", "epochs=1").replace("seeds=2", "seeds=1")
+    at_import = text.replace("import time\n", f"import time\n{KILLED_AT_IMPORT.format(flag=str(flag))}", 1)
+    in_a_step = text.replace("time.sleep(0.004)", KILLED_IN_A_STEP.format(flag=str(flag)))
+    study.write_text(at_import if when == "import" else in_a_step)
+    finish(_pool(study, runs))
+    assert len(outcome(runs)) == 2
+    flag.touch()
+    process = _pool(study, runs, "--fresh")
+    output, _ = process.communicate()
+    assert process.returncode == 1, output.decode()
+    assert len(list(runs.glob(".store/*/failure.json"))) == 2
+    assert list(runs.glob(".store/*/result.json")) == []
+    assert list(runs.glob(".store/*/metrics.jsonl")) == []

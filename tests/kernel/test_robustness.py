@@ -15,7 +15,18 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.kill_study import STUDY, finish, finished_keys, kill_until_done, outcome, start
+from tests.kernel.kill_study import (
+    STUDY,
+    end_at_moments,
+    finish,
+    finished_keys,
+    kill_until_done,
+    outcome,
+    start,
+)
+
+MOMENTS = int(os.environ.get("LAB_KILL_MOMENTS", "1"))
+"""How often each way to end a study is tried; CONTRIBUTING.md says how to try more."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
 
@@ -29,6 +40,18 @@ def study(tmp_path: Path) -> Path:
 
 def test_a_study_that_is_killed_again_and_again_ends_as_one_left_in_peace(tmp_path: Path) -> None:
     kill_until_done(tmp_path, kills=4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes through /proc")
+@pytest.mark.parametrize(("way", "workers"), [("SIGTERM", 1), ("SIGHUP", 2), ("SIGINT twice", 2), ("SIGKILL", 2)])
+def test_however_a_study_is_ended_it_goes_on_and_leaves_no_process(
+    tmp_path: Path, left_in_peace: dict[str, Any], way: str, workers: int
+) -> None:
+    study, runs = tmp_path / "killed.py", tmp_path / "runs"
+    study.write_text(STUDY)
+    runs.mkdir()
+    end_at_moments(study, runs, way, MOMENTS, workers=workers, duration=4.0)
+    assert all(outcome(path) == left_in_peace for path in runs.iterdir())
 
 
 def test_two_at_once_train_no_run_twice_and_lose_none(study: Path, tmp_path: Path) -> None:
@@ -109,3 +132,30 @@ def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path, left_in
     assert state
     finish(start(study, runs))
     assert outcome(runs) == left_in_peace
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_study_that_is_asked_to_end_saves_as_at_ctrl_c(
+    tmp_path: Path, left_in_peace: dict[str, Any], number: signal.Signals
+) -> None:
+    study, runs = tmp_path / "killed.py", tmp_path / "runs"
+    study.write_text(STUDY.replace("every_steps=7", "worth_s=1e9"))  # nothing is saved but when asked
+    process = start(study, runs)
+    while not list(runs.glob(".store/*/metrics.jsonl")):
+        time.sleep(0.02)
+    process.send_signal(number)
+    output, _ = process.communicate()
+    assert (process.returncode, output.decode()) == (
+        130,
+        f"interrupted; everything is saved\n  go on with the same command: lab run {study} --runs {runs} --quiet\n",
+    )
+    assert json.loads(next(runs.glob(".store/*/checkpoint-*/state.json")).read_text())
+
+
+def test_a_reader_that_leaves_does_not_stop_the_training(study: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = start(study, runs)
+    process.stdout.close()  # as ``| head -0`` does, for stdout and stderr
+    assert process.wait(timeout=120) == 0
+    assert len(outcome(runs)) == 4
+    assert (runs / "small" / "report.html").is_file()

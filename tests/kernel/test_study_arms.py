@@ -160,15 +160,24 @@ def test_seeds_are_a_number_or_the_seeds_themselves(given, seeds):
 @pytest.mark.parametrize(
     ("seeds", "message"),
     [
-        (0, "seeds must be a number of at least 1 or a list of whole numbers, not 0\n  study.py"),
-        ([], "seeds must be a number of at least 1 or a list of whole numbers, not []\n  study.py"),
-        ([1.5], "seeds must be a number of at least 1 or a list of whole numbers, not [1.5]\n  study.py"),
-        ("three", "seeds must be a number of at least 1 or a list of whole numbers, not 'three'\n  study.py"),
-        ([1, 2, 1], "seeds: 1 stands there twice\n  study.py"),
+        (0, "seeds must be a number of at least 1 or a list of whole numbers, not 0"),
+        ([], "seeds must be a number of at least 1 or a list of whole numbers, not []"),
+        ([1.5], "seeds must be a number of at least 1 or a list of whole numbers, not [1.5]"),
+        ("three", "seeds must be a number of at least 1 or a list of whole numbers, not 'three'"),
+        (None, "seeds must be a number of at least 1 or a list of whole numbers, not None"),
+        (2.5, "seeds must be a number of at least 1 or a list of whole numbers, not 2.5"),
+        (True, "seeds must be a number of at least 1 or a list of whole numbers, not True"),
+        ({"a": 1}, "seeds must be a number of at least 1 or a list of whole numbers, not {'a': 1}"),
+        ([1, 2, 1], "seeds: 1 stands there twice"),
+        ([2**70], "seeds must fit into 64 bits, not 1180591620717411303424"),
+        (10**12, "seeds: more than 10,000 cannot be planned"),
+        (range(10**9), "seeds: more than 10,000 cannot be planned"),
     ],
 )
-def test_wrong_seeds_are_a_problem_of_the_study(problems, seeds, message):
-    assert problems(Study(experiment(), seeds=seeds)) == message
+def test_wrong_seeds_are_refused_where_the_study_is_made(seeds, message):
+    with pytest.raises(StudyError) as caught:
+        Study(experiment(), seeds=seeds)
+    assert str(caught.value) == message
 
 
 # --- problems ---------------------------------------------------------------------------------------------------------

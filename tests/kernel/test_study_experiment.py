@@ -194,7 +194,7 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
         ),
         ("architecture.width=wide", "architecture 'line' (toys 1.0): parameter 'width' must be int, not 'wide'"),
         ("epochs=many", "epochs must be int, not 'many'"),
-        ("epochs=-1", "epochs must be at least 0, not -1"),
+        ("epochs=-1", "epochs must be at least 1, not -1"),
         ("batch_size=0", "batch_size must be at least 1, not 0"),
         ("lr=fast", "lr must be float | list[float] | slice, not 'fast'"),
         ("architecture=none", "architecture: expected a component's name, use(...), a class or a function, not None"),

@@ -35,6 +35,9 @@ class RaisesInThirdStep(Callback):
             raise ZeroDivisionError("the third step")
 
 
+LINE = RaisesInThirdStep.after_step.__code__.co_firstlineno + 2
+
+
 class RunsOutOfMemory(Callback):
     """Asks for more memory than there is, in the second epoch."""
 
@@ -73,7 +76,9 @@ def test_the_good_arms_finish_and_the_failures_are_told(tmp_path: Path) -> None:
     }
     errors = {run.arm: run.record.result["error"] for run in results.failed}
     assert errors["raises"] == (
-        "ZeroDivisionError: the third step\nin callback 'raises_in_third_step', after_step, epoch 0, batch 2"
+        "ZeroDivisionError: the third step\n"
+        f'  {__file__}, line {LINE}: raise ZeroDivisionError("the third step")\n'
+        "in callback 'raises_in_third_step', after_step, epoch 0, batch 2"
     )
     assert errors["greedy"].startswith("the run did not fit in memory\n  use a smaller batch_size")
     assert [row.failed for row in results.compare()] == [0, 0, 2, 2]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import types
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from torch import nn
 import lab
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
+from lab.study.execute import run_study
 from lab.study.guard import keeps_global_state
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
@@ -44,11 +45,35 @@ class Doubling(nn.Module):
 
 
 class Rolling(Supervised):
-    """Draws from numpy's global generator in every step."""
+    """Seeds torch's global generator in every step."""
 
     def train_step(self, batch: Any) -> torch.Tensor:
-        np.random.rand()
+        torch.manual_seed(0)
         return super().train_step(batch)
+
+
+class Patching(nn.Linear):
+    """Exchanges one of torch's functions when it is built."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        nn.functional.relu = nn.functional.gelu
+
+
+class Wandering(nn.Linear):
+    """Changes the working folder."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        os.chdir("/")
+
+
+class Overriding(nn.Linear):
+    """Gives a class of torch another method."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        nn.ReLU.forward = nn.GELU.forward
 
 
 def _plan(tmp_path: Path, architecture: Any, stepper: type[Stepper] = Supervised) -> None:
@@ -61,7 +86,10 @@ def _plan(tmp_path: Path, architecture: Any, stepper: type[Stepper] = Supervised
     [
         (Seeding, Supervised, "the seed of torch's random generator"),
         (Doubling, Supervised, "torch's default dtype"),
-        (lab.use(nn.Linear, in_features=4, out_features=2), Rolling, "numpy's random generator"),
+        (lab.use(nn.Linear, in_features=4, out_features=2), Rolling, "the seed of torch's random generator"),
+        (Patching, Supervised, "torch.nn.functional.relu"),
+        (Overriding, Supervised, "torch.nn.ReLU.forward"),
+        (Wandering, Supervised, "the working folder"),
     ],
 )
 def test_preflight_names_who_changes_what(tmp_path: Path, architecture: Any, stepper: type[Stepper], what: str) -> None:
@@ -69,7 +97,10 @@ def test_preflight_names_who_changes_what(tmp_path: Path, architecture: Any, ste
         _plan(tmp_path, architecture, stepper)
     lines = str(caught.value).splitlines()
     assert lines[0].endswith(f"(local) changes {what}, which belongs to the whole process")
-    assert lines[1] == "  draw from the generator that the contract offers; give dtype=... where tensors are made"
+    remedy = (
+        "write a component of its own" if what.startswith("torch.") else "draw from the generator that the contract"
+    )
+    assert lines[1].startswith(f"  {remedy}")
     assert torch.get_default_dtype() == torch.float32
 
 
@@ -86,10 +117,63 @@ def test_what_was_changed_is_put_back() -> None:
     torch.manual_seed(3)
     after = torch.rand(1)
     torch.manual_seed(3)
-    with pytest.raises(PluginError, match="somebody changes Python's random generator and torch's random generator"):
+    with pytest.raises(PluginError, match="somebody changes torch's random generator and Python's random generator"):
         change()
     assert random.random() == expected
     assert torch.equal(torch.rand(1), after)
+
+
+def _study(tmp_path: Path, top: str) -> Path:
+    path = tmp_path / "patching_study.py"
+    path.write_text(f"import torch\nfrom torch import nn\n{top}\n" + STUDY_WITH_HOOKS)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("top", "what"),
+    [
+        ("nn.functional.relu = nn.functional.gelu", "torch.nn.functional.relu"),
+        ("nn.Linear.forward = lambda self, x: x", "torch.nn.Linear.forward"),
+        ("del nn.ReLU.forward", "torch.nn.ReLU.forward"),
+        ("nn.ReLU.__call__ = lambda self, x: x", "torch.nn.ReLU.__call__"),
+        ("nn.Linear = nn.Identity", "torch.nn.Linear"),
+        ("torch.set_default_dtype(torch.float64)", "torch's default dtype"),
+        ("torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark", "torch's cuDNN settings"),
+        ("import os; os.chdir('/')", "the working folder"),
+    ],
+)
+def test_a_study_file_that_changes_torch_for_everybody_is_refused_and_undone(
+    tmp_path: Path, top: str, what: str
+) -> None:
+    before = (nn.functional.relu, nn.Linear.forward, nn.Linear, os.getcwd())
+    with pytest.raises(LabError) as caught:
+        load_study(_study(tmp_path, top), load_catalog())
+    assert caught.value.what == f"patching_study.py changes {what}, which belongs to the whole process"
+    assert (nn.functional.relu, nn.Linear.forward, nn.Linear, os.getcwd()) == before
+    assert "__call__" not in vars(nn.ReLU)
+    assert nn.ReLU()(torch.ones(1)) == 1
+
+
+def test_a_study_file_may_seed_at_its_top_and_leaves_generators_as_they_were(tmp_path: Path) -> None:
+    state = random.getstate(), torch.get_rng_state().tolist()
+    load_study(_study(tmp_path, "import random; random.seed(0); torch.randn(3)"), load_catalog())
+    assert (random.getstate(), torch.get_rng_state().tolist()) == state
+
+
+class PatchingLate(lab.Callback):
+    """Exchanges a function of torch while it trains."""
+
+    def before_epoch(self, learner: Any) -> None:
+        nn.functional.cross_entropy = lambda output, target: output.sum() * 0
+
+
+def test_what_a_run_exchanges_is_put_back_for_the_run_after_it(tmp_path: Path, caplog: Any) -> None:
+    original = nn.functional.cross_entropy
+    net = lab.use(nn.Linear, in_features=4, out_features=2)
+    base = lab.Experiment(dataset=toy_data, architecture=net, loss="cross_entropy", callbacks=[PatchingLate])
+    run_study(lab.Study(base, seeds=1, name="late"), runs=tmp_path, catalog=load_catalog())
+    assert nn.functional.cross_entropy is original
+    assert "changed torch.nn.functional.cross_entropy; it was put back for the runs after it" in caplog.text
 
 
 def _module(**content: Any) -> types.ModuleType:

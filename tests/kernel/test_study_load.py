@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from lab.errors import LabError
@@ -132,9 +135,75 @@ def test_an_unreadable_name_is_no_python_module_name_and_works_all_the_same(file
     assert load_study(file(GOOD, "my study-2.py")).name == "my study-2"
 
 
-def test_a_study_may_import_what_lies_beside_it(file, monkeypatch):
-    import sys
+@pytest.mark.parametrize("raising", ["import pytest; pytest.skip('x', allow_module_level=True)", "raise GeneratorExit"])
+def test_no_error_of_a_study_file_ends_the_process(file, raising):
+    path = file(raising)
+    assert message(path).startswith("this study file raises ")
+    assert f"{path}, line 1: " in message(path)
 
+
+def test_an_error_in_a_module_beside_the_study_is_told_with_both_lines(file, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    helper = file("def broken():\n    raise KeyError('x')\n", "helper_of_a_study.py")
+    path = file("import helper_of_a_study\nhelper_of_a_study.broken()\n")
+    assert message(path) == (
+        f"this study file raises KeyError: 'x'\n  {path}, line 2: helper_of_a_study.broken()\n"
+        f"  {helper}, line 2: raise KeyError('x')"
+    )
+
+
+def test_a_syntax_error_in_a_module_beside_the_study_names_that(file, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    helper = file("def broken(:\n", "broken_helper_of_a_study.py")
+    path = file("import broken_helper_of_a_study\n")
+    assert message(path) == (
+        f"a module that this study imports has a syntax error: invalid syntax\n  {helper}, line 1: def broken(:"
+    )
+
+
+@pytest.mark.parametrize("name", ["queue.py", "random.py", "torch.py", "numpy.py"])
+def test_a_study_or_its_neighbour_shadows_no_installed_module(file, monkeypatch, name):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    stem = name.removesuffix(".py")
+    module = sys.modules.get(stem) or __import__(stem)
+    monkeypatch.delitem(sys.modules, "queue", raising=False) if stem == "queue" else None
+    load_study(file(f"import {stem}\nassert hasattr({stem}, '__name__')\n" + GOOD, name))
+    assert sys.modules[stem].__file__ == module.__file__
+
+
+@pytest.mark.parametrize("use_of_it", ["from wave import LENGTH", "import wave; wave.LENGTH"])
+def test_a_neighbour_that_an_installed_module_hides_is_told(file, monkeypatch, use_of_it):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file("LENGTH = 3\n", "wave.py")
+    assert message(file(use_of_it + "\n")).endswith(
+        "\n  'wave' is Python's or an installed module, not wave.py beside this file; rename that"
+    )
+
+
+def test_what_a_study_prints_when_it_is_imported_goes_to_stderr(file, capfd):
+    load_study(file("import os\nprint('loud', flush=True)\nos.write(1, b'louder\\n')\n" + GOOD))
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "loud\nlouder\n")
+
+
+def test_a_study_that_changes_the_working_folder_is_refused_and_it_is_put_back(file, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = file("import os\nos.chdir('/')\n" + GOOD)
+    assert message(path).startswith("the working folder was changed to /, and it belongs to the whole process")
+    assert f"{path}, line 2: os.chdir('/')" in message(path)
+    assert Path.cwd() == tmp_path
+
+
+def test_a_docstring_that_is_no_text_is_no_question(file):
+    assert load_study(file(GOOD + "__doc__ = 3\n")).question == ""
+
+
+def test_wrong_values_of_a_study_are_told_with_their_line(file):
+    path = file(GOOD.replace("seeds=2", "seeds=None, compare=3"))
+    assert message(path).startswith(f"2 problems in this study:\n  {path}, line 5: study = Study(base, seeds=None")
+
+
+def test_a_study_may_import_what_lies_beside_it(file, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     file("WIDTH = 3\n", "beside_the_study.py")
     assert load_study(file("from beside_the_study import WIDTH\n" + GOOD.replace("seeds=2", "seeds=WIDTH"))).seeds == 3

@@ -80,7 +80,7 @@ def test_folds_are_disjoint_and_cover_all_rows():
 
 def test_given_files_validate_and_test(tmp_path):
     path = written(tmp_path, GOOD)
-    other = written(tmp_path, "town,rooms,price\nc,9,99\n", "other.csv")
+    other = written(tmp_path, "town,rooms,price\na,9,99\n", "other.csv")
     data = table(path, "price", task="regression", valid_path=other, test_path=other)
     assert (len(data.train), len(data.valid), len(data.test)) == (5, 1, 1)
 

@@ -1,0 +1,88 @@
+"""Standard streams that end no work: signs that cannot be printed are replaced, a reader that left is no error."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import Any, TextIO
+
+__all__ = ["make_robust", "stdout_to_stderr"]
+
+GONE = (errno.EPIPE, errno.EIO)
+"""Errors of writing to a pipe without a reader and to a terminal that was closed."""
+
+
+class _Robust(io.FileIO):
+    """An output whose reader may leave: from then on, what is written goes nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.fileno())
+        return memoryview(data).nbytes
+
+
+def make_robust() -> None:
+    """Make stdout and stderr of this process robust, for as long as it lives.
+
+    Signs that their encoding lacks are replaced, ``lab … | head -1`` ends the printing but not the work, and streams
+    that were closed when the process began lead nowhere, so that no file of the store gets their descriptors.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor, which is this one
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            buffer = io.BufferedWriter(_Robust(descriptor, "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "replace"))
+        elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, _robust(stream, descriptor))
+
+
+def _robust(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
+    if os.name == "nt" and stream.isatty():  # a console is no file there
+        stream.reconfigure(errors="replace")
+        return stream
+    with suppress(OSError):
+        stream.flush()
+    errors = "replace" if stream.errors == "strict" else stream.errors
+    buffer = io.BufferedWriter(_Robust(descriptor, "w", closefd=False))
+    line_buffering = stream.line_buffering or descriptor == 2
+    return io.TextIOWrapper(buffer, stream.encoding, errors, line_buffering=line_buffering)
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send what is printed inside the block to stderr, by Python or by C code, so that stdout holds only the answer."""
+    try:
+        _flush(sys.stdout)
+        kept = os.dup(1)
+    except OSError:
+        kept = None
+    try:
+        if kept is not None:
+            with suppress(OSError):
+                os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _flush(stream: TextIO | None) -> None:
+    if stream is not None:
+        with suppress(ValueError):  # it is closed
+            stream.flush()

@@ -1,0 +1,120 @@
+"""Checks of what a study is made of, where it is made: each gives its problems as sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lab.registry.component import plain_number
+
+__all__ = [
+    "MAX_ARMS",
+    "MAX_RUNS",
+    "bound_problems",
+    "name_problem",
+    "number_problems",
+    "plain_seeds",
+    "seed_problems",
+    "shown",
+    "text_problem",
+]
+
+LONGEST_NAME = 200
+LONGEST_SHOWN = 80
+MAX_SEEDS = 10_000
+MAX_ARMS = 10_000
+MAX_RUNS = 50_000
+"""A plan reads, checks and shows every run: beyond this it would take longer than anybody waits."""
+
+
+def shown(value: Any) -> str:
+    """A value of any type as a message shows it."""
+    try:
+        text = repr(value)
+    except Exception:  # a class of the user's own, or a number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[str]:
+    """Problems of a text."""
+    if not isinstance(value, str):
+        return [f"{name} must be text, not {type(value).__name__}: {shown(value)}"]
+    if not may_be_empty and not value.strip():
+        return [f"{name} is empty"]
+    return [] if _is_writable(value) else [f"{name} holds characters that cannot be written: {shown(value)}"]
+
+
+def name_problem(what: str, value: Any) -> list[str]:
+    """Problems of the name of an arm or of a level, which tables, files and the command line must be able to show."""
+    problems = text_problem(f"the name of {what}", value, may_be_empty=False)
+    if problems:
+        return problems
+    if not value.isprintable() or value != value.strip():
+        return [f"the name of {what} must not hold line breaks or begin or end with blanks: {shown(value)}"]
+    if len(value) > LONGEST_NAME:
+        return [f"the name of {what} is longer than {LONGEST_NAME} characters: {shown(value)}"]
+    return []
+
+
+def _is_writable(text: str) -> bool:
+    return text == text.encode("utf-8", "replace").decode()
+
+
+def plain_seeds(seeds: Any) -> Any:
+    """Seeds as a number or a list of numbers, of Python's own type."""
+    if isinstance(seeds, (str, bytes, Mapping)) or hasattr(seeds, "shape"):
+        return seeds.tolist() if getattr(seeds, "shape", ()) else plain_number(seeds)
+    if isinstance(seeds, range) and len(seeds) > MAX_SEEDS:
+        return seeds
+    return [plain_number(seed) for seed in seeds] if isinstance(seeds, Iterable) else seeds
+
+
+def seed_problems(seeds: Any) -> list[str]:
+    """Problems of the seeds of a study."""
+    listed: list[Any] = []
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        count = seeds
+    elif isinstance(seeds, (list, range)) and len(seeds) > MAX_SEEDS:
+        count = len(seeds)
+    else:
+        listed = seeds if isinstance(seeds, list) else []
+        count = len(listed)
+    if count < 1 or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in listed):
+        return [f"seeds must be a number of at least 1 or a list of whole numbers, not {shown(seeds)}"]
+    if count > MAX_SEEDS:
+        return [f"seeds: more than {MAX_SEEDS:,} cannot be planned"]
+    if large := [seed for seed in listed if seed.bit_length() > 63]:
+        return [f"seeds must fit into 64 bits, not {shown(large[0])}"]
+    twice = sorted(seed for seed, times in Counter(listed).items() if times > 1)
+    return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
+
+
+def number_problems(name: str, value: Any, *, smallest: int, largest: int | None = None) -> list[str]:
+    """Problems of a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return [f"{name} must be a whole number, not {type(value).__name__}: {shown(value)}"]
+    if value < smallest:
+        return [f"{name} must be at least {smallest}, not {shown(value)}"]
+    if largest is not None and value > largest:
+        return [f"{name} must be at most {largest:,}, not {shown(value)}"]
+    return []
+
+
+def bound_problems(low: Any, high: Any) -> list[str]:
+    """Problems of the bounds of a range."""
+    bounds = (low, high)
+    if any(isinstance(bound, bool) or not isinstance(bound, (int, float)) for bound in bounds):
+        return [f"the bounds of a range are numbers, not {shown(low)} and {shown(high)}"]
+    if not all(map(_is_finite, bounds)):
+        return [f"the bounds of a range are finite, not {shown(low)} and {shown(high)}"]
+    return []
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond all floats
+        return False

@@ -1,0 +1,251 @@
+"""What data holds: a fingerprint of its examples where it gives none, and whether a run has changed what others share.
+
+Runs of one process share the data that was built for them. A collate that pads in place, or a callback that writes into
+``learner.data``, would change the next run's numbers; such data is built anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import attrs
+import numpy as np
+import torch
+
+from lab.cache import tree_digest
+from lab.errors import DataError
+from lab.registry.definition import state_digest
+from lab.training.data import Data
+
+__all__ = ["fingerprint_of_examples", "pristine", "protect"]
+
+SPLITS = ("train", "valid", "test")
+MAX_OBJECTS = 5_000_000
+SMALL_FILE = 2**20
+"""Files of up to this many bytes count by their content, larger ones by size and time of change."""
+
+WATCHED_BYTES = 2**25
+WATCHED_OBJECTS = 10_000
+
+
+def fingerprint_of_examples(data: Data, label: str) -> str:
+    """Return a hash of everything that the splits of some data hold, and of the files and folders that they name.
+
+    Args:
+        data: of which every split is walked: tensors, arrays, lists, attributes.
+        label: the dataset's, for messages.
+
+    Raises:
+        DataError: a split holds something whose content cannot be told, such as an open file or a generator.
+    """
+    walk = _Hash(label)
+    for name in SPLITS:
+        walk.add(name)
+        walk.add(getattr(data, name))
+    walk.add([state_digest(data.collate), state_digest(data.length)])
+    return f"examples {walk.hash.hexdigest()[:32]}"
+
+
+class _Hash:
+    """A hash that is fed with values, each once."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.hash = hashlib.sha256()
+        self._met: dict[int, int] = {}
+        self._alive: list[Any] = []
+
+    def add(self, value: Any) -> None:
+        """Feed a value and all that it holds."""
+        if value is None or isinstance(value, (bool, int, float, complex, bytes)):
+            self._feed(type(value).__name__, repr(value))
+        elif isinstance(value, (str, Path)):
+            self._text(value)
+        elif isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and not value.dtype.hasobject):
+            self._array(value)
+        elif id(value) in self._met:
+            self._feed("as", str(self._met[id(value)]))
+        else:
+            self._met[id(value)] = len(self._met)
+            self._alive.append(value)
+            if len(self._met) > MAX_OBJECTS:
+                raise self._refused("it holds millions of objects")
+            self._whole(value)
+
+    def _whole(self, value: Any) -> None:
+        kind = type(value)
+        self._feed("of", f"{kind.__module__}:{kind.__qualname__}")
+        if isinstance(value, Mapping):
+            items = sorted(value.items(), key=lambda item: str(item[0]))
+            self._each(itertools.chain.from_iterable(items), len(items))
+        elif isinstance(value, (set, frozenset)):
+            self._each(iter(sorted(value, key=repr)), len(value))
+        elif isinstance(value, (list, tuple, np.ndarray)):
+            self._each(iter(value), len(value))
+        elif isinstance(value, (range, slice, torch.dtype, torch.device, np.generic)):
+            self._feed("is", repr(value))
+        elif isinstance(value, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType)):
+            self._feed("definition", getattr(value, "__qualname__", "") + _state(value))
+        elif isinstance(value, torch.Generator):
+            self._array(value.get_state())
+        elif isinstance(value, np.random.Generator):
+            self.add(value.bit_generator.state)
+        elif hasattr(value, "to_numpy") and hasattr(value, "columns"):  # a table of pandas
+            self.add(list(map(str, value.columns)))
+            self._each((value[name].to_numpy() for name in value.columns), len(value.columns))
+        else:
+            self._object(value)
+
+    def _object(self, value: Any) -> None:
+        if hasattr(value, "read") or hasattr(value, "__next__"):
+            raise self._refused(f"{type(value).__name__} objects do not show what they hold")
+        slots = [str(name) for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        held = {name: getattr(value, name) for name in slots if name != "__weakref__" and hasattr(value, name)}
+        held |= getattr(value, "__dict__", {})
+        if held:
+            self.add(held)
+        elif hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+            self._each((value[index] for index in range(len(value))), len(value))
+        elif type(value).__init__ is object.__init__:
+            self._feed("is", type(value).__qualname__)
+        else:  # what it was made with is kept where Python does not see it
+            raise self._refused(f"{type(value).__name__} objects do not show what they hold")
+
+    def _each(self, items: Iterator[Any], count: int) -> None:
+        self._feed("count", str(count))
+        for item in items:
+            self.add(item)
+
+    def _array(self, value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu().contiguous()
+            self._feed(str(value.dtype), repr(tuple(value.shape)))
+            self.hash.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
+            return
+        self._feed(str(value.dtype), repr(value.shape))
+        self.hash.update(np.ascontiguousarray(value).tobytes())
+
+    def _text(self, value: str | Path) -> None:
+        text = str(value)
+        self._feed("text", text)
+        is_path = len(text) < 4096 and (os.sep in text or "." in text) and "\0" not in text and "\n" not in text
+        if not is_path:
+            return
+        try:
+            state = os.stat(text)
+        except OSError:
+            return
+        if os.path.isdir(text) and (isinstance(value, Path) or text.strip("./") != ""):
+            self._feed("folder", tree_digest(Path(text)))
+        elif os.path.isfile(text) and state.st_size <= SMALL_FILE:
+            self.hash.update(Path(text).read_bytes())
+        elif os.path.isfile(text):
+            self._feed("file", f"{state.st_size} {state.st_mtime_ns}")
+
+    def _feed(self, kind: str, text: str) -> None:
+        self.hash.update(f"{kind}\0{len(text)}\0{text}\0".encode("utf-8", "surrogatepass"))
+
+    def _refused(self, why: str) -> DataError:
+        return DataError(
+            f"{self.label} has no fingerprint, and its examples cannot be hashed: {why}",
+            where="without one, a run of other data would be found under the same key",
+            hint="give one: Data(..., fingerprint=...), a hash of the content",
+        )
+
+
+def _state(value: Any) -> str:
+    try:
+        return state_digest(value)
+    except TypeError:
+        return ""
+
+
+# --- data that runs share ---------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class _Shared:
+    """Data that runs share, as it stood when it was built, and how to build it again."""
+
+    data: Data
+    state: dict[str, Any] | None
+    build: Callable[[], Data]
+
+
+_shared: WeakKeyDictionary[Data, _Shared] = WeakKeyDictionary()
+
+
+def protect(data: Data, build: Callable[[], Data]) -> Data:
+    """Let runs share data: ``pristine`` notes how it stands when it is first asked, and builds it again if need be."""
+    _shared[data] = _Shared(data, None, build)
+    return data
+
+
+def pristine(data: Data) -> Data:
+    """The data as it was built: the same object, or one that is built anew because a run has written into it."""
+    shared = _shared.get(data)
+    if shared is None:
+        return data
+    standing = _standing(shared.data)
+    if shared.state is not None and not _same(standing, shared.state):
+        shared.data = shared.build()
+        standing = _standing(shared.data)
+    shared.state = standing
+    return shared.data
+
+
+def _standing(data: Data) -> dict[str, Any]:
+    """Cheap marks of all that data holds: versions of tensors, hashes of arrays, identities of the rest.
+
+    Arrays of more than ``WATCHED_BYTES`` are looked at in places; of more objects than ``WATCHED_OBJECTS`` the first.
+    """
+    found: dict[str, Any] = {}
+    waiting: list[tuple[str, Any]] = [(name, getattr(data, name, None)) for name in _fields(data)]
+    met: set[int] = set()
+    while waiting and len(met) < WATCHED_OBJECTS:
+        path, value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            found[path] = (id(value), 0 if value.is_inference() else value._version)
+        elif isinstance(value, np.ndarray):
+            found[path] = (id(value), _sample(value))
+        elif isinstance(value, (str, bytes, int, float, bool, type(None), types.ModuleType, type)):
+            found[path] = value
+        elif id(value) not in met:
+            met.add(id(value))
+            waiting += [(f"{path}.{name}", inner) for name, inner in _inside(value)]
+            if isinstance(value, list):
+                found[path] = tuple(map(id, value))
+    return found
+
+
+def _fields(data: Data) -> list[str]:
+    own = [field.name for field in attrs.fields(type(data))] if attrs.has(type(data)) else []
+    return [*own, *(name for name in getattr(data, "__dict__", {}) if name not in own)]
+
+
+def _inside(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(str(name), item) for name, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(str(index), item) for index, item in enumerate(value)]
+    return [(name, item) for name, item in getattr(value, "__dict__", {}).items()]
+
+
+def _same(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """Whether everything that was there stands as it did; what came since, such as a cache that fills, is no change."""
+    return all(name in now and now[name] == mark for name, mark in then.items())
+
+
+def _sample(array: np.ndarray) -> str:
+    if array.dtype == object:
+        return str(len(array))
+    flat = array.reshape(-1)
+    step = max(1, array.nbytes // WATCHED_BYTES)
+    return hashlib.blake2b(np.ascontiguousarray(flat[::step]).tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,63 @@
+"""The working folder, which belongs to the whole process: in another one, every later relative path goes astray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from lab.errors import PluginError, add_note, own_caller
+
+__all__ = ["keeps_working_folder"]
+
+
+@contextmanager
+def keeps_working_folder() -> Iterator[None]:
+    """Inside the block, the working folder must stay what it is, or be put back.
+
+    It is put back here in any case, so that nobody else suffers from it.
+
+    Raises:
+        PluginError: it was changed; the message names the line. An error of the block gets that as a note instead.
+    """
+    before, change = _working_folder(), os.chdir
+    callers: list[str] = []
+
+    def noted(path: Any) -> None:
+        change(path)
+        callers.append(own_caller())
+
+    os.chdir = noted
+    try:
+        yield
+    except BaseException as error:
+        complaint = _put_back(before, change, callers)
+        if complaint is not None:
+            add_note(error, str(complaint))
+        raise
+    finally:
+        os.chdir = change
+    complaint = _put_back(before, change, callers)
+    if complaint is not None:
+        raise complaint
+
+
+def _put_back(before: str | None, change: Any, callers: list[str]) -> PluginError | None:
+    now = _working_folder()
+    if before is None or now == before:
+        return None
+    with suppress(OSError):  # it may be gone
+        change(before)
+    return PluginError(
+        f"the working folder was changed to {now or 'one that is gone'}, and it belongs to the whole process",
+        where=next(filter(None, callers), None),
+        hint="give absolute paths instead, such as Path(__file__).parent / 'table.csv'",
+    )
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None

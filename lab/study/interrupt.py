@@ -1,0 +1,127 @@
+"""Signals that end a command: everything is saved first, no traceback is shown, and no process is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+__all__ = ["INTERRUPTED", "end_on_signals", "ignore_signals", "signals_held", "stop_on_interrupt"]
+
+INTERRUPTED = 130
+"""Exit code of a command that a signal ended."""
+
+Handler = Callable[[int, Any], Any]
+
+
+def _signals() -> list[int]:
+    """Ctrl-C, and where the system has them a request to end and a closed terminal.
+
+    SIGHUP stays ignored where it is ignored already: so works ``nohup``.
+    """
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [int(getattr(signal, name)) for name in names]
+    return [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and SIGHUP set; a second Ctrl-C interrupts at once.
+
+    A closed terminal may send SIGHUP twice, and a scheduler SIGTERM to every process: these only ever ask to save.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before: dict[int, Any] = {}
+
+    def handle(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and stop.is_set():
+            outer = before[number]
+            if outer is not signal.default_int_handler and callable(outer):
+                outer(number, frame)
+            raise KeyboardInterrupt
+        stop.set()
+
+    handler = _of_this_process(handle)
+    before.update({number: signal.getsignal(number) for number in _signals()})
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield stop
+    finally:
+        for number, old in before.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+
+
+def end_on_signals() -> Callable[[], None]:
+    """Let the same signals end a command with ``KeyboardInterrupt``, at the third one at once.
+
+    Returns:
+        A function to call when the command is done: from then on a signal ends the process without a word.
+    """
+    count, done = [0], [False]
+
+    def handle(number: int, frame: Any) -> None:
+        count[0] += 1
+        if done[0] or count[0] > 2:
+            _show_cursor()
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in _signals():
+            signal.signal(number, _of_this_process(handle))
+    return lambda: done.__setitem__(0, True)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold signals back inside the block; a process that is started there holds them until ``ignore_signals``."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_signals() -> None:
+    """Leave all of it to the parent, which hears what its whole process group gets."""
+    for number in _signals():
+        signal.signal(number, _of_this_process(lambda number, frame: None))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
+
+
+def _of_this_process(handle: Handler) -> Handler:
+    """The handler, for this process alone.
+
+    A fork inherits handlers: a process that a component forks must end when it is terminated, and must not end when
+    its whole group is interrupted, since its parent still needs it to save.
+    """
+    owner = os.getpid()
+
+    def handler(number: int, frame: Any) -> None:
+        if os.getpid() == owner:
+            handle(number, frame)
+        elif number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    return handler
+
+
+def _show_cursor() -> None:
+    """A live table hides it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            if stream.isatty():
+                os.write(stream.fileno(), b"\x1b[?25h")

@@ -1,0 +1,47 @@
+"""Installed packages: which there are, and which of them compute numbers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+
+__all__ = ["DECIDING_PACKAGES", "installed_packages"]
+
+DECIDING_PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "pillow",
+    "spacy",
+    "fasttext-wheel",
+    "nmslib",
+    "tokenizers",
+)
+"""Of all packages that are recorded, those that compute numbers of built-in components besides ``lab`` itself."""
+
+
+@lru_cache
+def installed_packages() -> dict[str, str]:
+    """Name → version of every installed distribution.
+
+    Both stand in the names of the folders ``NAME-VERSION.dist-info``; reading the metadata of 150 distributions took
+    90 ms, reading the names takes half a millisecond.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            with os.scandir(folder or ".") as entries:
+                names = [entry.name for entry in entries]
+        except (OSError, ValueError):
+            continue
+        for name in names:
+            stem, dot, suffix = name.rpartition(".")
+            package, dash, version = stem.partition("-")
+            if dot and dash and suffix in ("dist-info", "egg-info"):
+                found.setdefault(package.lower().replace("_", "-"), version)  # the first in sys.path is imported
+    return dict(sorted(found.items()))

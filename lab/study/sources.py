@@ -1,0 +1,165 @@
+"""The sources of a run: its study file and the local modules that this imported.
+
+A run keeps them as text in ``sources.json``, so that it can be built again without its author's folder. Nothing is run
+because a store says so: a study file is imported if the user names it, if this user ran the same file with the same
+content on this machine before (which the cache directory knows, and no store can say), or, when asked for, as it is
+recorded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import tokenize
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from lab.cache import cache_folder, recall, remember
+from lab.errors import LabError, StoreError
+from lab.study import files
+
+if TYPE_CHECKING:
+    from lab.study.preflight import Plan
+    from lab.study.run import Run
+
+__all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
+
+SOURCES = "sources.json"
+MOST_REMEMBERED = 2000
+
+
+# --- kept with a run --------------------------------------------------------------------------------------------------
+
+
+def keep_sources(run: Run, folder: Path) -> None:
+    """Write the study's file and the local modules that it imported, as they were imported."""
+    from lab.study.keys import local_sources
+
+    if not run.file:
+        return
+    main = Path(run.file).absolute()
+    texts: dict[str, str] = {}
+    for source in local_sources(run.experiment):
+        name = main.name if source.path.absolute() == main else _relative(source.name, source.path)
+        texts[name] = source.text
+    if main.name in texts:
+        files.write_sealed(folder / SOURCES, {"study": main.name, "files": texts}, durable=False)
+
+
+def _relative(module: str, path: Path) -> str:
+    """Where a module is looked for beside a study: ``models/nets.py``."""
+    if module.endswith(".py"):
+        return module
+    parts = module.split(".")
+    return "/".join([*parts, "__init__.py"] if path.name == "__init__.py" else [*parts[:-1], f"{parts[-1]}.py"])
+
+
+def stored_study(folder: Path) -> Path:
+    """Write the sources that a run keeps to a place outside of the store, for this process, and return its study file.
+
+    Raises:
+        StoreError: it keeps none, or they are damaged.
+    """
+    path = folder / SOURCES
+    try:
+        content = files.read_json(path, files.SOURCES)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"run {folder.name} keeps no sources", where=str(path), hint="give its study file: --file STUDY.py"
+        ) from error
+    if content["study"] not in content["files"]:
+        raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: it has no '{content['study']}'")
+    place = Path(tempfile.mkdtemp(prefix="lab-sources-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)  # its lines are read as long as its classes are used
+    for name, text in content["files"].items():
+        target = place / _inside(name, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        raw = text.encode("utf-8")
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)  # a source may name another than UTF-8
+        target.write_bytes(raw if encoding.startswith("utf-8") else text.encode(encoding))
+    return place / str(content["study"])
+
+
+def _inside(name: str, path: Path) -> PurePosixPath:
+    parts = PurePosixPath(name)
+    wrong = parts.is_absolute() or ".." in parts.parts or parts.suffix != ".py" or "\0" in name
+    if wrong or any(part.startswith(".") for part in parts.parts):
+        raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: '{name}' is not a module beside a study")
+    return parts
+
+
+# --- the user's own files ---------------------------------------------------------------------------------------------
+
+
+def remember_study(plan: Plan) -> None:
+    """Note in the user's cache that this user ran this study file, with this content."""
+    path = Path(plan.study.file)
+    with suppress(OSError, ValueError):
+        if not plan.study.file or _is_in_store(path):
+            return
+        place, digest = str(path.resolve()), _digest(path)
+        book = _book()
+        known = recall(book)
+        if known.get(place) != digest:
+            kept = {name: value for name, value in known.items() if name != place}
+            remember(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
+
+
+def find_study(content: Mapping[str, Any]) -> Path | None:
+    """The study file that a record tells of, if this user ran it on this machine and it is as it was then.
+
+    Raises:
+        LabError: it changed since, or this user never ran it here.
+    """
+    given = content.get("file")
+    if not given:
+        return None
+    try:
+        path = Path(given)
+        known = recall(_book()).get(str(path.resolve()))
+        is_there = path.is_file()
+        if is_there and not _is_in_store(path) and known == _digest(path):
+            return path
+    except (OSError, ValueError):
+        return None
+    if not is_there:
+        return None
+    what = "has changed since it was run here" if known else "was never run by you on this machine"
+    raise LabError(f"the study file that this run tells of {what}", where=str(given), hint=REMEDIES)
+
+
+REMEDIES = """--file STUDY.py names the file to import
+--stored-source imports what the run keeps: code that comes with the store"""
+
+
+def refuse_in_store(file: Path | str) -> None:
+    """Raise if a study file lies in a store.
+
+    Raises:
+        LabError: it does.
+    """
+    if _is_in_store(Path(file)):
+        raise LabError(
+            "a file that lies in a store is not imported",
+            where=str(file),
+            hint="--stored-source imports the sources that a run keeps",
+        )
+
+
+def _is_in_store(path: Path) -> bool:
+    """Whether a file lies below a folder ``.store``, as it is written or once links are followed."""
+    return any(".store" in each.parts for each in (Path(os.path.abspath(path)), path.resolve()))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _book() -> Path:
+    return cache_folder() / "studies_run.json"

@@ -1,0 +1,202 @@
+"""Variants of a study: the same question asked with other settings, arms or seeds, or by another file of the same name.
+
+``study.json`` holds the variant that was run last, and under ``variants`` the others, in the order in which they were
+run. Code that changed makes no new variant: the runs of the old code are not asked for any more. A variant that another
+one of the same settings covers, with all its arms and seeds, is that one grown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.errors import StoreError, UnknownNameError
+from lab.study import files
+from lab.study.store import Store
+
+__all__ = [
+    "FILE",
+    "all_variants",
+    "choose",
+    "labels",
+    "merged",
+    "name_variant",
+    "place_of",
+    "read_content",
+    "study_names",
+    "unreadable",
+]
+
+FILE = "study.json"
+MOST_SHOWN = 4
+"""Settings that stand in the label of a variant."""
+
+Content = Mapping[str, Any]
+"""A variant as ``study.json`` holds it."""
+
+
+def place_of(file: str) -> str:
+    """Return a digest of where a study's file lies, so that two files of one name are told apart."""
+    try:
+        path = os.path.abspath(file) if file else ""
+    except OSError:  # the working folder is gone
+        path = file
+    return _digest(path)
+
+
+def all_variants(content: Content) -> list[Content]:
+    """Return every variant of a study's record, the one run last at the end."""
+    last = {name: value for name, value in content.items() if name != "variants"}
+    return [_named(each) for each in (*content.get("variants", ()), last)]
+
+
+def _named(content: Content) -> Content:
+    return content if content.get("variant") else {**content, "variant": name_variant(content)}
+
+
+def merged(before: Sequence[Content], new: Content) -> dict[str, Any]:
+    """Return the record of a study in which ``new`` was run after the variants that it had."""
+    kept = [each for each in before if each["variant"] != new["variant"] and not _covers(new, each)]
+    return {**new, "variants": kept} if kept else dict(new)
+
+
+def name_variant(content: Content) -> str:
+    """Return eight digits that tell a variant from others: of its file, settings, arms and seeds, not of its code."""
+    search = content.get("search")
+    arms = search if search else _arms(content)
+    return _digest([_scope(content), arms, content["seeds"]])[:8]
+
+
+def _scope(content: Content) -> Any:
+    place = content.get("place") or place_of(content["file"])
+    return [place, content.get("device", "cpu"), _settings(content["base"]), content.get("search")]
+
+
+def _arms(content: Content) -> dict[str, Any]:
+    return {name: _settings(arm["difference"]) for name, arm in content["arms"].items()}
+
+
+def _covers(new: Content, old: Content) -> bool:
+    if _scope(new) != _scope(old):
+        return False
+    arms = _arms(new)
+    same_arms = all(name in arms and arms[name] == difference for name, difference in _arms(old).items())
+    return same_arms and set(old["seeds"]) <= set(new["seeds"])
+
+
+def _settings(value: Any) -> Any:
+    """Plain values without what tells of code: hashes of sources, versions of plugins."""
+    if isinstance(value, Mapping):
+        return {name: _settings(item) for name, item in value.items() if name != "plugin"}
+    if isinstance(value, (list, tuple)):
+        return [_settings(item) for item in value]
+    return re.sub(r"#[0-9a-f]{6,64}\b", "", value) if isinstance(value, str) else value
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def labels(variants: Sequence[Content]) -> dict[str, str]:
+    """Return variant → the settings in which it differs from the others; empty for one that is alone."""
+    described = {each["variant"]: _described(each) for each in variants}
+    names = dict.fromkeys(name for settings in described.values() for name in settings)
+    differing = [name for name in names if len({settings.get(name) for settings in described.values()}) > 1]
+    if len(variants) > 1 and not differing:
+        differing = ["file"]
+    return {name: _label(settings, differing) for name, settings in described.items()}
+
+
+def _label(settings: Mapping[str, str], names: Sequence[str]) -> str:
+    found = [f"{name}={settings[name]}" for name in names if name in settings]
+    more = len(found) - MOST_SHOWN
+    return ", ".join([*found[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _described(content: Content) -> dict[str, str]:
+    arms = list(content["arms"])[1:]
+    found = {
+        "file": content["file"],
+        "arms": "+".join(arms) if len(arms) <= MOST_SHOWN else f"{len(arms)} arms",
+        "seeds": _numbers(content["seeds"]),
+        "device": content.get("device", "cpu"),
+    }
+    for path, value in _flat(_settings(content["base"]), ""):
+        found[path] = value
+    return {name: " ".join(value.split())[:60] for name, value in found.items()}
+
+
+def _numbers(seeds: Sequence[int]) -> str:
+    if list(seeds) == list(range(len(seeds))):
+        return str(len(seeds))
+    return "+".join(map(str, seeds[:8])) + ("…" if len(seeds) > 8 else "")
+
+
+def _flat(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping) and "component" in value:
+        params = value.get("params")
+        inner = params.items() if isinstance(params, Mapping) else ()
+        own = [(path, str(value["component"]))]
+        return own + [row for name, item in inner for row in _flat(item, f"{path}.{name}")]
+    if isinstance(value, Mapping):
+        return [row for name, item in value.items() for row in _flat(item, f"{path}.{name}" if path else str(name))]
+    if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        return [row for index, item in enumerate(value) for row in _flat(item, f"{path}[{index}]")]
+    return [(path, str(value))]
+
+
+def choose(variants: Sequence[Content], wanted: str, study: str) -> Content:
+    """Return the variant called ``wanted``, by its first digits or its label; the one run last if that is empty.
+
+    Raises:
+        UnknownNameError: there is none, or several; all are listed.
+    """
+    if not wanted:
+        return variants[-1]
+    known = labels(variants)
+    found = [each for each in variants if each["variant"].startswith(wanted) or known[each["variant"]] == wanted]
+    if len(found) == 1:
+        return found[0]
+    lines = [f"{each['variant']}  {known[each['variant']] or 'the only one'}" for each in reversed(variants)]
+    what = "no" if not found else "more than one"
+    raise UnknownNameError(f"{what} variant of '{study}' is called '{wanted}'", hint="\n".join(["variants:", *lines]))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def study_names(store: Store) -> list[str]:
+    """The studies that have a record."""
+    try:
+        with os.scandir(store.root) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        return sorted(name for name in names if os.path.lexists(store.root / name / FILE))
+    except (OSError, ValueError):
+        return []
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """Return what ``study.json`` of a study's folder says.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: it is damaged.
+    """
+    try:
+        return files.from_plain(files.read_json(folder / FILE, files.STUDY, limit=files.LARGE))  # type: ignore[no-any-return]
+    except files.DamagedError as error:
+        raise unreadable(folder, str(error.where).removeprefix(f"{folder / FILE}: ")) from error
+
+
+def unreadable(folder: Path, why: str) -> StoreError:
+    """Return the error that a study's record is damaged."""
+    return StoreError(
+        f"the record of the study '{folder.name}' is damaged",
+        where=f"{folder / FILE}: {why}",
+        hint="lab run writes it again; finished runs are found, not trained again",
+    )

@@ -1,0 +1,125 @@
+"""Sentences on a table that was read: roles and formats of columns, and what looks odd."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lab_tabular.columns import as_texts
+from lab_tabular.formats import ISO
+from lab_tabular.processors import Preparation, Roles
+
+__all__ = ["describe_roles", "describe_unseen", "remarks_on", "remarks_on_codes", "tell"]
+
+MAX_SHOWN = 20
+MANY_CATEGORIES = 50
+"""Columns with so many categories are reported if most of them occur once."""
+
+_ID = re.compile(r"(.*[_ ])?(id|index|row|nr|no|uuid|key)|.*[a-z](Id|ID)", re.IGNORECASE)
+
+
+def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
+    """Log what was read at the level INFO, and what looks odd as a warning."""
+    log = logging.getLogger("lab")
+    if notes:
+        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
+    if remarks:
+        log.warning("%s:\n%s", name, "\n".join(f"  {remark}" for remark in remarks))
+
+
+def describe_roles(train: Iterable[str], roles: Roles, preparation: Preparation) -> list[str]:
+    """One sentence for the target and for each kind of column, with the number of values of each."""
+    target, categories = preparation.target, preparation.categories
+    if target.classes:
+        shown = ", ".join(target.classes[:5]) + (" …" if len(target.classes) > 5 else "")
+        told = [f"target '{target.name}': {len(target.classes)} classes, {shown}"]
+    else:
+        low, high = np.exp([target.low, target.high]) if target.is_log else (target.low, target.high)
+        scale = ", of which the logarithm is learned" if target.is_log else ""
+        told = [f"target '{target.name}': a number from {low:.6g} to {high:.6g}{scale}"]
+    if roles.categorical:
+        told.append("categories: " + _listed(f"{name} ({len(categories[name]):,})" for name in roles.categorical))
+    if roles.continuous:
+        told.append("numbers: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
+    if roles.dates:
+        told.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
+    odd = {name: {"None", "none", "-", "--"} & set(categories[name]) for name in roles.categorical}
+    if like_gaps := [f"'{min(each)}' in '{name}'" for name, each in odd.items() if each]:
+        told.append(f"categories that could mean a gap: {_listed(like_gaps)}; missing=['None', '-'] makes them gaps")
+    used = {*preparation.columns, target.name}
+    left = [name for name in train if name not in used]
+    if left:
+        told.append("not used: " + _listed(left))
+    return told
+
+
+def _writing(preparation: Preparation, name: str) -> str:
+    form = preparation.formats[name]
+    if form.kind == "date":
+        written = "year-month-day" if form.date == ISO else form.date
+        said = ", ".join(each for each in (written, form.zone) if each)
+    else:
+        said = form.unit
+    return f" ({said})" if said else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
+
+
+def describe_unseen(name: str, count: int, among: int) -> str:
+    """How many rows have a category that the training rows do not have."""
+    return (
+        f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category that training did not have"
+    )
+
+
+def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: Preparation) -> Iterator[str]:
+    """What a careful reader would want to know of the training rows, as they were read, before training on them."""
+    constant, many = [], []
+    for name in roles.categorical:
+        known = preparation.categories[name]
+        if len(known) == 1 and not read[name].isna().any():
+            constant.append(name)
+        if len(known) > max(MANY_CATEGORIES, count // 2):
+            many.append(f"{name} ({len(known):,} in {count:,} rows)")
+    for name in roles.continuous:
+        numbers, form = read[name], preparation.formats[name]
+        if np.nanmin(numbers) == np.nanmax(numbers) and not np.isnan(numbers).any():
+            constant.append(name)
+        elif _ID.fullmatch(name) and len(np.unique(numbers)) == count > 2:
+            yield f"column '{name}' is another number in every row; if it only names the row: drop=['{name}']"
+        if form.gaps:
+            yield f"column '{name}': {', '.join(map(repr, form.gaps))} count as gaps among its numbers"
+    if constant:
+        yield f"the same value in every training row: {_listed(constant)}"
+    if many:
+        yield f"categories of which most occur once: {_listed(many)}; drop leaves columns out, min_count joins them"
+    classes = preparation.target.classes
+    if classes and len(classes) > max(MANY_CATEGORIES, count // 2):
+        yield f"target '{preparation.target.name}' has {len(classes):,} classes in {count:,} rows"
+    if several := [name for name in roles.dates if preparation.formats[name].several_zones]:
+        yield f"dates with several time zones, all told in UTC: {_listed(several)}"
+
+
+def remarks_on_codes(columns: Mapping[str, Any]) -> Iterator[str]:
+    """Columns of numbers that look like codes or dates; they are numbers all the same."""
+    codes, dates = [], []
+    for name, column in columns.items():
+        if column.dtype.kind in "fbc":
+            continue
+        texts = as_texts(column.iloc[:1000])[1]
+        if padded := next((text for text in texts if re.fullmatch(r"0\d+", text)), None):
+            codes.append(f"{name} ('{padded}')")
+        if texts and all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", text) for text in texts):
+            dates.append(f"{name} ('{texts[0]}')")
+    if codes:
+        yield f"numbers with zeros in front: {_listed(codes)}; where they are codes, name them under categorical"
+    if dates:
+        yield f"numbers that look like dates: {_listed(dates)}; dates takes such columns apart"

@@ -1,0 +1,5 @@
+"""Ends as a task that was cancelled."""
+
+import asyncio
+
+raise asyncio.CancelledError

@@ -1,0 +1,3 @@
+"""Raises what only generators should see."""
+
+raise GeneratorExit

@@ -1,0 +1,51 @@
+"""What is kept between runs belongs to the code that made it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from lab_text.cache import content_key, entry
+from lab_text.parallel import parallel_text
+from lab_text.tokenizers import WhitespaceTokenizer
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"ab {n}\tcd {n}\n" for n in range(40)), encoding="utf-8")
+    return path
+
+
+class Letters(WhitespaceTokenizer):
+    """Inherits its identity, and tokenises in another way."""
+
+    def pipe(self, texts):
+        for text in texts:
+            yield [letter for letter in text if letter != " "]
+
+
+def words(corpus: Path, tokenizer) -> list[str]:
+    data = parallel_text(source=str(corpus), tokenizer=tokenizer)
+    return list(data.source_vocab.words)
+
+
+def test_a_tokenizer_that_inherits_its_identity_has_tokens_of_its_own(corpus: Path) -> None:
+    assert "ab" not in words(corpus, Letters)
+    assert "ab" in words(corpus, WhitespaceTokenizer)
+    assert "ab" not in words(corpus, Letters)
+
+
+def test_an_entry_is_made_anew_when_the_code_that_made_it_changed(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    made = []
+    for text in ("def write(folder):\n    return 1\n", "def write(folder):\n    return 2\n"):
+        (tmp_path / "writer_of_entries.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "writer_of_entries", raising=False)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        import writer_of_entries
+
+        made.append(entry(content_key({"a": 1}), writer_of_entries.write))
+        made.append(entry(content_key({"a": 1}), writer_of_entries.write))
+    assert made[0] == made[1] != made[2] == made[3]
