@@ -24,7 +24,7 @@ from lab.errors import DataError
 from lab.registry.definition import state_digest
 from lab.training.data import Data
 
-__all__ = ["fingerprint_of_examples", "pristine", "protect"]
+__all__ = ["fingerprint_of_examples", "hash_of_values", "pristine", "protect"]
 
 SPLITS = ("train", "valid", "test")
 MAX_OBJECTS = 5_000_000
@@ -51,6 +51,16 @@ def fingerprint_of_examples(data: Data, label: str) -> str:
         walk.add(getattr(data, name))
     walk.add([state_digest(data.collate), state_digest(data.length)])
     return f"examples {walk.hash.hexdigest()[:32]}"
+
+
+def hash_of_values(value: Any) -> str:
+    """Return a hash of all that some values hold; empty if a part of them does not show what it holds."""
+    walk = _Hash("")
+    try:
+        walk.add(value)
+    except DataError:
+        return ""
+    return walk.hash.hexdigest()
 
 
 class _Hash:

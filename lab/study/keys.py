@@ -52,15 +52,17 @@ FINGERPRINTED_MODULES = (
     "training/learner.py",
     "training/loop.py",
     "training/machine.py",
-    "training/replicas.py",
+    "training/means.py",
     "training/rng.py",
     "training/schedules.py",
-    "training/shards.py",
     "training/stepper.py",
     "study/build.py",
     "study/run.py",
 )
 """The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
+
+DISTRIBUTED_MODULES = ("training/replicas.py", "training/shards.py")
+"""Those that decide numbers where several processes train a run together."""
 
 MAX_PATH_LENGTH = 4096
 MAX_KEPT = 4096
@@ -109,6 +111,7 @@ def key_content(
     content = {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint}
     if processes > 1:
         content["processes"] = processes
+        content["code"] = {**content["code"], "lab, several processes": _fingerprint_of(DISTRIBUTED_MODULES)}
     if catalog is not None and (hooks := _hooks_around_runs(catalog)):
         content["hooks"] = hooks
     return content
@@ -135,7 +138,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
     closure = _closure(parts)
     content = {
         "experiment": _key_form(experiment),
-        "code": {"lab": _kernel_fingerprint(), **closure.fingerprints()},
+        "code": {"lab": _fingerprint_of(FINGERPRINTED_MODULES), **closure.fingerprints()},
         "state": _states(parts),
         "files": _files(experiment),
         "packages": versions_of(closure.packages),
@@ -285,8 +288,9 @@ def _files_in(value: Any, where: str) -> dict[str, str]:
 
 
 @lru_cache
-def _kernel_fingerprint() -> str:
-    texts = [f"{name} {_fingerprint_of_file(KERNEL / name)}" for name in FINGERPRINTED_MODULES]
+def _fingerprint_of(names: tuple[str, ...]) -> str:
+    """A hash of what some modules of the kernel say."""
+    texts = [f"{name} {_fingerprint_of_file(KERNEL / name)}" for name in names]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ that share them.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import itertools
 import json
@@ -16,14 +17,15 @@ import operator
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
+from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
+from lab.study.examples import hash_of_values
 from lab.study.guard import keeps_global_state
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
@@ -31,6 +33,7 @@ from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoi
 from lab.training.data import to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
+from lab.training.rng import all_generators
 from lab.training.schedules import Schedule
 from lab.training.scoring import check_arguments, check_direction, directions, score_of
 from lab.training.stepper import Evaluation
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["ArmCheck", "SamplerChecks", "rehearse"]
 
 SLOW_STEP_S = 0.1
+
+SOME_EXAMPLES = 8
 
 CUT = 32
 """So many validation examples are enough to see whether the loss of a batch is the mean of its parts."""
@@ -304,15 +309,21 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     small = train.smallest if is_small else full
     label = run.experiment.component("stepper").label
     learner.set_training_mode()
+    looks: list[str] = []
+    for moment in ("", "", "its collate"):
+        if moment:
+            _batch(learner, "train", small)
+        _look_at_examples(run, learner, small, moment, looks)
     started = time.perf_counter()
     try:
-        with keeps_global_state(label, draws=True):
+        with keeps_global_state(label, draws=True, functions=True), _naming(run, learner):
             first = _step(learner, small)
     except Exception as error:
         if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
             raise
         _step(learner, full)  # if this fails, too, it is not about the size
         raise _too_small(learner, train, error.__cause__ or error) from error
+    _look_at_examples(run, learner, small, "a training step", looks)
     _check_finite(first, "the training loss is {} on the first batch, before any weight has moved")
     if small is full and (seconds := time.perf_counter() - started) > SLOW_STEP_S:
         return seconds
@@ -329,6 +340,63 @@ def _follow_schedules(learner: Learner) -> None:
     for callback in learner.callbacks:
         if isinstance(callback, Schedule):
             callback.before_batch(learner)
+
+
+@contextmanager
+def _naming(run: Run, learner: Learner) -> Iterator[None]:
+    """Inside the block, the model, the loss and the data answer for themselves for what they change in the process.
+
+    The stepper, which calls them, would be blamed otherwise.
+    """
+    guards: list[ExitStack] = []
+
+    def enter(*_: Any) -> None:
+        guards.append(ExitStack())
+        label = run.experiment.component("architecture").label
+        guards[-1].enter_context(keeps_global_state(label, draws=True, functions=True))
+
+    def leave(*_: Any) -> None:
+        guards.pop().close()
+
+    loss, label = learner.loss, run.experiment.component("loss").label
+
+    def guarded_loss(*arguments: Any, **options: Any) -> Any:
+        with keeps_global_state(label, draws=True, functions=True):
+            return loss(*arguments, **options)
+
+    handles = [learner.model.register_forward_pre_hook(enter), learner.model.register_forward_hook(leave)]
+    if not isinstance(loss, nn.Module):  # a module may be asked for its weight or its parameters
+        functools.update_wrapper(guarded_loss, loss, updated=("__dict__",))
+        learner.loss = guarded_loss
+    try:
+        yield
+    finally:
+        learner.loss = loss
+        for handle in handles:
+            handle.remove()
+
+
+def _look_at_examples(run: Run, learner: Learner, indices: Sequence[int], moment: str, looks: list[str]) -> None:
+    """Raise if examples are not what they were: something has written into data that all runs share.
+
+    Args:
+        run: of the arm.
+        learner: its learner.
+        indices: some training examples.
+        moment: what was done since they were looked at, for the message.
+        looks: their hashes so far; two alike at the beginning show that they do not draw by themselves.
+    """
+    split = learner.data.split("train")
+    fetch = getattr(split, "__getitems__", None)
+    some = list(indices[:SOME_EXAMPLES])
+    with all_generators(0):
+        looks.append(hash_of_values(fetch(some) if fetch else [split[index] for index in some]))
+    if moment and looks[0] == looks[1] != looks[-1]:
+        raise DataError(
+            f"{run.experiment.component('dataset').label}: its examples are changed by {moment}",
+            where="all runs share them, so the next one would train on other data",
+            hint="make a copy before writing: tensor.clone(), or an operation that does not end in '_'",
+        )
 
 
 def _step(learner: Learner, indices: Sequence[int]) -> float:

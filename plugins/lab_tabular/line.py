@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def line(
     """
     if count < 10:
         raise ParameterError(f"count must be at least 10, got {count}", where="dataset 'line'")
+    if data_seed < 0 or not (math.isfinite(slope) and math.isfinite(intercept) and 0 <= noise < math.inf):
+        raise ParameterError(
+            f"slope={slope}, intercept={intercept}, noise={noise}, data_seed={data_seed}",
+            where="dataset 'line'",
+            hint="finite numbers, and a noise and a seed from 0 on",
+        )
     generator = np.random.default_rng(data_seed)
     x = generator.uniform(size=(count, 1)).astype(np.float32)
     y = (slope * x + intercept + noise * generator.normal(size=x.shape)).astype(np.float32)

@@ -163,7 +163,35 @@ class Replacing(Callback):
         learner.data.train = learner.data.valid
 
 
-@pytest.mark.parametrize(("dataset", "callbacks"), [(padded, []), (tensors, [Writing]), (tensors, [Replacing])])
+def test_a_collate_that_writes_into_examples_is_a_problem_of_the_plan(tmp_path, catalog):
+    with pytest.raises(StudyError) as caught:
+        answer(tmp_path, catalog, padded)
+    assert "its examples are changed by its collate" in str(caught.value)
+
+
+class Growing(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(2, 1)
+
+    def forward(self, x):
+        x.mul_(2)
+        return super().forward(x)
+
+
+def whole() -> Points:
+    """One example is the whole split, and collate hands it on as it is."""
+    data = tensors()
+    examples = [data.train.tensors]
+    return Points(Rows(examples), Rows([data.valid.tensors]), collate=lambda batch: batch[0])
+
+
+def test_a_model_that_writes_into_examples_is_a_problem_of_the_plan(tmp_path, catalog):
+    with pytest.raises(StudyError) as caught:
+        answer(tmp_path, catalog, whole, architecture=Growing, batch_size=1)
+    assert "its examples are changed by a training step" in str(caught.value)
+
+
+@pytest.mark.parametrize(("dataset", "callbacks"), [(tensors, [Writing]), (tensors, [Replacing])])
 def test_a_run_that_writes_into_shared_data_does_not_change_the_next(tmp_path, catalog, dataset, callbacks):
     both = answer(tmp_path, catalog, dataset, callbacks=callbacks)
     study = Study(experiment(dataset=dataset, callbacks=callbacks), seeds=[1], name="small")

@@ -142,6 +142,7 @@ def test_a_study_that_is_asked_to_end_saves_as_at_ctrl_c(
     study.write_text(STUDY.replace("every_steps=7", "worth_s=1e9"))  # nothing is saved but when asked
     process = start(study, runs)
     while not list(runs.glob(".store/*/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()[0].decode()
         time.sleep(0.02)
     process.send_signal(number)
     output, _ = process.communicate()

@@ -104,6 +104,39 @@ def test_preflight_names_who_changes_what(tmp_path: Path, architecture: Any, ste
     assert torch.get_default_dtype() == torch.float32
 
 
+class SeedingForward(nn.Linear):
+    """Seeds torch whenever it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(0)
+        return super().forward(points)
+
+
+def seeding_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    torch.manual_seed(0)
+    return nn.functional.cross_entropy(output, target)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "loss", "who"),
+    [
+        (SeedingForward, "cross_entropy", "architecture"),
+        (lab.use(nn.Linear, in_features=4, out_features=2), seeding_loss, "loss"),
+    ],
+)
+def test_who_changes_something_in_a_step_is_named_and_not_the_stepper(
+    tmp_path: Path, architecture: Any, loss: Any, who: str
+) -> None:
+    base = lab.Experiment(dataset=toy_data, architecture=architecture, loss=loss)
+    with pytest.raises(StudyError) as caught:
+        plan_study(lab.Study(base, seeds=1, name="guarded"), load_catalog(), Store(tmp_path))
+    assert str(caught.value).startswith(f"{who} 'tests.kernel.test_study_guard:")
+    assert "changes the seed of torch's random generator" in str(caught.value)
+
+
 def test_what_was_changed_is_put_back() -> None:
     random.seed(1)
     expected = random.random()

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from lab_basics.losses import mse
 from lab_tabular.data import kept_data, table, table_of_frame
 from lab_tabular.formats import as_dates
+from lab_tabular.line import line
 from lab_tabular.reading import read_table
 from lab_tabular.rossmann import rossmann
 from lab_tabular.sources import adult, bundled_table, towns
@@ -648,12 +649,19 @@ def test_values_out_of_range_are_refused(tmp_path, case):
         lambda: rossmann(stores=0),
         lambda: rossmann(valid_days=-3),
         lambda: towns(data_seed=-1),
+        lambda: line(count=9),
         lambda: bundled_table(split_seed=-1),
     ],
 )
 def test_named_tables_refuse_values_out_of_range(make):
-    with pytest.raises(ParameterError, match=r"must be at least (0|1), got -?\d"):
+    with pytest.raises(ParameterError, match=r"must be at least (0|1|10), got -?\d"):
         make()
+
+
+@pytest.mark.parametrize("options", [{"slope": float("nan")}, {"noise": -1.0}, {"data_seed": -1}])
+def test_lines_of_numbers_that_are_not_finite_are_refused(options):
+    with pytest.raises(ParameterError, match=r"slope=.*noise=.*data_seed="):
+        line(**options)
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------
