@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import StoreError, UnknownNameError
+from lab.errors import LabError, StoreError, UnknownNameError
 from lab.registry.binding import Component, Factory
 from lab.registry.component import Use, as_use, use
 from lab.registry.registry import close_matches
@@ -320,6 +320,8 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
         raise
     except StoreError as error:
         raise _damaged(folder, str(error.where)) from error
+    except LabError as error:  # it holds what no study may hold
+        raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from error
 
