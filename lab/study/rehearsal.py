@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, PluginError, ShapeError, StudyError
+from lab.errors import (
+    LabError,
+    ParameterError,
+    PluginError,
+    ShapeError,
+    StudyError,
+    describe_error,
+    error_text,
+    own_line,
+)
 from lab.study.guard import keeps_global_state
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
@@ -277,7 +286,8 @@ def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
             raise
         except Exception as error:
             raise LabError(
-                f"{type(error).__name__}: {error}", where=f"callback '{callback.name}', before_fit"
+                f"{type(error).__name__}: {error_text(error)}",
+                where=_placed(error, f"callback '{callback.name}', before_fit"),
             ) from error
 
 
@@ -364,7 +374,7 @@ def _check_finite(loss: float, text: str, learner: Learner | None = None) -> Non
 def _too_small(learner: Learner, train: Pass, error: BaseException) -> LabError:
     small, size = len(train.smallest), learner.train_size
     examples = f"{small} example" + "s" * (small > 1)
-    reason = str(error).splitlines()[0] if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    reason = describe_error(error).splitlines()[0]
     return LabError(
         f"the smallest batch of an epoch has {examples}, and the model cannot be trained on it: {reason}",
         where=f"{size} training examples, batch_size={learner.batch_size}",
@@ -397,7 +407,12 @@ def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[
     """The error with where it happened; for unusual batches and outputs, with the remedy."""
     is_plain = isinstance(batch, (tuple, list)) and (not outputs or isinstance(outputs[-1], Tensor))
     hint = None if is_plain else "a stepper says how such a batch becomes a loss: write one (docs/training.md)"
-    return LabError(f"{type(error).__name__}: {error}", where=where, hint=hint)
+    return LabError(f"{type(error).__name__}: {error_text(error)}", where=_placed(error, where), hint=hint)
+
+
+def _placed(error: BaseException, where: str) -> str:
+    """Where an error happened, after the line of the user's own code that it came from."""
+    return "\n".join(filter(None, [own_line(error), where]))
 
 
 def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
@@ -464,8 +479,10 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
         except Exception as error:
             last = results[-1][1]
             raise LabError(
-                f"metric '{name}' fails: {type(error).__name__}: {error}",
-                where=f"output {describe_structure(last.output)}, target {describe_structure(last.target)}",
+                f"metric '{name}' fails: {type(error).__name__}: {error_text(error)}",
+                where=_placed(
+                    error, f"output {describe_structure(last.output)}, target {describe_structure(last.target)}"
+                ),
             ) from error
 
 
@@ -528,6 +545,7 @@ def _check_checkpoint(learner: Learner) -> None:
         raise
     except Exception as error:
         raise LabError(
-            f"a checkpoint of this arm cannot be loaded: {type(error).__name__}: {error}",
+            f"a checkpoint of this arm cannot be loaded: {type(error).__name__}: {error_text(error)}",
+            where=own_line(error) or None,
             hint="state_dict and load_state_dict, and get_extra_state and set_extra_state, must fit each other",
         ) from error
