@@ -12,6 +12,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many tests at a time as there are 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for tests that may take as long as one likes."""
+    parser.addoption(
+        "--fuzz-minutes",
+        type=float,
+        default=0.0,
+        help="Minutes that each test in tests/fuzz goes on; 0: a few examples.",
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no worker is left with it while the others have ended."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

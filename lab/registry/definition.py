@@ -79,11 +79,12 @@ def value_digest(value: Any) -> str:
 
 
 def fingerprint_of(*things: Any) -> str:
-    """Return a hash of the source of definitions, of every module that they are made of, and of what they hold.
+    """Return a hash of definitions: their names, what they hold, and the source of every module that they are made of.
 
     A cache that keeps what some code made keeps this beside it.
     """
-    return _short([closure_of(modules_of(*things)).fingerprints(), [state_digest(thing) for thing in things]])
+    names = [[*_home(thing), state_digest(thing)] for thing in things]
+    return _short([closure_of(modules_of(*things)).fingerprints(), names])
 
 
 def modules_of(*things: Any) -> dict[str, frozenset[str]]:

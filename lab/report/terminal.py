@@ -71,6 +71,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     console.print(table)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
+        console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
         told = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
         console.print(f"note: {escape(told + note)}", highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,8 +26,6 @@ from lab.training.rng import Streams, all_generators
 
 if TYPE_CHECKING:
     from lab.study.study import ResolvedArm
-
-log = logging.getLogger("lab")
 
 __all__ = ["DataCache", "build_learner", "learner_of_arm", "naming_culprits"]
 
@@ -68,7 +65,10 @@ def _identified(dataset: Component) -> Data:
                 hint="draw from a seeded generator, for example torch.Generator().manual_seed(0)",
             )
         seconds = time.perf_counter() - started
-        log.info("%s: fingerprint of its examples, %.1f s; Data(fingerprint=...) saves that", dataset.label, seconds)
+        data.notes = [
+            *data.notes,
+            f"{dataset.label} has no fingerprint; its examples were hashed twice in {seconds:.1f} s",
+        ]
     return data
 
 

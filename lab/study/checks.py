@@ -18,6 +18,7 @@ __all__ = [
     "plain_seeds",
     "seed_problems",
     "shown",
+    "text_of",
     "text_problem",
 ]
 
@@ -36,6 +37,14 @@ def shown(value: Any) -> str:
     except Exception:  # a class of the user's own, or a number of thousands of digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def text_of(value: Any) -> str:
+    """The text of a value of any type, whose class may have a broken one."""
+    try:
+        return str(value)
+    except Exception:
+        return shown(value)
 
 
 def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[str]:

@@ -195,8 +195,12 @@ def _component_form(component: Component) -> dict[str, Any]:
     return {
         "component": _name_form(component.name),
         "plugin": component.plugin.partition(" ")[0],
-        "params": {name: _value_form(value) for name, value in params.items()},
+        "params": {name: _value_form(value, writes=_writes(component)) for name, value in params.items()},
     }
+
+
+def _writes(component: Component) -> bool:
+    return component.kind == "callbacks"
 
 
 def _name_form(name: str) -> str:
@@ -205,7 +209,13 @@ def _name_form(name: str) -> str:
     return definition if colon and file.endswith(".py") else name
 
 
-def _value_form(value: Any) -> Any:
+def _value_form(value: Any, *, writes: bool = False) -> Any:
+    """A value in a key.
+
+    Args:
+        value: of a parameter.
+        writes: whether its component may write, as callbacks do: what it writes into a folder is no part of a key.
+    """
     from lab.registry.values import to_plain
 
     if isinstance(value, Component):
@@ -213,10 +223,11 @@ def _value_form(value: Any) -> Any:
     if isinstance(value, Factory):
         return _component_form(value.component)
     if isinstance(value, (list, tuple)):
-        return [_value_form(item) for item in value]
+        return [_value_form(item, writes=writes) for item in value]
     if isinstance(value, Mapping):
-        return {str(name): _value_form(item) for name, item in value.items()}
-    if _existing(value) is not None:
+        return {str(name): _value_form(item, writes=writes) for name, item in value.items()}
+    path = _existing(value)
+    if path is not None and not (writes and path.is_dir()):
         return "(content)"  # what stands there is in the content's "files"
     try:
         plain = to_plain(value)
@@ -272,18 +283,19 @@ def _files(experiment: ResolvedExperiment) -> dict[str, str]:
         for top in tops:
             for component in top.walk():
                 for name, value in component.params.items():
-                    found |= _files_in(value, f"{slot}.{_name_form(component.name)}.{name}")
+                    where = f"{slot}.{_name_form(component.name)}.{name}"
+                    found |= _files_in(value, where, writes=_writes(component))
     return found
 
 
-def _files_in(value: Any, where: str) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        return {k: v for name, item in value.items() for k, v in _files_in(item, f"{where}.{name}").items()}
-    if isinstance(value, (list, tuple)):
-        return {k: v for index, item in enumerate(value) for k, v in _files_in(item, f"{where}.{index}").items()}
+def _files_in(value: Any, where: str, *, writes: bool) -> dict[str, str]:
+    items = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    )
+    found = {k: v for name, item in items for k, v in _files_in(item, f"{where}.{name}", writes=writes).items()}
     path = _existing(value)
-    if path is None:
-        return {}
+    if path is None or (writes and path.is_dir()):
+        return found
     return {where: file_digest(path)[:16] if path.is_file() else tree_digest(path)[:16]}
 
 

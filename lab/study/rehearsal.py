@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from torch import Tensor, nn
 
-from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError
+from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
 from lab.study.examples import hash_of_values
 from lab.study.guard import keeps_global_state
 from lab.study.yardstick import depends_on_the_cut, halves_of
@@ -281,9 +281,7 @@ def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
             error.add_note(f"in callback '{callback.name}', before_fit")
             raise
         except Exception as error:
-            raise LabError(
-                f"{type(error).__name__}: {error}", where=f"callback '{callback.name}', before_fit"
-            ) from error
+            raise LabError(describe_error(error), where=f"callback '{callback.name}', before_fit") from error
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -432,7 +430,7 @@ def _check_finite(loss: float, text: str, learner: Learner | None = None) -> Non
 def _too_small(learner: Learner, train: Pass, error: BaseException) -> LabError:
     small, size = len(train.smallest), learner.train_size
     examples = f"{small} example" + "s" * (small > 1)
-    reason = str(error).splitlines()[0] if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    reason = str(error).splitlines()[0] if isinstance(error, LabError) else describe_error(error)
     return LabError(
         f"the smallest batch of an epoch has {examples}, and the model cannot be trained on it: {reason}",
         where=f"{size} training examples, batch_size={learner.batch_size}",
@@ -465,7 +463,7 @@ def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[
     """The error with where it happened; for unusual batches and outputs, with the remedy."""
     is_plain = isinstance(batch, (tuple, list)) and (not outputs or isinstance(outputs[-1], Tensor))
     hint = None if is_plain else "a stepper says how such a batch becomes a loss: write one (docs/training.md)"
-    return LabError(f"{type(error).__name__}: {error}", where=where, hint=hint)
+    return LabError(describe_error(error), where=where, hint=hint)
 
 
 def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
@@ -532,7 +530,7 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
         except Exception as error:
             last = results[-1][1]
             raise LabError(
-                f"metric '{name}' fails: {type(error).__name__}: {error}",
+                f"metric '{name}' fails: {describe_error(error)}",
                 where=f"output {describe_structure(last.output)}, target {describe_structure(last.target)}",
             ) from error
 
@@ -596,6 +594,6 @@ def _check_checkpoint(learner: Learner) -> None:
         raise
     except Exception as error:
         raise LabError(
-            f"a checkpoint of this arm cannot be loaded: {type(error).__name__}: {error}",
+            f"a checkpoint of this arm cannot be loaded: {describe_error(error)}",
             hint="state_dict and load_state_dict, and get_extra_state and set_extra_state, must fit each other",
         ) from error

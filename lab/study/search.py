@@ -18,7 +18,7 @@ from lab.errors import LabError, StudyError
 from lab.registry.binding import Resolver
 from lab.registry.component import Reference, plain_number, plain_value
 from lab.registry.plugins import Catalog
-from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_problem
+from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_of, text_problem
 from lab.study.compare import summarise
 from lab.study.study import Arm, Study, TrialOfArm, label_of
 
@@ -136,7 +136,7 @@ def read_space(space: Mapping[str, Any]) -> dict[str, Range | Options]:
                 raise StudyError(wrong)
             found[path] = _read_choice(path, plain_value(choice))
         except (LabError, TypeError) as error:
-            problems.append(f"search, {path}: {error}")
+            problems.append(f"search, {text_of(path)}: {error}")
     if problems:
         raise StudyError(problems)
     return found

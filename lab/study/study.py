@@ -22,6 +22,7 @@ from lab.study.checks import (
     plain_seeds,
     seed_problems,
     shown,
+    text_of,
     text_problem,
 )
 from lab.study.experiment import Experiment, ResolvedExperiment
@@ -183,7 +184,7 @@ class Study:
         levels, problems = {}, []
         for path, values in factors.items():
             try:
-                levels[path] = _checked_levels(f"the factor {path} of a grid", path, values, what="levels")
+                levels[path] = _checked_levels(f"the factor {text_of(path)} of a grid", path, values, what="levels")
             except StudyError as error:
                 problems += error.problems
         count = math.prod(len(values) for values in levels.values())
@@ -434,7 +435,7 @@ def label_of(path: str, value: Any) -> str:
         return last if value else f"no {last}"
     if isinstance(value, (str, Use)) or callable(value):
         return as_use(value).name
-    return f"{last}={value}"
+    return f"{last}={text_of(value)}"
 
 
 def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:

@@ -61,7 +61,8 @@ class Data:
             dictionaries; by convention ``*inputs, target = batch``.
         length: the sort key of every example of a split (for example its number of tokens), or None where examples
             have no length.
-        fingerprint: a hash of the content, part of the key of a run.
+        fingerprint: a hash of the content, part of the key of a run; without one, the examples are hashed.
+        notes: what a reader of the plan should know of it, a sentence each: what was taken for what, what was left out.
     """
 
     train: Any
@@ -70,6 +71,7 @@ class Data:
     collate: Callable[[Any], Batch] = default_collate
     length: Callable[[Any], Sequence[int] | None] = _no_lengths
     fingerprint: str = ""
+    notes: Sequence[str] = attrs.field(default=(), kw_only=True)
 
     def split(self, name: str) -> Any:
         """The split called ``name``; a DataError if there is none or it holds no example."""

@@ -172,6 +172,7 @@ def _train_batches(learner: Learner) -> None:
             learner.batch = to_device(batch, device)
             with learner.level("batch"):
                 learner.replicas.watch_weights()
+                learner.replicas.draw_apart(learner.streams, learner.epochs_done, position.batch)
                 loss = learner.replicas.loss_of_all(learner.stepper.train_step(learner.batch))
                 learner.step_loss = loss
                 learner.losses.add(loss)

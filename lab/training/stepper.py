@@ -56,6 +56,11 @@ class Stepper:
         """Evaluate one batch; the model is in evaluation mode and no gradient is kept."""
         raise NotImplementedError
 
+    def evaluation(self, output: Any, target: Any) -> Evaluation:
+        """Return what ``valid_step`` gives: the learner's loss and the number of elements that it is the mean over."""
+        loss, weight = normalized_loss(self.learner.loss, output, target)
+        return Evaluation(loss, output, target, weight)
+
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that the optimizer holds."""
         return (weight for group in self.learner.optimizer.param_groups for weight in group["params"])
@@ -108,9 +113,7 @@ class Supervised(Stepper):
 
     def valid_step(self, batch: Any) -> Evaluation:
         *inputs, target = plain_batch(batch)
-        output = self.learner.model(*inputs)
-        loss, weight = normalized_loss(self.learner.loss, output, target)
-        return Evaluation(loss, output, target, weight)
+        return self.evaluation(self.learner.model(*inputs), target)
 
 
 def plain_batch(batch: Any) -> Any:

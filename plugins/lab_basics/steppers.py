@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
-from lab.training.means import Weight, loss_weight, normalized_loss
+from lab.training.means import Weight, loss_weight
 from lab.training.replicas import part_like, whole
 from lab.training.stepper import Evaluation, Stepper, plain_batch, weight_of
 
@@ -178,9 +178,7 @@ class Supervised(LossStepper):
 
     def evaluate(self, batch: Any) -> Evaluation:
         *inputs, target = plain_batch(batch)
-        output = self.model(*inputs)
-        loss, weight = normalized_loss(self.learner.loss, output, target)
-        return Evaluation(loss, output, target, weight)
+        return self.evaluation(self.model(*inputs), target)
 
 
 class ActivationRegularised(Supervised):

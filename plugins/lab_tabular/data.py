@@ -97,7 +97,6 @@ class TableData(Data):
         category_names, continuous_names: the prepared columns.
         preparation: from a frame to codes and numbers.
         category_places: column → category → where it lies on a map, where that is known.
-        notes: sentences on what was read: the role, format and number of values of each column, and what looks odd.
     """
 
     category_sizes: tuple[int, ...]
@@ -112,7 +111,6 @@ class TableData(Data):
     continuous_names: tuple[str, ...]
     preparation: Preparation
     category_places: dict[str, dict[str, tuple[float, float]]] = attrs.field(factory=dict)
-    notes: tuple[str, ...] = ()
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Tensors are taken as they are; for a pandas frame see ``predict_frame``."""

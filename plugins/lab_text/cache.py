@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lab.cache import cache_folder
 from lab.errors import DataError
-from lab.registry.definition import modules_of
+from lab.registry.definition import fingerprint_of, modules_of
 from lab.registry.modules import closure_of
 
 __all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
@@ -39,8 +39,8 @@ def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) 
         write: makes it. Its source, and that of all that it imports, is part of the entry's name.
         made_by: further classes and functions that decide what is written: a tokenizer's, a network's.
     """
-    sources = closure_of(modules_of(getattr(write, "__func__", write), *made_by)).fingerprints()
-    folder = cache_folder() / "text" / content_key({"key": key, "sources": sources})
+    sources = closure_of(modules_of(getattr(write, "__func__", write))).fingerprints()
+    folder = cache_folder() / "text" / content_key({"key": key, "sources": sources, "by": fingerprint_of(*made_by)})
     if folder.is_dir():
         return folder
     temporary = _temporary_folder(folder.parent, folder.name)

@@ -76,7 +76,6 @@ class ImageData(Data):
         channel_mean, channel_std: of the training pictures, pixels between 0 and 1; what they are scaled by.
         skipped: (name, reason) of pictures that could not be read.
         picture_fit: how files are fitted to the size when they are predicted; as the training pictures were.
-        notes: sentences on what was read: splits and classes with their counts, and what looks odd.
     """
 
     channels: int
@@ -88,7 +87,6 @@ class ImageData(Data):
     channel_std: tuple[float, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     picture_fit: Literal["crop", "squish"] = "crop"
-    notes: tuple[str, ...] = ()
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Batches are taken as they are; of a list of picture files, the classes with their probabilities.

@@ -60,7 +60,7 @@ def test_the_plan_shows_the_numbers_of_arms_where_a_name_holds_a_comma(lab, stud
         (["--seeds", "100000000"], "seeds: more than 10,000 cannot be planned"),
         (["--arms", ","], "no arm is named"),
         (["--set", "lr=\udcff"], "an argument is not text in UTF-8: 'lr=\\udcff'"),
-        (["--runs", "x" * 5000], "cannot write to the folder of runs: File name too long"),
+        (["--runs", "x" * 5000], "the system refuses: File name too long"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_told(lab, study, arguments, message):

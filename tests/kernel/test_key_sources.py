@@ -358,6 +358,17 @@ def test_the_content_of_a_folder_counts_and_not_where_it_lies(keys, tmp_path):
     assert keys(text(tmp_path / "two")) != same
 
 
+def test_what_a_callback_writes_into_its_folder_is_no_part_of_the_key(keys, tmp_path):
+    keeping = (
+        "\n\nfrom lab import Callback\n\n\nclass Keeping(Callback):\n    def __init__(self, *, place):\n        pass\n"
+    )
+    text = after("# here", keeping).replace("seeds=2)", "seeds=2)  # end")
+    text = text.replace('loss="squared"', f'loss="squared", callbacks=[use(Keeping, place={str(tmp_path)!r})]')
+    first = keys(text)
+    (tmp_path / "written.txt").write_text("1")
+    assert keys(text) == first
+
+
 def test_a_set_is_the_same_in_every_process():
     from lab.registry.values import to_plain
 

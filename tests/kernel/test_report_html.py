@@ -52,6 +52,33 @@ def page(tmp_path: Path) -> Outline:
     return Outline(render_report(*read(tmp_path), [Section("Samples", "a <plain> text")]))
 
 
+def test_what_a_verdict_rests_on_stands_in_the_page(tmp_path: Path) -> None:
+    store_study(tmp_path)
+    for arm, seed in (("wide", 1), ("wide", 2)):
+        folder = tmp_path / ".store" / key_of(arm, seed)
+        (folder / "result.json").unlink()
+        kind = "NonFiniteLossError" if seed == 1 else "ValueError"
+        (folder / "failure.json").write_text(json.dumps({"kind": kind, "error": "no"}))
+    for arm, examples in (("base", "a"), ("wide", "a"), ("sgd", "b")):
+        for path in (tmp_path / ".store" / key_of(arm, seed) / "result.json" for seed in range(4)):
+            if path.exists():
+                content = json.loads(path.read_text())
+                content["yardstick"] = {"splits": {"valid": examples}, "parts": [arm]}
+                path.write_text(json.dumps(content))
+    text = Outline(render_report(*read(tmp_path))).text
+    assert "two seeds: no verdict; 2 of 4 (base: 4 of 4) finished; verdict on survivors only" in text
+    assert "not comparable: other validation examples" in text
+    assert "finished: wide 2 of 4 (1 diverged, 1 failed)" in text
+    assert "initial weights are not paired with those of base: wide, sgd" in text
+
+
+@pytest.mark.parametrize("value", [1e308, float("inf"), float("nan")])
+def test_any_score_can_be_reported(tmp_path: Path, value: float) -> None:
+    store_study(tmp_path, figures={"base": [value, 0.5, value], "wide": [0.5, value, value]})
+    page = render_report(*read(tmp_path))
+    assert page.count("<section") > 3
+
+
 @pytest.mark.parametrize(
     "said",
     [

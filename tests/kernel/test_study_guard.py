@@ -278,3 +278,11 @@ def test_a_hook_of_a_study_file_that_breaks_its_contract_is_an_error(tmp_path: P
     path.write_text(STUDY_WITH_HOOKS.replace("lab_architectures", "lab_architecture"))
     with pytest.raises(LabError, match="there is no hook 'lab_architecture'"):
         load_study(path, load_catalog())
+
+
+def test_what_torch_wraps_by_itself_is_nobodys_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._compile import _disable_dynamo
+
+    monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
+    with keeps_global_state("somebody", draws=True, functions=True):
+        torch.manual_seed = _disable_dynamo(torch.manual_seed)

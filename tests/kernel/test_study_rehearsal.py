@@ -234,7 +234,7 @@ class Swapped(Constant):
         (GivesDictionary, "compute gives {'a': float}, not one number"),
         (GivesVector, "compute gives float32 (3,), not one number"),
         (GivesNothing, "compute gives None, not one number"),
-        (RaisesInUpdate, "fails: ZeroDivisionError: no\n  output float32 (8, 2), target int64 (8,)"),
+        (RaisesInUpdate, 'raise ZeroDivisionError("no")\n  output float32 (8, 2), target int64 (8,)'),
         (RaisesInCompute, "fails: ZeroDivisionError: no"),
         (RaisesInReset, "fails: ZeroDivisionError: no"),
         (NeedsEqualBatches, "fails: RuntimeError: stack expects each tensor to be equal size"),
@@ -343,7 +343,9 @@ def test_a_before_fit_that_raises_is_a_problem(problem) -> None:
         def before_fit(self, learner: Learner) -> None:
             raise ZeroDivisionError("no")
 
-    assert problem(callbacks=[Raises]) == "ZeroDivisionError: no\n  callback 'raises', before_fit"
+    told = problem(callbacks=[Raises])
+    assert told.startswith("ZeroDivisionError: no\n")
+    assert told.endswith("callback 'raises', before_fit")
 
 
 def test_a_callback_may_ask_not_to_be_rehearsed(plan) -> None:

@@ -236,12 +236,6 @@ def test_a_share_is_all_or_nothing_only_if_it_is(share: float, text: str) -> Non
     assert percent(share) == text
 
 
-def test_a_name_with_line_ends_stays_in_its_row() -> None:
-    results = made({"base": BASE, "two\nlines | x": LOWER})
-    lines = FORMATS["markdown"](comparison_table(results)).splitlines()
-    assert sum(line.startswith("|") for line in lines) == 4
-
-
 # --- real runs --------------------------------------------------------------------------------------------------------
 
 

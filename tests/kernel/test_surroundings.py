@@ -82,7 +82,7 @@ class Exits(_Raises):
 
 
 class Moves(Callback):
-    def before_fit(self, learner: Any) -> None:
+    def before_epoch(self, learner: Any) -> None:
         os.chdir("/")
 
 
@@ -159,7 +159,7 @@ def test_notes_are_kept_where_they_are_text(errors):
 def test_a_callback_that_changes_the_working_folder_is_named(errors):
     assert errors(Moves).splitlines() == [
         "the working folder was changed to /, and it belongs to the whole process",
-        f'  {__file__}, line {Moves.before_fit.__code__.co_firstlineno + 1}: os.chdir("/")',
+        f'  {__file__}, line {Moves.before_epoch.__code__.co_firstlineno + 1}: os.chdir("/")',
         "  give absolute paths instead, such as Path(__file__).parent / 'table.csv'",
     ]
 

@@ -62,6 +62,16 @@ def test_a_study_that_torchrun_trained_and_was_killed_has_the_figures_of_one_pro
     assert not outcome(alone).keys() & outcome(together).keys()
 
 
+@pytest.mark.slow
+def test_dropout_of_every_process_goes_on_where_it_was(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=1, dropout=True)
+    killed, peaceful = tmp_path / "killed", tmp_path / "peaceful"
+    stop_after_a_checkpoint(train_together(study, killed), killed)
+    ended(train_together(study, killed))
+    ended(train_together(study, peaceful))
+    assert outcome(killed) == outcome(peaceful)
+
+
 def test_a_pool_of_workers_is_refused_under_torchrun(study: Path, tmp_path: Path) -> None:
     process = train_together(study, tmp_path / "runs", "--workers", "2")
     _, errors = process.communicate(timeout=60)

@@ -294,8 +294,21 @@ def test_swa_takes_the_last_epoch_of_each_cycle(make_learner):
     torch.testing.assert_close(learner.model[0].weight.detach(), (ends[1] + ends[3]) / 2)
 
 
-def test_swa_measures_batch_norm_anew(make_learner):
-    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+class PlainNorm(nn.BatchNorm1d):
+    """A batch norm of one's own, which knows a momentum that is a number."""
+
+    def forward(self, x):
+        mean, variance = (x.mean(0), x.var(0)) if self.training else (self.running_mean, self.running_var)
+        if self.training:
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance, self.momentum)
+        return (x - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, PlainNorm])
+def test_swa_measures_batch_norm_anew(make_learner, norm):
+    model = nn.Sequential(nn.Linear(3, 8), norm(8), nn.Linear(8, 1))
     learner = make_learner(model=model, callbacks=[SWA(start=0.0)])
     learner.fit(3)
     inputs = torch.stack([learner.data.train[index][0] for index in range(40)])

@@ -39,5 +39,4 @@ class Mixup(Stepper):
     def valid_step(self, batch: Any) -> Evaluation:
         """Plain examples."""
         inputs, target = batch
-        output = self.learner.model(inputs)
-        return Evaluation(self.learner.loss(output, target), output, target, len(target))
+        return self.evaluation(self.learner.model(inputs), target)
