@@ -31,6 +31,7 @@ Vector = npt.NDArray[np.float32]
 _BLOCK_BYTES = 1 << 20
 _LOOKED_AT = 500
 """Lines from whose number of values the width is taken."""
+MAX_SHOWN = 60
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -185,7 +186,7 @@ class VectorFile:
             values = self._checked_values(number, rest.split())
         if values is not None and not np.isfinite(values).all():
             bad = rest.split()[int(np.flatnonzero(~np.isfinite(values))[0])].decode("utf-8", "replace")
-            name = word.decode("utf-8", "replace")
+            name, bad = word[:MAX_SHOWN].decode("utf-8", "replace"), bad[:MAX_SHOWN]
             raise self._fault(
                 f"line {number:,} of the vector file, '{name}', has a value that is not a finite number: {bad}",
                 "remove the line, or fetch or train the vectors again",
@@ -199,6 +200,8 @@ class VectorFile:
         if len(fields) != self.width:
             raise self._fault(f"line {number:,} of the vector file has {len(fields)} values, expected {self.width}")
         try:
+            if not all(map(_is_number, fields)):
+                raise ValueError
             return np.array(fields, dtype=np.float32)
         except ValueError as error:
             hint = "write numbers with a point" if any(b"," in field for field in fields) else _AGAIN
@@ -256,7 +259,7 @@ def _is_number(field: bytes) -> bool:
         float(field)
     except ValueError:
         return False
-    return True
+    return b"_" not in field  # Python's own way to write numbers
 
 
 def _by_word(words: Iterable[str], found: Mapping[bytes, Vector]) -> dict[str, Vector]:

@@ -109,6 +109,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_line(tmp_path: Path, val
         ("the\nof\n", "the lines of the vector file have no values"),
         ("9 300\n" + PLAIN * 9, "the header of the vector file promises 300 values a word, and the lines have 3"),
         ("2 3\n", "the vector file is empty"),
+        ("the 1 2 3\nof 4 1_5 6\n", "line 2 of the vector file has a value that is no number"),
         ("the 1,5 2 3\nof 4 5 6\n", "line 1 of the vector file has a value that is no number"),
         ("2 3\n\0\0the \0\0\1\2\3", "the file has zero bytes (the first in line 2), so it is no text in utf-8"),
     ],
