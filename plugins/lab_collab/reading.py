@@ -54,12 +54,12 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Those that are read."""
+        """Names of the columns that are read."""
         return [self.user, self.item, self.rating, *([self.time] if self.time else [])]
 
     @property
     def are_usual(self) -> bool:
-        """Whether the names are those that are taken where none are given."""
+        """True if the names are the defaults."""
         return (self.user, self.item, self.rating) == ("user", "item", "rating")
 
 
@@ -144,7 +144,7 @@ def _name(separator: str) -> str:
 
 
 def _is_headless(cells: Sequence[str], columns: Columns) -> bool:
-    """Whether the first line is a rating already."""
+    """Return True if the first line is a rating already."""
     if not columns.are_usual or set(columns.names) & set(cells):
         return False
     return len(cells) > 2 and _is_number(cells[2], columns.decimal)

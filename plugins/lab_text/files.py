@@ -77,7 +77,7 @@ def check_encoding(encoding: str, where: str) -> None:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether an encoding is UTF-8, with or without a byte-order mark."""
+    """Return True for UTF-8, with or without a byte-order mark."""
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
@@ -87,7 +87,7 @@ def without_mark(encoding: str) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file is compressed with gzip, by its first bytes and not by its name."""
+    """Return True for a file compressed with gzip, by its first bytes and not by its name."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP
 

@@ -98,7 +98,7 @@ class TokenizedSide:
         return counts
 
     def counts_in_lower_case(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
-        """How often each word occurs in the sentences ``rows``, whatever its case."""
+        """Count each word of the sentences ``rows``, whatever its case."""
         found: dict[str, int] = {}
         for word, count in zip(self.words, self.word_counts(rows).tolist(), strict=True):
             found[word.lower()] = found.get(word.lower(), 0) + count

@@ -38,7 +38,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def variants(word: str) -> tuple[str, ...]:
-    """How a word of a lower-cased vocabulary may be spelt in a file, best first."""
+    """Spellings of a word of a lower-cased vocabulary in a file, best first."""
     return tuple(dict.fromkeys((word, word.lower(), word.capitalize())))
 
 
@@ -71,7 +71,7 @@ class VectorFile:
         return self.width, _by_word(words, found)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """How many of the words would be found if case or accents were written otherwise; empty if hardly any."""
+        """Say how many of the words would be found if case or accents were written otherwise; empty if hardly any."""
         words_there = self._binary_words() if self._is_binary() else self._words()
         there = {word.decode("utf-8", "replace") for _, word, _ in words_there}
         for how, change in (
@@ -115,7 +115,7 @@ class VectorFile:
                 )
 
     def _is_binary(self) -> bool:
-        """Whether a header in text is followed by values that are none."""
+        """Return True if a header in text is followed by values that are no text."""
         if not self.path.is_file() or not is_utf8(self.encoding):
             return False
         try:
@@ -307,7 +307,7 @@ _AGAIN = "fetch the file again"
 
 
 def _values_of(fields: Sequence[bytes]) -> int:
-    """How many numbers stand at the end of a line, behind at least one word."""
+    """Count the numbers at the end of a line, behind at least one word."""
     count = 0
     while count < len(fields) - 1 and _is_number(fields[-1 - count].replace(b",", b".")):
         count += 1
