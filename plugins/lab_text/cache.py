@@ -23,7 +23,7 @@ from lab.errors import DataError
 from lab.registry.definition import fingerprint_of, modules_of
 from lab.registry.modules import closure_of
 
-__all__ = ["ArrayWriter", "content_key", "entry", "load_array"]
+__all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
 
 
 def content_key(value: Mapping[str, Any]) -> str:
@@ -47,6 +47,10 @@ def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) 
     try:
         write(temporary)
         _publish(temporary, folder)
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(folder.parent)):
+            raise  # not of the cache
+        raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -57,9 +61,22 @@ def _temporary_folder(parent: Path, key: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{key[:16]}-", dir=parent))
     except OSError as error:
-        raise DataError(
-            f"cannot write to the cache: {error.strerror}", where=str(parent), hint="set LAB_CACHE to another folder"
-        ) from error
+        raise _unwritable(parent, error) from error
+
+
+def _unwritable(parent: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write to the cache: {error.strerror or error}",
+        where=str(parent),
+        hint="set LAB_CACHE to another folder, or make room",
+    )
+
+
+def damaged_entry(folder: Path, error: Exception) -> DataError:
+    """The error for an entry whose files cannot be read."""
+    return DataError(
+        "an entry of the cache is damaged", where=f"{folder}: {error}", hint="remove this folder; it is made anew"
+    )
 
 
 def _publish(temporary: Path, folder: Path) -> None:
