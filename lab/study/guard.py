@@ -201,6 +201,8 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
         namespace = _namespaces()[place]
         for name, value in list(vars(namespace).items()):
             if name in old:
+                if _wraps(value, old[name]):
+                    continue
                 if value is not old[name] and (callable(old[name]) or callable(value)):
                     setattr(namespace, name, old[name])
                     changed.append(f"{place}.{name}")
@@ -211,3 +213,11 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
             setattr(namespace, name, old[name])
             changed.append(f"{place}.{name}")
     return changed
+
+
+def _wraps(value: Any, old: Any) -> bool:
+    """Return whether torch's compiler has wrapped one of torch's own functions, as its first import does.
+
+    That import happens inside the first run of a worker; ``torch.manual_seed`` wrapped so does what it did before.
+    """
+    return value is not old and getattr(value, "_torchdynamo_orig_callable", None) is old
