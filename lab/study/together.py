@@ -76,7 +76,7 @@ class Together:
         agreed = AgreedStop(stop)
         try:
             for run in runs:
-                with run.locked(listener, stop):  # its own flag: the others do not wait for the lock, so none could agree
+                with run.locked(listener, stop):  # by its own flag: no other process waits for the lock
                     broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
                     with alone(False), sharded(self.shard):
                         record = run.execute_locked(listener, agreed, fresh=fresh)
