@@ -61,7 +61,7 @@ class ArmComparison:
         p_sign_flip: exact sign-flip test, two-sided.
         improvement: share of seeds in which the arm is better, ties counting half.
         detectable: the smallest absolute difference that this spread and this many seeds could have shown, at the level
-            at which Holm's procedure tests this arm.
+            at which Holm's procedure tests this arm; NaN if the differences have no spread.
         is_better: True, False, or None where nothing was shown.
         verdict: one plain sentence.
     """
@@ -180,7 +180,7 @@ def _compare(
     shown = p_corrected < LEVEL and len(d) > 2
     is_better = (sign * mean > 0) if shown else None
     improvement = float(np.mean(np.where(d == 0, 0.5, sign * d > 0))) if len(d) else math.nan
-    detectable = _half_width(d, level)
+    detectable = _half_width(d, level) if d.any() else math.nan  # equal figures say nothing about what would be seen
     verdict = _verdict(d, mean, half, detectable, is_better, sign)
     return ArmComparison(
         name,

@@ -227,6 +227,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(lab, study, tmp_path):
     assert [(row["key"], row["valid_loss"]) for row in rows(tmp_path)] == undisturbed
 
 
+def test_a_fresh_training_that_is_interrupted_says_which_runs_keep_their_earlier_results(lab, study, tmp_path):
+    file = study()
+    lab("run", file, "--arms", "narrow")
+    keys = [row["key"] for row in rows(tmp_path)]
+    (tmp_path / "press").touch()
+    result = lab("run", file, "--arms", "narrow", "--quiet", "--fresh")
+    assert result.code == 130
+    others = keys[1:]
+    assert result.err.endswith(
+        "  3 runs were not trained again and keep their earlier results; "
+        f"to train them too, first: lab runs remove {' '.join(others)}\n"
+    )
+    lab("runs", "remove", *others, "--yes")
+    assert len(runs_of(lab("run", file, "--arms", "narrow"))) == 4
+
+
 # --- questions that are wrong -----------------------------------------------------------------------------------------
 
 

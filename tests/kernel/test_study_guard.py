@@ -16,7 +16,7 @@ import lab
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
-from lab.study.guard import keeps_global_state
+from lab.study.guard import isolated, keeps_global_state
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
@@ -207,6 +207,17 @@ def test_what_a_run_exchanges_is_put_back_for_the_run_after_it(tmp_path: Path, c
     run_study(lab.Study(base, seeds=1, name="late"), runs=tmp_path, catalog=load_catalog())
     assert nn.functional.cross_entropy is original
     assert "changed torch.nn.functional.cross_entropy; it was put back for the runs after it" in caplog.text
+
+
+def test_a_function_that_torch_itself_wraps_in_a_run_is_no_change(caplog: Any, monkeypatch: Any) -> None:
+    def wrapped(seed: int) -> Any:
+        raise AssertionError(seed)
+
+    wrapped._torchdynamo_orig_callable = nn.functional.relu  # type: ignore[attr-defined]  # as by importing its compiler
+    monkeypatch.setattr(nn.functional, "relu", nn.functional.relu)
+    with isolated("run 1"):
+        nn.functional.relu = wrapped
+    assert not caplog.text
 
 
 def _module(**content: Any) -> types.ModuleType:

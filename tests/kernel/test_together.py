@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 
+from lab.study import together
+from lab.study.execute import Silence
+from lab.study.run import Run
+from lab.study.store import Store
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.replicas import pack, unpack
 from lab.training.rng import Streams
@@ -97,3 +103,20 @@ def test_what_processes_tell_each_other_comes_out_as_it_went_in() -> None:
     assert found["pair"] == (1, None)
     assert torch.equal(found["loss"], tree["loss"])
     assert found["empty"].shape == (0,)
+
+
+def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, stop, said = Store(tmp_path), threading.Event(), []
+    run = Run("study", "base", 0, "0" * 20, None, "cpu", store, None, None)  # type: ignore[arg-type]
+
+    class Waiting(Silence):
+        def run_waits(self, run: Run) -> None:
+            stop.set()
+
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
+    with store.lock(run.key), pytest.raises(KeyboardInterrupt):
+        next(together.Together().submit([run], Waiting(), stop, fresh=False))
+    assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"
