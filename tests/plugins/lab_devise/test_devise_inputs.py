@@ -12,7 +12,6 @@ from lab_devise import words
 from lab_devise.conformance import _few, _SomeVectors
 from lab_devise.data import devise
 from lab_devise.indexes import ExactIndex
-from lab_devise.search import _picture_index, search
 from lab_devise.words import lookup
 from lab_text.vectors import WordVectors
 
@@ -118,31 +117,7 @@ def test_unknown_held_out_classes_have_close_matches(images):
         _devise(images, held_out=["bout"])
 
 
-# --- searching --------------------------------------------------------------------------------------------------------
-
-
-def test_more_than_there_is_gives_all(learner):
-    assert len(search(learner, "three", count=10_000)) == len(learner.data.valid) + len(learner.data.test)
-    assert len(search(learner, "three", among="classes", count=10_000)) == len(learner.data.class_names)
-
-
-def test_a_word_without_a_vector_has_close_matches(learner):
-    with pytest.raises(DataError) as caught:
-        search(learner, "threee")
-    assert "'threee' has no vector" in str(caught.value)
-    assert "did you mean: three" in str(caught.value)
-
-
-@pytest.mark.parametrize("shape", [(5, 50), (100, 7)])
-def test_an_index_of_other_pictures_or_vectors_is_told(learner, tmp_path, monkeypatch, shape):
-    index = ExactIndex()
-    index.build(np.random.default_rng(0).normal(size=shape).astype(np.float32))
-    folder = tmp_path / "artefacts" / "index"
-    folder.mkdir(parents=True)
-    index.save(folder)
-    monkeypatch.setattr(learner, "folder", tmp_path)
-    with pytest.raises(StoreError, match=f"the index holds {shape[0]} vectors of {shape[1]} numbers, the data"):
-        _picture_index(learner)
+# --- indexes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

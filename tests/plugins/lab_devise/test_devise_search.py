@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -11,15 +12,16 @@ from lab_basics.averaging import EMA, SWA
 from lab_devise.callbacks import SEARCH, SearchPage
 from lab_devise.conformance import _SomeVectors
 from lab_devise.data import devise
+from lab_devise.indexes import ExactIndex
 from lab_devise.losses import cos_loss
 from lab_devise.report import sections
-from lab_devise.search import picture_vectors, pictures_of, search
+from lab_devise.search import _picture_index, picture_vectors, pictures_of, search
 from lab_vision.models import CourseNet
 from lab_vision.sources import digits
 
 from lab import Learner
 from lab.cli.main import cli
-from lab.errors import LabError
+from lab.errors import DataError, LabError, StoreError
 from lab.training.callback import order_callbacks
 from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium
 
@@ -173,3 +175,27 @@ def test_the_index_is_left_after_averaged_weights_are_in_place(average):
     """Callbacks end in reverse order."""
     page = SearchPage()
     assert order_callbacks([average, page]) == [page, average]
+
+
+def test_more_than_there_is_gives_all(learner):
+    assert len(search(learner, "three", count=10_000)) == len(learner.data.valid) + len(learner.data.test)
+    assert len(search(learner, "three", among="classes", count=10_000)) == len(learner.data.class_names)
+
+
+def test_a_word_without_a_vector_has_close_matches(learner):
+    with pytest.raises(DataError) as caught:
+        search(learner, "threee")
+    assert "'threee' has no vector" in str(caught.value)
+    assert "did you mean: three" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 50), (100, 7)])
+def test_an_index_of_other_pictures_or_vectors_is_told(learner, tmp_path, monkeypatch, shape):
+    index = ExactIndex()
+    index.build(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    folder = tmp_path / "artefacts" / "index"
+    folder.mkdir(parents=True)
+    index.save(folder)
+    monkeypatch.setattr(learner, "folder", tmp_path)
+    with pytest.raises(StoreError, match=f"the index holds {shape[0]} vectors of {shape[1]} numbers, the data"):
+        _picture_index(learner)
