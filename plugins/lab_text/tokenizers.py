@@ -16,12 +16,13 @@ from typing import Any
 
 import attrs
 
-from lab.errors import ParameterError
+from lab.errors import DataError, ParameterError
 from lab_text.detokenize import capitalise, join_tokens
 
 __all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
 
 _CHUNK_SENTENCES = 10_000
+_LONGEST_WORD = 5_000  # for elisions spaCy takes seconds for 10,000 characters, and minutes for more
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
@@ -210,6 +211,12 @@ class SpacyTokenizer(Tokenizer):
             self._pipeline = None  # spaCy remembers every word too, and is full of cycles
             gc.collect()
         new = list(words.difference(self._remembered))
+        if new and len(longest := max(new, key=len)) > _LONGEST_WORD:
+            raise DataError(
+                f"a word has {len(longest):,} characters without a blank",
+                where=f"it begins with {longest[:40]!r}",
+                hint="is the text cut into sentences? otherwise tokenizer='whitespace'",
+            )
         for start in range(0, len(new), _JOINED_WORDS):
             some = new[start : start + _JOINED_WORDS]
             self._remembered.update(zip(some, self._tokens_of(some), strict=True))

@@ -400,3 +400,10 @@ def test_empty_splits_and_vocabularies_are_refused(tmp_path: Path, options: dict
 def test_a_line_of_a_million_characters_is_read(tmp_path: Path) -> None:
     lines = [f"mot{n}\tword{n}" for n in range(40)] + ["x" * 1_000_000 + "\t" + "y z " * 250_000]
     assert _pairs(_tsv(tmp_path, lines), max_target_tokens=None).max_length > 1
+
+
+def test_a_word_that_spacy_would_need_minutes_for_is_told(tmp_path: Path) -> None:
+    lines = [f"mot{n}\tword{n}" for n in range(20)] + ["l'" * 300_000 + "\tthe"]
+    with pytest.raises(DataError) as caught:
+        _pairs(_tsv(tmp_path, lines), tokenizer="spacy")
+    assert first_line(caught) == "a word has 600,000 characters without a blank"
