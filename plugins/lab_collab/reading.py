@@ -54,12 +54,12 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Those that are read."""
+        """Names of the columns that are read."""
         return [self.user, self.item, self.rating, *([self.time] if self.time else [])]
 
     @property
     def are_usual(self) -> bool:
-        """Whether the names are those that are taken where none are given."""
+        """True if the names are the defaults."""
         return (self.user, self.item, self.rating) == ("user", "item", "rating")
 
 
@@ -144,7 +144,7 @@ def _name(separator: str) -> str:
 
 
 def _is_headless(cells: Sequence[str], columns: Columns) -> bool:
-    """Whether the first line is a rating already."""
+    """Return True if the first line is a rating already."""
     if not columns.are_usual or set(columns.names) & set(cells):
         return False
     return len(cells) > 2 and _is_number(cells[2], columns.decimal)
@@ -208,7 +208,7 @@ def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str, sepa
         if column not in there:
             close = close_matches(column, there)
             hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            shown = ", ".join(there[:20]) + (" …" if len(there) > 20 else "")
+            shown = ", ".join(name[:60] for name in there[:20]) + (" …" if len(there) > 20 else "")
             one = f"\nseparated by {_name(separator)}? otherwise separator=…" if len(there) == 1 else ""
             raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {shown}{one}")
 
@@ -244,6 +244,7 @@ def _number(text: str, place: int, name: str, unit: str, decimal: str) -> float:
         value = float(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     except ValueError:
         value = math.nan
+    value = math.nan if "_" in text else value  # Python's own way to write numbers
     if not math.isfinite(value):
         hint = "a rating is a finite number"
         if decimal == "." and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", text):
@@ -262,7 +263,8 @@ def plain_id(text: str) -> str:
     """
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped) and not _CODE.match(stripped):
-        return str(int(stripped.partition(".")[0]))
+        whole = stripped.partition(".")[0].removeprefix("+")  # not by int, which has a limit of digits
+        return "0" if whole == "-0" else whole
     return text
 
 
@@ -290,7 +292,7 @@ def _seconds(times: list[str], places: list[int], name: str, unit: str, form: st
             values = [float(text) for text in times]
         except ValueError:
             values = []
-        if values and all(map(math.isfinite, values)):
+        if values and not any("_" in text for text in times) and all(map(math.isfinite, values)):
             _refuse_mixed_units(values, name)
             return values
     moments = [_moment(text, place, name, unit, form) for text, place in zip(times, places, strict=True)]
@@ -309,7 +311,7 @@ def _refuse_mixed_units(values: list[float], name: str) -> None:
 
 def _moment(text: str, place: int, name: str, unit: str, form: str | None) -> datetime:
     try:
-        if re.fullmatch(r"[+-]?[0-9.]+", text) and form is None:
+        if re.fullmatch(r"[+-]?[0-9._]+", text) and form is None:
             raise ValueError
         return datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)
     except ValueError as error:

@@ -43,7 +43,7 @@ def _unknown(validating: np.ndarray, users: np.ndarray, items: np.ndarray) -> It
 
 
 def remarks_on(source: Source, validating: np.ndarray, users: np.ndarray, items: np.ndarray) -> Iterator[str]:
-    """What a careful reader would want to know of these ratings before training on them.
+    """Yield sentences on what looks odd in these ratings.
 
     Raises:
         DataError: all validation ratings are of users, or of items, that the training part does not have.

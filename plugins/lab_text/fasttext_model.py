@@ -69,10 +69,10 @@ def open_fasttext(path: Path) -> Iterator[FastTextModel]:
 
 
 def _other_format(content: mmap.mmap) -> str:
-    """What else the file may be."""
+    """Name the other format that the file may have."""
     line = content[:100].split(b"\n")[0].split()
     if len(line) == 2 and all(each.isdigit() for each in line) and b"\0" in content[:10_000]:
-        return "it looks like word2vec's binary format: save it as text, for example with gensim"
+        return "it looks like word2vec's binary format, which vectors 'text_vectors' read"
     return HINT
 
 

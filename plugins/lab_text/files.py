@@ -60,10 +60,14 @@ _BOMS = {
 _AGAIN = "fetch or write it again"
 
 
+_NOT_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+
+
 def check_encoding(encoding: str, where: str) -> None:
     """Raise a ParameterError if Python has no such encoding of text."""
     try:
-        is_text = codecs.lookup(encoding)._is_text_encoding
+        codec = codecs.lookup(encoding)
+        is_text = codec._is_text_encoding and codec.name not in _NOT_OF_FILES
     except (LookupError, ValueError, TypeError):
         is_text = False
     if not is_text:
@@ -73,7 +77,7 @@ def check_encoding(encoding: str, where: str) -> None:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether an encoding is UTF-8, with or without a byte-order mark."""
+    """Return True for UTF-8, with or without a byte-order mark."""
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
@@ -83,7 +87,7 @@ def without_mark(encoding: str) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file is compressed with gzip, by its first bytes and not by its name."""
+    """Return True for a file compressed with gzip, by its first bytes and not by its name."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP
 
@@ -190,7 +194,7 @@ def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
         letters = next((sign for sign in text if not sign.isascii()), "")
         other = letters.encode().decode(encoding, "replace")
-    except UnicodeDecodeError:
+    except UnicodeError:
         return
     if letters and other != letters:
         log.warning("%s is UTF-8, it seems, and is read as %s: '%s' becomes '%s'", path, encoding, letters, other)

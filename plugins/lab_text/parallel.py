@@ -358,6 +358,11 @@ class _Reversed:
         """What the pairs depend on."""
         return {"reversed": self.forward.identity}
 
+    @property
+    def remarks(self) -> list[str]:
+        """After reading, what looks odd."""
+        return list(getattr(self.forward, "remarks", ()))
+
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
         """(source, target) sentences."""
         return ((target, source) for source, target in self.forward.pairs(progress))
@@ -476,6 +481,7 @@ def _described(
     ]
     if "test" in splits:
         notes.append(f"test: {of(len(splits['test']), 'pair')}")
+    notes += [note for pairs in corpora.values() for note in pairs.notes]
     remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
     trained = row_hashes(train.pairs, train.rows)
     for name, split in splits.items():

@@ -248,7 +248,7 @@ def _size(files: Iterable[Path]) -> int:
 
 
 def _encoded(encoding: str) -> dict[str, str]:
-    """What an encoding adds to an identity; UTF-8 nothing."""
+    """Part of an identity for an encoding; empty for UTF-8."""
     return {} if is_utf8(encoding) else {"encoding": encoding}
 
 

@@ -55,7 +55,7 @@ def of(count: int, one: str, several: str = "") -> str:
 
 
 def count_signs(text: str) -> Counter[str]:
-    """How often each kind of sign occurs that a reader does not see, or that shows a wrong encoding."""
+    """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
     if text.isascii():
         kinds = {kind: signs for kind, signs in _KINDS.items() if kind == "control characters" or signs is _BREAKS}
     else:
@@ -79,7 +79,7 @@ def remarks_on_specials(side: str, words: Iterable[str], specials: Sequence[str]
 
 
 def languages_look_swapped(source: Mapping[str, int], target: Mapping[str, int], languages: Sequence[str]) -> bool:
-    """Whether the common words of each language stand on the other side.
+    """Return True if the common words of each language stand on the other side.
 
     Args:
         source, target: word in lower case → how often it occurs.

@@ -30,6 +30,8 @@ log = logging.getLogger("lab")
 
 FORMAT_VERSION = 1
 _CHUNK_PAIRS = 10_000
+_MANY_SIGNS = 1e-3
+"""Fewer odd signs per pair stand in the notes and are no warning."""
 _LARGE_BYTES = 100_000_000
 _LARGE_PAIRS = 500_000
 _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
@@ -96,7 +98,7 @@ class TokenizedSide:
         return counts
 
     def counts_in_lower_case(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
-        """How often each word occurs in the sentences ``rows``, whatever its case."""
+        """Count each word of the sentences ``rows``, whatever its case."""
         found: dict[str, int] = {}
         for word, count in zip(self.words, self.word_counts(rows).tolist(), strict=True):
             found[word.lower()] = found.get(word.lower(), 0) + count
@@ -117,13 +119,14 @@ class TokenizedPairs:
         source, target: the two languages; sentence n of one translates sentence n of the other.
         statistics: how many pairs were ``read``, ``dropped_empty``, ``dropped_long`` and ``kept``.
         key: a hash of everything the content depends on.
-        remarks: sentences on what looks odd in the text.
+        notes, remarks: sentences on what looks odd in the text, little and more of it.
     """
 
     source: TokenizedSide
     target: TokenizedSide
     statistics: dict[str, int]
     key: str
+    notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -178,9 +181,9 @@ def _identity(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _load(folder: Path, key: str) -> TokenizedPairs:
     statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
-    remarks = json.loads((folder / "remarks.json").read_text(encoding="utf-8"))
+    said = json.loads((folder / "remarks.json").read_text(encoding="utf-8"))
     sides = _load_side(folder, "source"), _load_side(folder, "target")
-    return TokenizedPairs(*sides, statistics, key, tuple(remarks))
+    return TokenizedPairs(*sides, statistics, key, *(tuple(said[name]) for name in ("notes", "remarks")))
 
 
 def _load_side(folder: Path, side: str) -> TokenizedSide:
@@ -219,8 +222,13 @@ class _Builder:
             self._write(pairs, sides)
         self._refuse_nothing()
         (folder / "statistics.json").write_text(json.dumps(self.statistics), encoding="utf-8")
-        remarks = [*getattr(self.origin, "remarks", ()), *describe_signs(self.signs)]
-        (folder / "remarks.json").write_text(json.dumps(remarks, ensure_ascii=False), encoding="utf-8")
+        few = {sign: count for sign, count in self.signs.items() if count < _MANY_SIGNS * self.statistics["read"]}
+        many = {sign: count for sign, count in self.signs.items() if sign not in few}
+        said = {
+            "notes": describe_signs(few),
+            "remarks": [*getattr(self.origin, "remarks", ()), *describe_signs(many)],
+        }
+        (folder / "remarks.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
 
     def _is_large(self) -> bool:
         """Whether processes of their own are worth their start."""

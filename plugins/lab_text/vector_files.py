@@ -1,4 +1,4 @@
-"""Text files of word vectors: one pass, in which only the wanted words are looked at."""
+"""Files of word vectors, in text or in word2vec's binary format: one pass that looks at the wanted words alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import logging
+import mmap
 import unicodedata
 import warnings
 import zlib
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.errors import DataError
-from lab_text.files import check_text_file, is_utf8, recoded_lines
+from lab_text.files import check_text_file, is_gzip, is_utf8, open_bytes, recoded_lines
 from lab_text.remarks import share
 
 __all__ = ["VectorFile", "variants"]
@@ -31,16 +32,18 @@ Vector = npt.NDArray[np.float32]
 _BLOCK_BYTES = 1 << 20
 _LOOKED_AT = 500
 """Lines from whose number of values the width is taken."""
+MAX_SHOWN = 60
+_LONGEST_WORD = 10_000
 _BOM = b"\xef\xbb\xbf"
 
 
 def variants(word: str) -> tuple[str, ...]:
-    """How a word of a lower-cased vocabulary may be spelt in a file, best first."""
+    """Spellings of a word of a lower-cased vocabulary in a file, best first."""
     return tuple(dict.fromkeys((word, word.lower(), word.capitalize())))
 
 
 class VectorFile:
-    """A text file of vectors, plain or gzip.
+    """A text file of vectors, plain or gzip, or one in word2vec's binary format.
 
     Args:
         path: the file.
@@ -63,13 +66,14 @@ class VectorFile:
         wanted = {spelling.encode() for word in words for spelling in variants(word)}
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
-            found = self._scan(wanted)
+            found = self._scan_binary(wanted) if self._is_binary() else self._scan(wanted)
         self._tell()
         return self.width, _by_word(words, found)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """How many of the words would be found if case or accents were written otherwise; empty if hardly any."""
-        there = {word.decode("utf-8", "replace") for _, word, _ in self._words()}
+        """Say how many of the words would be found if case or accents were written otherwise; empty if hardly any."""
+        words_there = self._binary_words() if self._is_binary() else self._words()
+        there = {word.decode("utf-8", "replace") for _, word, _ in words_there}
         for how, change in (
             ("in lower case", str.lower),
             ("in upper case", str.upper),
@@ -81,6 +85,63 @@ class VectorFile:
             if count * 10 > len(words):
                 return f"{share(count, len(words))} of them would be found {how}"
         return ""
+
+    def _binary_words(self) -> Iterator[tuple[int, bytes, Vector]]:
+        """Number, word and vector of each entry of word2vec's binary format.
+
+        A header in text, ``<number of vectors> <width>``, then for each word its bytes, a blank, and float32 values.
+        """
+        if is_gzip(self.path):
+            raise self._fault("vectors in word2vec's binary format are read unpacked", f"gunzip {self.path.name}")
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            place = content.find(b"\n") + 1
+            self.promised, self.width = map(int, content[:place].split())
+            size = 4 * self.width
+            for number in range(1, self.promised + 1):
+                end = content.find(b" ", place, place + _LONGEST_WORD)
+                if end < 0 and len(content) - place > _LONGEST_WORD:
+                    raise self._fault(f"word {number:,} of the vector file has no end; is it of another width?")
+                if end < 0 or end + 1 + size > len(content):
+                    raise self._fault(
+                        f"the vector file is cut short: it promises {self.promised:,} vectors of {self.width:,} values "
+                        f"and holds {number - 1:,}"
+                    )
+                yield number, content[place:end].lstrip(b"\n"), np.frombuffer(content[end + 1 : end + 1 + size], "<f4")
+                place = end + 1 + size
+            if rest := content[place:].strip():
+                raise self._fault(
+                    f"{len(rest):,} bytes follow the {self.promised:,} vectors of {self.width:,} values that the "
+                    "header promises"
+                )
+
+    def _is_binary(self) -> bool:
+        """Return True if a header in text is followed by values that are no text."""
+        if not self.path.is_file() or not is_utf8(self.encoding):
+            return False
+        try:
+            with open_bytes(self.path) as file:
+                head = file.read(1 << 16)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return False
+        header, _, rest = head.partition(b"\n")
+        fields = header.split()
+        if len(fields) != 2 or not all(field.isdigit() and 0 < int(field) < 1 << 40 for field in fields):
+            return False
+        values = rest.partition(b" ")[2][: 4 * int(fields[1])]
+        return any(byte < 9 or 14 <= byte < 32 for byte in values)
+
+    def _scan_binary(self, wanted: set[bytes]) -> dict[bytes, Vector]:
+        found: dict[bytes, Vector] = {}
+        for number, word, values in self._binary_words():
+            if word not in wanted:
+                continue
+            if word in found:
+                self._seen_twice.append((number, word.decode()))
+                continue
+            if not np.isfinite(values).all():
+                raise self._fault(f"vector {number:,}, '{word.decode()}', has a value that is not a finite number")
+            found[word] = values.astype(np.float32)
+        return found
 
     def _scan(self, wanted: set[bytes]) -> dict[bytes, Vector]:
         """The first vector of every wanted spelling; of other lines only the word is looked at."""
@@ -185,7 +246,7 @@ class VectorFile:
             values = self._checked_values(number, rest.split())
         if values is not None and not np.isfinite(values).all():
             bad = rest.split()[int(np.flatnonzero(~np.isfinite(values))[0])].decode("utf-8", "replace")
-            name = word.decode("utf-8", "replace")
+            name, bad = word[:MAX_SHOWN].decode("utf-8", "replace"), bad[:MAX_SHOWN]
             raise self._fault(
                 f"line {number:,} of the vector file, '{name}', has a value that is not a finite number: {bad}",
                 "remove the line, or fetch or train the vectors again",
@@ -199,6 +260,8 @@ class VectorFile:
         if len(fields) != self.width:
             raise self._fault(f"line {number:,} of the vector file has {len(fields)} values, expected {self.width}")
         try:
+            if not all(map(_is_number, fields)):
+                raise ValueError
             return np.array(fields, dtype=np.float32)
         except ValueError as error:
             hint = "write numbers with a point" if any(b"," in field for field in fields) else _AGAIN
@@ -244,7 +307,7 @@ _AGAIN = "fetch the file again"
 
 
 def _values_of(fields: Sequence[bytes]) -> int:
-    """How many numbers stand at the end of a line, behind at least one word."""
+    """Count the numbers at the end of a line, behind at least one word."""
     count = 0
     while count < len(fields) - 1 and _is_number(fields[-1 - count].replace(b",", b".")):
         count += 1
@@ -256,7 +319,7 @@ def _is_number(field: bytes) -> bool:
         float(field)
     except ValueError:
         return False
-    return True
+    return b"_" not in field  # Python's own way to write numbers
 
 
 def _by_word(words: Iterable[str], found: Mapping[bytes, Vector]) -> dict[str, Vector]:

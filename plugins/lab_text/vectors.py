@@ -133,7 +133,7 @@ class WordVectors(ABC):
 
 
 _LOW_COVERAGE = 0.5
-"""Where a smaller share of the words has a vector, that is a warning."""
+"""Share of the words with a vector below which that is a warning."""
 
 
 def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | None, seed: int) -> torch.Tensor:
@@ -196,8 +196,8 @@ def _path_given(path: str | Path, name: str) -> str:
 class TextVectors(WordVectors):
     """Vectors from a text file: fastText's ``.vec`` or word2vec's text format (with a header), or GloVe's (without).
 
-    The file, plain or gzip, is read line by line and only the vectors of the vocabulary are kept. Blanks or tabs
-    separate; the numbers are the last ones of a line, so that words may have blanks.
+    Of the file, plain or gzip, only the vectors of the vocabulary are kept. Blanks or tabs separate; the numbers are
+    the last ones of a line, so that words may have blanks. word2vec's binary format, known by its content, is read too.
 
     Args:
         path: the file; relative to the working directory or to the data directory.
@@ -217,7 +217,7 @@ class TextVectors(WordVectors):
         return self._file().find(words)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """How many words would be found if they were written otherwise."""
+        """Say how many words would be found if they were written otherwise."""
         return self._file().unmatched(words)
 
     def _file(self) -> VectorFile:

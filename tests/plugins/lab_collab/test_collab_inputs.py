@@ -159,7 +159,7 @@ def test_signs_between_thousands_are_told(file):
         read_ratings(file('user,item,rating\nu,i,"1,234.5"\n'), Columns())
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "", "five"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "", "five", "1_0"])
 def test_ratings_that_are_no_finite_numbers_are_refused(file, value):
     with pytest.raises(DataError) as caught:
         read_ratings(file(f"user,item,rating\nu,i,3\nu,j,{value}\n"), Columns())

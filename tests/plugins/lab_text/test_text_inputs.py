@@ -109,8 +109,9 @@ def test_a_value_that_is_not_finite_is_refused_with_its_line(tmp_path: Path, val
         ("the\nof\n", "the lines of the vector file have no values"),
         ("9 300\n" + PLAIN * 9, "the header of the vector file promises 300 values a word, and the lines have 3"),
         ("2 3\n", "the vector file is empty"),
+        ("the 1 2 3\nof 4 1_5 6\n", "line 2 of the vector file has a value that is no number"),
         ("the 1,5 2 3\nof 4 5 6\n", "line 1 of the vector file has a value that is no number"),
-        ("2 3\n\0\0the \0\0\1\2\3", "the file has zero bytes (the first in line 2), so it is no text in utf-8"),
+        ("the 2 3\n\0\0the \0\0\1\2\3", "the file has zero bytes (the first in line 2), so it is no text in utf-8"),
     ],
 )  # fmt: skip
 def test_vector_files_that_cannot_be_read_are_told(tmp_path: Path, content: str | bytes, what: str) -> None:
@@ -150,6 +151,39 @@ def test_further_vectors_of_a_word_and_too_many_vectors_are_told(
     assert _table(tmp_path, "2 3\n" + PLAIN + "of 7 8 9\n").weights[5].tolist() == [4, 5, 6]
     assert "1 further vectors of words that have one already are not used: 'of' (line 4)" in caplog.text
     assert "the header promises 2 vectors, not 3" in caplog.text
+
+
+BINARY = b"2 3\nthe " + np.array([1, 2, 3], "<f4").tobytes() + b"\nof " + np.array([4, 5, 0.1], "<f4").tobytes()
+
+
+@pytest.mark.parametrize("content", [BINARY, BINARY.replace(b"\nof", b"of"), BINARY + b"\n"])
+def test_the_binary_format_of_word2vec_is_read(tmp_path: Path, content: bytes) -> None:
+    assert _table(tmp_path, content).weights[4:6].tolist() == [[1, 2, 3], [4, 5, float(np.float32(0.1))]]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (BINARY[:-1], "the vector file is cut short: it promises 2 vectors of 3 values and holds 1"),
+        (BINARY.replace(b"2 3", b"9 3"), "the vector file is cut short: it promises 9 vectors of 3 values and holds 2"),
+        (BINARY.replace(b"2 3", b"1 3"), "15 bytes follow the 1 vectors of 3 values that the header promises"),
+        (BINARY.replace(b"2 3", b"2 4"), "the vector file is cut short: it promises 2 vectors of 4 values and holds 1"),
+        (BINARY.replace(b"2 3", b"2 2"), "4 bytes follow the 2 vectors of 2 values that the header promises"),
+        (BINARY[:-4] + np.array([np.nan], "<f4").tobytes(), "vector 2, 'of', has a value that is not a finite number"),
+        (gzip.compress(BINARY, mtime=0), "vectors in word2vec's binary format are read unpacked"),
+    ],
+)
+def test_binary_vectors_that_are_damaged_are_told(tmp_path: Path, content: bytes, what: str) -> None:
+    with pytest.raises(DataError) as caught:
+        _table(tmp_path, content)
+    assert first_line(caught) == what
+
+
+def test_binary_and_text_of_real_vectors_agree(real_data: Path) -> None:
+    words = Vocabulary(["the", "of", "night", "said"])
+    table = TextVectors(path="word_vectors/euclidean_vectors.bin", std=None).table(words)
+    assert table.weights.shape[1] == 10
+    assert float(table.weights[4, 0]) == pytest.approx(0.42133, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
