@@ -216,8 +216,10 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _wraps(value: Any, old: Any) -> bool:
-    """Return whether torch's compiler has wrapped one of torch's own functions, as its first import does.
+    """Return whether torch keeps its compiler out of one of its own functions, as the compiler's first import does.
 
     That import happens inside the first run of a worker; ``torch.manual_seed`` wrapped so does what it did before.
     """
-    return value is not old and getattr(value, "_torchdynamo_orig_callable", None) is old
+    if value is old or getattr(value, "__wrapped__", None) is not old:
+        return False
+    return getattr(value, "__code__", None) is torch._disable_dynamo(_wraps).__code__  # type: ignore[attr-defined]
