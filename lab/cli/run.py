@@ -350,7 +350,8 @@ def _answer(
     report = write_report(among_others(records[-1]), results, sections)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     print_results(results, sections, console)
-    console.print(f"report: {report}\none row per run: {runs_beside(report)}", style="dim", soft_wrap=True)
+    places = f"report: {report}\none row per run: {runs_beside(report)}"
+    console.print(places, style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
     return _exit_code(results)
 
 

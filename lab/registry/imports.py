@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib
 import importlib.machinery
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -14,10 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lab.cache import cache_folder
-from lab.registry.modules import is_source, keep_source, note_read, stands_elsewhere
+from lab.registry.modules import await_read, keep_source, note_environment, settle_reads, stands_elsewhere
 
-__all__ = ["recording_reads", "watch_imports"]
+__all__ = ["recording_reads", "watch_imports", "watch_reads"]
 
 
 class _KeepingLoader(importlib.machinery.SourceFileLoader):
@@ -69,40 +66,60 @@ def watch_imports(folder: Path) -> None:
 
 @contextmanager
 def recording_reads() -> Iterator[None]:
-    """Inside the block, note which files modules open while they are imported."""
-    plain = builtins.open, io.open
-    noted: list[tuple[list[str], str]] = []
+    """Note which files modules open while they are imported: inside the block, and from then on.
 
-    def noting(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        opened = plain[0](file, mode, *arguments, **options)
-        if not set(mode) & set("wax+") and isinstance(file, (str, bytes, os.PathLike)):
-            noted.append((_modules_being_imported(sys._getframe(1)), os.path.abspath(os.fsdecode(file))))
-        return opened
-
-    builtins.open = noting
-    io.open = noting
+    A plugin's module may be imported long after the study file.
+    """
+    watch_reads()
+    note_environment()
     try:
         yield
     finally:
-        builtins.open, io.open = plain
-        for names, path in noted:
-            module = next((name for name in names if not name.startswith("__main__") and is_source(name)), None)
-            if module is not None and _is_data(path):
-                note_read(module, path)
+        settle_reads()
 
 
-def _modules_being_imported(frame: Any) -> list[str]:
-    """Modules whose bodies run in a frame or around it, the innermost first."""
-    names = []
+def watch_reads() -> None:
+    """Note which files modules open from now on, in whatever way Python opens them."""
+    if not _watched:
+        _watched.append(True)
+        sys.addaudithook(_hear)
+
+
+_watched: list[bool] = []
+WRITES = os.O_WRONLY | os.O_RDWR
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: the one place where every opened file passes, ``os.open`` and ``io.open_code`` included."""
+    if event == "open":
+        file, _, flags = arguments
+        if not isinstance(flags, int) or flags & WRITES:
+            return
+    elif event == "sqlite3.connect":
+        file = arguments[0]
+    else:
+        return
+    if not isinstance(file, (str, bytes, os.PathLike)):
+        return
+    names, is_import = _modules_being_imported(sys._getframe(1))
+    if names:
+        path = os.fsdecode(file)
+        if not (is_import and path.endswith(CODE)):
+            await_read(names, os.path.abspath(path))
+
+
+CODE = (".py", ".pyc", ".so", ".pyd")
+
+
+def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
+    """Modules whose bodies run in a frame or around it, the innermost first; and whether an import statement opens."""
+    names: list[str] = []
+    is_import = False
     while frame is not None:
-        if frame.f_code.co_name == "<module>":
+        code = frame.f_code
+        if code.co_name == "<module>":
             names.append(str(frame.f_globals.get("__name__", "")))
+        elif not names and code.co_name in ("_find_and_load", "_exec") and "importlib" in code.co_filename:
+            is_import = True
         frame = frame.f_back
-    return names
-
-
-def _is_data(path: str) -> bool:
-    """Whether an opened file is one whose content a module may have taken in: not code, nothing installed or cached."""
-    if path.endswith((".py", ".pyc", ".so", ".pyd")) or not os.path.isfile(path) or stands_elsewhere(path):
-        return False
-    return not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), Path("/proc")))
+    return names, is_import

@@ -7,6 +7,7 @@ module counts with the source that was imported, so editing a file while a study
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.machinery
 import importlib.util
@@ -15,6 +16,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -22,21 +24,23 @@ from typing import Any
 
 import attrs
 
-from lab.cache import file_digest
+from lab.cache import cache_folder, file_digest
 from lab.errors import LabError
-from lab.registry.source import Facts, read_facts, remembered_facts, save_facts
+from lab.registry.source import Facts, possible_variables, read_facts, remembered_facts, save_facts
 
 __all__ = [
     "STUDY",
     "Closure",
     "ModuleSource",
+    "await_read",
     "changed_since_import",
     "closure_of",
     "facts_of",
     "is_local",
     "is_source",
     "keep_source",
-    "note_read",
+    "note_environment",
+    "settle_reads",
     "source_of_file",
     "source_of_module",
     "stands_elsewhere",
@@ -129,13 +133,23 @@ class Closure:
         modules: by name.
         packages: top-level names of installed libraries that they import.
         variables: environment variables that they read.
+        perhaps: those that they may read, and beginnings of names with ``*``; only those that are set count.
         wanted: of a study file, the definitions that are asked about; what none of them uses does not count.
     """
 
     modules: dict[str, ModuleSource]
     packages: frozenset[str]
     variables: frozenset[str]
+    perhaps: frozenset[str]
     wanted: Mapping[str, frozenset[str]]
+
+    def environment(self) -> dict[str, str | None]:
+        """Variable → its value, for every environment variable that decides."""
+        ends = tuple(name[:-1] for name in self.perhaps if name.endswith("*"))
+        set_now = [
+            name for name in {**_environment, **os.environ} if name in self.perhaps or (ends and name.startswith(ends))
+        ]
+        return {name: _variable(name) for name in sorted({*self.variables, *filter(_may_decide, set_now)})}
 
     def fingerprints(self) -> dict[str, str]:
         """Module → fingerprint; files that a module opened while it was imported stand beside it."""
@@ -189,7 +203,8 @@ def source_of_module(name: str) -> ModuleSource | None:
         if module is not None:
             _refuse_other_version(module, path)
         kept = _kept[name] = _read_module(name, path, module)
-    reads = {**_reads_of.get(name, {}), **_written_out(kept)}
+    settle_reads()
+    reads = {**_written_out(kept), **_reads_of.get(name, {})}
     return attrs.evolve(kept, reads=tuple(sorted(reads.items()))) if reads else kept
 
 
@@ -199,7 +214,7 @@ def _written_out(source: ModuleSource) -> dict[str, str]:
         return {}
     places = [Path.cwd(), source.path.parent]
     paths = [place / text for text in facts_of(source).files for place in places if "\0" not in text]
-    return {str(path.resolve()): file_digest(path) for path in paths if path.is_file()}
+    return {os.path.abspath(path): _content_digest(path) for path in paths if path.is_file()}
 
 
 def source_of_file(path: Path) -> ModuleSource:
@@ -328,6 +343,7 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
     modules: dict[str, ModuleSource] = {}
     packages: set[str] = set()
     variables: set[str] = set()
+    perhaps: set[str] = set()
     waiting = [name for root in roots for name in _with_packages(root)]
     met = set(waiting)
     while waiting:
@@ -340,13 +356,51 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             continue
         modules[name] = source
         facts = facts_of(source, roots.get(name, frozenset()))
-        variables.update(variable for variable in facts.variables if not variable.startswith(INERT_VARIABLES))
-        for other in [*_imported(name, source, facts), *_held(name, source), *_beside(source, facts)]:
+        texts = [facts, *map(remembered_facts, _run_sources(source))]
+        variables.update(variable for each in texts for variable in each.variables)
+        perhaps.update(variable for each in texts for variable in each.perhaps)
+        others = (other for each in texts for other in _imported(name, source, each))
+        for other in [*others, *_held(name, source), *_beside(source, facts)]:
             if other not in met:
                 met.add(other)
                 waiting.append(other)
     save_facts()
-    return Closure(dict(sorted(modules.items())), frozenset(packages - INERT_PACKAGES), frozenset(variables), roots)
+    if "*" in perhaps:  # a helper is given the name of a variable by another module
+        perhaps.update(name for source in modules.values() if source.text for name in possible_variables(source.text))
+    return Closure(
+        dict(sorted(modules.items())),
+        frozenset(packages - INERT_PACKAGES),
+        frozenset(filter(_may_decide, variables)),
+        frozenset(perhaps - {"*"}),
+        roots,
+    )
+
+
+_environment: dict[str, str] = {}
+
+
+def note_environment() -> None:
+    """Remember the environment before a study file runs: it, or what it imports, may take a variable out."""
+    _environment.clear()
+    _environment.update(os.environ)
+
+
+def _variable(name: str) -> str | None:
+    return os.environ.get(name, _environment.get(name))
+
+
+def _may_decide(variable: str) -> bool:
+    return not variable.startswith(INERT_VARIABLES)
+
+
+def _run_sources(source: ModuleSource) -> Iterator[str]:
+    """Texts of the source files that a module runs itself, by ``exec``, ``runpy`` or a loader."""
+    for path, _ in source.reads:
+        if path.endswith(".py") and os.path.isfile(path):
+            text = source_of_file(Path(path)).text
+            with suppress(SyntaxError, ValueError):
+                ast.parse(text)
+                yield text
 
 
 def is_local(name: str) -> bool:
@@ -468,6 +522,47 @@ def stands_elsewhere(path: str) -> bool:
     return Path(path).is_relative_to(_prefixes()[0]) or _is_installed(Path(path))
 
 
-def note_read(name: str, path: str) -> None:
-    """Remember that a module opened a file while it was imported: its content is part of what the module is."""
-    _reads_of.setdefault(name, {})[path] = file_digest(Path(path))
+_waiting: list[tuple[list[str], str]] = []
+NO_DATA = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr"))
+
+
+def await_read(names: list[str], path: str) -> None:
+    """Keep in mind that modules, the innermost first, opened a file; ``settle_reads`` looks at it."""
+    _waiting.append((names, path))
+
+
+def settle_reads() -> None:
+    """Charge every opened file to the innermost module of the user's or of a plugin: its content is part of it."""
+    while _waiting:
+        names, path = _waiting.pop(0)
+        name = next((name for name in names if not name.startswith("__main__") and is_source(name)), None)
+        if name is None:
+            continue
+        if path.endswith(".pyc"):
+            path = _source_of_compiled(path)
+        kept = _kept.get(name)
+        if _is_data(path) and not (kept is not None and os.path.abspath(kept.path) == path):
+            _reads_of.setdefault(name, {})[path] = _content_digest(Path(path))
+
+
+def _source_of_compiled(path: str) -> str:
+    try:
+        return importlib.util.source_from_cache(path)
+    except (ValueError, NotImplementedError):
+        return path
+
+
+def _is_data(path: str) -> bool:
+    """Whether an opened file is one that a module may have taken in: nothing installed, cached or of the system."""
+    if not os.path.isfile(path) or stands_elsewhere(path):
+        return False
+    return not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), *NO_DATA))
+
+
+def _content_digest(path: Path) -> str:
+    """Of a source, which is run in some other way than by an import, a hash of what it says; else of its bytes."""
+    if path.suffix == ".py":
+        text = source_of_file(path).text
+        with suppress(SyntaxError, ValueError):
+            return remembered_facts(text).fingerprint
+    return file_digest(path)

@@ -19,6 +19,7 @@ from lab.errors import LabError, PluginError, UnknownNameError, error_text
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.discovery import EntryPoint, find_entry_points
+from lab.registry.imports import watch_reads
 from lab.registry.registry import Entry, Registry, RegistrySpec, close_matches
 from lab.streams import stdout_to_stderr
 
@@ -406,6 +407,7 @@ def load_catalog(
             return "not among --only-plugins"
         return ""
 
+    watch_reads()
     catalog = Catalog(strict=strict, complain=complain)
     catalog.load(find_entry_points(GROUP), disabled)
     named = [*without, *(only or ())]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -18,7 +19,15 @@ import attrs
 
 from lab.cache import cache_folder, recall, remember
 
-__all__ = ["Facts", "read_facts", "remembered_facts", "save_facts", "tree_fingerprint", "without_question"]
+__all__ = [
+    "Facts",
+    "possible_variables",
+    "read_facts",
+    "remembered_facts",
+    "save_facts",
+    "tree_fingerprint",
+    "without_question",
+]
 
 MAX_REMEMBERED = 20_000
 
@@ -33,6 +42,8 @@ class Facts:
         variables: names of the environment variables that it reads.
         is_open: whether it imports modules whose names it computes.
         files: names of files that it reads while it is imported, as far as they are written out.
+        perhaps: names of environment variables that it may read, where it computes them: those of its texts that could
+            be one, and beginnings of names, as ``"MY_*"``; first a ``"*"``, for a name may come from elsewhere.
     """
 
     fingerprint: str
@@ -40,6 +51,7 @@ class Facts:
     variables: tuple[str, ...]
     is_open: bool
     files: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
 
 
 def tree_fingerprint(source: str) -> str:
@@ -53,14 +65,14 @@ def tree_fingerprint(source: str) -> str:
 
 def remembered_facts(text: str) -> Facts:
     """The facts of a text; parsed once and remembered in the cache folder from process to process."""
-    name = _hash(f"{sys.version_info[:2]} 2\n{text}")
+    name = _hash(f"{sys.version_info[:2]} 3\n{text}")
     book = _book(cache_folder() / "sources.json")
     if not isinstance(book.get(name), list):
         book[name] = list(attrs.astuple(read_facts(text, None)))
         _unsaved.add(name)
-    fingerprint, imports, variables, is_open, files = book[name]
+    fingerprint, imports, variables, is_open, files, perhaps = book[name]
     imported = tuple((level, module, tuple(names)) for level, module, names in imports)
-    return Facts(fingerprint, imported, tuple(variables), is_open, tuple(files))
+    return Facts(fingerprint, imported, tuple(variables), is_open, tuple(files), tuple(perhaps))
 
 
 _unsaved: set[str] = set()
@@ -87,7 +99,7 @@ def read_facts(text: str, wanted: frozenset[str] | None) -> Facts:
     if wanted is not None:
         tree = without_question(tree, wanted)
     imports: list[tuple[int, str, tuple[str, ...]]] = []
-    variables: set[str] = set()
+    variables, perhaps = _variables(tree)
     is_open = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -100,9 +112,89 @@ def read_facts(text: str, wanted: frozenset[str] | None) -> Facts:
             if called.endswith(("import_module", "__import__")):
                 is_open |= argument is None
                 imports += [(0, argument, ())] if argument else []
-            elif argument and called.endswith(("environ", "environ.get", "getenv", "environ.setdefault")):
-                variables.add(argument)
-    return Facts(_hash(ast.dump(tree)), tuple(imports), tuple(sorted(variables)), is_open, _files_read(tree))
+    return Facts(_hash(ast.dump(tree)), tuple(imports), variables, is_open, _files_read(tree), perhaps)
+
+
+ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")
+
+
+def _variables(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Environment variables that a text reads by name, and those that it may read where no name stands beside it."""
+    called = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "os"
+        for alias in node.names
+        if alias.name in ENVIRONMENT
+    }
+    mentions = [node for node in ast.walk(tree) if _mentions_environment(node, called)]
+    if not mentions:
+        return (), ()
+    plain: set[str] = set()
+    named: dict[int, None] = {}
+    for node in ast.walk(tree):
+        place, argument = _place_and_name(node)
+        if place is not None and argument and _mentions_environment(place, called):
+            plain.add(argument)
+            named[id(place)] = None
+    is_clear = all(id(node) in named for node in mentions)
+    return tuple(sorted(plain)), () if is_clear else ("*", *sorted(_texts(tree) - plain))
+
+
+@lru_cache(maxsize=256)
+def possible_variables(text: str) -> frozenset[str]:
+    """Every text in a source that could be the name, or the beginning of the name, of an environment variable."""
+    return frozenset(_texts(ast.parse(text)))
+
+
+def _mentions_environment(node: ast.AST, called: set[str]) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in ENVIRONMENT
+    return isinstance(node, ast.Name) and node.id in called
+
+
+def _place_and_name(node: ast.AST) -> tuple[ast.AST | None, str | None]:
+    """Of ``environ[NAME]``, ``environ.get(NAME)``, ``getenv(NAME)``, ``NAME in environ`` the mention and the name."""
+    if isinstance(node, ast.Subscript):
+        return node.value, _first_text(node)
+    if isinstance(node, ast.Call):
+        is_method = isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "setdefault", "pop")
+        return (node.func.value if isinstance(node.func, ast.Attribute) and is_method else node.func), _first_text(node)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.In, ast.NotIn)):
+        left = node.left.value if isinstance(node.left, ast.Constant) else None
+        return node.comparators[0], left if isinstance(left, str) else None
+    return None, None
+
+
+_BEGINNING = re.compile(r"([A-Za-z_]\w+)[%{]")
+
+
+def _texts(tree: ast.Module) -> set[str]:
+    """Every text that could be the name of an environment variable; beginnings of names end with ``*``."""
+    begun = {
+        id(part)
+        for node in ast.walk(tree)
+        for part in (node.values[:1] if isinstance(node, ast.JoinedStr) else _begun(node))
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            begins = _BEGINNING.match(text)
+            if text.isidentifier() and len(text) > 1:
+                found.add(f"{text}*" if id(node) in begun else text)
+            elif begins is not None:
+                found.add(f"{begins[1]}*")
+    return found
+
+
+def _begun(node: ast.AST) -> list[ast.expr]:
+    """Texts that something is appended to, or that names are asked to begin with."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mod)):
+        return [node.left]
+    if isinstance(node, ast.Call) and _dotted(node.func).rpartition(".")[2] in ("startswith", "removeprefix"):
+        return list(node.args)
+    return []
 
 
 def _files_read(tree: ast.Module) -> tuple[str, ...]:
@@ -173,6 +265,7 @@ PURE_CALLS = frozenset(
     [
         "Experiment",
         "Study",
+        "Path",
         "use",
         "preset",
         "log",

@@ -54,11 +54,11 @@ class PlanProgress:
         text = f"checking {what}: {done:,} of {count:,}"
         if not self._console.is_terminal:
             self._next = time.monotonic() + 10
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
             return
         self._next = time.monotonic() + 0.1
         line = Table.grid(padding=(0, 1))
-        line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), text)
+        line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), escape(text))
         if self._live is None:
             self._live = Live(line, console=self._console, transient=True, auto_refresh=False)
             self._live.start()

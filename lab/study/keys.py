@@ -142,7 +142,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
         "state": _states(parts),
         "files": _files(experiment),
         "packages": versions_of(closure.packages),
-        "variables": {name: _hidden(os.environ.get(name)) for name in sorted(closure.variables)},
+        "variables": {name: _hidden(value) for name, value in closure.environment().items()},
         "torch": torch.__version__,
     }
     if len(_contents) >= MAX_KEPT:

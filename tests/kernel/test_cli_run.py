@@ -178,6 +178,12 @@ def test_runs_may_lie_elsewhere(lab, study, tmp_path, monkeypatch):
     assert (tmp_path / "in_environment" / "line" / "runs.csv").exists()
 
 
+def test_the_place_of_the_report_is_told_as_it_is(lab, study, tmp_path):
+    lab("run", study(), "--seeds", 1, "--quiet", "--runs", "[bold] runs")
+    result = lab("run", study(), "--seeds", 1, "--quiet", "--runs", "[bold] runs")
+    assert f"report: {tmp_path}/[bold] runs/line/report.html" in result.out
+
+
 def test_one_seed_says_that_nothing_can_be_concluded(lab, study):
     assert "one seed: nothing can be concluded" in lab("run", study(), "--seeds", 1, "--quiet").out
 

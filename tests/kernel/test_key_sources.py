@@ -310,13 +310,89 @@ def test_an_environment_variable_that_a_component_reads_counts(keys, monkeypatch
     assert keys(text) != first
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "from os import environ as e\nSCALE = int(e['MY_SCALE'])",
+        "import os\nNAME = 'MY_SCALE'\nSCALE = int(os.environ[NAME])",
+        "import os\nSCALE = {k: int(v) for k, v in os.environ.items() if k.startswith('MY_')}['MY_SCALE']",
+        "from os import getenv as g\ndef read(name): return int(g(f'MY_{name}'))\nSCALE = read('SCALE')",
+        "from texts import of\nSCALE = of('MY_SCALE')",
+        "import os\nSCALE = 2 if 'MY_SCALE' in os.environ else 1",
+    ],
+)
+def test_an_environment_variable_counts_however_its_name_is_given(keys, monkeypatch, module):
+    texts = "import os\ndef of(name): return int(os.environ[name])"
+    monkeypatch.setenv("MY_SCALE", "2")
+    first = keys(USING, models=module, texts=texts)
+    monkeypatch.setenv("OTHER", "2")
+    assert keys(USING, models=module, texts=texts) == first
+    monkeypatch.setenv("MY_SCALE", "3")
+    assert keys(USING, models=module, texts=texts) != first
+
+
+def test_a_variable_that_a_module_takes_out_of_the_environment_counts(keys, monkeypatch):
+    models = "import os\nSCALE = int(os.environ.pop('MY_SCALE'))"
+    monkeypatch.setenv("MY_SCALE", "2")
+    first = keys(USING, models=models)
+    monkeypatch.setenv("MY_SCALE", "3")
+    assert keys(USING, models=models) != first
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "runpy.run_path({0!r})['SCALE']",
+        "SourceFileLoader('other', {0!r}).load_module().SCALE",
+        "loaded({0!r}).SCALE",
+        "executed(os.open({0!r}, os.O_RDONLY))",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_source_that_is_run_without_an_import_counts_with_what_it_imports(keys, tmp_path, read):
+    models = f"""
+        import importlib.util
+        import os
+        import runpy
+        from importlib.machinery import SourceFileLoader
+
+        def loaded(path):
+            spec = importlib.util.spec_from_file_location("other", path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+
+        def executed(file):
+            names = {{}}
+            exec(os.read(file, 10_000), names)
+            return names["SCALE"]
+
+        SCALE = {read.format(str(tmp_path / "defs.py"))}
+    """
+    (tmp_path / "defs.py").write_text("from texts import SCALE")
+    first = keys(USING, models=models, texts="SCALE = 2")
+    (tmp_path / "defs.py").write_text("from texts import SCALE  # a comment")
+    assert keys(USING, models=models, texts="SCALE = 2") == first
+    assert keys(USING, models=models, texts="SCALE = 3") != first
+    (tmp_path / "defs.py").write_text("SCALE = 2")
+    assert keys(USING, models=models, texts="SCALE = 2") != first
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("read", ["json.load(open({0!r}))", "pathlib.Path({0!r}).read_text()", "numpy.loadtxt({0!r})"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        "json.load(open({0!r}))",
+        "pathlib.Path({0!r}).read_text()",
+        "numpy.loadtxt({0!r})",
+        "os.read(os.open({0!r}, os.O_RDONLY), 9)",
+    ],
+)
 def test_a_file_that_is_read_at_import_counts(keys, tmp_path, read):
     (tmp_path / "scale.txt").write_text("2")
     reading = read.format(str(tmp_path / "scale.txt"))
-    models = f"import json\nimport pathlib\nimport numpy\nSCALE = float({reading})"
+    models = f"import json\nimport os\nimport pathlib\nimport numpy\nSCALE = float({reading})"
     first = keys(USING, models=models)
     assert keys(USING, models=models) == first
     (tmp_path / "scale.txt").write_text("3")
@@ -454,3 +530,22 @@ def test_a_hook_of_the_study_that_runs_before_training_counts(catalog, tmp_path)
     text = STUDY.replace("architecture=Net", "architecture='line'")
     plain, one, two = key(text), key(text + hooked), key(text + hooked.replace("ones(1)", "ones(2)"))
     assert len({plain, one, two}) == 3
+
+
+def test_two_studies_have_each_their_own_module_of_one_name(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    arms = []
+    for folder, scale in (("a", 2), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "namesake_of_both.py").write_text(
+            f"import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {scale} * x\n"
+        )
+        text = STUDY.replace("SCALE = 2", "from namesake_of_both import Net as Own").replace("=Net,", "=Own,")
+        (tmp_path / folder / "q.py").write_text(text)
+        arms.append(load_study(tmp_path / folder / "q.py", catalog).resolve(catalog)[0])
+    first, second = (arm.experiment.component("architecture").factory() for arm in arms)
+    assert (first(1), second(1)) == (2, 3)
+    assert key_of(arms[1].experiment, 0, "data", "cpu")
+    with pytest.raises(LabError, match="'namesake_of_both' is another module by now"):
+        key_of(arms[0].experiment, 0, "data", "cpu")
+    _forget(tmp_path)

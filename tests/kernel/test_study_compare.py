@@ -177,6 +177,12 @@ def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_ha
     assert math.isnan(found.detectable)
 
 
+def test_two_seeds_which_get_no_verdict_claim_no_difference_that_they_could_show():
+    (found,) = compare([0.5, 0.6], [0.1, 0.3])
+    assert math.isnan(found.detectable)
+    assert math.isfinite(found.low)
+
+
 @pytest.mark.parametrize("value", [1e308, 1.7e308, -1e308])
 def test_values_near_the_largest_float_do_not_overflow(value):
     summary = summarise([value, value, value / 2])

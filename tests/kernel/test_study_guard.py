@@ -210,14 +210,18 @@ def test_what_a_run_exchanges_is_put_back_for_the_run_after_it(tmp_path: Path, c
 
 
 def test_a_function_that_torch_itself_wraps_in_a_run_is_no_change(caplog: Any, monkeypatch: Any) -> None:
-    def wrapped(seed: int) -> Any:
-        raise AssertionError(seed)
-
-    wrapped._torchdynamo_orig_callable = nn.functional.relu  # type: ignore[attr-defined]  # as by importing its compiler
-    monkeypatch.setattr(nn.functional, "relu", nn.functional.relu)
+    monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
     with isolated("run 1"):
-        nn.functional.relu = wrapped
+        torch.manual_seed = torch._disable_dynamo(torch.manual_seed)  # as the import of torch._dynamo does
     assert not caplog.text
+
+
+def test_a_function_that_a_run_wraps_in_another_way_is_put_back(caplog: Any) -> None:
+    original = nn.functional.relu
+    with isolated("run 1"):
+        nn.functional.relu = torch.no_grad()(original)
+    assert nn.functional.relu is original
+    assert "changed torch.nn.functional.relu" in caplog.text
 
 
 def _module(**content: Any) -> types.ModuleType:
