@@ -102,7 +102,7 @@ def _modules_being_imported(frame: Any) -> list[str]:
 
 
 def _is_data(path: str) -> bool:
-    """Whether an opened file is one whose content a module may have taken in: not code, nothing installed or cached."""
+    """Return whether a module may have read an opened file for its content: not code, nothing installed or cached."""
     if path.endswith((".py", ".pyc", ".so", ".pyd")) or not os.path.isfile(path) or stands_elsewhere(path):
         return False
     return not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), Path("/proc")))

@@ -37,7 +37,7 @@ MAX_NAMES = 20
 
 
 def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None = None) -> None:
-    """What a study is going to do, and how its arms differ from the base.
+    """Print the plan of a study, and how its arms differ from the base.
 
     Args:
         plan: the plan.
@@ -100,7 +100,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def notes_of(plan: Plan) -> dict[str, list[str]]:
-    """What the first steps showed that is no problem, each note with its arms."""
+    """Return what the first steps showed that is no problem, each note with its arms."""
     found: dict[str, list[str]] = {}
     for name, check in plan.checks.items():
         for note in check.notes:
