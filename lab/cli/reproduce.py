@@ -68,7 +68,7 @@ def _describe(result: Reproduction) -> list[str]:
 
 
 def _where(result: Reproduction) -> str:
-    """Where the numbers part first."""
+    """Return where the numbers part first."""
     if not result.partings:
         return "the weights differ"
     epoch = result.partings[0].epoch

@@ -162,7 +162,7 @@ def show(ctx: click.Context, key: str, folder: Path) -> None:
 
 
 def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What ``read`` gives; empty, and said, where it cannot be read."""
+    """Return what ``read`` gives; empty, and said, where it cannot be read."""
     try:
         return read()
     except StoreError as error:
@@ -278,7 +278,7 @@ def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, fol
 
 
 def _origins(runs: Sequence[Listed]) -> str:
-    """What the runs were made for."""
+    """Return what the runs were made for."""
     counts = Counter(run.made_for for run in runs)
     parts = [f"{printable(name)} ({_runs(count)})" if name else f"unknown ({count})" for name, count in counts.items()]
     return f"made for {', '.join(parts)}, which asks for them no more"

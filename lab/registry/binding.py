@@ -538,7 +538,7 @@ def _unreadable(text: str, why: str) -> ParameterError:
 
 
 def _unquoted(text: str) -> str | None:
-    """What stands between the quotes of a text that is quoted as a whole, or None."""
+    """Return what stands between the quotes of a text that is quoted as a whole, or None."""
     import ast
 
     if text[:1] not in ("'", '"'):
@@ -551,7 +551,7 @@ def _unquoted(text: str) -> str | None:
 
 
 def _closes_at_end(text: str) -> bool:
-    """Whether the bracket that a text begins with is closed by its last character."""
+    """Return whether the bracket that a text begins with is closed by its last character."""
     return text[-1:] in (")", "]") and [depth for _, depth in _depths(text)].index(0) == len(text) - 1
 
 

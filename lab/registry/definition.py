@@ -226,7 +226,7 @@ class _Description:
         self._kept_alive: list[Any] = []
 
     def state(self, thing: Any) -> Any:
-        """What a definition holds besides what its module's source says; empty where that is nothing."""
+        """Return what a definition holds besides what its module's source says; empty where that is nothing."""
         if isinstance(thing, functools.partial):
             return {"partial": self.state(thing.func), "args": self.of(thing.args), "keywords": self.of(thing.keywords)}
         if isinstance(thing, types.MethodType):
@@ -328,7 +328,7 @@ class _Description:
 
 
 def _is_inner(function: types.FunctionType) -> bool:
-    """Whether a function's name does not lead to it: a lambda, one made by another, one whose code was exchanged."""
+    """Return whether a function cannot be found by its name: a lambda, a nested function, one with replaced code."""
     if function.__name__ == "<lambda>" or "<locals>" in function.__qualname__:
         return True
     found: Any = sys.modules.get(function.__module__)
@@ -338,7 +338,7 @@ def _is_inner(function: types.FunctionType) -> bool:
 
 
 def _is_written(kind: type) -> bool:
-    """Whether a class stands in its module under its name, not made by ``type(...)``."""
+    """Return whether a class stands in its module under its name, not made by ``type(...)``."""
     source = source_of_module(kind.__module__)
     return source is None or re.search(rf"class\s+{kind.__name__}\b", source.text) is not None
 

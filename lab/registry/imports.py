@@ -118,7 +118,8 @@ def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
     while frame is not None:
         code = frame.f_code
         if code.co_name == "<module>":
-            names.append(str(frame.f_globals.get("__name__", "")))
+            name = str(frame.f_globals.get("__name__", ""))
+            names += [] if name.startswith("__main__") else [name]  # its body runs as long as the process
         elif not names and code.co_name in ("_find_and_load", "_exec") and "importlib" in code.co_filename:
             is_import = True
         frame = frame.f_back

@@ -111,12 +111,12 @@ class ModuleSource:
 
     @property
     def is_question(self) -> bool:
-        """Whether it is a study file, of which only the definitions count."""
+        """Return whether it is a study file, of which only the definitions count."""
         return self.name.startswith((STUDY, "__main__"))
 
     @property
     def is_local(self) -> bool:
-        """Whether it is the user's: neither installed nor part of a plugin."""
+        """Return whether it is the user's: neither installed nor part of a plugin."""
         return is_local(self.name)
 
     @property
@@ -297,7 +297,7 @@ def _locate(name: str) -> Path | None:
 
 
 def _folders_of(package: str) -> list[str]:
-    """Where the modules of a package lie."""
+    """Return where the modules of a package lie."""
     loaded = sys.modules.get(package)
     if loaded is not None:
         return list(getattr(loaded, "__path__", ()))
@@ -335,7 +335,7 @@ _closures: dict[tuple[tuple[str, tuple[str, ...]], ...], Closure] = {}
 
 
 def _is_current(source: ModuleSource) -> bool:
-    """Whether a module that was loaded still is the one that was, and was not loaded or reloaded since."""
+    """Return whether a module that was loaded still is the one that was, and was not loaded or reloaded since."""
     return getattr(sys.modules.get(source.name), "__spec__", None) is source.spec
 
 
@@ -404,7 +404,7 @@ def _run_sources(source: ModuleSource) -> Iterator[str]:
 
 
 def is_local(name: str) -> bool:
-    """Whether a module is a study file, the main script, or source that is neither installed nor a plugin's."""
+    """Return whether a module is a study file, the main script, or source that is neither installed nor a plugin's."""
     if name.startswith((STUDY, "__main__")):
         return True
     return _kind_of(name) == "source" and name.partition(".")[0] not in _plugin_packages()
@@ -430,7 +430,7 @@ def _with_packages(name: str) -> list[str]:
 
 
 def _is_module(package: str, name: str) -> bool:
-    """Whether ``from package import name`` may import a module."""
+    """Return whether ``from package import name`` may import a module."""
     whole = f"{package}.{name}"
     if whole in sys.modules:
         return True
@@ -490,7 +490,7 @@ def _kind_of(name: str) -> str:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether a path lies where packages are installed, in this environment or in one below it."""
+    """Return whether a path lies where packages are installed, in this environment or in one below it."""
     if not {"site-packages", "dist-packages"}.isdisjoint(path.parts):
         return True
     return any(path.is_relative_to(prefix) for prefix in _prefixes()[1:])
@@ -513,12 +513,12 @@ def _plugin_packages() -> frozenset[str]:
 
 
 def is_source(name: str) -> bool:
-    """Whether a module's text counts in keys: it is the user's or a plugin's."""
+    """Return whether a module's text counts in keys: it is the user's or a plugin's."""
     return _kind_of(name) == "source"
 
 
 def stands_elsewhere(path: str) -> bool:
-    """Whether a file belongs to Python or to an installed package."""
+    """Return whether a file belongs to Python or to an installed package."""
     return Path(path).is_relative_to(_prefixes()[0]) or _is_installed(Path(path))
 
 

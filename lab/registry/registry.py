@@ -75,7 +75,7 @@ class Entry:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether ``load`` has nothing to import."""
+        """Return whether ``load`` has nothing to import."""
         return not isinstance(self.target, str) or self.target.partition(":")[0] in sys.modules
 
     def load(self) -> Any:

@@ -329,7 +329,7 @@ def _walk(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _asks(node: ast.stmt, question: set[str]) -> bool:
-    """Whether a statement only makes, or goes on with, an experiment or a study; its names join ``question``."""
+    """Return whether a statement only makes, or goes on with, an experiment or a study; its names join ``question``."""
     if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr)) and node.value is not None:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -344,7 +344,7 @@ def _asks(node: ast.stmt, question: set[str]) -> bool:
 
 
 def _is_question(value: ast.AST, question: set[str]) -> bool:
-    """Whether an expression is a chain of calls that begins with ``Experiment(``, ``Study(`` or a name of theirs."""
+    """Return whether an expression is a chain of calls from ``Experiment(``, ``Study(`` or a name of theirs."""
     while True:
         if isinstance(value, ast.Call):
             if _dotted(value.func).rpartition(".")[2] in QUESTION_WORDS:
@@ -379,7 +379,7 @@ def _targets(node: ast.AST) -> set[str]:
 
 
 def _is_idle(node: ast.stmt, read: set[str], plain_bases: set[str]) -> bool:
-    """Whether nothing reads what a statement binds, and running it does nothing else.
+    """Return whether nothing reads what a statement binds, and running it does nothing else.
 
     A class counts unless its bases are torch's or lab's: others may keep a list of their subclasses.
     """
@@ -395,7 +395,7 @@ def _is_idle(node: ast.stmt, read: set[str], plain_bases: set[str]) -> bool:
 
 
 def _is_harmless(node: ast.stmt) -> bool:
-    """Whether running a definition or an assignment calls nothing but what makes values."""
+    """Return whether running a definition or an assignment calls nothing but what makes values."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         run = [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
         return not node.decorator_list and _calls_are_pure(run)

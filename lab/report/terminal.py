@@ -37,7 +37,7 @@ MAX_NAMES = 20
 
 
 def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None = None) -> None:
-    """What a study is going to do, and how its arms differ from the base.
+    """Print the plan of a study, and how its arms differ from the base.
 
     Args:
         plan: the plan.
@@ -68,7 +68,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             str(found[arm.name]),
             f"{check.parameters:,}" if check else "",
         )
-    console.print(table)
+    _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
     for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
@@ -100,7 +100,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def notes_of(plan: Plan) -> dict[str, list[str]]:
-    """What the first steps showed that is no problem, each note with its arms."""
+    """Return what the first steps showed that is no problem, each note with its arms."""
     found: dict[str, list[str]] = {}
     for name, check in plan.checks.items():
         for note in check.notes:
@@ -136,7 +136,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     """The tables of a finished study: how the arms compare, what they cost, what failed, what plugins add."""
     rows = results.leading_rows(results.compare())
     metrics = [name for name in results.metric_names if is_judged(name)]
-    console.print(_comparison_table(rows, metrics, results.study.compare))
+    _print_table(_comparison_table(rows, metrics, results.study.compare), console)
     _print_notes(results, rows, console)
     for caveat in results.caveats(rows):
         console.print(f"note: {escape(caveat)}", highlight=False)
@@ -144,9 +144,9 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         console.print(f"note: {search_note(results)}", highlight=False)
     effects = results.effects()
     if effects:
-        console.print(_effects_table(effects, results.study.compare))
+        _print_table(_effects_table(effects, results.study.compare), console)
         console.print(EFFECTS_NOTE, style="dim")
-    console.print(_budget_table(rows))
+    _print_table(_budget_table(rows), console)
     for note in results.budget_notes():
         console.print(f"note: {escape(note)}")
     for run in results.failed:
@@ -155,6 +155,15 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     for section in sections:
         console.rule(escape(section.title), align="left")
         console.print(escape(section.text), highlight=False)
+
+
+def _print_table(table: Table, console: Console) -> None:
+    """Print a table whole: words that do not fit are folded, and a terminal too narrow for that wraps its lines."""
+    for column in table.columns:
+        column.overflow = "fold"  # rich's default cuts off the ends of numbers
+    if console.width < MIN_COLUMN * len(table.columns):
+        table.width = MIN_COLUMN * len(table.columns)  # rich would leave columns without any width
+    console.print(table, crop=False)
 
 
 def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: str) -> Table:
@@ -171,6 +180,9 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
         table.add_row(escape(row.name), row.count, *map(escape, cells))
     return table
 
+
+MIN_COLUMN = 8
+"""Characters of a column, its borders included, with which folded cells can be read."""
 
 DETECTABLE = ", smallest difference these seeds could show {:.2g}"
 

@@ -210,7 +210,7 @@ def _p_value(d: np.ndarray) -> float:
 
 
 def _has_no_spread(d: np.ndarray) -> bool:
-    """Whether differences are equal but for rounding: metrics in single precision, counts of few examples."""
+    """Return whether differences are equal but for rounding: metrics in single precision, counts of few examples."""
     largest = float(np.abs(d).max())
     return not largest or float(np.ptp(d / largest)) <= 1e-5
 

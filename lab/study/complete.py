@@ -26,7 +26,7 @@ __all__ = ["complete", "lacks", "observers", "unobserved"]
 
 
 def lacks(run: Run, record: RunRecord) -> bool:
-    """Whether a finished run has to be evaluated again: a metric is missing, or has changed since."""
+    """Return whether a finished run has to be evaluated again: a metric is missing, or has changed since."""
     return bool(_missing_metrics(run, record)) or bool(_late_observers(run, record))
 
 

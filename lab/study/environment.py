@@ -53,7 +53,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def environment(catalog: Catalog, device: str) -> dict[str, Any]:
-    """Where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once.
+    """Return where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once.
 
     It only informs: what cannot be found out is None and ends nothing.
     """
@@ -76,7 +76,7 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
 
 
 def _or_unknown(find: Callable[[], T]) -> T | None:
-    """What ``find`` gives; None where it fails, whatever the reason."""
+    """Return what ``find`` gives; None where it fails, whatever the reason."""
     try:
         return find()
     except Exception:
@@ -95,7 +95,7 @@ def _git_state() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git answers; None where it fails, or takes too long."""
+    """Return what git answers; None where it fails, or takes too long."""
     process = subprocess.Popen(
         ["git", "--no-optional-locks", *arguments],
         stdin=subprocess.DEVNULL,

@@ -249,7 +249,7 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
 
 
 def _same(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
-    """Whether everything that was there stands as it did; what came since, such as a cache that fills, is no change."""
+    """Return whether nothing that was there has changed; additions, such as to a cache, do not count."""
     return all(name in now and now[name] == mark for name, mark in then.items())
 
 

@@ -245,7 +245,7 @@ def seal(content: Mapping[str, Any]) -> bytes:
 
 
 def unseal(raw: bytes, path: Path | str) -> bool:
-    """Whether sealed JSON is as it was written; False where it has no seal.
+    """Return whether sealed JSON is as it was written; False where it has no seal.
 
     Raises:
         DamagedError: its seal is broken.

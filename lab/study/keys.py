@@ -128,7 +128,7 @@ def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
 
 
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
-    """What all seeds of an experiment share; computed once per experiment."""
+    """Return what all seeds of an experiment share; computed once per experiment."""
     known = _contents.get(id(experiment))
     if known is not None and known[0] is experiment:
         return known[1]
@@ -171,7 +171,7 @@ def _observes(component: Component) -> bool:
 
 
 def _metrics_decide(experiment: ResolvedExperiment) -> bool:
-    """Whether something that is not a mere observer may read metrics while it trains, or choose weights by them."""
+    """Return whether anything but an observer may read metrics in training, or choose weights by them."""
     checkpoint = experiment.component("checkpoint")
     if checkpoint.params.get("select") == "best" and checkpoint.params.get("monitor") != "valid_loss":
         return True
@@ -271,13 +271,13 @@ def _definitions(part: Component) -> Iterator[Any]:
 
 
 def _states(parts: Sequence[Component]) -> dict[str, str]:
-    """What the factories of registered components hold besides their source, such as the arguments of a partial."""
+    """Return what factories of registered components hold besides their source, such as a partial's arguments."""
     found = {f"{part.kind} {_name_form(part.name)}": state_digest(part.factory) for part in parts}
     return {name: digest for name, digest in found.items() if digest}
 
 
 def _files(experiment: ResolvedExperiment) -> dict[str, str]:
-    """Where → hash of the content, for every file and folder that a parameter names."""
+    """Return where → hash of the content, for every file and folder that a parameter names."""
     found: dict[str, str] = {}
     for slot, tops in _deciding_slots(experiment).items():
         for top in tops:

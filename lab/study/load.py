@@ -58,7 +58,7 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
 
 
 def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[object]:
-    """What a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
+    """Return what a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
     if catalog is None:
         return nullcontext()
     from lab.study.guard import keeps_global_state

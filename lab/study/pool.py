@@ -181,7 +181,7 @@ class _Shift:
             worker.start(run, fresh=self._is_fresh(run))
 
     def _is_fresh(self, run: Run) -> bool:
-        """Whether an earlier training is still to be forgotten: asked for, and not done by a worker that was killed."""
+        """Return whether an earlier training is still to be removed, as asked and not yet done by a killed worker."""
         return self.fresh and run.key not in self.begun
 
     def _end(self, worker: Worker, run: Run, answer: dict[str, Any]) -> Iterator[tuple[Run, RunRecord]]:

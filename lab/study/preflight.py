@@ -100,7 +100,7 @@ def plan_study(
 
 
 def _is_found(run: Run, store: Store) -> bool:
-    """Whether a run is finished, with every metric that is asked for."""
+    """Return whether a run is finished, with every metric that is asked for."""
     return store.is_found(run.key) and not lacks(run, store.record(run.key))
 
 

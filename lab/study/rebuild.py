@@ -84,7 +84,7 @@ class Reproduction:
 
     @property
     def is_identical(self) -> bool:
-        """Whether everything that was recorded came out again."""
+        """Return whether everything that was recorded came out again."""
         return not (self.partings or self.weights or self.damage)
 
 
@@ -555,7 +555,7 @@ def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experimen
 def _differences(
     record: RunRecord, run: Run, *, has_own_data: bool = False, notes: list[str] | None = None
 ) -> list[str]:
-    """What is not as it was when the run was recorded and decides numbers, one line each.
+    """Return what is not as it was when the run was recorded and decides numbers, one line each.
 
     Args:
         record, run: the run then and now.
@@ -577,7 +577,7 @@ def _differences(
 
 
 def _without_reading(made: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record says, but for how the data is read; its fingerprint stays."""
+    """Return what a record says, but for how the data is read; its fingerprint stays."""
     files = {name: digest for name, digest in made.get("files", {}).items() if not name.startswith("dataset.")}
     changed = {**made, "files": files, "experiment": {**made["experiment"], "dataset": None}}
     if "key_content" in made:

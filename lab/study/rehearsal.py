@@ -133,7 +133,7 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
 
 
 def _bad_index(batch: Iterable[Any], size: int) -> str:
-    """What of a batch is no index of a split; what only the dataset understands, such as windows of a text, may be."""
+    """Return what in a batch is not an index of a split; indices of the dataset's own, such as windows, may be."""
     try:
         indices = [operator.index(index) for index in batch]
     except TypeError:
@@ -182,7 +182,7 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
 
 
 def _declared_problems(learner: Learner, compare: str) -> list[str]:
-    """What can be seen without a step: directions, arguments and names."""
+    """Return what can be seen without a step: directions, arguments and names."""
     problems = []
     for name, metric in learner.metrics.items():
         for check in (check_direction, check_arguments):
@@ -536,7 +536,7 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
 
 
 def _selection_notes(learner: Learner, compare: str) -> list[str]:
-    """Whether the best epoch is chosen on the split that is reported."""
+    """Return whether the best epoch is chosen on the split that is reported."""
     split = f"{compare.partition('_')[0]}_"
     rules = [each for each in learner.callbacks if isinstance(each, Checkpoint) and each.select == "best"]
     return [

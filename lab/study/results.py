@@ -78,7 +78,7 @@ class FinishedRun:
 
     @property
     def yardstick(self) -> dict[str, Any]:
-        """What its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
+        """Return what its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
         found = self.record.result.get("yardstick")
         return found if isinstance(found, dict) else {}
 
@@ -205,7 +205,7 @@ class Results:
         return ""
 
     def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
-        """Whether runs of these arms were measured on other examples; runs that do not say count as alike."""
+        """Return whether runs of these arms were measured on other examples; runs that do not say count as alike."""
         seen = {
             str(run.yardstick["splits"][split])
             for run in self._finished(arms)

@@ -300,7 +300,7 @@ def _refuse_empty_training(learner: Learner) -> None:
 
 
 def _tell_of_waiting(run: Run, listener: Listener) -> None:
-    """Say that another process has the run; a listener need not hear it."""
+    """Say that another process trains the run; a listener need not implement ``run_waits``."""
     tell = getattr(listener, "run_waits", None)
     if tell is not None:
         tell(run)
@@ -390,7 +390,7 @@ def record_failure(folder: Path, error: BaseException) -> None:
 
 
 def failure_content(error: BaseException) -> dict[str, Any]:
-    """What a failure leaves to read."""
+    """Return what a failure leaves to read."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     try:

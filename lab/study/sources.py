@@ -53,7 +53,7 @@ def keep_sources(run: Run, folder: Path) -> None:
 
 
 def _relative(module: str, path: Path) -> str:
-    """Where a module is looked for beside a study: ``models/nets.py``."""
+    """Return where a module is looked for beside a study: ``models/nets.py``."""
     if module.endswith(".py"):
         return module
     parts = module.split(".")
@@ -153,7 +153,7 @@ def refuse_in_store(file: Path | str) -> None:
 
 
 def _is_in_store(path: Path) -> bool:
-    """Whether a file lies below a folder ``.store``, as it is written or once links are followed."""
+    """Return whether a file lies below a folder ``.store``, as it is written or once links are followed."""
     return any(".store" in each.parts for each in (Path(os.path.abspath(path)), path.resolve()))
 
 

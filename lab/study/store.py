@@ -171,7 +171,7 @@ class RunRecord:
         return files.from_plain(self._read("experiment.json", files.EXPERIMENT, strict=strict))  # type: ignore[no-any-return]
 
     def environment(self, *, strict: bool = True) -> dict[str, Any]:
-        """Where it was made: packages, plugins, git state, machine.
+        """Return where it was made: packages, plugins, git state, machine.
 
         Raises:
             StoreError: it is missing or damaged.
@@ -192,7 +192,7 @@ class RunRecord:
         return history_of(self.folder)
 
     def path(self, name: str) -> Path:
-        """Where the file ``name`` of the run lies.
+        """Return where the file ``name`` of the run lies.
 
         Raises:
             StoreError: it would lie outside of the run's folder.
@@ -246,7 +246,7 @@ class Store:
             ) from error
 
     def can_write(self) -> bool:
-        """Whether runs can be kept here."""
+        """Return whether runs can be kept here."""
         try:
             self.prepare()
         except StoreError:
@@ -254,7 +254,7 @@ class Store:
         return True
 
     def folder_of(self, key: str) -> Path:
-        """Where the run with this key lies.
+        """Return where the run with this key lies.
 
         Raises:
             StoreError: what is given cannot be a key.
@@ -270,7 +270,7 @@ class Store:
         return RunRecord(key, folder, outcome.status, outcome.result)
 
     def is_found(self, key: str) -> bool:
-        """Whether the run is finished; what a kill left behind between its result and the end is cleaned then."""
+        """Return whether the run is finished, and remove checkpoints that a kill left beside its result."""
         if self.record(key).status != "finished":
             return False
         for leftover in _leftovers(self.folder_of(key)):

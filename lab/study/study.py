@@ -364,7 +364,7 @@ class Study:
 
 
 def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tuple[str, Any]]:
-    """What stands at a path in several arms, by name.
+    """Return what stands at a path in several arms, by name.
 
     Raises:
         StudyError: every problem of the path, of the names and of the kind of collection.

@@ -26,7 +26,7 @@ HASHED = ("code", "files", "state", "variables", "hooks", "data")
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between the contents of two keys, as ``lab.study.keys.key_content`` gives them.
+    """Return what differs between the contents of two keys, as ``lab.study.keys.key_content`` gives them.
 
     >>> differing({"seed": 0, "code": {"lab": "1"}}, {"seed": 1, "code": {"lab": "2"}})
     ['seed: 0 and 1', 'source of lab: differs']

@@ -63,12 +63,12 @@ def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
 
 
 def _metadata(tensors: Mapping[str, Tensor], text: str, **more: Any) -> dict[str, str]:
-    """What a file of tensors says of itself: under one name, since safetensors writes several in any order."""
+    """Return what a file of tensors says of itself: under one name, since safetensors writes several in any order."""
     return {"lab": json.dumps({"digest": tensors_digest(tensors, text), **more})}
 
 
 def _said(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What ``_metadata`` wrote; empty in files of older versions."""
+    """Return what ``_metadata`` wrote; empty in files of older versions."""
     said = json.loads(metadata.get("lab", "{}"))
     return said if isinstance(said, dict) else {}
 
@@ -303,7 +303,7 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], aliases: Mapping[str, st
 
 
 def _overlaps(tensor: Tensor) -> bool:
-    """Whether several elements share one place in memory, as ``expand`` makes them: such a tensor cannot be written."""
+    """Return whether several elements share memory, as after ``expand``: such a tensor cannot be written to."""
     return any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
@@ -439,7 +439,7 @@ class Checkpoint(Callback):
 
     @classmethod
     def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Which weights a run is judged by; when they are written changes nothing."""
+        """Return which weights a run is judged by; when they are written changes nothing."""
         names = ("select", "monitor") if params.get("select") == "best" else ("select",)
         return {name: value for name, value in params.items() if name in names}
 

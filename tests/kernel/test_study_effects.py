@@ -213,10 +213,19 @@ def test_a_cell_that_failed_leaves_nothing_to_average(stored: Any) -> None:
 # --- as readers see them ----------------------------------------------------------------------------------------------
 
 
-def printed(results: Results) -> str:
-    console = Console(file=io.StringIO(), width=160)
+def printed(results: Results, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
     print_results(results, [], console)
     return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_a_narrow_terminal_cuts_nothing_off(stored: Any, width: int) -> None:
+    _, results = stored()
+    text = printed(results, width)
+    assert "…" not in text
+    mean = results.compare()[0].figures["valid_loss"].mean
+    assert f"{mean:.4g}" in text
 
 
 def test_the_terminal_shows_effects_below_the_arms(stored: Any) -> None:
