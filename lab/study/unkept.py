@@ -6,7 +6,6 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any
 
 from lab.registry.modules import is_local
@@ -35,7 +34,7 @@ CHANGING = (
 
 def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
     """One sentence for every callback, and for the stepper, that changes attributes while it trains and keeps none."""
-    owners: list[tuple[str, Any, type]] = [(f"callback '{each.name}'", each, Callback) for each in callbacks]
+    owners: list[tuple[str, Any, Any]] = [(f"callback '{each.name}'", each, Callback) for each in callbacks]
     owners.append((f"stepper '{type(stepper).__name__}'", stepper, Stepper))
     notes = []
     for label, owner, base in owners:
@@ -51,7 +50,6 @@ def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
     return notes
 
 
-@lru_cache(maxsize=1024)
 def changing_attributes(kind: type, base: type) -> tuple[str, ...]:
     """Attributes that methods of a class change from what they were, and that the next epoch or step still needs."""
     methods = dict(_methods(kind, base))
@@ -119,7 +117,7 @@ def _assigned(target: ast.expr, method: ast.FunctionDef, methods: Iterable[ast.F
     if isinstance(target, ast.Subscript):
         return [_own(target.value, method)]
     name = _own(target, method)
-    reads = (
+    reads: Iterator[tuple[ast.FunctionDef, Any]] = (
         (other, node)
         for other in methods
         if other.name not in BEFORE_TRAINING
@@ -136,8 +134,13 @@ def _is_made_anew(attribute: str, changer: str, methods: dict[str, ast.FunctionD
     moments = IN_A_STEP if event in IN_A_STEP else ("epoch", "validate", "judge") if event in EVENTS else ()
     for moment in moments:
         method = methods.get(f"before_{moment}")
-        for node in ast.walk(method) if method is not None else ():
-            is_set = isinstance(node, ast.Assign) and attribute in [_own(target, method) for target in _targets(node)]
-            if is_set and attribute not in [_own(inner, method) for inner in ast.walk(node.value)]:
-                return True
+        if method is not None and any(_sets(node, attribute, method) for node in ast.walk(method)):
+            return True
     return False
+
+
+def _sets(node: ast.AST, attribute: str, method: ast.FunctionDef) -> bool:
+    """Whether a statement gives an attribute a value that does not depend on the one that it has."""
+    if not isinstance(node, ast.Assign) or attribute not in [_own(target, method) for target in _targets(node)]:
+        return False
+    return attribute not in [_own(inner, method) for inner in ast.walk(node.value)]
