@@ -12,6 +12,7 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 import re
 import sys
 import types
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.cache import file_digest
+from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
 from lab.registry.component import is_definition
 from lab.registry.modules import closure_of, is_local, source_of_module
@@ -246,6 +247,8 @@ class _Description:
 
     def of(self, value: Any) -> Any:
         """Any value."""
+        if isinstance(value, str) and type(value) is str:
+            return ["file", file_digest(Path(value))] if _names_file(value) else value
         if value is None or isinstance(value, (bool, int, str)):
             return value
         if isinstance(value, (float, complex, bytes, range)):
@@ -253,6 +256,8 @@ class _Description:
         if isinstance(value, enum.Enum):
             return ["enum", ":".join(_home(type(value))), value.name]
         if isinstance(value, Path):
+            if value.is_dir():
+                return ["folder", tree_digest(value)]
             return ["file", file_digest(value)] if value.is_file() else ["path", str(value)]
         if isinstance(value, types.ModuleType):
             return ["module", value.__name__]
@@ -301,6 +306,9 @@ class _Description:
         if _is_inner(function):
             found["code"] = _code(function.__code__, function.__doc__)
             found["defaults"] = self.of([function.__defaults__ or (), function.__kwdefaults__ or {}])
+            attributes = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+            if attributes:
+                found["attributes"] = self.of(attributes)
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             found["wrapped"] = self.of(wrapped)
@@ -325,6 +333,16 @@ class _Description:
             if inherited:
                 found[f"base {base.__qualname__}"] = inherited
         return found
+
+
+def _names_file(text: str) -> bool:
+    """Whether a text looks like the name of a file, and there is one."""
+    if not (os.sep in text or "." in text) or len(text) > 4096 or "\0" in text or "\n" in text:
+        return False
+    try:
+        return os.path.isfile(text)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_inner(function: types.FunctionType) -> bool:
@@ -380,7 +398,9 @@ def _as_names(slots: str | Iterable[str]) -> list[str]:
 
 def _bytes_of(value: Any) -> bytes:
     if hasattr(value, "detach"):
-        flat = value.detach().cpu().contiguous().reshape(-1)
+        whole = value.detach().cpu()
+        whole = whole if whole.layout is sys.modules["torch"].strided else whole.to_dense()
+        flat = whole.contiguous().reshape(-1)
         value = flat.view(sys.modules["torch"].uint8).numpy()  # numpy has no bfloat16
     return bytes(value.tobytes())
 

@@ -16,7 +16,7 @@ from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
 from lab.streams import stdout_to_stderr
-from lab.study.examples import fingerprint_of_examples, protect
+from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import keeps_global_state
 from lab.training.callback import Callback
@@ -57,19 +57,43 @@ def _identified(dataset: Component) -> Data:
     data = _built(dataset)
     if not data.fingerprint:
         started = time.perf_counter()
-        data.fingerprint = fingerprint_of_examples(data, dataset.label)
-        if fingerprint_of_examples(_built(dataset), dataset.label) != data.fingerprint:
-            raise DataError(
-                f"{dataset.label} has other examples each time that it is built",
-                where="it was built twice; every worker, and every run, would train on other data",
-                hint="draw from a seeded generator, for example torch.Generator().manual_seed(0)",
-            )
+        content = fingerprint_of_examples(data, dataset.label)
+        second = _built(dataset)
+        if fingerprint_of_examples(second, dataset.label) != content:
+            raise _other_each_time(dataset)
+        data.fingerprint = f"{content} {_fetched(second, dataset)}"
         seconds = time.perf_counter() - started
         data.notes = [
             *data.notes,
             f"{dataset.label} has no fingerprint; its examples were hashed twice in {seconds:.1f} s",
         ]
     return data
+
+
+def _fetched(data: Data, dataset: Component) -> str:
+    """A hash of examples as they are fetched from a copy of the data, which is not used for anything else.
+
+    Raises:
+        DataError: another copy gives others, although the global generators stand at the same point.
+    """
+    with all_generators(0):
+        first = hash_of_some(data, dataset.label)
+    with all_generators(0):
+        again = hash_of_some(data, dataset.label)
+    if first != again:  # it may draw from a seeded generator of its own
+        other = _built(dataset)
+        with all_generators(0):
+            if hash_of_some(other, dataset.label) != first:
+                raise _other_each_time(dataset)
+    return first
+
+
+def _other_each_time(dataset: Component) -> DataError:
+    return DataError(
+        f"{dataset.label} has other examples each time that it is built",
+        where="it was built twice; every worker, and every run, would train on other data",
+        hint="draw from a seeded generator, for example torch.Generator().manual_seed(0)",
+    )
 
 
 def _built(dataset: Component) -> Data:

@@ -24,9 +24,10 @@ from lab.errors import DataError
 from lab.registry.definition import state_digest
 from lab.training.data import Data
 
-__all__ = ["fingerprint_of_examples", "hash_of_values", "pristine", "protect"]
+__all__ = ["fingerprint_of_examples", "hash_of_some", "hash_of_values", "pristine", "protect"]
 
 SPLITS = ("train", "valid", "test")
+SOME_EXAMPLES = 8
 MAX_OBJECTS = 5_000_000
 SMALL_FILE = 2**20
 """Files of up to this many bytes count by their content, larger ones by size and time of change."""
@@ -51,6 +52,28 @@ def fingerprint_of_examples(data: Data, label: str) -> str:
         walk.add(getattr(data, name))
     walk.add([state_digest(data.collate), state_digest(data.length)])
     return f"examples {walk.hash.hexdigest()[:32]}"
+
+
+def hash_of_some(data: Data, label: str) -> str:
+    """Return a hash of some examples of each split, as they are fetched and collated; empty where they cannot be.
+
+    What a dataset reads or computes when an example is asked for stands in no attribute.
+    """
+    walk = _Hash(label)
+    for name in SPLITS:
+        split = getattr(data, name)
+        try:
+            size = len(split) if split is not None else 0
+            indices = sorted(
+                {round(step * (size - 1) / (SOME_EXAMPLES - 1)) for step in range(SOME_EXAMPLES)} if size else ()
+            )
+            fetch = getattr(split, "__getitems__", None)
+            some = fetch(indices) if fetch else [split[index] for index in indices]
+            walk.add(some)
+            walk.add(data.collate(some) if some else None)
+        except Exception:  # the rehearsal says what is wrong, where something is to be trained
+            walk.add("cannot be fetched")
+    return walk.hash.hexdigest()[:16]
 
 
 def hash_of_values(value: Any) -> str:
@@ -110,6 +133,8 @@ class _Hash:
         elif hasattr(value, "to_numpy") and hasattr(value, "columns"):  # a table of pandas
             self.add(list(map(str, value.columns)))
             self._each((value[name].to_numpy() for name in value.columns), len(value.columns))
+        elif hasattr(value, "to_numpy") and hasattr(value, "index"):  # a column of pandas
+            self.add(value.to_numpy())
         else:
             self._object(value)
 
@@ -135,7 +160,11 @@ class _Hash:
 
     def _array(self, value: Any) -> None:
         if isinstance(value, torch.Tensor):
-            value = value.detach().cpu().contiguous()
+            value = value.detach().cpu()
+            if value.layout != torch.strided:
+                self._feed("layout", str(value.layout))
+                value = value.to_dense()
+            value = value.contiguous()
             self._feed(str(value.dtype), repr(tuple(value.shape)))
             self.hash.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
             return

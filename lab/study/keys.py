@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -281,14 +281,25 @@ def _files(experiment: ResolvedExperiment) -> dict[str, str]:
     found: dict[str, str] = {}
     for slot, tops in _deciding_slots(experiment).items():
         for top in tops:
-            for component in top.walk():
-                for name, value in component.params.items():
-                    where = f"{slot}.{_name_form(component.name)}.{name}"
-                    found |= _files_in(value, where, writes=_writes(component))
+            found |= _files_of(slot, top)
+    return found
+
+
+def _files_of(slot: str, top: Component) -> dict[str, str]:
+    """The same for one component and those inside it."""
+    found: dict[str, str] = {}
+    for component in top.walk():
+        for name, value in component.params.items():
+            where = f"{slot}.{_name_form(component.name)}.{name}"
+            found |= _files_in(value, where, writes=_writes(component))
     return found
 
 
 def _files_in(value: Any, where: str, *, writes: bool) -> dict[str, str]:
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=repr)
+    if isinstance(value, partial):
+        value = {**dict(enumerate(value.args)), **value.keywords}
     items = (
         value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
     )
@@ -359,7 +370,14 @@ def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
     for component in experiment.components("metrics"):
         parts = list(component.walk())
         closure = _closure(parts)
-        content = [_component_form(component), closure.fingerprints(), _states(parts), versions_of(closure.packages)]
+        content = [
+            _component_form(component),
+            closure.fingerprints(),
+            _states(parts),
+            versions_of(closure.packages),
+            _files_of("metrics", component),
+            {name: value for name, value in closure.environment().items() if value is not None},
+        ]
         found[component.alias] = hashlib.sha256(_text(content).encode()).hexdigest()[:16]
     if len(_metrics) >= MAX_KEPT:
         _metrics.clear()

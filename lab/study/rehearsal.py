@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
 from lab.study.examples import hash_of_values
 from lab.study.guard import keeps_global_state
+from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
 from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoint
@@ -175,6 +176,7 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
     _check_optimizer(learner)
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
+    notes += unkept_notes(learner.callbacks, learner.stepper)
     return ArmCheck(parameters, seconds, bool(learner.parts), tuple(notes))
 
 

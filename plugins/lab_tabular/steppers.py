@@ -31,6 +31,12 @@ class FitOrStep(Supervised):
         with torch.no_grad():
             return self.learner.loss(model(*inputs), target).detach()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"gathered": [tuple(batch) for batch in getattr(self, "_gathered", ())]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._gathered = state.get("gathered", [])
+
     def finish_epoch(self) -> None:
         model: Any = self.learner.model
         if not _fits_itself(model) or model.is_fitted:

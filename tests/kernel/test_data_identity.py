@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch.utils.data import Dataset, Subset, TensorDataset
@@ -56,6 +57,8 @@ CONTENTS = {
     "a seeded generator": lambda v: Rows([np.random.default_rng(v)]),
     "objects": lambda v: Rows([Rows([v])]),
     "array of objects": lambda v: Rows(np.array([["a"], [f"{v}"]], dtype=object)),
+    "a sparse tensor": lambda v: Rows(torch.eye(4).to_sparse() * v),
+    "a column of pandas": lambda v: Rows(pandas.Series([1.0, v])),
     "a view": lambda v: TensorDataset(torch.arange(8).reshape(4, 2).t()[:, v:]),
 }
 
@@ -103,6 +106,69 @@ def test_a_file_that_a_dataset_reads_by_itself_is_seen_when_it_changes(tmp_path,
     path.write_text("2")
     two = answer(tmp_path, catalog, from_file)
     assert not {run.key for run in one.runs} & {run.key for run in two.runs}
+
+
+class Hidden(Dataset):
+    """Reads a file whose name stands in no attribute."""
+
+    file = ""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        with open(Hidden.file) as file:
+            return torch.full((2,), float(file.read())), torch.ones(1)
+
+
+def hidden() -> Points:
+    return Points(Hidden(), Hidden())
+
+
+def test_what_a_dataset_reads_when_an_example_is_asked_for_counts(tmp_path, catalog):
+    Hidden.file = str(tmp_path / "scale.txt")
+    (tmp_path / "scale.txt").write_text("1")
+    first = answer(tmp_path, catalog, hidden)
+    (tmp_path / "scale.txt").write_text("2")
+    second = answer(tmp_path, catalog, hidden)
+    assert {run.key for run in first.runs}.isdisjoint(run.key for run in second.runs)
+
+
+class Drawing(Dataset):
+    def __init__(self, seed):
+        self.generator = np.random.default_rng(seed)
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        drawn = (self.generator if self.generator is not None else np.random.default_rng()).random(2)
+        return torch.from_numpy(drawn).float(), torch.ones(1)
+
+
+class DrawingAnew(Drawing):
+    def __init__(self):
+        self.generator = None
+
+
+def drawing_anew() -> Points:
+    return Points(DrawingAnew(), DrawingAnew())
+
+
+def drawing() -> Points:
+    return Points(Drawing(0), Drawing(1))
+
+
+def test_examples_that_are_drawn_anew_whenever_they_are_asked_for_are_a_problem_of_the_plan(tmp_path, catalog):
+    with pytest.raises(StudyError, match="other examples each time"):
+        answer(tmp_path, catalog, drawing_anew)
+
+
+def test_examples_from_a_seeded_generator_of_the_dataset_are_the_same_in_every_process(catalog):
+    component = experiment(dataset=drawing).resolve(catalog)[0].component("dataset")
+    one, two = DataCache().get(component), DataCache().get(component)
+    assert one.fingerprint == two.fingerprint
+    assert torch.equal(one.train[0][0], two.train[0][0])
 
 
 def unseeded() -> Points:

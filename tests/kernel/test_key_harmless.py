@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -159,6 +160,20 @@ def test_a_metric_with_another_parameter_is_computed_again(answer):
     two = answer(metrics=[use(Sum, factor=2.0)])
     assert trained(two) == before
     assert [run.metrics["valid_Sum"] for run in two.runs] == [2 * run.metrics["valid_Sum"] for run in one.runs]
+
+
+class Reading(Sum):
+    def __init__(self, path: str) -> None:
+        super().__init__(factor=float(Path(path).read_text()))
+
+
+def test_a_metric_is_computed_again_when_a_file_that_it_is_given_changes(answer, tmp_path):
+    (tmp_path / "factor.txt").write_text("1")
+    one = answer(metrics=[use(Reading, path=str(tmp_path / "factor.txt"))])
+    (tmp_path / "factor.txt").write_text("2")
+    two = answer(metrics=[use(Reading, path=str(tmp_path / "factor.txt"))])
+    assert trained(two) == trained(one)
+    assert [r.metrics["valid_Reading"] for r in two.runs] == [2 * r.metrics["valid_Reading"] for r in one.runs]
 
 
 def test_a_metric_that_fails_on_a_finished_run_loses_nothing(answer, monkeypatch):

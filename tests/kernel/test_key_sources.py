@@ -418,6 +418,35 @@ def test_the_content_of_a_file_counts_however_its_name_is_given_and_not_where_it
     assert keys(text(second)) != same
 
 
+@pytest.mark.parametrize(
+    "given", ["{{{0!r}}}", "functools.partial(act, path={0!r})", "reading({0!r})", "[functools.partial(act, {0!r})]"]
+)
+def test_a_file_counts_whatever_holds_its_name(keys, tmp_path, given):
+    definitions = """
+        def act(x, path=""): return x
+        def reading(path): return lambda x: x * float(open(path).read())
+    """
+    text = after("# here", definitions).replace(
+        "architecture=Net", f"architecture=use(Net, act={given.format(str(tmp_path / 'w.txt'))})"
+    )
+    (tmp_path / "w.txt").write_text("2")
+    first = keys(text)
+    assert keys(text) == first
+    (tmp_path / "w.txt").write_text("3")
+    assert keys(text) != first
+
+
+def test_attributes_of_functions_that_a_factory_makes_are_told_apart():
+    def made(scale):
+        def act(x):
+            return x * act.scale
+
+        act.scale = scale
+        return act
+
+    assert state_digest(made(1)) == state_digest(made(1)) != state_digest(made(2))
+
+
 def test_the_content_of_a_folder_counts_and_not_where_it_lies(keys, tmp_path):
     def text(path: Path) -> str:
         value = f"pathlib.Path({str(path)!r})"

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import lab
+from lab import Callback, Learner, Study
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
@@ -20,7 +21,9 @@ from lab.study.guard import isolated, keeps_global_state
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
+from lab.study.unkept import changing_attributes, unkept_notes
 from lab.training import Stepper, Supervised
+from tests.kernel.toys import experiment
 from tests.kernel.training_toys import toy_data
 
 
@@ -301,3 +304,95 @@ def test_what_torch_wraps_by_itself_is_nobodys_change(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
     with keeps_global_state("somebody", draws=True, functions=True):
         torch.manual_seed = _disable_dynamo(torch.manual_seed)
+
+
+# --- state that a checkpoint does not hold ----------------------------------------------------------------------------
+
+
+class Counting(Callback):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def after_batch(self, learner: Learner) -> None:
+        self._one_more()
+
+    def _one_more(self) -> None:
+        self.count += 1
+
+
+class Remembering(Callback):
+    def before_fit(self, learner: Learner) -> None:
+        self.last, self.seen = 0.0, []
+
+    def after_epoch(self, learner: Learner) -> None:
+        if learner.history[-1]["train_loss"] < self.last:
+            self.seen.append(self.last)
+        self.last = learner.history[-1]["train_loss"]
+
+
+class SummingInAnEpoch(Callback):
+    def before_epoch(self, learner: Learner) -> None:
+        self.total = 0.0
+
+    def after_batch(self, learner: Learner) -> None:
+        self.total += 1.0
+
+
+class Keeping(Counting):
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+
+
+class WithinABatch(Callback):
+    def before_batch(self, learner: Learner) -> None:
+        self.rate = learner.optimizer.param_groups[0]["lr"]
+
+    def after_batch(self, learner: Learner) -> None:
+        self.rate *= 2
+
+
+class SetBefore(Callback):
+    def before_fit(self, learner: Learner) -> None:
+        self.rate = 1.0
+
+    def after_batch(self, learner: Learner) -> None:
+        learner.seen = self.rate
+
+
+class Alternating(Supervised):
+    turn = 0
+
+    def train_step(self, batch: Any) -> torch.Tensor:
+        self.turn += 1
+        return super().train_step(batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (Counting, ("count",)),
+        (Remembering, ("last", "seen")),
+        (SummingInAnEpoch, ("total",)),
+        (WithinABatch, ()),
+        (SetBefore, ()),
+    ],
+)
+def test_attributes_that_a_callback_carries_from_step_to_step_are_found(kind: type, names: tuple[str, ...]) -> None:
+    assert changing_attributes(kind, Callback) == names
+
+
+def test_the_plan_tells_of_state_that_a_checkpoint_does_not_hold(tmp_path: Path, catalog: Any) -> None:
+    study = Study(experiment(callbacks=[Counting, Keeping]), seeds=1, name="counting")
+    (check,) = plan_study(study, catalog, Store(tmp_path)).checks.values()
+    assert [note for note in check.notes if "checkpoint does not hold" in note] == [
+        "callback 'counting' keeps state that a checkpoint does not hold: count; a resumed run goes on without it "
+        "(give it state_dict and load_state_dict)"
+    ]
+
+
+def test_a_stepper_of_ones_own_that_keeps_nothing_is_told() -> None:
+    (note,) = unkept_notes([], Alternating())
+    assert note.startswith("stepper 'Alternating' keeps state that a checkpoint does not hold: turn")

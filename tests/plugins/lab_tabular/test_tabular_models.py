@@ -251,3 +251,11 @@ def test_log_loss_is_that_of_scikit_learn():
     metric = LogLoss()
     metric.update(logits, target)
     assert float(metric.compute()) == pytest.approx(log_loss(target.numpy(), logits.softmax(-1).numpy()), rel=1e-5)
+
+
+def test_batches_that_were_gathered_for_a_fit_survive_a_checkpoint():
+    first, second = FitOrStep(), FitOrStep()
+    first._gathered = [(torch.ones(2), torch.zeros(2))]
+    second.load_state_dict(first.state_dict())
+    assert len(second._gathered) == 1
+    assert torch.equal(second._gathered[0][0], torch.ones(2))
