@@ -326,7 +326,7 @@ class _Description:
                 state = self._function(function)
                 if state:
                     found[name] = state
-            elif computed and not name.startswith("__") and _is_plain(value):
+            elif computed and not name.startswith(("__", "_abc_")) and _is_plain(value):
                 found[name] = self.of(value)
         for base in kind.__bases__:
             inherited = self._class(base)

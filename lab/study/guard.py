@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -197,8 +196,9 @@ def _definitions() -> dict[str, dict[str, Any]]:
 
 def _is_of_torch_itself(value: Any, old: Any) -> bool:
     """Whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
-    file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    return getattr(value, "__wrapped__", None) is old and Path(file).is_relative_to(Path(torch.__file__).parent)
+    if value is old or getattr(value, "__wrapped__", None) is not old:
+        return False
+    return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
 
 
 def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
