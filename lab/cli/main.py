@@ -14,7 +14,7 @@ from lab.errors import LabError, PluginError, printable
 from lab.registry.plugins import Catalog, Plugin, load_catalog
 from lab.registry.registry import close_matches, load_object
 from lab.streams import make_robust
-from lab.study.interrupt import INTERRUPTED, end_on_signals
+from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
 
 __all__ = ["Session", "cli", "main", "session_of"]
 
@@ -179,6 +179,8 @@ def _guarded(action: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except LabError as error:
+        if was_interrupted():
+            return INTERRUPTED
         if _wants_traceback():
             sys.excepthook(type(error), error, error.__traceback__)
         else:
@@ -188,7 +190,11 @@ def _guarded(action: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _explain(error)
+        return INTERRUPTED if was_interrupted() else _explain(error)
+    except Exception:
+        if was_interrupted():
+            return INTERRUPTED
+        raise
 
 
 def _refuse_undecodable(arguments: Sequence[str]) -> None:

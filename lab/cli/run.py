@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,9 @@ __all__ = ["run"]
 
 WORTH_A_POOL_S = 30.0
 """Estimated seconds of training from which several processes are worth their start."""
+
+MAX_KEYS = 20
+"""More keys than these are not listed in a command to copy."""
 
 
 def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -311,6 +316,8 @@ def _answer(
         return 0
 
     records: list[StudyRecord] = []
+    asked: list[str] = []
+    ended: set[str] = set()
 
     def train(plan: Plan) -> Results:
         progress.stop()
@@ -321,7 +328,8 @@ def _answer(
             _tell_of_damage(plan, store)
         write = write_study if can_write else record_of
         records.append(write(plan, store, file=str(file), command=_command_line()))
-        with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet) as display:
+        asked.extend(run.key for run in plan.to_do)
+        with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet, ended=ended) as display:
             chosen = executor or _fitting_executor(plan, threads)
             return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
 
@@ -330,6 +338,8 @@ def _answer(
             results = execute_rounds(study, catalog, store, train, progress=progress, **options)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
+        if fresh and (kept := [key for key in asked if key not in ended and store.is_found(key)]):
+            _tell_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
     if not can_write:
@@ -340,8 +350,24 @@ def _answer(
     report = write_report(among_others(records[-1]), results, sections)
     catalog.call("lab_study_finished", study=results.study, runs=results.runs)
     print_results(results, sections, console)
-    console.print(f"report: {report}\none row per run: {runs_beside(report)}", style="dim", soft_wrap=True)
+    places = f"report: {report}\none row per run: {runs_beside(report)}"
+    console.print(places, style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
     return _exit_code(results)
+
+
+def _tell_of_kept(keys: list[str], store: Store) -> None:
+    """Say that some runs were not trained again: without --fresh they are found with their earlier results."""
+    count = (
+        "1 run was not trained again and keeps its earlier result"
+        if len(keys) == 1
+        else (f"{len(keys)} runs were not trained again and keep their earlier results")
+    )
+    folder = "" if store.root == Path("runs") else f" --runs {shlex.quote(str(store.root))}"
+    if len(keys) > MAX_KEYS:
+        click.echo(f"  {count}; --fresh trains everything again", err=True)
+        return
+    which = "it" if len(keys) == 1 else "them"
+    click.echo(f"  {count}; to train {which} too, first: lab runs remove {' '.join(keys)}{folder}", err=True)
 
 
 def _tell_of_damage(plan: Plan, store: Store) -> None:
@@ -379,7 +405,4 @@ def _exit_code(results: Results) -> int:
 
 
 def _command_line() -> str:
-    import shlex
-    import sys
-
     return shlex.join(["lab", *(argument for argument in sys.argv[1:] if argument != "--fresh")])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cache import file_digest, tree_digest
+from lab.errors import LabError
 from lab.registry.component import is_definition
 from lab.registry.modules import closure_of, is_local, source_of_module
 from lab.registry.source import tree_fingerprint
@@ -80,11 +81,12 @@ def value_digest(value: Any) -> str:
 
 
 def fingerprint_of(*things: Any) -> str:
-    """Return a hash of the source of definitions, of every module that they are made of, and of what they hold.
+    """Return a hash of definitions: their names, what they hold, and the source of every module that they are made of.
 
     A cache that keeps what some code made keeps this beside it.
     """
-    return _short([closure_of(modules_of(*things)).fingerprints(), [state_digest(thing) for thing in things]])
+    names = [[*_home(thing), state_digest(thing)] for thing in things]
+    return _short([closure_of(modules_of(*things)).fingerprints(), names])
 
 
 def modules_of(*things: Any) -> dict[str, frozenset[str]]:
@@ -93,8 +95,30 @@ def modules_of(*things: Any) -> dict[str, frozenset[str]]:
     for thing in things:
         for definition in definitions_in(thing):
             module, name = _home(definition)
+            _refuse_namesake(definition, module)
             found.setdefault(module, set()).update(_names_of(name, definition))
     return {module: frozenset(names) for module, names in found.items()}
+
+
+def _refuse_namesake(definition: Any, module: str) -> None:
+    """Raise if a definition is not from the module that has its module's name now.
+
+    Raises:
+        LabError: another study has brought a module of the same name; the source of this one is not known any more.
+    """
+    function = definition if isinstance(definition, types.FunctionType) else None
+    if isinstance(definition, type):
+        functions = (_function_of(value) for value in vars(definition).values())
+        function = next((each for each in functions if each is not None and each.__module__ == module), None)
+    loaded = sys.modules.get(module)
+    if function is None or loaded is None or function.__globals__ is vars(loaded) or not is_local(module):
+        return
+    if function.__globals__.get("__name__") == module and function.__globals__.get("__file__") != loaded.__file__:
+        raise LabError(
+            f"'{module}' is another module by now than the one that {_home(definition)[1]} is from",
+            where=f"{function.__globals__.get('__file__')}\n{loaded.__file__}",
+            hint="two studies have a file of this name beside them; load this study again",
+        )
 
 
 def _names_of(name: str, definition: Any) -> set[str]:

@@ -54,11 +54,11 @@ class PlanProgress:
         text = f"checking {what}: {done:,} of {count:,}"
         if not self._console.is_terminal:
             self._next = time.monotonic() + 10
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
             return
         self._next = time.monotonic() + 0.1
         line = Table.grid(padding=(0, 1))
-        line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), text)
+        line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), escape(text))
         if self._live is None:
             self._live = Live(line, console=self._console, transient=True, auto_refresh=False)
             self._live.start()
@@ -80,6 +80,7 @@ class Display:
         compare: the figure that a finished run is shown with.
         found: keys of runs that need not be trained.
         quiet: show nothing.
+        ended: takes the key of every run that ends.
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Display:
         compare: str = "valid_loss",
         found: Collection[str] = (),
         quiet: bool = False,
+        ended: set[str] | None = None,
     ) -> None:
+        self.ended = set() if ended is None else ended
         self.runs, self.compare, self.quiet = runs, compare, quiet
         self.shows_table = console.is_terminal and not quiet
         self._arms = list(dict.fromkeys(run.arm for run in runs))
@@ -133,6 +136,7 @@ class Display:
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
         """The run has ended, well or not."""
+        self.ended.add(run.key)
         self._share[run.key] = 1.0
         figure = record.metrics.get(self.compare, math.nan)
         self._cells[run.key] = (

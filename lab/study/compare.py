@@ -61,7 +61,7 @@ class ArmComparison:
         p_sign_flip: exact sign-flip test, two-sided.
         improvement: share of seeds in which the arm is better, ties counting half.
         detectable: the smallest absolute difference that this spread and this many seeds could have shown, at the level
-            at which Holm's procedure tests this arm.
+            at which Holm's procedure tests this arm; NaN for two seeds and for differences without a spread.
         is_better: True, False, or None where nothing was shown.
         verdict: one plain sentence.
     """
@@ -180,7 +180,7 @@ def _compare(
     shown = p_corrected < LEVEL and len(d) > 2
     is_better = (sign * mean > 0) if shown else None
     improvement = float(np.mean(np.where(d == 0, 0.5, sign * d > 0))) if len(d) else math.nan
-    detectable = _half_width(d, level)
+    detectable = _detectable(d, level)
     verdict = _verdict(d, mean, half, detectable, is_better, sign)
     return ArmComparison(
         name,
@@ -222,6 +222,11 @@ def _half_width(d: np.ndarray, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(len(d) - 1, 1 - level / 2)) * _deviation(d) / math.sqrt(len(d))
+
+
+def _detectable(d: np.ndarray, level: float) -> float:
+    """Smallest mean difference that would be shown; NaN without a spread, and for two seeds, which get no verdict."""
+    return _half_width(d, level) if len(d) > 2 and d.any() else math.nan
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -340,7 +345,7 @@ def factorial_effects(
     corrected = holm(raw)
     sign = 1 if higher_is_better else -1
     return [
-        _effect(name, signs, values[name], corrected[name], _half_width(values[name], _level(name, raw)), sign)
+        _effect(name, signs, values[name], corrected[name], _detectable(values[name], _level(name, raw)), sign)
         for name, signs in contrasts.items()
     ]
 

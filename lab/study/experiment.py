@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -39,6 +41,8 @@ BITS = 63
 
 MOST_OTHERS = 3
 """How many datasets are named that would offer what one lacks."""
+
+SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
 
 
 def _slot(kind: str, default: Any = attrs.NOTHING) -> Any:
@@ -177,10 +181,12 @@ class ResolvedExperiment:
         """What ``other`` has otherwise: path → (here, there). Of a component that differs, no parameter is listed."""
         here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
+        paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
+        short = {path: without_hash(path) for path in paths}
+        count = Counter(short.values())
         return {
-            path: _told_apart(here.get(path), there.get(path))
+            short[path] if count[short[path]] == 1 else path: _told_apart(here.get(path), there.get(path))
             for path in paths
-            if not any(path.startswith(f"{shorter}.") for shorter in paths)
         }
 
 
@@ -301,8 +307,19 @@ def _told_apart(here: Any, there: Any) -> tuple[Any, Any]:
     """Two values of a difference, components by name, and by their plugins too where the names are the same."""
     if isinstance(here, _Name) and isinstance(there, _Name) and here.name == there.name:
         return f"{here.name} ({here.plugin})", f"{there.name} ({there.plugin})"
-    here, there = (value.name if isinstance(value, _Name) else value for value in (here, there))
+    if isinstance(here, _Name) and isinstance(there, _Name) and without_hash(here.name) == without_hash(there.name):
+        return here.name, there.name
+    here, there = (without_hash(value.name) if isinstance(value, _Name) else value for value in (here, there))
     return here, there
+
+
+def without_hash(text: str) -> str:
+    """Return a path or a component's name without the hashes of sources, which tell a reader nothing.
+
+    >>> without_hash("callbacks.wider.py:Nap#bd14599d2b95.seconds")
+    'callbacks.wider.py:Nap.seconds'
+    """
+    return SOURCE_HASH.sub(r"\1", text)
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:

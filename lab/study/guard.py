@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -194,6 +195,12 @@ def _definitions() -> dict[str, dict[str, Any]]:
     return {place: dict(vars(namespace)) for place, namespace in _namespaces().items()}
 
 
+def _is_of_torch_itself(value: Any, old: Any) -> bool:
+    """Whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
+    file = getattr(getattr(value, "__code__", None), "co_filename", "")
+    return getattr(value, "__wrapped__", None) is old and Path(file).is_relative_to(Path(torch.__file__).parent)
+
+
 def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Put back functions, methods and classes that were exchanged; gives their names. What torch loads late is new."""
     changed = []
@@ -201,7 +208,7 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
         namespace = _namespaces()[place]
         for name, value in list(vars(namespace).items()):
             if name in old:
-                if value is not old[name] and (callable(old[name]) or callable(value)):
+                if value is not old[name] and callable(old[name]) and not _is_of_torch_itself(value, old[name]):
                     setattr(namespace, name, old[name])
                     changed.append(f"{place}.{name}")
             elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["INTERRUPTED", "end_on_signals", "ignore_signals", "signals_held", "stop_on_interrupt"]
+__all__ = ["INTERRUPTED", "end_on_signals", "ignore_signals", "signals_held", "stop_on_interrupt", "was_interrupted"]
 
 INTERRUPTED = 130
 """Exit code of a command that a signal ended."""
@@ -66,9 +66,11 @@ def end_on_signals() -> Callable[[], None]:
         A function to call when the command is done: from then on a signal ends the process without a word.
     """
     count, done = [0], [False]
+    _heard.clear()
 
     def handle(number: int, frame: Any) -> None:
         count[0] += 1
+        _heard.append(number)
         if done[0] or count[0] > 2:
             _show_cursor()
             os._exit(INTERRUPTED)
@@ -78,6 +80,18 @@ def end_on_signals() -> Callable[[], None]:
         for number in _signals():
             signal.signal(number, _of_this_process(handle))
     return lambda: done.__setitem__(0, True)
+
+
+_heard: list[int] = []
+
+
+def was_interrupted() -> bool:
+    """Whether a signal has ended what this command did.
+
+    An interrupt inside a library's import may come out as another error: Python itself makes a RuntimeError of one
+    that is raised while a class is created.
+    """
+    return bool(_heard)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -73,6 +74,39 @@ def _has_hooks(module: ModuleType) -> bool:
     return any(hasattr(value, "lab_impl") for value in vars(module).values())
 
 
+_searched: set[str] = set()
+
+
+def _search_beside(folder: Path) -> None:
+    """Let a study import what lies beside it: after everything installed, and before what lies beside other studies.
+
+    Modules of other studies that have the name of one in this folder are forgotten, so that each study gets its own.
+    """
+    name = str(folder)
+    if name in sys.path and name not in _searched:  # the user's own search path
+        return
+    if name in sys.path:
+        sys.path.remove(name)
+    others = [index for index, place in enumerate(sys.path) if place in _searched]
+    sys.path.insert(min(others, default=len(sys.path)), name)
+    _searched.add(name)
+    namesakes = {top for top in {known.partition(".")[0] for known in sys.modules} if _is_anothers(top, folder)}
+    for known in [known for known in sys.modules if known.partition(".")[0] in namesakes]:
+        del sys.modules[known]
+
+
+def _is_anothers(top: str, folder: Path) -> bool:
+    """Whether a module that is loaded lies beside another study, and one of its name lies in ``folder``."""
+    if not ((folder / f"{top}.py").is_file() or (folder / top).is_dir()):
+        return False
+    module = sys.modules.get(top)
+    file = getattr(module, "__file__", None)
+    places = [os.path.dirname(file)] if file else list(getattr(module, "__path__", ()))
+    if not file or os.path.basename(file) == "__init__.py":
+        places = [os.path.dirname(place) for place in places]
+    return any(place in _searched and place != str(folder) for place in places)
+
+
 def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     if not path.is_file():
         raise LabError(
@@ -85,9 +119,7 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.parent.absolute())
-    if folder not in sys.path:  # a study may import what lies beside it; last, so that it shadows no installed module
-        sys.path.append(folder)
+    _search_beside(path.parent.absolute())
     watch_imports(path.parent)
     state = path.stat()
     try:

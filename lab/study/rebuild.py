@@ -198,7 +198,9 @@ def rebuild_run(
         LabError: a component, or the plugin that it came from, is not there.
     """
     _check_plugins(content["experiment"], catalog)
-    experiment, file = _with_local_components(experiment_from_json(content["experiment"]), catalog, source, anyway)
+    is_hooked = bool((content.get("key_content") or {}).get("hooks"))
+    recorded = experiment_from_json(content["experiment"])
+    experiment, file = _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
     resolved = checked(experiment, catalog)
     data = data or (cache or DataCache()).get(resolved.component("dataset"))
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
@@ -462,11 +464,19 @@ def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRec
 
 
 def _with_local_components(
-    experiment: Experiment, catalog: Catalog, source: Callable[[], Path | None], anyway: bool
+    experiment: Experiment,
+    catalog: Catalog,
+    source: Callable[[], Path | None],
+    anyway: bool,
+    *,
+    is_hooked: bool = False,
 ) -> tuple[Experiment, Path | None]:
-    """The experiment with the components that are written in a study file taken from that file, and the file."""
+    """The experiment with the components that are written in a study file taken from that file, and the file.
+
+    A file whose hooks run before training is loaded for their sake as well.
+    """
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
-    if not wanted:
+    if not wanted and not is_hooked:
         return experiment, None
     file = source()
     if file is None or not file.is_file():

@@ -13,9 +13,11 @@ import shutil
 import sys
 import sysconfig
 import time
+import types
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,11 +280,18 @@ def _with_factories(component: Component) -> Iterator[Component]:
 def source_of(factory: Any) -> str:
     """The file and line of a class or function, relative to the working folder or to where packages are installed."""
     try:
-        plain = inspect.unwrap(factory)
-        path, line = inspect.getsourcefile(plain), inspect.getsourcelines(plain)[1]
+        path, line = _file_and_line(inspect.unwrap(factory))
     except (TypeError, OSError):
         return f"{getattr(factory, '__module__', '?')}:{getattr(factory, '__qualname__', '?')}"
     return f"{_short_path(Path(path or '?'))}:{line}"
+
+
+@lru_cache(maxsize=4096)
+def _file_and_line(factory: Any) -> tuple[str | None, int]:
+    """Looking a class up parses its whole file, and arms share most of their components."""
+    if isinstance(factory, types.FunctionType):
+        return inspect.getsourcefile(factory), factory.__code__.co_firstlineno
+    return inspect.getsourcefile(factory), inspect.getsourcelines(factory)[1]
 
 
 def _short_path(path: Path) -> str:

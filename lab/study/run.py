@@ -7,6 +7,8 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -134,31 +136,49 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
+        with self.locked(listener, stop):
+            return self.execute_locked(listener, stop, fresh=fresh)
+
+    @contextmanager
+    def locked(self, listener: Listener, stop: threading.Event) -> Iterator[None]:
+        """Keep other processes from training the run; waits for one that does, and says so.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set while it waited.
+        """
         with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
-            if not fresh and self.store.is_found(self.key):
-                record = self.store.record(self.key)
-                if not lacks(self, record):
-                    return record
-                completed = self._complete(record)
-                if completed is not None:
-                    return completed
-                fresh = True  # its weights alone do not give its figures
-            tune()
-            folder = self._begin(fresh=fresh)
-            keep_sources(self, folder)
-            listener.run_started(self)
-            self.catalog.call("lab_run_started", run=self)
-            try:
-                with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
-                    self._train(folder, listener, stop)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
-                self._leave_failure(folder, error)
+            yield
+
+    def execute_locked(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
+        """Execute the run inside ``locked``.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was set; the state of training is saved.
+        """
+        if not fresh and self.store.is_found(self.key):
             record = self.store.record(self.key)
-            self.catalog.call("lab_run_finished", run=self, result=record)
-            listener.run_finished(self, record)
-            return record
+            if not lacks(self, record):
+                return record
+            completed = self._complete(record)
+            if completed is not None:
+                return completed
+            fresh = True  # its weights alone do not give its figures
+        tune()
+        folder = self._begin(fresh=fresh)
+        keep_sources(self, folder)
+        listener.run_started(self)
+        self.catalog.call("lab_run_started", run=self)
+        try:
+            with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
+                self._train(folder, listener, stop)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
+            self._leave_failure(folder, error)
+        record = self.store.record(self.key)
+        self.catalog.call("lab_run_finished", run=self, result=record)
+        listener.run_finished(self, record)
+        return record
 
     def _complete(self, record: RunRecord) -> RunRecord | None:
         """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""

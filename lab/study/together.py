@@ -76,9 +76,10 @@ class Together:
         agreed = AgreedStop(stop)
         try:
             for run in runs:
-                broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
-                with alone(False), sharded(self.shard):
-                    record = run.execute(listener, agreed, fresh=fresh)
+                with run.locked(listener, stop):  # by its own flag: no other process waits for the lock
+                    broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
+                    with alone(False), sharded(self.shard):
+                        record = run.execute_locked(listener, agreed, fresh=fresh)
                 wait_for_all(run, record)
                 yield run, record
                 if stop.is_set():
@@ -115,7 +116,7 @@ def follow(make_plan: Callable[[Store], Plan], *, shard: bool = False) -> None:
             write_files(store.folder / run.key, message["files"])
             try:
                 with alone(False), sharded(shard):
-                    record = run.execute(Silence(), agreed, fresh=False)
+                    record = run.execute_locked(Silence(), agreed, fresh=False)
             except KeyboardInterrupt:
                 return
             wait_for_all(run, record)

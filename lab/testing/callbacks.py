@@ -88,6 +88,25 @@ class CallbackConformance(Conformance):
         self._train(example, callback)
 
     @on_every_example
+    def test_an_observer_changes_no_number(self, example: Example) -> None:
+        """``observer = True`` says that it only looks on: runs are found whether they were trained with it or not."""
+        if not self.build(example).observer:
+            skip("it does not say that it is an observer")
+        plain = small_learner(example)
+        plain.fit(EPOCHS)
+        watched = self._train(example)
+        changed = [
+            name
+            for name, weight in plain.model.state_dict().items()
+            if not same(weight, watched.model.state_dict()[name])
+        ]
+        if changed:
+            raise Finding(
+                f"{self.label}: training with it gives other weights ({changed[0]}), though it says observer = True",
+                hint="leave `observer` out, or draw from a generator of its own and change no tensor in place",
+            )
+
+    @on_every_example
     def test_state_can_be_saved(self, example: Example) -> None:
         """``state_dict()`` holds tensors and JSON values, before and after training."""
         callback = self.build(example)

@@ -393,6 +393,8 @@ def sync(path: Path) -> None:
 
 BEST = "best.safetensors"
 WORTH_S = 1.0
+WORTH_SAVINGS = 10
+"""An epoch is saved before its validation too where that takes this many times as long as saving."""
 NO_MORE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -430,6 +432,10 @@ class Checkpoint(Callback):
         self._best = math.inf
         self._higher_is_better = False
         self._saved_at = time.monotonic()
+        self._saving_s = 0.0
+        self._trained_at = math.nan
+        self._validating_s = math.inf
+        """Seconds from the last batch of an epoch to its end, as of the epoch before; infinite before the first."""
 
     @classmethod
     def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -454,12 +460,22 @@ class Checkpoint(Callback):
     def after_epoch(self, learner: Learner) -> None:
         if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
             return
+        self._validating_s = time.monotonic() - self._trained_at
         if not math.isfinite(learner.history[-1].get("valid_loss", 0.0)):
             return  # the run fails, and is to fail again when it is resumed
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
         if due and learner.replicas.agreed(time.monotonic() - self._saved_at >= self.worth_s):
             self.save(learner)
+
+    def save_before_validation(self, learner: Learner) -> None:
+        """Save after the last batch of an epoch that is to be saved, unless validation is short for a second saving."""
+        due = (learner.position.epoch + 1) % self.every_epochs == 0
+        is_long = self._validating_s >= max(self.worth_s, WORTH_SAVINGS * self._saving_s)
+        lost_s = time.monotonic() - self._saved_at
+        if due and learner.replicas.agreed(is_long and lost_s >= self.worth_s):
+            self.save(learner)
+        self._trained_at = time.monotonic()
 
     def _keep_best(self, learner: Learner) -> None:
         sign = -1 if self._higher_is_better else 1
@@ -478,8 +494,10 @@ class Checkpoint(Callback):
     def save(self, learner: Learner) -> None:
         """Write a new checkpoint, then remove the one before."""
         if learner.folder is not None:
+            began = time.monotonic()
             save_checkpoint(learner, learner.folder)
             self._saved_at = time.monotonic()
+            self._saving_s = self._saved_at - began
 
     def _due(self, learner: Learner) -> bool:
         if self.every_steps is not None and learner.position.step % self.every_steps == 0:
@@ -508,6 +526,14 @@ def rehearse_checkpoint(learner: Learner) -> None:
     _load(learner.model, weights, aliases, Path("checkpoint"))
     learner.load_state_dict(_give_tensors(json.loads(plain), tensors))
     learner.restore_callbacks()
+
+
+def save_trained(learner: Learner) -> None:
+    """Save the training of an epoch where its validation may take long: a process killed in it loses no step."""
+    if learner.folder is not None and learner.data.valid is not None:
+        for callback in learner.callbacks:
+            if isinstance(callback, Checkpoint):
+                callback.save_before_validation(learner)
 
 
 def save_unjudged(learner: Learner) -> None:

@@ -490,9 +490,7 @@ class Learner:
         Then they are as they were.
         """
         outside = checkpoint.global_random_state(self.device)
-        if self.replicas.rank:
-            seed_all_generators(self.streams.seed("dropout", self.replicas.rank, self.epochs_done, self.position.step))
-        elif self._dropout_state is None:
+        if self._dropout_state is None:
             seed_all_generators(self.streams.seed("dropout"))
         else:
             checkpoint.set_global_random_state(self._dropout_state, self.device)

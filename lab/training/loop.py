@@ -32,7 +32,7 @@ from torch import Tensor
 
 from lab.errors import LabError, NonFiniteLossError, OutOfMemoryError, error_text
 from lab.training.callback import CancelBatch, CancelEpoch, CancelFit
-from lab.training.checkpoint import carried_state, save_unjudged
+from lab.training.checkpoint import carried_state, save_trained, save_unjudged
 from lab.training.data import EpochSampler, to_device
 from lab.training.scoring import score_of
 
@@ -135,11 +135,12 @@ def _kept_if_it_fails(learner: Learner) -> Iterator[None]:
         yield
     except (CancelEpoch, CancelFit):
         raise
-    except Exception:
-        learner.history.pop()
+    except BaseException as error:
+        learner.history.pop()  # a row without its validation is no finished epoch, also for who interrupts
         for loss in losses:
             learner.losses.add(loss)
-        save_unjudged(learner)
+        if isinstance(error, Exception):
+            save_unjudged(learner)
         raise
 
 
@@ -159,6 +160,7 @@ def _train(learner: Learner, sampler: EpochSampler) -> None:
     learner.set_training_mode()
     with _named_memory_error(learner):
         _train_batches(learner)
+    save_trained(learner)
     learner.stepper.finish_epoch()
     learner.replicas.share_buffers()
     _check_losses(learner)
@@ -172,6 +174,7 @@ def _train_batches(learner: Learner) -> None:
             learner.batch = to_device(batch, device)
             with learner.level("batch"):
                 learner.replicas.watch_weights()
+                learner.replicas.draw_apart(learner.streams, learner.epochs_done, position.batch)
                 loss = learner.replicas.loss_of_all(learner.stepper.train_step(learner.batch))
                 learner.step_loss = loss
                 learner.losses.add(loss)

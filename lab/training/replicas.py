@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from lab.training.rng import Streams, seed_all_generators
+
 __all__ = ["Alone", "Replicas", "alone", "find_replicas", "part_like", "sharded", "whole"]
 
 
@@ -34,6 +36,9 @@ class Alone:
 
     def watch_weights(self) -> None:
         """Before a step: see which weights are trained now."""
+
+    def draw_apart(self, streams: Streams, epoch: int, batch: int) -> None:
+        """Before a step: begin the dropout of this process where the step says, unless it is the first process."""
 
     def prepare(self, loss: Tensor, weight: float | Tensor | None) -> Tensor:
         """The loss, ready for its gradients."""
@@ -95,6 +100,11 @@ class Replicas(Alone):
         self._trained: list[bool] = []
         self._averaging: Callable[[Tensor], Tensor] | None = None
         self._loss: Tensor | None = None
+
+    def draw_apart(self, streams: Streams, epoch: int, batch: int) -> None:
+        """Begin the dropout of this process where the step says: a checkpoint holds that of the first process alone."""
+        if self.rank:
+            seed_all_generators(streams.seed("dropout", self.rank, epoch, batch))
 
     def watch_weights(self) -> None:
         """Whose gradients are averaged; where that is new, all weights become those of the first process."""

@@ -24,6 +24,8 @@ import attrs
 import numpy as np
 import torch
 from lab_text.corpora import find_corpus
+from lab_text.files import read_text
+from lab_text.remarks import count_signs, describe_signs, of, share, tell
 from torch import Tensor
 
 from lab import Data
@@ -141,7 +143,7 @@ class CharVocabulary:
 
     def encode(self, text: str) -> Tensor:
         """Numbers of the characters of a text, (N,) long."""
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         return torch.from_numpy(self._ids[np.minimum(codes, len(self._ids) - 1)])
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -208,17 +210,20 @@ class CharData(Data):
         vocab: characters and their numbers.
         vocab_size: how many, padding and unknown included.
         bptt: places of a piece.
+        notes: sentences on what was read: how the text was split, its characters, and what looks odd.
     """
 
     vocab: CharVocabulary = attrs.field(factory=lambda: CharVocabulary([]))
     vocab_size: int = 2
     bptt: int = 8
+    notes: tuple[str, ...] = ()
 
 
 def char_text(
     corpus: str = "embedded",
     *,
     path: str | None = None,
+    encoding: str = "utf-8",
     bptt: int = 8,
     lower: bool = True,
     min_freq: int = 1,
@@ -226,33 +231,39 @@ def char_text(
     ascii_only: bool = False,
     longest: int | None = None,
 ) -> CharData:
-    """A text whose next character is to be foreseen; the last lines validate.
+    """A text whose next character is to be foreseen; its end validates.
+
+    Lines may end with ``\\n``, ``\\r\\n`` or ``\\r``; all become ``\\n``.
 
     Args:
         corpus: ``embedded`` (Python's own help topics, real English, about 465,000 characters, no download),
             ``nietzsche``, ``timemachine``, ``andersen``, or another corpus whose files have the role ``text``.
-        path: a UTF-8 text file instead of a corpus.
+        path: a text file instead of a corpus, plain or gzip.
+        encoding: of that file.
         bptt: places of a piece, over which errors are carried back.
         lower: in small letters.
         min_freq: rarer characters of the training part are unknown.
-        valid_share: share of the lines, the last ones, that validate, in (0, 1).
+        valid_share: share of the lines, the last ones, that validate, in (0, 1); of the characters where the lines are
+            so few or so different in length that they would give a share that differs by more than a quarter.
         ascii_only: letters without a place in ASCII are written with such that have one (Unidecode).
         longest: only so many characters from the start are read; None reads all.
 
     Raises:
-        DataError: the file is missing, empty or not UTF-8 (the position is given), or the text is too short.
+        DataError: the file is missing, empty, no text or in another encoding (the position is given), the text is too
+            short, or no character is known.
         ParameterError: a value that cannot be.
     """
     _check(bptt, valid_share, min_freq, longest)
-    text, name = _read(corpus, path)
-    text = text[:longest]
+    text, name = _read(corpus, path, encoding)
+    remarks = describe_signs(count_signs(text.replace("\f", "")))
+    text = _with_newlines(text)[:longest]
     if ascii_only:
         from unidecode import unidecode
 
         text = unidecode(text)
     if lower:
         text = text.lower()
-    train, valid = _split(text, valid_share, name)
+    train, valid, unit = _split(text, valid_share, name)
     for part, words in ((train, "training"), (valid, "validation")):
         if len(part) < bptt + 1:
             raise DataError(
@@ -261,16 +272,50 @@ def char_text(
                 hint=f"it takes {bptt + 1}: give a longer text or a smaller bptt",
             )
     vocabulary = CharVocabulary.of(train, min_freq=min_freq)
+    ids = vocabulary.encode(train), vocabulary.encode(valid)
+    unknown = [int((each == UNKNOWN_ID).sum()) for each in ids]
+    _refuse_unknown(ids, unknown, name, min_freq)
+    notes = [
+        f"train: {of(len(train), 'character')}, valid: {of(len(valid), 'character')}, "
+        f"{share(len(valid), len(text))} of the text, by {unit}",
+        f"{of(len(vocabulary) - 2, 'character')} in the vocabulary, "
+        f"unknown: {share(unknown[0], len(train))} of train, {share(unknown[1], len(valid))} of valid",
+    ]
+    if unknown[1] >= _MANY_UNKNOWN * len(valid):
+        remarks.append(f"{share(unknown[1], len(valid))} of the validation part are characters that count as unknown")
+    if len(vocabulary) > _MANY_CHARACTERS:
+        rare = sum(count == 1 for count in Counter(train).values())
+        remarks.append(
+            f"{len(vocabulary) - 2:,} different characters, of which {rare:,} stand once: min_freq=2 makes these "
+            "unknown, ascii_only=True writes letters with those of ASCII"
+        )
+    tell(name, notes, remarks)
     digest = hashlib.sha256("\0".join([train, valid, str(min_freq), str(bptt)]).encode()).hexdigest()
     return CharData(
-        CharText(vocabulary.encode(train), bptt),
-        CharText(vocabulary.encode(valid), bptt),
+        *(CharText(each, bptt) for each in ids),
         collate=_as_it_is,
         fingerprint=digest,
         vocab=vocabulary,
         vocab_size=len(vocabulary),
         bptt=bptt,
+        notes=(*notes, *remarks),
     )
+
+
+_MANY_UNKNOWN = 0.01
+_MANY_CHARACTERS = 1_000
+
+
+def _refuse_unknown(ids: Sequence[Tensor], unknown: Sequence[int], name: str, min_freq: int) -> None:
+    """Parts of a text in which no character is known."""
+    for part, each, count in zip(("training", "validation"), ids, unknown, strict=True):
+        if count == len(each):
+            hint = "a smaller min_freq" if min_freq > 1 else "a text whose end is written like its beginning"
+            raise DataError(f"no character of the {part} part is in the vocabulary", where=name, hint=hint)
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -289,10 +334,10 @@ def _check(bptt: int, valid_share: float, min_freq: int, longest: int | None) ->
         raise ParameterError(f"longest must be at least 1, got {longest}", where=where)
 
 
-def _read(corpus: str, path: str | None) -> tuple[str, str]:
+def _read(corpus: str, path: str | None, encoding: str) -> tuple[str, str]:
     """A text and how messages call it."""
     if path is not None:
-        return _read_file(Path(path)), path
+        return read_text(Path(path), encoding, empty="the text is empty", pages=True), path
     if corpus == "embedded":
         return _embedded(), "corpus 'embedded'"
     found = find_corpus(corpus)
@@ -300,25 +345,8 @@ def _read(corpus: str, path: str | None) -> tuple[str, str]:
         raise DataError(
             f"corpus '{corpus}' is no single text", hint="for example: embedded, nietzsche, timemachine, andersen"
         )
-    return _without_licence(_read_file(found.path("text"))), f"corpus '{corpus}'"
-
-
-def _read_file(path: Path) -> str:
-    if not path.is_file():
-        raise DataError("text file not found", where=str(path), hint="check the path, or see `lab data`")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"byte {error.start:,} (line {line:,}) is not UTF-8: 0x{content[error.start]:02x}",
-            where=str(path),
-            hint=f"convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
-        ) from error
-    if not text:
-        raise DataError("the text is empty", where=str(path), hint="fetch or write it again")
-    return text
+    text = read_text(found.path("text"), empty="the text is empty")
+    return _without_licence(_with_newlines(text)), f"corpus '{corpus}'"
 
 
 def _without_licence(text: str) -> str:
@@ -337,8 +365,8 @@ def _embedded() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def _split(text: str, valid_share: float, name: str) -> tuple[str, str]:
-    """The first lines and the last."""
+def _split(text: str, valid_share: float, name: str) -> tuple[str, str, str]:
+    """The beginning and the end, and whether they were cut between lines or characters."""
     if len(text) < 2:
         raise DataError(
             f"a text of {len(text)} character{'' if len(text) == 1 else 's'} has nothing to foresee",
@@ -347,10 +375,12 @@ def _split(text: str, valid_share: float, name: str) -> tuple[str, str]:
         )
     lines = text.splitlines(keepends=True)
     cut = min(max(1, round(len(lines) * (1 - valid_share))), len(lines) - 1)
-    if not cut:
-        raise DataError(
-            "a text of 1 line cannot be split: whole lines validate",
-            where=name,
-            hint="break it into lines",
-        )
-    return "".join(lines[:cut]), "".join(lines[cut:])
+    place = sum(map(len, lines[:cut]))
+    unit = "lines"
+    if abs(1 - place / len(text) - valid_share) > _FAR_OFF * min(valid_share, 1 - valid_share):
+        place, unit = round(len(text) * (1 - valid_share)), "characters"
+    return text[:place], text[place:], unit
+
+
+_FAR_OFF = 0.25
+"""Lines serve as long as the share that they give differs by no more than this part of the one asked for."""

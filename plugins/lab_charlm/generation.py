@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["choose", "generate"]
 
+MAX_SHOWN = 10
+MAX_PROMPT = 200
+
 
 def generate(
     learner: Learner,
@@ -108,10 +111,13 @@ def _encoded(prompt: str, vocabulary: CharVocabulary) -> Tensor:
         raise ParameterError("the prompt is empty", where="generate", hint="give it a character to begin with")
     unknown = vocabulary.unknown_in(prompt)
     if unknown:
+        small = "" if vocabulary.unknown_in(prompt.lower()) else "write it in small letters\n"
+        known = "".join(c for c in vocabulary.characters[2:] if c.isprintable())
         raise ParameterError(
-            f"the network has never seen {', '.join(map(repr, unknown))}",
-            where=f"prompt {prompt!r}",
-            hint=f"it knows: {''.join(c for c in vocabulary.characters[2:] if c.isprintable())}",
+            f"the network has never seen {', '.join(map(repr, unknown[:MAX_SHOWN]))}"
+            + (f" and {len(unknown) - MAX_SHOWN:,} more" if len(unknown) > MAX_SHOWN else ""),
+            where=f"prompt {prompt[:MAX_PROMPT]!r}",
+            hint=f"{small}it knows: {known[:MAX_PROMPT]}{' …' if len(known) > MAX_PROMPT else ''}",
         )
     return vocabulary.encode(prompt)
 

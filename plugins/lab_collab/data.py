@@ -5,20 +5,21 @@ Users and items are numbered by the training part; number 0 stands for whoever o
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import attrs
 import numpy as np
 import torch
+from lab_text.remarks import tell
 from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
+from lab_collab.reading import Columns, plain_id, read_frame, read_ratings
+from lab_collab.remarks import describe, remarks_on
 from lab_collab.sources import Source, read_corpus
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class RatingsData(Data):
         user_features: (user_count, G) likewise.
         rated_items: (R,) long and ``rated_starts`` (user_count + 1,): the items that each user has rated in training,
             of user u from ``rated_starts[u]`` to ``rated_starts[u + 1]``.
+        notes: sentences on what was read: how many ratings of whom, how they were split, and what looks odd.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -88,14 +90,15 @@ class RatingsData(Data):
     feature_names: tuple[str, ...] = ()
     rated_items: Tensor = attrs.field(factory=lambda: torch.zeros(0, dtype=torch.long))
     rated_starts: Tensor = attrs.field(factory=lambda: torch.zeros(2, dtype=torch.long))
+    notes: tuple[str, ...] = ()
 
     def user_number(self, user: object) -> int:
-        """The number of a user's name, 0 for an unknown one."""
-        return _numbers(self.user_ids).get(str(user), UNKNOWN)
+        """The number of a user's name, 0 for an unknown one; ``1``, ``1.0`` and `` 1`` are one."""
+        return _number_of(self.user_ids, str(user))
 
     def item_number(self, item: object) -> int:
-        """The number of an item's name, 0 for an unknown one."""
-        return _numbers(self.item_ids).get(str(item), UNKNOWN)
+        """The number of an item's name, 0 for an unknown one; ``1``, ``1.0`` and `` 1`` are one."""
+        return _number_of(self.item_ids, str(item))
 
     def title(self, number: int) -> str:
         """How an item is called."""
@@ -111,6 +114,10 @@ def ratings(
     item: str = "item",
     rating: str = "rating",
     time: str | None = None,
+    separator: str | None = None,
+    encoding: str = "utf-8",
+    decimal: str = ".",
+    time_format: str | None = None,
     split: Split = "random",
     valid_share: float = 0.2,
     folds: int | None = None,
@@ -123,9 +130,14 @@ def ratings(
     Args:
         corpus: ``embedded`` (generated from known factors, no download), ``movielens_small_2016``,
             ``movielens_small_2018`` or ``ml-100k``.
-        path: a CSV file in UTF-8 with a header instead of a corpus. Names are taken as they stand, spaces included; a
-            pair that is rated twice counts twice; a name that is empty or ``nan`` is missing.
+        path: a text file instead of a corpus, plain or gzip, with a header; without one its columns are user, item,
+            rating and time. Names that are all whole numbers are one however they are written (``1``, ``1.0``); others
+            are taken as they stand, spaces included. A pair that is rated twice counts twice, and is told.
         user, item, rating, time: its columns.
+        separator: of its columns: one sign, ``tab`` or ``::``; None finds it out and tells it.
+        encoding: of that file.
+        decimal: the sign in ratings.
+        time_format: of times that are neither numbers nor dates in ISO 8601, as ``%d/%m/%Y``.
         split: ``random``; the ``last`` in time, which needs times; or ``course``, the very rows of fast.ai's
             ``get_cv_idxs``, so that figures can stand beside those of the course.
         valid_share: share of the ratings that validate, in (0, 1).
@@ -138,13 +150,16 @@ def ratings(
         DataError: the file cannot be read; column and line are named.
         ParameterError: a value that cannot be.
     """
-    if not 0 < valid_share < 1:
-        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=_WHERE)
-    if folds is not None and not (folds > 1 and 0 <= fold < folds):
-        raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+    _check(split, valid_share, folds, fold, split_seed)
+    if decimal not in (".", ","):
+        raise ParameterError(f"decimal must be '.' or ',', not {decimal!r}", where=_WHERE)
     if longest is not None and longest < 1:
         raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
-    source = read_corpus(corpus) if path is None else _read_file(Path(path), user, item, rating, time)
+    if path is None:
+        source = read_corpus(corpus)
+    else:
+        columns = Columns(user, item, rating, time, decimal, time_format)
+        source = read_ratings(Path(path), columns, separator=separator, encoding=encoding)
     source = source if longest is None else source.first(longest)
     return ratings_of_source(
         source, split=split, valid_share=valid_share, folds=folds, fold=fold, split_seed=split_seed
@@ -161,10 +176,22 @@ def ratings_of_source(
     split_seed: int = 42,
 ) -> RatingsData:
     """Ratings that were read already; the split is that of ``ratings``."""
+    _check(split, valid_share, folds, fold, split_seed)
     return _data(source, _validating(source, split, valid_share, folds, fold, split_seed))
 
 
 _WHERE = "dataset 'ratings'"
+
+
+def _check(split: str, valid_share: float, folds: int | None, fold: int, split_seed: int) -> None:
+    if split not in get_args(Split):
+        raise ParameterError(f"there is no split '{split}'", where=_WHERE, hint=f"splits: {', '.join(get_args(Split))}")
+    if not 0 < valid_share < 1:
+        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=_WHERE)
+    if folds is not None and not (folds > 1 and 0 <= fold < folds):
+        raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+    if not 0 <= split_seed < 1 << 32:
+        raise ParameterError(f"split_seed must be from 0 to 2³² - 1, got {split_seed}", where=_WHERE)
 
 
 def ratings_of_frame(
@@ -174,100 +201,14 @@ def ratings_of_frame(
     item: str = "item",
     rating: str = "rating",
     time: str | None = None,
+    time_format: str | None = None,
     split: Split = "random",
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> RatingsData:
     """Ratings of a pandas frame; the columns and the split are those of ``ratings``."""
-    columns = [user, item, rating, *([time] if time else [])]
-    _check_columns(columns, list(map(str, frame.columns)), "frame")
-    rows = ([str(value) for value in row] for row in frame[columns].itertuples(index=False))
-    source = _source(enumerate(rows), "frame")
+    source = read_frame(frame, Columns(user, item, rating, time, time_format=time_format))
     return ratings_of_source(source, split=split, valid_share=valid_share, split_seed=split_seed)
-
-
-def _read_file(path: Path, user: str, item: str, rating: str, time: str | None) -> Source:
-    if not path.is_file():
-        raise DataError("ratings file not found", where=str(path), hint="check the path, or see `lab data`")
-    columns = [user, item, rating, *([time] if time else [])]
-    rows = csv.reader(_decoded(path).splitlines())
-    header = next(rows, None)
-    if header is None:
-        raise DataError("the file is empty", where=str(path), hint="give it a header and ratings")
-    _check_separator(header, path)
-    _check_columns(columns, header, str(path))
-    places = [header.index(column) for column in columns]
-    lines = ((line, row) for line, row in enumerate(rows, 2) if row)
-    return _source(((line, _cells(row, places, header, path, line)) for line, row in lines), str(path))
-
-
-def _decoded(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"byte {error.start:,} (line {line:,}) is not UTF-8: 0x{content[error.start]:02x}",
-            where=str(path),
-            hint=f"convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
-        ) from error
-
-
-def _check_separator(header: Sequence[str], path: Path) -> None:
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and separator in header[0]:
-            raise DataError(
-                f"the columns are separated by {name}, not by commas", where=str(path), hint="write it with commas"
-            )
-
-
-def _cells(row: Sequence[str], places: Sequence[int], header: Sequence[str], path: Path, line: int) -> list[str]:
-    if len(row) != len(header):
-        raise DataError(
-            f"line {line:,} has {len(row)} columns, the header {len(header)}", where=str(path), hint="mend the line"
-        )
-    return [row[place] for place in places]
-
-
-def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str) -> None:
-    from lab.registry.registry import close_matches
-
-    twice = [name for name in dict.fromkeys(there) if list(there).count(name) > 1]
-    if twice:
-        raise DataError(f"two columns are called '{twice[0]}'", where=where)
-    for column in wanted:
-        if column not in there:
-            close = close_matches(column, there)
-            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {', '.join(there)}")
-
-
-def _source(rows: Iterable[tuple[int, Sequence[str]]], name: str) -> Source:
-    """Names, ratings and times of numbered rows of text; every fault is told with its line."""
-    users, items, values, times = [], [], [], []
-    for line, (user, item, rating, *rest) in rows:
-        for what, text in (("user", user), ("item", item)):
-            if not text or text == "nan":
-                raise DataError(f"line {line:,} has no {what}", where=name)
-        users.append(user)
-        items.append(item)
-        values.append(_number(rating, "rating", line, name))
-        if rest:
-            times.append(_number(rest[0], "time", line, name))
-    if not values:
-        raise DataError("there are no ratings", where=name)
-    return Source(name, np.array(users), np.array(items), np.array(values), np.array(times) if times else None)
-
-
-def _number(text: str, what: str, line: int, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"line {line:,} has no {what}: '{text}'", where=name, hint=f"a {what} is a finite number")
-    return value
 
 
 def _validating(source: Source, split: str, valid_share: float, folds: int | None, fold: int, seed: int) -> np.ndarray:
@@ -295,6 +236,10 @@ def _validating(source: Source, split: str, valid_share: float, folds: int | Non
 def _data(source: Source, validating: np.ndarray) -> RatingsData:
     user_ids, users = _numbered(source.users, validating)
     item_ids, items = _numbered(source.items, validating)
+    numbers = users.numpy(), items.numpy()
+    notes = describe(source, validating, *numbers)
+    remarks = list(remarks_on(source, validating, *numbers))
+    tell(source.name, notes, remarks)
     values = torch.from_numpy(source.ratings.astype(np.float32))
     train, valid = (
         Ratings(users[chosen], items[chosen], values[chosen])
@@ -320,6 +265,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         feature_names=source.feature_names,
         rated_items=train.items[order],
         rated_starts=starts,
+        notes=(*notes, *remarks),
     )
 
 
@@ -347,8 +293,9 @@ def _features(features: dict[str, np.ndarray] | None, ids: Sequence[str]) -> Ten
     return torch.from_numpy(rows)
 
 
-def _numbers(ids: tuple[str, ...]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(ids, 1)}
+def _number_of(ids: tuple[str, ...], name: str) -> int:
+    numbers = {each: number for number, each in enumerate(ids, 1)}
+    return numbers.get(name) or numbers.get(plain_id(name)) or numbers.get(name.strip(), UNKNOWN)
 
 
 def _fingerprint(source: Source, validating: np.ndarray) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import attrs
 import numpy as np
 from lab_text.corpora import Corpus, Download, find_corpus
+from lab_text.files import read_text
 
 from lab.errors import DataError, UnknownNameError
 from lab.registry.registry import close_matches
@@ -31,6 +33,8 @@ class Source:
         titles: name of an item → title.
         item_features, user_features: name → 0 or 1 for each feature, or None.
         feature_names: names of the item features, then of the user features.
+        notes: sentences on how they were read.
+        remarks: sentences on what looks odd.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Source:
     item_features: dict[str, np.ndarray] | None = None
     user_features: dict[str, np.ndarray] | None = None
     feature_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def first(self, count: int) -> Source:
         """The first ``count`` ratings."""
@@ -164,39 +170,41 @@ def ml_100k() -> Corpus:
 
 
 def _read_movielens(corpus: Corpus) -> Source:
-    rows = list(_csv(corpus.path("ratings")))
-    films = list(_csv(corpus.path("movies")))
-    genres = sorted({genre for film in films for genre in film["genres"].split("|")} - {"(no genres listed)"})
+    rows = _csv(corpus.path("ratings"), ["userId", "movieId", "rating", "timestamp"])
+    films = _csv(corpus.path("movies"), ["movieId", "title", "genres"])
+    genres = sorted({genre for film in films for genre in film[2].split("|")} - {"(no genres listed)"})
     return Source(
         f"corpus '{corpus.name}'",
-        np.array([row["userId"] for row in rows]),
-        np.array([row["movieId"] for row in rows]),
-        np.array([float(row["rating"]) for row in rows]),
-        np.array([float(row["timestamp"]) for row in rows]),
-        titles={film["movieId"]: film["title"] for film in films},
-        item_features={film["movieId"]: _marks(film["genres"].split("|"), genres) for film in films},
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]),
+        _numbers(rows, 2, corpus.path("ratings"), 2),
+        _numbers(rows, 3, corpus.path("ratings"), 2),
+        titles={film[0]: film[1] for film in films},
+        item_features={film[0]: _marks(film[2].split("|"), genres) for film in films},
         feature_names=tuple(genres),
     )
 
 
 def _read_ml_100k(corpus: Corpus) -> Source:
-    rows = [line.split("\t") for line in _lines(corpus.path("data"), "utf-8")]
-    films = [line.split("|") for line in _lines(corpus.path("item"), "latin-1")]
-    people = [line.split("|") for line in _lines(corpus.path("user"), "utf-8")]
-    genres = [line.split("|")[0] for line in _lines(corpus.path("genre"), "utf-8") if line]
-    jobs = [line for line in _lines(corpus.path("occupation"), "utf-8") if line]
+    rows = _lines(corpus.path("data"), "\t", 4)
+    genres = [line[0] for line in _lines(corpus.path("genre"), "|", 2)]
+    films = _lines(corpus.path("item"), "|", 5 + len(genres), "latin-1")
+    people = _lines(corpus.path("user"), "|", 5)
+    jobs = [line[0] for line in _lines(corpus.path("occupation"), "|", 1)]
     ages = [f"age from {age}" for age in range(0, 80, 10)]
+    marks = [_numbers(films, 5 + place, corpus.path("item")) for place in range(len(genres))]
+    decades = _numbers(people, 1, corpus.path("user")) // 10 * 10
     return Source(
         f"corpus '{corpus.name}'",
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),
-        np.array([float(row[2]) for row in rows]),
-        np.array([float(row[3]) for row in rows]),
+        _numbers(rows, 2, corpus.path("data")),
+        _numbers(rows, 3, corpus.path("data")),
         titles={film[0]: film[1] for film in films},
-        item_features={film[0]: np.array(film[5:], np.float32) for film in films},
+        item_features={film[0]: row for film, row in zip(films, np.stack(marks, 1).astype(np.float32), strict=True)},
         user_features={
-            person[0]: _marks([f"age from {int(person[1]) // 10 * 10}", person[2], person[3]], [*ages, "F", "M", *jobs])
-            for person in people
+            person[0]: _marks([f"age from {int(decade)}", person[2], person[3]], [*ages, "F", "M", *jobs])
+            for person, decade in zip(people, decades, strict=True)
         },
         feature_names=(*genres, *ages, "F", "M", *jobs),
     )
@@ -206,13 +214,50 @@ def _marks(there: list[str], names: list[str]) -> np.ndarray:
     return np.array([name in there for name in names], np.float32)
 
 
-def _csv(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+def _csv(path: Path, columns: list[str]) -> list[list[str]]:
+    """The columns of a file with a header."""
+    reader = csv.reader(io.StringIO(read_text(path, noun="ratings file"), newline=""))
+    header = next(reader)
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise DataError(f"there is no column '{missing[0]}'", where=str(path), hint=_AGAIN)
+    places = [header.index(name) for name in columns]
+    rows = []
+    for row in reader:
+        if len(row) != len(header):
+            raise DataError(
+                f"line {reader.line_num:,} has {len(row)} columns, the header {len(header)}",
+                where=str(path),
+                hint=_AGAIN,
+            )
+        rows.append([row[place] for place in places])
+    return rows
 
 
-def _lines(path: Path, encoding: str) -> list[str]:
+def _lines(path: Path, separator: str, width: int, encoding: str = "utf-8") -> list[list[str]]:
+    """The rows of a file without header; further columns are allowed."""
+    rows = []
+    for number, line in enumerate(read_text(path, encoding, noun="ratings file").split("\n"), 1):
+        cells = line.rstrip("\r").split(separator)
+        if len(cells) >= width and line.strip():
+            rows.append(cells)
+        elif line.strip():
+            raise DataError(f"line {number:,} has {len(cells)} columns, not {width}", where=str(path), hint=_AGAIN)
+    return rows
+
+
+def _numbers(rows: list[list[str]], place: int, path: Path, first: int = 1) -> np.ndarray:
+    """A column of finite numbers; ``first`` is the line of the first row."""
     try:
-        return path.read_text(encoding=encoding).splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"byte {error.start:,} is not {encoding}", where=str(path)) from error
+        values = np.array([float(row[place]) for row in rows])
+    except ValueError as error:
+        raise DataError(
+            f"column {place + 1} has a value that is no number: {error}", where=str(path), hint=_AGAIN
+        ) from error
+    if not np.isfinite(values).all():
+        line = int(np.flatnonzero(~np.isfinite(values))[0]) + first
+        raise DataError(f"row {line:,} has a value that is not finite", where=str(path), hint=_AGAIN)
+    return values
+
+
+_AGAIN = "fetch the corpus again"

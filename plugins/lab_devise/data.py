@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import attrs
 import numpy as np
 import torch
+from lab_text.remarks import tell
 from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
@@ -45,6 +45,7 @@ class DeviseData(Data):
         channels, image_size, input_size, feature_size: of the pictures, or of the features in their place.
         images: the pictures' own data.
         vectors: where vectors of further words are found.
+        notes: sentences on what was read: how many classes have a vector, and what looks odd.
     """
 
     output_size: int
@@ -62,6 +63,7 @@ class DeviseData(Data):
     feature_size: int
     images: Data
     vectors: WordVectors
+    notes: tuple[str, ...] = ()
 
     def vector_of(self, words: Sequence[str]) -> Tensor:
         """The unit vector of the mean of words.
@@ -135,12 +137,18 @@ def devise(
     Raises:
         DataError: fewer than two classes are left to be trained.
         ParameterError: the images have no class names; a held-out class is not there, or their number is below 0.
+        DataError: the class numbers of the images do not fit their class names, or a split has no pictures left.
     """
     vectors = FastTextTrained(width=50) if vectors is None else vectors
     names = _names_of(images)
+    held_out = [held_out] if isinstance(held_out, str) else held_out
     _check_held_out(held_out, names)
+    _check_targets(images, names)
+    held_out = held_out if isinstance(held_out, int) else list(dict.fromkeys(held_out))
     found = lookup(vectors, names)
-    found = _completed(found, names, vectors, without_vector)
+    remarks = [*_on_twins(found)]
+    found, told = _completed(found, names, vectors, without_vector)
+    remarks += told
     if isinstance(held_out, int):
         held_out = [name for name in names if name in found][2:][::-1][:held_out]
     left_out = tuple(name for name in names if name not in found)
@@ -148,7 +156,7 @@ def devise(
     if len(trained) < 2:
         raise DataError(
             f"{len(trained)} classes have a vector and are trained; two are needed",
-            where=f"{_WHERE}, without a vector: {', '.join(left_out) or 'none'}",
+            where=f"{_WHERE}, without a vector: {len(left_out)} of {len(names)}: {_shown(left_out) or 'none'}",
             hint="other vectors, or without_vector='definition'",
         )
     order = [*trained, *(name for name in held_out if name in found)]
@@ -158,6 +166,20 @@ def devise(
         found, words = ({name: _around(mean, vector, name) for name, vector in each.items()} for each in (found, words))
     class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
     splits = {name: _splits(images, name, names, order, len(trained)) for name in ("train", "valid")}
+    for name, (one, _) in splits.items():
+        if not len(one):
+            raise DataError(
+                f"the split '{name}' has no pictures of the classes that are trained",
+                where=f"{_WHERE}, trained: {_shown(trained)}",
+                hint="hold out other classes, or split the pictures otherwise",
+            )
+    notes = [
+        f"{len(order)} of {len(names)} classes have a vector; trained: {len(trained)}, held out: "
+        f"{len(order) - len(trained)}; {len(words):,} further words are searched",
+        f"train: {len(splits['train'][0]):,} pictures, valid: {len(splits['valid'][0]):,}, "
+        f"of held-out classes: {len(splits['valid'][1]):,}",
+    ]
+    tell(_WHERE, notes, remarks)
     return DeviseData(
         train=splits["train"][0],
         valid=splits["valid"][0],
@@ -181,11 +203,49 @@ def devise(
         feature_size=images.facts().get("feature_size", 0),
         images=images,
         vectors=vectors,
+        notes=(*notes, *remarks),
     )
 
 
 _WHERE = "dataset 'devise'"
-log = logging.getLogger("lab")
+MAX_SHOWN = 20
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names for a message, of many the first."""
+    rest = f" and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + rest
+
+
+def _check_targets(images: Data, names: Sequence[str]) -> None:
+    """Raise unless the class numbers of both splits are those of the names."""
+    twice = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if twice:
+        raise DataError(f"two classes are called '{twice[0]}'", where=_WHERE, hint="give each a name of its own")
+    for split in ("train", "valid"):
+        target = getattr(images.split(split), "target", None)
+        if not isinstance(target, Tensor) or target.dtype != torch.long or target.ndim != 1:
+            kind = f"{target.dtype}, {tuple(target.shape)}" if isinstance(target, Tensor) else type(target).__name__
+            raise DataError(
+                f"the split '{split}' of the images has no class numbers (N,) as its target", where=f"{_WHERE}: {kind}"
+            )
+        wrong = target[(target < 0) | (target >= len(names))]
+        if len(wrong):
+            raise DataError(
+                f"class number {int(wrong[0])} of the split '{split}' has no name: there are {len(names)} names",
+                where=_WHERE,
+                hint="give the images a name for each class",
+            )
+
+
+def _on_twins(found: dict[str, np.ndarray]) -> Iterator[str]:
+    """Classes that no vector tells apart."""
+    alike: dict[bytes, list[str]] = {}
+    for name, vector in found.items():
+        alike.setdefault(vector.tobytes(), []).append(name)
+    groups = [names for names in alike.values() if len(names) > 1]
+    if groups:
+        yield f"{sum(map(len, groups))} classes share a vector with others: {' = '.join(groups[0][:5])}"
 
 
 def _names_of(images: Data) -> list[str]:
@@ -209,25 +269,24 @@ def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None
         return
     close = close_matches(unknown[0], names)
     hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-    hint += f"classes: {', '.join(names)}"
+    hint += f"classes: {_shown(names)}"
     raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
 
 
 def _completed(
     found: dict[str, np.ndarray], names: Sequence[str], vectors: WordVectors, without: str
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The vectors of classes, and what became of those without."""
     missing = [name for name in names if name not in found]
     if not missing:
-        return found
-    told = f"{len(missing)} of {len(names)} classes have no word vector: {', '.join(missing)}"
+        return found, []
+    told = f"{len(missing)} of {len(names)} classes have no word vector: {_shown(missing)}"
     if without == "error":
         raise DataError(told, where=vectors.origin, hint="without_vector='leave_out' or 'definition'")
     if without == "leave_out":
-        log.warning("%s; their pictures are left out", told)
-        return found
+        return found, [f"{told}; their pictures are left out"]
     defined = {name: vector for name in missing if (vector := _by_definition(name, vectors)) is not None}
-    log.warning("%s; %d have that of their definition in WordNet", told, len(defined))
-    return found | defined
+    return found | defined, [f"{told}; {len(defined)} have that of their definition in WordNet"]
 
 
 def _by_definition(name: str, vectors: WordVectors) -> np.ndarray | None:

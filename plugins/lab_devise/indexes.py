@@ -175,8 +175,15 @@ class NmslibIndex(Index):
 def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
     if vectors.ndim != 2 or not len(vectors):
         raise ShapeError(f"vectors have the shape {vectors.shape}, expected (N, D) with N at least 1")
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise DataError(
+            f"vector {row:,} has values that are not finite",
+            where="index",
+            hint="did the training diverge? a smaller lr",
+        )
     if not np.linalg.norm(vectors, axis=1).all():
-        raise DataError("a vector is all zeros, so it points nowhere", where="index")
+        raise DataError("a vector is all zeros, so it points nowhere", where="index", hint="leave such vectors out")
     return vectors
 
 
@@ -185,6 +192,10 @@ def _read_vectors(folder: Path) -> np.ndarray:
         vectors: np.ndarray = np.load(folder / "vectors.npy", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise StoreError("the index cannot be read", where=f"{folder}: {error}") from error
+    if vectors.ndim != 2 or vectors.dtype != np.float32 or not len(vectors) or not np.isfinite(vectors).all():
+        raise StoreError(
+            "the index is damaged", where=f"{folder}: {vectors.dtype} of the shape {vectors.shape}", hint="remove it"
+        )
     return vectors
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, StoreError
 from lab_devise.data import DeviseData
 from lab_devise.indexes import ExactIndex, Index, NmslibIndex, make_index
 
@@ -110,6 +110,16 @@ def _picture_index(learner: Learner) -> Index:
     if folder is not None and (folder / "vectors.npy").is_file():
         index: Index = NmslibIndex() if (folder / "graph.bin").is_file() else ExactIndex()
         index.load(folder)
+        data = _data(learner)
+        expected = (len(pictures_of(data)[0]), data.output_size)
+        if index.vectors.shape != expected:
+            count, width = index.vectors.shape
+            raise StoreError(
+                f"the index holds {count:,} vectors of {width:,} numbers, the data {expected[0]:,} pictures of "
+                f"{expected[1]:,}",
+                where=str(folder),
+                hint="it was made of other pictures or word vectors: remove it, and it is made anew",
+            )
         return index
     return make_index(picture_vectors(learner).numpy())
 

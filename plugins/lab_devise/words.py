@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 from lab_text.corpora import Corpus, find_corpus
+from lab_text.reading import read_lines
 from lab_text.vectors import WordVectors
 
 from lab.errors import DataError
@@ -102,12 +102,13 @@ def wordnet() -> WordNet:
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        next(file)
-        for number, line in enumerate(file, 2):
-            cells = line.rstrip("\n").split("\t")
-            if len(cells) != 6:
-                raise DataError(f"line {number:,} has {len(cells)} columns, not 6", where=str(path))
+    for number, line in enumerate(read_lines(path), 1):
+        cells = line.split("\t")
+        if len(cells) != 6:
+            raise DataError(
+                f"line {number:,} has {len(cells)} columns, not 6", where=str(path), hint="fetch the corpus again"
+            )
+        if number > 1:
             yield cells
 
 
@@ -129,6 +130,11 @@ def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
     parts = {name: _parts(name) for name in names}
     wanted = list(dict.fromkeys(word for words in parts.values() for word in words))
     found = vectors.find(wanted, embedded_sentences)[1]
+    for word, vector in found.items():
+        if not np.isfinite(vector).all():
+            raise DataError(
+                f"the vector of '{word}' has values that are not finite", where=vectors.origin, hint="other vectors"
+            )
     answer = {}
     for name, words in parts.items():
         there = [unit(found[word]) for word in words if word in found and np.any(found[word])]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option, study_argument
+from lab.cli.options import runs_option, study_argument, variant_option
 
 __all__ = ["importance"]
 
@@ -21,15 +21,23 @@ __all__ = ["importance"]
 """
 )
 @study_argument
+@variant_option
 @runs_option
 @click.option("--figure", metavar="NAME", help="Ask about another figure than the one that was compared.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the importances as a picture.")
 @click.option("--effects", type=click.Path(path_type=Path), help="Write the effect of every setting as a picture.")
 @click.pass_obj
 def importance(
-    session: Session, study: str, folder: Path, figure: str | None, output: Path | None, effects: Path | None
+    session: Session,
+    study: str,
+    variant: str,
+    folder: Path,
+    figure: str | None,
+    output: Path | None,
+    effects: Path | None,
 ) -> None:
     """Say which settings of the search STUDY mattered: a random forest on its trials, its own error first."""
+    from lab.cli.compare import tell_of_variants
     from lab.errors import LabError
     from lab.report.lines import save_figure
     from lab.study.record import read_study
@@ -39,7 +47,7 @@ def importance(
     from lab_search.report import describe, trials_of
 
     store = Store(folder)
-    record = read_study(store, study)
+    record = read_study(store, study, variant)
     if record.study.searching is None:
         raise LabError(
             f"'{record.study.name}' is no search", hint="search settings: Study(base).search({path: (low, high)})"
@@ -57,3 +65,4 @@ def importance(
     if effects is not None:
         save_figure(plot_effects(found, space, trials), effects)
         click.echo(f"picture: {effects}")
+    tell_of_variants(record)

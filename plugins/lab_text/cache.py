@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from lab.cache import cache_folder
 from lab.errors import DataError
-from lab.registry.definition import modules_of
+from lab.registry.definition import fingerprint_of, modules_of
 from lab.registry.modules import closure_of
 
-__all__ = ["ArrayWriter", "content_key", "entry", "load_array"]
+__all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
 
 
 def content_key(value: Mapping[str, Any]) -> str:
@@ -39,14 +39,18 @@ def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) 
         write: makes it. Its source, and that of all that it imports, is part of the entry's name.
         made_by: further classes and functions that decide what is written: a tokenizer's, a network's.
     """
-    sources = closure_of(modules_of(getattr(write, "__func__", write), *made_by)).fingerprints()
-    folder = cache_folder() / "text" / content_key({"key": key, "sources": sources})
+    sources = closure_of(modules_of(getattr(write, "__func__", write))).fingerprints()
+    folder = cache_folder() / "text" / content_key({"key": key, "sources": sources, "by": fingerprint_of(*made_by)})
     if folder.is_dir():
         return folder
     temporary = _temporary_folder(folder.parent, folder.name)
     try:
         write(temporary)
         _publish(temporary, folder)
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(folder.parent)):
+            raise  # not of the cache
+        raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -57,9 +61,22 @@ def _temporary_folder(parent: Path, key: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{key[:16]}-", dir=parent))
     except OSError as error:
-        raise DataError(
-            f"cannot write to the cache: {error.strerror}", where=str(parent), hint="set LAB_CACHE to another folder"
-        ) from error
+        raise _unwritable(parent, error) from error
+
+
+def _unwritable(parent: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write to the cache: {error.strerror or error}",
+        where=str(parent),
+        hint="set LAB_CACHE to another folder, or make room",
+    )
+
+
+def damaged_entry(folder: Path, error: Exception) -> DataError:
+    """The error for an entry whose files cannot be read."""
+    return DataError(
+        "an entry of the cache is damaged", where=f"{folder}: {error}", hint="remove this folder; it is made anew"
+    )
 
 
 def _publish(temporary: Path, folder: Path) -> None:

@@ -130,9 +130,12 @@ def data_folder() -> Path:
 
 @lru_cache(maxsize=8)
 def _manifest(path: Path, changed_ns: int) -> dict[str, str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["file"]: row["sha256"] for row in rows if row.get("file") and row.get("sha256")}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            return {row["file"]: row["sha256"] for row in rows if row.get("file") and row.get("sha256")}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError("the manifest cannot be read", where=f"{path}: {error}", hint="write it again") from error
 
 
 def known_checksums(folder: Path) -> dict[str, str]:
@@ -148,11 +151,13 @@ def _recorded(folder: Path) -> dict[str, str]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise ValueError("not an object of texts")
+    except (ValueError, RecursionError) as error:
         raise DataError(
             "the record of checksums is damaged", where=str(path), hint="repair it, or remove it to record them anew"
         ) from error
-    return dict(value)
+    return value
 
 
 def record_checksum(folder: Path, path: str, sha256: str) -> None:

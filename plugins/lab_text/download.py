@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
+import re
 import shutil
 import tarfile
 import zipfile
@@ -21,6 +23,8 @@ from lab_text.corpora import Corpus, Download, data_folder, known_checksums, rec
 from lab_text.progress import progress_bar
 
 __all__ = ["Fetched", "ResumingDownloader", "fetch_corpus"]
+
+log = logging.getLogger("lab")
 
 _BLOCK_BYTES = 1 << 18
 _RECEIVED_BYTES = 1 << 14  # what is lost at most when a connection breaks
@@ -52,9 +56,31 @@ def fetch_corpus(corpus: Corpus, folder: Path | None = None) -> list[Fetched]:
     folder = folder or data_folder()
     if not corpus.downloads:
         raise DataError(f"corpus '{corpus.name}' is generated; there is nothing to download")
+    serving = [_there(corpus, folder, result) for download in corpus.downloads for result in download.results]
+    if all(serving):  # a directory that cannot be written will do
+        return [_fetched(folder, path, "there") for path in serving if path]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        return [done for download in corpus.downloads for done in _fetch(corpus, download, folder)]
+        with _alone(corpus, folder):
+            return [done for download in corpus.downloads for done in _fetch(corpus, download, folder)]
+
+
+@contextlib.contextmanager
+def _alone(corpus: Corpus, folder: Path) -> Iterator[None]:
+    """One process at a time fetches a corpus: two would write into the same partial file."""
+    from filelock import FileLock, Timeout
+
+    path = folder / f".{corpus.name}.lock"
+    try:
+        lock = FileLock(path, timeout=0).acquire()
+    except Timeout:
+        log.info("another process fetches corpus '%s'; waiting for it", corpus.name)
+        lock = FileLock(path).acquire()
+    except NotImplementedError:  # file systems without locks
+        yield
+        return
+    with lock:
+        yield
 
 
 @contextlib.contextmanager
@@ -64,7 +90,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except PermissionError as error:
         raise _unwritable(folder, error) from error
     except OSError as error:
-        if isinstance(error, DataError) or error.errno is None:
+        if error.errno is None:
             raise
         raise _unwritable(folder, error) from error
 
@@ -142,11 +168,29 @@ def _retrieve(download: Download, folder: Path) -> Fetched:
         downloader=ResumingDownloader(target, expected=expected, size=download.size or None),
     )
     sha256 = _digest(target)
+    if expected is None and not download.sha256_starts:
+        _refuse_other_content(target, download)
     if not sha256.startswith(download.sha256_starts):
         raise _rejected(target, target.name, f"{download.sha256_starts}…", sha256)
     if expected is None:
         record_checksum(folder, download.path, sha256)
     return Fetched(download.path, sha256, "checked" if expected else "recorded")
+
+
+def _refuse_other_content(target: Path, download: Download) -> None:
+    """A file whose checksum nobody knows: an empty one, or the page of a provider that asks to log in."""
+    with target.open("rb") as file:
+        head = file.read(1 << 10)
+    is_page = re.match(rb"\s*(<!doctype html|<html)", head, re.IGNORECASE) and target.suffix not in (".html", ".htm")
+    if head and not is_page:
+        return
+    aside = target.with_name(f"{target.name}.rejected")
+    target.replace(aside)
+    raise DataError(
+        f"the server sent {'a web page' if head else 'an empty file'} instead of {target.name}",
+        where=download.url,
+        hint=f"look into {aside}: does the network ask to log in?",
+    )
 
 
 def _digest(path: Path) -> str:
@@ -194,13 +238,20 @@ class ResumingDownloader:
 
         try:
             with requests.get(url, stream=True, timeout=_TIMEOUT_S, headers=self._headers()) as answer:
-                if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                if answer.status_code == requests.codes.requested_range_not_satisfiable and self.part.is_file():
                     return
                 answer.raise_for_status()
                 self._receive(answer)
         except requests.RequestException as error:
+            is_offline = isinstance(error, requests.ConnectionError) and not self.part.is_file()
             raise DataError(
-                f"the download stopped: {_cause(error)}", where=url, hint="run it again; it goes on where it stopped"
+                f"the server cannot be reached: {_cause(error)}"
+                if is_offline
+                else f"the download stopped: {_cause(error)}",
+                where=url,
+                hint="is this machine online? behind a proxy set HTTPS_PROXY"
+                if is_offline
+                else "run it again; it goes on where it stopped",
             ) from error
 
     def _headers(self) -> dict[str, str]:

@@ -21,11 +21,13 @@ from lab.training.data import Data
 from lab_text.batches import Sample, SideCoder, TranslationBatch, TranslationSplit, collate, pad
 from lab_text.cache import content_key
 from lab_text.corpora import Corpus, data_folder, find_corpus
+from lab_text.files import check_encoding
 from lab_text.reading import AlignedFiles, PairSource, TabFile
-from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, tokenized_pairs
+from lab_text.remarks import languages_look_swapped, of, remarks_on_specials, share, tell
+from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
 from lab_text.tokenizers import Tokenizer, tokenizer_factory
 from lab_text.vectors import VectorTable, WordVectors
-from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
+from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, Vocabulary
 
 __all__ = [
     "Sample",
@@ -53,6 +55,7 @@ class TranslationData(Data):
         source_tokenizer, target_tokenizer: how text becomes tokens and tokens become text.
         missing_vectors: the words of ``source`` and ``target`` that word vectors were asked for and had none.
         statistics: how many pairs each file had, lost and kept: ``{"train": {"read": …, "dropped_long": …}}``.
+        notes: sentences on what was read: how many pairs each split has, and what looks odd.
     """
 
     source_vocab: Vocabulary
@@ -70,6 +73,7 @@ class TranslationData(Data):
     max_length: int = 0
     missing_vectors: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     statistics: dict[str, dict[str, int]] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Source sentences as padded ids (S, B); every column ends with ``_eos_``."""
@@ -121,6 +125,7 @@ def parallel_text(
     source: str = "",
     target: str | None = None,
     columns: tuple[int, int] = (0, 1),
+    encoding: str = "utf-8",
     valid_source: str | None = None,
     valid_target: str | None = None,
     test_source: str | None = None,
@@ -152,6 +157,7 @@ def parallel_text(
         source: the file of source sentences, or the one file; relative to here or to the data directory.
         target: the file of target sentences; None if ``source`` has both in columns.
         columns: of one file, the positions of source and target, counted from 0.
+        encoding: of the files.
         valid_source, valid_target, test_source, test_target: further files; without ``valid_source`` a part of the
             training pairs is held out.
         source_language, target_language: their codes.
@@ -179,10 +185,14 @@ def parallel_text(
     """
     if not source:
         raise ParameterError("no corpus file was named", where="dataset 'parallel_text'", hint="source=…, target=…")
+    check_encoding(encoding, "dataset 'parallel_text'")
+    for name, one, other in (("valid", valid_source, valid_target), ("test", test_source, test_target)):
+        if other and not one:
+            raise ParameterError(f"{name}_target has no {name}_source", where="dataset 'parallel_text'")
     sources = _Sources(
-        _files(source, target, columns),
-        _files(valid_source, valid_target, columns) if valid_source else None,
-        _files(test_source, test_target, columns) if test_source else None,
+        _files(source, target, columns, encoding),
+        _files(valid_source, valid_target, columns, encoding) if valid_source else None,
+        _files(test_source, test_target, columns, encoding) if test_source else None,
     )
     choices = _Choices(
         Filters(source_language, target_language, questions, max_target_tokens, pairs),
@@ -348,15 +358,28 @@ class _Reversed:
         """What the pairs depend on."""
         return {"reversed": self.forward.identity}
 
+    @property
+    def remarks(self) -> list[str]:
+        """After reading, what looks odd."""
+        return list(getattr(self.forward, "remarks", ()))
+
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
         """(source, target) sentences."""
         return ((target, source) for source, target in self.forward.pairs(progress))
 
 
-def _files(source: str, target: str | None, columns: tuple[int, int]) -> PairSource:
+def _files(source: str, target: str | None, columns: tuple[int, int], encoding: str) -> PairSource:
     if target is None:
-        return TabFile(_find_file(source), columns)
-    return AlignedFiles(_find_file(source), _find_file(target))
+        if min(columns) < 0 or columns[0] == columns[1]:
+            raise ParameterError(
+                f"columns must be two different positions from 0 on, not {columns}", where="dataset 'parallel_text'"
+            )
+        return TabFile(_find_file(source), columns, encoding)
+    if _find_file(source) == _find_file(target):
+        raise ParameterError(
+            "source and target are one file", where=source, hint="of a file with columns, give source=… alone"
+        )
+    return AlignedFiles(_find_file(source), _find_file(target), encoding)
 
 
 def _find_file(path: str) -> Path:
@@ -418,7 +441,79 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     splits = {"valid": _split(corpus, held_out, languages)} | {
         name: _split(pairs, np.arange(len(pairs)), languages, cut=False) for name, pairs in others.items()
     }
-    return _data(_split(corpus, rows, languages), splits, languages, {"train": corpus, **others})
+    train = _split(corpus, rows, languages)
+    _refuse_empty(train, {**splits, "train": train}, corpus.statistics)
+    notes, remarks = _described(sources, choices, train, splits, languages, {"train": corpus, **others})
+    tell(sources.train.name, notes, remarks)
+    data = _data(train, splits, languages, {"train": corpus, **others})
+    return attrs.evolve(data, notes=(*notes, *remarks))
+
+
+def _refuse_empty(train: TranslationSplit, splits: dict[str, TranslationSplit], statistics: dict[str, int]) -> None:
+    """Splits without pairs, and vocabularies without words."""
+    for name, split in splits.items():
+        if not len(split):
+            raise DataError(f"the split '{name}' has no pairs", hint="give more pairs, or another holdout")
+    for name, coder in (("source", train.source), ("target", train.target)):
+        if not (coder.table > UNK_ID).any():
+            raise DataError(
+                f"the vocabulary of the {name} is empty",
+                where=f"{statistics['kept']:,} pairs",
+                hint="a smaller min_freq, or more pairs",
+            )
+
+
+def _described(
+    sources: _Sources,
+    choices: _Choices,
+    train: TranslationSplit,
+    splits: dict[str, TranslationSplit],
+    languages: Sequence[_Language],
+    corpora: dict[str, TokenizedPairs],
+) -> tuple[list[str], list[str]]:
+    """Notes on what was read, and remarks on what looks odd."""
+    kept = corpora["train"].statistics
+    whole = len(train) + (0 if "valid" in corpora else len(splits["valid"]))
+    held_out = "" if "valid" in corpora else f", {share(len(splits['valid']), whole)} of all, drawn at random"
+    notes = [
+        f"train: {of(len(train), 'pair')} ({_dropped(kept)})",
+        f"valid: {of(len(splits['valid']), 'pair')}{held_out}",
+    ]
+    if "test" in splits:
+        notes.append(f"test: {of(len(splits['test']), 'pair')}")
+    notes += [note for pairs in corpora.values() for note in pairs.notes]
+    remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
+    trained = row_hashes(train.pairs, train.rows)
+    for name, split in splits.items():
+        both = int(np.isin(row_hashes(split.pairs, split.rows), trained).sum())
+        if both:
+            are = "is" if both == 1 else "are"
+            said = f"{of(both, 'pair')} of '{name}' ({share(both, len(split))}) {are} in train too"
+            (remarks if both >= _MANY_TWINS * len(split) else notes).append(said)
+    for name, language in zip(("source", "target"), languages, strict=True):
+        side = train.pairs.source if name == "source" else train.pairs.target
+        notes.append(f"{name}: {of(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
+        remarks += remarks_on_specials(name, side.words, SPECIAL_TOKENS)
+        if language.vectors is not None and language.vectors.note:
+            notes.append(f"{name}: {language.vectors.note}")
+    codes = [choices.filters.source_language, choices.filters.target_language]
+    counts = [side.counts_in_lower_case(train.rows) for side in (train.pairs.source, train.pairs.target)]
+    if languages_look_swapped(*counts, codes):
+        remarks.append(
+            f"the sentences of the source look like '{codes[1]}' and those of the target like '{codes[0]}': "
+            "change source and target, or the columns"
+        )
+    return notes, remarks
+
+
+_MANY_TWINS = 0.01
+"""A smaller share of pairs that are in two splits stands in the notes and is no warning."""
+
+
+def _dropped(statistics: dict[str, int]) -> str:
+    reasons = {"dropped_empty": "empty on one side", "dropped_long": "too long"}
+    dropped = [f"{statistics[key]:,} {reason}" for key, reason in reasons.items() if statistics[key]]
+    return f"of {statistics['read']:,} read" + (f"; dropped: {', '.join(dropped)}" if dropped else "")
 
 
 def _data(
@@ -464,6 +559,7 @@ def _check_choices(choices: _Choices) -> None:
         ("pairs", pairs, pairs is None or pairs > 0, "above 0"),
         ("max_size", choices.max_size, choices.max_size > 0, "above 0"),
     ]
+    checks.append(("split_seed", choices.split_seed, 0 <= choices.split_seed < 1 << 32, "from 0 to 2³² - 1"))
     for name, value, is_right, wanted in checks:
         if not is_right:
             raise ParameterError(f"{name} must be {wanted}, not {value}")

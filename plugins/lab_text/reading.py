@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol, cast
 
 import attrs
 
 from lab.errors import DataError, ParameterError
+from lab_text.files import check_text_file, is_utf8, not_encoded, recoded_lines
 
 __all__ = ["AlignedFiles", "PairSource", "TabFile", "questions_only", "read_lines"]
 
@@ -48,25 +49,33 @@ class PairSource(Protocol):
         """(source, target) sentences; ``progress`` is told the bytes read since the last call."""
 
 
-def read_lines(path: Path, progress: Progress = lambda count: None) -> Iterator[str]:
-    """The lines of a UTF-8 text file, plain or gzip, without their ends; only ``\\n`` separates lines.
+def read_lines(path: Path, progress: Progress = lambda count: None, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a text file, plain or gzip, without their ends; only ``\\n`` separates lines.
 
     Args:
         path: the file; gzip is known by its first bytes, not by its name.
         progress: told now and then how many bytes of the file (compressed ones, for gzip) were read.
+        encoding: of the file; a byte-order mark is left out.
 
     Raises:
-        DataError: the file is missing, empty, cut short, or a line is not UTF-8.
+        DataError: the file is missing, empty, no text, cut short, or a line is not in this encoding.
     """
-    _check_file(path)
+    check_text_file(path, encoding)
     number = 0
     with path.open("rb") as raw:
         try:
-            for number, line in enumerate(_counted(raw, progress), start=1):
-                text = line.decode("utf-8").rstrip("\r\n")
+            for number, line in enumerate(_counted(raw, progress, encoding), start=1):
+                text = line.decode("utf-8")
+                if number == 1:
+                    _refuse_mac(path, text)
+                text = text.rstrip("\r\n")
                 yield text.removeprefix(_BOM) if number == 1 else text
         except UnicodeDecodeError as error:
-            raise _not_utf8(path, number, error) from error
+            if error.encoding != "utf-8" or not is_utf8(encoding):
+                raise _other_encoding(path, number, encoding, error) from error
+            raise not_encoded(path, encoding, line, number, error) from error
+        except UnicodeError as error:  # UTF-16 without its mark
+            raise _other_encoding(path, number, encoding, error) from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"the compressed file is damaged or cut short behind line {number:,}", where=str(path), hint=_AGAIN
@@ -78,36 +87,40 @@ def read_lines(path: Path, progress: Progress = lambda count: None) -> Iterator[
 _AGAIN = "fetch or write it again"
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        hint = "this is a folder; name a file in it" if path.is_dir() else "check the path, or see `lab data`"
-        raise DataError("corpus file not found", where=str(path), hint=hint)
-    if path.stat().st_size == 0:
-        raise DataError("corpus file is empty", where=str(path), hint=_AGAIN)
+def _refuse_mac(path: Path, text: str) -> None:
+    """Ends of lines as old Macs wrote them make one line of a file."""
+    if text.count("\r") > text.endswith(("\r", "\r\n")):
+        raise DataError(
+            "the lines end with \\r alone, as old Macs wrote them",
+            where=str(path),
+            hint=f"write them with \\n: tr '\\r' '\\n' < {path.name}",
+        )
 
 
-def _counted(raw: BinaryIO, progress: Progress) -> Iterator[bytes]:
-    """The lines of an open file; ``progress`` hears of every few thousand."""
+def _other_encoding(path: Path, number: int, encoding: str, error: UnicodeError) -> DataError:
+    return DataError(
+        f"behind line {number:,} the file is not {encoding.upper()}: {error}",
+        where=str(path),
+        hint="encoding='utf-8', 'cp1252', 'utf-16', …",
+    )
+
+
+def _counted(raw: BinaryIO, progress: Progress, encoding: str) -> Iterator[bytes]:
+    """The lines of an open file, in UTF-8; ``progress`` hears of every few thousand."""
     compressed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     told = 0
     lines: Iterable[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK_BYTES) if compressed else raw
+    plain = not compressed and is_utf8(encoding)
+    if not is_utf8(encoding):
+        lines = recoded_lines(cast(IO[bytes], lines), encoding)
     for number, line in enumerate(lines):
         if number % 4096 == 0:
-            position = raw.tell() if compressed else told + len(line)
+            position = told + len(line) if plain else raw.tell()
             progress(position - told)
             told = position
         yield line
     progress(raw.tell() - told)
-
-
-def _not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
-    byte = error.object[error.start]
-    return DataError(
-        f"line {number:,} is not UTF-8 (byte 0x{byte:02x} at column {error.start + 1})",
-        where=str(path),
-        hint=f"convert the file, for example: iconv -f latin1 -t utf-8 {path.name}",
-    )
 
 
 @attrs.frozen
@@ -120,6 +133,7 @@ class AlignedFiles:
 
     source: Path
     target: Path
+    encoding: str = "utf-8"
 
     @property
     def name(self) -> str:
@@ -139,11 +153,11 @@ class AlignedFiles:
     @property
     def identity(self) -> dict[str, Any]:
         """What the pairs depend on."""
-        return {"aligned": _digests(self.files)}
+        return {"aligned": _digests(self.files), **_encoded(self.encoding)}
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
         """(source, target) sentences, read as a stream."""
-        lines = (read_lines(self.source, progress), read_lines(self.target, progress))
+        lines = [read_lines(path, progress, self.encoding) for path in self.files]
         for number, (source, target) in enumerate(zip_longest(*lines)):
             if source is None or target is None:
                 rest = 1 + sum(1 for _ in lines[0 if target is None else 1])
@@ -166,10 +180,16 @@ class TabFile:
     Args:
         path: the file.
         columns: the positions of the source and the target column, counted from 0; further columns are ignored.
+        encoding: of the file.
+
+    Attributes:
+        remarks: after reading, what looks odd in it.
     """
 
     path: Path
     columns: tuple[int, int] = (0, 1)
+    encoding: str = "utf-8"
+    remarks: list[str] = attrs.field(factory=list, init=False, eq=False)
 
     @property
     def name(self) -> str:
@@ -189,17 +209,30 @@ class TabFile:
     @property
     def identity(self) -> dict[str, Any]:
         """What the pairs depend on."""
-        return {"columns": list(self.columns), "tabs": _digests(self.files)}
+        return {"columns": list(self.columns), "tabs": _digests(self.files), **_encoded(self.encoding)}
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
         """(source, target) sentences, read as a stream."""
         source, target = self.columns
-        for number, line in enumerate(read_lines(self.path, progress), start=1):
+        self.remarks.clear()
+        count, others, first_other = 0, 0, 0
+        for number, line in enumerate(read_lines(self.path, progress, self.encoding), start=1):
             fields = line.split("\t")
+            if len(fields) != count:
+                if not line:  # counted as a pair that is empty
+                    yield "", ""
+                    continue
+                others, first_other = (others + 1, first_other or number) if count else (0, 0)
+                count = count or len(fields)
             try:
                 yield fields[source], fields[target]
             except IndexError:
                 raise self._too_few(number, len(fields)) from None
+        if others:
+            self.remarks.append(
+                f"{others:,} {'line has' if others == 1 else 'lines have'} another number of columns than the first, "
+                f"which has {count}: line {first_other:,} is one; is there a tab inside of a sentence?"
+            )
 
     def _too_few(self, number: int, count: int) -> DataError:
         return DataError(
@@ -214,11 +247,17 @@ def _size(files: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
+def _encoded(encoding: str) -> dict[str, str]:
+    """Part of an identity for an encoding; empty for UTF-8."""
+    return {} if is_utf8(encoding) else {"encoding": encoding}
+
+
 def _digests(files: Iterable[Path]) -> list[str]:
     from lab.cache import file_digest
 
     for path in files:
-        _check_file(path)
+        if not path.is_file():
+            check_text_file(path)
     return [file_digest(path) for path in files]
 
 

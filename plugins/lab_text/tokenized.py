@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -15,19 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from lab.errors import DataError
-from lab_text.cache import content_key, entry, load_array
+from lab_text.cache import content_key, damaged_entry, entry, load_array
 from lab_text.numbering import joined, ranges
 from lab_text.progress import progress_bar
 from lab_text.reading import Pair, PairSource, questions_only
+from lab_text.remarks import count_signs, describe_signs
 from lab_text.sides import Side, open_sides
 from lab_text.tokenizers import Tokenizer
 
-__all__ = ["Filters", "TokenizedPairs", "TokenizedSide", "tokenized_pairs"]
+__all__ = ["Filters", "TokenizedPairs", "TokenizedSide", "row_hashes", "tokenized_pairs"]
 
 log = logging.getLogger("lab")
 
 FORMAT_VERSION = 1
 _CHUNK_PAIRS = 10_000
+_MANY_SIGNS = 1e-3
+"""Fewer odd signs per pair stand in the notes and are no warning."""
 _LARGE_BYTES = 100_000_000
 _LARGE_PAIRS = 500_000
 _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
@@ -93,6 +97,13 @@ class TokenizedSide:
             counts += np.bincount(self.flat(block), minlength=len(self.words))
         return counts
 
+    def counts_in_lower_case(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
+        """Count each word of the sentences ``rows``, whatever its case."""
+        found: dict[str, int] = {}
+        for word, count in zip(self.words, self.word_counts(rows).tolist(), strict=True):
+            found[word.lower()] = found.get(word.lower(), 0) + count
+        return found
+
     def flat(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """The ids of the sentences ``rows``, in a row."""
         starts = self.bounds[rows]
@@ -108,12 +119,15 @@ class TokenizedPairs:
         source, target: the two languages; sentence n of one translates sentence n of the other.
         statistics: how many pairs were ``read``, ``dropped_empty``, ``dropped_long`` and ``kept``.
         key: a hash of everything the content depends on.
+        notes, remarks: sentences on what looks odd in the text, little and more of it.
     """
 
     source: TokenizedSide
     target: TokenizedSide
     statistics: dict[str, int]
     key: str
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.source)
@@ -137,9 +151,27 @@ def tokenized_pairs(
     )
     builder = _Builder(source, source_tokenizer, target_tokenizer, filters)
     made_by = [type(source), type(source_tokenizer), type(target_tokenizer)]
-    pairs = _load(entry(key, builder.write, made_by), key)
+    folder = entry(key, builder.write, made_by)
+    try:
+        pairs = _load(folder, key)
+    except (OSError, ValueError, IndexError, EOFError) as error:
+        raise damaged_entry(folder, error) from error
     _report(source.name, pairs.statistics)
     return pairs
+
+
+def row_hashes(pairs: TokenizedPairs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A number for the tokens of each pair, the same in this process for equal pairs of any corpus."""
+    total = np.zeros(len(rows), np.int64)
+    for factor, side in ((1, pairs.source), (0x5851F42D, pairs.target)):
+        words = np.fromiter(map(hash, side.words), np.int64, len(side.words))
+        lengths = side.token_counts[rows]
+        ends = np.cumsum(lengths)
+        places = np.arange(ends[-1] if len(rows) else 0) - np.repeat(ends - lengths, lengths)
+        values = words[side.flat(rows)] * (2 * places + factor)
+        sums = np.concatenate(([0], np.cumsum(values)))
+        total = total * 31 + sums[ends] - sums[ends - lengths]
+    return total
 
 
 def _identity(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -149,12 +181,19 @@ def _identity(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _load(folder: Path, key: str) -> TokenizedPairs:
     statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
-    return TokenizedPairs(_load_side(folder, "source"), _load_side(folder, "target"), statistics, key)
+    said = json.loads((folder / "remarks.json").read_text(encoding="utf-8"))
+    sides = _load_side(folder, "source"), _load_side(folder, "target")
+    return TokenizedPairs(*sides, statistics, key, *(tuple(said[name]) for name in ("notes", "remarks")))
 
 
 def _load_side(folder: Path, side: str) -> TokenizedSide:
     words, casing = (json.loads((folder / f"{side}.{n}.json").read_text(encoding="utf-8")) for n in ("words", "casing"))
     arrays = {name: load_array(folder / f"{side}.{name}.npy") for name in ("ids", "bounds", "text", "text_bounds")}
+    for bounds, values in (("bounds", "ids"), ("text_bounds", "text")):
+        if arrays[bounds][0] != 0 or arrays[bounds][-1] != len(arrays[values]) or (np.diff(arrays[bounds]) < 0).any():
+            raise ValueError(f"{side}.{bounds} does not fit {side}.{values}")
+    if len(arrays["ids"]) and not 0 <= arrays["ids"].min() <= arrays["ids"].max() < len(words):
+        raise ValueError(f"{side}.ids does not fit {side}.words")
     return TokenizedSide(words=words, casing=casing, **arrays)
 
 
@@ -174,6 +213,7 @@ class _Builder:
     target_tokenizer: Tokenizer
     filters: Filters
     statistics: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(_STATISTICS, 0))
+    signs: Counter[str] = attrs.field(factory=Counter)
 
     def write(self, folder: Path) -> None:
         """Write the whole corpus; what :func:`entry` calls when it is not cached."""
@@ -182,6 +222,13 @@ class _Builder:
             self._write(pairs, sides)
         self._refuse_nothing()
         (folder / "statistics.json").write_text(json.dumps(self.statistics), encoding="utf-8")
+        few = {sign: count for sign, count in self.signs.items() if count < _MANY_SIGNS * self.statistics["read"]}
+        many = {sign: count for sign, count in self.signs.items() if sign not in few}
+        said = {
+            "notes": describe_signs(few),
+            "remarks": [*getattr(self.origin, "remarks", ()), *describe_signs(many)],
+        }
+        (folder / "remarks.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
 
     def _is_large(self) -> bool:
         """Whether processes of their own are worth their start."""
@@ -193,7 +240,9 @@ class _Builder:
         rows, chunk = None, self._next(pairs)
         while chunk:
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
-                side.advance(rows, joined(texts))
+                text = joined(texts)
+                self.signs += count_signs(text)
+                side.advance(rows, text)
             following = self._next(pairs, under_way=len(chunk))
             rows = self._kept(*(side.token_counts() for side in sides))
             chunk = following or self._next(pairs)

@@ -6,17 +6,12 @@ The registry ``vectors`` holds subclasses of :class:`WordVectors`. A dataset ask
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import mmap
-import struct
 import tempfile
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +21,9 @@ import numpy.typing as npt
 import torch
 
 from lab.errors import DataError, ParameterError
-from lab_text.cache import content_key, entry
+from lab_text.cache import content_key, damaged_entry, entry
+from lab_text.fasttext_model import FastTextModel, open_fasttext
+from lab_text.vector_files import VectorFile, variants
 from lab_text.vocabulary import PAD_ID, SPECIAL_TOKENS, Vocabulary
 
 __all__ = ["FastTextTrained", "FastTextVectors", "RandomVectors", "TextVectors", "VectorTable", "WordVectors"]
@@ -36,8 +33,6 @@ log = logging.getLogger("lab")
 Sentences = Callable[[], Iterable[Sequence[str]]]
 Found = dict[str, npt.NDArray[np.float32]]
 
-_FASTTEXT_MAGIC = struct.pack("<i", 793712314)
-_BLOCK_BYTES = 1 << 20
 _SHOWN_WORDS = 8
 
 
@@ -48,10 +43,12 @@ class VectorTable:
     Attributes:
         weights: float32 (V, width); the row of ``_pad_`` is zero.
         missing: the words that had no vector and got random ones, in the order of the vocabulary.
+        note: a sentence on how many words have one.
     """
 
     weights: torch.Tensor
     missing: tuple[str, ...] = ()
+    note: str = ""
 
 
 def _positive(vectors: Any, attribute: Any, value: float | None) -> None:
@@ -89,7 +86,8 @@ class WordVectors(ABC):
         """The vectors of ``vocabulary``; words without one are counted in the log and listed in the table.
 
         Raises:
-            DataError: a file is missing, damaged or cut short, or its width is not the one asked for.
+            DataError: a file is missing, damaged or cut short, its width is not the one asked for, or it has a vector
+                for none of the words.
         """
         words = vocabulary.words[len(SPECIAL_TOKENS) :]
         width, found = self.find(words, sentences)
@@ -100,29 +98,48 @@ class WordVectors(ABC):
                 hint="choose another file or another width",
             )
         missing = tuple(word for word in words if word not in found)
-        self._report(len(words), missing)
-        return VectorTable(_assemble(vocabulary, found, width, self.std, self.seed), missing)
+        note = self._report(words, missing)
+        return VectorTable(_assemble(vocabulary, found, width, self.std, self.seed), missing, note)
+
+    def unmatched(self, words: Sequence[str]) -> str:
+        """A sentence on why words are not found, where that can be seen; else an empty one."""
+        return ""
 
     @property
     def origin(self) -> str:
         """Where the vectors come from, for messages."""
         return type(self).__name__
 
-    def _report(self, words: int, missing: Sequence[str]) -> None:
+    def _report(self, words: Sequence[str], missing: Sequence[str]) -> str:
+        """Say how many words have a vector.
+
+        Raises:
+            DataError: none has one.
+        """
+        there = len(words) - len(missing)
         shown = f" ({', '.join(missing[:_SHOWN_WORDS])}{', …' if len(missing) > _SHOWN_WORDS else ''})"
-        log.info(
-            "%s: %s of %s words have a vector, %s have none%s",
-            self.origin,
-            f"{words - len(missing):,}",
-            f"{words:,}",
-            f"{len(missing):,}",
-            shown if missing else "",
-        )
+        if words and not there:
+            raise DataError(
+                f"none of {len(words):,} words has a vector{shown}",
+                where=self.origin,
+                hint=self.unmatched(words) or "vectors of the language of these words, or another tokenizer",
+            )
+        note = f"{there:,} of {len(words):,} words have a vector, {len(missing):,} have none{shown if missing else ''}"
+        is_low = there < _LOW_COVERAGE * len(words)
+        if is_low and (reason := self.unmatched(missing)):
+            note += f"; {reason}"
+        log.log(logging.WARNING if is_low else logging.INFO, "%s: %s", self.origin, note)
+        return note
+
+
+_LOW_COVERAGE = 0.5
+"""Share of the words with a vector below which that is a warning."""
 
 
 def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | None, seed: int) -> torch.Tensor:
     """Rows in the order of the vocabulary; random ones of the same spread where nothing was found."""
-    rows = [position for position, word in enumerate(vocabulary.words) if word in found]
+    first = len(SPECIAL_TOKENS)  # a word of a file may be written like a special token
+    rows = [position for position, word in enumerate(vocabulary.words[first:], first) if word in found]
     values = np.stack([found[vocabulary.words[row]] for row in rows]) if rows else np.zeros((0, width), np.float32)
     spread = float(values.std()) if rows else 0.0
     scale = 1.0 if std is None or spread == 0.0 else std / spread
@@ -131,6 +148,8 @@ def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | Non
     values *= np.float32(scale)
     weights[rows] = torch.from_numpy(values)
     weights[PAD_ID] = 0.0
+    if not torch.isfinite(weights).all():
+        raise DataError("a vector has values that are not finite", hint="fetch or train the vectors again")
     return weights
 
 
@@ -162,6 +181,8 @@ def _data_path(path: str | Path) -> Path:
     for candidate in (Path(path), data_folder() / path):
         if candidate.is_file():
             return candidate
+    if Path(path).is_dir():
+        raise DataError("vector file not found", where=str(path), hint="this is a folder; name a file in it")
     raise DataError("vector file not found", where=str(path), hint="check the path (relative to here or to LAB_DATA)")
 
 
@@ -175,13 +196,16 @@ def _path_given(path: str | Path, name: str) -> str:
 class TextVectors(WordVectors):
     """Vectors from a text file: fastText's ``.vec`` or word2vec's text format (with a header), or GloVe's (without).
 
-    The file, plain or gzip, is read line by line and only the vectors of the vocabulary are kept.
+    Of the file, plain or gzip, only the vectors of the vocabulary are kept. Blanks or tabs separate; the numbers are
+    the last ones of a line, so that words may have blanks. word2vec's binary format, known by its content, is read too.
 
     Args:
         path: the file; relative to the working directory or to the data directory.
+        encoding: of its words.
     """
 
     path: str = ""
+    encoding: str = "utf-8"
 
     @property
     def origin(self) -> str:
@@ -190,113 +214,14 @@ class TextVectors(WordVectors):
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
         """The width, and the vectors of the words that have one."""
-        return _TextFile(_data_path(_path_given(self.path, "text_vectors"))).find(words)
+        return self._file().find(words)
 
+    def unmatched(self, words: Sequence[str]) -> str:
+        """Say how many words would be found if they were written otherwise."""
+        return self._file().unmatched(words)
 
-class _TextFile:
-    """One pass over a text file of vectors."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.width = 0
-        self.promised: int | None = None
-
-    def find(self, words: Sequence[str]) -> tuple[int, Found]:
-        """The width, and the vectors of the words that have one."""
-        wanted = _spellings(words)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
-            found = self._scan(wanted)
-        return self.width, _by_word(words, found)
-
-    def _scan(self, wanted: set[bytes]) -> dict[bytes, npt.NDArray[np.float32]]:
-        """The first vector of every wanted spelling; of other lines only the word is looked at."""
-        found: dict[bytes, npt.NDArray[np.float32]] = {}
-        number = 0
-        for number, line in self._lines():
-            if number == 1 and self._begins(line):
-                continue
-            end = line.find(b" ")
-            word = line[:end] if end >= 0 else line.rstrip()
-            if word in wanted and word not in found:
-                found[word] = self._values(number, line[len(word) :])
-        self._check_count(number - (self.promised is not None))
-        return found
-
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        import gzip
-
-        with self.path.open("rb", buffering=_BLOCK_BYTES) as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            lines: Iterable[bytes] = raw
-            if compressed:
-                lines = io.BufferedReader(gzip.GzipFile(fileobj=raw), _BLOCK_BYTES)
-            try:
-                yield from enumerate(lines, start=1)
-            except EOFError as error:
-                raise self._fault("the compressed vector file is cut short") from error
-
-    def _begins(self, line: bytes) -> bool:
-        """Learn the width from the first line; whether it is a header, not a vector."""
-        if self._is_header(line):
-            return True
-        self.width = len(line.partition(b" ")[2].split())
-        return False
-
-    def _is_header(self, line: bytes) -> bool:
-        """``<number of vectors> <width>`` in the first line."""
-        fields = line.split()
-        if len(fields) != 2 or not all(field.isdigit() for field in fields):
-            return False
-        self.promised, self.width = int(fields[0]), int(fields[1])
-        return True
-
-    def _values(self, number: int, rest: bytes) -> npt.NDArray[np.float32]:
-        """The numbers of one line; where the fast way does not give them, the careful one says why."""
-        with contextlib.suppress(ValueError, DeprecationWarning):
-            values = np.fromstring(rest, np.float32, sep=" ")
-            if len(values) == self.width > 1:
-                return values
-        return self._checked_values(number, rest.split())
-
-    def _checked_values(self, number: int, fields: list[bytes]) -> npt.NDArray[np.float32]:
-        if len(fields) != self.width:
-            raise self._fault(f"line {number:,} of the vector file has {len(fields)} values, expected {self.width}")
-        try:
-            return np.array(fields, dtype=np.float32)
-        except ValueError as error:
-            raise self._fault(f"line {number:,} of the vector file has a value that is no number") from error
-
-    def _check_count(self, count: int) -> None:
-        if count == 0:
-            raise self._fault("the vector file is empty")
-        if self.promised is not None and count < self.promised:
-            raise self._fault(
-                f"the vector file is cut short: it promises {self.promised:,} vectors and holds {count:,}"
-            )
-
-    def _fault(self, what: str) -> DataError:
-        return DataError(what, where=str(self.path), hint="fetch the file again")
-
-
-def _spellings(words: Iterable[str]) -> set[bytes]:
-    return {spelling.encode() for word in words for spelling in _variants(word)}
-
-
-def _variants(word: str) -> tuple[str, ...]:
-    """How a word of a lower-cased vocabulary may be spelt in a file, best first."""
-    return tuple(dict.fromkeys((word, word.lower(), word.capitalize())))
-
-
-def _by_word(words: Iterable[str], found: Mapping[bytes, npt.NDArray[np.float32]]) -> Found:
-    table: Found = {}
-    for word in words:
-        for spelling in _variants(word):
-            if (vector := found.get(spelling.encode())) is not None:
-                table[word] = vector
-                break
-    return table
+    def _file(self) -> VectorFile:
+        return VectorFile(_data_path(_path_given(self.path, "text_vectors")), self.encoding)
 
 
 @attrs.define(kw_only=True)
@@ -321,81 +246,20 @@ class FastTextVectors(WordVectors):
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
         """The width, and the vectors of the words that have one."""
-        path = _data_path(_path_given(self.path, "fasttext"))
-        _check_fasttext_file(path)
-        model = _load_fasttext(path)
-        return int(model.get_dimension()), _model_vectors(model, words, subwords=self.subwords)
+        with open_fasttext(_data_path(_path_given(self.path, "fasttext"))) as model:
+            return model.arguments.width, _model_vectors(model, words, subwords=self.subwords)
 
 
-def _model_vectors(model: Any, words: Iterable[str], *, subwords: bool) -> Found:
+def _model_vectors(model: FastTextModel, words: Iterable[str], *, subwords: bool) -> Found:
     found: Found = {}
     for word in words:
-        listed = next((spelling for spelling in _variants(word) if model.get_word_id(spelling) >= 0), None)
+        listed = next((spelling for spelling in variants(word) if spelling.encode() in model.ids), None)
         if listed is None and not subwords:
             continue
-        vector = model.get_word_vector(listed or word)
+        vector = model.vector(listed or word)
         if vector.any():
-            found[word] = vector.astype(np.float32)
+            found[word] = vector
     return found
-
-
-def _load_fasttext(path: Path) -> Any:
-    import fasttext
-
-    # The package's own loader prints a notice on stderr; the class behind it does not.
-    try:
-        return fasttext.FastText._FastText(model_path=str(path))
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise DataError(f"fastText cannot read this file: {error}", where=str(path), hint=_BIN_HINT) from error
-
-
-_BIN_HINT = "give a .bin file of fastText 0.1 or newer; for text files use vectors 'text_vectors'"
-
-
-def _check_fasttext_file(path: Path) -> None:
-    """fastText does not notice a file that ends too early, so follow its layout and compare with its size."""
-    actual = path.stat().st_size
-    if not actual:
-        raise DataError("not a fastText model", where=str(path), hint=_BIN_HINT)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[:4] != _FASTTEXT_MAGIC:
-            raise DataError("not a fastText model", where=str(path), hint=_BIN_HINT)
-        try:
-            expected: int | None = _fasttext_size(content)
-        except (struct.error, EOFError):
-            expected = None
-    if expected is None or actual < expected:
-        promised = "" if expected is None else f": {actual:,} of {expected:,} bytes"
-        raise DataError(f"the fastText model is cut short{promised}", where=str(path), hint="fetch the file again")
-
-
-def _fasttext_size(content: mmap.mmap) -> int:
-    """The size in bytes that the model's own counts imply.
-
-    Layout: magic and version, twelve int32 and one double of arguments, the counts of the dictionary, its words (each
-    ends with a zero byte, then 8 bytes of count and 1 of kind), pruned n-grams, and the two matrices.
-    """
-    position = 8 + 12 * 4 + 8
-    words, _, _, _, pruned = struct.unpack_from("<iiiqq", content, position)
-    position += 28
-    for _ in range(words):
-        end = content.find(b"\0", position)
-        if end < 0:
-            raise EOFError
-        position = end + 10
-    return _matrices_end(content, position + 8 * max(pruned, 0))
-
-
-def _matrices_end(content: mmap.mmap, position: int) -> int:
-    """Where the input and the output matrix end; of a quantized model only what is certain."""
-    for _ in range(2):
-        quantized, rows, columns = struct.unpack_from("<?qq", content, position)
-        if quantized:
-            return position
-        position += 17 + 4 * int(rows * columns)
-        if position > len(content):
-            return position
-    return position
 
 
 @attrs.define(kw_only=True)
@@ -430,8 +294,11 @@ class FastTextTrained(WordVectors):
             corpus = Path(folder) / "sentences.txt"
             key = content_key({"sentences": _write_sentences(corpus, sentences()), **self._identity()})
             kept = entry(key, lambda target: self._train(corpus, target), [type(self)])
-        names = json.loads((kept / "words.json").read_text(encoding="utf-8"))
-        matrix = np.load(kept / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            names = json.loads((kept / "words.json").read_text(encoding="utf-8"))
+            matrix = np.load(kept / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise damaged_entry(kept, error) from error
         rows = {name: row for row, name in enumerate(names)}
         return matrix.shape[1], {word: np.array(matrix[rows[word]]) for word in words if word in rows}
 

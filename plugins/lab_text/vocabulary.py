@@ -21,6 +21,8 @@ BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
 class Vocabulary:
     """Words in the order of their ids; the first four are ``_bos_ _pad_ _eos_ _unk``.
 
+    No text has the id of a special token: a word of a text that is written like one is unknown.
+
     Args:
         words: the words behind the four special tokens, most frequent first, each once.
         counts: how often each of ``words`` was seen; empty where that is not known.
@@ -38,8 +40,9 @@ class Vocabulary:
     def __init__(self, words: Sequence[str], counts: Sequence[int] = ()) -> None:
         self.words = [*SPECIAL_TOKENS, *words]
         self.counts = list(counts)
-        self._ids = {word: position for position, word in enumerate(self.words)}
-        if len(self._ids) != len(self.words):
+        first = len(SPECIAL_TOKENS)
+        self._ids = {word: position for position, word in enumerate(words, first) if word not in SPECIAL_TOKENS}
+        if len(self._ids) + first != len(self.words):
             raise DataError("a vocabulary holds every word once", hint=f"twice: {_repeated(self.words)!r}")
         if self.counts and len(self.counts) != len(words):
             raise DataError(f"a vocabulary of {len(words)} words was given {len(self.counts)} counts")

@@ -599,6 +599,17 @@ class DrawsBetweenBatches(Callback):
         torch.rand(3)
 
 
+class DecaysAndSaysItObserves(Callback):
+    """Makes weights smaller, and says that it only looks on."""
+
+    observer = True
+
+    def after_step(self, learner: Learner) -> None:
+        with torch.no_grad():
+            for weight in learner.model.parameters():
+                weight.mul_(0.99)
+
+
 class StopsAtOnce(Callback):
     """Ends training before it began."""
 
@@ -619,6 +630,7 @@ CALLBACKS = [
     (SavesAnObject, "state_can_be_saved", "a object cannot be saved in a checkpoint"),
     (ComesBeforeAText, "says_its_place_by_names", "`before` must be a tuple of names, not 'checkpoint'"),
     (DrawsBetweenBatches, "leaves_global_random_state_alone", "in before_batch, draws from the global random state of"),
+    (DecaysAndSaysItObserves, "an_observer_changes_no_number", "gives other weights ("),
     (StopsAtOnce, "training_ends_with_it", "no epoch was finished"),
 ]
 

@@ -55,6 +55,25 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return box
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """Import what takes long before anything is timed; an import that is interrupted may leave C code half made."""
+    import lab_charlm.data
+    import lab_collab.data
+    import lab_tabular.data
+    import lab_text.vectors
+    import lab_vision.sources
+    import sklearn.ensemble
+    import torch._dynamo
+
+    import lab.study.preflight
+
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    assert all((lab_charlm.data, lab_collab.data, lab_tabular.data, lab_text.vectors, lab_vision.sources))
+    assert sklearn.ensemble
+    assert lab.study.preflight
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with two studies that were run."""

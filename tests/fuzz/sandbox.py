@@ -30,7 +30,11 @@ class Hang(BaseException):
 
 @contextlib.contextmanager
 def no_longer_than(seconds: float = LONGEST_S) -> Iterator[None]:
-    """Raise ``Hang`` in the main thread after some seconds; again every second, if something swallowed it."""
+    """Raise ``Hang`` in the main thread after some seconds; again every second, if something swallowed it.
+
+    On a machine that has more to do than it has cores, later in proportion.
+    """
+    seconds *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
     def ring(number: int, frame: Any) -> None:
         raise Hang(f"no answer within {seconds:.0f} s")

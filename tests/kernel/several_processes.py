@@ -84,10 +84,11 @@ def ended(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def write_study(folder: Path, seeds: int) -> Path:
-    """A study without dropout, which every process would draw otherwise."""
+def write_study(folder: Path, seeds: int, *, dropout: bool = False) -> Path:
+    """A study, usually without dropout, which every process would draw otherwise."""
     path = folder / "together.py"
-    text = STUDY.replace("nn.Dropout(0.3), ", "").replace("every_steps=7", "every_steps=20")
+    text = STUDY if dropout else STUDY.replace("nn.Dropout(0.3), ", "")
+    text = text.replace("every_steps=7", "every_steps=20")
     swapped = 'Study(base, seeds=2).swap("architecture.width", {"wide": 64})'
     path.write_text(text.replace(swapped, f"Study(base, seeds={seeds})"))
     return path

@@ -178,6 +178,12 @@ def test_runs_may_lie_elsewhere(lab, study, tmp_path, monkeypatch):
     assert (tmp_path / "in_environment" / "line" / "runs.csv").exists()
 
 
+def test_the_place_of_the_report_is_told_as_it_is(lab, study, tmp_path):
+    lab("run", study(), "--seeds", 1, "--quiet", "--runs", "[bold] runs")
+    result = lab("run", study(), "--seeds", 1, "--quiet", "--runs", "[bold] runs")
+    assert f"report: {tmp_path}/[bold] runs/line/report.html" in result.out
+
+
 def test_one_seed_says_that_nothing_can_be_concluded(lab, study):
     assert "one seed: nothing can be concluded" in lab("run", study(), "--seeds", 1, "--quiet").out
 
@@ -225,6 +231,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(lab, study, tmp_path):
     assert result.err == (f"interrupted; everything is saved\n  go on with the same command: lab run {file} --quiet\n")
     assert lab("run", file, "--quiet").code == 0
     assert [(row["key"], row["valid_loss"]) for row in rows(tmp_path)] == undisturbed
+
+
+def test_a_fresh_training_that_is_interrupted_says_which_runs_keep_their_earlier_results(lab, study, tmp_path):
+    file = study()
+    lab("run", file, "--arms", "narrow")
+    keys = [row["key"] for row in rows(tmp_path)]
+    (tmp_path / "press").touch()
+    result = lab("run", file, "--arms", "narrow", "--quiet", "--fresh")
+    assert result.code == 130
+    others = keys[1:]
+    assert result.err.endswith(
+        "  3 runs were not trained again and keep their earlier results; "
+        f"to train them too, first: lab runs remove {' '.join(others)}\n"
+    )
+    lab("runs", "remove", *others, "--yes")
+    assert len(runs_of(lab("run", file, "--arms", "narrow"))) == 4
 
 
 # --- questions that are wrong -----------------------------------------------------------------------------------------

@@ -559,3 +559,22 @@ def test_a_hook_of_the_study_that_runs_before_training_counts(catalog, tmp_path)
     text = STUDY.replace("architecture=Net", "architecture='line'")
     plain, one, two = key(text), key(text + hooked), key(text + hooked.replace("ones(1)", "ones(2)"))
     assert len({plain, one, two}) == 3
+
+
+def test_two_studies_have_each_their_own_module_of_one_name(catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    arms = []
+    for folder, scale in (("a", 2), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "namesake_of_both.py").write_text(
+            f"import torch\n\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return {scale} * x\n"
+        )
+        text = STUDY.replace("SCALE = 2", "from namesake_of_both import Net as Own").replace("=Net,", "=Own,")
+        (tmp_path / folder / "q.py").write_text(text)
+        arms.append(load_study(tmp_path / folder / "q.py", catalog).resolve(catalog)[0])
+    first, second = (arm.experiment.component("architecture").factory() for arm in arms)
+    assert (first(1), second(1)) == (2, 3)
+    assert key_of(arms[1].experiment, 0, "data", "cpu")
+    with pytest.raises(LabError, match="'namesake_of_both' is another module by now"):
+        key_of(arms[0].experiment, 0, "data", "cpu")
+    _forget(tmp_path)

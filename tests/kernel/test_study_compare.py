@@ -172,6 +172,17 @@ def test_without_a_spread_the_sign_flip_test_decides_and_no_interval_is_given():
         assert all(map(math.isnan, (found.low, found.high, found.detectable)))
 
 
+def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_have_shown():
+    (found,) = compare([0.5, 0.6, 0.7], [0.5, 0.6, 0.7])
+    assert math.isnan(found.detectable)
+
+
+def test_two_seeds_which_get_no_verdict_claim_no_difference_that_they_could_show():
+    (found,) = compare([0.5, 0.6], [0.1, 0.3])
+    assert math.isnan(found.detectable)
+    assert math.isfinite(found.low)
+
+
 @pytest.mark.parametrize("value", [1e308, 1.7e308, -1e308])
 def test_values_near_the_largest_float_do_not_overflow(value):
     summary = summarise([value, value, value / 2])

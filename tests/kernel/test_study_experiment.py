@@ -91,6 +91,28 @@ def test_components_of_one_name_are_told_apart_by_their_plugins(catalog):
     assert difference["optimizer"] == ("adam (toys 1.0)", "adam (copies 1.0)")
 
 
+class Own(Line):
+    """A user's architecture."""
+
+
+def test_a_difference_names_own_classes_without_the_hash_of_their_source(catalog):
+    one, other = checked(experiment(), catalog), checked(experiment(architecture=Own), catalog)
+    assert one.difference(other) == {"architecture": ("line", "tests.kernel.test_study_experiment:Own")}
+
+
+def test_classes_of_one_name_are_told_apart_by_the_hash_of_what_they_hold(catalog):
+    def make(width: int) -> type[Line]:
+        class Same(Line):
+            def forward(self, x):
+                return super().forward(x) * width
+
+        return Same
+
+    one, other = (checked(experiment(architecture=make(width)), catalog) for width in (1, 2))
+    (difference,) = one.difference(other).values()
+    assert difference[0] != difference[1]
+
+
 # --- changes by path --------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from lab import Callback, Learner, Study
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
-from lab.study.guard import keeps_global_state
+from lab.study.guard import isolated, keeps_global_state
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
@@ -212,6 +212,21 @@ def test_what_a_run_exchanges_is_put_back_for_the_run_after_it(tmp_path: Path, c
     assert "changed torch.nn.functional.cross_entropy; it was put back for the runs after it" in caplog.text
 
 
+def test_a_function_that_torch_itself_wraps_in_a_run_is_no_change(caplog: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
+    with isolated("run 1"):
+        torch.manual_seed = torch._disable_dynamo(torch.manual_seed)  # as the import of torch._dynamo does
+    assert not caplog.text
+
+
+def test_a_function_that_a_run_wraps_in_another_way_is_put_back(caplog: Any) -> None:
+    original = nn.functional.relu
+    with isolated("run 1"):
+        nn.functional.relu = torch.no_grad()(original)
+    assert nn.functional.relu is original
+    assert "changed torch.nn.functional.relu" in caplog.text
+
+
 def _module(**content: Any) -> types.ModuleType:
     module = types.ModuleType("future")
     vars(module).update(content)
@@ -373,3 +388,11 @@ def test_the_plan_tells_of_state_that_a_checkpoint_does_not_hold(tmp_path: Path,
 def test_a_stepper_of_ones_own_that_keeps_nothing_is_told() -> None:
     (note,) = unkept_notes([], Alternating())
     assert note.startswith("stepper 'Alternating' keeps state that a checkpoint does not hold: turn")
+
+
+def test_what_torch_wraps_by_itself_is_nobodys_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._compile import _disable_dynamo
+
+    monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
+    with keeps_global_state("somebody", draws=True, functions=True):
+        torch.manual_seed = _disable_dynamo(torch.manual_seed)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 
+from lab.study import together
+from lab.study.execute import Silence
+from lab.study.run import Run
+from lab.study.store import Store
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.replicas import pack, unpack
 from lab.training.rng import Streams
@@ -62,6 +68,16 @@ def test_a_study_that_torchrun_trained_and_was_killed_has_the_figures_of_one_pro
     assert not outcome(alone).keys() & outcome(together).keys()
 
 
+@pytest.mark.slow
+def test_dropout_of_every_process_goes_on_where_it_was(tmp_path: Path) -> None:
+    study = write_study(tmp_path, seeds=1, dropout=True)
+    killed, peaceful = tmp_path / "killed", tmp_path / "peaceful"
+    stop_after_a_checkpoint(train_together(study, killed), killed)
+    ended(train_together(study, killed))
+    ended(train_together(study, peaceful))
+    assert outcome(killed) == outcome(peaceful)
+
+
 def test_a_pool_of_workers_is_refused_under_torchrun(study: Path, tmp_path: Path) -> None:
     process = train_together(study, tmp_path / "runs", "--workers", "2")
     _, errors = process.communicate(timeout=60)
@@ -87,3 +103,20 @@ def test_what_processes_tell_each_other_comes_out_as_it_went_in() -> None:
     assert found["pair"] == (1, None)
     assert torch.equal(found["loss"], tree["loss"])
     assert found["empty"].shape == (0,)
+
+
+def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, stop, said = Store(tmp_path), threading.Event(), []
+    run = Run("study", "base", 0, "0" * 20, None, "cpu", store, None, None)  # type: ignore[arg-type]
+
+    class Waiting(Silence):
+        def run_waits(self, run: Run) -> None:
+            stop.set()
+
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
+    with store.lock(run.key), pytest.raises(KeyboardInterrupt):
+        next(together.Together().submit([run], Waiting(), stop, fresh=False))
+    assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"

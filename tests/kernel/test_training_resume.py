@@ -28,6 +28,16 @@ class Cut(Callback):
             raise RuntimeError("cut")
 
 
+class Steps(Callback):
+    """Notes every step."""
+
+    def __init__(self, steps: list[int]) -> None:
+        self.steps = steps
+
+    def after_batch(self, learner: Learner) -> None:
+        self.steps.append(learner.position.step)
+
+
 class Noisy(Supervised):
     """A stepper that draws from its stream."""
 
@@ -64,6 +74,40 @@ def _figures(learner: Learner) -> list[tuple[float, float]]:
 
 def _same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+class KilledInValidation(Callback):
+    """Ends the process in the validation of the first epoch, as far as a test can."""
+
+    def before_validate(self, learner: Learner) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_run_killed_in_validation_trains_no_batch_again(tmp_path: Path) -> None:
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole, cut = _learner(tmp_path / "whole"), _learner(tmp_path / "cut", extra=(KilledInValidation(),))
+    whole.resume(EPOCHS)
+    with pytest.raises(KeyboardInterrupt):
+        cut.resume(EPOCHS)
+    steps: list[int] = []
+    resumed = _learner(tmp_path / "cut", extra=(Steps(steps),))
+    resumed.resume(EPOCHS)
+    assert steps == list(range(10, STEPS + 1))
+    assert _figures(resumed) == _figures(whole)
+    assert _same_weights(resumed.model, whole.model)
+
+
+@pytest.mark.parametrize(("seconds", "saves"), [(5.0, 0), (20.0, 1)])
+def test_only_a_validation_that_is_long_for_a_second_saving_is_saved_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, saves: int
+) -> None:
+    rule, saved = Checkpoint(worth_s=0), []
+    learner = toy_learner(folder=tmp_path, callbacks=[rule])
+    monkeypatch.setattr(rule, "save", saved.append)
+    rule._validating_s, rule._saving_s = seconds, 1.0
+    rule.save_before_validation(learner)
+    assert len(saved) == saves
 
 
 @pytest.mark.parametrize("every_steps", [None, 1, 4])

@@ -100,9 +100,9 @@ def test_real_texts_are_read(corpus, lab_data):
     [
         ("", "the text is empty"),
         ("a", "a text of 1 character has nothing to foresee"),
-        ("all in one line", "a text of 1 line cannot be split: whole lines validate"),
-        ("ab\ncd\n", "the training part has 3 characters, too few for a piece of bptt=8"),
-        ("abcdefghi\n" * 4 + "x\n", "the validation part has 2 characters, too few for a piece of bptt=8"),
+        ("all in one line", "the validation part has 3 characters, too few for a piece of bptt=8"),
+        ("ab\ncd\n", "the training part has 5 characters, too few for a piece of bptt=8"),
+        ("abcdefghi\n" * 4 + "x\n", "the validation part has 8 characters, too few for a piece of bptt=8"),
     ],
 )
 def test_a_text_that_is_too_short_is_refused(text_file, content, message):
@@ -117,7 +117,8 @@ def test_a_text_that_is_not_utf8_is_refused_with_the_position(text_file):
         char_text(path=path)
     assert str(error.value) == (
         f"byte 21 (line 2) is not UTF-8: 0xe9\n  {path}\n"
-        "  convert the file, for example: iconv -f latin1 -t utf-8 text.txt"
+        "  encoding='cp1252' reads 'second café'\n"
+        "  or convert the file, for example: iconv -f latin1 -t utf-8 text.txt"
     )
 
 

@@ -6,12 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from lab_search.importance import Boxes, importances
 from lab_search.plots import plot_effects, plot_importances
 from lab_search.report import describe
 from lab_search.searchers import QuasiRandom
 
-from lab.errors import LabError
+from lab.cli.main import cli
+from lab.errors import LabError, StoreError
 from lab.study.search import Options, Range, Trial
 
 SPACE = {
@@ -156,3 +158,15 @@ def test_pictures_show_every_setting():
     found = importances(SPACE, trials)
     assert len(plot_effects(found, SPACE, trials).axes) == 6
     assert [label.get_text() for label in plot_importances(found).axes[0].get_yticklabels()][-1] == "lr"
+
+
+def test_the_command_asks_about_the_variant_that_is_named(tmp_path, monkeypatch):
+    asked = []
+
+    def read_study(store, name, variant=""):
+        asked.append((name, variant))
+        raise StoreError("asked")
+
+    monkeypatch.setattr("lab.study.record.read_study", read_study)
+    CliRunner().invoke(cli, ["importance", "search", "--variant", "1f3a", "--runs", str(tmp_path)])
+    assert asked == [("search", "1f3a")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from lab_text.cache import content_key, entry
 from lab_text.parallel import parallel_text
 from lab_text.tokenizers import WhitespaceTokenizer
+
+from lab.errors import DataError
 
 
 @pytest.fixture
@@ -49,3 +52,45 @@ def test_an_entry_is_made_anew_when_the_code_that_made_it_changed(tmp_path: Path
         made.append(entry(content_key({"a": 1}), writer_of_entries.write))
         made.append(entry(content_key({"a": 1}), writer_of_entries.write))
     assert made[0] == made[1] != made[2] == made[3]
+
+
+def test_a_cache_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match="cannot write to the cache: No space left on device"):
+        entry(content_key({"a": 1}), write)
+
+
+def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(DataError, match="cannot write to the cache"):
+        entry(content_key({"a": 1}), lambda folder: None)
+
+
+def test_a_missing_corpus_is_not_called_a_fault_of_the_cache(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (tmp_path / "no corpus").read_text()
+
+    with pytest.raises(FileNotFoundError):
+        entry(content_key({"a": 1}), write)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("source.ids.npy", lambda content: content[:-4]),
+        ("source.ids.npy", lambda content: content[:-4] + b"\xff" * 4),
+        ("target.bounds.npy", lambda content: content[:-8] + b"\x7f" * 8),
+        ("target.words.json", lambda content: content[:-2]),
+        ("statistics.json", lambda content: b""),
+        ("source.text.npy", lambda content: b""),
+    ],
+)
+def test_a_damaged_entry_is_told(corpus: Path, own_cache: Path, name: str, damage) -> None:
+    words(corpus, WhitespaceTokenizer)
+    (path,) = own_cache.rglob(name)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="an entry of the cache is damaged"):
+        words(corpus, WhitespaceTokenizer)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from lab_text import corpora
+from lab_text import corpora, download
 from lab_text.commands import data
 from lab_text.corpora import Corpus, Download, known_checksums, record_checksum
 from lab_text.download import fetch_corpus
@@ -56,7 +56,7 @@ class Answers(BaseHTTPRequestHandler):
             return
         same = self.headers.get("If-Range") in (None, self.server.etag)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and same else 0
-        if start >= len(content):
+        if start and start >= len(content):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
@@ -83,8 +83,8 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
 
 
 def corpus(publisher: Publisher, **options: object) -> Corpus:
-    download = {"url": f"{publisher.url}/a.txt", "path": "letters/a.txt", **options}
-    results = tuple(dict(options.get("members", {})).values()) or (str(download["path"]),)  # type: ignore[call-overload]
+    given = {"url": f"{publisher.url}/a.txt", "path": "letters/a.txt", **options}
+    results = tuple(dict(options.get("members", {})).values()) or (str(given["path"]),)  # type: ignore[call-overload]
     return Corpus(
         name="letters",
         title="letters",
@@ -92,7 +92,7 @@ def corpus(publisher: Publisher, **options: object) -> Corpus:
         licence="CC0",
         publisher="https://example.org",
         files={"pairs": results},
-        downloads=(Download(**download),),  # type: ignore[arg-type]
+        downloads=(Download(**given),),  # type: ignore[arg-type]
     )
 
 
@@ -299,3 +299,77 @@ def test_the_first_digits_of_a_checksum_are_compared_where_no_more_are_known(
         with pytest.raises(DataError, match=r"a.txt has the wrong sha256\n  expected 00000000…"):
             fetch_corpus(letters, empty_data)
         assert not (empty_data / "letters" / "a.txt").exists()
+
+
+# --- other processes, no network, damaged records ---------------------------------------------------------------------
+
+
+def test_two_that_fetch_at_once_fetch_one_after_the_other(publisher: Publisher, empty_data: Path) -> None:
+    from filelock import FileLock
+
+    origins: list[str] = []
+
+    def fetch() -> None:
+        origins.extend(done.origin for done in fetch_corpus(corpus(publisher), empty_data))
+
+    thread = threading.Thread(target=fetch)
+    with FileLock(empty_data / ".letters.lock"):
+        thread.start()
+        thread.join(0.1)
+        assert publisher.ranges == []
+    thread.join()
+    assert origins == ["recorded"]
+    assert fetch_corpus(corpus(publisher), empty_data)[0].origin == "there"
+
+
+def test_what_is_there_needs_no_directory_that_can_be_written(
+    publisher: Publisher, empty_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_corpus(corpus(publisher), empty_data)
+    monkeypatch.setattr(download, "_alone", None)
+    assert fetch_corpus(corpus(publisher), empty_data)[0].origin == "there"
+
+
+def test_a_server_that_cannot_be_reached_is_told(empty_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    letters = Corpus(
+        "letters", "letters", ("fr",), "none", "", files={"a": ("a.txt",)},
+        downloads=(Download("http://127.0.0.1:9/a.txt", "a.txt"),),
+    )  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        fetch_corpus(letters, empty_data)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("the server cannot be reached: ")
+    assert lines[1:] == [
+        "  http://127.0.0.1:9/a.txt",
+        "  is this machine online? behind a proxy set HTTPS_PROXY",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"<!DOCTYPE html><html>log in", "a web page"), (b" ", None), (b"", "an empty file")]
+)
+def test_a_web_page_or_nothing_instead_of_a_file_is_put_aside(
+    publisher: Publisher, empty_data: Path, content: bytes, what: str | None
+) -> None:
+    publisher.files["/a.txt"] = content
+    if what is None:
+        assert fetch_corpus(corpus(publisher), empty_data)[0].origin == "recorded"
+        return
+    with pytest.raises(DataError, match=f"the server sent {what} instead of a.txt"):
+        fetch_corpus(corpus(publisher), empty_data)
+    assert not (empty_data / "letters" / "a.txt").exists()
+    assert known_checksums(empty_data) == {}
+
+
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', "[" * 100_000, "null"])
+def test_a_damaged_record_of_checksums_is_told(empty_data: Path, content: str) -> None:
+    (empty_data / "checksums.json").write_text(content)
+    with pytest.raises(DataError, match="the record of checksums is damaged"):
+        known_checksums(empty_data)
+
+
+def test_a_manifest_that_is_no_text_is_told(empty_data: Path) -> None:
+    (empty_data / "MANIFEST.tsv").write_bytes(b"file\tsha256\n\xff\xfe\t1\n")
+    with pytest.raises(DataError, match="the manifest cannot be read"):
+        known_checksums(empty_data)

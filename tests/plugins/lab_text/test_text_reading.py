@@ -65,7 +65,8 @@ def test_wrong_encoding_names_the_line(tmp_path: Path) -> None:
     assert message(caught) == [
         "line 3 is not UTF-8 (byte 0xe9 at column 2)",
         f"  {path}",
-        "  convert the file, for example: iconv -f latin1 -t utf-8 a.fr",
+        "  encoding='cp1252' reads 'déjà'",
+        "  or convert the file, for example: iconv -f latin1 -t utf-8 a.fr",
     ]
 
 

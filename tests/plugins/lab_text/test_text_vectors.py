@@ -139,7 +139,7 @@ def test_damaged_text_vectors(tmp_path: Path, content: str, what: str) -> None:
 
 
 def test_numbers_are_read_to_the_last_bit_whatever_follows_them(tmp_path: Path) -> None:
-    numbers = ["0.1", "-1e-7", "3.4028235e38", "16777217.0", "0.30000001192092896", "nan"]
+    numbers = ["0.1", "-1e-7", "3.4028235e38", "16777217.0", "0.30000001192092896"]
     path = tmp_path / "a.vec"
     path.write_bytes(f"the {' '.join(numbers)} \r\nof {'  '.join(numbers)}\n".encode())
     width, found = TextVectors(path=str(path)).find(["the", "of"], tuple)

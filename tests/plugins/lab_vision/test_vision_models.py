@@ -10,7 +10,7 @@ from lab_vision.models import CourseNet
 from lab_vision.resnet import ResNet, load_published
 from lab_vision.sources import digits
 from lab_vision.transfer import FeatureData, Head, Transfer, precompute
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import Learner
@@ -440,3 +440,28 @@ def test_published_weights_are_fetched_checked_and_loaded(tmp_path, monkeypatch)
     model = small(weights="resnet18")
     expected = torch.load(there / "weights.pth", weights_only=True)["layer1.0.conv1.weight"]
     assert torch.equal(model.layer1[0].conv1.weight, expected)
+
+
+class _Brightness(nn.Module):
+    """A body whose features are the mean of the picture."""
+
+    width = 1
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3), keepdim=True)
+
+
+class _Darkness(_Brightness):
+    """The same weights, of which there are none, and the same text: other features."""
+
+    def features(self, images: Tensor) -> Tensor:
+        return -images.mean((1, 2, 3), keepdim=True)
+
+    def __repr__(self) -> str:
+        return "_Brightness()"
+
+
+def test_features_of_another_body_are_not_taken_from_the_cache() -> None:
+    images = digits()
+    bright, dark = (precompute(body(), images, pool="average").train.values for body in (_Brightness, _Darkness))
+    assert torch.equal(bright, -dark)

@@ -1,0 +1,97 @@
+"""Sentences on texts that were read: how much, how it was split, and what looks odd."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["count_signs", "describe_signs", "languages_look_swapped", "of", "remarks_on_specials", "share", "tell"]
+
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
+_BREAKS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
+_COMBINING = "\u0300\u0301\u0302\u0303\u0308\u0327\u030a\u030c"
+_CONTROL = "".join(map(chr, [*range(1, 9), *range(0x0E, 0x1C), 0x1F, 0x7F]))
+_KINDS = {
+    "invisible signs (such as zero-width spaces)": _INVISIBLE,
+    "separators of lines or pages that are no line end": _BREAKS,
+    "combining accents (letters in the form NFD; iconv or unicodedata.normalize('NFC', …) joins them)": _COMBINING,
+    "control characters": _CONTROL,
+    "replacement characters (U+FFFD: zero bytes, or a text that was read in a wrong encoding before)": "\ufffd",
+    "sequences such as 'Ã©' (UTF-8 that was read as Latin-1 before)": ("Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "â€™", "Â "),
+}
+
+_COMMON = {
+    "en": ("the", "of", "and", "is", "are", "what", "you", "to", "this", "who", "when", "where"),
+    "fr": ("le", "la", "les", "des", "est", "et", "vous", "une", "que", "qui", "dans", "quand"),
+    "de": ("der", "die", "das", "und", "ist", "ein", "eine", "nicht", "sie", "auf", "mit", "wer"),
+}
+
+
+def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
+    """Log what was read at the level INFO, and what looks odd as a warning."""
+    log = logging.getLogger("lab")
+    if notes:
+        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
+    if remarks:
+        log.warning("%s: %s", name, "\n  ".join(remarks) if len(remarks) == 1 else "\n  " + "\n  ".join(remarks))
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent.
+
+    >>> share(9, 102_000), share(1, 5), share(5, 5), share(2999, 3000)
+    ('0.0088 %', '20 %', '100 %', '99.97 %')
+    """
+    percent = 100 * part / whole if whole else 0.0
+    if percent < 1:
+        return f"{percent:.2g} %"
+    return f"{percent:.2f} %" if 99 < percent < 100 else f"{percent:.3g} %"
+
+
+def of(count: int, one: str, several: str = "") -> str:
+    """A number and what is counted: ``1 pair``, ``3,000 pairs``."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def count_signs(text: str) -> Counter[str]:
+    """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
+    if text.isascii():
+        kinds = {kind: signs for kind, signs in _KINDS.items() if kind == "control characters" or signs is _BREAKS}
+    else:
+        kinds = dict(_KINDS)
+    counts = {kind: sum(text.count(sign) for sign in signs if sign in text) for kind, signs in kinds.items()}
+    return Counter({kind: count for kind, count in counts.items() if count})
+
+
+def describe_signs(counts: Mapping[str, int]) -> list[str]:
+    """One sentence for each kind of such signs."""
+    return [f"{count:,} {kind}" for kind, count in counts.items()]
+
+
+def remarks_on_specials(side: str, words: Iterable[str], specials: Sequence[str]) -> Iterator[str]:
+    """Words of a text that are written like special tokens."""
+    there = set(words).intersection(specials)
+    found = [word for word in specials if word in there]
+    if found:
+        shown = ", ".join(f"'{word}'" for word in found)
+        yield f"the {side} sentences hold {shown}, written like special tokens; they count as unknown words"
+
+
+def languages_look_swapped(source: Mapping[str, int], target: Mapping[str, int], languages: Sequence[str]) -> bool:
+    """Return True if the common words of each language stand on the other side.
+
+    Args:
+        source, target: word in lower case → how often it occurs.
+        languages: of source and target.
+    """
+    if languages[0] == languages[1] or not all(language in _COMMON for language in languages):
+        return False
+    own, other = _COMMON[languages[0]], _COMMON[languages[1]]
+    as_told = _hits(source, own) + _hits(target, other)
+    swapped = _hits(source, other) + _hits(target, own)
+    return swapped >= 20 and swapped > 5 * as_told
+
+
+def _hits(counts: Mapping[str, int], words: Iterable[str]) -> int:
+    return sum(counts.get(word, 0) for word in words)
