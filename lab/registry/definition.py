@@ -23,7 +23,7 @@ from typing import Any
 from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
 from lab.registry.component import is_definition
-from lab.registry.modules import closure_of, is_local, source_of_module
+from lab.registry.modules import STUDY, closure_of, is_local, source_of_module
 from lab.registry.source import tree_fingerprint
 
 __all__ = ["definitions_in", "fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
@@ -204,6 +204,12 @@ def _home(thing: Any) -> tuple[str, str]:
     return str(module), str(name)
 
 
+def _place(thing: Any) -> str:
+    """Module and name of a definition; the name of a study's module tells its content, so an edit would count."""
+    module, name = _home(thing)
+    return f"{'study' if module.startswith((STUDY, '__main__')) else module}:{name}"
+
+
 def _has_source(thing: Any) -> bool:
     try:
         ast.parse("".join(inspect.findsource(thing)[0]))
@@ -254,7 +260,7 @@ class _Description:
         if isinstance(value, (float, complex, bytes, range)):
             return [type(value).__name__, repr(value)]
         if isinstance(value, enum.Enum):
-            return ["enum", ":".join(_home(type(value))), value.name]
+            return ["enum", _place(type(value)), value.name]
         if isinstance(value, Path):
             if value.is_dir():
                 return ["folder", tree_digest(value)]
@@ -282,13 +288,13 @@ class _Description:
         if isinstance(
             value, (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
         ):
-            return ["definition", ":".join(_home(_unwrapped(value))), self.state(value)]
+            return ["definition", _place(_unwrapped(value)), self.state(value)]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
-        kind = ":".join(_home(type(value)))
+        kind = _place(type(value))
         if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):  # a dtype, a device
             return [kind, repr(value)]
         state = _state_of(value)

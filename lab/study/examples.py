@@ -22,6 +22,7 @@ import torch
 from lab.cache import tree_digest
 from lab.errors import DataError
 from lab.registry.definition import state_digest
+from lab.registry.modules import STUDY
 from lab.training.data import Data
 
 __all__ = ["fingerprint_of_examples", "hash_of_some", "hash_of_values", "pristine", "protect"]
@@ -114,7 +115,8 @@ class _Hash:
 
     def _whole(self, value: Any) -> None:
         kind = type(value)
-        self._feed("of", f"{kind.__module__}:{kind.__qualname__}")
+        module = "study" if kind.__module__.startswith((STUDY, "__main__")) else kind.__module__  # it may be edited
+        self._feed("of", f"{module}:{kind.__qualname__}")
         if isinstance(value, Mapping):
             items = sorted(value.items(), key=lambda item: str(item[0]))
             self._each(itertools.chain.from_iterable(items), len(items))

@@ -134,6 +134,14 @@ def test_what_a_dataset_reads_when_an_example_is_asked_for_counts(tmp_path, cata
     assert {run.key for run in first.runs}.isdisjoint(run.key for run in second.runs)
 
 
+def test_the_name_under_which_a_study_file_is_imported_is_no_part_of_its_data():
+    found = set()
+    for module in ("lab_experiment_study_1", "lab_experiment_study_2"):
+        kind = type("Rows", (Rows,), {"__module__": module})
+        found.add(fingerprint_of_examples(Points(kind([1]), kind([2])), "data"))
+    assert len(found) == 1
+
+
 class Drawing(Dataset):
     def __init__(self, seed):
         self.generator = np.random.default_rng(seed)

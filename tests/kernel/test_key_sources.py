@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError
-from lab.registry.definition import origin_of, state_digest
+from lab.registry.definition import origin_of, state_digest, value_digest
 from lab.study.keys import changed_sources, key_of, local_sources
 from lab.study.load import load_study
 
@@ -578,3 +578,10 @@ def test_two_studies_have_each_their_own_module_of_one_name(catalog, tmp_path, m
     with pytest.raises(LabError, match="'namesake_of_both' is another module by now"):
         key_of(arms[0].experiment, 0, "data", "cpu")
     _forget(tmp_path)
+
+
+def test_the_name_under_which_a_study_file_is_imported_is_no_part_of_what_a_value_holds():
+    made = [type("Held", (), {"__module__": f"lab_experiment_study_{number}"})() for number in (1, 2)]
+    for each in made:
+        each.value = 1
+    assert len({value_digest(each) for each in made}) == 1
