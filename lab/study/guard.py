@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -196,9 +195,9 @@ def _definitions() -> dict[str, dict[str, Any]]:
 
 
 def _is_of_torch_itself(value: Any, old: Any) -> bool:
-    """Whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
-    file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    return getattr(value, "__wrapped__", None) is old and Path(file).is_relative_to(Path(torch.__file__).parent)
+    """Return whether torch only kept its compiler out of its own function, as importing it does."""
+    disabled = torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
+    return getattr(value, "__wrapped__", None) is old and getattr(value, "__code__", None) is disabled
 
 
 def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
