@@ -195,7 +195,7 @@ def _definitions() -> dict[str, dict[str, Any]]:
 
 
 def _is_of_torch_itself(value: Any, old: Any) -> bool:
-    """Whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
+    """Return whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
     if value is old or getattr(value, "__wrapped__", None) is not old:
         return False
     return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
