@@ -50,7 +50,7 @@ def remember(file: Path, content: Mapping[str, Any]) -> None:
 def file_digest(path: Path) -> str:
     """The sha256 of a file; remembered by its path, size and time of change, so that a large file is read once."""
     state = path.stat()
-    label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
     book = cache_folder() / "digests.json"
     known = recall(book).get(label)
     if known is None:
@@ -71,7 +71,7 @@ def tree_digest(folder: Path) -> str:
     for path in sorted(_files_below(root)):
         state = path.stat()
         name = path.relative_to(root).as_posix()
-        label = f"{state.st_size}|{state.st_mtime_ns}"
+        label = f"{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
         kept = known.get(name)
         if not isinstance(kept, list) or kept[0] != label:
             with path.open("rb") as file:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import attrs
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from lab.errors import DataError, ParameterError
 from lab.training.rng import Streams
@@ -78,6 +78,12 @@ class Data:
         split = getattr(self, name, None)
         if split is None:
             raise DataError(f"this data has no {name} split", where=type(self).__name__)
+        if not hasattr(split, "__len__") or not hasattr(split, "__getitem__") or isinstance(split, IterableDataset):
+            raise DataError(
+                f"the {name} split is a {type(split).__name__}, which has no length or cannot be indexed",
+                where=type(self).__name__,
+                hint="a split is map-style: len(split) and split[i]; read a stream into a list or a tensor first",
+            )
         if len(split) == 0:
             raise DataError(f"the {name} split is empty", where=type(self).__name__, hint="give it more examples")
         return split

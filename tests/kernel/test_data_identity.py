@@ -375,3 +375,28 @@ def test_training_leaves_the_global_generators_of_the_process_alone():
     learner.fit(1)
     learner.validate()
     assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([(torch.zeros(2), torch.zeros(1))])
+
+
+@pytest.mark.parametrize("stream", [Stream(), iter([1, 2])])
+def test_a_stream_is_refused_as_a_split(stream):
+    with pytest.raises(DataError) as caught:
+        Data(stream, Rows([0])).split("train")
+    assert "a split is map-style: len(split) and split[i]" in str(caught.value)
+
+
+def test_an_edit_that_keeps_size_and_time_of_change_is_seen(tmp_path):
+    import os
+
+    from lab.cache import file_digest
+
+    path = tmp_path / "w.txt"
+    path.write_text("1")
+    first, state = file_digest(path), path.stat()
+    path.write_text("2")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert file_digest(path) != first
