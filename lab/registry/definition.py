@@ -342,7 +342,7 @@ class _Description:
 
 
 def _names_file(text: str) -> bool:
-    """Whether a text looks like the name of a file, and there is one."""
+    """Return whether a text looks like the name of a file, and there is one."""
     if not (os.sep in text or "." in text) or len(text) > 4096 or "\0" in text or "\n" in text:
         return False
     try:

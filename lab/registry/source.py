@@ -1,4 +1,4 @@
-"""What a source text says, as far as it can change a number: a fingerprint, its imports, what it reads.
+"""Facts of a source text that can change a number: a fingerprint, its imports, the files and variables it reads.
 
 Comments, layout, docstrings, what stands under ``TYPE_CHECKING`` and the wording of errors do not count. Of a study
 file only the definitions count, not the statements that ask the question.
@@ -34,7 +34,7 @@ MAX_REMEMBERED = 20_000
 
 @attrs.frozen
 class Facts:
-    """What one source text says.
+    """Facts of one source text.
 
     Attributes:
         fingerprint: hash of its syntax tree.

@@ -31,7 +31,7 @@ SILENT_S = 3.0
 
 
 class PlanProgress:
-    """What a plan does and how far it is, on stderr: a bar in a terminal, elsewhere a line now and then."""
+    """Progress of a plan on stderr: a bar in a terminal, elsewhere a line now and then."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet

@@ -61,7 +61,7 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 SEAL = re.compile(rb',\n "digest": "([0-9a-f]{64})"\n\}\n\Z')
 CHUNK = 2**20
 READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-"""How files are opened: following no link, and not waiting for ever for a pipe."""
+"""Flags for opening files: following no link, and not waiting for ever for a pipe."""
 BROKEN_SEAL = re.compile(rb',\n "[^"\n]+": "[0-9a-f]{64}"\n\}\n\Z')
 
 

@@ -86,7 +86,7 @@ _heard: list[int] = []
 
 
 def was_interrupted() -> bool:
-    """Whether a signal has ended what this command did.
+    """Return whether a signal has ended what this command did.
 
     An interrupt inside a library's import may come out as another error: Python itself makes a RuntimeError of one
     that is raised while a class is created.

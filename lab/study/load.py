@@ -96,7 +96,7 @@ def _search_beside(folder: Path) -> None:
 
 
 def _is_anothers(top: str, folder: Path) -> bool:
-    """Whether a module that is loaded lies beside another study, and one of its name lies in ``folder``."""
+    """Return whether a module that is loaded lies beside another study, and one of its name lies in ``folder``."""
     if not ((folder / f"{top}.py").is_file() or (folder / top).is_dir()):
         return False
     module = sys.modules.get(top)

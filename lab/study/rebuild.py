@@ -52,7 +52,7 @@ MOST_THREADS = 4096
 
 @attrs.frozen
 class Parting:
-    """Where a run trained again parts from its record; ``epoch`` is None for a final metric."""
+    """A value in which a run trained again differs from its record; ``epoch`` is None for a final metric."""
 
     epoch: int | None
     figure: str

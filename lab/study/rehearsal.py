@@ -55,7 +55,7 @@ CUT = 32
 
 @attrs.frozen
 class ArmCheck:
-    """What the rehearsal of an arm showed.
+    """Result of the rehearsal of an arm.
 
     Attributes:
         parameters: number of weights.

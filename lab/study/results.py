@@ -30,7 +30,7 @@ LEADING = 10
 SPLITS = ("train", "valid", "test")
 
 COSTS = {"parameters": False, "steps": False, "seconds": False, "peak_memory_mb": False, "examples_per_second": True}
-"""Whether higher is better, of what a run cost."""
+"""Return whether higher is better, of what a run cost."""
 
 _OUTCOMES = {"absent": "not run"}
 

@@ -39,7 +39,7 @@ POLL_S = 0.1
 
 @attrs.frozen
 class Outcome:
-    """What became of a run, as its folder says.
+    """Outcome of a run, read from its folder.
 
     Attributes:
         status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.

@@ -71,7 +71,7 @@ class Reporter:
 
 
 class Jobs:
-    """What the parent asks for. Threads read its lines and watch it, so that both is noticed while a run trains."""
+    """Requests of the parent. Threads read its lines and watch it, so that both is noticed while a run trains."""
 
     def __init__(self, parent: int) -> None:
         self.stop, self.is_training = threading.Event(), False

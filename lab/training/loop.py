@@ -229,7 +229,7 @@ def validate(learner: Learner, split: str) -> dict[str, float]:
 
 
 _PRECISE = {"mps": torch.float32}
-"""Where a device has no double precision."""
+"""Devices without double precision."""
 
 
 def _weighted(result: Evaluation) -> Tensor | float:

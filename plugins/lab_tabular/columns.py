@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "Null", "?")
-"""How a text says that a value is missing. Not ``None`` and ``-``: some tables mean a category by them."""
+"""Texts that mean a missing value. Not ``None`` and ``-``: some tables mean a category by them."""
 
 Columns = Any
 """A pandas frame, or a dictionary of series and arrays of one length."""

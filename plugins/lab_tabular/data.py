@@ -434,7 +434,7 @@ def table_of_parts(
 
 @attrs.frozen
 class Writing:
-    """How a user says that values are written; parameters of ``table``."""
+    """Formats of values given by the user; parameters of ``table``."""
 
     numbers: tuple[str, ...]
     decimal: str

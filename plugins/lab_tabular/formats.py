@@ -46,7 +46,7 @@ ISO = "ISO8601"
 
 @attrs.define(frozen=True)
 class ColumnFormat:
-    """How the values of a column are written.
+    """Format of the values of a column.
 
     Attributes:
         kind: what they are.
@@ -75,7 +75,7 @@ class ColumnFormat:
 
     @property
     def is_plain(self) -> bool:
-        """Whether numbers are written as Python writes them."""
+        """Return whether numbers are written as Python writes them."""
         return self.decimal == "." and not (self.thousands or self.written)
 
 
@@ -435,7 +435,7 @@ def _only_format(texts: list[str], column: pd.Series, name: str, dayfirst: bool 
 
 
 def _day_first(form: str) -> bool | None:
-    """Whether the day stands before the month; None where they cannot be mistaken."""
+    """Return whether the day stands before the month; None where they cannot be mistaken."""
     if form == ISO or form.startswith("%Y") or "%d" not in form or "%m" not in form:
         return None
     return form.index("%d") < form.index("%m")
@@ -576,7 +576,7 @@ def _zone_of(name: str) -> Any:
 def infer_kind(
     column: pd.Series, name: str, *, decimal: str = ".", thousands: str | None = None, is_target: bool = False
 ) -> Literal["number", "category"]:
-    """Whether a column that nobody declared holds numbers or categories.
+    """Return whether a column that nobody declared holds numbers or categories.
 
     Args:
         column: of the training rows.

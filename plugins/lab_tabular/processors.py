@@ -398,7 +398,7 @@ class Preparation:
         return codes, numbers
 
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
-        """What the model is to predict of rows; see ``TargetColumn.numbers``."""
+        """Return the targets of rows; see ``TargetColumn.numbers``."""
         name = self.target.name
         column = frame[name]
         return self.target.numbers(read_column(column, name, self.formats[name]) if name in self.formats else column)

@@ -74,14 +74,14 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def describe_unseen(name: str, count: int, among: int) -> str:
-    """How many rows have a category that the training rows do not have."""
+    """Count the rows that have a category that the training rows do not have."""
     return (
         f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category that training did not have"
     )
 
 
 def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: Preparation) -> Iterator[str]:
-    """What a careful reader would want to know of the training rows, as they were read, before training on them."""
+    """Remarks on the training rows as they were read, for the plan."""
     constant, many = [], []
     for name in roles.categorical:
         known = preparation.categories[name]

@@ -175,7 +175,7 @@ def row_hashes(pairs: TokenizedPairs, rows: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _identity(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What a tokenizer says of itself, and its class: a subclass may inherit the one and change the other."""
+    """Return the identity of a tokenizer and its class: a subclass may inherit the one and change the other."""
     return {"class": f"{type(tokenizer).__module__}:{type(tokenizer).__qualname__}", **tokenizer.identity}
 
 

@@ -294,7 +294,7 @@ def _common(folders: Sequence[Parts]) -> Parts:
 
 
 def _looks_like_split(name: str) -> bool:
-    """Whether a word of the name is that of a split, as in ``seg_train``, ``test1``, ``val2017``."""
+    """Return whether a word of the name is that of a split, as in ``seg_train``, ``test1``, ``val2017``."""
     words = re.split(r"[\W_\d]+", name.lower())
     return split_named(name) is not None or any(word in _LIKE_SPLITS for word in words)
 

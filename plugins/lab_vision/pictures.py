@@ -45,10 +45,10 @@ SUFFIXES = (
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
-"""What Pillow may take a file for. Others (EPS …) start programs or read other files."""
+"""Formats that Pillow may open. Others (EPS …) start programs or read other files."""
 
 HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "__pycache__", "lost+found"})
-"""What systems leave in folders, in lower case; names that begin with a dot count as hidden too."""
+"""Files that operating systems leave in folders, in lower case; names that begin with a dot count as hidden too."""
 
 MOST_PIXELS = 50_000_000
 """A picture with more is refused: 50 million pixels take 150 MB."""

@@ -47,14 +47,14 @@ def _counts(target: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def describe_skipped(skipped: Sequence[tuple[str, str]]) -> str:
-    """How many pictures were left out, and the first of them with their reasons."""
+    """Count the pictures that were left out, with the first of them with their reasons."""
     lines = [f"  {name}: {reason}" for name, reason in skipped[:MAX_SHOWN]]
     lines += [f"  and {len(skipped) - MAX_SHOWN:,} more"] if len(skipped) > MAX_SHOWN else []
     return "\n".join([f"{_pictures(len(skipped))} left out", *(f"  {line}" for line in lines)])
 
 
 def describe_passed_over(listing: Listing) -> str:
-    """How many files of which kind were not looked at; empty if there are none."""
+    """Count the files that were not looked at, by kind; empty if there are none."""
     kinds = listing.passed_over.most_common()
     shown = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:MAX_SHOWN])
     rest = sum(count for _, count in kinds[MAX_SHOWN:])
@@ -75,7 +75,7 @@ def remarks_on(
     found: set[str],
     all_shown: bool,
 ) -> Iterator[str]:
-    """What a careful reader would want to know of these pictures before training on them.
+    """Remarks on pictures as they were read, for the plan.
 
     Args:
         listing: of the folder.
