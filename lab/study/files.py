@@ -221,11 +221,33 @@ def parse(raw: bytes, validator: SchemaValidator, path: Path | str) -> dict[str,
         DamagedError: it is not JSON, too deep, or of another form.
     """
     try:
-        return validator.validate_json(raw)  # type: ignore[no-any-return]
+        content = validator.validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise _damaged(path, f"{place}: {first['msg']}" if place else first["msg"]) from error
+    variants = content.get("variants")
+    recipes = [content, *(each for each in variants or () if isinstance(each, dict))]
+    for name, recipe in ((name, recipe) for recipe in recipes for name in ("experiment", "base")):
+        if not _are_components_whole(recipe.get(name)):
+            raise _damaged(path, f"{name}: a component without its name, plugin or parameters")
+    return content  # type: ignore[no-any-return]
+
+
+def _are_components_whole(value: Any) -> bool:
+    """Return whether everything in plain JSON that calls itself a component is one, however deep it stands."""
+    if isinstance(value, list):
+        are_components = [isinstance(item, dict) and "component" in item for item in value]
+        return all(are_components) >= any(are_components) and all(map(_are_components_whole, value))
+    if not isinstance(value, dict):
+        return True
+    if "component" in value and not (
+        isinstance(value["component"], str)
+        and isinstance(value.get("plugin", ""), str)
+        and isinstance(value.get("params"), dict)
+    ):
+        return False
+    return all(map(_are_components_whole, value.values()))
 
 
 # --- seals ------------------------------------------------------------------------------------------------------------

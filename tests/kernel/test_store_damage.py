@@ -156,6 +156,24 @@ def test_a_result_without_its_parts_is_damaged(tmp_path: Path, content: str) -> 
     assert outcome_of(folder).status == "damaged"
 
 
+@pytest.mark.parametrize(
+    "component",
+    [
+        {"component": "mlp"},
+        {"component": "mlp", "params": None},
+        {"component": 3, "params": {}},
+        [{"component": "a", "params": {}}, 3],
+    ],
+)
+def test_an_experiment_with_half_a_component_is_damaged(tmp_path: Path, component: Any) -> None:
+    folder = store_run(tmp_path, "toy", "base", 0, 0.5)
+    made = json.loads((folder / "experiment.json").read_text())
+    made["experiment"]["architecture"] = {"component": "net", "plugin": "x", "params": {"inner": component}}
+    (folder / "experiment.json").write_text(json.dumps(made))
+    shown = lab(tmp_path, "runs", "show", folder.name)
+    assert "experiment.json is damaged" in said(shown) or "a component without its name" in said(shown)
+
+
 def test_an_older_store_without_digests_is_read_as_it_is(tmp_path: Path) -> None:
     folder = store_run(tmp_path, "toy", "base", 0, 0.5)
     assert b"digest" not in (folder / "result.json").read_bytes()
