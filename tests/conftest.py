@@ -30,11 +30,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
-    """A command that was run in this process leaves handlers that end it at once; the next test must not meet them."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
+    """A command that was run in this process leaves handlers that end it at once; no test must meet them."""
+    _restore_signals()  # a fixture of the whole session may have run one
     yield
-    for number, handler in before.items():
+    _restore_signals()
+
+
+_HANDLERS = {
+    getattr(signal, name): signal.getsignal(getattr(signal, name))
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+}
+
+
+def _restore_signals() -> None:
+    for number, handler in _HANDLERS.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
 

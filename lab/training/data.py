@@ -78,7 +78,8 @@ class Data:
         split = getattr(self, name, None)
         if split is None:
             raise DataError(f"this data has no {name} split", where=type(self).__name__)
-        if not hasattr(split, "__len__") or not hasattr(split, "__getitem__") or isinstance(split, IterableDataset):
+        is_indexed = hasattr(split, "__getitem__") or hasattr(split, "__getitems__")
+        if not hasattr(split, "__len__") or not is_indexed or isinstance(split, IterableDataset):
             raise DataError(
                 f"the {name} split is a {type(split).__name__}, which has no length or cannot be indexed",
                 where=type(self).__name__,
