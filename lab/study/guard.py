@@ -201,11 +201,21 @@ def _is_of_torch_itself(value: Any, old: Any) -> bool:
     return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
 
 
+def _are_same(now: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Return whether two namespaces hold the same objects; most do, and Python compares identities first."""
+    try:
+        return dict(now) == old
+    except Exception:  # an object that was exchanged may not like to be compared
+        return False
+
+
 def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Put back functions, methods and classes that were exchanged; gives their names. What torch loads late is new."""
     changed = []
     for place, old in before.items():
         namespace = _namespaces()[place]
+        if _are_same(vars(namespace), old):
+            continue
         for name, value in list(vars(namespace).items()):
             if name in old:
                 if value is not old[name] and callable(old[name]) and not _is_of_torch_itself(value, old[name]):

@@ -274,7 +274,7 @@ class Run:
             "metrics": {name: value for name, value in metrics.items() if name != "epoch" and not is_timing(name)},
             "undefined": learner.undefined,
             "higher_is_better": higher_is_better(learner),
-            "yardstick": yardstick_of(learner, selected),
+            "yardstick": yardstick_of(learner, selected, self.experiment),
             "evaluated": metric_identities(self.experiment),
             "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),

@@ -36,22 +36,32 @@ TOLERANCE, LOW_PRECISION = 1e-4, 1e-2
 _known: WeakKeyDictionary[Data, dict[str, str]] = WeakKeyDictionary()
 
 
-def yardstick_of(learner: Learner, selected: str) -> dict[str, Any]:
+def yardstick_of(learner: Learner, selected: str, arm: object) -> dict[str, Any]:
     """Return what a finished run says of its scores, as JSON.
 
     Args:
         learner: with the weights that were chosen.
         selected: the file of these weights.
+        arm: what all seeds of an arm share; whether its loss depends on the batches is tried once for all of them.
     """
     rule = learner.callback("checkpoint")
     assert isinstance(rule, Checkpoint)
     splits = [split for split in ("valid", "test") if getattr(learner.data, split, None) is not None]
     return {
         "splits": {split: split_fingerprint(learner.data, split) for split in splits},
-        "depends_on_batches": "valid" in splits and cut_losses(learner) is not None,
+        "depends_on_batches": "valid" in splits and _depends_on_batches(learner, arm),
         "parts": list(learner.parts),
         "selection": {"rule": "best" if selected == BEST else "last", "monitor": rule.monitor},
     }
+
+
+_depending: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
+
+
+def _depends_on_batches(learner: Learner, arm: object) -> bool:
+    if arm not in _depending:
+        _depending[arm] = cut_losses(learner) is not None
+    return _depending[arm]
 
 
 def split_fingerprint(data: Data, split: str) -> str:
