@@ -89,7 +89,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _told() -> Iterator[None]:
-    """How many examples were tried, for who asks."""
+    """Write the counts of examples to the file that LAB_FUZZ_COUNTS names."""
     yield
     if os.environ.get("LAB_FUZZ_COUNTS"):
         with Path(os.environ["LAB_FUZZ_COUNTS"]).open("a", encoding="utf-8") as file:

@@ -124,7 +124,7 @@ class _Stream(io.TextIOWrapper):
         super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
 
     def getvalue(self) -> str:
-        """What was written."""
+        """Return the text so far."""
         return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
