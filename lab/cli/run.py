@@ -338,7 +338,7 @@ def _answer(
             results = execute_rounds(study, catalog, store, train, progress=progress, **options)
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
-        if fresh and (kept := [key for key in asked if key not in ended and store.is_found(key)]):
+        if fresh and (kept := [key for key in asked if key not in ended and store.finished(key)]):
             _tell_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)

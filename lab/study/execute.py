@@ -146,8 +146,8 @@ def gather(plan: Plan, store: Store, ended: Mapping[str, RunRecord] | None = Non
         store: where runs are kept.
         ended: how runs ended just now; one that could not be evaluated again is finished in the store, and failed here.
     """
-    failed = {key: record for key, record in (ended or {}).items() if record.status == "failed"}
-    records = {run.key: failed.get(run.key) or store.record(run.key) for run in plan.runs}
+    ended = ended or {}
+    records = {run.key: ended.get(run.key) or store.record(run.key) for run in plan.runs}
     return Results(plan, [FinishedRun(run.arm, run.seed, records[run.key]) for run in plan.runs])
 
 

@@ -101,7 +101,8 @@ def plan_study(
 
 def _is_found(run: Run, store: Store) -> bool:
     """Return whether a run is finished, with every metric that is asked for."""
-    return store.is_found(run.key) and not lacks(run, store.record(run.key))
+    record = store.finished(run.key)
+    return record is not None and not lacks(run, record)
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:

@@ -155,8 +155,8 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        if not fresh and self.store.is_found(self.key):
-            record = self.store.record(self.key)
+        record = None if fresh else self.store.finished(self.key)
+        if record is not None:
             if not lacks(self, record):
                 return record
             completed = self._complete(record)
