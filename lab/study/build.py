@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,7 @@ def build_learner(
             seed=seed,
             device=device,
             folder=folder,
-            methods=_methods(catalog) if catalog is not None else {},
+            methods=_methods(catalog, tuple(catalog.plugins)) if catalog is not None else {},
             progress=False,
         )
     learner.parts = tuple(dict.fromkeys(parts.names))
@@ -200,7 +201,9 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
     return built
 
 
-def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
+@lru_cache(maxsize=8)
+def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """Return the methods that plugins add to a learner; asked again when a study file has added hooks of its own."""
     return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
 
 
