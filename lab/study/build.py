@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -25,10 +25,7 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams, all_generators
 
-if TYPE_CHECKING:
-    from lab.study.study import ResolvedArm
-
-__all__ = ["DataCache", "build_learner", "learner_of_arm", "naming_culprits"]
+__all__ = ["DataCache", "build_learner", "naming_culprits"]
 
 
 class DataCache:
@@ -104,19 +101,6 @@ def _built(dataset: Component) -> Data:
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
     return data
-
-
-def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
-
-    Raises:
-        LabError: the data cannot be had, or a component cannot be built.
-    """
-    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
-    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
-    return learner
 
 
 def build_learner(

@@ -340,7 +340,7 @@ def test_names_that_are_no_study_are_told(tmp_path: Path, name: str) -> None:
 
 
 def test_a_line_end_in_a_cell_breaks_no_markdown_table() -> None:
-    from lab.report.tables import _markdown
+    from lab_report.tables import _markdown
 
     assert _markdown("two\nlines") == "two lines"
 

@@ -13,6 +13,7 @@ from lab.study import together
 from lab.study.execute import Silence
 from lab.study.run import Run
 from lab.study.store import Store
+from lab.study.workspace import Workspace
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.replicas import pack, unpack
 from lab.training.rng import Streams
@@ -109,7 +110,7 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, stop, said = Store(tmp_path), threading.Event(), []
-    run = Run("study", "base", 0, "0" * 20, None, "cpu", store, None, None)  # type: ignore[arg-type]
+    run = Run("study", "base", 0, "0" * 20, None, Workspace(None, store), None)  # type: ignore[arg-type]
 
     class Waiting(Silence):
         def run_waits(self, run: Run) -> None:
@@ -118,5 +119,5 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
     with store.lock(run.key), pytest.raises(KeyboardInterrupt):
-        next(together.Together().submit([run], Waiting(), stop, fresh=False))
+        next(together.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
     assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"
