@@ -212,7 +212,7 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
 
 def _explain(error: OSError) -> int:
     """Exit code of what the system refuses: a full disk, a name that is too long, a file that may not be read."""
-    from lab.training.checkpoint import is_disk_full
+    from lab.files import is_disk_full
 
     if _wants_traceback() or error.errno is None:
         raise error
