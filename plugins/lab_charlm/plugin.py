@@ -74,6 +74,12 @@ def lab_callbacks() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"char_text.longest": "max_chars"}
+
+
+@hookimpl
 def lab_learner_methods() -> dict[str, str]:
     """``learner.generate(...)``."""
     return {"generate": "lab_charlm.generation:generate"}
