@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lab.files import atomic_path
+
 __all__ = ["cache_folder", "file_digest", "recall", "remember", "tree_digest"]
 
 
@@ -36,15 +38,11 @@ def recall(file: Path) -> dict[str, Any]:
 
 
 def remember(file: Path, content: Mapping[str, Any]) -> None:
-    """Write under a temporary name, then rename, so that two processes never read half a file."""
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    try:
+    """Write atomically, so that two processes never read half a file."""
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        os.replace(temporary, file)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        with atomic_path(file, durable=False) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def file_digest(path: Path) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from lab.errors import LabError, PluginError, printable
-from lab.registry.plugins import Catalog, Plugin, load_catalog
-from lab.registry.registry import close_matches, load_object
+from lab.errors import LabError, PluginError, close_matches, printable
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import Plugin, load_object
 from lab.streams import make_robust
 from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
 
@@ -212,7 +212,7 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
 
 def _explain(error: OSError) -> int:
     """Exit code of what the system refuses: a full disk, a name that is too long, a file that may not be read."""
-    from lab.training.checkpoint import is_disk_full
+    from lab.files import is_disk_full
 
     if _wants_traceback() or error.errno is None:
         raise error

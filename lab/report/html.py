@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import jinja2
 
 from lab.errors import StoreError
+from lab.files import atomic_path
 from lab.report import charts
 from lab.report.cells import (
     BUDGET,
@@ -58,9 +57,9 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
     page = render_report(record, results, sections)
     try:
         for path in (paths := _paths(record)):
-            with _whole(runs_beside(path)) as temporary:
+            with atomic_path(runs_beside(path), durable=False) as temporary:
                 results.write_csv(temporary)
-            with _whole(path) as temporary:
+            with atomic_path(path, durable=False) as temporary:
                 temporary.write_text(page, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"cannot write the report: {error.strerror or error}", where=str(record.folder)) from error
@@ -77,17 +76,6 @@ def _paths(record: StudyRecord) -> list[Path]:
 def runs_beside(report: Path) -> Path:
     """Return where the rows of a report lie: ``runs.csv`` beside ``report.html``."""
     return report.with_name(f"runs{report.stem.removeprefix('report')}.csv")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes ``path`` once everything is written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def render_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> str:

@@ -23,6 +23,7 @@ from pydantic_core import SchemaValidator, ValidationError, to_json
 from pydantic_core import core_schema as schema
 
 from lab.errors import StoreError
+from lab.files import atomic_path
 
 __all__ = [
     "ANY_OBJECT",
@@ -305,8 +306,6 @@ def read_json(path: Path | str, validator: SchemaValidator, *, limit: int = LARG
 
 def write_sealed(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:
     """Write sealed JSON whole or not at all."""
-    from lab.training.checkpoint import atomic_path  # imports torch, which reading does not need
-
     with atomic_path(path, durable=durable) as temporary:
         temporary.write_bytes(seal(content))
 

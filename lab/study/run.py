@@ -17,6 +17,7 @@ import attrs
 import torch
 
 from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
+from lab.files import atomic_path, is_disk_full, sync_files
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
 from lab.study.complete import complete, lacks, observers
@@ -35,12 +36,9 @@ from lab.training.checkpoint import (
     BEST,
     WORTH_S,
     Checkpoint,
-    atomic_path,
-    is_disk_full,
     remove_checkpoints,
     save_checkpoint,
     save_weights,
-    sync_files,
 )
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -216,8 +214,8 @@ class Run:
                 self._begin(fresh=False)
             record_failure(folder, error)
         except OSError as second:  # the others may be written all the same
-            self.catalog.complain(f"lab: the failure of run {self.key} cannot be recorded: {second}")
-            self.catalog.complain(f"  {describe_error(error)}")
+            self.catalog.warn(f"lab: the failure of run {self.key} cannot be recorded: {second}")
+            self.catalog.warn(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""

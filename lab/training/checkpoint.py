@@ -6,24 +6,19 @@ A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safet
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import json
 import math
-import os
 import random
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
@@ -32,13 +27,14 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
 from lab.errors import LabError, StoreError
+from lab.files import atomic_folder, atomic_path, sync_files
 from lab.training.callback import Callback
 from lab.training.replicas import part_like, whole
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
 
-__all__ = ["Checkpoint", "load_weights", "read_tree", "save_weights", "write_json", "write_tree"]
+__all__ = ["Checkpoint", "load_weights", "read_tree", "save_weights", "write_tree"]
 
 
 def write_tree(tree: Any, folder: Path, name: str) -> None:
@@ -341,75 +337,10 @@ def _shorten(names: set[str]) -> str:
     return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
 
-@contextmanager
-def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary name beside ``path``, renamed to ``path`` when the block ends well.
-
-    A process that is killed leaves the old file or the new one, whole. ``durable`` also waits for the disk, so that
-    the same is true where the power fails.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        if durable:
-            sync(temporary)
-        os.replace(temporary, path)
-        if durable:
-            sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path``; every file synced, then renamed to ``path``, which must not exist yet."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            sync(file)
-        sync(temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether the system says with this error that nothing more can be written: full, over quota, read-only."""
-    if isinstance(error, SafetensorError):
-        return any(f"(os error {number})" in str(error) for number in NO_MORE_WRITING)
-    return isinstance(error, OSError) and error.errno in NO_MORE_WRITING
-
-
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """Write JSON whole or not at all, as ``atomic_path`` does."""
-    with atomic_path(path, durable=durable) as temporary:
-        temporary.write_bytes(to_json(value, indent=1, inf_nan_mode="constants") + b"\n")
-
-
-def sync_files(folder: Path) -> None:
-    """Wait until every file that stands in a folder, not in the folders below, is on the disk."""
-    for path in folder.iterdir():
-        if path.is_file():
-            sync(path)
-
-
-def sync(path: Path) -> None:
-    """Ask the system to put a file or a folder's entries on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 BEST = "best.safetensors"
 WORTH_S = 1.0
 WORTH_SAVINGS = 10
 """An epoch is saved before its validation too where that takes this many times as long as saving."""
-NO_MORE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Checkpoint(Callback):

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError, UnknownNameError
-from lab.registry.registry import close_matches
 from lab_collab.reading import Columns, plain_id, read_frame, read_ratings
 from lab_collab.remarks import describe, remarks_on
 from lab_collab.sources import Source, read_corpus
@@ -134,9 +133,7 @@ def find_item(data: RatingsData, text: str) -> int:
     if found:
         names = "\n".join(data.title(each) for each in found[:8])
         raise UnknownNameError(f"'{text}' matches {len(found)} items", hint=f"{names}\ngive the whole title")
-    close = close_matches(text, list(titles))
-    hint = f"did you mean: {' or '.join(close)}?" if close else f"{data.item_count - 1:,} items are known"
-    raise UnknownNameError(f"unknown item '{text}'", hint=hint)
+    raise UnknownNameError.among("item", text, titles, where=f"{data.item_count - 1:,} items")
 
 
 def _without_year(title: str) -> str:

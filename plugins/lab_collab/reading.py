@@ -16,8 +16,7 @@ import attrs
 import numpy as np
 from lab_text.files import read_text
 
-from lab.errors import DataError, ParameterError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, ParameterError, close_matches
 from lab_collab.sources import Source
 
 if TYPE_CHECKING:

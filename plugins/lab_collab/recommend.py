@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import LabError, ParameterError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import LabError, ParameterError, UnknownNameError, close_matches
 from lab_collab.data import RatingsData, find_item
 from lab_collab.interpret import item_factors
 from lab_collab.models import Hybrid

@@ -13,8 +13,7 @@ import numpy as np
 from lab_text.corpora import Corpus, Download, find_corpus
 from lab_text.files import read_text
 
-from lab.errors import DataError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, UnknownNameError, close_matches
 
 __all__ = ["Source", "generated", "ml_100k", "movielens_small_2016", "movielens_small_2018", "read_corpus"]
 

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from lab import Callback
-from lab.training.checkpoint import atomic_folder
+from lab.files import atomic_folder
 from lab_devise.indexes import Index, make_index
 from lab_devise.search import INDEX, _data, picture_vectors, pictures_of, search
 

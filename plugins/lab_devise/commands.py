@@ -47,8 +47,8 @@ def search(
 ) -> None:
     """Search with the finished run KEY: pictures by words, words by a picture, pictures by a picture."""
     from lab.errors import LabError
+    from lab.files import atomic_path
     from lab.study.rebuild import load
-    from lab.training.checkpoint import atomic_path
     from lab_devise.page import sheet
     from lab_devise.search import search as find
 

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from lab.errors import StoreError
-from lab.training.checkpoint import sync
+from lab.files import sync
 
 __all__ = ["Inbox", "Outbox", "in_batches", "newest_checkpoint"]
 

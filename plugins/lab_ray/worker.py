@@ -57,7 +57,7 @@ class Trainer:
             os.environ.setdefault("LAB_DATA", settings["data"])
         self.store = Store(self.folder / "runs")
         self.store.prepare()
-        self.catalog: Catalog = load_catalog(complain=_ignore)
+        self.catalog: Catalog = load_catalog(warn=_ignore)
         self.cache = DataCache()
         self._inbox: Inbox | None = None
         self._training: _Training | None = None

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lab.errors import LabError, StoreError
-from lab.training.checkpoint import atomic_path
+from lab.files import atomic_path
 from lab_seq2seq.models import Encoder
 
 if TYPE_CHECKING:

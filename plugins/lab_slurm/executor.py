@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lab.errors import LabError, ParameterError, RunFailed
+from lab.files import write_json
 from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
-from lab.training.checkpoint import write_json
 from lab_slurm.job import JOB, NEWS, STOP, Training
 
 __all__ = ["Slurm"]

@@ -98,7 +98,7 @@ def _rebuilt(job: Mapping[str, Any]) -> Run:
     from lab.study.store import Store
 
     file = Path(job["file"]) if job["file"] else None
-    return rebuild_exactly(job["run"], Store(job["root"]), load_catalog(complain=_ignore), file=file)
+    return rebuild_exactly(job["run"], Store(job["root"]), load_catalog(warn=_ignore), file=file)
 
 
 class _News:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.errors import DataError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, close_matches
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -45,7 +45,7 @@ def predict(
     anyway: bool,
 ) -> None:
     """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
-    from lab.training.checkpoint import atomic_path
+    from lab.files import atomic_path
     from lab_tabular.predict import load_learner
     from lab_tabular.reading import read_table
 

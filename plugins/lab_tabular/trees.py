@@ -15,8 +15,7 @@ import torch
 from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
 from torch import Tensor, nn
 
-from lab.errors import ParameterError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import ParameterError, UnknownNameError, close_matches
 from lab_tabular.models import check_widths
 
 __all__ = ["ESTIMATORS", "Trees", "sklearn"]

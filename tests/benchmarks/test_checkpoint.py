@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from lab.files import sync
 from lab.training import Data, Learner
-from lab.training.checkpoint import save_checkpoint, sync, write_tree
+from lab.training.checkpoint import save_checkpoint, write_tree
 from tests.benchmarks.turns import Action, seconds
 
 

@@ -111,7 +111,7 @@ def test_a_command_of_the_kernel_cannot_be_replaced(commands):
     group, context, complaints = commands(mine=plugin_module(lab_commands={"run": greet}))
     assert group.list_commands(context).count("run") == 1
     assert group.get_command(context, "run").name == "run"
-    assert complaints == ["lab: plugin mine 1.0: 'run' of lab_commands is left out\n  it belongs to lab already"]
+    assert complaints == ["lab: plugin mine 1.0: 'run' of lab_commands is skipped\n  it belongs to lab already"]
 
 
 @pytest.fixture

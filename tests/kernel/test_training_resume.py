@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from lab.errors import LabError, StoreError
+from lab.files import atomic_folder
 from lab.training import Callback, Checkpoint, Learner, Stepper, Supervised
-from lab.training.checkpoint import atomic_folder, load_checkpoint, read_tree, write_tree
+from lab.training.checkpoint import load_checkpoint, read_tree, write_tree
 from tests.kernel.training_toys import toy_learner
 
 EPOCHS = 3
