@@ -11,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from lab.errors import LabError
-from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
+from lab.registry.resolve import Resolver
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, record_of, write_study

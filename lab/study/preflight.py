@@ -79,7 +79,7 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    workspace.catalog.guard, tell = guarded, progress or _nobody
+    workspace.catalog.import_guard, tell = guarded, progress or _nobody
     arms = study.resolve(workspace.catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)

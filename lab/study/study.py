@@ -12,11 +12,10 @@ from typing import Any
 
 import attrs
 
-from lab.errors import LabError, StudyError, UnknownNameError
-from lab.registry.binding import Resolver
+from lab.errors import LabError, StudyError, UnknownNameError, close_matches
 from lab.registry.component import Reference, Use, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.registry import close_matches
+from lab.registry.resolve import Resolver
 from lab.study.checks import (
     MAX_ARMS,
     MAX_RUNS,

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import StudyError
-from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
 from lab.study.results import Results
 from lab.study.space import ObservedTrial, Options, Range, Search, Searcher
 from lab.study.study import Arm, Study, Trial
