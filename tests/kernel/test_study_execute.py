@@ -26,8 +26,8 @@ def store(tmp_path):
 
 @pytest.fixture
 def plan(catalog, store):
-    def plan(study, **options):
-        return plan_study(study, Workspace(catalog, store), **options)
+    def plan(study, device="cpu", **options):
+        return plan_study(study, Workspace(catalog, store, device), **options)
 
     return plan
 
