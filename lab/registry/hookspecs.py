@@ -179,7 +179,7 @@ def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, section
 
 
 @hookspec
-def lab_rounds() -> Mapping[str, str]:
+def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
     """Continue a search: name → ``"module:function"``, called as ``function(study, results, catalog)``.
 
     Fires when a round of a study with ``Study.search`` has ended. The function returns the arms of the next round, a

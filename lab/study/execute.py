@@ -131,7 +131,8 @@ def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     rounds = catalog.collect("lab_rounds")
     if not rounds:
         raise LabError("a search needs the plugin lab_search", hint="lab plugins lists what is here")
-    return [arm for name, target in rounds.items() for arm in load_object(target, name)(study, results, catalog)]
+    functions = [load_object(each, name) if isinstance(each, str) else each for name, each in rounds.items()]
+    return [arm for next_arms in functions for arm in next_arms(study, results, catalog)]
 
 
 def execute_plan(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from lab_executors import torchrun
 from torch import distributed
 
-from lab.study import together
 from lab.study.execute import Silence
 from lab.study.run import Run
 from lab.study.store import Store
@@ -119,5 +119,5 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
     with store.lock(run.key), pytest.raises(KeyboardInterrupt):
-        next(together.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
+        next(torchrun.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
     assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"
