@@ -118,7 +118,7 @@ def generated() -> tuple[Source, dict[str, np.ndarray]]:
 # --- MovieLens --------------------------------------------------------------------------------------------------------
 
 _GROUPLENS = "https://grouplens.org/datasets/movielens/"
-_LICENCE = "research use, no redistribution without permission (GroupLens)"
+_LICENSE = "research use, no redistribution without permission (GroupLens)"
 
 
 def movielens_small_2016() -> Corpus:
@@ -139,7 +139,7 @@ def _movielens_small(year: str, title: str) -> Corpus:
         name=f"movielens_small_{year}",
         title=f"MovieLens small, {title}",
         languages=("en",),
-        licence=_LICENCE,
+        license=_LICENSE,
         publisher=_GROUPLENS,
         files={name.partition(".")[0]: (path,) for name, path in members.items()},
         downloads=(Download(url, f"{folder}/ml-latest-small.zip", 978_202, members=members),) if year == "2018" else (),
@@ -154,7 +154,7 @@ def ml_100k() -> Corpus:
         name="ml-100k",
         title="MovieLens 100k, 100,000 ratings of 1,682 films by 943 users",
         languages=("en",),
-        licence=_LICENCE,
+        license=_LICENSE,
         publisher=_GROUPLENS,
         files={name.removeprefix("u."): (path,) for name, path in members.items()},
         downloads=(
