@@ -83,7 +83,7 @@ def contract(preposition: str, article: str) -> str | None:
 
 
 def before_vowel(word: str, following: str) -> str:
-    """Return a determiner or masculine adjective as it is before ``following``: ``beau`` -> ``bel`` before ``hôtel``."""
+    """Return a determiner or masculine adjective in its form before ``following``: ``bel`` before ``hôtel``."""
     if word in _BEFORE_VOWEL and starts_with_vowel(following):
         return _BEFORE_VOWEL[word]
     return word
