@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from lab import plugin_api
 from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean
 from lab.registry import hookspecs
 from lab.registry.component import Preset
@@ -439,8 +438,8 @@ def _check_api(supported: Any) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        fits = plugin_api in SpecifierSet(supported)
+        fits = hookspecs.plugin_api in SpecifierSet(supported)
     except (InvalidSpecifier, TypeError, AttributeError):
         raise PluginError(f"plugin_api = {supported!r} is not a range of versions; write '>=1,<2'") from None
     if not fits:
-        raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {plugin_api}")
+        raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {hookspecs.plugin_api}")
