@@ -196,7 +196,7 @@ class PluginHost:
             if not caller.has_spec():
                 # compared without the prefix, which would make all names alike
                 plain = {name.removeprefix("lab_"): name for name in known}
-                hint = did_you_mean(caller.name.removeprefix("lab_"), plain, f"hooks: {', '.join(known)}")
+                hint = did_you_mean(caller.name.removeprefix("lab_"), plain) or f"hooks: {', '.join(known)}"
                 raise PluginError(f"there is no hook '{caller.name}'; {hint}")
             if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
                 raise PluginError(f"hook wrappers are not supported: {caller.name}")
@@ -274,7 +274,7 @@ class Catalog(PluginHost):
         for registry in self.registries.values():
             if kind in (registry.spec.name, registry.spec.singular):
                 return registry
-        raise UnknownNameError.among("kind", kind, self.registries, hint=f"kinds: {', '.join(self.registries)}")
+        raise UnknownNameError.among("kind", kind, list(self.registries), hint=f"kinds: {', '.join(self.registries)}")
 
     def find(self, name: str) -> list[Entry]:
         """Return the components called ``name`` in any registry."""
@@ -373,8 +373,7 @@ def load_catalog(
     known = {name for plugin in catalog.plugins.values() for name in (plugin.name, plugin.distribution)}
     for name in [*without, *(only or ())]:
         if name not in known:
-            hint = did_you_mean(name, catalog.plugins, "installed plugins: lab plugins")
-            raise UnknownNameError(f"unknown plugin '{name}'", hint=hint)
+            raise UnknownNameError.among("plugin", name, list(catalog.plugins), hint="installed plugins: lab plugins")
     return catalog
 
 

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_position(tmp_path):
         ("user,item,rating\nu,i,\n", "line 2 has no rating: ''"),
         ("user,item,rating\nu,i,inf\n", "line 2 has no rating: 'inf'"),
         ("user,item,rating\n,i,3\n", "line 2 has no user"),
-        ("user,itme,rating\nu,i,3\n", "there is no column 'item'"),
+        ("user,itme,rating\nu,i,3\n", "unknown column 'item'"),
         ("user,item,item,rating\nu,i,i,3\n", "two columns are called 'item'"),
         ("user,item,rating\nu,i,3\n", "1 ratings cannot be split"),
     ],
@@ -176,7 +176,7 @@ def test_values_that_cannot_be_are_refused(options, message):
 def test_an_unknown_corpus_gets_a_close_match():
     with pytest.raises(LabError) as error:
         ratings("movielens_small_2015")
-    assert "no corpus of ratings is called 'movielens_small_2015'" in str(error.value)
+    assert "unknown corpus of ratings 'movielens_small_2015'" in str(error.value)
     assert "did you mean: movielens_small_2018 or movielens_small_2016?" in str(error.value)
 
 
