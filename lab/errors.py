@@ -141,7 +141,8 @@ def did_you_mean(name: str, known: Iterable[str], *below: str) -> str:
     import difflib
 
     close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=MAX_SUGGESTIONS, cutoff=0.6)
-    shown = [str(known[each]) if isinstance(known, Mapping) else each for each in close]
+    texts = known if isinstance(known, Mapping) else {}
+    shown = [text if isinstance(text := texts.get(each), str) else each for each in close]
     return "\n".join(filter(None, [f"did you mean: {' or '.join(shown)}?" if shown else "", *below]))
 
 

@@ -142,6 +142,16 @@ def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
 
 
 @hookspec
+def lab_former_names() -> Mapping[str, str]:
+    """List former names of this plugin's components and parameters, so that older records are still read.
+
+    ``{"old": "new"}`` renames a component, ``{"mlp.units": "width"}`` a parameter of the component that records call
+    ``mlp``. Fires when a run is built from its record (``lab.load``, ``lab reproduce``); order does not matter.
+    Used by: ``lab_vision``, ``lab_tabular``.
+    """
+
+
+@hookspec
 def lab_report_sections(study: Any, runs: Any) -> Sequence[Any]:
     """Add sections to the report of a finished study.
 

@@ -285,6 +285,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 def _load(model: nn.Module, tensors: dict[str, Tensor], aliases: Mapping[str, str], path: Path) -> None:
     tensors |= {name: tensors[source] for name, source in aliases.items()}
+    tensors = _with_current_names(model, tensors)
     _check_names(model, tensors, path)
     for name, buffer in model.named_buffers():
         if name in tensors and (not buffer.numel() or _overlaps(buffer)):
@@ -296,6 +297,19 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], aliases: Mapping[str, st
         raise StoreError(
             "these weights belong to another architecture", where=str(path), hint=f"not loaded: {_shorten(set(left))}"
         )
+
+
+def _with_current_names(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors of an older file; modules list (former prefix, current prefix) in ``former_weights``."""
+    for path, module in model.named_modules():
+        for former, current in getattr(module, "former_weights", ()):
+            start = f"{path}.{former}" if path else former
+            end = f"{path}.{current}" if path else current
+            tensors = {
+                end + name.removeprefix(start) if name.startswith(start) else name: tensor
+                for name, tensor in tensors.items()
+            }
+    return tensors
 
 
 def _overlaps(tensor: Tensor) -> bool:
