@@ -13,7 +13,7 @@ import numpy as np
 from lab_text.corpora import Corpus, Download, find_corpus
 from lab_text.files import read_text
 
-from lab.errors import DataError, UnknownNameError, close_matches
+from lab.errors import DataError, UnknownNameError
 
 __all__ = ["Source", "generated", "ml_100k", "movielens_small_2016", "movielens_small_2018", "read_corpus"]
 
@@ -72,9 +72,7 @@ def read_corpus(name: str) -> Source:
     }
     if name not in readers:
         names = ["embedded", *readers]
-        close = close_matches(name, names)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"unknown corpus of ratings '{name}'", hint=f"{hint}corpora: {', '.join(names)}")
+        raise UnknownNameError.among("corpus of ratings", name, names, hint=f"corpora: {', '.join(names)}")
     return readers[name](find_corpus(name))
 
 

@@ -14,7 +14,7 @@ from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError, ParameterError, close_matches
+from lab.errors import DataError, ParameterError, did_you_mean
 from lab_devise.words import embedded_sentences, lookup, unit, wordnet
 
 __all__ = ["DeviseData", "devise"]
@@ -76,8 +76,7 @@ class DeviseData(Data):
         found |= further if self.center is None else {w: _around(self.center.numpy(), v, w) for w, v in further.items()}
         missing = [word for word in words if word not in found]
         if missing:
-            close = close_matches(missing[0].lower(), known)
-            hint = f"did you mean: {' or '.join(close)}?" if close else f"{len(known):,} words are known"
+            hint = did_you_mean(missing[0].lower(), list(known)) or f"{len(known):,} words are known"
             raise DataError(f"'{missing[0]}' has no vector", where=self.vectors.origin, hint=hint)
         return torch.from_numpy(unit(np.mean([found[word] for word in words], 0)))
 
@@ -266,10 +265,7 @@ def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None
     unknown = [name for name in held_out if name not in names]
     if not unknown:
         return
-    close = close_matches(unknown[0], names)
-    hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-    hint += f"classes: {_shown(names)}"
-    raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
+    raise ParameterError.among("class", unknown[0], names, where=_WHERE, hint=f"classes: {_shown(names)}")
 
 
 def _completed(

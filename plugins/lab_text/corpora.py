@@ -342,11 +342,8 @@ def find_corpus(name: str) -> Corpus:
     """Return the corpus called ``name``; an UnknownNameError with close matches if there is none."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
-    from lab.errors import close_matches
 
     corpora = known_corpora()
     if name not in corpora:
-        close = close_matches(name, corpora)
-        hint = [f"did you mean: {' or '.join(close)}?"] if close else []
-        raise UnknownNameError(f"unknown corpus '{name}'", hint="\n".join([*hint, "all corpora: lab data"]))
+        raise UnknownNameError.among("corpus", name, list(corpora), hint="all corpora: lab data")
     return corpora[name]

@@ -100,7 +100,7 @@ def test_one_class_with_a_vector_is_not_enough():
 
 
 def test_a_held_out_class_that_is_not_there_has_close_matches():
-    with pytest.raises(ParameterError, match=r"there is no class 'sevn'\n(.|\n)*did you mean: seven"):
+    with pytest.raises(ParameterError, match=r"unknown class 'sevn'\n(.|\n)*did you mean: seven"):
         devise(digits(), held_out=("sevn",))
 
 
