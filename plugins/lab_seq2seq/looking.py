@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.training.machine import products_of_any_shape
+from lab.training.cpu import without_onednn
 from lab_seq2seq.deferred import Deferred, Stage, defer, product_type
 
 __all__ = ["DotScores", "Look", "TanhScores", "WeightedSums"]
@@ -231,10 +231,10 @@ def _exact(tensor: Tensor) -> torch.dtype:
 
 def _exact_products() -> AbstractContextManager[Any]:
     """Inside, products have the type of their factors, and none is compiled: small ones, of a shape for every step."""
-    return _without_autocast() if torch.is_autocast_enabled("cpu") else products_of_any_shape()
+    return _without_autocast() if torch.is_autocast_enabled("cpu") else without_onednn()
 
 
 @contextmanager
 def _without_autocast() -> Iterator[None]:
-    with torch.autocast("cpu", enabled=False), products_of_any_shape():
+    with torch.autocast("cpu", enabled=False), without_onednn():
         yield
