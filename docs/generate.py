@@ -26,10 +26,10 @@ from click.testing import CliRunner
 
 from lab.cli.main import COMMANDS, Session, cli
 from lab.registry import hookspecs
-from lab.registry.binding import parameters_of, signature_text
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import Entry, Registry
+from lab.registry.signature import parameters_of, signature_text
 
 __all__ = ["PAGES", "main", "stale", "texts"]
 
@@ -144,11 +144,9 @@ def _hook(name: str, function: Callable[..., Any]) -> list[str]:
     spec = next((spec for spec in hookspecs.KERNEL_REGISTRIES if spec.hook == name), None)
     if spec is not None and spec.contract:
         lines += ["", f"Contract: `{spec.contract.replace(':', '.')}`."]
-    if spec is not None and spec.given:
-        lines += [
-            "",
-            f"Its caller supplies, besides the data's facts: {', '.join(f'`{given}`' for given in spec.given)}.",
-        ]
+    if spec is not None and spec.call_arguments:
+        given = ", ".join(f"`{argument}`" for argument in spec.call_arguments)
+        lines += ["", f"Its caller supplies, besides the data's facts: {given}."]
     return [*lines, ""]
 
 

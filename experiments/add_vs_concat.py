@@ -1,6 +1,6 @@
 """Should a character be added to the hidden state, or stand beside it?
 
-Two networks written as loops, as in fast.ai 2018, lesson 6: eight characters are read, the ninth is foreseen.
+Two networks written as loops, as in fast.ai 2018, lesson 6: eight characters are read, the ninth is predicted.
 """
 
 from lab import Experiment, Study, use

@@ -4,7 +4,7 @@ DeViSE (Frome et al. 2013; fast.ai 2018, lesson 11). Nothing is downloaded: scik
 and word vectors that fastText learns of the embedded English text. The last two classes are never trained, and
 `test_hit` says whether they are told apart, by chance 0.5. On other pictures, with LAB_DATA set:
 
-    lab run experiments/cos_vs_l1.py --set dataset=cifar10
+    lab run experiments/cos_vs_l1.py --set dataset.images=cifar10
     lab run experiments/course_devise.py
 """
 

@@ -1,6 +1,6 @@
 """Dogs and cats from 1,000 pictures and nothing else: how far does a small net come, and does it look at the animal?
 
-Corners of the training pictures are a third class, "surroundings" (Wei et al. 2012): what a net learns there speaks
+Corners of the training pictures are a third class, "background" (Wei et al. 2012): what a net learns there speaks
 against the animals, and so its maps lie on them. The class counts less, since no whole picture shows it. Needs the
 corpus dogs_cats in LAB_DATA; half an hour on one core:
 

@@ -7,7 +7,7 @@ is best depends on the rate, so it is a grid: look at the cells before the means
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("char_text", corpus="embedded", bptt=16, longest=100_000),
+    dataset=use("char_text", corpus="embedded", bptt=16, max_chars=100_000),
     architecture=use("char_rnn", cell="gru", hidden_size=64, stateful=True),
     loss="sequence_nll",
     sampler="streams",

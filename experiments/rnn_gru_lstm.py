@@ -1,4 +1,4 @@
-"""Which recurrent cell foresees the next character best: the plain recurrence, the GRU or the LSTM?
+"""Which recurrent cell predicts the next character best: the plain recurrence, the GRU or the LSTM?
 
 Nothing is downloaded: the text is Python's own help. The real text of the course, with LAB_DATA set:
 

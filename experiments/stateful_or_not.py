@@ -1,4 +1,4 @@
-"""Does a network that keeps its hidden state from batch to batch foresee the next character better?
+"""Does a network that keeps its hidden state from batch to batch predict the next character better?
 
 Both read the same streams in the same order; one of them begins anew with every piece of eight characters.
 """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from typing import Self
 
 __all__ = [
     "DataError",
@@ -20,13 +21,19 @@ __all__ = [
     "StudyError",
     "UnknownNameError",
     "add_note",
+    "close_matches",
+    "describe",
     "describe_error",
+    "did_you_mean",
     "error_text",
     "notes_of",
     "own_caller",
     "own_line",
     "printable",
 ]
+
+MAX_SUGGESTIONS = 3
+"""Close matches that a message offers for a name that does not exist."""
 
 
 class LabError(Exception):
@@ -52,7 +59,23 @@ class LabError(Exception):
 
 
 class UnknownNameError(LabError):
-    """A name, path, arm or kind that nothing answers to."""
+    """A name, path, arm or kind that does not exist."""
+
+    @classmethod
+    def among(
+        cls, kind: str, name: str, known: Iterable[str], *, hint: str | None = None, where: str | None = None
+    ) -> Self:
+        """Return the error for a ``name`` that is not in ``known``, with the names most like it.
+
+        Args:
+            kind: what the name should be, for the message ``unknown KIND 'NAME'``.
+            name: as it was written.
+            known: the names that exist; a mapping gives the text that the message shows for each.
+            hint: lines below the close matches, such as where all names are listed.
+            where: the file, parameter or plugin that the name is from.
+        """
+        lines = [did_you_mean(name, known), hint]
+        return cls(f"unknown {kind} '{name}'", where=where, hint="\n".join(filter(None, lines)))
 
 
 class ParameterError(LabError):
@@ -109,6 +132,36 @@ class StudyError(LabError):
             return "\n".join([self.problems[0], *lines])
         body = [line for problem in self.problems for line in ("", *problem.splitlines())]
         return "\n".join([f"{self.what}:", *lines, *body])
+
+
+def close_matches(name: str, names: Iterable[str], count: int = MAX_SUGGESTIONS) -> list[str]:
+    """Return the names most like ``name``, best first.
+
+    >>> close_matches("hiden_size", ["hidden_size", "layers"])
+    ['hidden_size']
+    """
+    import difflib
+
+    return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=count, cutoff=0.6)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a line with the names most like ``name``, or ``otherwise`` if none is close.
+
+    >>> did_you_mean("hiden_size", {"hidden_size": "hidden_size (int)", "layers": "layers (int)"})
+    'did you mean: hidden_size (int)?'
+    """
+    known = known if isinstance(known, Mapping) else {each: each for each in known}
+    shown = [text if isinstance(text := known[match], str) else match for match in close_matches(name, known)]
+    return f"did you mean: {' or '.join(shown)}?" if shown else otherwise
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in one line: its message, after its type unless it is a ``LabError``."""
+    text = " ".join(error_text(error).split())
+    if isinstance(error, LabError):
+        return text
+    return f"{type(error).__name__}{': ' if text else ''}{text}"
 
 
 def error_text(error: BaseException) -> str:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.main import Session, session_of
-from lab.errors import LabError, UnknownNameError
+from lab.errors import LabError, UnknownNameError, close_matches
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
-from lab.registry.registry import Entry, Registry, close_matches
+from lab.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
-    from lab.registry.binding import Parameter
+    from lab.registry.signature import Parameter
 
 __all__ = ["list_components", "plugins", "show"]
 
@@ -105,7 +105,7 @@ def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
         f"{match} ({everything[match].kind}, {everything[match].plugin})" for match in close_matches(name, everything)
     ]
     lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-    lines += catalog.absences()
+    lines += catalog.unavailable_plugins()
     return UnknownNameError(
         f"no component is called '{name}'", hint="\n".join([*lines, "everything there is: lab list"])
     )
@@ -113,8 +113,9 @@ def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
 
 def describe(entry: Entry, catalog: Catalog) -> str:
     """One component in full; of a preset, what it presets too."""
-    from lab.registry.binding import follow_presets, parameters_of
     from lab.registry.component import Use
+    from lab.registry.resolve import follow_presets
+    from lab.registry.signature import parameters_of
 
     head = click.style(f"{entry.spec.singular} {entry.name}", bold=True)
     if isinstance(entry.target, Preset):

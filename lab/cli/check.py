@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.main import Session
-from lab.errors import UnknownNameError
+from lab.errors import UnknownNameError, close_matches
 from lab.registry.plugins import Catalog
-from lab.registry.registry import Entry, close_matches
+from lab.registry.registry import Entry
 
 if TYPE_CHECKING:
     from lab.testing.runner import Outcome
@@ -60,7 +60,7 @@ def _entries(catalog: Catalog, name: str) -> list[Entry]:
         known = {entry.name for entry in everything} | catalog.plugins.keys()
         close = close_matches(name, known)
         lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-        lines += [*catalog.absences(), "everything there is: lab list, lab plugins"]
+        lines += [*catalog.unavailable_plugins(), "everything there is: lab list, lab plugins"]
         raise UnknownNameError(f"no plugin and no component is called '{name}'", hint="\n".join(lines))
     return found
 

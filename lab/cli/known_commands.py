@@ -16,7 +16,8 @@ from typing import Any
 
 from lab.cache import cache_folder, recall, remember
 from lab.registry.discovery import EntryPoint, find_entry_points
-from lab.registry.plugins import GROUP, Catalog, Plugin
+from lab.registry.plugins import GROUP, Catalog
+from lab.registry.registry import Plugin
 
 __all__ = ["collect_commands", "recall_commands"]
 
@@ -48,13 +49,13 @@ def recall_commands(taken: Iterable[str]) -> Owned | None:
 def collect_commands(catalog: Catalog, taken: Iterable[str]) -> Owned:
     """Name → (plugin, command) of a loaded catalog's plugins; remembered where there was nothing to complain of."""
     complaints: list[str] = []
-    complain, catalog.complain = catalog.complain, complaints.append
+    warn, catalog.warn = catalog.warn, complaints.append
     try:
         found = catalog.collect_owned("lab_commands", taken=taken)
     finally:
-        catalog.complain = complain
+        catalog.warn = warn
     for complaint in complaints:
-        complain(complaint)
+        warn(complaint)
     if not complaints:
         _remember(catalog, found)
     return found

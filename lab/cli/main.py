@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from lab.errors import LabError, PluginError, printable
-from lab.registry.plugins import Catalog, Plugin, load_catalog
-from lab.registry.registry import close_matches, load_object
+from lab.errors import LabError, PluginError, close_matches, printable
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import Plugin, load_object
 from lab.streams import make_robust
 from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
 

@@ -12,9 +12,9 @@ import click
 
 import lab
 from lab.cli.main import Session
-from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
+from lab.errors import LabError, ParameterError, PluginError, UnknownNameError, close_matches
 from lab.registry.plugins import Catalog
-from lab.registry.registry import RegistrySpec, close_matches
+from lab.registry.registry import RegistrySpec
 
 __all__ = ["new"]
 

@@ -19,7 +19,6 @@ from lab.errors import LabError
 from lab.registry.component import Use, use
 
 if TYPE_CHECKING:
-    from lab.registry.binding import Text
     from lab.registry.plugins import Catalog
     from lab.study.preflight import Plan
     from lab.study.results import Results
@@ -119,7 +118,7 @@ def run(
     study = load_study(file, catalog)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
-    wishes, assignments = _wishes(assignments)
+    options, assignments = _executor_options(assignments)
     study = override(study, assignments, catalog, where=str(file))
     if seeds is not None:
         study = attrs.evolve(study, seeds=seeds)
@@ -128,7 +127,7 @@ def run(
         study = study.choose(arms)
     if _processes() > 1:
         _refuse_for_several_processes(study, workers, executor)
-        together = use("torchrun", **wishes)
+        together = _with_options(use("torchrun"), options, catalog)
         return _answer_together(study, catalog, together, folder, file, fresh=fresh, device=device, quiet=quiet)
     return _answer(
         study,
@@ -138,7 +137,7 @@ def run(
         plan_only=plan_only,
         fresh=fresh,
         device=device,
-        executor=_executor(executor, workers, threads, address, wishes, catalog),
+        executor=_executor(executor, workers, threads, address, options, catalog),
         threads=threads,
         quiet=quiet,
         numbers=numbers,
@@ -166,16 +165,14 @@ def _processes() -> int:
     return int(said)
 
 
-def _wishes(assignments: tuple[str, ...]) -> tuple[dict[str, Text], tuple[str, ...]]:
-    """What ``--set executor.NAME=VALUE`` asks of the executor, and the other assignments."""
-    from lab.registry.binding import Text
-
+def _executor_options(assignments: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the executor's options, given as ``--set executor.NAME=VALUE``, and the other assignments."""
     found, others = {}, []
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         room, _, name = path.strip().partition(".")
         if equals and name and room == "executor":
-            found[name] = Text(value.strip())
+            found[name] = value.strip()
         else:
             others.append(assignment)
     return found, tuple(others)
@@ -186,24 +183,37 @@ def _executor(
     workers: int | None,
     threads: int | None,
     address: str | None,
-    wishes: dict[str, Text],
+    options: dict[str, str],
     catalog: Catalog,
 ) -> Use | None:
     """Where the user wants runs to be executed; None leaves it to the plan."""
     if name is None and address is not None:
-        raise LabError("--address is of an executor's cluster", hint="name the executor too: --executor ray")
-    if name is None and wishes:
-        first = next(iter(wishes))
-        raise LabError(f"--set executor.{first} is of an executor", hint="name it too: --executor ray")
+        raise LabError("--address needs --executor", hint="name the executor too: --executor ray")
+    if name is None and options:
+        raise LabError(f"executor.{next(iter(options))} needs --executor", hint="name it too: --executor ray")
     if name is None:
         return None if workers is None else _pool(workers, threads)
     given = {"workers": workers, "address": address, "threads": threads if _takes_threads(name, catalog) else None}
-    return use(name, **{option: value for option, value in given.items() if value is not None}, **wishes)
+    chosen = use(name, **{option: value for option, value in given.items() if value is not None})
+    return _with_options(chosen, options, catalog)
+
+
+def _with_options(executor: Use, options: dict[str, str], catalog: Catalog) -> Use:
+    """Return an executor with options, each read by the annotation of its parameter."""
+    from lab.registry.resolve import parameter_at
+    from lab.registry.signature import Parameter
+    from lab.registry.text import read_text
+
+    slot = Parameter("executor", registry=catalog.registry("executors"))
+    for name, text in options.items():
+        parameter = attrs.evolve(parameter_at(catalog, slot, executor, [name]), name=f"executor.{name}")
+        executor = executor.with_param(name, read_text(text, parameter, catalog))
+    return executor
 
 
 def _takes_threads(executor: str, catalog: Catalog) -> bool:
     """Whether an executor tells its processes how many threads they have; in this one torch was told."""
-    from lab.registry.binding import Resolver
+    from lab.registry.resolve import Resolver
 
     component = Resolver(catalog).resolve("executors", executor)
     return component is not None and "threads" in inspect.signature(component.factory).parameters

@@ -23,23 +23,20 @@ __all__ = ["KERNEL_REGISTRIES"]
 
 hookspec = HookspecMarker("lab")
 
+OPTIMIZER_ARGUMENTS = ("param_groups", "lr")
+SAMPLER_ARGUMENTS = ("size", "lengths", "batch_size", "generator")
+
 KERNEL_REGISTRIES = (
-    RegistrySpec("datasets", "dataset", "lab.training.data:Data", "what is learned from"),
+    RegistrySpec("datasets", "dataset", "lab.training.data:Data", "training data"),
     RegistrySpec("architectures", "architecture", "torch.nn:Module", "models: ordinary torch modules"),
-    RegistrySpec("losses", "loss", "", "what is minimised", given=("output", "target")),
-    RegistrySpec(
-        "samplers",
-        "sampler",
-        "lab.training.data:Sampler",
-        "the order of the batches",
-        given=("size", "lengths", "batch_size", "generator"),
-    ),
-    RegistrySpec("steppers", "stepper", "lab.training.stepper:Stepper", "what one step is"),
-    RegistrySpec("callbacks", "callback", "lab.training.callback:Callback", "what happens besides learning"),
-    RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "how weights move", given=("param_groups", "lr")),
-    RegistrySpec("metrics", "metric", "", "what is judged on the validation split"),
+    RegistrySpec("losses", "loss", "", "loss functions", ("output", "target"), positional=2, calls_instances=True),
+    RegistrySpec("samplers", "sampler", "lab.training.data:Sampler", "the order of the batches", SAMPLER_ARGUMENTS),
+    RegistrySpec("steppers", "stepper", "lab.training.stepper:Stepper", "training steps"),
+    RegistrySpec("callbacks", "callback", "lab.training.callback:Callback", "callbacks"),
+    RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "optimizers", OPTIMIZER_ARGUMENTS, positional=1),
+    RegistrySpec("metrics", "metric", "", "metrics of the validation split"),
     RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
-    RegistrySpec("searchers", "searcher", "lab.study.search:Searcher", "what proposes the trials of a search"),
+    RegistrySpec("searchers", "searcher", "lab.study.search:Searcher", "search algorithms: they propose trials"),
 )
 
 
@@ -138,6 +135,16 @@ def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
 
     Fires when a run is built; the function is imported when it is first called.
     Used by: ``lab_seq2seq`` (``translate``).
+    """
+
+
+@hookspec
+def lab_former_names() -> Mapping[str, str]:
+    """List former names of this plugin's components and parameters, so that older records are still read.
+
+    ``{"old": "new"}`` renames a component, ``{"mlp.units": "width"}`` a parameter of the component that records call
+    ``mlp``. Fires when a run is built from its record (``lab.load``, ``lab reproduce``); order does not matter.
+    Used by: ``lab_vision``, ``lab_tabular``.
     """
 
 

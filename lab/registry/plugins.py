@@ -1,4 +1,4 @@
-"""Plugins: discovery by entry point, isolation, provenance, off switches."""
+"""Plugins: loaded by entry point, isolated from each other, asked through hooks; and the registries that they fill."""
 
 from __future__ import annotations
 
@@ -11,96 +11,45 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeVar
 
-import attrs
 import pluggy
 
 from lab import plugin_api
-from lab.errors import LabError, PluginError, UnknownNameError, error_text
+from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.imports import watch_reads
-from lab.registry.registry import Entry, Registry, RegistrySpec, close_matches
+from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
 from lab.streams import stdout_to_stderr
 
-__all__ = ["Catalog", "Plugin", "load_catalog"]
+__all__ = ["GROUP", "Catalog", "PluginHost", "load_catalog"]
 
 GROUP = "lab"
-DISTRIBUTION = "lab"
+"""The entry points' group, and the project name that marks hooks."""
 
 ItemT = TypeVar("ItemT")
 
 
-@attrs.define(eq=False)
-class Plugin:
-    """Where components come from.
-
-    Attributes:
-        name: the name of its entry point.
-        distribution: the installed package that carries it.
-        version: that package's version.
-        status: ``loaded``, ``failed`` or ``disabled``.
-        cause: why it is not loaded.
-        seconds: what its import took.
-        provides: kind → names.
-        opens: registries that it opened.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    module: ModuleType | None = None
-    status: str = "loaded"
-    cause: str = ""
-    seconds: float = 0.0
-    provides: dict[str, list[str]] = attrs.field(factory=dict)
-    opens: list[str] = attrs.field(factory=list)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a study file, whose components carry the hash of their own source."""
-        return self.module is not None and self.module.__name__.startswith("lab_experiment")
-
-    @property
-    def is_builtin(self) -> bool:
-        """Whether it is part of ``lab``'s own distribution."""
-        return self.distribution == DISTRIBUTION
-
-    @property
-    def origin(self) -> str:
-        """The package that carries it, with its version."""
-        return f"{self.distribution} {self.version}"
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-
-def _complain(message: str) -> None:
+def _warn(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-class Catalog:
-    """Everything that plugins offer: the registries, the plugins themselves, and their hooks.
+class PluginHost:
+    """Loads plugins, isolates those that fail, and calls the hooks of the others.
 
     Args:
-        complain: told, in two lines, of every plugin that cannot be used.
+        warn: gets a message of two lines for every plugin that cannot be used.
         strict: raise instead.
 
     Attributes:
-        guard: the context in which a component's module is imported; gets the component's label.
+        plugins: by name, those that could not be loaded included.
     """
 
-    def __init__(self, *, complain: Callable[[str], None] = _complain, strict: bool = False) -> None:
-        self.complain, self.strict = complain, strict
-        self.guard: Callable[[str], AbstractContextManager[Any]] = nullcontext
+    def __init__(self, *, warn: Callable[[str], None] = _warn, strict: bool = False) -> None:
+        self.warn, self.strict = warn, strict
         self.plugins: dict[str, Plugin] = {}
-        self.registries: dict[str, Registry] = {}
-        self._manager = pluggy.PluginManager("lab")
+        self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
-        for spec in hookspecs.KERNEL_REGISTRIES:
-            self._open(spec)
-
-    # --- loading ------------------------------------------------------------------------------------------------------
 
     def load(self, points: Iterable[EntryPoint], disabled: Callable[[Plugin], str]) -> None:
         """Import and register every plugin whose entry point is given, built-in ones first.
@@ -120,214 +69,51 @@ class Catalog:
             if plugin.cause:
                 plugin.status = "disabled"
             else:
-                self._guard(plugin, self._import, point)
-        self._fill()
+                self._isolate(plugin, self._import, plugin, point)
 
     def add_module(self, module: Any, name: str, version: str = "") -> Plugin:
-        """Register a module of one's own (an experiment file, a test) as a plugin.
+        """Register a user-defined module (an experiment file, a test) as a plugin.
 
         Raises:
             PluginError: it breaks a contract.
         """
-        plugin = Plugin(name, distribution=name, version=version)
-        self.plugins[name] = plugin
+        plugin = self.plugins[name] = Plugin(name, distribution=name, version=version)
         self._register(plugin, module)
-        self._open_registries(plugin)
-        self._add_specs()
-        self._check_hooks(plugin)
-        self._fill_registries(plugin)
         return plugin
 
     def remove(self, name: str) -> None:
-        """Forget a plugin that ``add_module`` registered, if there is one."""
+        """Remove a plugin that ``add_module`` registered, if there is one."""
         plugin = self.plugins.pop(name, None)
         if plugin is not None:
-            for registry in self.registries.values():
-                registry.remove_plugin(plugin)
-            self._manager.unregister(plugin.module)
+            self._unregister(plugin)
 
-    def _import(self, plugin: Plugin, point: EntryPoint) -> None:
-        started = time.perf_counter()
-        try:
-            module = point.load()
-        finally:
-            plugin.seconds = time.perf_counter() - started
-        self._register(plugin, module)
-
-    def _register(self, plugin: Plugin, module: ModuleType) -> None:
-        _check_api(getattr(module, "plugin_api", None))
-        for name in dir(module):
-            if self._manager.parse_hookimpl_opts(module, name) is not None:
-                self._check_arguments(name, getattr(module, name))
-        try:
-            self._manager.register(module, plugin.name)
-        except ValueError as error:
-            raise PluginError(str(error)) from error
-        plugin.module = module
-
-    def _check_arguments(self, hook: str, function: Callable[..., Any]) -> None:
-        """Refuse arguments that a hook does not have; a hook that is not known yet is checked when it is."""
-        caller = getattr(self._manager.hook, hook, None)
-        if caller is None or caller.spec is None:
-            return
-        known = caller.spec.argnames
-        asked = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-        unknown = [name for name in asked if name not in known]
-        if unknown:
-            raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
-
-    def _fill(self) -> None:
-        for plugin in self._loaded():
-            self._guard(plugin, self._open_registries)
-        self._add_specs()
-        for step in (self._check_hooks, self._fill_registries):
-            for plugin in self._loaded():
-                self._guard(plugin, step)
-
-    def _fill_registries(self, plugin: Plugin) -> None:
-        for registry in self.registries.values():
-            self._fill_one(plugin, registry)
-
-    def _open_registries(self, plugin: Plugin) -> None:
-        for spec in _checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
-            if spec.name in self.registries:
-                raise PluginError(f"there is a registry '{spec.name}' already")
-            self._open(spec)
-            plugin.opens.append(spec.name)
-
-    def _open(self, spec: RegistrySpec) -> None:
-        self.registries[spec.name] = Registry(spec)
-        self.registries[spec.name].missing_from = self.absences
-
-    def _add_specs(self) -> None:
-        """Give every registry that was opened its hook; plugins that ask that hook for arguments are left out."""
-        for spec in [registry.spec for registry in self.registries.values()]:
-            caller = getattr(self._manager.hook, spec.hook, None)
-            if caller is None or not caller.has_spec():
-                for plugin in self._loaded():
-                    self._guard(plugin, self._refuse_arguments, spec.hook)
-                self._add_spec(spec)
-
-    def _refuse_arguments(self, plugin: Plugin, hook: str) -> None:
-        for implementation in self._implementations(plugin, hook):
-            if implementation.argnames:
-                raise PluginError(f"{hook} has no argument '{implementation.argnames[0]}'; it has: none")
-
-    def _add_spec(self, spec: RegistrySpec) -> None:
-        def hook() -> Any:
-            """Filled in below."""
-
-        hook.__name__, hook.__doc__ = spec.hook, spec.doc
-        holder = ModuleType(f"lab_registry_{spec.name}")
-        setattr(holder, spec.hook, hookspecs.hookspec(hook))
-        self._manager.add_hookspecs(holder)
-
-    def _check_hooks(self, plugin: Plugin) -> None:
-        known = [name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec()]
-        for caller in self._manager.get_hookcallers(plugin.module) or ():
-            if not caller.has_spec():
-                plain = [name.removeprefix("lab_") for name in known]
-                close = [f"lab_{name}" for name in close_matches(caller.name.removeprefix("lab_"), plain)]
-                hint = f"did you mean: {' or '.join(close)}?" if close else f"hooks: {', '.join(sorted(known))}"
-                raise PluginError(f"there is no hook '{caller.name}'; {hint}")
-            if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
-                raise PluginError(f"{caller.name} is a wrapper; a plugin of lab answers for itself alone")
-
-    def _fill_one(self, plugin: Plugin, registry: Registry) -> None:
-        components = self._call(plugin, registry.spec.hook)
-        if components is None:
-            return
-        for name, target in _checked_mapping(registry.spec.hook, components).items():
-            entry = Entry(registry.spec, _checked_name(name, registry), _checked_target(name, target, registry), plugin)
-            self._refuse_clash(registry, entry)
-            registry.add(entry)
-        plugin.provides[registry.spec.name] = sorted(components)
-
-    def _refuse_clash(self, registry: Registry, entry: Entry) -> None:
-        if entry.name in registry:
-            owners = [other.plugin for other in registry.entries() if other.name == entry.name]
-            if owners[0].is_builtin or owners[0] is entry.plugin:
-                raise PluginError(f"{registry.spec.singular} '{entry.name}' belongs to {owners[0]} already")
-            self.complain(
-                f"lab: {registry.spec.singular} '{entry.name}' is registered by {owners[0]} and by {entry.plugin}\n"
-                f"  say which: {owners[0].name}:{entry.name} or {entry.qualified_name}"
-            )
-
-    # --- isolation ----------------------------------------------------------------------------------------------------
-
-    def _guard(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
-        """Run one step of loading; a plugin that fails in it is unregistered whole and told of."""
-        try:
-            with stdout_to_stderr():
-                action(plugin, *arguments)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # pytest.skip, CancelledError and their like end no command
-            self._fail(plugin, error)
-
-    def _fail(self, plugin: Plugin, error: BaseException) -> None:
-        cause = _describe(error)
-        if self.strict:
-            raise PluginError(f"plugin {plugin} could not be loaded", where=plugin.origin, hint=cause) from error
-        self.complain(f"lab: plugin {plugin} could not be loaded and is left out\n  {cause}")
-        plugin.status, plugin.cause, plugin.provides = "failed", cause, {}
-        for name in plugin.opens:
-            del self.registries[name]
-            for other in self.plugins.values():
-                other.provides.pop(name, None)
-        for registry in self.registries.values():
-            registry.remove_plugin(plugin)
-        if plugin.module is not None:
-            self._manager.unregister(plugin.module)
-            plugin.module = None
-
-    def absences(self) -> list[str]:
-        """One line for every plugin that is installed and not there: its components may be what is looked for."""
+    def unavailable_plugins(self) -> list[str]:
+        """Return one line for every installed plugin that is not loaded: it may own the name that is missing."""
         return [
             f"{'could not load' if plugin.status == 'failed' else 'switched off'}: {plugin} ({plugin.cause})"
             for plugin in self.plugins.values()
             if plugin.status != "loaded"
         ]
 
-    def _loaded(self) -> list[Plugin]:
-        return [plugin for plugin in self.plugins.values() if plugin.status == "loaded"]
-
-    # --- use ----------------------------------------------------------------------------------------------------------
-
     @property
     def switched_off(self) -> list[str]:
         """Names of the plugins that were switched off."""
         return [plugin.name for plugin in self.plugins.values() if plugin.status == "disabled"]
 
-    def registry(self, kind: str) -> Registry:
-        """The registry called ``kind``, by its plural or singular name.
-
-        Raises:
-            UnknownNameError: there is no such kind.
-        """
-        for registry in self.registries.values():
-            if kind in (registry.spec.name, registry.spec.singular):
-                return registry
-        close = close_matches(kind, self.registries)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"unknown kind '{kind}'", hint=f"{hint}kinds: {', '.join(self.registries)}")
-
-    def find(self, name: str) -> list[Entry]:
-        """Components called ``name`` in any registry."""
-        return [entry for registry in self.registries.values() for entry in registry.candidates(name)]
+    # --- hooks --------------------------------------------------------------------------------------------------------
 
     def call(
         self, hook: str, check: Callable[[str, Any], Any] = lambda hook, result: result, **arguments: Any
     ) -> list[tuple[Plugin, Any]]:
-        """Call a hook of every plugin, in the order of loading; a plugin that raises is told of and left out.
+        """Call a hook of every plugin, in the order of loading; a plugin that raises is skipped with a warning.
 
         Args:
             hook: its name.
-            check: called with the hook and a result; gives the result or raises.
-            arguments: what the hook is told.
+            check: called with the hook and a result; returns the result or raises.
+            arguments: the arguments of the hook.
 
         Returns:
-            (plugin, result) of each implementation that gave something.
+            (plugin, result) of each implementation that returned something.
         """
         results: list[tuple[Plugin, Any]] = []
         for plugin in self._loaded():
@@ -342,30 +128,32 @@ class Catalog:
                 raise
             except BaseException as error:
                 if self.strict:
-                    raise PluginError(f"plugin {plugin} failed in {hook}", hint=_describe(error)) from error
-                self.complain(f"lab: plugin {plugin} failed in {hook}\n  {_describe(error)}")
+                    raise PluginError(f"plugin {plugin} failed in {hook}", hint=_cause(error)) from error
+                self.warn(f"lab: plugin {plugin} failed in {hook}\n  {_cause(error)}")
         return results
 
     def gather(self, hook: str, kind: type[ItemT], **arguments: Any) -> list[tuple[Plugin, list[ItemT]]]:
-        """Call a hook whose implementations give lists of ``kind``; one that gives anything else is told of."""
+        """Call a hook whose implementations return lists of ``kind``; one that returns anything else is reported."""
         return self.call(hook, lambda hook, result: _checked_list(hook, result, kind), **arguments)
 
     def collect(self, hook: str) -> dict[str, Any]:
-        """Merge the dictionaries that a hook gives; the first plugin to name a thing keeps it."""
+        """Merge the dictionaries that a hook returns; the first plugin to use a name keeps it."""
         return {name: value for name, (_, value) in self.collect_owned(hook).items()}
 
     def collect_owned(self, hook: str, taken: Iterable[str] = ()) -> dict[str, tuple[Plugin, Any]]:
-        """As ``collect``, with the owners: name → (plugin, value). Names that are ``taken`` are the kernel's."""
+        """Merge as ``collect``, with the owners: name → (plugin, value). Names that are ``taken`` are the kernel's."""
         found: dict[str, tuple[Plugin, Any]] = {}
         for plugin, result in self.call(hook, _checked_mapping):
             for name, value in result.items():
                 owner = "lab" if name in taken else str(found[name][0]) if name in found else ""
                 if owner:
-                    message = f"lab: plugin {plugin}: '{name}' of {hook} is left out\n  it belongs to {owner} already"
-                    self.complain(message)
+                    self.warn(f"lab: plugin {plugin}: '{name}' of {hook} is skipped\n  it belongs to {owner} already")
                 else:
                     found[name] = (plugin, value)
         return found
+
+    def _loaded(self) -> list[Plugin]:
+        return [plugin for plugin in self.plugins.values() if plugin.status == "loaded"]
 
     def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
         for implementation in self._implementations(plugin, hook):
@@ -373,10 +161,182 @@ class Catalog:
         return None
 
     def _implementations(self, plugin: Plugin, hook: str) -> list[pluggy.HookImpl]:
-        """A plugin's implementation of a hook: one, or none."""
+        """Return a plugin's implementation of a hook: one, or none."""
         caller = getattr(self._manager.hook, hook, None)
         found = caller.get_hookimpls() if caller is not None else ()
         return [implementation for implementation in found if implementation.plugin is plugin.module]
+
+    # --- registration -------------------------------------------------------------------------------------------------
+
+    def _import(self, plugin: Plugin, point: EntryPoint) -> None:
+        started = time.perf_counter()
+        try:
+            module = point.load()
+        finally:
+            plugin.seconds = time.perf_counter() - started
+        self._register(plugin, module)
+
+    def _register(self, plugin: Plugin, module: ModuleType) -> None:
+        _check_api(getattr(module, "plugin_api", None))
+        for name in dir(module):
+            caller = getattr(self._manager.hook, name, None)
+            # pluggy's own check of arguments names neither the hook's arguments nor the plugin; hooks of registries
+            # that are not open yet are checked when they are opened
+            if self._manager.parse_hookimpl_opts(module, name) is not None and caller is not None and caller.spec:
+                parameters = inspect.signature(getattr(module, name)).parameters.values()
+                _check_arguments(name, [p.name for p in parameters if p.default is p.empty], caller.spec.argnames)
+        try:
+            self._manager.register(module, plugin.name)
+        except ValueError as error:
+            raise PluginError(str(error)) from error
+        plugin.module = module
+
+    def _check_hooks(self, plugin: Plugin) -> None:
+        known = sorted(name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec())
+        for caller in self._manager.get_hookcallers(plugin.module) or ():
+            if not caller.has_spec():
+                # compared without the prefix, which would make all names alike
+                plain = {name.removeprefix("lab_"): name for name in known}
+                hint = did_you_mean(caller.name.removeprefix("lab_"), plain, f"hooks: {', '.join(known)}")
+                raise PluginError(f"there is no hook '{caller.name}'; {hint}")
+            if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
+                raise PluginError(f"hook wrappers are not supported: {caller.name}")
+
+    # --- isolation ----------------------------------------------------------------------------------------------------
+
+    def _isolate(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
+        """Run one step of loading; a plugin that fails in it is unregistered whole, with a warning."""
+        try:
+            with stdout_to_stderr():
+                action(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # pytest.skip, CancelledError and their like end no command
+            self._fail(plugin, error)
+
+    def _fail(self, plugin: Plugin, error: BaseException) -> None:
+        cause = _cause(error)
+        if self.strict:
+            raise PluginError(f"plugin {plugin} could not be loaded", where=plugin.origin, hint=cause) from error
+        self.warn(f"lab: plugin {plugin} could not be loaded and is skipped\n  {cause}")
+        plugin.status, plugin.cause, plugin.provides = "failed", cause, {}
+        self._unregister(plugin)
+
+    def _unregister(self, plugin: Plugin) -> None:
+        if plugin.module is not None:
+            self._manager.unregister(plugin.module)
+            plugin.module = None
+
+
+class Catalog(PluginHost):
+    """The registries that plugins open and fill.
+
+    Attributes:
+        registries: by their plural names.
+        import_guard: the context in which a component's module is imported; gets the component's label.
+    """
+
+    def __init__(self, *, warn: Callable[[str], None] = _warn, strict: bool = False) -> None:
+        super().__init__(warn=warn, strict=strict)
+        self.import_guard: Callable[[str], AbstractContextManager[Any]] = nullcontext
+        self.registries: dict[str, Registry] = {}
+        for spec in hookspecs.KERNEL_REGISTRIES:
+            self.registries[spec.name] = Registry(spec, self.unavailable_plugins)
+
+    def load(self, points: Iterable[EntryPoint], disabled: Callable[[Plugin], str]) -> None:
+        """Import and register plugins, then fill the registries."""
+        super().load(points, disabled)
+        for plugin in self._loaded():
+            self._isolate(plugin, self._open_registries, plugin)
+        self._add_specs()
+        for step in (self._check_hooks, self._fill_registries):
+            for plugin in self._loaded():
+                self._isolate(plugin, step, plugin)
+
+    def add_module(self, module: Any, name: str, version: str = "") -> Plugin:
+        """Register a user-defined module as a plugin, and what it provides.
+
+        Raises:
+            PluginError: it breaks a contract.
+        """
+        plugin = super().add_module(module, name, version)
+        self._open_registries(plugin)
+        self._add_specs()
+        self._check_hooks(plugin)
+        self._fill_registries(plugin)
+        return plugin
+
+    def registry(self, kind: str) -> Registry:
+        """Return the registry called ``kind``, by its plural or singular name.
+
+        Raises:
+            UnknownNameError: there is no such kind.
+        """
+        for registry in self.registries.values():
+            if kind in (registry.spec.name, registry.spec.singular):
+                return registry
+        raise UnknownNameError.among("kind", kind, self.registries, hint=f"kinds: {', '.join(self.registries)}")
+
+    def find(self, name: str) -> list[Entry]:
+        """Return the components called ``name`` in any registry."""
+        return [entry for registry in self.registries.values() for entry in registry.candidates(name)]
+
+    def _open_registries(self, plugin: Plugin) -> None:
+        for spec in _checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
+            if spec.name in self.registries:
+                raise PluginError(f"there is a registry '{spec.name}' already")
+            self.registries[spec.name] = Registry(spec, self.unavailable_plugins)
+            plugin.opens.append(spec.name)
+
+    def _add_specs(self) -> None:
+        """Add the hook of every registry that was opened; plugins that ask that hook for arguments fail."""
+        for spec in [registry.spec for registry in self.registries.values()]:
+            caller = getattr(self._manager.hook, spec.hook, None)
+            if caller is not None and caller.has_spec():
+                continue
+            for plugin in self._loaded():
+                for implementation in self._implementations(plugin, spec.hook):
+                    self._isolate(plugin, _check_arguments, spec.hook, implementation.argnames, ())
+
+            def hook() -> Any:
+                """Replaced by the registry's own sentence."""
+
+            hook.__name__, hook.__doc__ = spec.hook, spec.doc
+            holder = ModuleType(f"lab_registry_{spec.name}")
+            setattr(holder, spec.hook, hookspecs.hookspec(hook))
+            self._manager.add_hookspecs(holder)
+
+    def _fill_registries(self, plugin: Plugin) -> None:
+        for registry in self.registries.values():
+            components = self._call(plugin, registry.spec.hook)
+            if components is None:
+                continue
+            for name, target in _checked_mapping(registry.spec.hook, components).items():
+                _check_component(name, target, registry)
+                entry = Entry(registry.spec, name, target, plugin)
+                self._check_clash(registry, entry)
+                registry.add(entry)
+            plugin.provides[registry.spec.name] = sorted(components)
+
+    def _check_clash(self, registry: Registry, entry: Entry) -> None:
+        """Refuse a name that a built-in plugin has; warn of one that two third parties share."""
+        owners = [other.plugin for other in registry.candidates(entry.name)]
+        if owners and (owners[0].is_builtin or owners[0] is entry.plugin):
+            raise PluginError(f"{registry.spec.singular} '{entry.name}' belongs to {owners[0]} already")
+        if owners:
+            self.warn(
+                f"lab: {registry.spec.singular} '{entry.name}' is registered by {owners[0]} and by {entry.plugin}\n"
+                f"  say which: {owners[0].name}:{entry.name} or {entry.qualified_name}"
+            )
+
+    def _unregister(self, plugin: Plugin) -> None:
+        for name in plugin.opens:
+            del self.registries[name]
+            for other in self.plugins.values():
+                other.provides.pop(name, None)
+        for registry in self.registries.values():
+            registry.remove_plugin(plugin)
+        super()._unregister(plugin)
 
 
 def load_catalog(
@@ -384,7 +344,7 @@ def load_catalog(
     without: Sequence[str] = (),
     only: Sequence[str] | None = None,
     strict: bool = False,
-    complain: Callable[[str], None] = _complain,
+    warn: Callable[[str], None] = _warn,
 ) -> Catalog:
     """Find and load every installed plugin.
 
@@ -393,6 +353,7 @@ def load_catalog(
             ``LAB_DISABLE_THIRD_PARTY`` is 1, all that do not belong to ``lab`` itself.
         only: if given, third-party plugins that are not named here are left out.
         strict: raise at the first plugin that cannot be loaded.
+        warn: gets a message for every plugin that cannot be loaded.
     """
     from_environment = os.environ.get("LAB_DISABLE_PLUGINS", "").split(",")
     switched_off = {*without, *(name.strip() for name in from_environment)}
@@ -407,31 +368,39 @@ def load_catalog(
             return "not among --only-plugins"
         return ""
 
-    watch_reads()
-    catalog = Catalog(strict=strict, complain=complain)
+    watch_reads()  # what plugins read while they are imported is part of their source
+    catalog = Catalog(strict=strict, warn=warn)
     catalog.load(find_entry_points(GROUP), disabled)
-    named = [*without, *(only or ())]
-    unknown = [name for name in named if not any(name in (p.name, p.distribution) for p in catalog.plugins.values())]
-    for name in unknown:
-        close = close_matches(name, catalog.plugins)
-        hint = f"did you mean: {' or '.join(close)}?" if close else "installed plugins: lab plugins"
-        raise UnknownNameError(f"unknown plugin '{name}'", hint=hint)
+    known = {name for plugin in catalog.plugins.values() for name in (plugin.name, plugin.distribution)}
+    for name in [*without, *(only or ())]:
+        if name not in known:
+            hint = did_you_mean(name, catalog.plugins, "installed plugins: lab plugins")
+            raise UnknownNameError(f"unknown plugin '{name}'", hint=hint)
     return catalog
 
 
-def _describe(error: BaseException) -> str:
-    """An error in one line, with where it was raised unless the message says it."""
+def _cause(error: BaseException) -> str:
+    """Return an error in one line, with where it was raised unless the message says it."""
+    described = describe(error)
     if isinstance(error, LabError):
-        return " ".join(str(error).split())
+        return described
     import traceback
 
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    text = " ".join(error_text(error).split())
-    described = f"{type(error).__name__}{': ' if text else ''}{text}{'' if isinstance(error, SyntaxError) else where}"
+    if frames and not isinstance(error, SyntaxError):
+        described += f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
     if isinstance(error, (Exception, SystemExit)):
         return described
     return f"{described}; a plugin that cannot be used should raise ImportError"
+
+
+# --- contracts --------------------------------------------------------------------------------------------------------
+
+
+def _check_arguments(hook: str, asked: Iterable[str], known: Sequence[str]) -> None:
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
 
 
 def _checked_mapping(hook: str, result: Any) -> Mapping[str, Any]:
@@ -448,20 +417,15 @@ def _checked_list(hook: str, result: Any, kind: type[ItemT]) -> list[ItemT]:
     return list(items)
 
 
-def _checked_name(name: Any, registry: Registry) -> str:
+def _check_component(name: Any, target: Any, registry: Registry) -> None:
+    hook = registry.spec.hook
     if not isinstance(name, str) or not name or not all(c.isalnum() or c in "_-." for c in name):
-        raise PluginError(f"{registry.spec.hook}: {name!r} is no name for a component (letters, digits, '_', '-', '.')")
-    return name
-
-
-def _checked_target(name: str, target: Any, registry: Registry) -> Any:
-    if isinstance(target, Preset) or callable(target):
-        return target
-    if isinstance(target, str) and target.count(":") == 1 and all(target.split(":")):
-        return target
-    raise PluginError(
-        f"{registry.spec.hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}"
-    )
+        raise PluginError(f"{hook}: {name!r} is not a valid component name (letters, digits, '_', '-', '.')")
+    is_path = isinstance(target, str) and target.count(":") == 1 and all(target.split(":"))
+    if not (is_path or isinstance(target, Preset) or callable(target)):
+        raise PluginError(
+            f"{hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}"
+        )
 
 
 def _check_api(supported: Any) -> None:
@@ -477,6 +441,6 @@ def _check_api(supported: Any) -> None:
     try:
         fits = plugin_api in SpecifierSet(supported)
     except (InvalidSpecifier, TypeError, AttributeError):
-        raise PluginError(f"plugin_api = {supported!r} is no range of versions; write '>=1,<2'") from None
+        raise PluginError(f"plugin_api = {supported!r} is not a range of versions; write '>=1,<2'") from None
     if not fits:
         raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {plugin_api}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import attrs
 
@@ -13,10 +14,10 @@ from lab.errors import PluginError, UnknownNameError, describe_error
 from lab.registry.component import Preset
 from lab.streams import stdout_to_stderr
 
-if TYPE_CHECKING:
-    from lab.registry.plugins import Plugin
+__all__ = ["DISTRIBUTION", "Entry", "Plugin", "Registry", "RegistrySpec", "load_object"]
 
-__all__ = ["Entry", "Registry", "RegistrySpec", "close_matches", "load_object"]
+DISTRIBUTION = "lab"
+"""The installed package that carries the kernel and the built-in plugins."""
 
 
 @attrs.frozen
@@ -28,14 +29,18 @@ class RegistrySpec:
         singular: one component of this kind, for messages.
         contract: ``"module:Class"`` whose annotation marks a parameter as a component of this kind; may be empty.
         doc: one sentence for ``lab list``.
-        given: names that the caller supplies besides the data's facts, in the order of the call.
+        call_arguments: names that the caller supplies besides the data's facts, in the order of the call.
+        positional: how many arguments the caller passes by position, whatever the factory calls them.
+        calls_instances: whether a class is built first and its instance is called, as losses are.
     """
 
     name: str
     singular: str
     contract: str = ""
     doc: str = ""
-    given: tuple[str, ...] = ()
+    call_arguments: tuple[str, ...] = ()
+    positional: int = 0
+    calls_instances: bool = False
 
     @property
     def hook(self) -> str:
@@ -43,10 +48,59 @@ class RegistrySpec:
         return f"lab_{self.name}"
 
     def accepts(self, annotation: Any) -> bool:
-        """Whether ``annotation`` is this registry's contract. Nothing is imported: a contract in use is loaded."""
+        """Return whether ``annotation`` is this registry's contract, without importing it: one in use is loaded."""
         module, _, name = self.contract.partition(":")
         owner = sys.modules.get(module)
         return owner is not None and annotation is not None and getattr(owner, name, None) is annotation
+
+    def unfilled_parameters(self, factory: Callable[..., Any], needs: Iterable[str]) -> list[str]:
+        """Return the required parameters that the data must fill: those that the caller does not pass."""
+        positional = 0 if self.calls_instances and isinstance(factory, type) else self.positional
+        return [name for name in list(needs)[positional:] if name not in self.call_arguments]
+
+
+@attrs.define(eq=False)
+class Plugin:
+    """The origin of components.
+
+    Attributes:
+        name: the name of its entry point.
+        distribution: the installed package that carries it.
+        version: that package's version.
+        status: ``loaded``, ``failed`` or ``disabled``.
+        cause: why it is not loaded.
+        seconds: duration of its import.
+        provides: kind → names.
+        opens: registries that it opened.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: ModuleType | None = None
+    status: str = "loaded"
+    cause: str = ""
+    seconds: float = 0.0
+    provides: dict[str, list[str]] = attrs.field(factory=dict)
+    opens: list[str] = attrs.field(factory=list)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a study file, whose components carry the hash of their own source."""
+        return self.module is not None and self.module.__name__.startswith("lab_experiment")
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it is part of ``lab``'s own distribution."""
+        return self.distribution == DISTRIBUTION
+
+    @property
+    def origin(self) -> str:
+        """The package that carries it, with its version."""
+        return f"{self.distribution} {self.version}"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
 
 
 @attrs.frozen
@@ -65,7 +119,7 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """How messages name it: ``architecture 'seq2seq_rnn' (lab_seq2seq 0.1.0)``."""
+        """Its name in messages: ``architecture 'seq2seq_rnn' (lab_seq2seq 0.1.0)``."""
         return f"{self.spec.singular} '{self.name}' ({self.plugin})"
 
     @property
@@ -75,14 +129,12 @@ class Entry:
 
     @property
     def is_loaded(self) -> bool:
-        """Return whether ``load`` has nothing to import."""
+        """Whether ``load`` has nothing to import."""
         return not isinstance(self.target, str) or self.target.partition(":")[0] in sys.modules
 
     def load(self) -> Any:
-        """The object itself, imported now if it was registered by its path."""
-        if not isinstance(self.target, str):
-            return self.target
-        return load_object(self.target, self.label)
+        """Return the object itself, imported now if it was registered by its path."""
+        return load_object(self.target, self.label) if isinstance(self.target, str) else self.target
 
 
 def load_object(path: str, owner: str) -> Any:
@@ -102,24 +154,29 @@ def load_object(path: str, owner: str) -> Any:
         return found
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # a module that exits or skips while it is imported ends no command
         raise PluginError(f"cannot load '{path}'", where=owner, hint=describe_error(error)) from error
 
 
 class Registry(Mapping[str, Entry]):
-    """The components of one kind. Names are unique; ``plugin:name`` is always accepted."""
+    """The components of one kind. Names are unique; ``plugin:name`` is always accepted.
 
-    def __init__(self, spec: RegistrySpec) -> None:
+    Args:
+        spec: its description.
+        unavailable_plugins: gives one line for every plugin that is not loaded, for messages.
+    """
+
+    def __init__(self, spec: RegistrySpec, unavailable_plugins: Callable[[], Iterable[str]] = tuple) -> None:
         self.spec = spec
+        self._unavailable_plugins = unavailable_plugins
         self._entries: dict[str, list[Entry]] = {}
-        self.missing_from: Callable[[], Iterable[str]] = tuple
 
     def add(self, entry: Entry) -> None:
         """Register a component; a name that is taken becomes ambiguous: using it is an error that names both owners."""
         self._entries.setdefault(entry.name, []).append(entry)
 
     def remove_plugin(self, plugin: Plugin) -> None:
-        """Take away everything that a plugin registered."""
+        """Remove everything that a plugin registered."""
         kept = {name: [e for e in entries if e.plugin is not plugin] for name, entries in self._entries.items()}
         self._entries = {name: entries for name, entries in kept.items() if entries}
 
@@ -133,48 +190,31 @@ class Registry(Mapping[str, Entry]):
         return isinstance(name, str) and bool(self.candidates(name))
 
     def __getitem__(self, name: str) -> Entry:
-        """The component called ``name``.
+        """Return the component called ``name``.
 
         Raises:
-            UnknownNameError: no such name; the message gives close matches and what could not load.
+            UnknownNameError: no such name; the message gives close matches and the plugins that are not loaded.
             PluginError: two plugins own the name; the message says how to choose.
         """
         candidates = self.candidates(name)
         if len(candidates) == 1:
             return candidates[0]
         if not candidates:
-            raise self._unknown(name)
-        owners = " and ".join(str(entry.plugin) for entry in candidates)
+            owners = {known: f"{known} ({entries[0].plugin})" for known, entries in self._entries.items()}
+            lines = [*self._unavailable_plugins(), f"all {self.spec.name}: lab list {self.spec.name}"]
+            raise UnknownNameError.among(self.spec.singular, name, owners, hint="\n".join(lines))
         raise PluginError(
-            f"{self.spec.singular} '{name}' is registered by {owners}",
+            f"{self.spec.singular} '{name}' is registered by {' and '.join(str(e.plugin) for e in candidates)}",
             hint="say which: " + " or ".join(entry.qualified_name for entry in candidates),
         )
 
     def entries(self) -> list[Entry]:
-        """Every component, by name."""
+        """Return every component, by name."""
         return [entry for name in self for entry in self._entries[name]]
 
     def candidates(self, name: str) -> list[Entry]:
-        """Every component that ``name``, or ``plugin:name``, may mean; more than one where plugins share a name."""
+        """Return all components that ``name`` or ``plugin:name`` may mean; several if plugins share the name."""
         if ":" not in name:
             return self._entries.get(name, [])
         plugin, _, plain = name.partition(":")
         return [entry for entry in self._entries.get(plain, []) if entry.plugin.name == plugin]
-
-    def _unknown(self, name: str) -> UnknownNameError:
-        close = [f"{match} ({self._entries[match][0].plugin})" for match in close_matches(name, self)]
-        lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-        lines += self.missing_from()
-        lines.append(f"all {self.spec.name}: lab list {self.spec.name}")
-        return UnknownNameError(f"unknown {self.spec.singular} '{name}'", hint="\n".join(lines))
-
-
-def close_matches(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names most like ``name``, best first.
-
-    >>> close_matches("hiden_size", ["hidden_size", "layers"])
-    ['hidden_size']
-    """
-    import difflib
-
-    return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=count, cutoff=0.6)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lab.errors import DataError, ParameterError
-from lab.registry.binding import Component
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
+from lab.registry.resolved import Component
 from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment

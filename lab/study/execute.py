@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 import attrs
 
 from lab.errors import LabError
-from lab.registry.binding import Resolver
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.resolve import Resolver
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import write_study

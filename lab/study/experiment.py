@@ -14,21 +14,12 @@ from typing import Any, NamedTuple
 import attrs
 
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
-from lab.registry.binding import (
-    Component,
-    Resolver,
-    Text,
-    change,
-    change_in_list,
-    inner_of,
-    read_component_text,
-    resolve_annotation,
-    scope_of,
-)
 from lab.registry.component import Reference, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.registry import close_matches
-from lab.registry.values import check_value, parse_text, to_plain
+from lab.registry.resolve import Resolver, change, parameter_at
+from lab.registry.resolved import Component
+from lab.registry.signature import Parameter, inner_of, resolve_annotation, scope_of
+from lab.registry.values import check_value, to_plain
 
 __all__ = ["Experiment", "ResolvedExperiment"]
 
@@ -100,29 +91,49 @@ class Experiment:
         Args:
             path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
                 ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``).
-            value: what stands there from now on; ``Text`` is read by the parameter's annotation.
+            value: the new component or value.
             catalog: where names are looked up.
 
         Raises:
-            UnknownNameError: nothing is at that path; close matches are given.
+            LabError: nothing is at that path; close matches are given.
         """
         head, *rest = path.split(".")
-        field = _field(head, path)
-        if not rest:
-            return self._with(head, value)
-        if "kind" not in field.metadata:
-            raise UnknownNameError(f"unknown path '{path}'", hint=f"'{head}' is a value and has no '{rest[0]}'")
-        kind, current = field.metadata["kind"], getattr(self, head)
-        if _is_none(current):
-            hint = f"choose it too: {head}=NAME, or in one: {head}=NAME({'.'.join(rest)}=...); names: lab list {kind}"
-            raise UnknownNameError(f"there is no {head} here, so it has no '{'.'.join(rest)}'", hint=hint)
-        if not field.metadata.get("many"):
-            return self._with(head, change(catalog, kind, current, rest, value))
-        return self._with(head, change_in_list(catalog, kind, _flat(current), rest, value))
-
-    def _with(self, name: str, value: Any) -> Experiment:
-        changes: dict[str, Any] = {name: value}
+        kind = self._kind_of(head, path)
+        if rest:
+            value = change(catalog, catalog.registry(kind), getattr(self, head), rest, value)
+        changes: dict[str, Any] = {head: value}
         return attrs.evolve(self, **changes)
+
+    def parameter_at(self, path: str, catalog: Catalog) -> Parameter:
+        """Return the parameter at ``path``: its annotation, and its registry if it is a component.
+
+        Raises:
+            LabError: nothing is at that path; close matches are given.
+        """
+        head, *rest = path.split(".")
+        kind = self._kind_of(head, path)
+        if not kind:
+            return Parameter(head, attrs.fields_dict(Experiment)[head].metadata["type"])
+        slot = Parameter(head, registry=catalog.registry(kind))
+        return parameter_at(catalog, slot, getattr(self, head), rest)
+
+    def _kind_of(self, slot: str, path: str) -> str:
+        """Return the kind of the components of a slot that ``path`` begins with; empty for a plain value.
+
+        Raises:
+            UnknownNameError: there is no such slot, or ``path`` goes on and nothing is in it.
+        """
+        fields = attrs.fields_dict(Experiment)
+        if slot not in fields:
+            hint = f"an experiment has: {', '.join(fields)}"
+            raise UnknownNameError.among("path", path, fields, hint=hint)
+        kind, rest = fields[slot].metadata.get("kind", ""), path.partition(".")[2]
+        if rest and not kind:
+            raise UnknownNameError(f"unknown path '{path}'", hint=f"'{slot}' is a value and has no '{rest}'")
+        if rest and getattr(self, slot) is None:
+            hint = f"choose it too: {slot}=NAME, or in one: {slot}=NAME({rest}=...); names: lab list {kind}"
+            raise UnknownNameError(f"there is no {slot} here, so it has no '{rest}'", hint=hint)
+        return str(kind)
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
@@ -134,9 +145,9 @@ class Experiment:
             if "kind" not in field.metadata:
                 values[field.name] = _checked_number(field, value, resolver.problems)
             elif field.metadata.get("many"):
-                found = [resolver.resolve(field.metadata["kind"], item) for item in _flat(value)]
+                found = [resolver.resolve(field.metadata["kind"], item) for item in value]
                 slots[field.name] = [component for component in found if component is not None]
-            elif not (field.metadata["optional"] and _is_none(value)):
+            elif not (field.metadata["optional"] and value is None):
                 component = resolver.resolve(field.metadata["kind"], value)
                 if component is not None:
                     slots[field.name] = component
@@ -190,34 +201,10 @@ class ResolvedExperiment:
         }
 
 
-def _field(name: str, path: str) -> attrs.Attribute[Any]:
-    fields = attrs.fields_dict(Experiment)
-    if name not in fields:
-        close = close_matches(name, fields)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"unknown path '{path}'", hint=f"{hint}an experiment has: {', '.join(fields)}")
-    return fields[name]
-
-
-def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, Text) and value.strip().lower() in ("none", "null"))
-
-
-def _flat(value: Sequence[Any]) -> list[Any]:
-    """References of a slot that holds several; a command line gives them as one text."""
-    if len(value) == 1 and isinstance(value[0], Text):
-        try:
-            read = read_component_text(value[0])
-        except LabError:  # told where the component is looked up
-            return list(value)
-        return [] if read is None else read if isinstance(read, list) else [read]
-    return list(value)
-
-
 def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]) -> Any:
     annotation, smallest = field.metadata["type"], field.metadata["smallest"]
     try:
-        value = parse_text(value, annotation) if isinstance(value, Text) else check_value(value, annotation)
+        value = check_value(value, annotation)
     except TypeError as error:
         problems.append(f"{field.name} {error}")
         return value
@@ -254,8 +241,8 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Cata
 
 
 def _unmet(component: Component, offered: Sequence[str], dataset: Component, catalog: Catalog) -> list[str]:
-    given = {"data", *component.registry.spec.given}
-    missing = [need for need in component.open_needs if need not in offered and need not in given]
+    given = {"data", *component.registry.spec.call_arguments}
+    missing = [need for need in component.unfilled_parameters if need not in offered and need not in given]
     if not missing:
         return []
     names = ", ".join(f"'{need}'" for need in missing)

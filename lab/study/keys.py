@@ -21,7 +21,6 @@ import attrs
 
 from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
 from lab.errors import LabError
-from lab.registry.binding import Component, Factory
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
     Closure,
@@ -32,6 +31,7 @@ from lab.registry.modules import (
     source_of_file,
 )
 from lab.registry.plugins import Catalog
+from lab.registry.resolved import Component
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -228,8 +228,6 @@ def _value_form(value: Any, *, writes: bool = False) -> Any:
 
     if isinstance(value, Component):
         return _component_form(value)
-    if isinstance(value, Factory):
-        return _component_form(value.component)
     if isinstance(value, (list, tuple)):
         return [_value_form(item, writes=writes) for item in value]
     if isinstance(value, Mapping):
@@ -274,7 +272,7 @@ def _definitions(part: Component) -> Iterator[Any]:
     """The factory of a component, and the classes and functions among its parameters."""
     yield part.factory
     for value in part.params.values():
-        if not isinstance(value, (Component, Factory, str, bytes)):
+        if not isinstance(value, (Component, str, bytes)):
             yield value
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import attrs
 
-from lab.errors import StoreError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import StoreError, UnknownNameError, close_matches
 from lab.study.store import Store, outcome_of
 from lab.study.variants import all_variants, labels, read_content, study_names
 

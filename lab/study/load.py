@@ -16,12 +16,11 @@ from types import ModuleType
 import attrs
 
 from lab.errors import LabError, StudyError, error_text, own_line
-from lab.registry.binding import Resolver, Text, inner_of, read_reference
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
+from lab.registry.text import read_text
 from lab.streams import stdout_to_stderr
-from lab.study.experiment import Experiment
 from lab.study.folder import keeps_working_folder
 from lab.study.study import Study
 
@@ -185,39 +184,26 @@ def _shadowed(error: BaseException, folder: Path) -> str | None:
 
 
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
-    """The study with ``PATH=VALUE`` assignments applied to its base, in order.
+    """Return the study with ``PATH=VALUE`` assignments applied to its base, in order.
 
-    A dataset that is made around another stays where ``dataset=NAME`` is set, and NAME goes inside: what stands around
-    it is what the rest of the experiment asks for. ``dataset=NAME()`` takes the place of the whole.
+    Each value is read by the annotation of the parameter at its path.
 
     Raises:
-        StudyError: a path is unknown or a value cannot stand there; all of them at once, with every other problem that
-            the study has.
+        StudyError: a path is unknown or a value does not fit; all of them at once, with every other problem of the
+            study.
     """
     base, problems = study.base, []
     for assignment in assignments:
-        path, equals, value = assignment.partition("=")
+        path, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
             continue
         try:
-            path, value = path.strip(), value.strip()
-            base = base.changed(_inside(base, path, value, catalog), Text(value), catalog)
+            parameter = base.parameter_at(path, catalog)
+            base = base.changed(path, read_text(text, parameter, catalog), catalog)
         except (LabError, TypeError) as error:
             problems.append(f"--set {assignment}: {error}")
     study = attrs.evolve(study, base=base)
     if problems:
         raise StudyError([*problems, *study.problems(catalog)], where=where)
     return study
-
-
-def _inside(base: Experiment, path: str, value: str, catalog: Catalog) -> str:
-    """Where a value belongs that was set at ``path``."""
-    registry = catalog.registry("datasets")
-    if path != "dataset" or value not in registry:
-        return path
-    around, beside = (Resolver(catalog).follow(registry, read_reference(each))[0] for each in (base.dataset, value))
-    inner = inner_of(registry, around, catalog)
-    if inner is None or inner_of(registry, beside, catalog) is not None:
-        return path
-    return f"dataset.{inner}"

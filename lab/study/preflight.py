@@ -77,7 +77,7 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.guard, tell = guarded, progress or _nobody
+    catalog.import_guard, tell = guarded, progress or _nobody
     arms = study.resolve(catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)

@@ -23,6 +23,7 @@ from lab.registry.plugins import Catalog, load_catalog
 from lab.study.build import DataCache
 from lab.study.environment import environment
 from lab.study.experiment import Experiment, checked
+from lab.study.former import with_current_names
 from lab.study.keys import key_of
 from lab.study.load import load_study
 from lab.study.packages import DECIDING_PACKAGES
@@ -197,6 +198,7 @@ def rebuild_run(
     Raises:
         LabError: a component, or the plugin that it came from, is not there.
     """
+    content = with_current_names(content, catalog)
     _check_plugins(content["experiment"], catalog)
     is_hooked = bool((content.get("key_content") or {}).get("hooks"))
     recorded = experiment_from_json(content["experiment"])
@@ -567,7 +569,7 @@ def _differences(
     now = environment(run.catalog, run.device)["packages"]
     deciding = [name for name in then if name in DECIDING_PACKAGES]
     packages = _parted({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
-    made, made_now = record.experiment(strict=False), run.record()
+    made, made_now = with_current_names(record.experiment(strict=False), run.catalog), run.record()
     if has_own_data:
         made, made_now = _without_reading(made), _without_reading(made_now)
     lines = differences(made, made_now, words=words) + list(packages)

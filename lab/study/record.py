@@ -15,7 +15,7 @@ import sysconfig
 import time
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import LabError, StoreError, UnknownNameError
-from lab.registry.binding import Component, Factory
+from lab.errors import LabError, StoreError, UnknownNameError, close_matches
 from lab.registry.component import Use, as_use, use
-from lab.registry.registry import close_matches
 from lab.study import files, variants
 from lab.study.experiment import Experiment
 from lab.study.results import FinishedRun, Results
@@ -262,19 +260,9 @@ def components_of(arms: Iterable[ResolvedArm]) -> list[ComponentRecord]:
     users: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for arm in arms:
         for component in arm.experiment.all_components():
-            for part in _with_factories(component):
-                row = (part.registry.spec.singular, part.name, part.plugin, source_of(part.factory))
-                users.setdefault(row, {})[arm.name] = None
+            row = (component.registry.spec.singular, component.name, component.plugin, source_of(component.factory))
+            users.setdefault(row, {})[arm.name] = None
     return [ComponentRecord(*row, arms=list(names)) for row, names in users.items()]
-
-
-def _with_factories(component: Component) -> Iterator[Component]:
-    """A component and those in it that it builds itself."""
-    yield component
-    for value in component.params.values():
-        if isinstance(value, Factory):
-            for inner in value.component.walk():
-                yield from _with_factories(inner)
 
 
 def source_of(factory: Any) -> str:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from lab.errors import UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import UnknownNameError, close_matches
 from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.store import RunRecord
 

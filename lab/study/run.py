@@ -215,8 +215,8 @@ class Run:
                 self._begin(fresh=False)
             record_failure(folder, error)
         except OSError as second:  # the others may be written all the same
-            self.catalog.complain(f"lab: the failure of run {self.key} cannot be recorded: {second}")
-            self.catalog.complain(f"  {describe_error(error)}")
+            self.catalog.warn(f"lab: the failure of run {self.key} cannot be recorded: {second}")
+            self.catalog.warn(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
         """What ``experiment.json`` says: enough to build the run again."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import attrs
 
 from lab.errors import LabError, StudyError
-from lab.registry.binding import Resolver
 from lab.registry.component import Reference, plain_number, plain_value
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
 from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_of, text_problem
 from lab.study.compare import summarise
 from lab.study.study import Arm, Study, TrialOfArm, label_of

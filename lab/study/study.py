@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import LabError, StudyError, UnknownNameError
+from lab.errors import LabError, StudyError, UnknownNameError, close_matches
 from lab.registry.component import Reference, Use, as_use, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.registry import close_matches
 from lab.study.checks import (
     MAX_ARMS,
     MAX_RUNS,

@@ -137,7 +137,7 @@ def _work(settings: dict[str, Any], jobs: Jobs, reporter: Reporter) -> None:
     from lab.study.rebuild import rebuild_exactly
     from lab.study.store import Store
 
-    store, catalog = Store(Path(settings["root"])), load_catalog(without=settings["without"], complain=_ignore)
+    store, catalog = Store(Path(settings["root"])), load_catalog(without=settings["without"], warn=_ignore)
     cache = DataCache()
     for job in jobs:
         key = job["run"]["key"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lab.registry.registry import close_matches
+from lab.errors import close_matches
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.crash import EPOCHS, differences, train_with_power_cut
 from lab.testing.example import Example

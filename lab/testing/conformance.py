@@ -13,11 +13,13 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
-from lab.errors import LabError
-from lab.registry.binding import Component, Parameter, Resolver, parameters_of
+from lab.errors import LabError, close_matches
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
-from lab.registry.registry import close_matches, load_object
+from lab.registry.registry import load_object
+from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
+from lab.registry.signature import Parameter, parameters_of
 from lab.testing.example import Example, Offer
 from lab.testing.finding import Finding, NotApplicable
 from lab.testing.probe import describe
@@ -119,8 +121,8 @@ class Conformance:
         return [
             need
             for part in self.resolved.walk_built()
-            for need in part.open_needs
-            if need != "data" and need not in part.registry.spec.given
+            for need in part.unfilled_parameters
+            if need != "data" and need not in part.registry.spec.call_arguments
         ]
 
     # --- what it is tried on ------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class Conformance:
         return found
 
     def _is_meant_for(self, example: Example) -> bool:
-        asks = any(part.open_needs for part in self.resolved.walk_built())
+        asks = any(part.unfilled_parameters for part in self.resolved.walk_built())
         return (asks or example.is_plain) and (not example.kinds or self.kind in example.kinds)
 
     def fitting(self) -> list[Example]:

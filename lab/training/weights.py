@@ -271,7 +271,7 @@ def set_weights(model: nn.Module, tensors: Tensors, aliases: Mapping[str, str], 
     Raises:
         StoreError: they belong to another architecture.
     """
-    tensors = tensors | {name: tensors[source] for name, source in aliases.items()}
+    tensors = _with_current_names(model, tensors | {name: tensors[source] for name, source in aliases.items()})
     weights = _weights(model)
     _check_names({name: tuple(weight.shape) for name, weight in weights.items()}, tensors, path)
     for name, buffer in model.named_buffers():
@@ -286,6 +286,18 @@ def set_weights(model: nn.Module, tensors: Tensors, aliases: Mapping[str, str], 
         raise StoreError(
             "these weights belong to another architecture", where=str(path), hint=f"not loaded: {_shorten(left)}"
         )
+
+
+def _with_current_names(model: nn.Module, tensors: Tensors) -> Tensors:
+    """Rename tensors of an older file; modules list (former prefix, current prefix) in ``former_weights``."""
+    for path, module in model.named_modules():
+        for former, current in getattr(module, "former_weights", ()):
+            start, end = (f"{path}.{prefix}".lstrip(".") for prefix in (former, current))
+            tensors = {
+                end + name.removeprefix(start) if name.startswith(start) else name: tensor
+                for name, tensor in tensors.items()
+            }
+    return tensors
 
 
 def _check_names(expected: Mapping[str, tuple[int, ...]], tensors: Tensors, path: Path) -> None:

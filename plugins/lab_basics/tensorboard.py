@@ -21,7 +21,7 @@ __all__ = ["TensorBoard", "write_artefacts", "write_hyper_parameters"]
 
 SUFFIX = ".hparams"
 ARTEFACTS_SUFFIX = ".artefacts"
-LONGEST_TEXT = 100_000
+MAX_CHARS = 100_000
 """Of a longer text, this many characters are shown."""
 
 
@@ -132,7 +132,7 @@ def _verbatim(text: str) -> str:
     >>> _verbatim("a  b\\n*c*")
     '    a  b\\n    *c*'
     """
-    shown = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}\n… ({len(text):,} characters)"
+    shown = text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}\n… ({len(text):,} characters)"
     return "\n".join(f"    {line}" for line in shown.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves to read: a text after every epoch."""
+"""Sample texts generated after every epoch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SAMPLES = "samples.txt"
 
 
 class SampleText(Callback):
-    """Lets the network go on with a prompt after every epoch: the artefact ``samples.txt``, one text per epoch.
+    """Generate a text after every epoch into the artefact ``samples.txt``.
 
-    TensorBoard shows it with the callback ``tensorboard``, and reports show the last text of each arm. The draws have
-    a generator of their own, so they change nothing in training.
+    The callback ``tensorboard`` shows it in TensorBoard, and reports show the last text of each arm. Sampling uses a
+    separate generator, so training is unaffected.
 
     Args:
-        prompt: what it goes on with; characters that the text does not have are left out.
-        length: characters of each text.
+        prompt: start of the text; characters that are not in the vocabulary are dropped.
+        length: generated characters.
         temperature, top_k, top_p, greedy: as in ``generate``.
     """
 
@@ -47,6 +47,7 @@ class SampleText(Callback):
         generate(learner, self._prompt(learner), 1, **self.options)
 
     def after_epoch(self, learner: Learner) -> None:
+        # An epoch that was cancelled has no row in the history, and its weights are not worth a text.
         if learner.folder is None or not learner.history or learner.history[-1]["epoch"] != learner.epochs_done:
             return
         epoch = learner.epochs_done

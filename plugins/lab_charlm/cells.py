@@ -1,6 +1,7 @@
-"""Recurrent networks as their equations, step by step, with the names and shapes of torch's weights.
+"""Recurrent layers written out step by step, for reading.
 
-They compute what ``nn.RNN`` and ``nn.GRU`` compute and load their weights; torch's are faster. Time first.
+They compute the same as ``nn.RNN`` and ``nn.GRU`` and share the names and shapes of their weights, so either loads the
+other's state dict; torch's are faster. Time first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["GRUCells", "RNNCells"]
 
 
 class _Cells(nn.Module):
-    """Base class: layers of cells upon each other, ``gates`` blocks of H rows in every weight."""
+    """Base class: stacked layers of cells, with ``gates`` blocks of H rows in every weight."""
 
     gates = 1
 
@@ -34,12 +35,13 @@ class _Cells(nn.Module):
                 self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs (T, B, H) of the last layer and the last state of each, (L, B, H), for inputs (T, B, I)."""
+        """Return the last layer's outputs (T, B, H) and the final states (L, B, H) for inputs (T, B, I)."""
         if state is None:
             state = inputs.new_zeros(self.num_layers, inputs.shape[1], self.hidden_size)
         last = []
         for layer in range(self.num_layers):
             weights = [getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            # One product for all steps: only the recurrent half has to wait for the previous step.
             entered = inputs @ weights[0].T + weights[2]
             hidden, outputs = state[layer], []
             for each in entered:
@@ -52,7 +54,7 @@ class _Cells(nn.Module):
         return inputs, torch.stack(last)
 
     def step(self, entered: Tensor, recurred: Tensor, hidden: Tensor) -> Tensor:
-        """The next state (B, H), from ``W_ih x + b_ih`` and ``W_hh h + b_hh``, each (B, gates · H), and ``h``."""
+        """Return the next state (B, H) from ``W_ih x + b_ih`` and ``W_hh h + b_hh``, (B, gates · H) each, and ``h``."""
         raise NotImplementedError
 
 
@@ -64,10 +66,10 @@ class RNNCells(_Cells):
 
 
 class GRUCells(_Cells):
-    """Gated recurrent units, Cho et al. 2014, in the form of ``nn.GRU``.
+    """Gated recurrent unit, Cho et al. 2014, in the form of ``nn.GRU``.
 
     ``r = σ(x_r + h_r)``, ``z = σ(x_z + h_z)``, ``n = tanh(x_n + r · h_n)``, ``h' = (1 - z) n + z h``, where ``x_r`` is
-    the first block of ``W_ih x + b_ih`` and so on. Differs from the paper: the reset gate acts behind the product.
+    the first block of ``W_ih x + b_ih`` and so on. Differs from the paper: the reset gate is applied after the product.
     """
 
     gates = 3

@@ -12,7 +12,7 @@ from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, te
 __all__ = ["generate"]
 
 MAX_LENGTH = 10_000_000
-"""More characters than a network makes in a day."""
+"""More characters than a network generates in a day."""
 
 
 @click.command(
@@ -23,30 +23,34 @@ MAX_LENGTH = 10_000_000
   lab generate 3f9a2c --prompt "the " --length 1000 --temperature 0.5
   lab generate 3f9a2c --greedy
 
-The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+`lab runs` and runs.csv list the keys of runs; their first digits are enough.
 """
 )
 @click.argument("key")
 @runs_option
-@click.option("--prompt", default="the ", show_default=True, help="What the network goes on with.")
+@click.option("--prompt", default="the ", show_default=True, help="Start of the text.")
 @click.option(
-    "--length", type=click.IntRange(0, MAX_LENGTH), default=400, show_default=True, help="Characters that are made."
+    "--length",
+    type=click.IntRange(0, MAX_LENGTH),
+    default=400,
+    show_default=True,
+    help="Number of generated characters.",
 )
 @click.option(
     "--temperature",
     type=FiniteNumber(min=0, min_open=True),
     default=0.8,
     show_default=True,
-    help="Below 1 likely characters become likelier.",
+    help="Divides the logits; below 1 the distribution is sharper.",
 )
-@click.option("--top-k", type=click.IntRange(1), help="Only so many of the likeliest characters.")
+@click.option("--top-k", type=click.IntRange(1), help="Sample from the K most likely characters.")
 @click.option(
     "--top-p",
     type=FiniteNumber(min=0, min_open=True, max=1),
-    help="Only the likeliest characters with this probability together.",
+    help="Sample from the most likely characters with this total probability.",
 )
-@click.option("--greedy", is_flag=True, help="Always the likeliest character.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the draws.")
+@click.option("--greedy", is_flag=True, help="Always take the most likely character.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the sampling.")
 @loading_options
 @click.pass_obj
 def generate(
@@ -64,7 +68,7 @@ def generate(
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Let the network of the finished run KEY go on with a prompt."""
+    """Generate text with the model of the finished run KEY."""
     from lab.study.rebuild import load
     from lab_charlm.generation import generate as generate_text
 

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a short text, and how its ways to read differ from others."""
+"""Example data for the conformance kit: a short text, and the exceptions of samplers that yield windows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["NextCharacter", "ShortText", "offer"]
 
 LENGTH, BPTT = 1200, 4
 
-PIECES = {
-    "test_every_index_stands_exactly_once_in_an_epoch": "its batches hold pieces of a text, not indices",
-    "test_batches_hold_indices_of_the_split": "its batches hold pieces of a text, not indices",
+WINDOWS = {
+    "test_every_index_stands_exactly_once_in_an_epoch": "it yields windows of a text, not indices",
+    "test_batches_hold_indices_of_the_split": "it yields windows of a text, not indices",
 }
 
 
@@ -31,7 +31,7 @@ class ShortText(Example):
     is_plain = False
 
     def make_data(self) -> CharData:
-        return char_text(longest=LENGTH, bptt=BPTT)
+        return char_text(max_chars=LENGTH, bptt=BPTT)
 
     def model(self) -> nn.Module:
         return CharRNN(self.facts["vocab_size"], hidden_size=8, embedding_dim=4)
@@ -50,7 +50,7 @@ class ShortText(Example):
 
     def experiment(self) -> Experiment:
         return Experiment(
-            dataset=use("char_text", longest=LENGTH, bptt=BPTT),
+            dataset=use("char_text", max_chars=LENGTH, bptt=BPTT),
             architecture=use("char_rnn", hidden_size=8, embedding_dim=4, stateful=True),
             loss="sequence_nll",
             sampler="streams",
@@ -60,7 +60,7 @@ class ShortText(Example):
 
 
 class NextCharacter(ShortText):
-    """The same for networks that foresee the last place alone: logits (1, B, V)."""
+    """The start of the embedded text for models that predict the last position only: logits (1, B, V)."""
 
     kinds = ("architectures",)
 
@@ -75,7 +75,7 @@ class NextCharacter(ShortText):
 
 
 def offer() -> Offer:
-    """A short text, and what the ways to read it are excused from."""
+    """Return the example data and how each component is tried."""
     texts = ("short_text",)
     last = {
         f"architectures.{name}": Trial(use(name), examples=("next_character",))
@@ -86,7 +86,7 @@ def offer() -> Offer:
         for name in ("char_gru", "char_lstm", "char_rnn", "char_rnn_cell", "char_rnn_stateful")
     }
     readings = {
-        f"samplers.{name}": Trial(use(name), examples=texts, exceptions=PIECES)
+        f"samplers.{name}": Trial(use(name), examples=texts, exceptions=WINDOWS)
         for name in ("chunks", "random", "spans", "streams", "windows")
     }
     judges = {
@@ -100,7 +100,8 @@ def offer() -> Offer:
     others = {
         "callbacks.sample_text": Trial(use("sample_text", length=20), examples=texts),
         "datasets.char_text": Trial(
-            use("char_text"), exceptions={"test_splits_are_disjoint": "pieces of a few characters come again"}
+            use("char_text"),
+            exceptions={"test_splits_are_disjoint": "windows of a few characters occur more than once"},
         ),
     }
     return Offer(

@@ -40,7 +40,7 @@ def timemachine() -> Corpus:
 
 
 def andersen() -> Corpus:
-    """Andersen's fairy tales in English; the licence of Project Gutenberg at its end is left out when it is read."""
+    """Andersen's fairy tales in English; Project Gutenberg's license is stripped when the text is read."""
     return Corpus(
         name="andersen",
         title="Andersen's fairy tales in English",

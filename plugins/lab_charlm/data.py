@@ -1,13 +1,13 @@
-"""One long text as characters, and pieces of it.
+"""Character-level text data: one long text, its vocabulary, and windows of it.
 
-A text of N characters has N - 1 places at which the next character can be foreseen. A *piece* is a stretch of such
-places; batches are time first: tokens (T, B), target (T, B), the target one character further.
+A text of N characters has N - 1 positions, each with a next character to predict. A *window* is a run of consecutive
+positions. Batches are time first: tokens (T, B) and target (T, B), which is shifted by one character.
 
 ::
 
     data = char_text("nietzsche", bptt=8)
-    data.train[0]                                  # the first piece, as a batch of one
-    data.train[Piece(100, 140)]                    # forty places from the hundredth on
+    data.train[0]                                  # the first window, as a batch of one
+    data.train[Window(100, 140)]                   # forty positions, from position 100 on
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ __all__ = [
     "CharData",
     "CharText",
     "CharVocabulary",
-    "Piece",
-    "Pieces",
+    "Window",
+    "Windows",
     "char_text",
 ]
 
@@ -49,13 +49,13 @@ PADDING, UNKNOWN = "\0", "\N{REPLACEMENT CHARACTER}"
 _GUTENBERG = re.compile(r"^\*\*\* ?(START|END) OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.MULTILINE)
 
 
-class Piece(NamedTuple):
-    """A stretch of a text.
+class Window(NamedTuple):
+    """A run of consecutive positions in a text.
 
     Attributes:
-        start: the first place; its token is the text's character at ``start``, its target the next one.
-        stop: the place behind the last.
-        continues: whether the batch goes on where the batch before it ended, so that a state may be carried over.
+        start: the first position; its token is the text's character at ``start``, its target the next one.
+        stop: one past the last position.
+        continues: whether the batch starts where the previous one ended, so that a hidden state may be carried over.
     """
 
     start: int
@@ -64,16 +64,15 @@ class Piece(NamedTuple):
 
 
 @attrs.frozen
-class Pieces(Sequence[Piece]):
-    """The pieces of a batch, all of one length: what the samplers of this package give.
+class Windows(Sequence[Window]):
+    """The windows of one batch, all of the same length; samplers of this package yield them.
 
-    As a sequence it holds a :class:`Piece` for each; a part of it is ``Pieces`` again, as several processes that share
-    a batch need it.
+    A sequence of :class:`Window`. Slices are ``Windows`` too, because ranks that share a batch slice it.
 
     Attributes:
-        starts: the first place of each; a ``range`` where they are equally far apart.
-        length: places of each.
-        continues: as of a piece.
+        starts: the first position of each window; a ``range`` if they are evenly spaced.
+        length: positions per window.
+        continues: as in :class:`Window`.
     """
 
     starts: Sequence[int]
@@ -84,23 +83,23 @@ class Pieces(Sequence[Piece]):
         return len(self.starts)
 
     @overload
-    def __getitem__(self, index: int) -> Piece: ...
+    def __getitem__(self, index: int) -> Window: ...
     @overload
-    def __getitem__(self, index: slice) -> Pieces: ...
-    def __getitem__(self, index: int | slice) -> Piece | Pieces:
+    def __getitem__(self, index: slice) -> Windows: ...
+    def __getitem__(self, index: int | slice) -> Window | Windows:
         if isinstance(index, slice):
             return attrs.evolve(self, starts=self.starts[index])
         start = self.starts[index]
-        return Piece(start, start + self.length, self.continues)
+        return Window(start, start + self.length, self.continues)
 
 
 class CharBatch(NamedTuple):
-    """Pieces side by side.
+    """A batch of windows.
 
     Attributes:
         tokens: (T, B) long.
-        continues: whether the batch goes on where the last one ended.
-        target: (T, B) long, the next character of each.
+        continues: whether the batch starts where the previous one ended.
+        target: (T, B) long, the next character at each position.
     """
 
     tokens: Tensor
@@ -109,7 +108,7 @@ class CharBatch(NamedTuple):
 
 
 class CharVocabulary:
-    """Characters and their numbers: 0 is padding, 1 a character that is unknown, then the others in their order.
+    """Mapping between characters and ids: 0 is padding, 1 the unknown character, then the known ones in order.
 
     >>> vocabulary = CharVocabulary.of("banana", min_freq=2)
     >>> vocabulary.encode("bans").tolist()
@@ -118,18 +117,20 @@ class CharVocabulary:
     'an\N{REPLACEMENT CHARACTER}'
 
     Args:
-        characters: those that are known, without padding and unknown.
+        characters: the known characters, without padding and unknown.
     """
 
     def __init__(self, characters: Iterable[str]) -> None:
         self.characters = [PADDING, UNKNOWN, *characters]
         codes = [ord(character) for character in self.characters[2:]]
+        # A table indexed by code point encodes a whole text in one NumPy call. Its last entry stays unknown, so that
+        # larger code points can be clipped to it.
         self._ids = np.full(max(codes, default=0) + 2, UNKNOWN_ID, np.int64)
         self._ids[codes] = np.arange(2, len(self.characters))
 
     @classmethod
     def of(cls, text: str, *, min_freq: int = 1) -> CharVocabulary:
-        """The characters that stand in a text at least ``min_freq`` times."""
+        """Build the vocabulary of the characters that occur at least ``min_freq`` times in a text."""
         return cls(sorted(character for character, count in Counter(text).items() if count >= min_freq))
 
     def __len__(self) -> int:
@@ -142,27 +143,29 @@ class CharVocabulary:
         return hash(tuple(self.characters))
 
     def encode(self, text: str) -> Tensor:
-        """Numbers of the characters of a text, (N,) long."""
+        """Return the ids (N,) long of a text's characters."""
+        # Strings from other systems may hold lone surrogates, which UTF-32 refuses by default.
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         return torch.from_numpy(self._ids[np.minimum(codes, len(self._ids) - 1)])
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that numbers stand for; padding is left out."""
+        """Return the text of a sequence of ids; padding is skipped."""
         return "".join(self.characters[number] for number in ids if number != PAD_ID)
 
     def unknown_in(self, text: str) -> list[str]:
-        """The characters of a text that have no number of their own, each once."""
+        """Return the characters of a text that are not in the vocabulary, each once."""
         return [character for character in dict.fromkeys(text) if int(self.encode(character)[0]) == UNKNOWN_ID]
 
 
 class CharText:
-    """A split: a text of numbers, and its pieces of ``bptt`` places one after the other.
+    """Dataset of the consecutive, non-overlapping windows of ``bptt`` positions of an encoded text.
 
-    What is left at the end and is shorter than a piece is left out. Asked for a :class:`Piece`, it gives that one.
+    The remainder at the end that is shorter than a window is dropped. Indexing with a :class:`Window` returns that
+    window instead.
 
     Args:
         ids: (N,) long.
-        bptt: places of a piece.
+        bptt: positions per window (backpropagation through time).
     """
 
     def __init__(self, ids: Tensor, bptt: int) -> None:
@@ -171,32 +174,33 @@ class CharText:
     def __len__(self) -> int:
         return max(0, len(self.ids) - 1) // self.bptt
 
-    def __getitem__(self, index: int | Piece) -> CharBatch:
+    def __getitem__(self, index: int | Window) -> CharBatch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int | Piece]) -> CharBatch:
-        """Pieces of one length as a batch."""
-        pieces = indices if isinstance(indices, Pieces) else self._pieces(indices)
-        windows = self.ids.unfold(0, pieces.length + 1, 1)  # a view: the stretch that begins at each place
-        characters = windows[_as_tensor(pieces.starts)].T.contiguous()
-        return CharBatch(characters[:-1], pieces.continues, characters[1:])
+    def __getitems__(self, indices: Sequence[int | Window]) -> CharBatch:
+        """Return windows of one length as a batch."""
+        windows = indices if isinstance(indices, Windows) else self._windows(indices)
+        # unfold is a view with one row per start position; windows past the end raise, where slices would be shortened.
+        characters = self.ids.unfold(0, windows.length + 1, 1)[_as_tensor(windows.starts)].T.contiguous()
+        return CharBatch(characters[:-1], windows.continues, characters[1:])
 
-    def _pieces(self, indices: Sequence[int | Piece]) -> Pieces:
-        pieces = [self._piece(index) for index in indices]
-        start, stop, continues = pieces[0]
-        return Pieces([piece.start for piece in pieces], stop - start, continues)
+    def _windows(self, indices: Sequence[int | Window]) -> Windows:
+        windows = [self._window(index) for index in indices]
+        start, stop, continues = windows[0]
+        return Windows([window.start for window in windows], stop - start, continues)
 
-    def _piece(self, index: int | Piece) -> Piece:
-        if isinstance(index, Piece):
+    def _window(self, index: int | Window) -> Window:
+        if isinstance(index, Window):
             return index
         if not -len(self) <= index < len(self):
-            raise IndexError(f"piece {index} of {len(self)}")
+            raise IndexError(f"window {index} of {len(self)}")
         index %= len(self)
-        return Piece(index * self.bptt, (index + 1) * self.bptt)
+        return Window(index * self.bptt, (index + 1) * self.bptt)
 
 
 def _as_tensor(starts: Sequence[int]) -> Tensor:
-    """The starts (B,); a range is made in one go, several times as fast as number by number."""
+    """Return the starts (B,) as a tensor."""
+    # torch.arange is several times faster than torch.tensor on the numbers of a range.
     if isinstance(starts, range):
         return torch.arange(starts.start, starts.stop, starts.step)
     return torch.tensor(starts)
@@ -204,13 +208,13 @@ def _as_tensor(starts: Sequence[int]) -> Tensor:
 
 @attrs.define(eq=False)
 class CharData(Data):
-    """A text of characters.
+    """A text split into training and validation characters.
 
     Attributes:
-        vocab: characters and their numbers.
-        vocab_size: how many, padding and unknown included.
-        bptt: places of a piece.
-        notes: sentences on what was read: how the text was split, its characters, and what looks odd.
+        vocab: the vocabulary.
+        vocab_size: its size, padding and unknown included.
+        bptt: positions per window.
+        notes: sentences on what was read: the split, the characters, and anything that looks odd.
     """
 
     vocab: CharVocabulary = attrs.field(factory=lambda: CharVocabulary([]))
@@ -222,41 +226,41 @@ class CharData(Data):
 def char_text(
     corpus: str = "embedded",
     *,
-    path: str | None = None,
+    path: str | Sequence[str] | None = None,
     encoding: str = "utf-8",
     bptt: int = 8,
     lower: bool = True,
     min_freq: int = 1,
     valid_share: float = 0.2,
     ascii_only: bool = False,
-    longest: int | None = None,
+    max_chars: int | None = None,
 ) -> CharData:
-    """A text whose next character is to be foreseen; its end validates.
+    """Text for next-character prediction; the end of the text is the validation split.
 
-    Lines may end with ``\\n``, ``\\r\\n`` or ``\\r``; all become ``\\n``.
+    Line ends ``\\n``, ``\\r\\n`` and ``\\r`` all become ``\\n``.
 
     Args:
         corpus: ``embedded`` (Python's own help topics, real English, about 465,000 characters, no download),
             ``nietzsche``, ``timemachine``, ``andersen``, or another corpus whose files have the role ``text``.
-        path: a text file instead of a corpus, plain or gzip.
-        encoding: of that file.
-        bptt: places of a piece, over which errors are carried back.
-        lower: in small letters.
-        min_freq: rarer characters of the training part are unknown.
-        valid_share: share of the lines, the last ones, that validate, in (0, 1); of the characters where the lines are
-            so few or so different in length that they would give a share that differs by more than a quarter.
-        ascii_only: letters without a place in ASCII are written with such that have one (Unidecode).
-        longest: only so many characters from the start are read; None reads all.
+        path: a text file to use instead of a corpus, plain or gzip; several are read one after the other, as one text.
+        encoding: encoding of the files.
+        bptt: positions per window, the length of backpropagation through time.
+        lower: convert the text to lower case.
+        min_freq: characters that occur fewer times in the training part are unknown.
+        valid_share: fraction of the lines, from the end, that is held out for validation, in (0, 1). The text is split
+            by characters instead if a split by lines would miss this fraction by more than a quarter.
+        ascii_only: transliterate to ASCII (Unidecode).
+        max_chars: read only the first N characters; None reads all.
 
     Raises:
-        DataError: the file is missing, empty, no text or in another encoding (the position is given), the text is too
+        DataError: a file is missing, empty, not text or in another encoding (the position is given), the text is too
             short, or no character is known.
-        ParameterError: a value that cannot be.
+        ParameterError: a parameter is out of range.
     """
-    _check(bptt, valid_share, min_freq, longest)
+    _check(bptt, valid_share, min_freq, max_chars)
     text, name = _read(corpus, path, encoding)
     remarks = describe_signs(count_signs(text.replace("\f", "")))
-    text = _with_newlines(text)[:longest]
+    text = _with_newlines(text)[:max_chars]
     if ascii_only:
         from unidecode import unidecode
 
@@ -267,9 +271,9 @@ def char_text(
     for part, words in ((train, "training"), (valid, "validation")):
         if len(part) < bptt + 1:
             raise DataError(
-                f"the {words} part has {len(part)} characters, too few for a piece of bptt={bptt}",
+                f"the {words} part has {len(part)} characters, too few for a window of bptt={bptt}",
                 where=name,
-                hint=f"it takes {bptt + 1}: give a longer text or a smaller bptt",
+                hint=f"at least {bptt + 1} are needed: use a longer text or a smaller bptt",
             )
     vocabulary = CharVocabulary.of(train, min_freq=min_freq)
     ids = vocabulary.encode(train), vocabulary.encode(valid)
@@ -282,12 +286,12 @@ def char_text(
         f"unknown: {share(unknown[0], len(train))} of train, {share(unknown[1], len(valid))} of valid",
     ]
     if unknown[1] >= _MANY_UNKNOWN * len(valid):
-        remarks.append(f"{share(unknown[1], len(valid))} of the validation part are characters that count as unknown")
+        remarks.append(f"{share(unknown[1], len(valid))} of the validation part are unknown characters")
     if len(vocabulary) > _MANY_CHARACTERS:
         rare = sum(count == 1 for count in Counter(train).values())
         remarks.append(
-            f"{len(vocabulary) - 2:,} different characters, of which {rare:,} stand once: min_freq=2 makes these "
-            "unknown, ascii_only=True writes letters with those of ASCII"
+            f"{len(vocabulary) - 2:,} different characters, {rare:,} of them occur once: min_freq=2 makes these "
+            "unknown, ascii_only=True transliterates to ASCII"
         )
     tell(name, notes, remarks)
     digest = hashlib.sha256("\0".join([train, valid, str(min_freq), str(bptt)]).encode()).hexdigest()
@@ -307,10 +311,10 @@ _MANY_CHARACTERS = 1_000
 
 
 def _refuse_unknown(ids: Sequence[Tensor], unknown: Sequence[int], name: str, min_freq: int) -> None:
-    """Parts of a text in which no character is known."""
+    """Raise if no character of a part is in the vocabulary."""
     for part, each, count in zip(("training", "validation"), ids, unknown, strict=True):
         if count == len(each):
-            hint = "a smaller min_freq" if min_freq > 1 else "a text whose end is written like its beginning"
+            hint = "lower min_freq" if min_freq > 1 else "the end of the text uses another alphabet than its beginning"
             raise DataError(f"no character of the {part} part is in the vocabulary", where=name, hint=hint)
 
 
@@ -322,7 +326,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _check(bptt: int, valid_share: float, min_freq: int, longest: int | None) -> None:
+def _check(bptt: int, valid_share: float, min_freq: int, max_chars: int | None) -> None:
     where = "dataset 'char_text'"
     if bptt < 1:
         raise ParameterError(f"bptt must be at least 1, got {bptt}", where=where)
@@ -330,27 +334,36 @@ def _check(bptt: int, valid_share: float, min_freq: int, longest: int | None) ->
         raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=where)
     if min_freq < 1:
         raise ParameterError(f"min_freq must be at least 1, got {min_freq}", where=where)
-    if longest is not None and longest < 1:
-        raise ParameterError(f"longest must be at least 1, got {longest}", where=where)
+    if max_chars is not None and max_chars < 1:
+        raise ParameterError(f"max_chars must be at least 1, got {max_chars}", where=where)
 
 
-def _read(corpus: str, path: str | None, encoding: str) -> tuple[str, str]:
-    """A text and how messages call it."""
+def _read(corpus: str, path: str | Sequence[str] | None, encoding: str) -> tuple[str, str]:
+    """Return the text and its name in messages."""
     if path is not None:
-        return read_text(Path(path), encoding, empty="the text is empty", pages=True), path
+        return _read_files([path] if isinstance(path, str) else path, encoding)
     if corpus == "embedded":
         return _embedded(), "corpus 'embedded'"
     found = find_corpus(corpus)
     if "text" not in found.files:
         raise DataError(
-            f"corpus '{corpus}' is no single text", hint="for example: embedded, nietzsche, timemachine, andersen"
+            f"corpus '{corpus}' is not a single text", hint="for example: embedded, nietzsche, timemachine, andersen"
         )
     text = read_text(found.path("text"), empty="the text is empty")
-    return _without_licence(_with_newlines(text)), f"corpus '{corpus}'"
+    return _without_license(_with_newlines(text)), f"corpus '{corpus}'"
 
 
-def _without_licence(text: str) -> str:
-    """A text of Project Gutenberg without what stands before and behind it; any other as it is."""
+def _read_files(paths: Sequence[str], encoding: str) -> tuple[str, str]:
+    if not paths:
+        raise ParameterError("path names no file", where="dataset 'char_text'", hint="path='book.txt'")
+    texts = [read_text(Path(path), encoding, empty="the text is empty", pages=True) for path in paths]
+    # Without a line end between them, the last word of one file and the first of the next would become one.
+    joined = [text if text.endswith(("\n", "\r")) else f"{text}\n" for text in texts[:-1]]
+    return "".join([*joined, texts[-1]]), paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+def _without_license(text: str) -> str:
+    """Strip the header and license of Project Gutenberg; other texts are returned unchanged."""
     marks = {match.group(1): match for match in _GUTENBERG.finditer(text)}
     start = marks["START"].end() if "START" in marks else 0
     stop = marks["END"].start() if "END" in marks else len(text)
@@ -359,28 +372,28 @@ def _without_licence(text: str) -> str:
 
 @cache
 def _embedded() -> str:
-    """The help topics that come with every CPython, as one text."""
+    """Return the help topics that come with every CPython, as one text."""
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))
 
 
 def _split(text: str, valid_share: float, name: str) -> tuple[str, str, str]:
-    """The beginning and the end, and whether they were cut between lines or characters."""
+    """Return the training part, the validation part, and the unit of the split: lines or characters."""
     if len(text) < 2:
         raise DataError(
-            f"a text of {len(text)} character{'' if len(text) == 1 else 's'} has nothing to foresee",
+            f"the text is too short: {of(len(text), 'character')}, at least 2 needed",
             where=name,
-            hint="give it a text of a few thousand characters or more",
+            hint="use a text of a few thousand characters or more",
         )
     lines = text.splitlines(keepends=True)
     cut = min(max(1, round(len(lines) * (1 - valid_share))), len(lines) - 1)
-    place = sum(map(len, lines[:cut]))
+    position = sum(map(len, lines[:cut]))
     unit = "lines"
-    if abs(1 - place / len(text) - valid_share) > _FAR_OFF * min(valid_share, 1 - valid_share):
-        place, unit = round(len(text) * (1 - valid_share)), "characters"
-    return text[:place], text[place:], unit
+    if abs(1 - position / len(text) - valid_share) > _FAR_OFF * min(valid_share, 1 - valid_share):
+        position, unit = round(len(text) * (1 - valid_share)), "characters"
+    return text[:position], text[position:], unit
 
 
 _FAR_OFF = 0.25
-"""Lines serve as long as the share that they give differs by no more than this part of the one asked for."""
+"""Split by lines unless the resulting share differs from the requested one by more than this fraction of it."""

@@ -1,4 +1,4 @@
-"""Text that a network makes: character by character, each drawn from what the network foresees."""
+"""Text generation: characters sampled one by one from the predicted distribution."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def generate(
     greedy: bool = False,
     seed: int = 0,
 ) -> str:
-    """The prompt and ``length`` characters that the network goes on with.
+    """Continue a prompt by ``length`` generated characters; returns both.
 
-    The network reads the prompt first, so that its state knows it. Nothing of the learner changes.
+    The model reads the prompt first to warm up its hidden state. The learner is left unchanged.
 
     Args:
-        learner: a learner on a text of characters.
-        prompt: at least one character; written in small letters where the text was.
-        length: how many characters are made.
-        temperature: the logits are divided by it, above 0: below 1 likely characters become likelier.
-        top_k: only so many of the likeliest characters may come.
-        top_p: only the likeliest characters that together have at least this probability may come, in (0, 1]
-            (Holtzman et al. 2020, arXiv:1904.09751).
-        greedy: always the likeliest character; then nothing is drawn.
-        seed: of the draws; the same seed gives the same text.
+        learner: a learner trained on a text of characters.
+        prompt: at least one character; in lower case if the training text was lower-cased.
+        length: number of generated characters.
+        temperature: divisor of the logits, above 0; values below 1 sharpen the distribution.
+        top_k: sample from the k most likely characters only.
+        top_p: nucleus sampling: sample from the smallest set of most likely characters whose probability is at least
+            this, in (0, 1] (Holtzman et al. 2020, arXiv:1904.09751).
+        greedy: always take the most likely character; nothing is sampled.
+        seed: seed of the sampling; the same seed gives the same text.
 
     Raises:
-        ParameterError: a value out of its range, or characters in the prompt that the network has never seen.
+        ParameterError: a value is out of range, or the prompt has characters that are not in the vocabulary.
         LabError: the learner was not trained on characters.
     """
     vocabulary = _vocabulary(learner)
@@ -59,6 +59,7 @@ def generate(
         logits = advance(ids)
         made = []
         for _ in range(length):
+            # Padding and unknown have no written form, so they must not be sampled.
             logits[[0, UNKNOWN_ID]] = -torch.inf
             made.append(int(logits.argmax()) if greedy else choose(logits, temperature, top_k, top_p, generator))
             logits = advance(torch.tensor(made[-1:]))
@@ -68,7 +69,8 @@ def generate(
 def choose(
     logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator
 ) -> int:
-    """One draw from logits (V,)."""
+    """Sample one id from logits (V,)."""
+    # In double precision the probabilities sum to 1 closely enough for top_p=1 to keep every character.
     logits = logits.double() / temperature
     if top_k is not None and top_k < len(logits):
         logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -torch.inf)
@@ -84,7 +86,7 @@ def _vocabulary(learner: Learner) -> CharVocabulary:
     vocabulary = getattr(learner.data, "vocab", None)
     if not isinstance(vocabulary, CharVocabulary):
         raise LabError(
-            "text is made by networks that were trained on characters",
+            "text generation needs a model that was trained on characters",
             where=type(learner.data).__name__,
             hint="dataset='char_text'",
         )
@@ -98,7 +100,7 @@ def _check(length: int, temperature: float, top_k: int | None, top_p: float | No
         raise ParameterError(
             f"temperature must be above 0, got {temperature}",
             where="generate",
-            hint="greedy=True always takes the likeliest character",
+            hint="greedy=True always takes the most likely character",
         )
     if top_k is not None and top_k < 1:
         raise ParameterError(f"top_k must be at least 1, got {top_k}", where="generate")
@@ -108,22 +110,22 @@ def _check(length: int, temperature: float, top_k: int | None, top_p: float | No
 
 def _encoded(prompt: str, vocabulary: CharVocabulary) -> Tensor:
     if not prompt:
-        raise ParameterError("the prompt is empty", where="generate", hint="give it a character to begin with")
+        raise ParameterError("the prompt is empty", where="generate", hint="at least one character is needed")
     unknown = vocabulary.unknown_in(prompt)
     if unknown:
-        small = "" if vocabulary.unknown_in(prompt.lower()) else "write it in small letters\n"
+        lower = "" if vocabulary.unknown_in(prompt.lower()) else "write it in lower case\n"
         known = "".join(c for c in vocabulary.characters[2:] if c.isprintable())
         raise ParameterError(
-            f"the network has never seen {', '.join(map(repr, unknown[:MAX_SHOWN]))}"
+            f"not in the vocabulary: {', '.join(map(repr, unknown[:MAX_SHOWN]))}"
             + (f" and {len(unknown) - MAX_SHOWN:,} more" if len(unknown) > MAX_SHOWN else ""),
             where=f"prompt {prompt[:MAX_PROMPT]!r}",
-            hint=f"{small}it knows: {known[:MAX_PROMPT]}{' …' if len(known) > MAX_PROMPT else ''}",
+            hint=f"{lower}known: {known[:MAX_PROMPT]}{' …' if len(known) > MAX_PROMPT else ''}",
         )
     return vocabulary.encode(prompt)
 
 
 def _reader(learner: Learner) -> Callable[[Tensor], Tensor]:
-    """Takes the next characters, (N,), and gives the logits (V,) of what follows them; it remembers what it read."""
+    """Return a function from the next characters (N,) to the logits (V,) of the one after; it keeps the context."""
     model, device = learner.model, learner.device
     if hasattr(model, "read") and getattr(model, "predict", "each") == "each":
         return _with_state(model, device)
@@ -143,7 +145,7 @@ def _with_state(model: Any, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 def _with_window(model: Any, width: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """For networks that see a window: what is missing before a short prompt is padding."""
+    """Feed a fixed window of the last characters, left-padded if the prompt is shorter."""
     seen = torch.zeros(width, dtype=torch.long)
 
     def advance(ids: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Negative log likelihood of the next character, in nats."""
+"""Negative log-likelihood of the next character, in nats."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["last_only", "matching", "sequence_nll"]
 
 @mean_over(lambda output, target: target[-len(output) :].numel())
 def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
-    """Mean negative log likelihood over all places that were foreseen, nats per character.
+    """Mean negative log-likelihood per predicted character, in nats.
 
     Args:
-        output: logits (T', B, V); a model that foresees only the last places gives fewer than the target has.
+        output: logits (T', B, V); T' < T if the model predicts only the last positions.
         target: (T, B) long, T at least T'.
     """
     output, target = matching(output, target)
@@ -25,16 +25,16 @@ def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
 
 @mean_over(lambda output, target: target.shape[1])
 def last_only(output: Tensor, target: Tensor) -> Tensor:
-    """The same for the last place alone: logits (T', B, V), target (T, B)."""
+    """Mean negative log-likelihood of the last position only: logits (T', B, V), target (T, B)."""
     output, target = matching(output, target)
     return functional.cross_entropy(output[-1], target[-1])
 
 
 def matching(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The output, and the last places of the target that it is of.
+    """Return the output and the last positions of the target that it predicts.
 
     Raises:
-        ShapeError: they do not belong together.
+        ShapeError: the shapes do not match.
     """
     if output.dim() != 3 or target.dim() != 2 or output.shape[1] != target.shape[1] or len(output) > len(target):
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""How well the next character is foreseen. All are means over every place of the epoch that was foreseen."""
+"""Metrics of next-character prediction, averaged over all predicted positions of the epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["BitsPerCharacter", "CharAccuracy", "CharPerplexity"]
 
 
 class BitsPerCharacter(Mean):
-    """Mean negative log likelihood in bits; logits (T', B, V), target (T, B)."""
+    """Mean negative log-likelihood per character in bits; logits (T', B, V), target (T, B)."""
 
     higher_is_better = False
 
@@ -25,14 +25,14 @@ class BitsPerCharacter(Mean):
 
 
 class CharPerplexity(BitsPerCharacter):
-    """Two to the bits per character: between how many equally likely characters the model wavers."""
+    """Perplexity per character: two to the power of the bits per character."""
 
     def finish(self, mean: Tensor) -> Tensor:
         return (mean * math.log(2)).exp()
 
 
 class CharAccuracy(Mean):
-    """Share of places at which the likeliest character is the right one; logits (T', B, V), target (T, B)."""
+    """Fraction of positions whose most likely character is correct; logits (T', B, V), target (T, B)."""
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
         output, target = matching(output, target)

@@ -1,7 +1,7 @@
-"""Networks that foresee the next character, from three characters and one layer to deep recurrent networks.
+"""Models of the next character, from three characters and one layer to deep recurrent networks.
 
-The models of fast.ai 2018, lesson 6 (its names stand in the presets), and of *Dive into Deep Learning*, chapters 9 and
-10, as ordinary modules: tokens (T, B) long to logits (T, B, V), or (1, B, V) where only the last place is foreseen.
+The models of fast.ai 2018, lesson 6 (the presets have its names), and of *Dive into Deep Learning*, chapters 9 and 10.
+Tokens (T, B) long become logits (T, B, V), or (1, B, V) if only the last position is predicted.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CELLS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM, "rnn_cel
 
 
 class Char3(nn.Module):
-    """Three characters through one shared layer, one after the other, and what comes next.
+    """Three-character model with a shared input and hidden layer.
 
-    fast.ai 2018, lesson 6, ``Char3Model``: every character passes through the same input layer with ReLU, and the
-    hidden layer with tanh takes it up. Of longer windows the last three characters are read.
+    fast.ai 2018, lesson 6, ``Char3Model``: every character passes through the same input layer with ReLU and is added
+    to the hidden state, which passes through a tanh layer. Of longer windows, the last three characters are read.
 
     Args:
         vocab_size: number of characters.
         hidden_size: width of the hidden layer.
-        embedding_dim: width of a character.
+        embedding_dim: width of a character embedding.
     """
 
     context = 3
@@ -51,7 +51,7 @@ class Char3(nn.Module):
             self.output = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
-        """Logits (1, B, V) of what follows tokens (T, B), T at least 3."""
+        """Return the logits (1, B, V) of the character after tokens (T, B), T at least 3."""
         _check_tokens(tokens, self.context)
         hidden = tokens.new_zeros(tokens.shape[1], self.hidden.in_features, dtype=self.output.weight.dtype)
         for each in tokens[-self.context :]:
@@ -61,15 +61,15 @@ class Char3(nn.Module):
 
 
 class CharLoop(nn.Module):
-    """The same for any number of characters, in a loop: a recurrent network by hand.
+    """Recurrent network written as a loop over any number of characters.
 
     fast.ai 2018, lesson 6, ``CharLoopModel`` and ``CharLoopConcatModel``.
 
     Args:
         vocab_size: number of characters.
-        combine: whether a character is added to the hidden state or stands beside it.
+        combine: ``add`` a character to the hidden state, or ``concat`` the two.
         hidden_size: width of the hidden layer.
-        embedding_dim: width of a character.
+        embedding_dim: width of a character embedding.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class CharLoop(nn.Module):
             self.output = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
-        """Logits (1, B, V) of what follows tokens (T, B)."""
+        """Return the logits (1, B, V) of the character after tokens (T, B)."""
         _check_tokens(tokens, 1)
         hidden = tokens.new_zeros(tokens.shape[1], self.hidden.in_features, dtype=self.output.weight.dtype)
         for each in self.embedding(tokens):
@@ -107,28 +107,28 @@ class CharLoop(nn.Module):
 
 
 class CharRNN(nn.Module):
-    """A recurrent network over characters.
+    """Character-level recurrent network.
 
     fast.ai 2018, lesson 6, ``CharRnn``, ``CharSeqRnn``, ``CharSeqStatefulRnn`` and ``…LSTM``; *Dive into Deep
     Learning*, sections 9.5 to 10.3. ``rnn_cell`` and ``gru_cell`` are the equations written out.
 
-    A stateful network keeps its hidden state from batch to batch, detached, while batches say that they continue and
-    have the same size; otherwise it begins anew. Training and evaluation have a state each. The state belongs to a
-    checkpoint but not to the file of weights.
+    A stateful network carries its detached hidden state to the next batch if that batch continues this one and has the
+    same size; otherwise the state is reset. Training and evaluation have separate states. The state is part of a
+    checkpoint but not of saved weights.
 
     Args:
         vocab_size: number of characters.
-        cell: ``rnn`` (tanh), ``gru`` or ``lstm`` of torch, ``rnn_cell`` or ``gru_cell`` written out.
-        layers: recurrent layers upon each other.
-        hidden_size: width of each.
-        embedding_dim: width of a character.
-        one_hot: characters are unit vectors as wide as the vocabulary, and nothing is learnt for them.
-        dropout: share of activations left out between layers and before the output.
-        predict: ``each`` place, or the ``last`` alone.
-        stateful: carry the hidden state over.
-        identity_init: the recurrent weights start as the identity (Le, Jaitly & Hinton 2015, arXiv:1504.00941);
+        cell: torch's ``rnn`` (tanh), ``gru`` or ``lstm``; or ``rnn_cell`` or ``gru_cell``, written out.
+        layers: number of stacked recurrent layers.
+        hidden_size: width of each layer.
+        embedding_dim: width of a character embedding.
+        one_hot: feed one-hot vectors instead of learned embeddings.
+        dropout: dropout probability between layers and before the output.
+        predict: ``each`` position, or only the ``last``.
+        stateful: carry the hidden state from batch to batch.
+        identity_init: initialize the recurrent weights as the identity (Le, Jaitly & Hinton 2015, arXiv:1504.00941);
             ``rnn`` and ``rnn_cell`` only.
-        bidirectional: read from both ends, for a representation of a whole window; needs ``predict="last"``.
+        bidirectional: read the window from both ends; needs ``predict="last"``.
     """
 
     def __init__(
@@ -152,6 +152,7 @@ class CharRNN(nn.Module):
         self.vocab_size, self.one_hot = vocab_size, one_hot
         with part("embedding"):
             self.embedding = None if one_hot else nn.Embedding(vocab_size, embedding_dim)
+        # torch warns of dropout in a single layer, where it has no effect.
         options: dict[str, Any] = {"dropout": dropout if layers > 1 else 0.0}
         if bidirectional:
             options["bidirectional"] = True
@@ -162,12 +163,13 @@ class CharRNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         with part("output"):
             self.output = nn.Linear(hidden_size * (2 if bidirectional else 1), vocab_size)
+        # By ``self.training``: validation in the middle of an epoch must not disturb the state of training.
         self.carried: dict[bool, State] = {True: None, False: None}
 
     def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
-        """Logits (T, B, V) of what follows each of tokens (T, B), or (1, B, V) of what follows the last.
+        """Return the logits (T, B, V) of the character after each token (T, B), or (1, B, V) after the last.
 
-        ``continues`` says whether the tokens go on where those of the last call ended.
+        ``continues``: the tokens start where those of the previous call ended.
         """
         _check_tokens(tokens, 1)
         state = self._carried_state(tokens.shape[1]) if self.stateful and continues else None
@@ -177,7 +179,7 @@ class CharRNN(nn.Module):
         return logits
 
     def read(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Logits as ``forward`` gives them, and the state after the last token; nothing is kept."""
+        """Return the logits, as ``forward`` does, and the state after the last token; no state is kept."""
         if self.embedding is None:
             entered = functional.one_hot(tokens, self.vocab_size).to(self.output.weight.dtype)
         else:
@@ -193,11 +195,11 @@ class CharRNN(nn.Module):
         return state if first is not None and first.shape[1] == batch_size else None
 
     def get_extra_state(self) -> Any:
-        """What training carries from batch to batch."""
+        """Return the hidden state that training carries to the next batch."""
         return self.carried[True]
 
     def set_extra_state(self, state: Any) -> None:
-        """Go on with what ``get_extra_state`` gave."""
+        """Restore the hidden state of ``get_extra_state``."""
         device = self.output.weight.device
         moved = tuple(each.to(device) for each in state) if isinstance(state, tuple) else state
         self.carried[True] = moved.to(device) if isinstance(moved, Tensor) else moved
@@ -207,18 +209,18 @@ def _check_options(cell: str, predict: str, identity_init: bool, bidirectional: 
     where = "architecture 'char_rnn'"
     if bidirectional and (predict == "each" or stateful or cell.endswith("_cell")):
         raise ParameterError(
-            "a bidirectional network would read the characters that it is to foresee",
+            "a bidirectional network would read the characters that it is to predict",
             where=where,
-            hint="predict='last' represents a whole window; stateful and the written-out cells read one way",
+            hint="use predict='last', stateful=False, and one of torch's cells: rnn, gru, lstm",
         )
     if identity_init and cell not in ("rnn", "rnn_cell"):
-        raise ParameterError(f"identity_init is for the plain recurrence, not for '{cell}'", where=where)
+        raise ParameterError(f"identity_init needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
 
 
 def _check_tokens(tokens: Tensor, least: int) -> None:
     if tokens.dim() != 2 or len(tokens) < least or tokens.is_floating_point():
         raise ShapeError(
-            f"tokens must be whole numbers (T, B) with T at least {least}, "
+            f"tokens must be integers (T, B) with T at least {least}, "
             f"got {tuple(tokens.shape)} of {str(tokens.dtype).removeprefix('torch.')}"
         )
 
@@ -235,9 +237,9 @@ def _make_identities(rnn: nn.Module) -> None:
 
 
 def _ends(outputs: Tensor) -> Tensor:
-    """The last state of the way forth beside the first of the way back, (1, B, 2 H)."""
-    forth, back = outputs.chunk(2, -1)
-    return torch.cat([forth[-1:], back[:1]], -1)
+    """Return the final states of both directions side by side, (1, B, 2 H)."""
+    forward, backward = outputs.chunk(2, -1)
+    return torch.cat([forward[-1:], backward[:1]], -1)
 
 
 def _detached(state: State) -> State:

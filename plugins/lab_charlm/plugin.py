@@ -1,4 +1,4 @@
-"""What is in here: one long text of characters, ways to read it, recurrent networks for it, and text made by them."""
+"""Character language models: text data, window samplers, recurrent networks, and text generation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lab import hookimpl, preset
 
 @hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """A text of characters."""
+    """Text as characters."""
     return {"char_text": "lab_charlm.data:char_text"}
 
 
 @hookimpl
 def lab_corpora() -> dict[str, Any]:
-    """Texts in the data directory."""
+    """Public texts in the data directory."""
     return {
         "andersen": "lab_charlm.corpora:andersen",
         "nietzsche": "lab_charlm.corpora:nietzsche",
@@ -25,19 +25,19 @@ def lab_corpora() -> dict[str, Any]:
 
 @hookimpl
 def lab_samplers() -> dict[str, Any]:
-    """Ways to read a text."""
+    """Windows of a text."""
     return {
-        "chunks": "lab_charlm.readings:Chunks",
-        "random": "lab_charlm.readings:RandomOffsets",
-        "spans": "lab_charlm.readings:Spans",
-        "streams": "lab_charlm.readings:Streams",
-        "windows": "lab_charlm.readings:Windows",
+        "chunks": "lab_charlm.samplers:Chunks",
+        "random": "lab_charlm.samplers:RandomOffsets",
+        "spans": "lab_charlm.samplers:Spans",
+        "streams": "lab_charlm.samplers:Streams",
+        "windows": "lab_charlm.samplers:SlidingWindows",
     }
 
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """The lesson's networks, by its names, and what they have in common."""
+    """Networks of fast.ai 2018, lesson 6, by the names used there."""
     return {
         "char3": "lab_charlm.models:Char3",
         "char_gru": preset("char_rnn", cell="gru", stateful=True),
@@ -53,13 +53,13 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_losses() -> dict[str, Any]:
-    """Negative log likelihood of the next characters."""
+    """Negative log-likelihood of the next characters."""
     return {"last_only": "lab_charlm.losses:last_only", "sequence_nll": "lab_charlm.losses:sequence_nll"}
 
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """How well the next character is foreseen."""
+    """Quality of next-character prediction."""
     return {
         "bits_per_character": "lab_charlm.metrics:BitsPerCharacter",
         "char_accuracy": "lab_charlm.metrics:CharAccuracy",
@@ -69,8 +69,14 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """What a run leaves to read."""
+    """Sample texts, one per epoch."""
     return {"sample_text": "lab_charlm.callbacks:SampleText"}
+
+
+@hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"char_text.longest": "max_chars"}
 
 
 @hookimpl
@@ -87,7 +93,7 @@ def lab_commands() -> dict[str, str]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """A text that each arm made."""
+    """One generated text per arm."""
     from lab_charlm.report import sections
 
     return sections(runs)
@@ -95,5 +101,5 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
+    """Example data for the conformance kit."""
     return "lab_charlm.conformance:offer"

@@ -1,4 +1,4 @@
-"""A text that each arm made, side by side: the last one of ``sample_text``."""
+"""Report section with the last text that ``sample_text`` generated in each arm."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["last_sample", "sections"]
 
-SHOWN = 300
-"""So many characters of a text are shown."""
+SHOWN_CHARS = 300
 
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
-    """One section with a text of every arm that left one, of its first seed."""
+    """Return one section with the text of each arm's first seed, or none if no run generated any."""
     texts: dict[str, str] = {}
     for run in runs:
         if run.arm not in texts and (text := last_sample(run)):
@@ -33,13 +32,13 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
         f"<td style='white-space: pre-wrap; font-family: monospace'>{html.escape(text)}</td></tr>"
         for arm, text in texts.items()
     )
-    return [Section("What they write", plain, f"<table><tbody>{rows}</tbody></table>", weight=10)]
+    return [Section("Generated text", plain, f"<table><tbody>{rows}</tbody></table>", weight=10)]
 
 
 def last_sample(run: FinishedRun) -> str:
-    """The text of a run's last epoch, or nothing where it left none."""
+    """Return the text of a run's last epoch, or "" if there is none."""
     try:
         content = (run.folder / "artefacts" / SAMPLES).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
-    return content.rpartition("--- epoch ")[2].partition("\n")[2].strip()[:SHOWN]
+    return content.rpartition("--- epoch ")[2].partition("\n")[2].strip()[:SHOWN_CHARS]

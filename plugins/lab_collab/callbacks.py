@@ -1,4 +1,4 @@
-"""What a run leaves to look at: the items, ranked and on a map."""
+"""Artefact with items ranked by bias and a map of item factors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ ITEMS = "items.json"
 
 
 class ItemMap(Callback):
-    """When training ends: ``items.json`` with the items of highest and lowest bias and the map, and its picture.
+    """Write the items with the highest and lowest bias and a map of the items when training ends.
+
+    The artefacts are ``items.json`` and ``items.png``.
 
     Args:
-        count: items on the map, those with the most ratings.
-        ranked: items of highest and of lowest bias.
+        count: number of items on the map, those with the most ratings.
+        ranked: number of items with the highest, and with the lowest, bias.
     """
 
     observer = True

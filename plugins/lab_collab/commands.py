@@ -20,14 +20,16 @@ __all__ = ["recommend"]
   lab recommend 3f9a2c --like "Casablanca" --like "Vertigo" -n 5
   lab recommend 3f9a2c --about "age from 20" --about F
 
-The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+`lab runs` and runs.csv list the keys of runs; their first digits are enough.
 """
 )
 @click.argument("key")
-@click.option("--user", help="Recommend to this user what they have not rated.")
-@click.option("--like", multiple=True, metavar="TITLE", help="Recommend what is near to this item; may be repeated.")
-@click.option("--about", multiple=True, metavar="FEATURE", help="What is known of a newcomer; for hybrids.")
-@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="How many.")
+@click.option("--user", help="Recommend items that this user has not rated.")
+@click.option("--like", multiple=True, metavar="TITLE", help="Recommend items similar to this one; may be repeated.")
+@click.option(
+    "--about", multiple=True, metavar="FEATURE", help="A feature of a new user, for hybrids; may be repeated."
+)
+@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, help="Number of items.")
 @runs_option
 @loading_options
 @click.pass_obj
@@ -43,7 +45,7 @@ def recommend(
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Recommend items with the finished run KEY: to a user, a newcomer, or somebody who likes certain items."""
+    """Recommend items with the finished run KEY, for a user, for liked items, or for a new user's features."""
     from lab.study.rebuild import load
     from lab_collab.recommend import recommend as find
 

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a few ratings."""
+"""Example data for the conformance kit: a few ratings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SomeRatings", "offer"]
 
 
 class SomeRatings(Example):
-    """The embedded ratings, few of them: users and items (B,), ratings (B,)."""
+    """Ratings of five users of the embedded corpus: users and items (B,), ratings (B,)."""
 
     is_plain = False
 
@@ -55,9 +55,9 @@ def _few() -> RatingsData:
 
 
 def offer() -> Offer:
-    """A few ratings."""
+    """Return the example data and how each component is tried."""
     here = ("some_ratings",)
     trials = {f"metrics.{name}": Trial(use(name), examples=here) for name in ("hit_rate", "ndcg")}
-    trials["datasets.ratings"] = Trial(use("ratings", longest=120))
+    trials["datasets.ratings"] = Trial(use("ratings", max_rows=120))
     trials["callbacks.item_map"] = Trial(use("item_map", count=5, ranked=2), examples=here)
     return Offer(examples={"some_ratings": SomeRatings}, trials=trials)

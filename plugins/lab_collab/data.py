@@ -1,6 +1,6 @@
-"""Ratings: who gave what how many stars, as tensors that are made once and cut into batches.
+"""Rating data: (user, item, rating) as tensors that are built once and indexed by batch.
 
-Users and items are numbered by the training part; number 0 stands for whoever or whatever is not in it.
+Ids are assigned from the training part; id 0 is the unknown user or item.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lab_text.remarks import tell
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError, ParameterError
+from lab.errors import DataError, ParameterError, UnknownNameError
 from lab_collab.reading import Columns, plain_id, read_frame, read_ratings
 from lab_collab.remarks import describe, remarks_on
 from lab_collab.sources import Source, read_corpus
@@ -25,17 +25,26 @@ from lab_collab.sources import Source, read_corpus
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNKNOWN", "RatingBatch", "Ratings", "RatingsData", "ratings", "ratings_of_frame", "ratings_of_source"]
+__all__ = [
+    "UNKNOWN",
+    "RatingBatch",
+    "Ratings",
+    "RatingsData",
+    "find_item",
+    "ratings",
+    "ratings_of_frame",
+    "ratings_of_source",
+]
 
 UNKNOWN = 0
 Split = Literal["random", "last", "course"]
 
 
 class RatingBatch(NamedTuple):
-    """Some ratings.
+    """A batch of ratings.
 
     Attributes:
-        users, items: (B,) long, 0 for unknown ones.
+        users, items: (B,) long ids, 0 if unknown.
         target: (B,) float, the ratings.
     """
 
@@ -45,7 +54,7 @@ class RatingBatch(NamedTuple):
 
 
 class Ratings:
-    """A split: three tensors of one length; a batch is one look-up in each."""
+    """Dataset of three tensors of one length; a batch indexes each once."""
 
     def __init__(self, users: Tensor, items: Tensor, target: Tensor) -> None:
         self.users, self.items, self.target = users, items, target
@@ -66,16 +75,16 @@ class RatingsData(Data):
     """Ratings of items by users.
 
     Attributes:
-        user_ids, item_ids: the names behind the numbers, from number 1 on.
-        user_count, item_count: how many numbers there are, the unknown included.
+        user_ids, item_ids: names by id, starting with id 1.
+        user_count, item_count: number of ids, the unknown included.
         mean_rating: mean over the training part.
         rating_range: lowest and highest rating of both parts.
-        item_titles: name of an item → its title, where titles are known.
+        item_titles: name of an item → its title, if known.
         item_features: (item_count, F) 0 or 1, for example genres, or None; row 0 is zero.
         user_features: (user_count, G) likewise.
-        rated_items: (R,) long and ``rated_starts`` (user_count + 1,): the items that each user has rated in training,
-            of user u from ``rated_starts[u]`` to ``rated_starts[u + 1]``.
-        notes: sentences on what was read: how many ratings of whom, how they were split, and what looks odd.
+        rated_items: (R,) long, the items rated in training, ordered by user; those of user u are
+            ``rated_items[rated_starts[u]:rated_starts[u + 1]]``, with ``rated_starts`` (user_count + 1,) long.
+        notes: sentences on what was read: numbers of ratings, users and items, the split, and anything that looks odd.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -93,17 +102,48 @@ class RatingsData(Data):
     notes: tuple[str, ...] = ()
 
     def user_number(self, user: object) -> int:
-        """The number of a user's name, 0 for an unknown one; ``1``, ``1.0`` and `` 1`` are one."""
+        """Return the id of a user, 0 if unknown; ``1``, ``1.0`` and `` 1`` are the same name."""
         return _number_of(self.user_ids, str(user))
 
     def item_number(self, item: object) -> int:
-        """The number of an item's name, 0 for an unknown one; ``1``, ``1.0`` and `` 1`` are one."""
+        """Return the id of an item, 0 if unknown; ``1``, ``1.0`` and `` 1`` are the same name."""
         return _number_of(self.item_ids, str(item))
 
     def title(self, number: int) -> str:
-        """How an item is called."""
+        """Return the title of an item, or its name if it has none."""
         name = self.item_ids[number - 1] if number else "(unknown)"
         return self.item_titles.get(name, name)
+
+
+def find_item(data: RatingsData, text: str) -> int:
+    """Return the id of the item with this name or title, or with this part of a title if only one item has it.
+
+    Raises:
+        UnknownNameError: no item, or several items, match; the candidates are given.
+    """
+    number = data.item_number(text)
+    if number:
+        return number
+    titles = {data.title(each): each for each in range(1, data.item_count)}
+    wanted = text.casefold()
+    exact = [each for title, each in titles.items() if wanted in (_without_year(title), title.casefold())]
+    found = exact or [each for title, each in titles.items() if wanted in title.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = "\n".join(data.title(each) for each in found[:8])
+        raise UnknownNameError(f"'{text}' matches {len(found)} items", hint=f"{names}\ngive the whole title")
+    raise UnknownNameError.among("item", text, titles, where=f"{data.item_count - 1:,} items")
+
+
+def _without_year(title: str) -> str:
+    """Return a title in lower case without its year.
+
+    >>> _without_year("Casablanca (1942)")
+    'casablanca'
+    """
+    head, bracket, year = title.rpartition(" (")
+    return (head if bracket and year.rstrip(")").isdigit() else title).casefold()
 
 
 def ratings(
@@ -123,44 +163,44 @@ def ratings(
     folds: int | None = None,
     fold: int = 0,
     split_seed: int = 42,
-    longest: int | None = None,
+    max_rows: int | None = None,
 ) -> RatingsData:
     """Ratings, split into training and validation.
 
     Args:
         corpus: ``embedded`` (generated from known factors, no download), ``movielens_small_2016``,
             ``movielens_small_2018`` or ``ml-100k``.
-        path: a text file instead of a corpus, plain or gzip, with a header; without one its columns are user, item,
-            rating and time. Names that are all whole numbers are one however they are written (``1``, ``1.0``); others
-            are taken as they stand, spaces included. A pair that is rated twice counts twice, and is told.
-        user, item, rating, time: its columns.
-        separator: of its columns: one sign, ``tab`` or ``::``; None finds it out and tells it.
-        encoding: of that file.
-        decimal: the sign in ratings.
-        time_format: of times that are neither numbers nor dates in ISO 8601, as ``%d/%m/%Y``.
-        split: ``random``; the ``last`` in time, which needs times; or ``course``, the very rows of fast.ai's
-            ``get_cv_idxs``, so that figures can stand beside those of the course.
-        valid_share: share of the ratings that validate, in (0, 1).
-        folds: cross-validation instead: so many parts of equal size, at random, of which number ``fold`` validates.
-        fold: which, from 0.
-        split_seed: of the random split.
-        longest: only so many ratings are read, for a quick look; None reads all.
+        path: a text file to use instead of a corpus, plain or gzip, with a header; without one, its columns are user,
+            item, rating and time. Names that are all whole numbers are compared as numbers (``1`` is ``1.0``); others
+            are compared as they are, spaces included. Repeated pairs are all kept, and reported.
+        user, item, rating, time: names of the columns.
+        separator: column separator: one character, ``tab`` or ``::``; None detects and reports it.
+        encoding: encoding of the file.
+        decimal: decimal sign of ratings.
+        time_format: format of times that are neither numbers nor ISO 8601 dates, for example ``%d/%m/%Y``.
+        split: ``random``; the ``last`` in time, which needs times; or ``course``, the rows of fast.ai's
+            ``get_cv_idxs``, for comparison with the scores of the course.
+        valid_share: fraction of the ratings that is held out for validation, in (0, 1).
+        folds: number of random folds for cross-validation, instead of ``split``; fold number ``fold`` validates.
+        fold: which fold validates, from 0.
+        split_seed: seed of the random split.
+        max_rows: read only the first N ratings; None reads all.
 
     Raises:
-        DataError: the file cannot be read; column and line are named.
-        ParameterError: a value that cannot be.
+        DataError: the file cannot be read; column and line are given.
+        ParameterError: a parameter is out of range.
     """
     _check(split, valid_share, folds, fold, split_seed)
     if decimal not in (".", ","):
         raise ParameterError(f"decimal must be '.' or ',', not {decimal!r}", where=_WHERE)
-    if longest is not None and longest < 1:
-        raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
+    if max_rows is not None and max_rows < 1:
+        raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where=_WHERE)
     if path is None:
         source = read_corpus(corpus)
     else:
         columns = Columns(user, item, rating, time, decimal, time_format)
         source = read_ratings(Path(path), columns, separator=separator, encoding=encoding)
-    source = source if longest is None else source.first(longest)
+    source = source if max_rows is None else source.first(max_rows)
     return ratings_of_source(
         source, split=split, valid_share=valid_share, folds=folds, fold=fold, split_seed=split_seed
     )
@@ -175,7 +215,7 @@ def ratings_of_source(
     fold: int = 0,
     split_seed: int = 42,
 ) -> RatingsData:
-    """Ratings that were read already; the split is that of ``ratings``."""
+    """Split ratings that were read already; see ``ratings``."""
     _check(split, valid_share, folds, fold, split_seed)
     return _data(source, _validating(source, split, valid_share, folds, fold, split_seed))
 
@@ -185,11 +225,13 @@ _WHERE = "dataset 'ratings'"
 
 def _check(split: str, valid_share: float, folds: int | None, fold: int, split_seed: int) -> None:
     if split not in get_args(Split):
-        raise ParameterError(f"there is no split '{split}'", where=_WHERE, hint=f"splits: {', '.join(get_args(Split))}")
+        raise ParameterError(f"unknown split '{split}'", where=_WHERE, hint=f"splits: {', '.join(get_args(Split))}")
     if not 0 < valid_share < 1:
         raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=_WHERE)
     if folds is not None and not (folds > 1 and 0 <= fold < folds):
-        raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
+        raise ParameterError(
+            f"fold {fold} of {folds} does not exist", where=_WHERE, hint="folds of at least 2, fold from 0"
+        )
     if not 0 <= split_seed < 1 << 32:
         raise ParameterError(f"split_seed must be from 0 to 2³² - 1, got {split_seed}", where=_WHERE)
 
@@ -206,28 +248,29 @@ def ratings_of_frame(
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> RatingsData:
-    """Ratings of a pandas frame; the columns and the split are those of ``ratings``."""
+    """Read ratings from a pandas frame; parameters are those of ``ratings``."""
     source = read_frame(frame, Columns(user, item, rating, time, time_format=time_format))
     return ratings_of_source(source, split=split, valid_share=valid_share, split_seed=split_seed)
 
 
 def _validating(source: Source, split: str, valid_share: float, folds: int | None, fold: int, seed: int) -> np.ndarray:
-    """Which ratings validate, (N,) bool."""
+    """Return the mask (N,) of the validation ratings."""
     count = len(source.ratings)
     if folds is None and split == "last":
         if source.times is None:
-            raise DataError("these ratings have no times", where=source.name, hint="split='random', or name a column")
+            raise DataError("these ratings have no times", where=source.name, hint="split='random', or time='COLUMN'")
         order = np.argsort(source.times, kind="stable")
     else:
         order = np.random.default_rng(seed).permutation(count)
     first, last = count - round(count * valid_share), count
     if folds is None and split == "course":
+        # The legacy generator, because the course's rows were drawn with it.
         order = np.random.RandomState(seed).permutation(count)
         first, last = 0, int(count * valid_share)
     if folds is not None:
         first, last = (round(count * part / folds) for part in (fold, fold + 1))
     if not 0 < last - first < count:
-        raise DataError(f"{count} ratings cannot be split", where=source.name, hint="give it more ratings")
+        raise DataError(f"too few ratings to split: {count}", where=source.name, hint="both parts need ratings")
     chosen = np.zeros(count, bool)
     chosen[order[first:last]] = True
     return chosen
@@ -270,19 +313,19 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
 
 
 def _numbered(names: np.ndarray, validating: np.ndarray) -> tuple[tuple[str, ...], Tensor]:
-    """The names of the training part, and everybody's number."""
+    """Return the names in the training part and the ids of all ratings."""
     known, first = np.unique(names[~validating], return_index=True)
-    known = known[np.argsort(first)]
+    known = known[np.argsort(first)]  # in order of appearance, so that ids do not depend on how names sort
     order = np.argsort(known)
-    places = np.searchsorted(known[order], names)
-    places = np.minimum(places, len(known) - 1)
-    found = known[order][places] == names
-    numbers = np.where(found, order[places] + 1, UNKNOWN)
+    # searchsorted gives len(known) for names behind the last one.
+    rows = np.minimum(np.searchsorted(known[order], names), len(known) - 1)
+    found = known[order][rows] == names
+    numbers = np.where(found, order[rows] + 1, UNKNOWN)
     return tuple(map(str, known)), torch.from_numpy(numbers)
 
 
 def _features(features: dict[str, np.ndarray] | None, ids: Sequence[str]) -> Tensor | None:
-    """A row of features per number; whoever has none has zeros."""
+    """Return one row of features per id; zeros if a name has none."""
     if not features:
         return None
     width = len(next(iter(features.values())))
@@ -299,7 +342,7 @@ def _number_of(ids: tuple[str, ...], name: str) -> int:
 
 
 def _fingerprint(source: Source, validating: np.ndarray) -> str:
-    """A hash of everything that a model or a callback can see."""
+    """Return a hash of everything that a model or a callback can see."""
     digest = hashlib.sha256(validating.tobytes())
     for names in (source.users, source.items):
         digest.update("\0".join(map(str, names)).encode())

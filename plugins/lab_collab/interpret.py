@@ -1,4 +1,4 @@
-"""What a trained model thinks of items: those it rates highly for themselves, their map, and who resembles whom."""
+"""Interpretation of a trained rating model: items by bias, similar items, and a map of the item factors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.errors import LabError
-from lab_collab.data import RatingsData
+from lab_collab.data import RatingsData, find_item
 from lab_collab.models import Hybrid
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["ItemPlace", "has_biases", "item_factors", "item_map", "items_by_bias
 
 
 class ItemPlace(NamedTuple):
-    """An item on the map: its number, and its first two principal components."""
+    """Position of an item on the map: its id and its first two principal components."""
 
     item: int
     x: float
@@ -28,12 +28,12 @@ class ItemPlace(NamedTuple):
 
 
 def items_by_bias(learner: Learner, count: int = 10, *, lowest: bool = False) -> list[tuple[str, float]]:
-    """(title, bias) of the items that are rated highest for themselves, whoever rates them; or lowest.
+    """Return (title, bias) of the items with the highest bias, or the lowest.
 
-    A bias says how good an item is once it is known who has rated it: lesson 5 of fast.ai 2018.
+    The bias is an item's quality once the preferences of its raters are accounted for: lesson 5 of fast.ai 2018.
 
     Raises:
-        LabError: the model has no biases of items.
+        LabError: the model has no item biases.
     """
     data, biases = _data(learner), _biases(learner)
     order = biases.argsort(descending=not lowest)[:count]
@@ -41,23 +41,26 @@ def items_by_bias(learner: Learner, count: int = 10, *, lowest: bool = False) ->
 
 
 def similar_items(learner: Learner, item: str, count: int = 10) -> list[tuple[str, float]]:
-    """(title, cosine similarity) of the items whose factors point where this one's do; the title may be shortened.
+    """Return (title, cosine similarity) of the items whose factors are most similar to this item's.
+
+    Args:
+        learner: a learner trained on ratings.
+        item: a title, or a part that only one title has.
+        count: number of items.
 
     Raises:
-        LabError: no item, or several, are called so.
+        LabError: no item, or several, match.
     """
-    from lab_collab.recommend import find_item
-
     data, factors = _data(learner), functional.normalize(item_factors(learner), dim=1)
     number = find_item(data, item)
-    nearness = factors @ factors[number - 1]
-    nearness[number - 1] = -torch.inf
-    order = nearness.argsort(descending=True)[:count]
-    return [(data.title(int(each) + 1), float(nearness[each])) for each in order]
+    similarity = factors @ factors[number - 1]
+    similarity[number - 1] = -torch.inf
+    order = similarity.argsort(descending=True)[:count]
+    return [(data.title(int(each) + 1), float(similarity[each])) for each in order]
 
 
 def item_map(learner: Learner, count: int = 50) -> list[ItemPlace]:
-    """The items with the most ratings, at the first two principal components of all items' factors."""
+    """Return the most rated items, placed by the first two principal components of all items' factors."""
     from sklearn.decomposition import PCA
 
     factors = item_factors(learner).double().numpy()
@@ -68,36 +71,34 @@ def item_map(learner: Learner, count: int = 50) -> list[ItemPlace]:
 
 
 def most_rated(data: RatingsData, count: int) -> list[int]:
-    """Numbers of the items with the most ratings in training, the unknown left out."""
+    """Return the ids of the items with the most ratings in training, without the unknown item."""
     ratings = torch.bincount(data.rated_items, minlength=data.item_count)[1:]
     return [int(each) + 1 for each in ratings.argsort(descending=True, stable=True)[:count]]
 
 
 def item_factors(learner: Learner) -> Tensor:
-    """Factors of every known item, (I, F), without biases; of a hybrid with what is written of the item.
+    """Return the factors (I, F) of every known item, without biases; in a hybrid, those of its features included.
 
     Raises:
-        LabError: the model has none.
+        LabError: the model has no item factors.
     """
     _data(learner)
     if isinstance(learner.model, Hybrid):
         return learner.model.items_with_features().detach().cpu()[1:, 1:]
     factors = getattr(learner.model, "item", None)
     if not isinstance(factors, torch.nn.Embedding):
-        raise LabError("this model has no factors of items", where=type(learner.model).__name__)
+        raise LabError("this model has no item factors", where=type(learner.model).__name__)
     return factors.weight.detach().cpu()[1:]
 
 
 def has_biases(model: torch.nn.Module) -> bool:
-    """Whether a model has biases of items."""
+    """Return True if a model has item biases."""
     return isinstance(model, Hybrid) or getattr(model, "item_bias", None) is not None
 
 
 def _biases(learner: Learner) -> Tensor:
     if not has_biases(learner.model):
-        raise LabError(
-            "this model has no biases of items", where=type(learner.model).__name__, hint="dot_bias has them"
-        )
+        raise LabError("this model has no item biases", where=type(learner.model).__name__, hint="dot_bias has them")
     if isinstance(learner.model, Hybrid):
         return learner.model.items_with_features().detach().cpu()[1:, 0]
     biases: Tensor = learner.model.item_bias.weight.detach().cpu()[1:, 0]  # type: ignore[union-attr, index, operator]

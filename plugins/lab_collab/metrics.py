@@ -1,7 +1,7 @@
-"""How well items are ranked, from ratings that were held out.
+"""Ranking metrics on held-out ratings.
 
-Both look at one user at a time: among the items that the user has rated in the validation part, do those that they
-liked stand in front? A user without a liked item, or without one that was not, says nothing and is left out.
+Both rank, for each user, the items that the user has rated in the validation part, and reward liked items at the top.
+Users without both a liked and another item are skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["NDCG", "HitRate"]
 
 
 class _Ranking:
-    """Base class: gathers an epoch, then judges every user's list."""
+    """Base class: collects an epoch, then averages a score over the users' ranked lists."""
 
     higher_is_better = True
     undefined = ""
@@ -30,15 +30,15 @@ class _Ranking:
         self.reset()
 
     def reset(self) -> None:
-        """An epoch begins."""
+        """Forget everything that was collected."""
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def update(self, output: Tensor, target: Tensor, *, batch: Any) -> None:
-        """Take in one batch: predicted and given ratings (B,), and who gave them."""
+        """Collect one batch: predicted ratings (B,), ratings (B,), and the users in ``batch[0]``."""
         self._seen.append((batch[0].detach().cpu(), output.detach().cpu(), target.detach().cpu()))
 
     def compute(self) -> float:
-        """Return the mean over users; NaN where none has both a liked item and another."""
+        """Return the mean over users, NaN if no user has both a liked and another item."""
         self.undefined = "no user with both a liked and another item"
         if not self._seen:
             return math.nan
@@ -46,47 +46,48 @@ class _Ranking:
         order = users.argsort(stable=True)
         counts = users.unique(return_counts=True)[1].tolist()
         lists = zip(scores[order].split(counts), ratings[order].split(counts), strict=True)
-        told = [value for each in lists if (value := self._judge(*each)) is not None]
-        if not told:
+        values = [value for each in lists if (value := self._user_score(*each)) is not None]
+        if not values:
             return math.nan
         self.undefined = ""
-        return sum(told) / len(told)
+        return sum(values) / len(values)
 
-    def _judge(self, scores: Tensor, ratings: Tensor) -> float | None:
+    def _user_score(self, scores: Tensor, ratings: Tensor) -> float | None:
         relevant = ratings >= self.liked
         if not bool(relevant.any()) or bool(relevant.all()):
             return None
-        return self.judge(relevant[scores.argsort(descending=True, stable=True)].double())
+        # Double precision and a stable order: ties must not depend on the device.
+        return self.score(relevant[scores.argsort(descending=True, stable=True)].double())
 
-    def judge(self, relevant: Tensor) -> float:
-        """What a list says: 1 where an item was liked, in the order in which the model puts them, (N,)."""
+    def score(self, relevant: Tensor) -> float:
+        """Score a ranked list (N,) of ones for liked and zeros for other items."""
         raise NotImplementedError
 
 
 class HitRate(_Ranking):
-    """Share of users with at least one liked item among the first ``k`` of theirs.
+    """Fraction of users with a liked item among the first ``k`` of their ranked list.
 
     Args:
-        k: length of the list.
-        liked: ratings from this on count as liked.
+        k: cut-off of the list.
+        liked: lowest rating that counts as liked.
     """
 
     def __init__(self, *, k: int = 1, liked: float = 4.0) -> None:
         super().__init__(k=k, liked=liked)
 
-    def judge(self, relevant: Tensor) -> float:
+    def score(self, relevant: Tensor) -> float:
         return float(relevant[: self.k].any())
 
 
 class NDCG(_Ranking):
-    """Normalised discounted cumulative gain of the first ``k``, gains of 0 and 1 (Järvelin & Kekäläinen 2002).
+    """Normalized discounted cumulative gain at ``k``, with binary gains (Järvelin & Kekäläinen 2002).
 
     Args:
-        k: length of the list.
-        liked: ratings from this on count as liked.
+        k: cut-off of the list.
+        liked: lowest rating that counts as liked.
     """
 
-    def judge(self, relevant: Tensor) -> float:
+    def score(self, relevant: Tensor) -> float:
         discounts = torch.log2(torch.arange(2, min(self.k, len(relevant)) + 2, dtype=torch.double))
         gain = float((relevant[: self.k] / discounts).sum())
         best = float((relevant.sort(descending=True).values[: self.k] / discounts).sum())

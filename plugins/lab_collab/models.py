@@ -1,7 +1,7 @@
-"""Models of ratings: users (B,) and items (B,), long, to ratings (B,). Number 0 is the unknown user or item.
+"""Rating models: users (B,) and items (B,), long, to ratings (B,). Id 0 is the unknown user or item.
 
-Whoever is unknown has factors and a bias of zero, which stay zero: the model then answers with what it knows of the
-other side, and the hybrid with what is written of the newcomer.
+Factors and bias of the unknown id are zero and are not trained. For it, the prediction depends on the other side only;
+the hybrid also uses the features of the new user or item.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Range = tuple[float, float] | None
 
 
 class _RatingModel(nn.Module):
-    """Base class: where ratings may lie."""
+    """Base class of models whose ratings may be limited to a range."""
 
     def __init__(self, mean_rating: float, rating_range: tuple[float, float], y_range: Range) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _RatingModel(nn.Module):
         self.offset = _inverse(mean_rating, self.y_range)
 
     def ranged(self, score: Tensor) -> Tensor:
-        """Scores as ratings: the mean where the score is 0, by a scaled sigmoid where there is a range."""
+        """Map scores to ratings: 0 becomes the mean rating; a scaled sigmoid keeps ratings in ``y_range``."""
         score = score + self.offset
         if self.y_range is None:
             return score
@@ -41,20 +41,20 @@ class _RatingModel(nn.Module):
 
 
 class DotBias(_RatingModel):
-    """The product of a user's and an item's factors, plus a bias of each: ``EmbeddingDotBias`` of fast.ai 2018.
+    """Matrix factorization with biases: ``EmbeddingDotBias`` of fast.ai 2018.
 
-    Koren, Bell & Volinsky 2009. Differs from the course: the model starts at the mean rating, and whoever does not
-    stand in the training part has a bias and factors of zero.
+    Koren, Bell & Volinsky 2009. Differs from the course: predictions start at the mean rating, and users and items that
+    are not in the training part have zero bias and factors.
 
     Args:
-        user_count, item_count: how many numbers there are, the unknown included.
-        mean_rating: where the model starts.
-        rating_range: lowest and highest rating of the training part; they must lie in ``y_range``.
-        n_factors: width of the factors.
+        user_count, item_count: number of ids, the unknown included.
+        mean_rating: prediction before training.
+        rating_range: lowest and highest rating in the data; must lie in ``y_range``.
+        n_factors: number of latent factors.
         biases: whether users and items have biases.
-        y_range: lowest and highest rating that can be said, by a scaled sigmoid; None leaves them free.
+        y_range: range of predictions, by a scaled sigmoid; None leaves them unbounded.
         std: standard deviation of the initial factors.
-        dropout: share of a product's factors that are left out in training.
+        dropout: dropout probability of the products of factors.
     """
 
     def __init__(
@@ -81,26 +81,26 @@ class DotBias(_RatingModel):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         _check_numbers(users, items)
-        score = self.dropout(self.taste(users) * self.item(items)).sum(-1)
+        score = self.dropout(self.user_factors(users) * self.item(items)).sum(-1)
         if self.user_bias is not None and self.item_bias is not None:
             score = score + self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1)
         return self.ranged(score)
 
-    def taste(self, users: Tensor) -> Tensor:
-        """Factors (B, F) of users (B,)."""
+    def user_factors(self, users: Tensor) -> Tensor:
+        """Return the factors (B, F) of users (B,)."""
         factors: Tensor = self.user(users)
         return factors
 
 
 class SVDPlusPlus(DotBias):
-    """Factors, biases, and for each user the mean of what they have rated, whatever the rating: SVD++.
+    """SVD++: matrix factorization with implicit feedback, the set of items that a user has rated at all.
 
     Koren 2008, "Factorization meets the neighborhood", equation 15. Differs from the paper: a scaled sigmoid may keep
     ratings in their range.
 
     Args:
         user_count, item_count, mean_rating, rating_range: as in ``DotBias``.
-        rated_items, rated_starts: the items that each user has rated in training.
+        rated_items, rated_starts: the items that each user has rated in training; see ``RatingsData``.
         n_factors, y_range, std, dropout: as in ``DotBias``.
     """
 
@@ -134,27 +134,28 @@ class SVDPlusPlus(DotBias):
         self.register_buffer("rated_items", rated_items, persistent=False)
         self.register_buffer("rated_starts", rated_starts, persistent=False)
 
-    def taste(self, users: Tensor) -> Tensor:
+    def user_factors(self, users: Tensor) -> Tensor:
+        # A batch repeats users, and summing over all items that a user has rated is the costly part: once per user.
         each, where = users.unique(return_inverse=True)
-        return (self.user(each) + self._rated(each))[where]
+        return (self.user(each) + self._implicit_factors(each))[where]
 
-    def _rated(self, users: Tensor) -> Tensor:
-        """The sum of what is implied by each rated item, divided by the root of their number, (U, F)."""
+    def _implicit_factors(self, users: Tensor) -> Tensor:
+        """Return the summed implicit factors (U, F) of each user's rated items, over the root of their number."""
         starts, counts = self.rated_starts[users], self.rated_starts[users + 1] - self.rated_starts[users]
         offsets = counts.cumsum(0) - counts
-        places = torch.arange(int(counts.sum()), device=users.device) + (starts - offsets).repeat_interleave(counts)
-        implied: Tensor = self.implicit(self.rated_items[places], offsets)
-        return implied / counts.clamp(min=1).sqrt().unsqueeze(1)
+        rows = torch.arange(int(counts.sum()), device=users.device) + (starts - offsets).repeat_interleave(counts)
+        implicit: Tensor = self.implicit(self.rated_items[rows], offsets)
+        return implicit / counts.clamp(min=1).sqrt().unsqueeze(1)
 
 
 class EmbeddingNet(_RatingModel):
-    """A user's and an item's embedding side by side through a small network: ``EmbeddingNet`` of fast.ai 2018.
+    """Multilayer perceptron on the concatenated user and item embeddings: ``EmbeddingNet`` of fast.ai 2018.
 
     Args:
         user_count, item_count, mean_rating, rating_range: as in ``DotBias``.
         n_factors: width of each embedding.
         layers: widths of the hidden layers.
-        embedding_dropout, dropout: shares left out of the embeddings, and behind each hidden layer.
+        embedding_dropout, dropout: dropout probability of the embeddings, and after each hidden layer.
         y_range: as in ``DotBias``.
         std: standard deviation of the initial embeddings.
     """
@@ -189,18 +190,20 @@ class EmbeddingNet(_RatingModel):
 
 
 class Hybrid(_RatingModel):
-    """Factors and biases, to which what is written of users and items (age, genres …) adds its own.
+    """Hybrid matrix factorization: user and item features (age, genres …) have factors and biases too.
 
-    A newcomer has only the latter, so the model answers for users and items without a rating. LightFM's idea,
-    Kula 2015, arXiv:1507.08439, with ratings in their range.
+    A new user or item has features only, so the model predicts for those without a rating as well (cold start). After
+    LightFM, Kula 2015, arXiv:1507.08439, with ratings kept in their range.
 
     Args:
         user_count, item_count, mean_rating, rating_range: as in ``DotBias``.
-        item_features, user_features: (count, F) 0 or 1, or None where nothing is written.
+        item_features, user_features: (count, F) 0 or 1, or None if there are none.
         n_factors, y_range, std, dropout: as in ``DotBias``.
-        id_dropout: share of users and items that are taken for newcomers in training, so that what is written of them
-            learns to stand alone.
+        id_dropout: fraction of users and items that are treated as new in training, so that features also learn to
+            predict alone.
     """
+
+    former_weights = (("item_written.", "item_feature_weights."), ("user_written.", "user_feature_weights."))
 
     def __init__(
         self,
@@ -225,10 +228,11 @@ class Hybrid(_RatingModel):
             self.item = _factors(item_count, n_factors + 1, std)
         self.register_buffer("item_features", item_features, persistent=False)
         self.register_buffer("user_features", user_features, persistent=False)
+        # These two names seed the initialization: another name would give other initial weights for the same seed.
         with part("item_written"):
-            self.item_written = None if item_features is None else _written(item_features, n_factors + 1, std)
+            self.item_feature_weights = _feature_weights(item_features, n_factors + 1, std)
         with part("user_written"):
-            self.user_written = None if user_features is None else _written(user_features, n_factors + 1, std)
+            self.user_feature_weights = _feature_weights(user_features, n_factors + 1, std)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -238,41 +242,42 @@ class Hybrid(_RatingModel):
         return self.rate(users, items, user, item)
 
     def items_with_features(self) -> Tensor:
-        """What stands for every item, its own and what is written of it together: bias, then factors, (I, 1 + F)."""
-        side: Tensor = self._side(self.item.weight, self.item_features, self.item_written)
-        return side
+        """Return bias and factors (I, 1 + F) of every item, those of its features included."""
+        return self._vector(self.item.weight, self.item_features, self.item_feature_weights)
 
     def rate(self, users: Tensor, items: Tensor, user: Tensor | None = None, item: Tensor | None = None) -> Tensor:
-        """Ratings (B,), with what is written of each user (B, G) and item (B, F); number 0 for a newcomer."""
-        who = self._side(self.user(self._forgotten(users)), user, self.user_written)
-        what = self._side(self.item(self._forgotten(items)), item, self.item_written)
-        product = self.dropout(who[:, 1:] * what[:, 1:]).sum(-1)
-        return self.ranged(product + who[:, 0] + what[:, 0])
+        """Return ratings (B,) of users and items with features (B, G) and (B, F); id 0 stands for a new one."""
+        user_vector = self._vector(self.user(self._drop_ids(users)), user, self.user_feature_weights)
+        item_vector = self._vector(self.item(self._drop_ids(items)), item, self.item_feature_weights)
+        product = self.dropout(user_vector[:, 1:] * item_vector[:, 1:]).sum(-1)
+        return self.ranged(product + user_vector[:, 0] + item_vector[:, 0])
 
-    def _side(self, own: Tensor, written: Tensor | None, weigh: nn.Linear | None) -> Tensor:
-        if written is None or weigh is None:
-            return own
-        return own + weigh(functional.normalize(written, dim=-1))
+    def _vector(self, of_ids: Tensor, features: Tensor | None, weights: nn.Linear | None) -> Tensor:
+        if features is None or weights is None:
+            return of_ids
+        # Normalized, so that a film of six genres does not weigh more than a film of one.
+        of_features: Tensor = weights(functional.normalize(features, dim=-1))
+        return of_ids + of_features
 
-    def _forgotten(self, numbers: Tensor) -> Tensor:
+    def _drop_ids(self, ids: Tensor) -> Tensor:
         if not self.training or not self.id_dropout:
-            return numbers
-        return numbers * (torch.rand(numbers.shape, device=numbers.device) >= self.id_dropout)
+            return ids
+        return ids * (torch.rand(ids.shape, device=ids.device) >= self.id_dropout)
 
 
 def _check_range(rating_range: tuple[float, float], y_range: tuple[float, float]) -> None:
     if not y_range[0] < y_range[1]:
-        raise ParameterError(f"y_range must rise, got {tuple(y_range)}", where="architecture")
+        raise ParameterError(f"y_range must be increasing, got {tuple(y_range)}", where="architecture")
     if rating_range[0] < y_range[0] or rating_range[1] > y_range[1]:
         raise ParameterError(
-            f"there are ratings from {rating_range[0]:g} to {rating_range[1]:g}, outside of y_range={tuple(y_range)}",
+            f"ratings range from {rating_range[0]:g} to {rating_range[1]:g}, outside y_range={tuple(y_range)}",
             where="architecture",
-            hint="make y_range wider, a little beyond the ratings, or None",
+            hint="make y_range slightly wider than the ratings, or None",
         )
 
 
 def _factors(count: int, width: int, std: float) -> nn.Embedding:
-    """An embedding whose row 0 is zero and stays so."""
+    """Return an embedding whose row 0 is zero and stays zero."""
     embedding = nn.Embedding(count, width, padding_idx=0)
     with torch.no_grad():
         embedding.weight.normal_(0, std) if std else embedding.weight.zero_()
@@ -280,7 +285,9 @@ def _factors(count: int, width: int, std: float) -> nn.Embedding:
     return embedding
 
 
-def _written(features: Tensor, width: int, std: float) -> nn.Linear:
+def _feature_weights(features: Tensor | None, width: int, std: float) -> nn.Linear | None:
+    if features is None:
+        return None
     layer = nn.Linear(features.shape[1], width, bias=False)
     nn.init.normal_(layer.weight, std=std)
     return layer
@@ -288,21 +295,20 @@ def _written(features: Tensor, width: int, std: float) -> nn.Linear:
 
 def _network(widths: Sequence[int], dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, behind in pairwise(widths):
-        layers += [nn.Linear(before, behind), nn.ReLU(), nn.Dropout(dropout)]
+    for width, next_width in pairwise(widths):
+        layers += [nn.Linear(width, next_width), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
 
 def _inverse(mean: float, y_range: Range) -> float:
-    """The score whose rating is the mean."""
+    """Return the score whose rating is the mean."""
     if y_range is None:
         return mean
+    # Clamped: at the ends of y_range the logit is infinite and the sigmoid has no gradient.
     share = (mean - y_range[0]) / (y_range[1] - y_range[0])
     return float(torch.logit(torch.tensor(min(max(share, 0.01), 0.99))))
 
 
 def _check_numbers(users: Tensor, items: Tensor) -> None:
     if users.dim() != 1 or users.shape != items.shape or users.is_floating_point():
-        raise ShapeError(
-            f"users and items must be whole numbers (B,), got {tuple(users.shape)} and {tuple(items.shape)}"
-        )
+        raise ShapeError(f"users and items must be integers (B,), got {tuple(users.shape)} and {tuple(items.shape)}")

@@ -1,4 +1,4 @@
-"""A map of items."""
+"""Plot of the item map."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_map"]
 
-LONGEST_TITLE = 32
-
 
 def plot_map(places: Sequence[Mapping[str, Any]]) -> Figure:
-    """Items at their first two principal components, each with its title."""
+    """Scatter plot of items at their first two principal components, labeled with their titles."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 9), layout="constrained")
@@ -25,12 +23,3 @@ def plot_map(places: Sequence[Mapping[str, Any]]) -> Figure:
     axes.margins(x=0.15)  # room for the titles of the last points
     axes.set(xlabel="first component", ylabel="second component")
     return figure
-
-
-def _short(title: str) -> str:
-    """A title that leaves room for the others.
-
-    >>> _short("Raiders of the Lost Ark (Indiana Jones and the Raiders of the Lost Ark) (1981)")
-    'Raiders of the Lost Ark (Indian…'
-    """
-    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"

@@ -1,4 +1,4 @@
-"""What is in here: ratings of items by users, models of them, and what they recommend."""
+"""Collaborative filtering: ratings, factorization models, ranking metrics, and recommendations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lab_corpora() -> dict[str, Any]:
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Models of ratings."""
+    """Rating models."""
     return {
         "dot_bias": "lab_collab.models:DotBias",
         "embedding_net": "lab_collab.models:EmbeddingNet",
@@ -36,14 +36,20 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """How well items are ranked."""
+    """Ranking metrics."""
     return {"hit_rate": "lab_collab.metrics:HitRate", "ndcg": "lab_collab.metrics:NDCG"}
 
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """What a run leaves to look at."""
+    """Items by bias, and a map of items."""
     return {"item_map": "lab_collab.callbacks:ItemMap"}
+
+
+@hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"ratings.longest": "max_rows"}
 
 
 @hookimpl
@@ -64,7 +70,7 @@ def lab_commands() -> dict[str, str]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """The items that are rated highest and lowest for themselves, and a map of them."""
+    """Items with the highest and lowest bias, and a map of items."""
     from lab_collab.report import sections
 
     return sections(runs)
@@ -72,5 +78,5 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
+    """Example data for the conformance kit."""
     return "lab_collab.conformance:offer"

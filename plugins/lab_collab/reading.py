@@ -1,4 +1,4 @@
-"""Ratings from files and frames: columns, names, numbers and times; every fault is told with its line."""
+"""Readers of ratings from files and frames; errors give the line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import attrs
 import numpy as np
 from lab_text.files import read_text
 
-from lab.errors import DataError, ParameterError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, ParameterError, close_matches
 from lab_collab.sources import Source
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ __all__ = ["Columns", "plain_id", "read_frame", "read_ratings"]
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "::": "double colons"}
 
 HEAD = 1 << 16
-"""Characters among which the first line is looked for."""
+"""Characters in which the first line is searched."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
 _CODE = re.compile(r"[+-]?0[0-9]")
@@ -37,12 +36,12 @@ _PLACES = {"user": 0, "item": 1, "rating": 2, "time": 3}
 
 @attrs.frozen
 class Columns:
-    """Names of columns, and how their values are written.
+    """Names of the columns, and the format of their values.
 
     Attributes:
-        user, item, rating, time: names.
-        decimal: the sign in ratings.
-        time_format: of times, for ``strptime``; None takes numbers, and dates in ISO 8601.
+        user, item, rating, time: names of the columns.
+        decimal: decimal sign of ratings.
+        time_format: format of times, for ``strptime``; None reads numbers and ISO 8601 dates.
     """
 
     user: str = "user"
@@ -54,46 +53,46 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that are read."""
+        """Return the names of the columns that are read."""
         return [self.user, self.item, self.rating, *([self.time] if self.time else [])]
 
     @property
     def are_usual(self) -> bool:
-        """True if the names are the defaults."""
+        """Return True if the names are the defaults."""
         return (self.user, self.item, self.rating) == ("user", "item", "rating")
 
 
 def read_ratings(path: Path, columns: Columns, *, separator: str | None = None, encoding: str = "utf-8") -> Source:
-    """The ratings of a text file.
+    """Read the ratings of a text file.
 
     Args:
-        path: the file, plain or gzip, with a header, or with user, item, rating and time in this order.
-        columns: what is read.
-        separator: of columns; None finds it out.
-        encoding: of the file.
+        path: the file, plain or gzip, with a header, or with the columns user, item, rating, time in this order.
+        columns: the columns to read.
+        separator: column separator; None detects it.
+        encoding: encoding of the file.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, or a value is not what it should be.
+        DataError: the file cannot be read, a column is missing, or a value is invalid.
         ParameterError: there is no such encoding or separator.
     """
     separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
     if separator is not None and (len(separator) != 1 or separator in '"\r\n') and separator != "::":
         raise ParameterError(
-            f"separator={separator!r} is not one sign", where=str(path), hint="',', ';', 'tab', '|' or '::'"
+            f"separator={separator!r} is not one character", where=str(path), hint="',', ';', 'tab', '|' or '::'"
         )
     text = read_text(path, encoding, noun="ratings file", empty="the file is empty")
     separator = separator or _separator_of(text, columns)
     rows = _rows(text, separator, path)
     first = next(rows, None)
     if first is None:
-        raise DataError("the file is empty", where=str(path), hint="give it a header and ratings")
+        raise DataError("the file is empty", where=str(path), hint="a header and ratings are needed")
     line, header = first
     header = [cell.strip() for cell in header]
     if _is_headless(header, columns):
         places = list(range(3)) + ([3] if columns.time else [])
         if places[-1] >= len(header):
             raise DataError(
-                f"line {line:,} has {len(header)} columns and no header, so there is no time", where=str(path)
+                f"line {line:,} has {len(header)} columns and no header, so there is no time column", where=str(path)
             )
         shown = ", ".join(name for name in list(_PLACES)[: len(places)])
         note = f"no header: the first {len(places)} columns, separated by {_name(separator)}, are {shown}"
@@ -107,7 +106,7 @@ def read_ratings(path: Path, columns: Columns, *, separator: str | None = None, 
 
 
 def read_frame(frame: pd.DataFrame, columns: Columns) -> Source:
-    """The ratings of a pandas frame; the columns are those of ``read_ratings``."""
+    """Read the ratings of a pandas frame."""
     _check_columns(columns.names, list(map(str, frame.columns)), "frame", ",")
     kept = frame.set_axis([str(name) for name in frame.columns], axis=1)[columns.names]
     gaps = kept.isna().to_numpy()
@@ -122,12 +121,12 @@ def _text(value: object, is_gap: bool) -> str:
     if is_gap:
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # a column of whole numbers with gaps is one of floats
+        return str(int(value))  # pandas stores integers as floats if a value of the column is missing
     return str(value)
 
 
 def _separator_of(text: str, columns: Columns) -> str:
-    """The sign between the columns of the first line: the one that gives the names asked for, or most columns."""
+    """Return the separator of the first line: the one that yields the expected names, or the most columns."""
     line = next((line for line in text[:HEAD].splitlines() if line.strip()), "")
     cells = {sign: [cell.strip().strip('"') for cell in line.split(sign)] for sign in SEPARATORS}
     counts = {sign: sum(name in found for name in columns.names) for sign, found in cells.items()}
@@ -144,7 +143,7 @@ def _name(separator: str) -> str:
 
 
 def _is_headless(cells: Sequence[str], columns: Columns) -> bool:
-    """Return True if the first line is a rating already."""
+    """Return True if the first line is a rating and not a header."""
     if not columns.are_usual or set(columns.names) & set(cells):
         return False
     return len(cells) > 2 and _is_number(cells[2], columns.decimal)
@@ -163,7 +162,7 @@ def _with(first: tuple[int, list[str]], rows: Iterable[tuple[int, list[str]]]) -
 
 
 def _rows(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file and the lines in which they begin; a text in quotation marks may have line ends."""
+    """Yield the rows of a file with their first lines; quoted fields may contain line ends."""
     lines = io.StringIO(text, newline="")
     if separator == "::":
         for line, row in enumerate(lines, 1):
@@ -171,6 +170,7 @@ def _rows(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str
                 yield line, row.rstrip("\r\n").split("::")
         return
     reader = csv.reader(lines, delimiter=separator, strict=True)
+    # csv refuses fields above 128 KiB by default, with an error that names neither file nor line.
     limit, line = csv.field_size_limit(max(len(text), 1 << 17)), 1
     try:
         for row in reader:
@@ -181,7 +181,7 @@ def _rows(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str
         raise DataError(
             f"line {line:,} cannot be read: {error}",
             where=str(path),
-            hint="close quotation marks; one inside of a quoted text is written twice",
+            hint='close the quotation marks; write " inside a quoted field as ""',
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -192,7 +192,7 @@ def _cells(row: Sequence[str], places: Sequence[int], width: int, path: Path, li
         raise DataError(
             f"line {line:,} has {len(row)} columns, the header {width}",
             where=str(path),
-            hint="mend the line; texts with the separator stand in quotation marks",
+            hint="fix the line; quote fields that contain the separator",
         )
     return [row[place] for place in places]
 
@@ -200,26 +200,26 @@ def _cells(row: Sequence[str], places: Sequence[int], width: int, path: Path, li
 def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str, separator: str) -> None:
     twice = [name for name in dict.fromkeys(there) if list(there).count(name) > 1]
     if twice:
-        raise DataError(f"two columns are called '{twice[0]}'", where=where, hint="give each a name of its own")
+        raise DataError(f"duplicate column '{twice[0]}'", where=where, hint="column names must be unique")
     for name in wanted:
         if list(wanted).count(name) > 1:
-            raise ParameterError(f"column '{name}' is asked for twice", where=where)
+            raise ParameterError(f"column '{name}' is used twice", where=where)
     for column in wanted:
         if column not in there:
             close = close_matches(column, there)
             hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
             shown = ", ".join(name[:60] for name in there[:20]) + (" …" if len(there) > 20 else "")
-            one = f"\nseparated by {_name(separator)}? otherwise separator=…" if len(there) == 1 else ""
+            one = f"\nif they are not separated by {_name(separator)}: separator=…" if len(there) == 1 else ""
             raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {shown}{one}")
 
 
 def _source(rows: Iterable[tuple[int, Sequence[str]]], name: str, unit: str, columns: Columns) -> Source:
-    """Names, ratings and times of numbered rows of text."""
+    """Return the names, ratings and times of numbered rows of strings."""
     users, items, values, times, places = [], [], [], [], []
     for place, (user, item, rating, *rest) in rows:
         for what, text in (("user", user), ("item", item)):
             if not text.strip() or text.strip().lower() in ("nan", "<na>", "nat"):
-                raise DataError(f"{unit} {place:,} has no {what}", where=name, hint=f"every rating has a {what}")
+                raise DataError(f"{unit} {place:,} has no {what}", where=name, hint=f"every rating needs a {what}")
         users.append(user)
         items.append(item)
         values.append(_number(rating, place, name, unit, columns.decimal))
@@ -227,7 +227,7 @@ def _source(rows: Iterable[tuple[int, Sequence[str]]], name: str, unit: str, col
             times.append(rest[0].strip())
             places.append(place)
     if not values:
-        raise DataError("there are no ratings", where=name, hint="give it ratings, one in each line")
+        raise DataError("there are no ratings", where=name, hint="one rating per line is expected")
     (user_ids, user_remarks), (item_ids, item_remarks) = _ids(users, "users"), _ids(items, "items")
     return Source(
         name,
@@ -244,32 +244,32 @@ def _number(text: str, place: int, name: str, unit: str, decimal: str) -> float:
         value = float(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     except ValueError:
         value = math.nan
-    value = math.nan if "_" in text else value  # Python's own way to write numbers
+    value = math.nan if "_" in text else value  # float() accepts 1_000, which is Python's notation only
     if not math.isfinite(value):
         hint = "a rating is a finite number"
         if decimal == "." and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", text):
             hint = f"{hint}; decimal=',' reads {text.strip().replace(',', '.')}"
         elif re.search(r"[0-9][,.' ][0-9]{3}(\D|$)", text):
-            hint = f"{hint}, without signs between thousands"
+            hint = f"{hint}, without thousands separators"
         raise DataError(f"{unit} {place:,} has no rating: '{text[:60]}'", where=name, hint=hint)
     return value
 
 
 def plain_id(text: str) -> str:
-    """A whole number in its one form; another text as it stands.
+    """Return a whole number in its canonical form, and other names unchanged.
 
     >>> plain_id(" 1.0"), plain_id("+7"), plain_id("1.5"), plain_id(" x"), plain_id("007")
     ('1', '7', '1.5', ' x', '007')
     """
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped) and not _CODE.match(stripped):
-        whole = stripped.partition(".")[0].removeprefix("+")  # not by int, which has a limit of digits
+        whole = stripped.partition(".")[0].removeprefix("+")  # not int(), which refuses more than 4,300 digits
         return "0" if whole == "-0" else whole
     return text
 
 
 def _ids(names: list[str], what: str) -> tuple[list[str], list[str]]:
-    """Names in one form each where all are whole numbers, and what looks odd."""
+    """Return the names, in canonical form if all are whole numbers, and warnings of near duplicates."""
     different = dict.fromkeys(names)
     if all(_WHOLE.fullmatch(name.strip()) and not _CODE.match(name.strip()) for name in different):
         plain = {name: plain_id(name) for name in different}
@@ -282,11 +282,11 @@ def _ids(names: list[str], what: str) -> tuple[list[str], list[str]]:
         return names, []
     count = sum(map(len, groups))
     shown = " and ".join(repr(name) for name in groups[0][:3])
-    return names, [f"{count:,} {what} differ from each other in blanks, case or decimal places alone: {shown}"]
+    return names, [f"{count:,} {what} differ only in blanks, case or decimal places: {shown}"]
 
 
 def _seconds(times: list[str], places: list[int], name: str, unit: str, form: str | None) -> list[float]:
-    """Times as numbers: as they are written, or since 1970 where they are dates."""
+    """Return times as numbers: as they are, or as seconds since 1970 if they are dates."""
     if form is None:
         try:
             values = [float(text) for text in times]
@@ -297,16 +297,16 @@ def _seconds(times: list[str], places: list[int], name: str, unit: str, form: st
             return values
     moments = [_moment(text, place, name, unit, form) for text, place in zip(times, places, strict=True)]
     if len({moment.tzinfo is None for moment in moments}) > 1:
-        raise DataError("some times have a time zone and others have none", where=name, hint="write all alike")
+        raise DataError("some times have a time zone and others have none", where=name, hint="use one format")
     return [(each if each.tzinfo else each.replace(tzinfo=UTC)).timestamp() for each in moments]
 
 
 def _refuse_mixed_units(values: list[float], name: str) -> None:
-    """Seconds since 1970 beside milliseconds would be ordered wrongly."""
+    """Raise if seconds, milliseconds and microseconds since 1970 are mixed: they would sort wrongly."""
     kinds = {"seconds": (1e8, 1e10), "milliseconds": (1e11, 1e13), "microseconds": (1e14, 1e16)}
     found = [kind for kind, (low, high) in kinds.items() if any(low <= value < high for value in values)]
     if len(found) > 1:
-        raise DataError(f"times seem to be {' and '.join(found)} since 1970, mixed", where=name, hint="write all alike")
+        raise DataError(f"times are {' and '.join(found)} since 1970, mixed", where=name, hint="use one unit")
 
 
 def _moment(text: str, place: int, name: str, unit: str, form: str | None) -> datetime:
@@ -322,9 +322,9 @@ def _moment(text: str, place: int, name: str, unit: str, form: str | None) -> da
 
 def _time_hint(text: str, form: str | None) -> str:
     if form is not None:
-        return f"it is not written as time_format='{form}' says"
+        return f"it does not match time_format='{form}'"
     if found := re.fullmatch(r"([0-9]{1,2})([./-])([0-9]{1,2})\2([0-9]{4})(.*)", text):
         sign, rest = found[2], " …" if found[5] else ""
         day, month = f"time_format='%d{sign}%m{sign}%Y{rest}'", f"time_format='%m{sign}%d{sign}%Y{rest}'"
         return f"{day} if the day comes first, {month} if the month does"
-    return "a time is a number, or a date such as 2024-12-25 or 2024-12-25T18:00:00; otherwise time_format='…'"
+    return "use a number, a date such as 2024-12-25 or 2024-12-25T18:00:00, or time_format='…'"

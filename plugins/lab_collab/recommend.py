@@ -1,4 +1,4 @@
-"""What to recommend: to a user that is known, or to somebody who likes certain items."""
+"""Recommendations: for a known user, for liked items, or for a new user with known features."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import LabError, ParameterError, UnknownNameError
-from lab.registry.registry import close_matches
-from lab_collab.data import RatingsData
+from lab.errors import LabError, ParameterError, UnknownNameError, close_matches
+from lab_collab.data import RatingsData, find_item
 from lab_collab.interpret import item_factors
 from lab_collab.models import Hybrid
 
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["Recommendation", "find_item", "recommend"]
+__all__ = ["Recommendation", "recommend"]
 
 
 class Recommendation(NamedTuple):
-    """An item, its title, and the rating that the model expects, or how near it is to what is liked."""
+    """An item, its title, and its predicted rating or similarity to the liked items."""
 
     item: str
     title: str
@@ -37,22 +36,22 @@ def recommend(
     about: str | Sequence[str] = (),
     count: int = 10,
 ) -> list[Recommendation]:
-    """Items for a user, for somebody who likes some, or for a newcomer of whom something is known.
+    """Recommend items for one of: a user, liked items, or the features of a new user.
 
-    For a user: the items that they have not rated, by expected rating; of an unknown user a hybrid says what it expects
-    of anybody. For what is liked: the items whose factors are nearest to the mean of the liked ones', by cosine. For a
-    newcomer: what a hybrid expects of people like that.
+    For a user: the items they have not rated, by predicted rating; a hybrid also answers for an unknown user. For liked
+    items: the items whose factors have the highest cosine similarity to the mean of the liked items' factors. For a new
+    user: the predictions of a hybrid from their features.
 
     Args:
-        learner: trained on ratings.
+        learner: a learner trained on ratings.
         user: a user's name.
         like: titles, or parts of titles, of items.
-        about: what is known of a newcomer, by the names of user features: ``("age from 20", "F")``.
-        count: how many.
+        about: names of the new user's features: ``("age from 20", "F")``.
+        count: number of recommendations.
 
     Raises:
-        UnknownNameError: nobody, or no item, is called so.
-        LabError: neither a user nor items are given, or both.
+        UnknownNameError: there is no such user, item or feature.
+        LabError: not exactly one of user, like and about is given, or the model has no features.
     """
     if not isinstance(learner.data, RatingsData):
         raise LabError("this learner was not trained on ratings", where=type(learner.data).__name__)
@@ -60,17 +59,17 @@ def recommend(
         raise ParameterError(f"count must be at least 1, got {count}", where="recommend")
     liked = [like] if isinstance(like, str) else list(like)
     if not all(liked) and user is None:
-        raise ParameterError("the title of what is liked is empty", where="recommend", hint="--like Casablanca")
+        raise ParameterError("the title of a liked item is empty", where="recommend", hint="--like Casablanca")
     known = [about] if isinstance(about, str) else list(about)
     if (user is not None) + bool(liked) + bool(known) != 1:
         raise LabError(
-            "give either a user, what is liked, or what is known of a newcomer",
+            "give exactly one of: a user, liked items, features of a new user",
             hint="--user 14, or --like Casablanca, or --about 'age from 20'",
         )
     if known:
-        scores = _for_newcomer(learner, learner.data, known)
+        scores = _for_features(learner, learner.data, known)
     elif liked:
-        scores = _for_taste(learner, learner.data, liked)
+        scores = _for_liked(learner, learner.data, liked)
     else:
         scores = _for_user(learner, learner.data, user)
     order = scores.argsort(descending=True, stable=True)[:count]
@@ -89,21 +88,21 @@ def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
         raise UnknownNameError(
             f"there is no user '{user}' in the training part",
             where=f"{len(data.user_ids):,} users",
-            hint=f"{hint}for a newcomer, say what they like: --like TITLE",
+            hint=f"{hint}for a new user, name items they like: --like TITLE",
         )
     items = torch.arange(1, data.item_count)
     scores: Tensor = learner.predict(torch.full_like(items, number), items).float().cpu()
     first, last = data.rated_starts[number], data.rated_starts[number + 1]
-    scores[data.rated_items[first:last] - 1] = -torch.inf
+    scores[data.rated_items[first:last] - 1] = -torch.inf  # rated already
     return scores
 
 
-def _for_newcomer(learner: Learner, data: RatingsData, about: Sequence[str]) -> Tensor:
+def _for_features(learner: Learner, data: RatingsData, about: Sequence[str]) -> Tensor:
     model = learner.model
     if not isinstance(model, Hybrid) or data.user_features is None:
         raise LabError(
-            "this run knows nothing of users but their ratings",
-            hint="train the architecture 'hybrid' on ratings with user features, such as ml-100k; or say --like TITLE",
+            "this run has no user features",
+            hint="train the architecture 'hybrid' on ratings with user features, such as ml-100k, or use --like TITLE",
         )
     names = data.feature_names[-data.user_features.shape[1] :]
     features = torch.zeros(len(names))
@@ -111,54 +110,19 @@ def _for_newcomer(learner: Learner, data: RatingsData, about: Sequence[str]) -> 
         if name not in names:
             close = close_matches(name, names)
             hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            raise UnknownNameError(
-                f"nothing called '{name}' is known of users", hint=f"{hint}known: {', '.join(names)}"
-            )
+            raise UnknownNameError(f"unknown user feature '{name}'", hint=f"{hint}features: {', '.join(names)}")
         features[names.index(name)] = 1.0
     items = torch.arange(1, data.item_count, device=learner.device)
-    person = features.to(learner.device).expand(len(items), -1)
-    written = None if model.item_features is None else model.item_features[items]
+    user = features.to(learner.device).expand(len(items), -1)
+    item = None if model.item_features is None else model.item_features[items]
     with learner.evaluating():
-        return model.rate(torch.zeros_like(items), items, person, written).float().cpu()
+        return model.rate(torch.zeros_like(items), items, user, item).float().cpu()
 
 
-def _for_taste(learner: Learner, data: RatingsData, liked: Sequence[str]) -> Tensor:
+def _for_liked(learner: Learner, data: RatingsData, liked: Sequence[str]) -> Tensor:
     numbers = [find_item(data, title) for title in liked]
     factors = functional.normalize(item_factors(learner), dim=1)
     chosen = torch.tensor(numbers) - 1
     scores = factors @ functional.normalize(factors[chosen].mean(0), dim=0)
     scores[chosen] = -torch.inf
     return scores
-
-
-def find_item(data: RatingsData, text: str) -> int:
-    """The number of the item with this name or title; a part of a title will do where only one item has it.
-
-    Raises:
-        UnknownNameError: no item is called so, or several are; the candidates are given.
-    """
-    number = data.item_number(text)
-    if number:
-        return number
-    titles = {data.title(each): each for each in range(1, data.item_count)}
-    wanted = text.casefold()
-    exact = [each for title, each in titles.items() if _plain(title) == wanted or title.casefold() == wanted]
-    found = exact or [each for title, each in titles.items() if wanted in title.casefold()]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = "\n".join(data.title(each) for each in found[:8])
-        raise UnknownNameError(f"{len(found)} items are called like '{text}'", hint=f"{names}\ngive the whole title")
-    close = close_matches(text, list(titles))
-    hint = f"did you mean: {' or '.join(close)}?" if close else f"{data.item_count - 1:,} items are known"
-    raise UnknownNameError(f"no item is called '{text}'", hint=hint)
-
-
-def _plain(title: str) -> str:
-    """A title without its year.
-
-    >>> _plain("Casablanca (1942)")
-    'casablanca'
-    """
-    head, bracket, year = title.rpartition(" (")
-    return (head if bracket and year.rstrip(")").isdigit() else title).casefold()

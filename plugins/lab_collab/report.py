@@ -1,4 +1,4 @@
-"""What the report of a study shows of its items: those rated highest and lowest for themselves, and the map."""
+"""Report section with the items of highest and lowest bias, and the map of items."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["sections"]
 
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
-    """One section, of the first run of each arm that left something."""
+    """Return one section with the first run of each arm that has the artefact, or none."""
     found = {run.arm: content for run, content in first_of_each_arm(runs, ITEMS)}
     if not found:
         return []
     text = "\n\n".join(f"{arm}\n{_text(content)}" for arm, content in found.items())
     body = "".join(f"<h4>{html.escape(arm)}</h4>{_html(content)}" for arm, content in found.items())
-    return [Section("Items by themselves", text, body, weight=10)]
+    return [Section("Items by bias", text, body, weight=10)]
 
 
 def _text(content: Mapping[str, Any]) -> str:
     lines = []
     for name in ("highest", "lowest"):
         if content[name]:
-            lines.append(f"  rated {name} for themselves:")
+            lines.append(f"  {name} bias:")
             lines += [f"    {bias:+.2f}  {title}" for title, bias in content[name][:5]]
-    return "\n".join(lines) or "  no biases; the map stands in report.html"
+    return "\n".join(lines) or "  no biases; report.html shows the map"
 
 
 def _html(content: Mapping[str, Any]) -> str:
@@ -42,5 +42,5 @@ def _html(content: Mapping[str, Any]) -> str:
     for name in ("highest", "lowest"):
         rows = "".join(f"<tr><td>{html.escape(title)}</td><td>{bias:+.3f}</td></tr>" for title, bias in content[name])
         if rows:
-            tables += f"<table><caption>rated {name} for themselves</caption><tbody>{rows}</tbody></table>"
+            tables += f"<table><caption>{name} bias</caption><tbody>{rows}</tbody></table>"
     return tables + figure_html(plot_map(content["map"]), "map of items")

@@ -1,4 +1,4 @@
-"""Where ratings come from: MovieLens' files in the data directory, and a set that is generated."""
+"""Sources of ratings: the files of MovieLens in the data directory, and a generated set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 from lab_text.corpora import Corpus, Download, find_corpus
 from lab_text.files import read_text
 
-from lab.errors import DataError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, UnknownNameError, close_matches
 
 __all__ = ["Source", "generated", "ml_100k", "movielens_small_2016", "movielens_small_2018", "read_corpus"]
 
@@ -26,15 +25,15 @@ class Source:
     """Ratings as they were read.
 
     Attributes:
-        name: how messages call them.
-        users, items: names, (N,).
+        name: their name in messages.
+        users, items: (N,) names.
         ratings: (N,) float.
         times: (N,) seconds, or None.
         titles: name of an item → title.
         item_features, user_features: name → 0 or 1 for each feature, or None.
         feature_names: names of the item features, then of the user features.
         notes: sentences on how they were read.
-        remarks: sentences on what looks odd.
+        remarks: warnings of anything that looks odd.
     """
 
     name: str
@@ -50,7 +49,7 @@ class Source:
     remarks: tuple[str, ...] = ()
 
     def first(self, count: int) -> Source:
-        """The first ``count`` ratings."""
+        """Return the first ``count`` ratings."""
         times = None if self.times is None else self.times[:count]
         return attrs.evolve(
             self, users=self.users[:count], items=self.items[:count], ratings=self.ratings[:count], times=times
@@ -58,11 +57,11 @@ class Source:
 
 
 def read_corpus(name: str) -> Source:
-    """The ratings of a named corpus.
+    """Read the ratings of a named corpus.
 
     Raises:
         UnknownNameError: there is no such corpus of ratings.
-        DataError: it is not in the data directory.
+        DataError: the corpus is not in the data directory.
     """
     if name == "embedded":
         return generated()[0]
@@ -75,13 +74,13 @@ def read_corpus(name: str) -> Source:
         names = ["embedded", *readers]
         close = close_matches(name, names)
         hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"no corpus of ratings is called '{name}'", hint=f"{hint}corpora: {', '.join(names)}")
+        raise UnknownNameError(f"unknown corpus of ratings '{name}'", hint=f"{hint}corpora: {', '.join(names)}")
     return readers[name](find_corpus(name))
 
 
 @cache
 def generated() -> tuple[Source, dict[str, np.ndarray]]:
-    """Ratings from factors that are known, and the factors: what a model should find again.
+    """Generate ratings from known factors and return both, as ground truth for tests.
 
     300 users and 120 items have three factors and a bias each; a rating is 3.5 plus biases plus the product of factors
     plus noise of 0.3, rounded to half stars between 0.5 and 5. 12,000 of the 36,000 pairs are rated.
@@ -95,19 +94,19 @@ def generated() -> tuple[Source, dict[str, np.ndarray]]:
         "item_bias": generator.normal(0, 0.5, items),
     }
     pairs = generator.choice(users * items, EMBEDDED["ratings"], replace=False)
-    who, what = np.divmod(pairs, items)
+    user, item = np.divmod(pairs, items)
     exact = (
         3.5
-        + truth["user_bias"][who]
-        + truth["item_bias"][what]
-        + (truth["user_factors"][who] * truth["item_factors"][what]).sum(1)
+        + truth["user_bias"][user]
+        + truth["item_bias"][item]
+        + (truth["user_factors"][user] * truth["item_factors"][item]).sum(1)
     )
     noisy = np.clip(np.round(2 * (exact + generator.normal(0, 0.3, len(exact)))) / 2, 0.5, 5.0)
     genre = truth["item_factors"] > 0
     source = Source(
         "corpus 'embedded'",
-        np.array([f"user {number}" for number in who]),
-        np.array([f"item {number}" for number in what]),
+        np.array([f"user {number}" for number in user]),
+        np.array([f"item {number}" for number in item]),
         noisy,
         np.arange(len(noisy), dtype=np.float64),
         item_features={f"item {number}": row.astype(np.float32) for number, row in enumerate(genre)},
@@ -144,7 +143,7 @@ def _movielens_small(year: str, title: str) -> Corpus:
         publisher=_GROUPLENS,
         files={name.partition(".")[0]: (path,) for name, path in members.items()},
         downloads=(Download(url, f"{folder}/ml-latest-small.zip", 978_202, members=members),) if year == "2018" else (),
-        note="" if year == "2018" else "its publisher has replaced it by the release of 2018",
+        note="" if year == "2018" else "the publisher replaced it with the release of 2018",
     )
 
 
@@ -215,7 +214,7 @@ def _marks(there: list[str], names: list[str]) -> np.ndarray:
 
 
 def _csv(path: Path, columns: list[str]) -> list[list[str]]:
-    """The columns of a file with a header."""
+    """Read columns of a file with a header."""
     reader = csv.reader(io.StringIO(read_text(path, noun="ratings file"), newline=""))
     header = next(reader)
     missing = [name for name in columns if name not in header]
@@ -235,7 +234,8 @@ def _csv(path: Path, columns: list[str]) -> list[list[str]]:
 
 
 def _lines(path: Path, separator: str, width: int, encoding: str = "utf-8") -> list[list[str]]:
-    """The rows of a file without header; further columns are allowed."""
+    """Read the rows of a file without a header; further columns are allowed."""
+    # Not splitlines(): the titles in Latin-1 hold bytes that it takes for line ends, such as NEL.
     rows = []
     for number, line in enumerate(read_text(path, encoding, noun="ratings file").split("\n"), 1):
         cells = line.rstrip("\r").split(separator)
@@ -247,12 +247,12 @@ def _lines(path: Path, separator: str, width: int, encoding: str = "utf-8") -> l
 
 
 def _numbers(rows: list[list[str]], place: int, path: Path, first: int = 1) -> np.ndarray:
-    """A column of finite numbers; ``first`` is the line of the first row."""
+    """Return a column of finite numbers; ``first`` is the line of the first row."""
     try:
         values = np.array([float(row[place]) for row in rows])
     except ValueError as error:
         raise DataError(
-            f"column {place + 1} has a value that is no number: {error}", where=str(path), hint=_AGAIN
+            f"column {place + 1} has a value that is not a number: {error}", where=str(path), hint=_AGAIN
         ) from error
     if not np.isfinite(values).all():
         line = int(np.flatnonzero(~np.isfinite(values))[0]) + first
@@ -260,4 +260,4 @@ def _numbers(rows: list[list[str]], place: int, path: Path, first: int = 1) -> n
     return values
 
 
-_AGAIN = "fetch the corpus again"
+_AGAIN = "download the corpus again"

@@ -14,8 +14,7 @@ from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError, ParameterError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, ParameterError, close_matches
 from lab_devise.words import embedded_sentences, lookup, unit, wordnet
 
 __all__ = ["DeviseData", "devise"]

@@ -22,8 +22,8 @@ from lab_ray.worker import Trainer
 __all__ = ["RayCluster"]
 
 ATTEMPTS = 2
-PATIENCE_S = 0.2
-FAREWELL_S = 5.0
+POLL_INTERVAL_S = 0.2
+SHUTDOWN_TIMEOUT_S = 5.0
 
 
 class RayCluster:
@@ -85,12 +85,12 @@ class RayCluster:
             return
         gpus = self.gpus if self.gpus is not None else float(any(run.device.startswith("cuda") for run in runs))
         with connected(self.address) as ray:
-            office = _Office(ray, worker_options(self.cpus, gpus, self.threads), self._settings(runs[0]))
-            shift = _Shift(office, runs, listener, stop, fresh=fresh)
+            cluster = _Cluster(ray, worker_options(self.cpus, gpus, self.threads), self._settings(runs[0]))
+            scheduler = _Scheduler(cluster, runs, listener, stop, fresh=fresh)
             try:
-                yield from shift.work(self.workers)
+                yield from scheduler.work(self.workers)
             finally:
-                shift.close()
+                scheduler.close()
 
     def _settings(self, run: Run) -> dict[str, Any]:
         return {
@@ -100,14 +100,14 @@ class RayCluster:
         }
 
 
-class _Office:
+class _Cluster:
     """Where workers are hired: Ray, what a worker needs, and what it is told at its start."""
 
     def __init__(self, ray: Any, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         self.ray, self.options, self.settings = ray, options, settings
         self._trainer = ray.remote(**options)(Trainer)
 
-    def hire(self) -> _Worker:
+    def start_worker(self) -> _Worker:
         """One more worker, which may have to wait for room."""
         return _Worker(self, self._trainer.remote(self.settings))
 
@@ -135,8 +135,8 @@ Conversation = Generator[Any, Any, Message]
 class _Worker:
     """One actor, what it was asked last, and the run that it trains."""
 
-    def __init__(self, office: _Office, actor: Any) -> None:
-        self.office, self.actor = office, actor
+    def __init__(self, cluster: _Cluster, actor: Any) -> None:
+        self.cluster, self.actor = cluster, actor
         self.name = ""
         self.run: Run | None = None
         self.pending: Any = actor.hello.remote()
@@ -154,7 +154,7 @@ class _Worker:
         self.run, self._talk = run, self._conversation(run, listener, stopping, fresh=fresh)
         self._ask(None)
 
-    def hear(self, answer: Any) -> Message | None:
+    def poll(self, answer: Any) -> Message | None:
         """Take an answer and ask the next question; gives the last message of its run when that has ended."""
         self.pending = None
         if self._talk is None:
@@ -181,7 +181,7 @@ class _Worker:
     def kill(self) -> None:
         """Whatever it does, it ends."""
         self.release()
-        self.office.ray.kill(self.actor)
+        self.cluster.ray.kill(self.actor)
 
     def _ask(self, answer: Any) -> None:
         assert self._talk is not None
@@ -201,7 +201,7 @@ class _Worker:
         inbox = Inbox(folder)
         try:
             while True:
-                messages: list[Message] = yield self.actor.hear.remote(stopping.is_set())
+                messages: list[Message] = yield self.actor.poll.remote(stopping.is_set())
                 for message in messages:
                     if message["event"] == "ended":
                         return message
@@ -215,23 +215,23 @@ class _Worker:
             inbox.close()
 
 
-class _Shift:
+class _Scheduler:
     """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
 
     def __init__(
-        self, office: _Office, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
+        self, cluster: _Cluster, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
     ) -> None:
-        self.office, self.waiting, self.listener, self.stop, self.fresh = office, deque(runs), listener, stop, fresh
+        self.cluster, self.waiting, self.listener, self.stop, self.fresh = cluster, deque(runs), listener, stop, fresh
         self.workers: list[_Worker] = []
         self.attempts: Counter[str] = Counter()
-        self.stillborn = 0
+        self.failed_starts = 0
         self.refusal: LabError | None = None
         self.stopping = threading.Event()
 
     def work(self, workers: int | None) -> Iterator[tuple[Run, RunRecord]]:
         """Until every run has ended, or every worker has stopped."""
-        count = self.office.check_room()
-        self._hire(min(workers or count, len(self.waiting)))
+        count = self.cluster.check_room()
+        self._start_workers(min(workers or count, len(self.waiting)))
         while self.waiting or any(worker.run is not None for worker in self.workers):
             if self.stop.is_set() or self.refusal is not None:
                 self._stop()
@@ -247,12 +247,12 @@ class _Shift:
         """Let every worker go, and see that it is gone."""
         farewells = [worker.dismiss() for worker in self.workers if worker.is_free]
         if farewells:
-            self.office.ray.wait(farewells, num_returns=len(farewells), timeout=FAREWELL_S)
+            self.cluster.ray.wait(farewells, num_returns=len(farewells), timeout=SHUTDOWN_TIMEOUT_S)
         for worker in self.workers:
             worker.kill()
 
-    def _hire(self, count: int) -> None:
-        self.workers += [self.office.hire() for _ in range(count)]
+    def _start_workers(self, count: int) -> None:
+        self.workers += [self.cluster.start_worker() for _ in range(count)]
 
     def _stop(self) -> None:
         self.stopping.set()
@@ -293,22 +293,22 @@ class _Shift:
         """Take the answers that are there, or that come soon."""
         asked = {worker.pending: worker for worker in self.workers if worker.pending is not None}
         if not asked:
-            time.sleep(PATIENCE_S)
+            time.sleep(POLL_INTERVAL_S)
             return
         if not any(worker.name for worker in self.workers):
-            self.office.check_room()
-        ready, _ = self.office.ray.wait(list(asked), num_returns=len(asked), timeout=0)
-        ready = ready or self.office.ray.wait(list(asked), num_returns=1, timeout=PATIENCE_S)[0]
+            self.cluster.check_room()
+        ready, _ = self.cluster.ray.wait(list(asked), num_returns=len(asked), timeout=0)
+        ready = ready or self.cluster.ray.wait(list(asked), num_returns=1, timeout=POLL_INTERVAL_S)[0]
         for reference in ready:
-            yield from self._hear(asked[reference], reference)
+            yield from self._receive(asked[reference], reference)
 
-    def _hear(self, worker: _Worker, reference: Any) -> Iterator[tuple[Run, RunRecord]]:
+    def _receive(self, worker: _Worker, reference: Any) -> Iterator[tuple[Run, RunRecord]]:
         try:
-            answer = self.office.ray.get(reference)
-        except self.office.ray.exceptions.RayError as error:
-            yield from self._bury(worker, error)
+            answer = self.cluster.ray.get(reference)
+        except self.cluster.ray.exceptions.RayError as error:
+            yield from self._on_worker_death(worker, error)
             return
-        run, end = worker.run, worker.hear(answer)
+        run, end = worker.run, worker.poll(answer)
         if run is not None and end is not None:
             worker.release()
             yield from self._end(worker, run, end)
@@ -325,24 +325,24 @@ class _Shift:
             self.listener.run_finished(run, record)
             yield run, record
 
-    def _bury(self, worker: _Worker, error: Exception) -> Iterator[tuple[Run, RunRecord]]:
+    def _on_worker_death(self, worker: _Worker, error: Exception) -> Iterator[tuple[Run, RunRecord]]:
         """A worker is gone: its run waits for another one, or has failed."""
         run = worker.run
         self.workers.remove(worker)
         worker.kill()
         if run is None:
-            self._count_stillborn(error)
+            self._count_failed_start(error)
         elif not self.stopping.is_set() and self.attempts[run.key] < ATTEMPTS:
             self.waiting.appendleft(run)
         elif not self.stopping.is_set():
             yield run, self._fail(run, worker, error)
         if self.waiting:
-            self._hire(1)
+            self._start_workers(1)
 
-    def _count_stillborn(self, error: Exception) -> None:
+    def _count_failed_start(self, error: Exception) -> None:
         """A worker that could not even start: code that is not there, or a node that died at the wrong moment."""
-        self.stillborn += 1
-        if getattr(error, "actor_init_failed", True) or self.stillborn >= ATTEMPTS:
+        self.failed_starts += 1
+        if getattr(error, "actor_init_failed", True) or self.failed_starts >= ATTEMPTS:
             raise LabError(
                 "a Ray worker could not start",
                 where=_reason(error),

@@ -1,6 +1,6 @@
 """The node's side: an actor that trains one run after the other in a folder of its own.
 
-The actor is asked and answers; it never calls anybody. ``hear`` is asked again and again while a run trains, and gives
+The actor is asked and answers; it never calls anybody. ``poll`` is asked again and again while a run trains, and gives
 what has happened since: progress, and the run's files as messages of ``lab_ray.files``. Everything that is asked and
 answered is plain: dictionaries, lists, texts, numbers, bytes.
 """
@@ -32,8 +32,8 @@ from lab_ray.sources import write_sources
 
 __all__ = ["Trainer"]
 
-PATIENCE_S = 0.25
-"""How long ``hear`` waits for something to tell, and so how long a request to stop may take to arrive."""
+POLL_INTERVAL_S = 0.25
+"""How long ``poll`` waits for something to tell, and so how long a request to stop may take to arrive."""
 
 FOLDERS = "lab-ray-"
 
@@ -57,7 +57,7 @@ class Trainer:
             os.environ.setdefault("LAB_DATA", settings["data"])
         self.store = Store(self.folder / "runs")
         self.store.prepare()
-        self.catalog: Catalog = load_catalog(complain=_heard)
+        self.catalog: Catalog = load_catalog(warn=_ignore)
         self.cache = DataCache()
         self._inbox: Inbox | None = None
         self._training: _Training | None = None
@@ -84,7 +84,7 @@ class Trainer:
         self._inbox = None
         self._training = _Training(self, job)
 
-    def hear(self, stop: bool) -> list[Message]:
+    def poll(self, stop: bool) -> list[Message]:
         """What has happened since the last time; waits a moment for something to happen.
 
         Args:
@@ -93,7 +93,7 @@ class Trainer:
         assert self._training is not None
         if stop:
             self._training.stop.set()
-        return self._training.hear()
+        return self._training.poll()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -116,9 +116,9 @@ class _Training:
         self._end: Message | None = None
         threading.Thread(target=self._work, daemon=True).start()
 
-    def hear(self) -> list[Message]:
+    def poll(self) -> list[Message]:
         """Progress, and the next piece of its files; last of all that it has ended, and how."""
-        news = self._news.take(PATIENCE_S if self._batches is None else 0.0)
+        news = self._news.take(POLL_INTERVAL_S if self._batches is None else 0.0)
         if news and news[-1]["event"] == "ended":
             self._end = news.pop()
         if self._batches is None:
@@ -150,7 +150,7 @@ class _Training:
             self._news.end("interrupted")
         except LabError as error:
             self._news.end("refused", str(error))
-        except BaseException as error:  # whatever happens, the driver must hear of an end
+        except BaseException as error:  # whatever it is: the driver waits for an end
             self._news.end("refused", f"{type(error).__name__}: {error}")
         else:
             self._news.end("done")
@@ -213,5 +213,5 @@ def _sweep() -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def _heard(message: str) -> None:
+def _ignore(message: str) -> None:
     """What is wrong with a plugin was told when the study began."""

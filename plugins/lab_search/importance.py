@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Boxes", "Effect", "Importance", "Importances", "Interaction", "boxes_of", "importances"]
 
-FEWEST_TRIALS = 10
+MIN_TRIALS = 10
 TREES = 128
 FOLDS = 5
 SHUFFLES = 20
@@ -148,10 +148,10 @@ def importances(space: Space, trials: Sequence[Trial], *, figure: str = "", seed
         LabError: fewer than 10 trials have a figure.
     """
     usable = [trial for trial in trials if trial.value is not None]
-    if len(usable) < FEWEST_TRIALS:
+    if len(usable) < MIN_TRIALS:
         raise LabError(
             f"{len(usable)} trials with a figure are too few to say which settings matter",
-            hint=f"run at least {FEWEST_TRIALS}, better 50: Study.search(..., trials=60)",
+            hint=f"run at least {MIN_TRIALS}, better 50: Study.search(..., trials=60)",
         )
     inputs = np.array([[space[path].share(trial.settings[path]) for path in space] for trial in usable])
     values, outlying = _without_outliers(np.array([trial.value for trial in usable], dtype=np.float64))

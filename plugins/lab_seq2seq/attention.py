@@ -1,33 +1,42 @@
-"""Attention: where the decoder looks in the source, and what it brings back.
+"""Attention mechanisms, the components of the registry ``attentions``.
 
-The contract of the registry ``attentions``. An attention is made by ``factory(query_size=…, key_size=…)``. What
-depends on the source alone is computed once per batch (``prepare``), what depends on the query at every step
-(``score``); masking, softmax and the weighted sum are the same for all and stand in the base class.
+An attention is built by ``factory(query_size=…, key_size=…)``. ``prepare`` computes what depends on the source alone,
+once per batch; ``score`` computes what depends on the query, at every step. Masking, softmax and the weighted sum are
+the same for all and belong to the base class.
+
+Shapes: S source steps, B sentences, K key width, Q query width, P width of the prepared keys.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.deferred import Chain, Stage
-from lab_seq2seq.looking import DotScores, Look, TanhScores, WeightedSums
-from lab_seq2seq.unrolled import DeferredLinear
+from lab_seq2seq.fused.attention import DotScores, TanhScores
+from lab_seq2seq.fused.linear import DeferredLinear
+from lab_seq2seq.fused.stages import Chain, Stage
 
-__all__ = ["AdditiveAttention", "Attention", "DotAttention", "GeneralAttention", "Memory", "ScaledDotAttention"]
+__all__ = [
+    "AdditiveAttention",
+    "Attention",
+    "DotAttention",
+    "GeneralAttention",
+    "Memory",
+    "ScaledDotAttention",
+    "masked_softmax",
+]
 
 
 class Memory(NamedTuple):
-    """A source as an attention sees it; the batch is dimension 1 of every tensor.
+    """Source, prepared for attention; the batch is dimension 1 of every tensor.
 
     Attributes:
-        keys: (S, B, K), the encoder's outputs; also what is averaged.
-        prepared: (S, B, P), what the attention computes from the keys once.
+        keys: (S, B, K), the encoder's outputs; also the values of the weighted sum.
+        prepared: (S, B, P), computed from the keys once.
         mask: (S, B) bool, True = a real token; None attends to padding, too.
     """
 
@@ -36,19 +45,19 @@ class Memory(NamedTuple):
     mask: Tensor | None
 
     def select(self, rows: Tensor) -> Memory:
-        """The sentences of these indices, in this order."""
+        """Return the sentences at these indices, in this order."""
         return Memory(*(None if part is None else part.index_select(1, rows) for part in self))  # type: ignore[arg-type]
 
     def first(self, count: int) -> Memory:
-        """The first ``count`` sentences, without a copy."""
+        """Return the first ``count`` sentences, without a copy."""
         return Memory(*(None if part is None else part[:, :count] for part in self))  # type: ignore[arg-type]
 
 
 class Attention(nn.Module):
     """Base class: ``weights = softmax(score(query, keys))`` over the source, ``context = Σ weights · keys``.
 
-    A subclass defines ``score`` and, where something can be computed once per source, ``prepare``. With
-    ``scores_by_hand`` beside it training is faster: runs of forced steps are then made in one go (``attended``).
+    A subclass defines ``score`` and, if something can be computed once per source, ``prepare``. Defining
+    ``fused_scores``, too, makes training on a CPU faster: consecutive forced steps are then computed in one pass.
 
     Args:
         query_size: width Q of the decoder's state.
@@ -67,66 +76,33 @@ class Attention(nn.Module):
         self.query_size, self.key_size = query_size, key_size
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """What depends on the keys alone: (S, B, K) -> (S, B, P). By default the keys themselves."""
+        """Compute what depends on the keys alone: (S, B, K) -> (S, B, P). By default the keys themselves."""
         return keys
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
-        """How well each key answers the query: (B, Q), (S, B, P) -> (S, B)."""
+        """Compute the score of each key for the query: (B, Q), (S, B, P) -> (S, B)."""
         raise NotImplementedError
 
     def remember(self, keys: Tensor, mask: Tensor | None = None) -> Memory:
-        """The source, made ready to be attended to step by step."""
+        """Return the source (S, B, K), prepared to be attended to step by step."""
         self._check(keys, mask)
         return Memory(keys, self.prepare(keys), mask)
 
     def attend(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """One look at a source made ready by ``remember``: (B, Q) -> context (B, K), weights (S, B)."""
-        weights = _weights(self.score(query, memory.prepared), memory.mask)
-        return (weights.unsqueeze(2) * memory.keys).sum(0), weights
+        """Attend to a prepared source: query (B, Q) -> context (B, K), weights (S, B)."""
+        weights = masked_softmax(self.score(query, memory.prepared), memory.mask)  # (S, B)
+        context = (weights.unsqueeze(2) * memory.keys).sum(0)  # (B, K)
+        return context, weights
 
-    def looking(self, memory: Memory) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """``attend``, to be called step after step in one forward pass; make a new one for every pass.
+    def fused_scores(self, prepared: Tensor) -> Stage | None:
+        """Return ``score`` with a hand-written backward pass: queries (n, Q) of the first n sentences -> (n, S).
 
-        The function takes queries (n, Q) of the first n sentences and gives their context (n, K) and weights (S, n).
-        Where gradients are taken on a CPU and ``scores_by_hand`` can be used, those towards the source are made once
-        for all steps; the numbers are those of ``attend`` to rounding.
-        """
-        scores = self._written_scores(memory)
-        if scores is None:
-            return lambda query: self.attend(query, memory.first(len(query)))
-        mix = WeightedSums(memory.keys)
-
-        def look(query: Tensor) -> tuple[Tensor, Tensor]:
-            weights = _weights(scores(query).t(), None if memory.mask is None else memory.mask[:, : len(query)])
-            return mix(weights.t()), weights
-
-        return look
-
-    def look_by_hand(self, memory: Memory) -> Look | None:
-        """The context alone, differentiated by hand, for one forward pass; None where this attention is to be asked.
-
-        It is asked, by ``attend``, where no gradient is taken, on other devices than a CPU, and where ``attend`` or
-        ``score`` are its own without ``scores_by_hand`` beside them.
-        """
-        scores = self._written_scores(memory)
-        return None if scores is None else Look(scores, memory.keys, memory.mask)
-
-    def scores_by_hand(self, prepared: Tensor) -> Stage | None:
-        """``score`` with both passes written out: queries (n, Q) of the first n sentences -> (n, S); None has none.
-
-        Optional, for speed in training. It is used only where the same class defines ``score``.
+        Optional, for speed in training on a CPU. Used only if the class that defines ``score`` defines it, too.
         """
         return None
 
-    def _written_scores(self, memory: Memory) -> Stage | None:
-        trained = torch.is_grad_enabled() and memory.keys.device.type == "cpu"
-        if not trained or type(self).attend is not Attention.attend:
-            return None
-        scoring = next(each for each in type(self).__mro__ if "score" in vars(each))
-        return self.scores_by_hand(memory.prepared) if "scores_by_hand" in vars(scoring) else None
-
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``remember`` and ``attend`` in one call."""
+        """Prepare the source and attend to it in one call."""
         if query.dim() != 2 or query.shape != (keys.shape[1], self.query_size):
             raise ShapeError(
                 f"a query must have the shape (B, {self.query_size}), got {_shape(query)} for keys {_shape(keys)}",
@@ -156,7 +132,7 @@ class AdditiveAttention(Attention):
     Args:
         query_size: width Q of the decoder's state.
         key_size: width K of the encoder's outputs.
-        size: width of the projection; None takes ``query_size``, as the course does.
+        size: width P of the projection; None for ``query_size``, as in the lesson.
     """
 
     def __init__(self, query_size: int, key_size: int, *, size: int | None = None) -> None:
@@ -167,12 +143,12 @@ class AdditiveAttention(Attention):
         self.score_weight = nn.Parameter(torch.randn(size) / math.sqrt(size))
 
     def prepare(self, keys: Tensor) -> Tensor:
-        return keys @ self.key_weight
+        return keys @ self.key_weight  # (S, B, P)
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return torch.tanh(prepared + self.query_projection(query)) @ self.score_weight
+        return torch.tanh(prepared + self.query_projection(query)) @ self.score_weight  # (S, B)
 
-    def scores_by_hand(self, prepared: Tensor) -> Stage:
+    def fused_scores(self, prepared: Tensor) -> Stage:
         project = DeferredLinear(self.query_projection.weight, self.query_projection.bias)
         return Chain(project, TanhScores(prepared, self.score_weight))
 
@@ -180,8 +156,8 @@ class AdditiveAttention(Attention):
 class DotAttention(Attention):
     """Dot-product attention, ``score(q, k) = q · k``; queries and keys must have one width.
 
-    Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.1. Differs from the paper: the query is the state before
-    the step, and the context enters the step's input, as for every attention here.
+    Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.1. Differs from the paper: the query is the previous
+    decoder state, and the context enters the step's input, as for every attention here.
     """
 
     def __init__(self, query_size: int, key_size: int) -> None:
@@ -197,14 +173,15 @@ class DotAttention(Attention):
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * query).sum(2)
 
-    def scores_by_hand(self, prepared: Tensor) -> Stage:
+    def fused_scores(self, prepared: Tensor) -> Stage:
         return DotScores(prepared)
 
 
 class GeneralAttention(Attention):
     """Bilinear attention, ``score(q, k) = q · W k``.
 
-    Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.1, "general". Differs from the paper: as ``DotAttention``.
+    Luong, Pham & Manning 2015, arXiv:1508.04025, section 3.1, "general". Differs from the paper as ``DotAttention``
+    does.
     """
 
     def __init__(self, query_size: int, key_size: int) -> None:
@@ -217,7 +194,7 @@ class GeneralAttention(Attention):
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * query).sum(2)
 
-    def scores_by_hand(self, prepared: Tensor) -> Stage:
+    def fused_scores(self, prepared: Tensor) -> Stage:
         return DotScores(prepared)
 
 
@@ -230,7 +207,7 @@ class ScaledDotAttention(Attention):
     Args:
         query_size: width Q of the decoder's state.
         key_size: width K of the encoder's outputs.
-        size: width of the projections; None takes ``query_size``.
+        size: width P of the projections; None for ``query_size``.
     """
 
     def __init__(self, query_size: int, key_size: int, *, size: int | None = None) -> None:
@@ -245,12 +222,12 @@ class ScaledDotAttention(Attention):
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return (prepared * self.query_projection(query)).sum(2) / math.sqrt(self.size)
 
-    def scores_by_hand(self, prepared: Tensor) -> Stage:
+    def fused_scores(self, prepared: Tensor) -> Stage:
         return Chain(DeferredLinear(self.query_projection.weight), DotScores(prepared, 1 / math.sqrt(self.size)))
 
 
-def _weights(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the source, of the real tokens alone."""
+def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the softmax over the source (S, B), with weight 0 where the mask is False."""
     return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(0)
 
 

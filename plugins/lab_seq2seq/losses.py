@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.projection import Unprojected, projected_cross_entropy
+from lab_seq2seq.fused.projection import Unprojected, projected_cross_entropy
 
 __all__ = ["Padding", "Seq2SeqLoss", "fit_length", "seq2seq_loss", "token_losses"]
 

@@ -1,9 +1,16 @@
-"""The recurrent encoder–decoder, with and without attention."""
+"""Recurrent encoder–decoder with attention, computed one step after the other.
+
+One batch can be followed here from top to bottom: `Encoder`, then `Seq2SeqRNN.step` for each target word. Training
+calls `fused.forward`, which computes the same numbers faster; `fused=False` runs the text below.
+
+Shapes at line ends: S source steps, T target steps, B sentences, E embedding width, H hidden width per direction,
+K width of the encoder's outputs (H, or 2 H if bidirectional), V words. Time comes first, as in `nn.GRU`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,24 +21,26 @@ from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_seq2seq.attention import Attention, Memory
 from lab_seq2seq.dropout import Dropout
+from lab_seq2seq.fused.forward import fused_forward
+from lab_seq2seq.fused.projection import Unprojected
 from lab_seq2seq.initial import draw_by_xavier
-from lab_seq2seq.layout import Layout, ends_of, stretches
-from lab_seq2seq.projection import Unprojected
-from lab_seq2seq.recurrent import CELLS, Cell, Hidden, Recurrent
-from lab_seq2seq.unrolled import DeferredLinear
 
-__all__ = ["DecoderState", "Encoded", "Encoder", "Seq2SeqRNN", "Step"]
+__all__ = ["DecoderState", "Encoded", "Encoder", "Recurrent", "Seq2SeqRNN", "Step", "sentence_lengths"]
 
 Attend = Literal["before", "after"]
+Cell = Literal["gru", "lstm", "rnn"]
+Hidden = tuple[Tensor, ...]
+Layers = Callable[[Any, Any], tuple[Any, Any]]  # inputs and state -> outputs and state, as ``nn.GRU`` computes them
+CELLS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
 
 
 class Encoded(NamedTuple):
-    """What the encoder knows of a source.
+    """Output of the encoder.
 
     Attributes:
-        keys: (S, B, K), the outputs of its last layer; 0 at masked padding.
+        keys: (S, B, K), outputs of its last layer; 0 at masked padding.
         hidden: its last states, each (layers, B, K).
-        mask: (S, B) bool, True = a real token; None where padding is not masked.
+        mask: (S, B) bool, True = a real token; None if padding is not masked.
     """
 
     keys: Tensor
@@ -40,45 +49,77 @@ class Encoded(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """All that the decoder needs to go on; the batch is dimension 1 of every tensor.
+    """State of the decoder between two steps; the batch is dimension 1 of every tensor.
 
     Attributes:
         hidden: the recurrent state, each (layers, B, E).
-        memory: the source for the attention; None without attention.
+        memory: the source, prepared for the attention; None without attention.
     """
 
     hidden: Hidden
     memory: Memory | None
 
     def select(self, rows: Tensor) -> DecoderState:
-        """The sentences of these indices, in this order; an index may come several times."""
+        """Return the sentences at these indices, in this order; an index may occur several times."""
         memory = None if self.memory is None else self.memory.select(rows)
         return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), memory)
 
     def reorder(self, rows: Tensor) -> DecoderState:
-        """``select`` for indices that stand for the same sources as the rows they replace, as in a beam."""
+        """Return ``select`` for rows that only swap hypotheses of the same sources, as in a beam."""
         return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), self.memory)
-
-    def first(self, count: int) -> DecoderState:
-        """The first ``count`` sentences."""
-        if count == self.hidden[0].shape[1]:
-            return self
-        memory = None if self.memory is None else self.memory.first(count)
-        return DecoderState(tuple(part[:, :count].contiguous() for part in self.hidden), memory)
 
 
 class Step(NamedTuple):
-    """One step of the decoder.
+    """Output of one decoder step.
 
     Attributes:
-        logits: (B, V) scores of the next token.
-        state: to go on from.
+        logits: (B, V) of the next token.
+        state: input of the next step.
         weights: (S, B) attention over the source; None without attention.
     """
 
     logits: Tensor
     state: DecoderState
     weights: Tensor | None
+
+
+class Recurrent(nn.Module):
+    """Stacked recurrent layers with a tuple as state: ``(h,)``, or ``(h, c)`` for an LSTM.
+
+    Args:
+        cell: "gru" (Cho et al. 2014), "lstm" (Hochreiter & Schmidhuber 1997) or "rnn" (Elman 1990, tanh).
+        input_size, hidden_size, layers: as in torch.
+        dropout: probability between layers; a single layer has none.
+        bidirectional: two directions, their states concatenated.
+    """
+
+    def __init__(
+        self, cell: Cell, input_size: int, hidden_size: int, layers: int, *, dropout: float, bidirectional: bool = False
+    ) -> None:
+        super().__init__()
+        dropout = dropout if layers > 1 else 0.0  # torch warns of dropout after the only layer
+        self.directions = 2 if bidirectional else 1
+        self.rnn = CELLS[cell](input_size, hidden_size, layers, dropout=dropout, bidirectional=bidirectional)
+
+    @property
+    def output_size(self) -> int:
+        """Width of the outputs and of each state."""
+        return self.directions * self.rnn.hidden_size
+
+    def forward(
+        self,
+        inputs: Tensor | PackedSequence,
+        hidden: Hidden | None = None,
+        rnn: Layers | None = None,
+    ) -> tuple[Any, Hidden]:
+        """Return outputs and last states; ``rnn`` computes the layers in place of torch's."""
+        state = hidden if hidden is None or len(hidden) == 2 else hidden[0]
+        outputs, state = (rnn or self.rnn)(inputs, state)  # (T, B, K), each (layers · directions, B, H)
+        states = state if isinstance(state, tuple) else (state,)
+        if self.directions == 1:
+            return outputs, states
+        by_direction = (state.unflatten(0, (-1, 2)) for state in states)  # (layers, 2, B, H)
+        return outputs, tuple(state.transpose(1, 2).flatten(2) for state in by_direction)  # (layers, B, K)
 
 
 class Encoder(nn.Module):
@@ -88,49 +129,29 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self,
-        vocab_size: int,
-        vectors: Tensor | None,
-        pad_id: int,
-        *,
-        embedding_dim: int,
-        hidden_size: int,
-        layers: int,
-        cell: Cell,
-        bidirectional: bool,
-        mask_padding: bool,
-        embedding_dropout: float,
-        dropout: float,
+        self, embedding: nn.Embedding, recurrent: Recurrent, pad_id: int, *, mask_padding: bool, dropout: float
     ) -> None:
         super().__init__()
         self.pad_id, self.mask_padding = pad_id, mask_padding
-        with part("source_embedding"):
-            self.embedding = _embedding(vocab_size, embedding_dim, vectors, pad_id, "source")
-        self.embedding_dropout = Dropout(embedding_dropout)
-        with part("encoder"):
-            self.recurrent = Recurrent(
-                cell, embedding_dim, hidden_size, layers, dropout=dropout, bidirectional=bidirectional
-            )
+        self.embedding, self.embedding_dropout, self.recurrent = embedding, Dropout(dropout), recurrent
 
-    @property
-    def output_size(self) -> int:
-        """Width K of keys and states."""
-        return self.recurrent.output_size
-
-    def forward(self, source: Tensor) -> Encoded:
+    def forward(self, source: Tensor, rnn: Layers | None = None) -> Encoded:
+        """Encode (S, B) ids; ``rnn`` computes the recurrent layers in place of torch's."""
         if not self.mask_padding:
-            keys, hidden = self.recurrent(self.embedding_dropout(self.embedding(source)))
+            words = self.embedding_dropout(self.embedding(source))  # (S, B, E)
+            keys, hidden = self.recurrent(words, rnn=rnn)  # (S, B, K), each (layers, B, K)
             return Encoded(keys, hidden, None)
-        lengths = ends_of(source, self.pad_id)
-        words = pack_padded_sequence(source, lengths, enforce_sorted=False)
-        packed, hidden = self.recurrent(words._replace(data=self.embedding_dropout(self.embedding(words.data))))
-        keys, _ = pad_packed_sequence(packed, total_length=len(source))
-        mask = torch.arange(len(source)).unsqueeze(1) < lengths
+        lengths = sentence_lengths(source, self.pad_id)  # (B,)
+        packed = pack_padded_sequence(source, lengths, enforce_sorted=False)  # data (N,), N real tokens
+        words = self.embedding_dropout(self.embedding(packed.data))  # (N, E)
+        outputs, hidden = self.recurrent(packed._replace(data=words), rnn=rnn)  # data (N, K), each (layers, B, K)
+        keys, _ = pad_packed_sequence(outputs, total_length=len(source))  # (S, B, K)
+        mask = torch.arange(len(source)).unsqueeze(1) < lengths  # (S, B)
         return Encoded(keys, hidden, mask.to(source.device))
 
 
 class Bridge(nn.Module):
-    """From the encoder's last states to the decoder's first: dropout, then a linear map without bias for each."""
+    """Map from the encoder's last states to the decoder's first: dropout, then a linear map without bias for each."""
 
     def __init__(self, states: int, input_size: int, output_size: int, *, dropout: float) -> None:
         super().__init__()
@@ -138,11 +159,12 @@ class Bridge(nn.Module):
         self.maps = nn.ModuleList([nn.Linear(input_size, output_size, bias=False) for _ in range(states)])
 
     def forward(self, hidden: Hidden) -> Hidden:
+        # Each (layers, B, K) -> (layers, B, E).
         return tuple(linear(self.dropout(state)) for linear, state in zip(self.maps, hidden, strict=True))
 
 
 class Projection(nn.Module):
-    """Scores of every word: ``logits = W x + b``; ``W`` is the embedding's own weight where that is given."""
+    """Logits of every word, ``W x + b``; ``W`` is the embedding's own weight if that is given."""
 
     def __init__(self, input_size: int, vocab_size: int, tied_to: nn.Embedding | None) -> None:
         super().__init__()
@@ -151,53 +173,52 @@ class Projection(nn.Module):
         self.bias = linear.bias
 
     def forward(self, features: Tensor) -> Tensor:
-        return functional.linear(features, self.weight, self.bias)
-
-
-_Advance = Callable[[Tensor, Sequence[int], Hidden], tuple[Tensor, Hidden]]
-"""Words (N, E), how many of them at each step, and a state, to features (N, E) and a state."""
+        return functional.linear(features, self.weight, self.bias)  # (…, E) -> (…, V)
 
 
 class Seq2SeqRNN(nn.Module):
     """Recurrent encoder–decoder for translation, optionally with attention over the source.
 
     Sutskever, Vinyals & Le 2014, arXiv:1409.3215; attention after Bahdanau, Cho & Bengio 2015, arXiv:1409.0473. Layout
-    and default values follow fast.ai's 2018 translation lesson: a bridge without bias from the encoder's states to
-    a decoder of the embedding's width; the attention is asked with the top state before the step, and its context,
-    joined to the embedding and projected to the embedding's width, is the step's input. Differs from the lesson: the
-    output weight is the very parameter of the target embedding (the lesson shared its storage, with gradients and
-    optimizer state apart), padding is masked, and the sequence is computed as described in ``forward``.
+    and default values follow fast.ai's 2018 translation lesson: a bridge without bias from the encoder's states to a
+    decoder of the embedding's width; the attention query is the previous top state of the decoder, and the context,
+    concatenated with the embedding and projected to the embedding's width, is the step's input. Differs from the
+    lesson: the output weight is the parameter of the target embedding (the lesson shared its storage, but had two
+    gradients and two optimizer states), and padding is masked.
 
-    With ``attend="after"`` the attention is asked with the top state behind the step, which has seen the last word,
-    and the output is made of ``tanh(W [state; context])``: Luong, Pham & Manning 2015, arXiv:1508.04025, with a bias
-    and without their input feeding, so that all forced steps pass through the recurrence at once.
+    With ``attend="after"`` the attention query is the new top state, which has seen the last word, and the output is
+    computed from ``tanh(W [state; context])``: Luong, Pham & Manning 2015, arXiv:1508.04025, with a bias and without
+    their input feeding, so that consecutive forced steps need one call of the recurrence.
 
     Args:
         source_vocab_size, target_vocab_size: numbers of words.
         source_vectors, target_vectors: (vocab_size, embedding_dim) initial word vectors; None draws them from N(0, 1).
         pad_id, bos_id, eos_id: ids of padding, of the first input of the decoder, of the end of a sentence.
-        max_length: tokens, ``eos`` included, after which a translation that did not end is cut.
+        max_length: longest translation in tokens, ``eos`` included.
         embedding_dim: width of both embeddings and of the decoder.
         hidden_size: width of the encoder, per direction.
         layers: recurrent layers of the encoder and of the decoder.
         cell: "gru", "lstm" or "rnn".
         bidirectional: the encoder reads in both directions.
-        attention: makes the attention, called with ``query_size`` and ``key_size``; None goes without.
-        attend: whether the attention is asked "before" each step of the decoder or "after" it.
-        mask_padding: keep padding out of encoder and attention. False is the lesson's behaviour.
+        attention: factory of the attention, called with ``query_size`` and ``key_size``; None for no attention.
+        attend: whether attention comes "before" each step of the decoder or "after" it; the query is the previous or
+            the new decoder state.
+        mask_padding: keep padding out of encoder and attention. False is the lesson's behavior.
         tie_output: the output's weight is the target embedding's.
-        embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities: of the source embedding,
+        embedding_dropout, encoder_dropout, decoder_dropout, output_dropout: probabilities of the source embedding,
             between the layers of encoder and decoder, before the output.
-        bridge_dropout: probability before the bridge; None is the lesson's: 0.05 when bidirectional, otherwise 0.
-        xavier_init: weights begin as Glorot & Bengio 2010 draw them, uniformly, every gate's matrix for itself, biases
-            at 0, and words without given vectors as N(0, 0.1²). False is the lesson's: as torch draws them.
+        bridge_dropout: probability before the bridge; None is the lesson's: 0.05 if bidirectional, otherwise 0.
+        xavier_init: initialize weights as in Glorot & Bengio 2010, uniformly, each gate's matrix separately, biases
+            with 0, and words without given vectors from N(0, 0.1²). False is the lesson's: torch's own initialization.
+        fused: compute a pass with a target by `fused.forward`, which is faster, above all in training on a CPU. False
+            computes it step by step; results are the same up to rounding, but dropout draws other masks.
 
     Shapes:
         source (S, B) ids, target (T, B) ids -> logits (T, B, V).
 
     Raises:
         ParameterError: word vectors do not fit the vocabulary or ``embedding_dim``; an unknown cell.
-        ShapeError: source, target or coins disagree; the message gives the shapes.
+        ShapeError: source, target or forcing mask disagree; the message gives the shapes.
     """
 
     def __init__(
@@ -226,30 +247,23 @@ class Seq2SeqRNN(nn.Module):
         decoder_dropout: float = 0.1,
         output_dropout: float = 0.35,
         xavier_init: bool = False,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise ParameterError(f"unknown cell '{cell}'", where="Seq2SeqRNN", hint=f"one of: {', '.join(CELLS)}")
         if attend not in get_args(Attend):
             raise ParameterError(f"attend must be 'before' or 'after', not {attend!r}", where="Seq2SeqRNN")
-        if bridge_dropout is None:
-            bridge_dropout = 0.05 if bidirectional else 0.0
+        bridge_dropout = (0.05 if bidirectional else 0.0) if bridge_dropout is None else bridge_dropout
         self.pad_id, self.bos_id, self.eos_id, self.max_length = pad_id, bos_id, eos_id, max_length
-        self.attend = attend
-        self.encoder = Encoder(
-            source_vocab_size,
-            source_vectors,
-            pad_id,
-            embedding_dim=embedding_dim,
-            hidden_size=hidden_size,
-            layers=layers,
-            cell=cell,
-            bidirectional=bidirectional,
-            mask_padding=mask_padding,
-            embedding_dropout=embedding_dropout,
-            dropout=encoder_dropout,
-        )
-        key_size = self.encoder.output_size
+        self.attend, self.fused = attend, fused
+        with part("source_embedding"):
+            embedding = _embedding(source_vocab_size, embedding_dim, source_vectors, pad_id, "source")
+        with part("encoder"):
+            sizes = (embedding_dim, hidden_size, layers)
+            recurrent = Recurrent(cell, *sizes, dropout=encoder_dropout, bidirectional=bidirectional)
+        self.encoder = Encoder(embedding, recurrent, pad_id, mask_padding=mask_padding, dropout=embedding_dropout)
+        key_size = recurrent.output_size
         with part("bridge"):
             self.bridge = Bridge(len("hc" if cell == "lstm" else "h"), key_size, embedding_dim, dropout=bridge_dropout)
         with part("target_embedding"):
@@ -278,183 +292,94 @@ class Seq2SeqRNN(nn.Module):
         unprojected: bool = False,
         at_least: int = 0,
     ) -> Tensor | PackedSequence | Unprojected:
-        """Scores of the target's tokens.
-
-        The coins of teacher forcing are known beforehand. So runs of forced steps pass through the recurrence in one
-        call (step by step only where attention needs the state before), the projection onto the vocabulary is made
-        once over all steps, and beforehand, without gradient, only at the steps whose prediction is the next input.
+        """Return the logits of the target's tokens.
 
         Args:
             source: (S, B) ids.
-            target: (T, B) ids; gives T steps. None runs freely until every sentence has ended, or ``max_length``.
-            forced: T coins; at step t the decoder is given ``target[t - 1]`` where true and its own best guess where
-                false. The first input is always ``bos``. None forces no step.
-            packed: leave out what lies behind the end of each target; gives the logits as a packed sequence,
-                ``data`` (N, V) for N real tokens.
-            unprojected: with ``packed``, leave the projection onto the vocabulary to the loss.
-            at_least: without a target, the least number of steps.
+            target: (T, B) ids, for T steps. None generates until every sentence has ended, or ``max_length``.
+            forced: forcing mask, T flags: the input of step t is ``target[t - 1]`` if true, the model's own best
+                prediction if false. The first input is always ``bos``. None forces no step.
+            packed: leave out the padding of the target; returns the logits as a packed sequence, ``data`` (N, V) for N
+                real tokens.
+            unprojected: with ``packed`` and a fused model, leave the projection onto the vocabulary to the loss.
+            at_least: without a target, the minimum number of steps.
         """
         _check_batch(source, target, forced)
-        if unprojected and not packed:
-            raise ParameterError("features are left unprojected only where they are packed", where="Seq2SeqRNN")
+        if unprojected and not (packed and self.fused):
+            raise ParameterError("unprojected=True needs packed=True and a model with fused=True", where="Seq2SeqRNN")
         if target is None:
-            return self._run_freely(self.start(source), at_least)
+            return self._decode(source, None, [], at_least)  # (T, B, V)
+        lengths = sentence_lengths(target, self.pad_id) if packed else None  # (B,)
         forced = [True, *(forced or [False] * len(target))[1:]]
-        layout = Layout.of(target, self.pad_id) if packed else Layout.full(*target.shape)
-        state = self.start(source if layout.order is None else source.index_select(1, layout.order))
-        features = self._run(state, target, forced, layout)
-        if unprojected:
-            return Unprojected(layout.pack(features), self.output.weight, self.output.bias)
-        logits = self.output(features)
-        return layout.pack(logits) if packed else logits.view(*target.shape, -1)
+        if self.fused:
+            return fused_forward(self, source, target, forced, lengths, unprojected=unprojected)
+        logits = self._decode(source, target, forced)  # (T, B, V)
+        return logits if lengths is None else pack_padded_sequence(logits, lengths, enforce_sorted=False)
+
+    def _decode(self, source: Tensor, target: Tensor | None, forced: Sequence[bool], at_least: int = 0) -> Tensor:
+        """Run the decoder step by step: as many steps as the target has, without one until every sentence ended."""
+        state = self.start(source)
+        tokens = torch.full_like(source[0], self.bos_id)  # (B,)
+        ended = torch.zeros_like(tokens, dtype=torch.bool)  # (B,)
+        logits: list[Tensor] = []
+        for step in range(max(self.max_length, at_least) if target is None else len(target)):
+            if target is not None and step > 0 and forced[step]:
+                tokens = target[step - 1]  # (B,)
+            scores, state, _ = self.step(tokens, state)  # (B, V)
+            logits.append(scores)
+            tokens = scores.argmax(1)  # (B,)
+            ended |= tokens == self.eos_id
+            if target is None and step + 1 >= at_least and bool(ended.all()):
+                break
+        return torch.stack(logits)  # (T, B, V)
+
+    def start(self, source: Tensor, rnn: Layers | None = None) -> DecoderState:
+        """Encode (S, B) ids and return the decoder's first state; ``rnn`` as for ``Encoder.forward``."""
+        encoded = self.encoder(source, rnn)  # keys (S, B, K), hidden each (layers, B, K)
+        memory = None if self.attention is None else self.attention.remember(encoded.keys, encoded.mask)
+        return DecoderState(self.bridge(encoded.hidden), memory)  # hidden each (layers, B, E)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> Step:
+        """Compute one step of the decoder from the last tokens (B,)."""
+        hidden, memory = state
+        words, weights = self.embedding(tokens), None  # (B, E)
+        if memory is not None and self.attend == "before":
+            context, weights = self.attention.attend(hidden[0][-1], memory)  # (B, K), (S, B)
+            words = self.context(torch.cat([words, context], 1))  # (B, E)
+        outputs, hidden = self.decoder(words.unsqueeze(0), hidden)  # (1, B, E), each (layers, B, E)
+        features = outputs[0]  # (B, E)
+        if memory is not None and self.attend == "after":
+            context, weights = self.attention.attend(features, memory)  # (B, K), (S, B)
+            features = self.combine(features, context)  # (B, E)
+        logits = self.output(self.output_dropout(features))  # (B, V)
+        return Step(logits, DecoderState(hidden, memory), weights)
+
+    def combine(self, states: Tensor, contexts: Tensor) -> Tensor:
+        """Return the features (N, E) of states (N, E) and contexts (N, K), if attention comes after the step."""
+        return torch.tanh(self.context(torch.cat([states, contexts], 1)))
 
     @property
     def gives_unprojected(self) -> bool:
-        """Whether the projection may be left to the loss: it is the model's own, and nobody watches it."""
-        return type(self.output) is Projection and not (self.output._forward_hooks or self.output._forward_pre_hooks)
-
-    def start(self, source: Tensor) -> DecoderState:
-        """The decoder before its first step."""
-        encoded = self.encoder(source)
-        memory = None if self.attention is None else self.attention.remember(encoded.keys, encoded.mask)
-        return DecoderState(self.bridge(encoded.hidden), memory)
-
-    def step(self, tokens: Tensor, state: DecoderState) -> Step:
-        """One step from the last tokens (B,)."""
-        entering, hidden, weights = _Entering(self), state.hidden, None
-        words = entering.words(self.embedding(tokens))
-        attend = None if self.attention is None else self.attend
-        if attend == "before":
-            context, weights = self.attention.attend(hidden[0][-1], state.memory)
-            words = entering.with_context(words, context)
-        features, hidden = self.decoder.go_on(words, [len(tokens)], hidden)
-        if attend == "after":
-            context, weights = self.attention.attend(features, state.memory)
-            features = self._read(features, context)
-        state = state._replace(hidden=hidden)
-        return Step(self.output(self.output_dropout(features)), state, weights)
+        """Return whether the loss may compute the projection: not if it was replaced or hooks expect its call."""
+        hooks = self.output._forward_hooks or self.output._forward_pre_hooks
+        return self.fused and type(self.output) is Projection and not hooks
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """Encoder; everything behind it."""
-        behind = [self.bridge, self.embedding, self.attention, self.context, self.decoder, self.output]
-        return [[self.encoder], [module for module in behind if module is not None]]
-
-    def _run(self, state: DecoderState, target: Tensor, forced: Sequence[bool], layout: Layout) -> Tensor:
-        """Features of every step, packed (N, E), ready for the projection; the state's sentences are in order."""
-        bos = target.new_full((1, target.shape[1]), self.bos_id)
-        entering = _Entering(self, sum(layout.sizes))
-        known = entering.words(self.embedding(layout.take(torch.cat([bos, target[:-1]]))))
-        outputs: list[Tensor] = []
-        advance, together = self._advancing(state.memory, entering, sum(layout.sizes))
-        state = state._replace(memory=None)
-        at_once = all(forced)  # otherwise a guess is made of what dropout has left
-        spans = stretches(forced[: len(layout.sizes)], together=together)
-        parts = known.split([sum(layout.sizes[start:end]) for start, end in spans])
-        for (start, end), words in zip(spans, parts, strict=True):
-            sizes = layout.sizes[start:end]
-            state = state.first(sizes[0])
-            if not forced[start]:
-                guessed = self._best_guess(outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
-                words = torch.cat([entering.words(self.embedding(guessed)), words[sizes[0] :]])
-            features, hidden = advance(words, sizes, state.hidden)
-            state = state._replace(hidden=hidden)
-            outputs.append(features if at_once else self.output_dropout(features))
-        features = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        return self.output_dropout(features) if at_once else features
-
-    def _advancing(self, memory: Memory | None, entering: _Entering, rows: int) -> tuple[_Advance, bool]:
-        """How a stretch of steps is made, and whether it may have more than one."""
-        if self.attention is None or memory is None:
-            return self.decoder.go_on, True
-        if self.attend == "after":
-            return self._advancing_before_attention(memory), True
-        by_hand = self.attention.look_by_hand(memory)
-        attended = None if by_hand is None else self.decoder.attended(by_hand, entering.of_context, rows)
-        if attended is not None:
-            return attended, True
-        look, step = self.attention.looking(memory), self.decoder.unrolled(rows)
-
-        def advance(words: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
-            context, _ = look(hidden[0][-1])
-            return step(entering.with_context(words, context), hidden)
-
-        return advance, False
-
-    def _advancing_before_attention(self, memory: Memory) -> _Advance:
-        look = self.attention.looking(memory)
-
-        def advance(words: Tensor, sizes: Sequence[int], hidden: Hidden) -> tuple[Tensor, Hidden]:
-            states, hidden = self.decoder.go_on(words, sizes, hidden)
-            contexts = torch.cat([look(queries)[0] for queries in states.split(list(sizes))])
-            return self._read(states, contexts), hidden
-
-        return advance
-
-    def _read(self, states: Tensor, contexts: Tensor) -> Tensor:
-        """Features (N, E) for the output, where the attention is asked after the step."""
-        return torch.tanh(self.context(torch.cat([states, contexts], 1)))
-
-    def _run_freely(self, state: DecoderState, at_least: int) -> Tensor:
-        batch = state.hidden[0].shape[1]
-        tokens = torch.full((batch,), self.bos_id, device=state.hidden[0].device)
-        ended = torch.zeros_like(tokens, dtype=torch.bool)
-        logits: list[Tensor] = []
-        for step in range(max(self.max_length, at_least)):
-            if step >= at_least and bool(ended.all()):
-                break
-            step_logits, state, _ = self.step(tokens, state)
-            logits.append(step_logits)
-            tokens = step_logits.argmax(1)
-            ended = ended | (tokens == self.eos_id)
-        return torch.stack(logits)
-
-    @torch.no_grad()
-    def _best_guess(self, features: Tensor) -> Tensor:
-        return self.output(features).argmax(1)
+        """Return the encoder and the rest as groups of layers."""
+        rest = [self.bridge, self.embedding, self.attention, self.context, self.decoder, self.output]
+        return [[self.encoder], [module for module in rest if module is not None]]
 
 
-class _Entering:
-    """What enters the decoder in one forward pass: the embedding, or ``context``'s map of it beside attention's.
-
-    ``W [e; c] + b`` is ``W₁ e + b`` plus ``W₂ c``: the first is made of all known words in one product, and the
-    gradient of ``W₂`` is made once.
-
-    Args:
-        model: has the map.
-        rows: how many will come in all steps together, if that is known.
-
-    Attributes:
-        of_context: ``W₂``; only where the model has attention.
-    """
-
-    def __init__(self, model: Seq2SeqRNN, rows: int = 0) -> None:
-        self._context = model.context if model.attend == "before" else None
-        if self._context is not None:
-            width = model.embedding.embedding_dim
-            self._of_words = DeferredLinear(self._context.weight[:, :width], self._context.bias, rows=rows)
-            self.of_context = DeferredLinear(self._context.weight[:, width:], rows=rows)
-
-    def words(self, embedded: Tensor) -> Tensor:
-        """Words (N, E), as far as they can be taken without the attention."""
-        if self._context is None:
-            return embedded
-        return self._of_words(embedded)
-
-    def with_context(self, words: Tensor, context: Tensor) -> Tensor:
-        """Words (B, E) with what attention brings (B, K)."""
-        return words + self.of_context(context)
+def sentence_lengths(tokens: Tensor, pad_id: int) -> Tensor:
+    """Return the lengths (B,) of (T, B) ids without the padding at the end, at least 1, on the CPU."""
+    steps = torch.arange(1, len(tokens) + 1, device=tokens.device).unsqueeze(1)  # (T, 1)
+    return (steps * (tokens != pad_id)).amax(0).clamp(min=1).cpu()
 
 
 def _embedding(vocab_size: int, dim: int, vectors: Tensor | None, pad_id: int, side: str) -> nn.Embedding:
     embedding = nn.Embedding(vocab_size, dim, padding_idx=pad_id)
-    if vectors is not None:
-        _check_vectors(vectors, vocab_size, dim, side)
-        with torch.no_grad():
-            embedding.weight.copy_(vectors)
-    return embedding
-
-
-def _check_vectors(vectors: Tensor, vocab_size: int, dim: int, side: str) -> None:
+    if vectors is None:
+        return embedding
     rows, width = vectors.shape
     if width != dim:
         raise ParameterError(
@@ -464,21 +389,22 @@ def _check_vectors(vectors: Tensor, vocab_size: int, dim: int, side: str) -> Non
         )
     if rows != vocab_size:
         raise ParameterError(f"{rows} {side} vectors for a vocabulary of {vocab_size} words", where="Seq2SeqRNN")
+    with torch.no_grad():
+        embedding.weight.copy_(vectors)
+    return embedding
 
 
 def _check_batch(source: Tensor, target: Tensor | None, forced: Sequence[bool] | None) -> None:
     if source.dim() != 2:
         raise ShapeError(f"a source must have the shape (S, B), got {tuple(source.shape)}", where="Seq2SeqRNN")
-    if target is None:
-        if forced is not None:
-            raise ParameterError("steps cannot be forced without a target", where="Seq2SeqRNN")
-        return
-    if target.dim() != 2 or target.shape[1] != source.shape[1]:
+    if target is None and forced is not None:
+        raise ParameterError("forced needs a target", where="Seq2SeqRNN")
+    if target is not None and (target.dim() != 2 or target.shape[1] != source.shape[1]):
         raise ShapeError(
             f"a target must have the shape (T, {source.shape[1]}), got {tuple(target.shape)} "
             f"for a source of {tuple(source.shape)}",
             where="Seq2SeqRNN",
             hint="sequences are time first: (steps, batch)",
         )
-    if forced is not None and len(forced) != len(target):
-        raise ShapeError(f"{len(forced)} coins for {len(target)} steps", where="Seq2SeqRNN")
+    if target is not None and forced is not None and len(forced) != len(target):
+        raise ShapeError(f"a forcing mask of {len(forced)} for {len(target)} steps", where="Seq2SeqRNN")

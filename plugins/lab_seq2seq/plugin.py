@@ -10,7 +10,7 @@ from lab import RegistrySpec, hookimpl, preset
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
     """The registry ``attentions``."""
-    return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "where the decoder looks")]
+    return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "attention mechanisms")]
 
 
 @hookimpl

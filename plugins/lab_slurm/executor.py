@@ -23,7 +23,7 @@ __all__ = ["Slurm"]
 
 ATTEMPTS = 2
 POLL_S = 0.5
-FAREWELL_S = 10.0
+SHUTDOWN_TIMEOUT_S = 10.0
 SIGNAL_S = 90
 """How long before the end of its time a job is told."""
 
@@ -196,7 +196,7 @@ class _Queue:
                     heard = True
                     yield from self._take(job, message)
                 if lost and job in self.jobs:
-                    yield from self._bury(job)
+                    yield from self._on_job_death(job)
             if not heard:
                 time.sleep(POLL_S / 5 if self.wishes.cluster == "local" else POLL_S)
         if self.refusal is not None:
@@ -242,7 +242,7 @@ class _Queue:
         """End it; what it has not saved is lost."""
         self.jobs.remove(job)
         job.job.cancel(check=False)
-        job.wait(FAREWELL_S if self.wishes.cluster == "local" else 0.0)
+        job.wait(SHUTDOWN_TIMEOUT_S if self.wishes.cluster == "local" else 0.0)
 
     def _take(self, job: _Job, message: Mapping[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
         if message["event"] == "here":
@@ -255,7 +255,7 @@ class _Queue:
             yield from self._end(job, message)
 
     def _end(self, job: _Job, message: Mapping[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
-        job.wait(FAREWELL_S if self.wishes.cluster == "local" else 0.0)
+        job.wait(SHUTDOWN_TIMEOUT_S if self.wishes.cluster == "local" else 0.0)
         self.jobs.remove(job)
         if message["how"] == "refused":
             self.refusal = LabError(
@@ -268,7 +268,7 @@ class _Queue:
             self.listener.run_finished(job.run, record)
             yield job.run, record
 
-    def _bury(self, job: _Job) -> Iterator[tuple[Run, RunRecord]]:
+    def _on_job_death(self, job: _Job) -> Iterator[tuple[Run, RunRecord]]:
         """A job is gone: its run is submitted again, or has failed."""
         self.jobs.remove(job)
         if self.stopping:

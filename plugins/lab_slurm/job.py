@@ -71,7 +71,7 @@ class Training:
         news.tell("here", pid=os.getpid(), node=os.uname().nodename)
         try:
             how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
-        except BaseException as error:  # whatever happens, the driver must hear of an end
+        except BaseException as error:  # whatever it is: the driver waits for an end
             how, text = "refused", f"{type(error).__name__}: {error}"
         if not (how == "interrupted" and self._gives_way):
             news.tell("ended", how=how, text=text)
@@ -98,7 +98,7 @@ def _rebuilt(job: Mapping[str, Any]) -> Run:
     from lab.study.store import Store
 
     file = Path(job["file"]) if job["file"] else None
-    return rebuild_exactly(job["run"], Store(job["root"]), load_catalog(complain=_heard), file=file)
+    return rebuild_exactly(job["run"], Store(job["root"]), load_catalog(warn=_ignore), file=file)
 
 
 class _News:
@@ -130,5 +130,5 @@ class _News:
         """Told at the end of the job."""
 
 
-def _heard(message: str) -> None:
+def _ignore(message: str) -> None:
     """What is wrong with a plugin was told when the study began."""

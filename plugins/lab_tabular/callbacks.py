@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ENTITIES", "EntityMaps"]
 
 ENTITIES = "entities.json"
-MOST_SHOWN = 80
+MAX_SHOWN = 80
 
 
 class EntityMaps(Callback):
@@ -48,9 +48,9 @@ class EntityMaps(Callback):
             "maps": [
                 {
                     "column": each.column,
-                    "names": each.names[:MOST_SHOWN],
-                    "places": each.places[:MOST_SHOWN].tolist(),
-                    "truth": None if each.truth is None else each.truth[:MOST_SHOWN].tolist(),
+                    "names": each.names[:MAX_SHOWN],
+                    "places": each.places[:MAX_SHOWN].tolist(),
+                    "truth": None if each.truth is None else each.truth[:MAX_SHOWN].tolist(),
                     "correlation": each.correlation,
                 }
                 for each in maps

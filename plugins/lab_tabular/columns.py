@@ -8,36 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.errors import DataError
-from lab.registry.registry import close_matches
+from lab.errors import DataError, close_matches
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "GAPS",
-    "LARGEST",
+    "MAX_FLOAT32",
+    "MISSING_STRINGS",
     "Columns",
-    "as_texts",
-    "place",
+    "as_strings",
     "plain_numbers",
     "refuse_nested",
     "refuse_twins",
     "require_columns",
+    "row_label",
     "with_columns",
-    "with_texts_as_names",
+    "with_string_names",
     "without",
 ]
 
-GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "Null", "?")
+MISSING_STRINGS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "Null", "?")
 """Texts that mean a missing value. Not ``None`` and ``-``: some tables mean a category by them."""
 
 Columns = Any
 """A pandas frame, or a dictionary of series and arrays of one length."""
 
-LARGEST = float(np.finfo(np.float32).max)
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
-MOST_SHOWN = 30
+MAX_SHOWN = 30
 
 
 def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | None = None) -> None:
@@ -50,7 +49,7 @@ def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | Non
         return
     close = {name: close_matches(name, there) for name in missing}
     lines = [f"did you mean, for '{name}': {' or '.join(names)}?" for name, names in close.items() if names]
-    shown = ", ".join(there[:MOST_SHOWN]) + (f" and {len(there) - MOST_SHOWN} more" if len(there) > MOST_SHOWN else "")
+    shown = ", ".join(there[:MAX_SHOWN]) + (f" and {len(there) - MAX_SHOWN} more" if len(there) > MAX_SHOWN else "")
     names = ", ".join(f"'{name}'" for name in missing)
     raise DataError(f"there is no column {names}", where=where, hint="\n".join([*lines, f"columns: {shown}"]))
 
@@ -62,7 +61,7 @@ def refuse_twins(names: Sequence[str], where: str | None = None) -> None:
         raise DataError(f"two columns are called '{twins[0]}'", where=where, hint="rename one of them")
 
 
-def place(column: pd.Series, row: int) -> str:
+def row_label(column: pd.Series, row: int) -> str:
     """How messages name a row: by its label in the frame, which is the line where a file was read."""
     return f"{column.index.name or 'row'} {column.index[row]}"
 
@@ -93,7 +92,7 @@ def refuse_nested(column: pd.Series, name: str) -> None:
 
 def _refuse_kind(column: pd.Series, name: str, row: int, kind: str) -> None:
     raise DataError(
-        f"column '{name}', {place(column, row)}: the value is of the type {kind}, neither a number nor a text",
+        f"column '{name}', {row_label(column, row)}: the value is of the type {kind}, neither a number nor a text",
         hint=f"write it as columns of numbers or texts, or drop=['{name}']",
     )
 
@@ -102,7 +101,7 @@ def without(column: pd.Series, missing: Collection[str]) -> pd.Series:
     """The column with gaps in the place of texts (or numbers) that stand for them, in any case."""
     if not missing:
         return column
-    codes, texts = as_texts(column)
+    codes, texts = as_strings(column)
     wanted = {text.lower() for text in missing}
     is_gap = np.append(np.array([text.lower() in wanted for text in texts], bool), False)[codes]
     return column.mask(is_gap) if is_gap.any() else column
@@ -122,7 +121,7 @@ def with_columns(rows: Columns, columns: Mapping[str, Any], drop: Collection[str
     return pd.DataFrame({**kept, **columns}, index=rows.index, copy=False)
 
 
-def with_texts_as_names(frame: pd.DataFrame, where: str | None = None) -> pd.DataFrame:
+def with_string_names(frame: pd.DataFrame, where: str | None = None) -> pd.DataFrame:
     """The frame with names of columns that are texts; numbers become texts."""
     if frame.columns.nlevels > 1:
         raise DataError("the columns have names of several levels", where=where, hint="join them to one text each")
@@ -131,7 +130,7 @@ def with_texts_as_names(frame: pd.DataFrame, where: str | None = None) -> pd.Dat
     return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
-def as_texts(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """The different values as texts, and for each row (N,) which it has, -1 for a gap.
 
     A whole number is written without a point whatever its type, so that ``1``, ``1.0`` and ``"1"`` are one category.
@@ -147,7 +146,7 @@ def as_texts(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     else:
         codes, values = pd.factorize(column)
     texts = [_text(value) for value in values]
-    names = [text for text in dict.fromkeys(texts) if text not in GAPS]
+    names = [text for text in dict.fromkeys(texts) if text not in MISSING_STRINGS]
     numbers = {text: number for number, text in enumerate(names)}
     table = np.array([*(numbers.get(text, -1) for text in texts), -1], np.int64)
     return table[codes], names

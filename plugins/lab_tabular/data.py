@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
-from lab_tabular.columns import as_texts, place, plain_numbers, require_columns, with_texts_as_names, without
+from lab_tabular.columns import as_strings, plain_numbers, require_columns, row_label, with_string_names, without
 from lab_tabular.formats import (
     ColumnFormat,
     as_numbers,
@@ -36,7 +36,7 @@ from lab_tabular.processors import (
     TargetColumn,
 )
 from lab_tabular.reading import read_table
-from lab_tabular.remarks import describe_roles, describe_unseen, remarks_on, remarks_on_codes, tell
+from lab_tabular.remarks import describe_roles, describe_unknown, remarks_on, remarks_on_codes, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ Task = Literal["classification", "regression"]
 Fill = Literal["median", "mean", "zero"]
 Scale = Literal["standard", "quantile"]
 
-FEW_CLASSES = 10
+MAX_INFERRED_CLASSES = 10
 CHUNK = 1024
 
 
@@ -137,7 +137,7 @@ class TableData(Data):
 
         prepared = self.preparation(frame)
         if len(frame):
-            _tell_unseen_to_predict(self.preparation, prepared[0])
+            _check_unknown_to_predict(self.preparation, prepared[0])
         codes, numbers = map(torch.from_numpy, prepared)
         outputs = [_block(apply, *block) for block in zip(codes.split(CHUNK), numbers.split(CHUNK), strict=True)]
         if not outputs or not len(frame):
@@ -168,9 +168,9 @@ MIN_ROWS_FOR_ERROR = 10
 """From so many rows to predict on, a column of which every category is unseen is an error; fewer may be new indeed."""
 
 
-def _tell_unseen_to_predict(preparation: Preparation, codes: np.ndarray) -> None:
-    unseen = preparation.unseen(codes)
-    lines = [describe_unseen(name, *counts) for name, counts in unseen.items()]
+def _check_unknown_to_predict(preparation: Preparation, codes: np.ndarray) -> None:
+    unseen = preparation.unknown_categories(codes)
+    lines = [describe_unknown(name, *counts) for name, counts in unseen.items()]
     all_of_them = [name for name, (count, among) in unseen.items() if count == among >= MIN_ROWS_FOR_ERROR]
     if all_of_them and preparation.min_count <= 1:
         raise DataError(
@@ -223,8 +223,8 @@ def table(
     test_path: str | None = None,
     folds: int | None = None,
     fold: int = 0,
-    longest: int | None = None,
-    numbers: Sequence[str] = (),
+    max_rows: int | None = None,
+    numeric: Sequence[str] = (),
     decimal: str = ".",
     thousands: str | None = None,
     dayfirst: bool | None = None,
@@ -245,7 +245,7 @@ def table(
         path: a ``.csv`` (with a header; ``.gz`` too) or ``.parquet`` file.
         target: the column that is predicted.
         task: None takes classification where the target is text or at most ten different whole numbers, and is not
-            among ``numbers``.
+            among ``numeric``.
         categorical, continuous: columns; of those that neither names, None takes texts and numbers respectively.
         dates: columns that are taken apart into year, month, week and so on.
         drop: columns that are left out.
@@ -261,8 +261,8 @@ def table(
         valid_path, test_path: files with the rows that validate and that test.
         folds, fold: cross-validation: so many parts at random, of which number ``fold``, from 0, validates.
         split_seed: of random splits.
-        longest: only so many rows are read, for a quick look.
-        numbers: columns (the target may be one) of numbers as people write them: ``$1,200``, ``12 %``, ``(5)``,
+        max_rows: only so many rows are read, for a quick look.
+        numeric: columns (the target may be one) of numbers as people write them: ``$1,200``, ``12 %``, ``(5)``,
             ``3 kg``, with one unit in all rows.
         decimal, thousands: signs in the numbers of all columns, for example ``,`` and ``.``.
         dayfirst: whether ``05/12/2024`` is in December; None asks where no date of a column shows it.
@@ -275,11 +275,11 @@ def table(
         DataError: the file or a column cannot be used; column and line are named.
         ParameterError: values that contradict each other.
     """
-    if longest is not None and longest < 1:
-        raise ParameterError(f"longest must be at least 1, got {longest}", where=_WHERE)
+    if max_rows is not None and max_rows < 1:
+        raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where=_WHERE)
     reading = {"separator": separator, "encoding": encoding}
     frame = read_table(Path(path), **reading)
-    frame = frame if longest is None else frame.iloc[:longest]
+    frame = frame if max_rows is None else frame.iloc[:max_rows]
     validating = read_table(Path(valid_path), **reading) if valid_path else None
     testing = read_table(Path(test_path), **reading) if test_path else None
     return table_of_frame(
@@ -304,7 +304,7 @@ def table(
         valid_column=valid_column,
         folds=folds,
         fold=fold,
-        numbers=numbers,
+        numeric=numeric,
         decimal=decimal,
         thousands=thousands,
         dayfirst=dayfirst,
@@ -345,7 +345,7 @@ def table_of_frame(
         raise ParameterError(f"{' and '.join(chosen)} exclude each other", where=_WHERE, hint="give one of them")
     if split_seed < 0:
         raise ParameterError(f"split_seed must be at least 0, got {split_seed}", where=_WHERE)
-    frame = with_texts_as_names(frame, name)
+    frame = with_string_names(frame, name)
     require_columns([target], frame, name)
     if not len(frame):
         raise DataError("the table has no rows", where=name)
@@ -381,7 +381,7 @@ def table_of_parts(
     missing_indicators: bool = True,
     normalize: Scale | None = "standard",
     min_count: int = 1,
-    numbers: Sequence[str] = (),
+    numeric: Sequence[str] = (),
     decimal: str = ".",
     thousands: str | None = None,
     dayfirst: bool | None = None,
@@ -391,14 +391,14 @@ def table_of_parts(
     name: str = "the frame",
 ) -> TableData:
     """A table from frames of its own for each split; parameters are those of ``table``."""
-    writing = Writing(tuple(numbers), decimal, thousands, dayfirst, date_format, tuple(missing))
+    writing = Writing(tuple(numeric), decimal, thousands, dayfirst, date_format, tuple(missing))
     writing.check(dates)
     if min_count < 1:
         raise ParameterError(f"min_count must be at least 1, got {min_count}", where=_WHERE)
-    train, valid = with_texts_as_names(train, name), with_texts_as_names(valid, name)
-    test = None if test is None else with_texts_as_names(test, name)
+    train, valid = with_string_names(train, name), with_string_names(valid, name)
+    test = None if test is None else with_string_names(test, name)
     for part in (train, valid, *([] if test is None else [test])):
-        require_columns([target, *(categorical or ()), *(continuous or ()), *dates, *numbers], part, name)
+        require_columns([target, *(categorical or ()), *(continuous or ()), *dates, *numeric], part, name)
     require_columns(drop, train, name)
     for label, part in (("train", train), ("valid", valid), ("test", test)):
         if part is not None and not len(part):
@@ -425,7 +425,7 @@ def table_of_parts(
             *remarks_on(prepared.read, len(train), raw, preparation),
             *remarks_on_codes({name: columns[name] for name in raw.continuous}),
         ]
-        _tell_unseen(preparation, splits[1:], notes, remarks)
+        _check_unknown(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
     tell(name, notes, remarks)
@@ -436,7 +436,7 @@ def table_of_parts(
 class Writing:
     """Formats of values given by the user; parameters of ``table``."""
 
-    numbers: tuple[str, ...]
+    numeric: tuple[str, ...]
     decimal: str
     thousands: str | None
     dayfirst: bool | None
@@ -468,7 +468,7 @@ class Writing:
 
     def kind(self, column: pd.Series, name: str, *, is_target: bool = False) -> str:
         """``number`` or ``category``; see ``infer_kind``."""
-        if name in self.numbers:
+        if name in self.numeric:
             return "number"
         column = without(column, self.missing)
         return infer_kind(column, name, decimal=self.decimal, thousands=self.thousands, is_target=is_target)
@@ -480,7 +480,7 @@ class Writing:
             name,
             decimal=self.decimal,
             thousands=self.thousands,
-            written=name in self.numbers,
+            written=name in self.numeric,
         )
         return attrs.evolve(form, missing=self.missing)
 
@@ -506,21 +506,21 @@ def _formats(
     return {**formats, target: as_class}
 
 
-FEW_UNSEEN = 0.05
+MIN_UNKNOWN_TO_WARN = 0.05
 """A smaller share of unseen categories stands in the notes and is no warning."""
 
 
-def _tell_unseen(preparation: Preparation, splits: Sequence[Rows], notes: list[str], remarks: list[str]) -> None:
+def _check_unknown(preparation: Preparation, splits: Sequence[Rows], notes: list[str], remarks: list[str]) -> None:
     """Add sentences on categories that only later splits have; an error where a column has no other."""
     for label, rows in zip(("valid", "test"), splits, strict=False):
-        for name, (count, among) in preparation.unseen(rows.categorical.numpy()).items():
+        for name, (count, among) in preparation.unknown_categories(rows.categorical.numpy()).items():
             if count == among and preparation.min_count <= 1:
                 raise DataError(
                     f"column '{name}': the training rows have none of the categories of the split '{label}'",
                     hint=f"{_known_categories(preparation, name)}\ndrop=['{name}'] if they differ on purpose",
                 )
-            place_of_it = notes if count < FEW_UNSEEN * among else remarks
-            place_of_it.append(f"{label}: {describe_unseen(name, count, among)}")
+            place_of_it = notes if count < MIN_UNKNOWN_TO_WARN * among else remarks
+            place_of_it.append(f"{label}: {describe_unknown(name, count, among)}")
 
 
 def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) -> TableData:
@@ -566,7 +566,7 @@ def _roles(
     writing: Writing,
 ) -> Roles:
     """Which column is what; those that nobody named are looked at."""
-    written = [name for name in writing.numbers if name != target and name not in (continuous or ())]
+    written = [name for name in writing.numeric if name != target and name not in (continuous or ())]
     named = [*(categorical or ()), *(continuous or ()), *written, *dates]
     if target in named:
         raise DataError(f"the target '{target}' cannot be an input as well")
@@ -604,7 +604,7 @@ def _is_empty(column: pd.Series) -> bool:
 
     if column.isna().all():
         return True
-    return not pd.api.types.is_numeric_dtype(column) and not as_texts(column)[1]
+    return not pd.api.types.is_numeric_dtype(column) and not as_strings(column)[1]
 
 
 def _is_class(column: pd.Series, target: str, task: Task | None, log_target: bool, writing: Writing) -> bool:
@@ -612,12 +612,12 @@ def _is_class(column: pd.Series, target: str, task: Task | None, log_target: boo
         if log_target and task == "classification":
             raise ParameterError("classes have no logarithm", where=_WHERE, hint="log_target=False")
         return task == "classification"
-    if target in writing.numbers:
+    if target in writing.numeric:
         return False
     if writing.kind(column, target, is_target=True) == "category":
         return True
     values = np.unique(read_column(column, target, writing.of_numbers(column, target)).dropna())
-    return len(values) <= FEW_CLASSES and bool((values % 1 == 0).all())
+    return len(values) <= MAX_INFERRED_CLASSES and bool((values % 1 == 0).all())
 
 
 def _validating(
@@ -674,7 +674,7 @@ def _marked(column: pd.Series, name: str) -> np.ndarray:
     Raises:
         DataError: a value could mean either.
     """
-    codes, texts = as_texts(column)
+    codes, texts = as_strings(column)
     numbers = plain_numbers(texts)
     marks = [text.lower() in _YES or bool(abs(number) > 0) for text, number in zip(texts, numbers, strict=True)]
     for text, mark, number in zip(texts, marks, numbers, strict=True):
@@ -694,7 +694,7 @@ def _times(column: pd.Series, name: str, options: Mapping[str, Any]) -> np.ndarr
     given = given.get(name) if isinstance(given, Mapping) else given
     is_date = name in options.get("dates", ()) or given or pd.api.types.is_datetime64_any_dtype(column)
     if not is_date:
-        _, texts = as_texts(column)
+        _, texts = as_strings(column)
         is_date = bool(len(texts)) and bool(np.isnan(plain_numbers(texts)).all())
     if is_date:
         form = date_format_of(column, name, given=given, dayfirst=options.get("dayfirst"))
@@ -703,7 +703,8 @@ def _times(column: pd.Series, name: str, options: Mapping[str, Any]) -> np.ndarr
     gaps = np.isnan(numbers)
     if gaps.any():
         raise DataError(
-            f"valid_last '{name}' is missing in {place(column, int(gaps.argmax()))} ({int(gaps.sum()):,} such rows)",
+            f"valid_last '{name}' is missing in {row_label(column, int(gaps.argmax()))} "
+            f"({int(gaps.sum()):,} such rows)",
             hint="leave such rows out",
         )
     return numbers

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lab.errors import LabError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import LabError, UnknownNameError, close_matches
 from lab_tabular.data import Rows, TableData
 from lab_tabular.models import Embeddings, TabularMLP
 from lab_tabular.processors import FIRST_CODE

@@ -17,7 +17,7 @@ import numpy as np
 from attrs.validators import deep_iterable, in_, instance_of
 
 from lab.errors import DataError
-from lab_tabular.columns import LARGEST, as_texts, place, plain_numbers, refuse_nested, without
+from lab_tabular.columns import MAX_FLOAT32, as_strings, plain_numbers, refuse_nested, row_label, without
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +35,10 @@ __all__ = [
     "read_values",
 ]
 
-SOFT_GAPS = frozenset({"-", "--", "---", ".", "..", "none", "n.a.", "n/a", "nil", "missing", "unknown", "undefined"})
+SOFT_MISSING = frozenset({"-", "--", "---", ".", "..", "none", "n.a.", "n/a", "nil", "missing", "unknown", "undefined"})
 """Gaps where all other values of a column are numbers; categories elsewhere. In lower case."""
 
-MOST_LOOKED_AT = 1000
+MAX_SAMPLED = 1000
 """Different values of a column that are looked at to guess what they are."""
 
 ISO = "ISO8601"
@@ -101,7 +101,7 @@ def read_values(column: pd.Series, name: str, form: ColumnFormat) -> Any:
         return _numbers(column, name, form)
     if form.kind == "date":
         return _dates(column, name, form)
-    codes, texts = as_texts(column)
+    codes, texts = as_strings(column)
     written = [_canonical(text, form.form) for text in texts]
     names = list(dict.fromkeys(written))
     numbers = {text: number for number, text in enumerate(names)}
@@ -120,7 +120,7 @@ def category_format(column: pd.Series) -> ColumnFormat:
         return ColumnFormat("category", form="truth")
     if pd.api.types.is_numeric_dtype(column):
         return ColumnFormat("category", form="number")
-    _, texts = as_texts(column)
+    _, texts = as_strings(column)
     if texts and all(text.lower() in ("true", "false") for text in texts):
         return ColumnFormat("category", form="truth")
     is_number = texts and not np.isnan(plain_numbers(texts)).any() and not any(re.match(r"[+-]?0\d", t) for t in texts)
@@ -232,10 +232,10 @@ def number_format(
     if written and thousands is None:
         thousands = "," if decimal == "." else "."
     form = ColumnFormat("number", decimal, thousands or "", written)
-    _, texts = as_texts(column)
+    _, texts = as_strings(column)
     values, units = _parsed(texts, form)
     bad = {text.lower() for text, value in zip(texts, values, strict=True) if np.isnan(value)}
-    if bad and bad <= SOFT_GAPS and len(bad) < len(texts):
+    if bad and bad <= SOFT_MISSING and len(bad) < len(texts):
         form = attrs.evolve(form, gaps=tuple(sorted(bad)))
     known = sorted({unit for unit, value in zip(units, values, strict=True) if not np.isnan(value)})
     if len(known) > 1:
@@ -272,7 +272,7 @@ def _numbers(column: pd.Series, name: str, form: ColumnFormat) -> np.ndarray:
             hint=f"dates=['{name}'] takes dates apart; write durations as numbers",
         )
     else:
-        codes, texts = as_texts(column)
+        codes, texts = as_strings(column)
         values, units = _parsed(texts, form)
         is_gap = np.array([text.lower() in form.gaps for text in texts], bool)
         wrong = np.array([unit != form.unit for unit in units], bool) & ~np.isnan(values)
@@ -282,10 +282,10 @@ def _numbers(column: pd.Series, name: str, form: ColumnFormat) -> np.ndarray:
             row = int(bad.argmax())
             said = str(column.iloc[row])
             raise DataError(
-                f"column '{name}', {place(column, row)}: '{said}' is no number"
+                f"column '{name}', {row_label(column, row)}: '{said}' is no number"
                 + (f" in {form.unit}" if form.unit else "")
                 + f" ({int(bad.sum()):,} such rows)",
-                hint=_number_hint([said.strip()], name, form) or "mend the column, or name it under categorical",
+                hint=_numeric_hint([said.strip()], name, form) or "mend the column, or name it under categorical",
             )
     _refuse_large(numbers, column, name)
     return numbers
@@ -301,21 +301,21 @@ def as_numbers(column: pd.Series | np.ndarray, name: str) -> np.ndarray:
 
 
 def _refuse_large(numbers: np.ndarray, column: pd.Series, name: str) -> None:
-    if not len(numbers) or np.nanmax(np.abs(numbers), initial=0) <= LARGEST:
+    if not len(numbers) or np.nanmax(np.abs(numbers), initial=0) <= MAX_FLOAT32:
         return
     infinite = np.isinf(numbers)
     with np.errstate(invalid="ignore"):
-        large = np.abs(numbers) > LARGEST
-    for bad, said in ((infinite, "is not finite"), (large, f"is beyond the largest float32, {LARGEST:.2g}")):
+        large = np.abs(numbers) > MAX_FLOAT32
+    for bad, said in ((infinite, "is not finite"), (large, f"is beyond the largest float32, {MAX_FLOAT32:.2g}")):
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"column '{name}', {place(column, row)}: {numbers[row]} {said} ({int(bad.sum()):,} such rows)",
+                f"column '{name}', {row_label(column, row)}: {numbers[row]} {said} ({int(bad.sum()):,} such rows)",
                 hint="mend the column, or leave such values empty",
             )
 
 
-def _number_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = None) -> str | None:
+def _numeric_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = None) -> str | None:
     """The parameters with which texts would be numbers; None if there are none."""
     styles = [style for style in _STYLES if all(_written_number(text, *style) for text in texts)]
     if form is not None and not form.is_plain:
@@ -330,7 +330,7 @@ def _number_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = No
         separators = "" if decimal == "." and (thousands == "," or units) else f", decimal='{decimal}'"
         separators += "" if (decimal, thousands) in ((".", ","), (",", ".")) else f", thousands='{thousands}'"
         values = _written_number(texts[0], decimal, thousands)
-        line = f"numbers=['{name}']{separators}"
+        line = f"numeric=['{name}']{separators}"
         lines.append(f"{line} reads '{texts[0]}' as {values[0]:.12g}" if values else line)
     return "\n".join([*_different(lines)[:3], f"or categorical=['{name}'] where it is no number"])
 
@@ -389,7 +389,7 @@ def date_format_of(
     if pd.api.types.is_datetime64_any_dtype(column):
         zone = getattr(column.dt, "tz", None)
         return ColumnFormat("date", zone=str(zone) if zone else "")
-    _, texts = as_texts(column)
+    _, texts = as_strings(column)
     if given is not None:
         form = ColumnFormat("date", date=given)
     elif texts and all(_ISO_DATE.fullmatch(text) for text in texts):
@@ -443,7 +443,7 @@ def _day_first(form: str) -> bool | None:
 
 def _candidates(texts: Sequence[str]) -> list[str]:
     """Formats in which one of the first texts is written."""
-    looked = texts[:MOST_LOOKED_AT]
+    looked = texts[:MAX_SAMPLED]
     found: list[str] = []
     if looked and all(re.fullmatch(r"(19|20)\d{6}", text) for text in looked):
         return ["%Y%m%d"]
@@ -483,14 +483,14 @@ def _day(when: Any) -> str:
 
 def _refuse_dates(good: np.ndarray, column: pd.Series, name: str, form: str | None = None) -> None:
     """Raise a DataError for the first gap, or the first text that is not ``good``."""
-    codes, _ = as_texts(column)
+    codes, _ = as_strings(column)
     bad = ~np.append(good, False)[codes]
     if not bad.any():
         return
     row = int(bad.argmax())
     is_gap = codes[row] < 0
     raise DataError(
-        f"column '{name}', {place(column, row)}: "
+        f"column '{name}', {row_label(column, row)}: "
         + ("the date is missing" if is_gap else f"'{column.iloc[row]}' is no date")
         + (f" as the others, which are written {form}" if form and not is_gap else "")
         + f" ({int(bad.sum()):,} such rows)",
@@ -532,9 +532,9 @@ def _dates(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(column):
         dates = column
         if column.isna().any():
-            _refuse_dates(np.ones(len(as_texts(column)[1]), bool), column, name)
+            _refuse_dates(np.ones(len(as_strings(column)[1]), bool), column, name)
     else:
-        codes, texts = as_texts(column)
+        codes, texts = as_strings(column)
         written = form.date or date_format_of(column, name).date
         zones = _zones(texts, name, ColumnFormat("date", date=written))
         values = _parse(texts, written, utc=bool(zones))
@@ -604,20 +604,20 @@ def infer_kind(
         return "category"
     if pd.api.types.is_numeric_dtype(column):
         return "number"
-    _, texts = as_texts(column)
+    _, texts = as_strings(column)
     values, _ = _parsed(texts, ColumnFormat("number", decimal, thousands or ""))
     bad = [text for text, value in zip(texts, values, strict=True) if np.isnan(value)]
     if not bad:
         return "number" if texts else "category"
-    if len(bad) < len(texts) and {text.lower() for text in bad} <= SOFT_GAPS:
+    if len(bad) < len(texts) and {text.lower() for text in bad} <= SOFT_MISSING:
         return "number"
     _refuse_lookalikes(texts, bad, name, is_target)
     if len(bad) < len(texts):
-        codes = as_texts(column)[0]
+        codes = as_strings(column)[0]
         is_bad = np.append(np.isnan(values), False)[codes]
         row, count = int(is_bad.argmax()), int((~is_bad & (codes >= 0)).sum())
         raise DataError(
-            f"column '{name}' mixes numbers and texts: {place(column, row)} says '{column.iloc[row]}', "
+            f"column '{name}' mixes numbers and texts: {row_label(column, row)} says '{column.iloc[row]}', "
             f"{count:,} other rows have numbers",
             hint="mend the column, or " + ("task='classification'" if is_target else "name it under categorical"),
         )
@@ -629,7 +629,7 @@ _TARGET_OF_DATES = "write the target as a number of days; or, if each date is a 
 
 def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_target: bool) -> None:
     kind = "classes" if is_target else "categories"
-    looked = bad[:MOST_LOOKED_AT]
+    looked = bad[:MAX_SAMPLED]
     shown = ", ".join(f"'{text}'" for text in looked[:3])
     dates = [text for text in looked if _MAYBE_DATE.fullmatch(text)]
     if 2 * len(dates) >= len(looked) and all(_formats_for(text) for text in dates[:10]):
@@ -642,7 +642,7 @@ def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_t
     numbers = [text for text in looked if any(_written_number(text, *style) for style in _STYLES)]
     if 2 * len(numbers) >= len(looked):
         hint = (
-            _number_hint(numbers, name) or f"numbers=['{name}'] with decimal and thousands, or categorical=['{name}']"
+            _numeric_hint(numbers, name) or f"numeric=['{name}'] with decimal and thousands, or categorical=['{name}']"
         )
         raise DataError(
             f"column '{name}' looks like numbers and would be {len(texts):,} {kind}: {shown}",

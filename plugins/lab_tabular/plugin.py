@@ -73,6 +73,12 @@ def lab_callbacks() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"adult.longest": "max_rows", "table.longest": "max_rows", "table.numbers": "numeric"}
+
+
+@hookimpl
 def lab_learner_methods() -> dict[str, str]:
     """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and what compares them."""
     names = ("category_map", "compare_encodings", "embedding_features", "entity_embeddings")

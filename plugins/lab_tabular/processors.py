@@ -14,7 +14,15 @@ import attrs
 import numpy as np
 
 from lab.errors import DataError
-from lab_tabular.columns import LARGEST, Columns, as_texts, place, require_columns, with_columns, with_texts_as_names
+from lab_tabular.columns import (
+    MAX_FLOAT32,
+    Columns,
+    as_strings,
+    require_columns,
+    row_label,
+    with_columns,
+    with_string_names,
+)
 from lab_tabular.formats import ColumnFormat, as_dates, as_numbers, read_column, read_values
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
-    "UNSEEN",
+    "UNKNOWN",
     "Categorify",
     "DateParts",
     "FillMissing",
@@ -33,7 +41,7 @@ __all__ = [
     "TargetColumn",
 ]
 
-UNSEEN, MISSING = 0, 1
+UNKNOWN, MISSING = 0, 1
 """Codes of a category that the training rows do not have, and of a gap."""
 
 FIRST_CODE = 2
@@ -156,7 +164,7 @@ class Categorify:
     def fit(self, frame: Columns, roles: Roles) -> None:
         """Learn the categories."""
         for name in roles.categorical:
-            codes, texts = as_texts(frame[name])
+            codes, texts = as_strings(frame[name])
             counts = np.bincount(codes[codes >= 0], minlength=len(texts))
             self.categories[name] = sorted(
                 (text for text, count in zip(texts, counts, strict=True) if count >= self.min_count), key=_in_order
@@ -166,9 +174,9 @@ class Categorify:
         """The frame with codes in the place of categories."""
         coded: dict[str, Any] = {}
         for name, categories in self.categories.items():
-            codes, texts = as_texts(frame[name])
+            codes, texts = as_strings(frame[name])
             numbers = {text: number for number, text in enumerate(categories, FIRST_CODE)}
-            table = np.array([*(numbers.get(text, UNSEEN) for text in texts), MISSING], np.int64)
+            table = np.array([*(numbers.get(text, UNKNOWN) for text in texts), MISSING], np.int64)
             coded[name] = table[codes]
         return with_columns(frame, coded)
 
@@ -272,7 +280,7 @@ class TargetColumn:
         """
         target = cls(str(column.name), is_log=is_log)
         if is_class:
-            _, texts = as_texts(column)
+            _, texts = as_strings(column)
             target.classes = sorted(texts, key=_in_order)
             if len(target.classes) < 2:
                 raise DataError(f"target '{target.name}' has one class only", hint="there is nothing to tell apart")
@@ -298,7 +306,7 @@ class TargetColumn:
         return np.log(values)
 
     def _class_numbers(self, column: pd.Series) -> np.ndarray:
-        codes, texts = as_texts(column)
+        codes, texts = as_strings(column)
         _refuse(codes < 0, column, f"target '{self.name}' is missing", "leave such rows out")
         places = {text: number for number, text in enumerate(self.classes or ())}
         numbers = np.array([places.get(text, -1) for text in texts], np.int64)[codes]
@@ -311,7 +319,7 @@ def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
         row = int(bad.argmax())
         said = column.iloc[row]
         raise DataError(
-            f"{what} in {place(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint
+            f"{what} in {row_label(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint
         )
 
 
@@ -374,7 +382,7 @@ class Preparation:
         Raises:
             DataError: a column is not there, or holds what it cannot; column and row are named.
         """
-        frame = with_texts_as_names(frame)
+        frame = with_string_names(frame)
         require_columns(self.columns, frame)
         columns = dict(frame[self.columns].items())
         rows = _read(columns, self.columns, self.formats)
@@ -389,10 +397,10 @@ class Preparation:
             numbers = _matrix(rows, self.roles.continuous, np.float32, len(column))
         bad = ~np.isfinite(numbers)
         if bad.any():
-            row, place_of_column = np.argwhere(bad)[0].tolist()
+            row, number = np.argwhere(bad)[0].tolist()
             raise DataError(
-                f"column '{self.roles.continuous[place_of_column]}', {place(column, row)}: scaled, it is beyond the "
-                f"largest float32, {LARGEST:.2g}",
+                f"column '{self.roles.continuous[number]}', {row_label(column, row)}: scaled, it is beyond the "
+                f"largest float32, {MAX_FLOAT32:.2g}",
                 hint="normalize='quantile', or mend the column",
             )
         return codes, numbers
@@ -403,7 +411,7 @@ class Preparation:
         column = frame[name]
         return self.target.numbers(read_column(column, name, self.formats[name]) if name in self.formats else column)
 
-    def unseen(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
+    def unknown_categories(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
         """Column → rows with a category that training did not have, and rows with any; where there are such.
 
         Args:
@@ -411,7 +419,7 @@ class Preparation:
         """
         found = {}
         for number, name in enumerate(self.roles.categorical):
-            unseen = int((codes[:, number] == UNSEEN).sum())
+            unseen = int((codes[:, number] == UNKNOWN).sum())
             if unseen and name in self.columns:
                 found[name] = (unseen, int((codes[:, number] != MISSING).sum()))
         return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lab.errors import DataError, ParameterError
-from lab_tabular.columns import GAPS, refuse_twins
+from lab_tabular.columns import MISSING_STRINGS, refuse_twins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
             path,
             dtype=str,
             keep_default_na=False,
-            na_values=list(GAPS),
+            na_values=list(MISSING_STRINGS),
             skipinitialspace=separator != " ",
             sep=separator,
             encoding=encoding,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lab_tabular.columns import as_texts
+from lab_tabular.columns import as_strings
 from lab_tabular.formats import ISO
 from lab_tabular.processors import Preparation, Roles
 
-__all__ = ["describe_roles", "describe_unseen", "remarks_on", "remarks_on_codes", "tell"]
+__all__ = ["describe_roles", "describe_unknown", "remarks_on", "remarks_on_codes", "tell"]
 
 MAX_SHOWN = 20
 MANY_CATEGORIES = 50
@@ -73,7 +73,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names[:MAX_SHOWN]) + more
 
 
-def describe_unseen(name: str, count: int, among: int) -> str:
+def describe_unknown(name: str, count: int, among: int) -> str:
     """Count the rows that have a category that the training rows do not have."""
     return (
         f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category that training did not have"
@@ -114,7 +114,7 @@ def remarks_on_codes(columns: Mapping[str, Any]) -> Iterator[str]:
     for name, column in columns.items():
         if column.dtype.kind in "fbc":
             continue
-        texts = as_texts(column.iloc[:1000])[1]
+        texts = as_strings(column.iloc[:1000])[1]
         if padded := next((text for text in texts if re.fullmatch(r"0\d+", text)), None):
             codes.append(f"{name} ('{padded}')")
         if texts and all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", text) for text in texts):

@@ -47,7 +47,7 @@ def adult(
     normalize: Scale = "quantile",
     exact_numbers: bool = False,
     split_seed: int = 42,
-    longest: int | None = None,
+    max_rows: int | None = None,
 ) -> TableData:
     """Adult (Kohavi 1996): does somebody earn more than $50,000 a year? Six numbers, eight categories.
 
@@ -57,12 +57,12 @@ def adult(
         exact_numbers: whether every number is a category as well, ``age_exactly`` and so on; a value with fewer than
             ten training rows counts as unseen. Some sums of capital gain belong to one class alone.
         split_seed: of the random split.
-        longest: only so many rows of each file are read.
+        max_rows: only so many rows of each file are read.
     """
-    if longest is not None and longest < 1:
-        raise ParameterError(f"longest must be at least 1, got {longest}", where="dataset 'adult'")
+    if max_rows is not None and max_rows < 1:
+        raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where="dataset 'adult'")
     corpus = find_corpus("adult")
-    train, test = (_read_adult(corpus.path(part)).iloc[:longest] for part in ("train", "test"))
+    train, test = (_read_adult(corpus.path(part)).iloc[:max_rows] for part in ("train", "test"))
     if exact_numbers:
         train, test = (part.assign(**{f"{n}_exactly": part[n] for n in ADULT_EXACT}) for part in (train, test))
     return table_of_frame(

@@ -15,8 +15,7 @@ import torch
 from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
 from torch import Tensor, nn
 
-from lab.errors import ParameterError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import ParameterError, UnknownNameError, close_matches
 from lab_tabular.models import check_widths
 
 __all__ = ["ESTIMATORS", "Trees", "sklearn"]
@@ -33,7 +32,7 @@ FORESTS = (
 ESTIMATORS = (*BOOSTED, *FORESTS)
 """The estimators of scikit-learn that can be used."""
 
-MOST_CATEGORIES = 255
+MAX_CATEGORIES = 255
 ROWS_AT_ONCE = 4096
 SMALLEST_SHARE = 1e-7
 
@@ -105,7 +104,7 @@ class Trees(nn.Module):
         rows = _rows(categorical, continuous).cpu().numpy()
         wanted = target.cpu().numpy()
         options = dict(self.options)
-        if self.estimator in BOOSTED and max(self.category_sizes, default=0) <= MOST_CATEGORIES:
+        if self.estimator in BOOSTED and max(self.category_sizes, default=0) <= MAX_CATEGORIES:
             options.setdefault("categorical_features", list(range(len(self.category_sizes))) or None)
         model = _make(self.estimator, options, seed)
         with warnings.catch_warnings():

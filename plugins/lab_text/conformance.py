@@ -19,7 +19,7 @@ from lab.testing import Conformance, Example, Finding, Offer, Trial, no_global_r
 from lab_text.batches import TranslationBatch
 from lab_text.corpora import Corpus
 from lab_text.parallel import TranslationData, fr_en_questions
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import EOS_ID, PAD_ID, Vocabulary
 
@@ -96,7 +96,7 @@ class _WordByWord(nn.Module):
 
 
 class TokenizerConformance(Conformance):
-    """The checks of tokenizers: a subclass of ``lab_text.tokenizers.Tokenizer``."""
+    """The checks of tokenizers: a subclass of ``lab_text.tokenizer.Tokenizer``."""
 
     kind = "tokenizers"
 

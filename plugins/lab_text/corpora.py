@@ -325,7 +325,7 @@ def _registered() -> dict[str, Corpus]:
     """What plugins offer; a plugin that cannot be used is told of elsewhere and left out here."""
     from lab.registry.plugins import load_catalog
 
-    catalog = load_catalog(complain=lambda message: None)
+    catalog = load_catalog(warn=lambda message: None)
     if "corpora" not in catalog.registries:
         return {}
     found: dict[str, Corpus] = {}
@@ -342,7 +342,7 @@ def find_corpus(name: str) -> Corpus:
     """The corpus called ``name``; an UnknownNameError with close matches if there is none."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
-    from lab.registry.registry import close_matches
+    from lab.errors import close_matches
 
     corpora = known_corpora()
     if name not in corpora:

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["Chunk", "Numbering", "Ragged", "TextNumbering", "WordNumbering", "joined", "numbering_of", "ranges"]
 

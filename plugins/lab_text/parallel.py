@@ -25,7 +25,8 @@ from lab_text.files import check_encoding
 from lab_text.reading import AlignedFiles, PairSource, TabFile
 from lab_text.remarks import languages_look_swapped, of, remarks_on_specials, share, tell
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
-from lab_text.tokenizers import Tokenizer, tokenizer_factory
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import tokenizer_factory
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, Vocabulary
 

@@ -9,7 +9,7 @@ from lab import RegistrySpec, hookimpl
 def lab_registries() -> list[RegistrySpec]:
     """Open the registries of this plugin."""
     return [
-        RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizers:Tokenizer", "from sentences to tokens and back"),
+        RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizer:Tokenizer", "from sentences to tokens and back"),
         RegistrySpec("vectors", "word vectors", "lab_text.vectors:WordVectors", "word vectors for embedding layers"),
         RegistrySpec("corpora", "corpus", "lab_text.corpora:Corpus", "named corpora: where they are, what they cost"),
     ]

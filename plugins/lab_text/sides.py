@@ -20,7 +20,7 @@ from lab_text import workers
 from lab_text.cache import ArrayWriter
 from lab_text.messages import Content
 from lab_text.numbering import Chunk, numbering_of
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 from lab_text.workers import NoWorker, Worker
 
 __all__ = ["Side", "SideProcess", "SideWriter", "open_sides"]

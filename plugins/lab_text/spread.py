@@ -10,7 +10,7 @@ from typing import Any
 
 from lab_text import workers
 from lab_text.messages import Content
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 from lab_text.workers import NoWorker, Worker
 
 __all__ = ["spread"]

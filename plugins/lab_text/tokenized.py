@@ -22,7 +22,7 @@ from lab_text.progress import progress_bar
 from lab_text.reading import Pair, PairSource, questions_only
 from lab_text.remarks import count_signs, describe_signs
 from lab_text.sides import Side, open_sides
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["Filters", "TokenizedPairs", "TokenizedSide", "row_hashes", "tokenized_pairs"]
 

@@ -1,7 +1,6 @@
-"""Tokenizers: from a sentence to its tokens and back.
+"""Built-in tokenizers.
 
-The registry ``tokenizers`` holds subclasses of :class:`Tokenizer`. A dataset receives one as a factory and builds it
-once per language: ``tokenizer(language="fr")``.
+A dataset receives a tokenizer as a factory and builds it once per language: ``tokenizer(language="fr")``.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
@@ -18,56 +16,16 @@ import attrs
 
 from lab.errors import DataError, ParameterError
 from lab_text.detokenize import capitalise, join_tokens
+from lab_text.spread import spread
+from lab_text.tokenizer import Tokenizer
 
-__all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
+__all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
 
 _CHUNK_SENTENCES = 10_000
 _LONGEST_WORD = 5_000  # for elisions spaCy takes seconds for 10,000 characters, and minutes for more
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
-
-
-class Tokenizer(ABC):
-    """The contract of the registry ``tokenizers``.
-
-    Attributes:
-        language: the code of the language, ``fr``.
-        identity: what tokens depend on besides the text (name, version, parameters); part of the key of caches.
-
-    A subclass gives :meth:`pipe` and, where tokens are not simply separated by spaces, :meth:`detokenize`.
-    No token is empty or holds white space at its ends.
-
-    A large corpus is tokenised in a process per language where :func:`lab_text.workers.describe` can say how the
-    tokenizer was built: its parameters are plain JSON values, and each is an attribute of the same name.
-    """
-
-    language: str
-
-    @property
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """Plain JSON values that change whenever the same text might give other tokens."""
-
-    @property
-    def by_word(self) -> bool:
-        """Whether a text's tokens are those of its white-space separated words, each tokenised by itself.
-
-        Then a corpus is tokenised several times as fast: only its distinct words are asked for. False is always right.
-        """
-        return False
-
-    @abstractmethod
-    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order; ``texts`` is read in chunks and may be endless."""
-
-    def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
-        return " ".join(tokens)
-
-    def __call__(self, text: str) -> list[str]:
-        """The tokens of one text."""
-        return next(iter(self.pipe([text])))
 
 
 @attrs.define
@@ -183,7 +141,7 @@ class SpacyTokenizer(Tokenizer):
         for chunk in islice(chunks, _POOL_AFTER_CHUNKS):
             yield from self.tokenize_all(chunk)
         workers = self._workers()
-        for sentences in map(self.tokenize_all, chunks) if workers < 2 else _spread(self, chunks, workers):
+        for sentences in map(self.tokenize_all, chunks) if workers < 2 else spread(self, chunks, workers):
             yield from sentences
 
     def _workers(self) -> int:
@@ -287,12 +245,6 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(texts)
     while chunk := list(islice(iterator, _CHUNK_SENTENCES)):
         yield chunk
-
-
-def _spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], workers: int) -> Iterator[list[list[str]]]:
-    from lab_text.spread import spread  # it needs the contract that this module gives
-
-    return spread(tokenizer, chunks, workers)
 
 
 _BUILT_IN: dict[str, Callable[..., Tokenizer]] = {

@@ -24,7 +24,7 @@ import attrs
 
 from lab.errors import DataError
 from lab_text.messages import Closed, Content, Message, Part, receive, retold, send, told
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["NoWorker", "Work", "Worker", "describe", "rebuild", "serve"]
 

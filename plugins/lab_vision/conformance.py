@@ -137,9 +137,9 @@ def offer() -> Offer:
                 use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4, anywhere=True), examples=small
             ),
             "callbacks.look_inside": Trial(use("look_inside", count=2), examples=small),
-            "datasets.cifar10": Trial(use("cifar10", longest=300), exceptions=same),
+            "datasets.cifar10": Trial(use("cifar10", max_examples=300), exceptions=same),
             "datasets.dogs_cats": Trial(use("dogs_cats", size=16)),
-            "datasets.fashion_mnist": Trial(use("fashion_mnist", longest=300), exceptions=same),
+            "datasets.fashion_mnist": Trial(use("fashion_mnist", max_examples=300), exceptions=same),
             "datasets.features": Trial(use("features", images="digits", body=use("course_net", channels=1))),
             "datasets.image_folder": Trial(use("image_folder", path=_folder(), size=16)),
             "steppers.cut_mix": Trial(use("cut_mix"), examples=small),

@@ -23,7 +23,6 @@ __all__ = [
     "check_scale",
     "image_data",
     "require_count",
-    "require_longest",
     "require_size",
 ]
 
@@ -235,16 +234,11 @@ def require_count(label: str, value: int | None, least: int, where: str) -> None
 
 def require_size(size: int | None, where: str) -> None:
     """Raise a ParameterError for a size that no picture can have; None is allowed."""
-    from lab_vision.pictures import MOST_PIXELS
+    from lab_vision.pictures import MAX_PIXELS
 
     require_count("size", size, 1, where)
-    if size is not None and size * size > MOST_PIXELS:
-        raise ParameterError(f"size={size} is too large", where=where, hint=f"at most {math.isqrt(MOST_PIXELS):,}")
-
-
-def require_longest(longest: int | None, where: str) -> None:
-    """Raise a ParameterError for a number of pictures below 1; None is allowed."""
-    require_count("longest", longest, 1, where)
+    if size is not None and size * size > MAX_PIXELS:
+        raise ParameterError(f"size={size} is too large", where=where, hint=f"at most {math.isqrt(MAX_PIXELS):,}")
 
 
 def _statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:

@@ -9,8 +9,7 @@ from lab_basics.hooks import Hooks
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.errors import LabError, UnknownNameError
-from lab.registry.registry import close_matches
+from lab.errors import LabError, UnknownNameError, close_matches
 
 if TYPE_CHECKING:
     from lab import Learner

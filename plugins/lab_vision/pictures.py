@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
-    "MOST_PIXELS",
+    "MAX_PIXELS",
     "SUFFIXES",
     "WHOLE",
     "Decoded",
@@ -50,11 +50,11 @@ FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
 HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "__pycache__", "lost+found"})
 """Files that operating systems leave in folders, in lower case; names that begin with a dot count as hidden too."""
 
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 """A picture with more is refused: 50 million pixels take 150 MB."""
 
 MANY = 2000
-MOST_BYTES = 100_000_000
+MAX_BYTES = 100_000_000
 """A file or a member of an archive with more is refused before it is read."""
 
 Fit = Literal["crop", "squish"]
@@ -217,8 +217,8 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
 
 def _read_file(path: Path) -> bytes:
     size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise DataError(f"the file has {size:,} bytes; at most {MOST_BYTES:,} are read")
+    if size > MAX_BYTES:
+        raise DataError(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
     return path.read_bytes()
 
 
@@ -285,9 +285,9 @@ def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
         raise DataError("the archive holds a link", where=where, hint="do not trust this archive")
     if member.flag_bits & 0x1:
         raise DataError("the archive is encrypted", where=where, hint="unpack it with its password; give the folder")
-    if member.file_size > MOST_BYTES:
+    if member.file_size > MAX_BYTES:
         raise DataError(
-            f"a member of the archive would be {member.file_size:,} bytes", where=where, hint=f"at most {MOST_BYTES:,}"
+            f"a member of the archive would be {member.file_size:,} bytes", where=where, hint=f"at most {MAX_BYTES:,}"
         )
 
 
@@ -395,8 +395,8 @@ def _opened(content: bytes) -> Iterator[Image]:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise DataError(f"{picture.width} × {picture.height} pixels; at most {MOST_PIXELS:,} are read")
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise DataError(f"{picture.width} × {picture.height} pixels; at most {MAX_PIXELS:,} are read")
                 yield picture
         except DataError:
             raise
@@ -404,7 +404,7 @@ def _opened(content: bytes) -> Iterator[Image]:
             is_tiff = content[:4] in (b"II*\0", b"MM\0*")
             raise DataError("this kind of TIFF cannot be read" if is_tiff else "this is no picture") from error
         except Image.DecompressionBombError as error:
-            raise DataError(f"too many pixels; at most {MOST_PIXELS:,} are read") from error
+            raise DataError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
         except (
             Exception
         ) as error:  # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_png", "plot_confusion", "plot_filters", "plot_sheet"]
 
-MOST_NAMED = 40
+MAX_NAMED = 40
 
 
 def plot_sheet(pixels: Tensor, titles: Sequence[str], *, overlays: Tensor | None = None, columns: int = 6) -> Figure:
@@ -55,7 +55,7 @@ def plot_confusion(counts: Tensor, names: Sequence[str]) -> Figure:
     axes = figure.add_subplot()
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    if len(names) <= MOST_NAMED:
+    if len(names) <= MAX_NAMED:
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
     if len(names) <= 20:

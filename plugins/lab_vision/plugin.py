@@ -99,6 +99,12 @@ def lab_callbacks() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"cifar10.longest": "max_examples", "fashion_mnist.longest": "max_examples"}
+
+
+@hookimpl
 def lab_learner_methods() -> dict[str, str]:
     """``learner.cam(...)``, ``learner.tta()`` and their kin."""
     inside = ("cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses")

@@ -17,11 +17,11 @@ from lab_text.corpora import Corpus, Download, data_folder, find_corpus
 
 from lab.cache import file_digest
 from lab.errors import DataError, ParameterError
-from lab_vision.data import ImageData, check_scale, image_data, require_count, require_longest, require_size
+from lab_vision.background import BACKGROUND, Cuttings, cut_corners
+from lab_vision.data import ImageData, check_scale, image_data, require_count, require_size
 from lab_vision.layout import ClassesFrom, Splits, lay_out
 from lab_vision.pictures import SUFFIXES, Decoded, Fit, Picture, list_pictures, pictures_in, read_pictures
 from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on, tell
-from lab_vision.surroundings import SURROUNDINGS, Cuttings, cut_corners
 
 __all__ = [
     "cifar10",
@@ -82,7 +82,7 @@ def image_folder(
             classes goes on learning from pictures of two; None takes those that are shown.
         splits: ``{"train": "train2017", "valid": "val2017"}`` names the folders of the splits (pictures elsewhere are
             left out); ``"random"`` says that none is one; None goes by their names.
-        corners: so many corners of each training picture are trained as one class more, ``surroundings``, since what
+        corners: so many corners of each training picture are trained as one class more, ``background``, since what
             fills a picture's border is seldom what it shows (Wei et al. 2012, "Geodesic saliency using background
             priors"). For each corner but one the picture is trained once more, its middle and whole in turn.
         valid_share, split_seed: of the random split.
@@ -119,8 +119,8 @@ def image_folder(
     decoded = _cached(digest, pictures, size, grey, fit)
     named = [placed[name][1] for name in decoded.names]
     numbered = sorted(set(named)) if classes is None else list(classes)
-    if corners and SURROUNDINGS in numbered:
-        raise ParameterError(f"'{SURROUNDINGS}' is the class of corners", where=path, hint="give yours another name")
+    if corners and BACKGROUND in numbered:
+        raise ParameterError(f"'{BACKGROUND}' is the class of corners", where=path, hint="give yours another name")
     others = sorted(set(named) - set(numbered))
     if others:
         raise DataError(f"pictures show '{others[0]}'", where=path, hint=f"classes: {', '.join(numbered)}")
@@ -137,7 +137,7 @@ def image_folder(
         readable = {picture.name: picture for picture in pictures}
         trained = [readable[decoded.names[row]] for row in rows[0]]
         parts[0] = _joined(parts[0], _cached_corners(digest, trained, corners, size, grey), len(numbered))
-        numbered.append(SURROUNDINGS)
+        numbered.append(BACKGROUND)
     return image_data(
         parts,
         numbered,
@@ -253,7 +253,7 @@ def cifar10_corpus() -> Corpus:
     )
 
 
-def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), longest: int | None = None) -> ImageData:
+def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_examples: int | None = None) -> ImageData:
     """CIFAR-10 (Krizhevsky 2009): ten classes, 32 × 32 pixels; the test pictures validate.
 
     Args:
@@ -261,9 +261,9 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), longest: i
             nothing is executed), or a zip of pictures ``train/<class>/…`` and ``test/<class>/…``; None takes the first
             of these that the data directory has.
         held_out: classes of which no picture is used.
-        longest: only so many pictures of each split, for a quick look.
+        max_examples: only so many pictures of each split, for a quick look.
     """
-    require_longest(longest, "dataset 'cifar10'")
+    require_count("max_examples", max_examples, 1, "dataset 'cifar10'")
     source = Path(path) if path else _cifar_path()
     splits = _cifar_batches(source) if source.is_dir() and _batches(source) else _cifar_pictures(source)
     unknown = [name for name in held_out if name not in CIFAR_CLASSES]
@@ -277,8 +277,8 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), longest: i
     for pixels, target in splits:
         target = numbers[target]
         rows = np.flatnonzero(target >= 0)
-        if longest is not None:
-            rows = np.sort(np.random.default_rng(0).permutation(rows)[:longest])
+        if max_examples is not None:
+            rows = np.sort(np.random.default_rng(0).permutation(rows)[:max_examples])
         kept.append((pixels[rows], target[rows]))
     return image_data(kept, names, name=str(source))
 
@@ -386,19 +386,19 @@ def fashion_mnist_corpus() -> Corpus:
     )
 
 
-def fashion_mnist(*, size: int | None = None, longest: int | None = None) -> ImageData:
+def fashion_mnist(*, size: int | None = None, max_examples: int | None = None) -> ImageData:
     """Fashion-MNIST (Xiao et al. 2017): ten kinds of clothes, grey, 28 × 28; the test pictures validate.
 
     Args:
         size: edge in pixels to enlarge to, as *Dive into Deep Learning* does for its larger networks; None leaves 28.
-        longest: only so many pictures of each split, for a quick look.
+        max_examples: only so many pictures of each split, for a quick look.
     """
-    require_longest(longest, "dataset 'fashion_mnist'")
+    require_count("max_examples", max_examples, 1, "dataset 'fashion_mnist'")
     require_size(size, "dataset 'fashion_mnist'")
     corpus = find_corpus("fashion_mnist")
     splits = []
     for part in ("train", "test"):
-        pixels, target = (_idx(corpus.path(f"{part}_{what}"))[:longest] for what in ("images", "labels"))
+        pixels, target = (_idx(corpus.path(f"{part}_{what}"))[:max_examples] for what in ("images", "labels"))
         if pixels.ndim != 3 or target.ndim != 1 or len(pixels) != len(target) or (len(target) and target.max() > 9):
             raise DataError(
                 f"{len(pixels):,} pictures and {len(target):,} classes do not belong together",
@@ -465,7 +465,7 @@ def dogs_cats(
     Args:
         size: edge of the square in pixels.
         classes: names in the order of their numbers, ``cat`` and ``dog`` among them; None takes these two.
-        corners: so many corners of each training picture are one class more, ``surroundings``; see ``image_folder``.
+        corners: so many corners of each training picture are one class more, ``background``; see ``image_folder``.
         valid_share, split_seed: of the random split.
     """
     return image_folder(

@@ -16,7 +16,7 @@ __all__ = ["load_weights"]
 LAST = "model.safetensors"
 """What a finished run calls the weights it ended with."""
 
-MOST_NAMES = 5
+MAX_NAMES = 5
 
 
 def load_weights(model: nn.Module, path: Path, *, output: str, hint: str = "a file, or a run's folder") -> None:
@@ -91,12 +91,10 @@ def _differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], op
         ("unexpected", found.keys() - expected.keys()),
     ):
         if names:
-            shown = ", ".join(sorted(names)[:MOST_NAMES])
-            told.append(
-                f"{what}: {shown}" + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
-            )
+            shown = ", ".join(sorted(names)[:MAX_NAMES])
+            told.append(f"{what}: {shown}" + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""))
     wrong = [name for name in found.keys() & expected.keys() if found[name].shape != expected[name].shape]
     return told + [
         f"{name}: {list(found[name].shape)} in the file, {list(expected[name].shape)} in the model"
-        for name in sorted(wrong)[:MOST_NAMES]
+        for name in sorted(wrong)[:MAX_NAMES]
     ]

@@ -1,4 +1,4 @@
-"""A stateful character model trained by `lab` and by a plain loop over the same pieces, in one process, in turns.
+"""A stateful character model trained by `lab` and by a plain loop over the same windows, in one process, in turns.
 
 Both with the machine's settings (``lab.training.cpu``), as ``lab run`` chooses them.
 """
@@ -11,7 +11,7 @@ from lab_basics.optimizers import adam
 from lab_charlm.data import char_text
 from lab_charlm.losses import sequence_nll
 from lab_charlm.models import CharRNN
-from lab_charlm.readings import Streams
+from lab_charlm.samplers import Streams
 from torch import nn
 
 from lab.training import Checkpoint, Learner
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_lab_trains_nearly_as_fast_as_a_plain_loop(cell, figure, short, tmp_path):
-    data = char_text(bptt=8, longest=60_000)
+    data = char_text(bptt=8, max_chars=60_000)
     with configured_cpu():
         bare, ours = in_turns_anew(lambda: [_plain(cell, data), _lab(cell, data, tmp_path)], 1 if short else ROUNDS)
     speeds = typical_speeds(len(data.train) * 8, ours, bare)
@@ -55,7 +55,7 @@ def _lab(cell, data, folder):
 
 
 def _plain(cell, data):
-    """Blocks side by side, cut in pieces, the state detached: what one would write by hand."""
+    """Blocks side by side, cut in windows, the state detached: what one would write by hand."""
     model = _model(cell, data)
     optimizer = adam(model.parameters(), lr=1e-3)
     block = len(data.train) * 8 // BATCH

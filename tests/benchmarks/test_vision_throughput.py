@@ -28,7 +28,7 @@ def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
     from lab_vision.sources import cifar10
 
     count = 1000 if short else COUNT
-    data = cifar10(longest=count)
+    data = cifar10(max_examples=count)
     data.valid = None
     with configured_cpu():
         bare, ours = in_turns_anew(lambda: [_plain(data.train), _lab(data, tmp_path)], 1 if short else ROUNDS)

@@ -15,8 +15,8 @@ import pytest
 
 from lab import Study
 from lab.cli.main import cli
-from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.resolve import Resolver
 from lab.study.load import load_study, override
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of, commands_of
 

@@ -55,7 +55,7 @@ def load() -> Callable[..., Loaded]:
 
     def load(*, strict: bool = False, disabled: dict[str, str] | None = None, **sources: Any) -> Loaded:
         complaints: list[str] = []
-        catalog = Catalog(complain=complaints.append, strict=strict)
+        catalog = Catalog(warn=complaints.append, strict=strict)
         points = [
             FakeEntryPoint(name, source, "lab" if name.startswith("builtin_") else f"{name}-package")
             for name, source in sources.items()

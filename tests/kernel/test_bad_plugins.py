@@ -9,8 +9,8 @@ import pytest
 
 from lab import use
 from lab.errors import LabError, PluginError, UnknownNameError
-from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.resolve import Resolver
 from tests.kernel.toys import plugin_module
 
 BAD = Path(__file__).parent / "bad_plugins"
@@ -30,10 +30,10 @@ LEFT_OUT = {
     "misspelt_hook": "there is no hook 'lab_architecture'; did you mean: lab_architectures?",
     "wrong_argument": "lab_report_sections has no argument 'pages'; it has: study, runs",
     "wrong_argument_of_registry_hook": "lab_tokenizers has no argument 'language'; it has: none",
-    "wrapper": "lab_losses is a wrapper; a plugin of lab answers for itself alone",
+    "wrapper": "hook wrappers are not supported: lab_losses",
     "returns_a_list": "lab_metrics must return a dictionary, not list",
     "returns_rubbish": ("lab_losses: 'rubbish' must be 'module:attribute', a class, a function or preset(...), not 3"),
-    "bad_name": "lab_losses: 'my loss' is no name for a component (letters, digits, '_', '-', '.')",
+    "bad_name": "lab_losses: 'my loss' is not a valid component name (letters, digits, '_', '-', '.')",
     "raises_in_hook": "NameError: name 'missing' is not defined (raises_in_hook.py, line 8)",
     "registry_that_is_there": "there is a registry 'losses' already",
     "registry_without_spec": "lab_registries must return a list of RegistrySpec, not of str: 'flavours'",
@@ -50,7 +50,7 @@ def complaints() -> list[str]:
 def catalog_with(install, complaints):
     def catalog_with(*names: str, **options) -> Catalog:
         install(**{name: SYNTAX_ERROR if name == "syntax_error" else BAD / f"{name}.py" for name in names})
-        return load_catalog(complain=complaints.append, **options)
+        return load_catalog(warn=complaints.append, **options)
 
     return catalog_with
 
@@ -58,7 +58,7 @@ def catalog_with(install, complaints):
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_a_bad_plugin_is_left_out_whole_and_told_of_in_two_lines(catalog_with, complaints, name):
     catalog = catalog_with(name)
-    assert complaints == [f"lab: plugin {name} 1.0 could not be loaded and is left out\n  {LEFT_OUT[name]}"]
+    assert complaints == [f"lab: plugin {name} 1.0 could not be loaded and is skipped\n  {LEFT_OUT[name]}"]
     plugin = catalog.plugins[name]
     assert (plugin.status, plugin.cause, plugin.provides) == ("failed", LEFT_OUT[name], {})
     assert not any(entry.plugin is plugin for registry in catalog.registries.values() for entry in registry.entries())

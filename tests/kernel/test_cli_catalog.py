@@ -41,14 +41,14 @@ def third_party(install):
 def test_list_shows_every_kind(lab):
     result = lab("list")
     assert (result.code, result.err) == (0, "")
-    for kind in ("datasets: what is learned from", "optimizers: how weights move", "attentions: "):
+    for kind in ("datasets: training data", "optimizers: optimizers", "attentions: "):
         assert f"\n{kind}" in f"\n{result.out}"
 
 
 @pytest.mark.parametrize("kind", ["losses", "loss"])
 def test_list_of_a_kind_marks_components_of_third_parties_with_their_package(lab, third_party, kind):
     result = lab("list", kind)
-    assert result.out.startswith("losses: what is minimised\n")
+    assert result.out.startswith("losses: loss functions\n")
     assert re.search(r"^  cosine_distance +lab_cosine 1.0 \(lab-cosine\)$", result.out, re.MULTILINE)
     assert re.search(
         r"^  sharp_cosine +lab_cosine 1.0 \(lab-cosine\)  = use\('cosine_distance', power=3\)$",
@@ -187,7 +187,7 @@ def test_an_unknown_command_gives_close_matches(lab):
 def test_a_bad_plugin_is_told_of_by_every_command_and_stops_none(lab, install):
     install(misspelt_hook=BAD / "misspelt_hook.py")
     told = (
-        "lab: plugin misspelt_hook 1.0 could not be loaded and is left out\n"
+        "lab: plugin misspelt_hook 1.0 could not be loaded and is skipped\n"
         "  there is no hook 'lab_architecture'; did you mean: lab_architectures?\n"
     )
     for arguments in (["--help"], ["list"], ["show", "adam"], ["plugins"]):
@@ -220,7 +220,7 @@ def test_without_an_unknown_plugin_is_an_error(lab):
 
 def test_commands_that_are_none_are_errors_when_they_are_used(lab, install):
     install(wrong_commands=BAD / "wrong_commands.py")
-    told = "lab: plugin wrong_commands 1.0: 'run' of lab_commands is left out\n  it belongs to lab already\n"
+    told = "lab: plugin wrong_commands 1.0: 'run' of lab_commands is skipped\n  it belongs to lab already\n"
     assert lab("--help").err == told
     assert lab("pi").err == told + "lab: command 'pi' (wrong_commands 1.0) is not a click command: 3.141592653589793\n"
     assert lab("gone").err == told + (

@@ -273,13 +273,13 @@ def test_an_unknown_arm_is_told_with_all_arms(lab, study):
 def test_parameters_of_an_executor_can_be_set(lab, study):
     result = lab("run", study(), "--executor", "processes", "--set", "executor.workers=two", "--quiet")
     assert result.code == 2
-    expected = "lab: executor 'processes' (lab_basics 0.1.0): parameter 'workers' must be int, not 'two'"
+    expected = "lab: 'executor.workers' must be int, not 'two'"
     assert result.err.splitlines() == [expected]
 
 
 def test_parameters_of_no_executor_are_an_error(lab, study):
     result = lab("run", study(), "--set", "executor.gpus=1", "--quiet")
-    assert result.err.splitlines() == ["lab: --set executor.gpus is of an executor", "  name it too: --executor ray"]
+    assert result.err.splitlines() == ["lab: executor.gpus needs --executor", "  name it too: --executor ray"]
 
 
 def test_an_unknown_executor_is_an_error(lab, study):
@@ -335,7 +335,7 @@ def test_a_bad_plugin_is_told_of_and_a_study_that_does_not_need_it_runs(lab, stu
     result = lab("run", study(), "--quiet", "--seeds", 1)
     assert result.code == 0
     assert result.err == (
-        "lab: plugin broken_one 1.0 could not be loaded and is left out\n"
+        "lab: plugin broken_one 1.0 could not be loaded and is skipped\n"
         "  ValueError: not today (broken_one.py, line 1)\n"
         "lab: plugin fails_at_report 1.0 failed in lab_report_sections\n"
         "  KeyError: 'figure' (fails_at_report.py, line 6)\n"

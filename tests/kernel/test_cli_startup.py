@@ -42,7 +42,7 @@ def test_a_closed_pipe_is_no_error():
     done = subprocess.run(
         f"{sys.executable} -m lab list | head -1", shell=True, capture_output=True, text=True, check=True
     )
-    assert (done.stdout, done.stderr) == ("datasets: what is learned from\n", "")
+    assert (done.stdout, done.stderr) == ("datasets: training data\n", "")
 
 
 def test_an_error_is_told_without_traceback_unless_debugging(tmp_path):

@@ -111,7 +111,7 @@ def test_a_command_of_the_kernel_cannot_be_replaced(commands):
     group, context, complaints = commands(mine=plugin_module(lab_commands={"run": greet}))
     assert group.list_commands(context).count("run") == 1
     assert group.get_command(context, "run").name == "run"
-    assert complaints == ["lab: plugin mine 1.0: 'run' of lab_commands is left out\n  it belongs to lab already"]
+    assert complaints == ["lab: plugin mine 1.0: 'run' of lab_commands is skipped\n  it belongs to lab already"]
 
 
 @pytest.fixture
@@ -148,6 +148,29 @@ def test_a_learner_method_that_cannot_be_imported_says_so_when_it_is_called(watc
 
 
 # --- studies and runs -------------------------------------------------------------------------------------------------
+
+
+def test_lab_former_names_are_read_in_records(load):
+    from lab.study.former import with_current_names
+
+    loaded = load(mine=plugin_module(lab_former_names={"mlp_2": "mlp", "mlp_2.units": "width"}))
+    inner = {"component": "mlp_2", "plugin": "mine 0.1", "params": {"units": 3, "depth": 1}}
+    other = {"component": "mlp_2", "plugin": "another 0.1", "params": {"units": 3}}
+    record = {"experiment": {"architecture": {"component": "pair", "plugin": "p", "params": {"both": [inner, other]}}}}
+    [renamed, same] = with_current_names(record, loaded.catalog)["experiment"]["architecture"]["params"]["both"]
+    assert renamed == {"component": "mlp", "plugin": "mine 0.1", "params": {"width": 3, "depth": 1}}
+    assert same == other
+
+
+def test_former_names_of_the_built_ins_lead_to_names_that_exist():
+    from lab.registry.plugins import load_catalog
+
+    catalog = load_catalog()
+    for _, table in catalog.call("lab_former_names"):
+        for former, current in table.items():
+            name, _, parameter = former.partition(".")
+            [entry] = [entry for entry in catalog.find(table.get(name, name)) if entry.kind != "corpora"]
+            assert not parameter or current in inspect.signature(entry.load()).parameters
 
 
 def test_lab_study_started_fires_once_with_the_runs_to_do(watched):

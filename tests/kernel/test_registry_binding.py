@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,10 +11,13 @@ import pytest
 from torch import nn
 
 from lab import preset, use
-from lab.errors import PluginError, UnknownNameError
-from lab.registry.binding import Component, Resolver, Text, read_component_text
+from lab.errors import ParameterError, PluginError, UnknownNameError
 from lab.registry.component import as_use
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
+from lab.registry.signature import Parameter
+from lab.registry.text import read_component_text, read_text
 from lab.registry.values import describe_type
 from tests.kernel.toys import Line, Wheel, carts_plugin, plugin_module
 
@@ -120,7 +124,7 @@ def test_plugin_and_name_are_accepted_wherever_the_name_is(resolve):
 
 
 def test_open_parameters_take_any_name(resolve):
-    assert resolve(use("anything", colour="red", size=Text("3"))).build({}) == {"colour": "red", "size": 3}
+    assert resolve(use("anything", colour="red", size=3)).build({}) == {"colour": "red", "size": 3}
 
 
 # --- presets ----------------------------------------------------------------------------------------------------------
@@ -239,8 +243,6 @@ def test_every_problem_of_a_component_is_gathered(problems):
         ("sizes", (1, "2"), "must be tuple[int, ...], not tuple: (1, '2')"),
         ("ready", 1, "must be bool, not int: 1"),
         ("load_kg", use("wheel"), "is not a component but float"),
-        ("load_kg", Text("heavy"), "must be float, not 'heavy'"),
-        ("ready", Text("maybe"), "must be bool, not 'maybe'"),
     ],
 )
 def test_a_wrong_type_names_the_type(problems, name, value, message):
@@ -252,13 +254,6 @@ def test_a_wrong_type_names_the_type(problems, name, value, message):
     [
         ("load_kg", 2, 2.0),
         ("sizes", [1, 2, 3], (1, 2, 3)),
-        ("load_kg", Text("2"), 2.0),
-        ("name", Text("64"), "64"),
-        ("ready", Text("True"), True),
-        ("ready", Text("false"), False),
-        ("sizes", Text("(4, 5)"), (4, 5)),
-        ("sizes", Text("[4,5]"), (4, 5)),
-        ("wheel", Text("none"), None),
     ],
 )
 def test_values_are_read_as_the_annotation_wants_them(resolve, name, value, expected):
@@ -267,8 +262,49 @@ def test_values_are_read_as_the_annotation_wants_them(resolve, name, value, expe
     assert type(found) is type(expected)
 
 
-def test_a_component_may_be_written_as_text_with_parameters(resolve):
-    cart = resolve(Text("cart(load_kg=3, wheel=wheel(spokes=2), name='x')"))
+@pytest.fixture
+def read(carts: Catalog) -> Callable[[str], Any]:
+    """Read a component as a command line gives it."""
+    slot = Parameter("architecture", registry=carts.registry("architectures"))
+    return lambda text: read_text(text, slot, carts)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("load_kg", "2", 2.0),
+        ("name", "64", "64"),
+        ("name", "'64'", "64"),
+        ("ready", "True", True),
+        ("ready", "false", False),
+        ("sizes", "(4, 5)", (4, 5)),
+        ("sizes", "[4,5]", (4, 5)),
+        ("wheel", "none", None),
+        ("wheel", "wheel(spokes=2)", use("wheel", spokes=2)),
+        ("spares", "[wheel, wheel(spokes=2)]", ["wheel", use("wheel", spokes=2)]),
+    ],
+)
+def test_texts_are_read_by_the_annotation(read, name, text, expected):
+    found = read(f"cart({name}={text})").params[name]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cart(load_kg=heavy)", "'load_kg' must be float, not 'heavy'"),
+        ("cart(ready=maybe)", "'ready' must be bool, not 'maybe'"),
+        ("cart(wheel=wheel(spokes=many))", "'spokes' must be int, not 'many'"),
+    ],
+)
+def test_a_text_that_does_not_fit_names_the_type(read, text, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        read(text)
+
+
+def test_a_component_may_be_written_as_text_with_parameters(resolve, read):
+    cart = resolve(read("cart(load_kg=3, wheel=wheel(spokes=2), name='x')"))
     assert cart.to_json() == resolve(use("cart", load_kg=3.0, wheel=use("wheel", spokes=2), name="x")).to_json()
 
 
@@ -278,7 +314,7 @@ def test_a_component_may_be_written_as_text_with_parameters(resolve):
         ("none", None),
         ("adam", "adam"),
         ("basics:adam", "basics:adam"),
-        ("[a, b(c=1)]", ["a", use("b", c=Text("1"))]),
+        ("[a, b(c=1)]", ["a", use("b", c="1")]),
         ("two words", "two words"),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_plugin_tells_what_it_provides(load):
 def test_a_third_party_that_takes_a_built_in_name_is_left_out_whole(load):
     loaded = load(theirs=losses(mse=dict, other=dict), builtin_basics=losses(mse=list))
     assert loaded.complaints == [
-        "lab: plugin theirs 1.0 could not be loaded and is left out\n  loss 'mse' belongs to builtin_basics 1.0 already"
+        "lab: plugin theirs 1.0 could not be loaded and is skipped\n  loss 'mse' belongs to builtin_basics 1.0 already"
     ]
     assert list(loaded.catalog.registry("losses")) == ["mse"]
     assert loaded.catalog.registry("losses")["mse"].load() is list
@@ -58,10 +58,10 @@ def test_strict_does_not_stop_at_an_ambiguous_name(load):
 
 
 def test_two_plugins_of_one_name_are_told_of_with_their_packages():
-    catalog = Catalog(complain=(told := []).append)
+    catalog = Catalog(warn=(told := []).append)
     points = [point("same", losses(a=dict), "first"), point("same", losses(b=dict), "second")]
     catalog.load(points, lambda plugin: "")
-    assert told == ["lab: plugin same 1.0 could not be loaded and is left out\n  first 1.0 is called 'same' too"]
+    assert told == ["lab: plugin same 1.0 could not be loaded and is skipped\n  first 1.0 is called 'same' too"]
     assert [(p.distribution, p.status) for p in catalog.plugins.values()] == [("first", "loaded"), ("second", "failed")]
 
 
@@ -234,7 +234,7 @@ def test_the_first_plugin_to_name_a_thing_keeps_it(load):
     loaded = load(one=one, two=two)
     assert loaded.catalog.collect("lab_learner_methods") == {"greet": "a:b"}
     assert loaded.complaints == [
-        "lab: plugin two 1.0: 'greet' of lab_learner_methods is left out\n  it belongs to one 1.0 already"
+        "lab: plugin two 1.0: 'greet' of lab_learner_methods is skipped\n  it belongs to one 1.0 already"
     ]
 
 

@@ -8,7 +8,6 @@ from torch import nn
 
 from lab import use
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
-from lab.registry.binding import Text
 from lab.registry.plugins import Catalog
 from lab.study.experiment import checked
 from lab.study.load import override
@@ -201,7 +200,8 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
         (
             "architecture.wdth.x=1",
             "--set architecture.wdth.x=1: architecture 'line' (toys 1.0): unexpected parameter 'wdth'\n"
-            "  did you mean: width?",
+            "  did you mean: width?\n"
+            "  signature: line(features: int, *, width: int = 0, bias: bool = True)",
         ),
         (
             "architecture.width.x=1",
@@ -210,15 +210,15 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
         ),
         (
             "architecture.wdth=1",
-            "architecture 'line' (toys 1.0): unexpected parameter 'wdth'\n"
+            "--set architecture.wdth=1: architecture 'line' (toys 1.0): unexpected parameter 'wdth'\n"
             "  did you mean: width?\n"
             "  signature: line(features: int, *, width: int = 0, bias: bool = True)",
         ),
-        ("architecture.width=wide", "architecture 'line' (toys 1.0): parameter 'width' must be int, not 'wide'"),
-        ("epochs=many", "epochs must be int, not 'many'"),
+        ("architecture.width=wide", "--set architecture.width=wide: 'width' must be int, not 'wide'"),
+        ("epochs=many", "--set epochs=many: 'epochs' must be int, not 'many'"),
         ("epochs=-1", "epochs must be at least 1, not -1"),
         ("batch_size=0", "batch_size must be at least 1, not 0"),
-        ("lr=fast", "lr must be float | list[float] | slice, not 'fast'"),
+        ("lr=fast", "--set lr=fast: 'lr' must be float | list[float] | slice, not 'fast'"),
         ("architecture=none", "architecture: expected a component's name, use(...), a class or a function, not None"),
         (
             "architecture=lime",
@@ -248,7 +248,7 @@ def test_problems_of_paths_and_of_names_are_reported_together(catalog):
         "callbacks, metrics, "
         "checkpoint, lr, batch_size, valid_batch_size, epochs\n"
         "\n"
-        "architecture 'line' (toys 1.0): parameter 'width' must be int, not 'wide'\n"
+        "--set architecture.width=wide: 'width' must be int, not 'wide'\n"
         "\n"
         "unknown loss 'sqared'\n"
         "  did you mean: squared (toys 1.0)?\n"
@@ -261,11 +261,11 @@ def test_problems_of_paths_and_of_names_are_reported_together(catalog):
 def test_a_path_may_lead_into_a_list_of_nested_components(catalog):
     catalog.add_module(carts_plugin(), "carts", "1.0")
     base = experiment(architecture=use("cart", spares=["wheel", use("wheel", spokes=1)], sail="sail"))
-    changed = base.changed("architecture.spares.wheel.spokes", Text("5"), catalog)
+    changed = base.changed("architecture.spares.wheel.spokes", 5, catalog)
     changed = changed.changed("architecture.sail.cloth", "silk", catalog)
     resolved = checked(changed, catalog).component("architecture")
     assert [part.params["spokes"] for part in resolved.params["spares"]] == [5, 1]
-    assert resolved.params["sail"].component.params == {"cloth": "silk"}
+    assert resolved.params["sail"].params == {"cloth": "silk"}
     with pytest.raises(UnknownNameError) as caught:
         base.changed("architecture.spares.weel.spokes", 5, catalog)
     assert str(caught.value) == "no part here is called 'weel'\n  did you mean: wheel?"
@@ -331,24 +331,21 @@ def around_points(catalog):
     return use("noisy", inner="points", share=0.1)
 
 
-def test_a_dataset_that_is_set_goes_inside_the_one_that_is_made_around_another(set_, around_points):
-    dataset = set_("dataset=other", dataset=around_points).component("dataset")
-    assert (dataset.name, dataset.params["inner"].name, dataset.params["share"]) == ("noisy", "other", 0.1)
-
-
-@pytest.mark.parametrize(("written", "name"), [("other()", "other"), ("noisy(inner='other')", "noisy")])
-def test_a_dataset_that_is_set_with_brackets_takes_the_place_of_the_whole(set_, around_points, written, name):
+@pytest.mark.parametrize(
+    ("written", "name"), [("other", "other"), ("other()", "other"), ("noisy(inner='other')", "noisy")]
+)
+def test_a_dataset_that_is_set_replaces_a_wrapper_as_a_whole(set_, around_points, written, name):
     dataset = set_(f"dataset={written}", dataset=around_points).component("dataset")
     assert (dataset.name, dataset.params.get("share")) == (name, 0.5 if name == "noisy" else None)
 
 
-def test_a_dataset_goes_inside_one_that_was_set_before(set_, around_points):
-    dataset = set_("dataset=noisy(inner='points', share=0.2)", "dataset=other").component("dataset")
-    assert (dataset.name, dataset.params["inner"].name, dataset.params["share"]) == ("noisy", "other", 0.2)
+def test_the_dataset_inside_a_wrapper_is_set_by_its_path(set_, around_points):
+    dataset = set_("dataset.inner=other", dataset=around_points).component("dataset")
+    assert (dataset.name, dataset.params["inner"].name, dataset.params["share"]) == ("noisy", "other", 0.1)
 
 
 def test_a_dataset_that_is_set_inside_can_be_changed_further(set_, around_points):
-    dataset = set_("dataset=points", "dataset.inner.size=8", dataset=around_points).component("dataset")
+    dataset = set_("dataset.inner=points", "dataset.inner.size=8", dataset=around_points).component("dataset")
     assert dataset.params["inner"].params["size"] == 8
 
 
@@ -385,9 +382,9 @@ def test_a_dataset_has_nobody_to_fill_its_needs(catalog):
 
 def test_what_the_caller_gives_is_no_need_of_the_data(catalog):
     resolved = checked(experiment(), catalog)
-    assert resolved.component("sampler").open_needs == []
-    assert resolved.component("loss").open_needs == []
-    assert resolved.component("optimizer").open_needs == []
+    assert resolved.component("sampler").unfilled_parameters == []
+    assert resolved.component("loss").unfilled_parameters == []
+    assert resolved.component("optimizer").unfilled_parameters == []
 
 
 def test_a_class_of_ones_own_may_stand_in_any_slot(catalog):

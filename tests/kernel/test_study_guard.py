@@ -242,8 +242,8 @@ def test_a_plugin_that_supports_this_api_is_loaded(supported: str | None) -> Non
     ("supported", "message"),
     [
         (">=2", "it is made for plugin API >=2, and this lab has plugin API 1.0"),
-        ("soon", "plugin_api = 'soon' is no range of versions; write '>=1,<2'"),
-        (1, "plugin_api = 1 is no range of versions; write '>=1,<2'"),
+        ("soon", "plugin_api = 'soon' is not a range of versions; write '>=1,<2'"),
+        (1, "plugin_api = 1 is not a range of versions; write '>=1,<2'"),
     ],
 )
 def test_a_plugin_for_another_api_is_refused(supported: Any, message: str) -> None:

@@ -116,7 +116,7 @@ def test_plugin_that_is_switched_off_adds_no_command(site: Site, switch: dict[st
 def test_broken_plugin_is_told_of_every_time(site: Site, body: str) -> None:
     site.install(1, body)
     for _ in range(2):
-        assert "lab: plugin p1 1.0 could not be loaded and is left out" in site.lab("--help").stderr
+        assert "lab: plugin p1 1.0 could not be loaded and is skipped" in site.lab("--help").stderr
 
 
 def test_clash_of_commands_is_told_of_every_time(site: Site) -> None:

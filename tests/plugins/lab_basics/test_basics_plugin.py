@@ -7,8 +7,8 @@ import sys
 import pytest
 from lab_basics import plugin
 
-from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
 
 
 @pytest.fixture(scope="module")

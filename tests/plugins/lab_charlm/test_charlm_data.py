@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 import torch
-from lab_charlm.data import CharText, CharVocabulary, Piece, Pieces, char_text
-from lab_charlm.readings import Chunks, RandomOffsets, Spans, Streams, Windows
+from lab_charlm.data import CharText, CharVocabulary, Window, Windows, char_text
+from lab_charlm.samplers import Chunks, RandomOffsets, SlidingWindows, Spans, Streams
 
 from lab.errors import DataError, ParameterError
 from lab.training.rng import Streams as RandomStreams
@@ -99,10 +99,10 @@ def test_real_texts_are_read(corpus, lab_data):
     ("content", "message"),
     [
         ("", "the text is empty"),
-        ("a", "a text of 1 character has nothing to foresee"),
-        ("all in one line", "the validation part has 3 characters, too few for a piece of bptt=8"),
-        ("ab\ncd\n", "the training part has 5 characters, too few for a piece of bptt=8"),
-        ("abcdefghi\n" * 4 + "x\n", "the validation part has 8 characters, too few for a piece of bptt=8"),
+        ("a", "the text is too short: 1 character, at least 2 needed"),
+        ("all in one line", "the validation part has 3 characters, too few for a window of bptt=8"),
+        ("ab\ncd\n", "the training part has 5 characters, too few for a window of bptt=8"),
+        ("abcdefghi\n" * 4 + "x\n", "the validation part has 8 characters, too few for a window of bptt=8"),
     ],
 )
 def test_a_text_that_is_too_short_is_refused(text_file, content, message):
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_corpus_of_another_kind_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="corpus 'tatoeba' is no single text"):
+    with pytest.raises(DataError, match="corpus 'tatoeba' is not a single text"):
         char_text("tatoeba")
 
 
@@ -139,7 +139,7 @@ def test_a_corpus_of_another_kind_is_refused(monkeypatch, tmp_path):
         ({"bptt": 0}, "bptt must be at least 1, got 0"),
         ({"valid_share": 1.0}, "valid_share must lie in (0, 1), got 1.0"),
         ({"min_freq": 0}, "min_freq must be at least 1, got 0"),
-        ({"longest": 0}, "longest must be at least 1, got 0"),
+        ({"max_chars": 0}, "max_chars must be at least 1, got 0"),
     ],
 )
 def test_values_that_cannot_be_are_refused(options, message):
@@ -151,45 +151,45 @@ def test_values_that_cannot_be_are_refused(options, message):
 # --- ways to read -----------------------------------------------------------------------------------------------------
 
 
-def _places(batches):
-    return [place for batch in batches for piece in batch for place in range(piece.start, piece.stop)]
+def _positions(batches):
+    return [position for batch in batches for window in batch for position in range(window.start, window.stop)]
 
 
 @pytest.mark.parametrize("vary", [False, True])
-def test_streams_read_every_place_of_every_block_once_and_go_on(vary):
+def test_streams_read_every_position_of_every_block_once_and_go_on(vary):
     batches = list(Streams(25, 8, 4, _generator(), vary=vary))
-    assert sorted(_places(batches)) == list(range(200))
+    assert sorted(_positions(batches)) == list(range(200))
     assert [batch[0].continues for batch in batches] == [False] + [True] * (len(batches) - 1)
     for before, after in itertools.pairwise(batches):
-        assert [piece.stop for piece in before] == [piece.start for piece in after]
+        assert [window.stop for window in before] == [window.start for window in after]
 
 
-def test_varied_pieces_differ_in_length_and_some_are_half_as_long():
+def test_varied_windows_differ_in_length_and_some_are_half_as_long():
     lengths = [batch[0].stop - batch[0].start for batch in Streams(4000, 32, 4, _generator(), vary=True)]
     short = sum(length < 22 for length in lengths) / len(lengths)
     assert len(set(lengths)) > 10
     assert 0.02 < short < 0.09
 
 
-def test_an_epoch_of_varied_pieces_has_as_many_batches_as_one_of_equal_ones():
+def test_an_epoch_of_varied_windows_has_as_many_batches_as_one_of_equal_ones():
     for size in (3, 25, 117):
         sampler = Streams(size, 8, 2, _generator(), vary=True)
         assert len(list(sampler)) == len(sampler) == len(list(Streams(size, 8, 2, _generator())))
 
 
-def test_windows_start_at_every_place():
-    batches = list(Windows(5, 4, 3, _generator()))
-    assert sorted(piece.start for batch in batches for piece in batch) == list(range(17))
-    assert {piece.stop - piece.start for batch in batches for piece in batch} == {4}
+def test_sliding_windows_start_at_every_position():
+    batches = list(SlidingWindows(5, 4, 3, _generator()))
+    assert sorted(window.start for batch in batches for window in batch) == list(range(17))
+    assert {window.stop - window.start for batch in batches for window in batch} == {4}
 
 
 def test_windows_may_step_further():
-    batches = list(Windows(5, 4, 3, _generator(), step=4))
-    assert sorted(_places(batches)) == list(range(20))
+    batches = list(SlidingWindows(5, 4, 3, _generator(), step=4))
+    assert sorted(_positions(batches)) == list(range(20))
 
 
-def test_chunks_hold_every_place_once():
-    assert sorted(_places(Chunks(6, 5, 4, _generator()))) == list(range(30))
+def test_chunks_hold_every_position_once():
+    assert sorted(_positions(Chunks(6, 5, 4, _generator()))) == list(range(30))
 
 
 def test_random_offsets_cut_each_epoch_elsewhere():
@@ -198,9 +198,9 @@ def test_random_offsets_cut_each_epoch_elsewhere():
     offsets = set()
     for epoch in range(20):
         streams.restart("sampler", epoch)
-        places = sorted(_places(sampler))
-        assert places == list(range(places[0], places[0] + 45))
-        offsets.add(places[0])
+        positions = sorted(_positions(sampler))
+        assert positions == list(range(positions[0], positions[0] + 45))
+        offsets.add(positions[0])
     assert offsets == {0, 1, 2, 3, 4}
 
 
@@ -210,27 +210,27 @@ def test_spans_have_random_lengths_and_stay_in_the_text():
     assert min(lengths) >= 10
     assert max(lengths) <= 40
     assert len(lengths) > 5
-    assert all(piece.start >= 0 and piece.stop <= 800 for batch in batches for piece in batch)
-    assert len({piece.stop - piece.start for piece in batches[0]}) == 1
+    assert all(window.start >= 0 and window.stop <= 800 for batch in batches for window in batch)
+    assert len({window.stop - window.start for window in batches[0]}) == 1
 
 
 def test_a_text_shorter_than_a_batch_of_streams_is_refused():
-    with pytest.raises(DataError, match="a text of 24 places is shorter than one batch of 64 streams"):
+    with pytest.raises(DataError, match="a text of 24 positions is shorter than one batch of 64 streams"):
         Streams(3, 8, 64, _generator())
 
 
 def test_spans_longer_than_the_text_are_refused():
-    with pytest.raises(DataError, match="a text of 24 places is shorter than a span of 40"):
+    with pytest.raises(DataError, match="a text of 24 positions is shorter than a span of 40"):
         Spans(3, 8, 4, _generator())
 
 
 @pytest.mark.parametrize("starts", [range(0, 40, 10), [0, 10, 20, 30]])
-def test_pieces_that_begin_behind_the_text_are_an_error_not_left_out(starts):
+def test_windows_that_begin_behind_the_text_are_an_error_not_left_out(starts):
     with pytest.raises(IndexError):
-        CharText(torch.arange(30), 5).__getitems__(Pieces(starts, 3))
+        CharText(torch.arange(30), 5).__getitems__(Windows(starts, 3))
 
 
-def test_pieces_of_a_batch_are_read_side_by_side():
-    batch = CharText(torch.arange(30), 5).__getitems__([Piece(3, 6, True), Piece(10, 13, True)])
+def test_windows_of_a_batch_are_read_side_by_side():
+    batch = CharText(torch.arange(30), 5).__getitems__([Window(3, 6, True), Window(10, 13, True)])
     assert batch.tokens.tolist() == [[3, 10], [4, 11], [5, 12]]
     assert batch.continues

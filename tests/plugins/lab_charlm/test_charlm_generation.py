@@ -92,15 +92,15 @@ def test_draws_follow_the_probabilities_and_the_temperature():
 @pytest.mark.parametrize(
     ("prompt", "options", "message"),
     [
-        ("xyéa", {}, "the network has never seen 'x', 'y', 'é'\n  prompt 'xyéa'\n  it knows: abc"),
-        ("", {}, "the prompt is empty\n  generate\n  give it a character to begin with"),
+        ("xyéa", {}, "not in the vocabulary: 'x', 'y', 'é'\n  prompt 'xyéa'\n  known: abc"),
+        ("", {}, "the prompt is empty\n  generate\n  at least one character is needed"),
         (
             "a",
             {"temperature": 0.0},
-            "temperature must be above 0, got 0.0\n  generate\n  greedy=True always takes the likeliest character",
+            "temperature must be above 0, got 0.0\n  generate\n  greedy=True always takes the most likely character",
         ),
         ("a", {"temperature": -1.0}, "temperature must be above 0, got -1.0\n  generate\n"
-         "  greedy=True always takes the likeliest character"),
+         "  greedy=True always takes the most likely character"),
         ("a", {"top_k": 0}, "top_k must be at least 1, got 0\n  generate"),
         ("a", {"top_p": 1.5}, "top_p must lie in (0, 1], got 1.5\n  generate"),
     ],
@@ -121,7 +121,7 @@ def test_a_learner_of_something_else_is_refused():
 
     data = points(count=16)
     learner = Learner(MLP(data.input_size, data.output_size), data, nn.functional.cross_entropy, progress=False)
-    with pytest.raises(LabError, match="text is made by networks that were trained on characters"):
+    with pytest.raises(LabError, match="text generation needs a model that was trained on characters"):
         generate(learner, "a")
 
 
@@ -132,7 +132,7 @@ def test_a_learner_of_something_else_is_refused():
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     base = Experiment(
-        dataset=use("char_text", longest=4000),
+        dataset=use("char_text", max_chars=4000),
         architecture=use("char_rnn", hidden_size=8, embedding_dim=4, stateful=True),
         loss="sequence_nll",
         sampler="streams",
@@ -156,7 +156,7 @@ def test_the_report_shows_a_text_of_every_arm(study):
     results, _ = study
     assert isinstance(results, Results)
     [section] = sections(results.runs)
-    assert section.title == "What they write"
+    assert section.title == "Generated text"
     assert "base" in section.text
     assert "cell=rnn" in section.text or "rnn" in section.text
 

@@ -89,6 +89,29 @@ def test_files_that_cannot_be_read_are_told(text_file, content, message):
     assert str(caught.value).splitlines()[0] == message
 
 
+def test_several_files_are_one_text(text_file):
+    files = [text_file("abc" * 40, "one.txt"), text_file("def\n" * 40, "two.txt")]
+    assert "".join(_texts(char_text(path=files))) == "abc" * 40 + "\n" + "def\n" * 40
+    assert char_text(path=files[:1]).fingerprint == char_text(path=files[0]).fingerprint
+
+
+def test_a_study_names_several_files_and_its_record_their_content(text_file, tmp_path):
+    from lab import Experiment, use
+    from lab.registry.plugins import load_catalog
+    from lab.study.experiment import checked
+
+    files = [text_file("abc" * 40, "one.txt"), text_file("def\n" * 40, "two.txt")]
+    base = Experiment(
+        dataset=use("char_text", path=files), architecture="char_rnn", loss="sequence_nll", sampler="chunks"
+    )
+    assert checked(base, load_catalog()).to_json()["dataset"]["params"]["path"] == files
+
+
+def test_no_file_is_told():
+    with pytest.raises(ParameterError, match="path names no file"):
+        char_text(path=[])
+
+
 def test_a_folder_is_told(tmp_path):
     with pytest.raises(DataError, match="this is a folder; name a file in it"):
         char_text(path=str(tmp_path))
@@ -102,7 +125,7 @@ def test_no_known_character_is_an_error(text_file):
 
 def test_validation_characters_that_are_unknown_are_told(text_file, caplog):
     char_text(path=text_file("abc\n" * 80 + "abz\n" * 20))
-    assert "25 % of the validation part are characters that count as unknown" in caplog.text
+    assert "25 % of the validation part are unknown characters" in caplog.text
 
 
 def test_a_huge_alphabet_is_told(text_file, caplog):
@@ -120,7 +143,7 @@ def test_signs_that_nobody_sees_are_told(text_file):
 
 @pytest.mark.parametrize(
     "options",
-    [{"longest": -1}, {"valid_share": float("nan")}, {"bptt": -1}, {"min_freq": -1}, {"encoding": "utf-9"}],
+    [{"max_chars": -1}, {"valid_share": float("nan")}, {"bptt": -1}, {"min_freq": -1}, {"encoding": "utf-9"}],
 )
 def test_values_that_cannot_be_are_refused(text_file, options):
     with pytest.raises(ParameterError):
@@ -131,7 +154,7 @@ def test_a_text_shorter_than_a_window_is_told_with_the_numbers(text_file):
     with pytest.raises(DataError) as caught:
         char_text(path=text_file(LINES), bptt=500)
     assert str(caught.value).splitlines()[0] == (
-        "the validation part has 280 characters, too few for a piece of bptt=500"
+        "the validation part has 280 characters, too few for a window of bptt=500"
     )
 
 
@@ -146,12 +169,12 @@ def test_no_character_of_a_text_has_the_number_of_padding_or_unknown():
 
 @pytest.mark.parametrize("prompt", ["日本", "\udce9", "a\0", "A"])
 def test_characters_of_a_prompt_that_are_unknown_are_told(prompt):
-    with pytest.raises(ParameterError, match="the network has never seen"):
+    with pytest.raises(ParameterError, match="not in the vocabulary: "):
         _encoded(prompt, CharVocabulary("abc"))
 
 
 def test_capital_letters_in_a_prompt_for_a_text_in_small_ones_are_told_with_the_remedy():
-    with pytest.raises(ParameterError, match="write it in small letters"):
+    with pytest.raises(ParameterError, match="write it in lower case"):
         _encoded("Abc", CharVocabulary("abc"))
 
 

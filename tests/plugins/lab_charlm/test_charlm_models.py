@@ -1,4 +1,4 @@
-"""Networks over characters: written-out cells, states that are carried, and what is foreseen."""
+"""Networks over characters: written-out cells, states that are carried, and what is predicted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lab_charlm.data import char_text
 from lab_charlm.losses import last_only, sequence_nll
 from lab_charlm.metrics import BitsPerCharacter, CharAccuracy, CharPerplexity
 from lab_charlm.models import Char3, CharLoop, CharRNN
-from lab_charlm.readings import Streams
+from lab_charlm.samplers import Streams
 from torch import nn
 
 from lab import Callback, Learner
@@ -63,20 +63,20 @@ def test_a_model_with_written_out_cells_loads_the_weights_of_torchs(written, tor
 @pytest.mark.parametrize("cell", CELLS)
 def test_reading_piece_by_piece_with_state_is_reading_at_once(cell):
     model, tokens = _model(cell=cell, stateful=True, layers=2), _tokens(12)
-    pieces = [model(piece, continues=index > 0) for index, piece in enumerate(tokens.split(4))]
+    windows = [model(window, continues=index > 0) for index, window in enumerate(tokens.split(4))]
     whole = _model(cell=cell, layers=2)(tokens)
-    torch.testing.assert_close(torch.cat(pieces), whole)
+    torch.testing.assert_close(torch.cat(windows), whole)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_gradients_stop_at_the_boundaries_of_pieces(cell):
+def test_gradients_stop_at_the_boundaries_of_windows(cell):
     tokens = _tokens(8)
     carrying = _model(cell=cell, stateful=True)
-    for index, piece in enumerate(tokens.split(4)):
-        carrying(piece, continues=index > 0).square().sum().backward()
+    for index, window in enumerate(tokens.split(4)):
+        carrying(window, continues=index > 0).square().sum().backward()
     plain, state = _model(cell=cell), None
-    for piece in tokens.split(4):
-        logits, state = plain.read(piece, state)
+    for window in tokens.split(4):
+        logits, state = plain.read(window, state)
         state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
         logits.square().sum().backward()
     for one, other in zip(carrying.parameters(), plain.parameters(), strict=True):
@@ -115,7 +115,7 @@ def test_a_model_that_is_not_stateful_carries_nothing():
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_exactly(cell, tmp_path):
     def learner():
-        data = char_text(longest=6000, bptt=8)
+        data = char_text(max_chars=6000, bptt=8)
         torch.manual_seed(0)
         model = CharRNN(data.vocab_size, cell=cell, hidden_size=8, embedding_dim=4, stateful=True)
         return Learner(model, data, sequence_nll, batch_size=8, sampler=Streams, folder=tmp_path, progress=False)
@@ -139,7 +139,7 @@ def test_a_run_stopped_in_the_middle_of_an_epoch_goes_on_exactly(cell, tmp_path)
 
 
 def test_the_state_is_no_part_of_the_file_of_weights(tmp_path):
-    data = char_text(longest=6000)
+    data = char_text(max_chars=6000)
     model = CharRNN(data.vocab_size, hidden_size=8, embedding_dim=4, stateful=True)
     learner = Learner(model, data, sequence_nll, progress=False)
     model(torch.zeros(3, 2, dtype=torch.long))
@@ -149,7 +149,7 @@ def test_the_state_is_no_part_of_the_file_of_weights(tmp_path):
     assert fresh.carried[True] is None
 
 
-# --- what is foreseen -------------------------------------------------------------------------------------------------
+# --- what is predicted ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_recurrent_weights_may_begin_as_the_identity(cell):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bidirectional": True}, "a bidirectional network would read the characters that it is to foresee"),
-        ({"cell": "gru", "identity_init": True}, "identity_init is for the plain recurrence, not for 'gru'"),
+        ({"bidirectional": True}, "a bidirectional network would read the characters that it is to predict"),
+        ({"cell": "gru", "identity_init": True}, "identity_init needs cell 'rnn' or 'rnn_cell', got 'gru'"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, message):
@@ -208,7 +208,7 @@ def test_the_loss_is_the_mean_negative_log_likelihood_in_nats():
     torch.testing.assert_close(last_only(output, target), -torch.log(torch.tensor(0.8)))
 
 
-def test_a_model_of_the_last_place_is_judged_by_the_last_target():
+def test_a_model_of_the_last_position_is_judged_by_the_last_target():
     output = torch.randn(1, 3, VOCABULARY)
     torch.testing.assert_close(sequence_nll(output, _tokens()), nn.functional.cross_entropy(output[0], _tokens()[-1]))
 

@@ -53,15 +53,15 @@ def test_the_last_in_time_validate(file):
 
 
 def test_folds_validate_every_rating_once():
-    parts = [ratings(folds=5, fold=fold, longest=100).valid for fold in range(5)]
+    parts = [ratings(folds=5, fold=fold, max_rows=100).valid for fold in range(5)]
     assert sum(len(part) for part in parts) == 100
     everything = np.sort(np.concatenate([part.target.numpy() for part in parts]))
-    whole = ratings(longest=100)
+    whole = ratings(max_rows=100)
     assert np.array_equal(everything, np.sort(torch.cat([whole.train.target, whole.valid.target]).numpy()))
 
 
 def test_another_split_has_another_fingerprint():
-    prints = {ratings(longest=200, split_seed=seed).fingerprint for seed in (1, 2, 1)}
+    prints = {ratings(max_rows=200, split_seed=seed).fingerprint for seed in (1, 2, 1)}
     assert len(prints) == 2
 
 
@@ -139,8 +139,8 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_position(tmp_path):
         ("user,item,rating\nu,i,inf\n", "line 2 has no rating: 'inf'"),
         ("user,item,rating\n,i,3\n", "line 2 has no user"),
         ("user,itme,rating\nu,i,3\n", "there is no column 'item'"),
-        ("user,item,item,rating\nu,i,i,3\n", "two columns are called 'item'"),
-        ("user,item,rating\nu,i,3\n", "1 ratings cannot be split"),
+        ("user,item,item,rating\nu,i,i,3\n", "duplicate column 'item'"),
+        ("user,item,rating\nu,i,3\n", "too few ratings to split: 1"),
     ],
 )
 def test_a_file_with_a_fault_is_refused(file, text, message):
@@ -163,8 +163,8 @@ def test_a_split_by_time_needs_times(file):
     ("options", "message"),
     [
         ({"valid_share": 0.0}, "valid_share must lie in (0, 1), got 0.0"),
-        ({"folds": 5, "fold": 5}, "of 5 folds there is no number 5"),
-        ({"folds": 1}, "of 1 folds there is no number 0"),
+        ({"folds": 5, "fold": 5}, "fold 5 of 5 does not exist"),
+        ({"folds": 1}, "fold 0 of 1 does not exist"),
     ],
 )
 def test_values_that_cannot_be_are_refused(options, message):
@@ -176,13 +176,13 @@ def test_values_that_cannot_be_are_refused(options, message):
 def test_an_unknown_corpus_gets_a_close_match():
     with pytest.raises(LabError) as error:
         ratings("movielens_small_2015")
-    assert "no corpus of ratings is called 'movielens_small_2015'" in str(error.value)
+    assert "unknown corpus of ratings 'movielens_small_2015'" in str(error.value)
     assert "did you mean: movielens_small_2018 or movielens_small_2016?" in str(error.value)
 
 
 def test_the_courses_split_is_its_own():
-    data = ratings(split="course", longest=1000)
-    everything = ratings(split="course", longest=1000, split_seed=3)
+    data = ratings(split="course", max_rows=1000)
+    everything = ratings(split="course", max_rows=1000, split_seed=3)
     order = np.random.RandomState(42).permutation(1000)
     source = generated()[0].first(1000)
     assert sorted(data.valid.target.tolist()) == sorted(source.ratings[order[:200]].tolist())

@@ -17,7 +17,7 @@ from tests.plugins.lab_collab.conftest import needs
 
 @pytest.fixture(scope="module")
 def data():
-    return ratings(longest=2000)
+    return ratings(max_rows=2000)
 
 
 def _models(data):
@@ -44,12 +44,27 @@ def test_a_factor_model_is_its_equation(data):
         torch.testing.assert_close(model(users, items), torch.tensor(expected))
 
 
-def test_implicit_taste_is_the_sum_over_what_was_rated(data):
+def test_weights_saved_by_their_former_names_are_loaded(data, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    from lab.training.weights import load_weights, save_weights
+
+    saved, loaded = (Hybrid(*needs(data, "item_features", "user_features"), n_factors=4) for _ in range(2))
+    save_weights(saved, tmp_path / "new.safetensors")
+    tensors = load_file(tmp_path / "new.safetensors")
+    former = {name.replace("_feature_weights", "_written"): tensor for name, tensor in tensors.items()}
+    assert former.keys() != tensors.keys()
+    save_file(former, tmp_path / "old.safetensors")
+    load_weights(loaded, tmp_path / "old.safetensors")
+    assert torch.equal(loaded.item_feature_weights.weight, saved.item_feature_weights.weight)
+
+
+def test_implicit_factors_are_the_sum_over_what_was_rated(data):
     model = SVDPlusPlus(*needs(data, "rated_items", "rated_starts"), n_factors=4, y_range=None)
     with torch.no_grad():
         model.implicit.weight.normal_()
     users = torch.tensor([7, 4, 7])
-    rated = model._rated(users)
+    rated = model._implicit_factors(users)
     for row, user in enumerate(users.tolist()):
         items = data.train.items[data.train.users == user]
         torch.testing.assert_close(rated[row], model.implicit.weight[items].sum(0) / len(items) ** 0.5)
@@ -114,8 +129,8 @@ def test_the_factors_behind_the_embedded_ratings_are_found_again(learner):
 @pytest.mark.parametrize(
     ("y_range", "message"),
     [
-        ((5.0, 1.0), r"y_range must rise, got \(5.0, 1.0\)"),
-        ((1.0, 5.5), r"there are ratings from 0.5 to 5, outside of y_range=\(1.0, 5.5\)"),
+        ((5.0, 1.0), r"y_range must be increasing, got \(5.0, 1.0\)"),
+        ((1.0, 5.5), r"ratings range from 0.5 to 5, outside y_range=\(1.0, 5.5\)"),
     ],
 )
 def test_a_range_that_cannot_hold_the_ratings_is_refused(data, y_range, message):
@@ -124,7 +139,7 @@ def test_a_range_that_cannot_hold_the_ratings_is_refused(data, y_range, message)
 
 
 def test_users_and_items_must_be_numbers_of_one_length(data):
-    with pytest.raises(ShapeError, match=r"users and items must be whole numbers \(B,\)"):
+    with pytest.raises(ShapeError, match=r"users and items must be integers \(B,\)"):
         DotBias(*needs(data))(torch.tensor([1, 2]), torch.tensor([1]))
 
 

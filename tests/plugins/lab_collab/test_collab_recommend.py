@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from lab_basics.losses import mse
-from lab_collab.data import ratings, ratings_of_source
+from lab_collab.data import find_item, ratings, ratings_of_source
 from lab_collab.interpret import item_map, items_by_bias, most_rated, similar_items
 from lab_collab.models import Hybrid
-from lab_collab.recommend import find_item, recommend
+from lab_collab.recommend import recommend
 from lab_collab.report import sections
 from lab_collab.sources import Source, generated
 from torch import nn
@@ -47,11 +47,11 @@ def test_an_unknown_user_gets_a_clear_answer(learner):
         recommend(learner, "usre 14")
     text = str(error.value)
     assert text.startswith("there is no user 'usre 14' in the training part\n  300 users\n  did you mean: user")
-    assert text.endswith("for a newcomer, say what they like: --like TITLE")
+    assert text.endswith("for a new user, name items they like: --like TITLE")
 
 
 def test_a_hybrid_answers_an_unknown_user_with_what_it_expects_of_anybody():
-    data = ratings(longest=3000)
+    data = ratings(max_rows=3000)
     model = Hybrid(*needs(data, "item_features", "user_features"), n_factors=4)
     learner = Learner(model, data, mse, lr=0.02, batch_size=64, progress=False)
     learner.fit(2)
@@ -62,12 +62,12 @@ def test_a_hybrid_answers_an_unknown_user_with_what_it_expects_of_anybody():
 
 
 def test_an_unknown_title_gets_close_matches(learner):
-    with pytest.raises(UnknownNameError, match=r"no item is called 'itme 7'\n  did you mean: item"):
+    with pytest.raises(UnknownNameError, match=r"unknown item 'itme 7'\n  did you mean: item"):
         recommend(learner, like="itme 7")
 
 
 def test_a_part_of_a_title_that_several_have_is_told(learner):
-    with pytest.raises(UnknownNameError, match="120 items are called like 'item'"):
+    with pytest.raises(UnknownNameError, match="'item' matches 120 items"):
         recommend(learner, like="item")
 
 
@@ -83,7 +83,7 @@ def test_a_title_is_found_without_its_year(learner):
 
 @pytest.mark.parametrize("question", [{}, {"user": "user 1", "like": "item 1"}])
 def test_either_a_user_or_a_taste_is_asked_for(learner, question):
-    with pytest.raises(LabError, match="give either a user, what is liked"):
+    with pytest.raises(LabError, match="give exactly one of: a user"):
         recommend(learner, **question)
 
 
@@ -91,7 +91,7 @@ def test_either_a_user_or_a_taste_is_asked_for(learner, question):
     ("question", "message"),
     [
         ({"user": "user 1", "count": 0}, "count must be at least 1, got 0\n  recommend"),
-        ({"like": ""}, "the title of what is liked is empty\n  recommend\n  --like Casablanca"),
+        ({"like": ""}, "the title of a liked item is empty\n  recommend\n  --like Casablanca"),
     ],
 )
 def test_what_cannot_be_recommended_is_refused(learner, question, message):
@@ -132,7 +132,7 @@ def test_a_learner_of_something_else_is_refused():
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     base = Experiment(
-        dataset=use("ratings", longest=1500),
+        dataset=use("ratings", max_rows=1500),
         architecture=use("dot_bias", n_factors=4),
         loss="mse",
         callbacks=[use("item_map", count=8, ranked=3)],
@@ -147,8 +147,8 @@ def test_a_run_leaves_its_items_and_their_map(study):
     folder = results.runs[0].folder / "artefacts"
     assert (folder / "items.png").read_bytes().startswith(b"\x89PNG")
     [section] = sections(results.runs)
-    assert section.title == "Items by themselves"
-    assert "rated highest for themselves" in section.text
+    assert section.title == "Items by bias"
+    assert "highest bias" in section.text
     assert "<svg" in section.html
 
 
@@ -196,5 +196,5 @@ def test_what_is_not_known_of_users_has_close_matches(people):
 
 
 def test_other_models_know_nothing_of_newcomers(learner):
-    with pytest.raises(LabError, match="knows nothing of users but their ratings"):
+    with pytest.raises(LabError, match="this run has no user features"):
         recommend(learner, about="old")

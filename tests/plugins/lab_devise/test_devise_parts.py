@@ -143,7 +143,7 @@ def test_definitions_stand_in_for_names_without_a_vector(lab_data):
     from lab_vision.sources import cifar10
 
     glove = TextVectors(path="word_vectors/glove.6B.50d.subset.txt")
-    data = devise(cifar10(longest=200), glove, without_vector="definition", searched="wordnet")
+    data = devise(cifar10(max_examples=200), glove, without_vector="definition", searched="wordnet")
     assert data.trained_count == 10
     near = data.class_vectors @ data.class_vectors.T
     place = data.class_names.index

@@ -1,4 +1,4 @@
-"""The plain step-by-step loop that the fast path must agree with: torch's own layers, one step after the other."""
+"""Reference for both passes of the model, fused and step by step: torch's own layers, written out once more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Sequence[bool]) -> Tensor:
-    """Logits (T, B, V): at every step embed, attend, one step of the recurrence, project, choose the next input."""
+    """Return logits (T, B, V): at each step embed, attend, recur, project and choose the next input."""
     encoded = plain_encode(model, source)
     hidden = model.bridge(encoded.hidden)
     memory = model.attention.remember(encoded.keys, encoded.mask) if model.attention is not None else None
@@ -37,7 +37,7 @@ def plain_forward(model: Seq2SeqRNN, source: Tensor, target: Tensor, forced: Seq
 
 
 def plain_encode(model: Seq2SeqRNN, source: Tensor) -> Encoded:
-    """What the encoder knows of a source (S, B), by torch's own recurrence."""
+    """Encode a source (S, B) with torch's own recurrence."""
     encoder, rnn = model.encoder, model.encoder.recurrent.rnn
     embedded = functional.dropout(encoder.embedding(source), encoder.embedding_dropout.p, model.training)
     if not encoder.mask_padding:
@@ -50,9 +50,11 @@ def plain_encode(model: Seq2SeqRNN, source: Tensor) -> Encoded:
         keys, _ = pad_packed_sequence(packed, total_length=len(source))
         mask = positions <= lengths
     parts = state if isinstance(state, tuple) else (state,)
-    return Encoded(keys, tuple(encoder.recurrent._side_by_side(part) for part in parts), mask)
+    if rnn.bidirectional:
+        parts = tuple(torch.cat([part[0::2], part[1::2]], 2) for part in parts)
+    return Encoded(keys, parts, mask)
 
 
 def plain_loss(logits: Tensor, target: Tensor, pad_id: int) -> Tensor:
-    """Mean cross-entropy over the real tokens."""
+    """Return the mean cross-entropy over the real tokens."""
     return functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=pad_id)

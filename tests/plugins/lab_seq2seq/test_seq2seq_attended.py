@@ -1,4 +1,4 @@
-"""Runs of steps with attention, as one function: the numbers and gradients of the same steps one by one."""
+"""Runs of steps with attention as one function have the numbers and gradients of single steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import gc
 import weakref
 from typing import Any
 
-import lab_seq2seq.attended
+import lab_seq2seq.fused.attended
 import pytest
 import torch
-from lab_seq2seq.attended import AttendedGRU
 from lab_seq2seq.attention import AdditiveAttention, Attention, DotAttention, ScaledDotAttention
+from lab_seq2seq.fused.attended import AttendedGRU
+from lab_seq2seq.fused.forward import fused_attention
+from lab_seq2seq.fused.linear import DeferredLinear
 from lab_seq2seq.losses import seq2seq_loss
-from lab_seq2seq.unrolled import DeferredLinear
 from torch import Tensor, nn
 
 from tests.plugins.lab_seq2seq.conftest import PAD
@@ -22,22 +23,22 @@ WIDTH, KEY, SIZES = 4, 6, [3, 3, 2, 1]
 
 
 class Parts:
-    """A GRU, what it looks with, and what it is given."""
+    """GRU, attention and their inputs."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.gru = nn.GRU(WIDTH, WIDTH, 2).double()
         self.attention = AdditiveAttention(WIDTH, KEY).double()
-        self.bring = nn.Linear(KEY, WIDTH, bias=False).double()
+        self.project = nn.Linear(KEY, WIDTH, bias=False).double()
         self.keys, self.words, self.first = (
             torch.randn(*shape, dtype=torch.float64, requires_grad=True)
             for shape in ((5, 3, KEY), (sum(SIZES), WIDTH), (2, 3, WIDTH))
         )
 
     def at_once(self) -> tuple[Tensor, Any]:
-        look = self.attention.look_by_hand(self.attention.remember(self.keys))
-        assert look is not None
-        attended = AttendedGRU(self.gru, look, DeferredLinear(self.bring.weight), sum(SIZES))
+        attend = fused_attention(self.attention, self.attention.remember(self.keys))
+        assert attend is not None
+        attended = AttendedGRU(self.gru, attend, DeferredLinear(self.project.weight), sum(SIZES))
         outputs, last = attended.run(self.words, SIZES, self.first)
         return outputs, last.states
 
@@ -46,12 +47,12 @@ class Parts:
         for words in self.words.split(SIZES):
             state = state[:, : len(words)].contiguous()
             context, _ = self.attention.attend(state[-1], memory.first(len(words)))
-            output, state = self.gru((words + self.bring(context)).unsqueeze(0), state)
+            output, state = self.gru((words + self.project(context)).unsqueeze(0), state)
             outputs.append(output[0])
         return torch.cat(outputs), list(state)
 
     def gradients(self, total: Tensor) -> tuple[Tensor, ...]:
-        modules = (self.gru, self.attention, self.bring)
+        modules = (self.gru, self.attention, self.project)
         weights = [weight for module in modules for weight in module.parameters()]
         return torch.autograd.grad(total, [self.keys, self.words, self.first, *weights])
 
@@ -69,7 +70,7 @@ def test_a_run_has_the_numbers_and_gradients_of_its_steps(used: str) -> None:
 def test_dropout_lies_between_layers_and_has_one_mask_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = Parts()
     mask = (torch.rand(sum(SIZES), WIDTH) < 0.5).double() * 2
-    monkeypatch.setattr(lab_seq2seq.attended, "scaled_mask", lambda x, probability: mask)
+    monkeypatch.setattr(lab_seq2seq.fused.attended, "scaled_mask", lambda x, probability: mask)
     parts.gru.dropout = 0.5
     outputs, _ = parts.at_once()
     step = 1e-6
@@ -93,9 +94,7 @@ def test_a_run_whose_result_is_dropped_leaves_nothing_behind() -> None:
         gc.enable()
 
 
-def test_forced_stretches_with_attention_pass_in_one_call(
-    batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forced_runs_with_attention_are_one_call(batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, (source, target) = make_model(attention=AdditiveAttention), batch
     calls: list[int] = []
     run = AttendedGRU.run
@@ -106,21 +105,21 @@ def test_forced_stretches_with_attention_pass_in_one_call(
 
 
 class Nearest(Attention):
-    """An attention as others write it: a score, and nothing by hand."""
+    """Third-party attention with a score, but without fused scores."""
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return -(prepared - query).square().sum(2)
 
 
 class Louder(AdditiveAttention):
-    """One that changes the score of another."""
+    """Attention that overrides the score of another."""
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
         return 2 * super().score(query, prepared)
 
 
 @pytest.mark.parametrize("attention", [Nearest, Louder])
-def test_an_attention_without_scores_by_hand_is_asked_step_by_step(
+def test_an_attention_without_fused_scores_is_called_step_by_step(
     attention: type[Attention], batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(AttendedGRU, "run")

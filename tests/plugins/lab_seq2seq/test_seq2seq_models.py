@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 from lab_seq2seq.attention import AdditiveAttention
-from lab_seq2seq.layout import Layout, ends_of, stretches
-from lab_seq2seq.models import Seq2SeqRNN
+from lab_seq2seq.fused.layout import Layout, known_runs
+from lab_seq2seq.models import Seq2SeqRNN, sentence_lengths
 
 from lab.errors import ParameterError, ShapeError
 from lab.training import Streams
@@ -118,7 +118,7 @@ def test_free_running_stops_when_every_sentence_has_ended(make_model: Any) -> No
     assert len(model(source)) == model.max_length
 
 
-def test_first_input_is_bos_whatever_the_first_coin(make_model: Any) -> None:
+def test_first_input_is_bos_whatever_the_forcing_mask(make_model: Any) -> None:
     model = make_model().eval()
     source, target = torch.randint(4, 20, (5, 3)), torch.randint(4, 20, (2, 3))
     assert torch.equal(model(source, target, [False, True]), model(source, target, [True, True]))
@@ -200,30 +200,30 @@ def test_a_source_without_batch_is_refused(make_model: Any) -> None:
     assert str(failure.value) == "a source must have the shape (S, B), got (5,)\n  Seq2SeqRNN"
 
 
-def test_too_few_coins_are_refused(make_model: Any) -> None:
+def test_a_forcing_mask_of_another_length_is_refused(make_model: Any) -> None:
     with pytest.raises(ShapeError) as failure:
         make_model()(torch.ones(5, 3, dtype=torch.long), torch.ones(4, 3, dtype=torch.long), [True])
-    assert str(failure.value) == "1 coins for 4 steps\n  Seq2SeqRNN"
+    assert str(failure.value) == "a forcing mask of 1 for 4 steps\n  Seq2SeqRNN"
 
 
-def test_coins_without_a_target_are_refused(make_model: Any) -> None:
+def test_a_forcing_mask_without_a_target_is_refused(make_model: Any) -> None:
     with pytest.raises(ParameterError) as failure:
         make_model()(torch.ones(5, 3, dtype=torch.long), None, [True])
-    assert str(failure.value) == "steps cannot be forced without a target\n  Seq2SeqRNN"
+    assert str(failure.value) == "forced needs a target\n  Seq2SeqRNN"
 
 
-def test_layout_puts_the_longest_first_and_counts_who_is_alive() -> None:
+def test_layout_puts_the_longest_first_and_counts_unfinished_sentences() -> None:
     tokens = torch.tensor([[5, 6, 7], [8, EOS, 9], [EOS, PAD, 9], [PAD, PAD, EOS]])
-    layout = Layout.of(tokens, PAD)
+    layout = Layout.of(sentence_lengths(tokens, PAD), tokens)
     assert layout.order.tolist() == [2, 0, 1]
     assert layout.sizes == [3, 3, 2, 1]
     assert layout.take(tokens).tolist() == [7, 5, 6, 9, 8, EOS, 9, EOS, EOS]
 
 
 def test_a_sentence_of_padding_alone_has_one_step() -> None:
-    assert ends_of(torch.full((3, 2), PAD), PAD).tolist() == [1, 1]
+    assert sentence_lengths(torch.full((3, 2), PAD), PAD).tolist() == [1, 1]
 
 
-def test_stretches_cover_every_step() -> None:
-    assert stretches([True, False, True, True], together=True) == [(0, 1), (1, 4)]
-    assert stretches([True, True], together=False) == [(0, 1), (1, 2)]
+def test_known_runs_cover_every_step() -> None:
+    assert known_runs([True, False, True, True], multi_step=True) == [(0, 1), (1, 4)]
+    assert known_runs([True, True], multi_step=False) == [(0, 1), (1, 2)]

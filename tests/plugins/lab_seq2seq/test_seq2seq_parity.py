@@ -1,4 +1,4 @@
-"""The fast path computes what the plain step-by-step loop computes."""
+"""Both passes of the model, fused and step by step, compute what the reference computes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_seq2seq.fused import forward
 from lab_seq2seq.losses import seq2seq_loss
 
 from tests.plugins.lab_seq2seq.conftest import PAD
@@ -21,7 +22,7 @@ ATTENTIONS = {
 }
 
 
-def coins(steps: int, probability: float) -> list[bool]:
+def forcing_mask(steps: int, probability: float) -> list[bool]:
     return (torch.rand(steps, generator=torch.Generator().manual_seed(3)) < probability).tolist()
 
 
@@ -31,10 +32,10 @@ def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
-def assert_equal_to_the_plain_loop(model: Any, batch: Any, probability: float, *, packed: bool) -> None:
-    """Outputs within 1e-5 and gradients within 1e-4, where real tokens stand."""
+def assert_equal_to_the_reference(model: Any, batch: Any, probability: float, *, packed: bool) -> None:
+    """Compare outputs within 1e-5 and gradients within 1e-4, at real tokens."""
     source, target = batch
-    forced = coins(len(target), probability)
+    forced = forcing_mask(len(target), probability)
     plain = plain_forward(model, source, target, forced)
     fast = model(source, target, forced, packed=packed)
     if packed:
@@ -52,41 +53,48 @@ def assert_equal_to_the_plain_loop(model: Any, batch: Any, probability: float, *
         )
 
 
+@pytest.fixture(params=[True, False], ids=["fused", "step by step"])
+def fused(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @pytest.mark.parametrize("attention", list(ATTENTIONS))
-def test_fast_path_equals_the_plain_loop(
-    attention: str, cell: str, bidirectional: bool, probability: float, packed: bool, batch: Any, make_model: Any
+def test_every_model_equals_the_reference(
+    attention: str,
+    cell: str,
+    bidirectional: bool,
+    probability: float,
+    packed: bool,
+    fused: bool,
+    batch: Any,
+    make_model: Any,
 ) -> None:
     width = 20 if bidirectional else 10  # dot attention wants one width
-    model = make_model(attention=ATTENTIONS[attention], cell=cell, bidirectional=bidirectional, embedding_dim=width)
-    assert_equal_to_the_plain_loop(model, batch, probability, packed=packed)
+    options = {"cell": cell, "bidirectional": bidirectional, "embedding_dim": width, "fused": fused}
+    model = make_model(attention=ATTENTIONS[attention], **options)
+    assert_equal_to_the_reference(model, batch, probability, packed=packed)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("attention", list(ATTENTIONS))
-def test_attention_after_the_step_equals_the_plain_loop(
-    attention: str, probability: float, batch: Any, make_model: Any
+def test_attention_after_the_step_equals_the_reference(
+    attention: str, probability: float, fused: bool, batch: Any, make_model: Any
 ) -> None:
-    model = make_model(attention=ATTENTIONS[attention], attend="after", embedding_dim=10)
-    assert_equal_to_the_plain_loop(model, batch, probability, packed=True)
+    model = make_model(attention=ATTENTIONS[attention], attend="after", embedding_dim=10, fused=fused)
+    assert_equal_to_the_reference(model, batch, probability, packed=True)
 
 
-def test_whole_path_equals_the_plain_loop_behind_the_end_of_sentences_too(batch: Any, make_model: Any) -> None:
-    model = make_model(attention=AdditiveAttention)
+@pytest.mark.parametrize("mask_padding", [True, False])
+def test_logits_at_padding_equal_the_reference_too(
+    mask_padding: bool, fused: bool, batch: Any, make_model: Any
+) -> None:
+    model = make_model(attention=AdditiveAttention, mask_padding=mask_padding, fused=fused)
     source, target = batch
-    forced = coins(len(target), 0.5)
-    torch.testing.assert_close(
-        model(source, target, forced), plain_forward(model, source, target, forced), atol=1e-5, rtol=0
-    )
-
-
-def test_without_masking_the_fast_path_equals_the_plain_loop(batch: Any, make_model: Any) -> None:
-    model = make_model(attention=AdditiveAttention, mask_padding=False)
-    source, target = batch
-    forced = coins(len(target), 0.5)
+    forced = forcing_mask(len(target), 0.5)
     torch.testing.assert_close(
         model(source, target, forced), plain_forward(model, source, target, forced), atol=1e-5, rtol=0
     )
@@ -105,33 +113,23 @@ def test_one_dropout_mask_serves_the_guess_and_the_loss(batch: Any, make_model: 
         assert torch.equal(guess, logits[step].argmax(1))
 
 
-def test_forced_stretches_pass_through_the_recurrence_in_one_call(
-    batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("attention", [None, AdditiveAttention], ids=["no attention", "attention after the step"])
+def test_forced_runs_are_one_call_of_the_recurrence(
+    attention: Any, batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = make_model()
+    model = make_model(attention=attention, attend="after")
     source, target = batch
     calls: list[int] = []
-    go_on = model.decoder.go_on
-    monkeypatch.setattr(model.decoder, "go_on", lambda *given: calls.append(1) or go_on(*given))
+    recur = forward._recur
+    monkeypatch.setattr(forward, "_recur", lambda *given: calls.append(len(given[2])) or recur(*given))
     model(source, target, [True] * len(target))
-    assert len(calls) == 1
+    assert calls == [8]
     calls.clear()
     model(source, target, [True, True, False, True, True, False, True, True])
-    assert len(calls) == 3
+    assert calls == [2, 3, 3]
 
 
-def test_forced_stretches_pass_in_one_call_where_attention_is_asked_after(
-    batch: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = make_model(attention=AdditiveAttention, attend="after")
-    calls: list[int] = []
-    go_on = model.decoder.go_on
-    monkeypatch.setattr(model.decoder, "go_on", lambda *given: calls.append(1) or go_on(*given))
-    model(*batch, [True] * len(batch[1]))
-    assert len(calls) == 1
-
-
-def test_the_projection_with_gradient_is_made_once(batch: Any, make_model: Any) -> None:
+def test_the_projection_with_gradient_is_computed_once(batch: Any, make_model: Any) -> None:
     model = make_model()
     source, target = batch
     with_gradient: list[bool] = []

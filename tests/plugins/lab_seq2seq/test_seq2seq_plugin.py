@@ -10,8 +10,8 @@ from lab_basics import plugin as basics
 from lab_seq2seq import plugin
 from lab_seq2seq.attention import AdditiveAttention
 
-from lab.registry.binding import Resolver
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
 from tests.plugins.lab_seq2seq.conftest import toy_data
 
 KINDS = ("architectures", "attentions", "losses", "steppers", "metrics", "callbacks")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq import projection
 from lab_seq2seq.attention import AdditiveAttention
+from lab_seq2seq.fused import projection
+from lab_seq2seq.fused.projection import Unprojected, projected_cross_entropy
 from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss
-from lab_seq2seq.projection import Unprojected, projected_cross_entropy
 from lab_seq2seq.steppers import TeacherForcing
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -153,10 +153,14 @@ def test_unprojected_features_have_no_padding_to_count(model: Any, batch: Any) -
     assert str(failure.value) == "packed features hold no padding to be counted\n  seq2seq_loss"
 
 
-def test_only_packed_features_are_left_unprojected(model: Any, batch: Any) -> None:
+def test_only_packed_features_of_a_fused_model_are_left_unprojected(model: Any, batch: Any) -> None:
     with pytest.raises(ParameterError) as failure:
         model(*batch, unprojected=True)
-    assert str(failure.value) == "features are left unprojected only where they are packed\n  Seq2SeqRNN"
+    assert str(failure.value) == "unprojected=True needs packed=True and a model with fused=True\n  Seq2SeqRNN"
+    model.fused = False
+    assert not model.gives_unprojected
+    with pytest.raises(ParameterError, match="unprojected=True needs"):
+        model(*batch, packed=True, unprojected=True)
 
 
 def test_only_the_loss_that_ignores_padding_takes_unprojected_features() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq.rows import Rows, aligned, gathered, in_round_rows, times
-from lab_seq2seq.unrolled import DeferredLinear
+from lab_seq2seq.fused.linear import DeferredLinear
+from lab_seq2seq.fused.rows import Rows, aligned, pad_rows, times, weight_gradient
 
 
 @pytest.mark.parametrize("expected", [0, 400])
@@ -26,11 +26,11 @@ def test_products_in_blocks_are_the_products(count: int) -> None:
     weight, bias = (torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((20, 30), (20,)))
     torch.testing.assert_close(times(x, weight.t(), bias), x @ weight.t() + bias)
     torch.testing.assert_close(times(x, weight.t()), x @ weight.t())
-    torch.testing.assert_close(gathered(given, x), given.t() @ x)
+    torch.testing.assert_close(weight_gradient(given, x), given.t() @ x)
 
 
-def test_rows_of_zeros_make_a_number_round() -> None:
-    rounded = in_round_rows(torch.ones(130, 2))
+def test_rows_are_padded_with_zeros() -> None:
+    rounded = pad_rows(torch.ones(130, 2))
     assert rounded.shape == (256, 2)
     assert rounded.sum() == 260
 

@@ -165,7 +165,7 @@ def test_adult_has_its_published_rows(lab_data):
 
 
 def test_exact_numbers_are_categories_as_well(lab_data):
-    data = adult(exact_numbers=True, longest=2000)
+    data = adult(exact_numbers=True, max_rows=2000)
     assert "capital_gain_exactly" in data.category_names
     assert "capital_gain" in data.continuous_names
 

@@ -67,7 +67,7 @@ WRITTEN = {
 @pytest.mark.parametrize("case", WRITTEN)
 def test_numbers_are_read_as_people_write_them_where_they_are_declared(case):
     values, options, expected = WRITTEN[case]
-    assert read(values, numbers=["x"], **options)[0] == pytest.approx(expected)
+    assert read(values, numeric=["x"], **options)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("case", [case for case in WRITTEN if case not in ("a minus behind", "the true minus")])
@@ -76,14 +76,14 @@ def test_what_looks_like_numbers_and_is_not_declared_is_asked_for(case):
     with pytest.raises(DataError, match=r"column 'x' (looks like numbers|mixes)") as error:
         read(values)
     assert "categorical" in error.value.hint
-    assert "numbers=['x']" in error.value.hint or "mixes" in error.value.what
+    assert "numeric=['x']" in error.value.hint or "mixes" in error.value.what
 
 
 def test_the_question_shows_both_readings_of_one_sign():
     with pytest.raises(DataError) as error:
         read(["1,234", "5,678"])
-    assert "numbers=['x'] reads '1,234' as 1234" in error.value.hint
-    assert "numbers=['x'], decimal=',' reads '1,234' as 1.234" in error.value.hint
+    assert "numeric=['x'] reads '1,234' as 1234" in error.value.hint
+    assert "numeric=['x'], decimal=',' reads '1,234' as 1.234" in error.value.hint
 
 
 def test_what_looks_like_numbers_can_be_declared_as_categories():
@@ -109,14 +109,14 @@ def test_a_decimal_comma_holds_for_all_columns():
 )
 def test_declared_numbers_that_cannot_be_read_are_told(values, said):
     with pytest.raises(DataError, match=said):
-        read(values, numbers=["x"])
+        read(values, numeric=["x"])
 
 
 def test_a_target_that_looks_like_numbers_is_no_class():
     frame = pd.DataFrame({"x": np.arange(12.0), "y": [f"${n},{n}00" for n in range(1, 10)] + ["$5", "$6", "$7"]})
     with pytest.raises(DataError, match=r"'y' looks like numbers and would be 10 classes(.|\n)*task='classification'"):
         table_of_frame(frame, "y")
-    data = table_of_frame(frame, "y", numbers=["y"], valid_rows=(9, 12))
+    data = table_of_frame(frame, "y", numeric=["y"], valid_rows=(9, 12))
     assert data.valid.target.tolist() == [5, 6, 7]
     assert data.class_names == ()
 
@@ -387,7 +387,7 @@ def test_columns_of_single_categories_are_told(caplog):
 def test_roles_and_numbers_of_values_of_each_column_are_told(caplog):
     caplog.set_level("INFO", logger="lab")
     frame = frame_of(["2024-12-05", "2023-01-31"], kind=list("abc") * 4, cost=["$5", "$7"] * 6, id=range(12), odd="q")
-    data = table_of_frame(frame, "y", dates=["x"], numbers=["cost"], drop=["odd"], valid_rows=(10, 12))
+    data = table_of_frame(frame, "y", dates=["x"], numeric=["cost"], drop=["odd"], valid_rows=(10, 12))
     assert data.notes[:5] == (
         "target 'y': a number from 0 to 3",
         "categories: kind (3)",
@@ -454,7 +454,7 @@ def test_values_that_are_neither_numbers_nor_texts_are_told_with_their_column(ca
 
 
 def test_empty_columns_are_told_however_they_were_declared():
-    for option in ("categorical", "continuous", "numbers"):
+    for option in ("categorical", "continuous", "numeric"):
         with pytest.raises(DataError, match="column 'x' has no value in the training rows"):
             table_of_frame(frame_of([None, ""], z=1.0), "y", **{option: ["x"]})
 
@@ -620,8 +620,8 @@ def test_a_column_without_a_name_is_asked_for(tmp_path):
 
 
 REFUSED = {
-    "a negative number of rows": ({"longest": -1}, "longest must be at least 1, got -1"),
-    "no rows": ({"longest": 0}, "longest must be at least 1, got 0"),
+    "a negative number of rows": ({"max_rows": -1}, "max_rows must be at least 1, got -1"),
+    "no rows": ({"max_rows": 0}, "max_rows must be at least 1, got 0"),
     "a negative seed": ({"split_seed": -1}, "split_seed must be at least 0"),
     "a share that is not a number": ({"valid_share": float("nan")}, "valid_share must lie in"),
     "a decimal sign that is none": ({"decimal": "x"}, "decimal='x'"),
@@ -631,7 +631,7 @@ REFUSED = {
         "date_format names 'x', which is not among",
     ),
     "no rows for a category": ({"min_count": 0}, "min_count must be at least 1, got 0"),
-    "a column with two roles": ({"numbers": ["x"], "categorical": ["x"]}, "column 'x' is named twice"),
+    "a column with two roles": ({"numeric": ["x"], "categorical": ["x"]}, "column 'x' is named twice"),
 }
 
 
@@ -645,7 +645,7 @@ def test_values_out_of_range_are_refused(tmp_path, case):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: adult(longest=-1),
+        lambda: adult(max_rows=-1),
         lambda: rossmann(stores=0),
         lambda: rossmann(valid_days=-3),
         lambda: towns(data_seed=-1),
@@ -679,7 +679,7 @@ def test_predictions_have_the_same_metrics_as_validation_on_the_same_rows(tmp_pa
     frame.loc[[3, 50], "store"] = None
     frame.to_csv(tmp_path / "rows.csv", index=False)
     data = table(
-        str(tmp_path / "rows.csv"), "price", categorical=["store"], numbers=["cost"], dates=["day"], valid_rows=(40, 60)
+        str(tmp_path / "rows.csv"), "price", categorical=["store"], numeric=["cost"], dates=["day"], valid_rows=(40, 60)
     )
     learner = Learner(net(data, layers=[8]), data, mse, progress=False)
     learner.fit(2)

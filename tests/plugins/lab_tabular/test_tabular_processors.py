@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from lab_tabular.columns import as_texts
+from lab_tabular.columns import as_strings
 from lab_tabular.data import table_of_frame, table_of_parts
 from lab_tabular.processors import Categorify, DateParts, FillMissing, Normalize, Preparation, Roles, TargetColumn
 from scipy.stats import norm, rankdata
@@ -62,7 +62,7 @@ def test_rare_categories_count_as_unseen():
 
 
 def test_every_way_to_write_a_gap_is_one():
-    codes, texts = as_texts(pd.Series(["?", "NA", "", "a", None, "nan", float("nan")]))
+    codes, texts = as_strings(pd.Series(["?", "NA", "", "a", None, "nan", float("nan")]))
     assert texts == ["a"]
     assert codes.tolist() == [-1, -1, -1, 0, -1, -1, -1]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from lab_text import numbering
 from lab_text.numbering import joined, numbering_of
-from lab_text.tokenizers import CharacterTokenizer, SpacyTokenizer, Tokenizer, WhitespaceTokenizer
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import CharacterTokenizer, SpacyTokenizer, WhitespaceTokenizer
 
 TEXTS = [
     "L'homme voit Paris .",

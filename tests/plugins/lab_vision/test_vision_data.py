@@ -90,7 +90,7 @@ def framed(tmp_path):
 
 def test_corners_of_training_pictures_are_a_class_of_their_own(framed):
     data = image_folder(framed, size=8, corners=3)
-    assert (data.class_names, data.output_size) == (("cat", "dog", "surroundings"), 3)
+    assert (data.class_names, data.output_size) == (("cat", "dog", "background"), 3)
     white = (data.train.pixels == 255).flatten(1).all(1)
     assert torch.equal(white, data.train.target == 2)
     assert torch.equal(data.valid.target, image_folder(framed, size=8).valid.target)
@@ -118,7 +118,7 @@ def test_corners_come_from_the_cache_as_they_were_cut(framed):
     [
         ({"corners": 5}, "corners=5, size=64"),
         ({"corners": 1, "size": None}, "corners=1, size=None"),
-        ({"corners": 1, "classes": ["cat", "dog", "surroundings"]}, "'surroundings' is the class of corners"),
+        ({"corners": 1, "classes": ["cat", "dog", "background"]}, "'background' is the class of corners"),
     ],
 )
 def test_corners_that_cannot_be_cut_are_told(framed, options, message):
@@ -182,7 +182,7 @@ def test_a_truncated_picture_is_told():
 
 
 def test_too_many_pixels_are_refused_by_their_number(monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
     with pytest.raises(DataError, match="50 × 40 pixels; at most 1,000 are read"):
         decode(encoded(size=(50, 40)), 8)
 
@@ -211,7 +211,7 @@ def test_links_out_of_a_folder_are_refused(tmp_path):
 
 
 def test_members_of_absurd_size_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 10)
     with pytest.raises(DataError, match="would be"):
         pictures_in(zipped(tmp_path / "p.zip", {"cat/a.png": encoded()}))
 

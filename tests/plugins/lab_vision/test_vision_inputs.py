@@ -232,7 +232,7 @@ def test_any_cut_or_changed_picture_is_read_or_told():
 
 def test_too_large_files_are_left_out_by_name(tmp_path, monkeypatch, caplog):
     folder = folder_of(tmp_path / "p", some_files() | {"cat/huge.bmp": encoded(size=(60, 60), kind="BMP")})
-    monkeypatch.setattr(pictures, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 10_000)
     image_folder(str(folder), size=4)
     assert "cat/huge.bmp: the file has 10,854 bytes; at most 10,000 are read" in caplog.text
 
@@ -616,7 +616,7 @@ def test_values_out_of_range_are_refused(tmp_path, case):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: cifar10(longest=-1), lambda: fashion_mnist(longest=0), lambda: fashion_mnist(size=0),
+        lambda: cifar10(max_examples=-1), lambda: fashion_mnist(max_examples=0), lambda: fashion_mnist(size=0),
         lambda: digits(split_seed=-1), lambda: digits(size=0), lambda: dogs_cats(split_seed=-1),
     ],
 )  # fmt: skip

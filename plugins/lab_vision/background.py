@@ -9,9 +9,9 @@ import numpy as np
 
 from lab_vision.pictures import WHOLE, Picture, Square, cut
 
-__all__ = ["SURROUNDINGS", "Cuttings", "cut_corners"]
+__all__ = ["BACKGROUND", "Cuttings", "cut_corners"]
 
-SURROUNDINGS = "surroundings"
+BACKGROUND = "background"
 CORNER_EDGE = (0.22, 0.36)
 MIDDLE_EDGE = (0.45, 0.75)
 

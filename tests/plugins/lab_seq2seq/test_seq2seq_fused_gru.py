@@ -1,4 +1,4 @@
-"""The GRU written out: torch's numbers, torch's gradients."""
+"""The hand-written GRU has torch's numbers and gradients."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import weakref
 
 import pytest
 import torch
-from lab_seq2seq.recurrent import Recurrent
-from lab_seq2seq.unrolled import DeferredLinear, UnrolledGRU
+from lab_seq2seq.fused.forward import _by_hand
+from lab_seq2seq.fused.gru import FusedGRU
+from lab_seq2seq.fused.linear import DeferredLinear
+from lab_seq2seq.models import Recurrent
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -25,12 +27,11 @@ def test_whole_sequences_are_those_of_torch(bidirectional, padded):
     ours = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=bidirectional)
     theirs = Recurrent("gru", 5, 4, 2, dropout=0.0, bidirectional=bidirectional)
     theirs.load_state_dict(ours.state_dict())
-    theirs._written_out = lambda: None
     x = torch.randn(7, 6, 5)
     inputs = pack_padded_sequence(x, torch.tensor([3, 7, 5, 7, 1, 2]), enforce_sorted=False) if padded else x
     results = []
-    for model in (ours, theirs):
-        outputs, [state] = model(inputs)
+    for model, rnn in ((ours, FusedGRU(ours.rnn)), (theirs, None)):
+        outputs, [state] = model(inputs, rnn=rnn)
         values = outputs.data if padded else outputs
         (values.square().sum() + state.sin().sum()).backward()
         results.append((values, state))
@@ -44,7 +45,7 @@ def test_steps_are_those_of_torch():
     ours, theirs = nn.GRU(5, 4, 2), nn.GRU(5, 4, 2)
     theirs.load_state_dict(ours.state_dict())
     x, first = torch.randn(6, 3, 5), torch.randn(2, 3, 4)
-    gru, state, outputs = UnrolledGRU(ours), first, []
+    gru, state, outputs = FusedGRU(ours), first, []
     for each in x:
         output, state = gru.step(each, state)
         outputs.append(output)
@@ -60,14 +61,12 @@ def test_dropout_lies_between_layers_alone():
     torch.manual_seed(0)
     ours = Recurrent("gru", 5, 4, 2, dropout=0.5)
     x = torch.ones(3, 2, 5)
-    outputs = [ours(x)[0] for _ in range(2)]
+    outputs = [FusedGRU(ours.rnn)(x)[0] for _ in range(2)]
     assert not torch.allclose(*outputs)
     single = Recurrent("gru", 5, 4, 1, dropout=0.5)
-    assert torch.equal(single(x)[0], single(x)[0])
-    with torch.no_grad():
-        quiet = ours.eval()(x)[0]
-    with torch.enable_grad():
-        assert torch.allclose(ours(x)[0], quiet, atol=1e-6)
+    assert torch.equal(FusedGRU(single.rnn)(x)[0], FusedGRU(single.rnn)(x)[0])
+    ours.eval()
+    assert torch.allclose(FusedGRU(ours.rnn)(x)[0], ours(x)[0], atol=1e-6)
 
 
 def test_under_autocast_states_keep_their_precision_and_gradients_come_close():
@@ -77,7 +76,7 @@ def test_under_autocast_states_keep_their_precision_and_gradients_come_close():
     exact.load_state_dict(ours.state_dict())
     x = torch.randn(7, 6, 5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs, [state] = ours(x)
+        outputs, [state] = ours(x, rnn=FusedGRU(ours.rnn))
     expected, _ = exact(x)
     assert outputs.dtype == state.dtype == torch.float32
     assert torch.allclose(outputs, expected, atol=0.02)
@@ -131,11 +130,13 @@ def test_a_forward_pass_whose_result_is_dropped_leaves_nothing_behind():
         gc.enable()
 
 
-def test_judging_takes_torchs_own_layers():
-    model = Recurrent("gru", 5, 4, 1, dropout=0.0)
+def test_evaluation_and_other_cells_use_torchs_own_layers():
+    gru = nn.GRU(5, 4)
+    assert _by_hand(gru)
     with torch.no_grad():
-        assert model._written_out() is None
-    assert Recurrent("lstm", 5, 4, 1, dropout=0.0)._written_out() is None
+        assert not _by_hand(gru)
+    assert not _by_hand(gru.requires_grad_(False))
+    assert not _by_hand(nn.LSTM(5, 4))
 
 
 def test_products_meet_few_shapes_however_many_sentences_are_left(monkeypatch):

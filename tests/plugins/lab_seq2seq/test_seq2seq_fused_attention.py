@@ -1,4 +1,4 @@
-"""Looks at one source, with the gradients towards it made at once, are those of one look at a time."""
+"""Attention with gradients computed once for all steps equals attention computed step by step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lab_seq2seq.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_seq2seq.fused.forward import fused_attention, stepwise_attention
 
 WIDTH, STEPS, BATCH = 6, 5, 4
 COUNTS = (4, 4, 3, 1)
@@ -27,43 +28,43 @@ def mask() -> torch.Tensor:
     return torch.arange(STEPS).unsqueeze(1) < torch.tensor([5, 3, 4, 1])
 
 
-def looks(attention: Any, keys: torch.Tensor, mask: Any, at_once: bool) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Contexts and weights of some steps, each asked with what the one before brought, and a scalar of all."""
+def attended(attention: Any, keys: torch.Tensor, mask: Any, at_once: bool) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return contexts and weights of some steps, each with a query made of the last context, and a scalar of all."""
     memory = attention.remember(keys, mask)
-    look = attention.looking(memory) if at_once else None
+    attend = stepwise_attention(attention, memory) if at_once else None
     query, found = keys[0].sin(), []
     for count in COUNTS:
         query = query[:count]
-        context, weights = look(query) if look else attention.attend(query, memory.first(count))
+        context, weights = attend(query) if attend else attention.attend(query, memory.first(count))
         query = (context + query).sin()
         found += [context, weights]
     return found, sum(each.square().sum() for each in found)
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_looks_and_their_gradients_are_those_of_one_at_a_time(
+def test_contexts_and_gradients_are_those_of_single_steps(
     masked: bool, attention: Attention, keys: torch.Tensor, mask: torch.Tensor
 ) -> None:
     given = [keys, *attention.parameters()]
-    results = [looks(attention, keys, mask if masked else None, at_once) for at_once in (True, False)]
+    results = [attended(attention, keys, mask if masked else None, at_once) for at_once in (True, False)]
     torch.testing.assert_close(results[0][0], results[1][0])
     found, expected = (torch.autograd.grad(total, given) for _, total in results)
     torch.testing.assert_close(found, expected)
 
 
-def test_the_look_by_hand_gives_the_same_contexts(attention: Attention, keys: torch.Tensor, mask: torch.Tensor) -> None:
+def test_fused_attention_gives_the_same_contexts(attention: Attention, keys: torch.Tensor, mask: torch.Tensor) -> None:
     given = [keys, *attention.parameters()]
     memory = attention.remember(keys, mask)
-    look = attention.look_by_hand(memory)
-    assert look is not None
-    found = look(keys[0, :3].sin())
+    attend = fused_attention(attention, memory)
+    assert attend is not None
+    found = attend(keys[0, :3].sin())
     expected, _ = attention.attend(keys[0, :3].sin(), memory.first(3))
     torch.testing.assert_close(found, expected)
     one, other = (torch.autograd.grad(each.cos().sum(), given, retain_graph=True) for each in (found, expected))
     torch.testing.assert_close(one, other)
 
 
-def test_a_look_needs_scores_by_hand_beside_the_score_and_a_gradient_to_be_taken(keys: torch.Tensor) -> None:
+def test_fused_attention_needs_fused_scores_of_the_class_that_scores_and_a_gradient(keys: torch.Tensor) -> None:
     class Louder(DotAttention):
         def score(self, query: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
             return 2 * super().score(query, prepared)
@@ -72,9 +73,9 @@ def test_a_look_needs_scores_by_hand_beside_the_score_and_a_gradient_to_be_taken
         pass
 
     asked = [kind(WIDTH, WIDTH) for kind in (Louder, Renamed)]
-    assert [each.look_by_hand(each.remember(keys)) is None for each in asked] == [True, False]
+    assert [fused_attention(each, each.remember(keys)) is None for each in asked] == [True, False]
     with torch.no_grad():
-        assert asked[1].look_by_hand(asked[1].remember(keys)) is None
+        assert fused_attention(asked[1], asked[1].remember(keys)) is None
 
 
 def test_scores_made_for_some_sentences_at_a_time_are_the_same(
@@ -83,8 +84,8 @@ def test_scores_made_for_some_sentences_at_a_time_are_the_same(
     attention = AdditiveAttention(WIDTH, WIDTH).double()
     given, results = [keys, *attention.parameters()], []
     for chunk in (1, 2 * STEPS * WIDTH, 2**18):
-        monkeypatch.setattr("lab_seq2seq.looking._CHUNK", chunk)
-        found, total = looks(attention, keys, None, at_once=True)
+        monkeypatch.setattr("lab_seq2seq.fused.attention._CHUNK", chunk)
+        found, total = attended(attention, keys, None, at_once=True)
         results.append((found, torch.autograd.grad(total, given)))
     torch.testing.assert_close(results[0], results[2])
     torch.testing.assert_close(results[1], results[2])
@@ -96,7 +97,10 @@ def test_weights_alone_give_gradients_too(attention: Attention, keys: torch.Tens
     query = keys[0]
     found, expected = (
         torch.autograd.grad(weights.sin().sum(), given)
-        for weights in (attention.looking(memory)(query)[1], attention.attend(query, attention.remember(keys))[1])
+        for weights in (
+            stepwise_attention(attention, memory)(query)[1],
+            attention.attend(query, attention.remember(keys))[1],
+        )
     )
     torch.testing.assert_close(found, expected)
 
@@ -105,35 +109,35 @@ def test_under_autocast_gradients_come_close_and_keep_their_type() -> None:
     attention = AdditiveAttention(WIDTH, WIDTH)
     keys = torch.randn(STEPS, BATCH, WIDTH, requires_grad=True)
     given = [keys, *attention.parameters()]
-    expected = torch.autograd.grad(looks(attention, keys, None, at_once=False)[1], given)
+    expected = torch.autograd.grad(attended(attention, keys, None, at_once=False)[1], given)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, total = looks(attention, keys, None, at_once=True)
+        _, total = attended(attention, keys, None, at_once=True)
     for one, exact in zip(torch.autograd.grad(total, given), expected, strict=True):
         assert one.dtype == torch.float32
         assert (one - exact).norm() < 0.05 * exact.norm()
 
 
-def test_an_attention_with_a_look_of_its_own_is_asked() -> None:
+def test_an_attention_that_overrides_attend_is_called() -> None:
     class First(AdditiveAttention):
         def attend(self, query: torch.Tensor, memory: Any) -> tuple[torch.Tensor, torch.Tensor]:
             return memory.keys[0], torch.ones(STEPS, len(query)) / STEPS
 
     attention, keys = First(WIDTH, WIDTH), torch.randn(STEPS, BATCH, WIDTH)
-    context, _ = attention.looking(attention.remember(keys))(keys[0, :3])
+    context, _ = stepwise_attention(attention, attention.remember(keys))(keys[0, :3])
     assert torch.equal(context, keys[0, :3])
 
 
-def test_an_attention_with_a_score_of_its_own_is_asked() -> None:
+def test_an_attention_that_overrides_score_is_called() -> None:
     class Constant(AdditiveAttention):
         def score(self, query: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
             return torch.zeros(prepared.shape[:2])
 
     attention, keys = Constant(WIDTH, WIDTH), torch.randn(STEPS, BATCH, WIDTH)
-    _, weights = attention.looking(attention.remember(keys))(keys[0])
+    _, weights = stepwise_attention(attention, attention.remember(keys))(keys[0])
     torch.testing.assert_close(weights, torch.full((STEPS, BATCH), 1 / STEPS))
 
 
 def test_a_second_backward_over_the_same_graph_gives_the_same(attention: Attention, keys: torch.Tensor) -> None:
-    _, total = looks(attention, keys, None, at_once=True)
+    _, total = attended(attention, keys, None, at_once=True)
     first = torch.autograd.grad(total, [keys], retain_graph=True)
     torch.testing.assert_close(torch.autograd.grad(total, [keys]), first)

@@ -1,0 +1,267 @@
+"""Resolving: a reference becomes a complete component.
+
+One rule binds parameters, for every kind: a parameter *without* a default is filled from the data's facts of the same
+name (or is ``data`` itself); a parameter *with* a default is the researcher's. A parameter annotated with a registry's
+contract is itself a component; annotated ``Callable[..., Contract]`` it is passed as a factory, which the parent calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import attrs
+
+from lab.errors import LabError, ParameterError, PluginError, UnknownNameError, did_you_mean
+from lab.registry.component import Preset, Reference, Use, as_use
+from lab.registry.definition import origin_of
+from lab.registry.plugins import Catalog
+from lab.registry.registry import Entry, Registry
+from lab.registry.resolved import Component
+from lab.registry.signature import Parameter, parameters_of, signature_text
+from lab.registry.values import check_value, describe_type, to_plain
+
+__all__ = ["Resolver", "change", "follow", "follow_presets", "parameter_at"]
+
+SEED_BITS = 32
+"""Size of a component's seed: NumPy's legacy generators take no more."""
+
+
+def follow_presets(registry: Registry, chosen: Use) -> tuple[Entry, dict[str, Any]]:
+    """Return the entry that a name stands for in the end, and the parameters of its presets, then ``chosen``'s.
+
+    Raises:
+        PluginError: a preset of a component that does not exist, or presets that stand for each other.
+    """
+    entry, params = registry[str(chosen.target)], dict(chosen.params)
+    seen = [entry]
+    while isinstance(entry.target, Preset):
+        params = {**entry.target.params, **params}
+        try:
+            inner = registry[str(entry.target.target)]
+        except UnknownNameError as error:
+            raise PluginError(f"{entry.label} is a preset of an {error.what}", hint=error.hint) from error
+        if inner in seen:
+            raise PluginError(f"{entry.label} is a preset of itself: {' → '.join(e.name for e in (*seen, inner))}")
+        seen.append(inner)
+        entry = inner
+    return entry, params
+
+
+class _Followed(NamedTuple):
+    """The object that a reference stands for.
+
+    Attributes:
+        factory: the object itself.
+        entry: its entry, or None for a class or function that was given itself.
+        params: the parameters of presets, then the researcher's.
+        label: its name in messages.
+    """
+
+    factory: Any
+    entry: Entry | None
+    params: dict[str, Any]
+    label: str
+
+    @property
+    def plugin(self) -> str:
+        return "local" if self.entry is None or self.entry.plugin.is_local else str(self.entry.plugin)
+
+
+def follow(catalog: Catalog, registry: Registry, chosen: Use) -> _Followed:
+    """Load the object that a reference stands for, presets followed.
+
+    Raises:
+        LabError: no such name, a preset of nothing, or an object that cannot be loaded or called.
+    """
+    factory, entry, params = chosen.target, None, dict(chosen.params)
+    if isinstance(factory, str):
+        entry, params = follow_presets(registry, chosen)
+        # a module that is imported now may not change torch, generators or the working folder
+        with nullcontext() if entry.is_loaded else catalog.import_guard(entry.label):
+            factory = entry.load()
+    found = _Followed(factory, entry, params, "")
+    label = f"{registry.spec.singular} '{chosen.name}' ({found.plugin})"
+    if not callable(factory):
+        raise ParameterError(f"{label} is not callable: {factory!r}")
+    return found._replace(label=label)
+
+
+def _parameter_inside(catalog: Catalog, registry: Registry, chosen: Use, path: Sequence[str]) -> tuple[Parameter, Any]:
+    """Return the parameter that ``path`` begins with and its value.
+
+    Raises:
+        ParameterError: there is no such parameter, or ``path`` goes on and it is no component.
+    """
+    factory, _, params, label = follow(catalog, registry, chosen)
+    parameters, is_open = parameters_of(factory, catalog)
+    head = path[0]
+    if head not in parameters and not is_open:
+        raise _unexpected(label, head, chosen.name, parameters)
+    parameter = parameters.get(head, Parameter(head, default=Parameter.REQUIRED))
+    value = params.get(head, parameter.default)
+    if len(path) > 1 and (parameter.registry is None or value is None or value is Parameter.REQUIRED):
+        described = "not given" if value is Parameter.REQUIRED else repr(value)
+        raise ParameterError(f"{label}: '{head}' is {described}, no component, so it has no '{'.'.join(path[1:])}'")
+    return parameter, value
+
+
+def _index_of(registry: Registry, references: Sequence[Reference], name: str) -> int:
+    """Return the position of the component called ``name`` among several.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    names = [as_use(item).name for item in references]
+    if name not in names:
+        hint = did_you_mean(name, names, f"{registry.spec.name} there: {', '.join(names) or 'none'}")
+        raise UnknownNameError(f"no {registry.spec.singular} here is called '{name}'", hint=hint)
+    return names.index(name)
+
+
+def parameter_at(catalog: Catalog, parameter: Parameter, current: Any, path: Sequence[str]) -> Parameter:
+    """Return the parameter that ``path`` leads to through nested components.
+
+    Args:
+        catalog: the registries.
+        parameter: where the path starts, a component or several.
+        current: its value.
+        path: names of parameters; among several components, the component's name first.
+
+    Raises:
+        LabError: the path leads nowhere.
+    """
+    if not path:
+        return parameter
+    registry = parameter.registry
+    assert registry is not None
+    if isinstance(current, (list, tuple)):
+        item = current[_index_of(registry, current, path[0])]
+        return parameter_at(catalog, Parameter(path[0], registry=registry), item, path[1:])
+    return parameter_at(catalog, *_parameter_inside(catalog, registry, as_use(current), path), path[1:])
+
+
+def change(catalog: Catalog, registry: Registry, current: Any, path: Sequence[str], value: Any) -> Any:
+    """Return a reference with the parameter at ``path`` changed; of several, the one that ``path`` names first.
+
+    A component among several is replaced by one or more, or removed by None.
+
+    Raises:
+        LabError: the path leads nowhere.
+    """
+    head, rest = path[0], path[1:]
+    if isinstance(current, (list, tuple)):
+        items, index = list(current), _index_of(registry, current, head)
+        if rest:
+            value = change(catalog, registry, items[index], rest, value)
+        items[index : index + 1] = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+        return items
+    chosen = as_use(current)
+    if rest:
+        parameter, inner = _parameter_inside(catalog, registry, chosen, path)
+        assert parameter.registry is not None
+        value = change(catalog, parameter.registry, inner, rest, value)
+    return chosen.with_param(head, value)
+
+
+class Resolver:
+    """Resolves references against a catalog and collects every problem instead of stopping at the first.
+
+    Args:
+        catalog: the registries.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.problems: list[str] = []
+
+    def resolve(self, kind: str, reference: Reference) -> Component | None:
+        """Return the complete component, or None if it has problems (which are then in ``problems``)."""
+        try:
+            return self._component(self.catalog.registry(kind), reference)
+        except LabError as error:
+            self.problems.append(str(error))
+        return None
+
+    def _component(self, registry: Registry, reference: Reference) -> Component | None:
+        try:
+            chosen = as_use(reference)
+            found = follow(self.catalog, registry, chosen)
+            parameters, is_open = parameters_of(found.factory, self.catalog)
+            # a study's own definitions are told apart by what they are made of, not by their names
+            name = origin_of(found.factory) if found.plugin == "local" else found.entry.name  # type: ignore[union-attr]
+        except TypeError as error:
+            raise ParameterError(f"{registry.spec.singular}: {error}") from None
+        label = f"{registry.spec.singular} '{name.partition('#')[0]}' ({found.plugin})"
+        before = len(self.problems)
+        values = self._values(label, name, found.params, parameters, is_open)
+        if len(self.problems) > before:
+            return None
+        needs = tuple(p.name for p in parameters.values() if p.is_required and p.name not in values)
+        alias = chosen.name.rpartition(":")[2]
+        return Component(registry, name, alias, found.plugin, found.factory, values, needs)
+
+    def _values(
+        self, label: str, name: str, params: Mapping[str, Any], parameters: Mapping[str, Parameter], is_open: bool
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for unknown in [param for param in params if param not in parameters and not is_open]:
+            self.problems.append(str(_unexpected(label, unknown, name, parameters)))
+        for parameter in parameters.values():
+            if parameter.name in params:
+                values[parameter.name] = self._value(label, parameter, params[parameter.name])
+            elif not parameter.is_required:
+                values[parameter.name] = self._default(label, parameter)
+        extra = {key: value for key, value in params.items() if key not in parameters} if is_open else {}
+        return values | {key: self._value(label, Parameter(key), value) for key, value in extra.items()}
+
+    def _default(self, label: str, parameter: Parameter) -> Any:
+        """Return the default as it would be if it had been chosen, so that choosing it changes no key."""
+        if parameter.registry is not None and not isinstance(parameter.default, (list, tuple, type(None))):
+            return self._value(label, parameter, parameter.default)
+        try:
+            return check_value(parameter.default, parameter.annotation)
+        except TypeError:  # a default may be a marker that its own annotation does not admit
+            return parameter.default
+
+    def _value(self, label: str, parameter: Parameter, value: Any) -> Any:
+        try:
+            if parameter.registry is not None:
+                return self._nested(parameter.registry, parameter, value)
+            if isinstance(value, Use):
+                raise TypeError(f"is not a component but {describe_type(parameter.annotation)}")
+            value = check_value(value, parameter.annotation)
+            to_plain(value)
+            _check_seed(parameter.name, value)
+            return value
+        except TypeError as error:
+            self.problems.append(f"{label}: parameter '{parameter.name}' {error}")
+        except LabError as error:
+            self.problems.append(f"{label}: parameter '{parameter.name}': {error}")
+        return None
+
+    def _nested(self, registry: Registry, parameter: Parameter, value: Any) -> Any:
+        if value is None:
+            return check_value(value, parameter.annotation)
+        if parameter.is_list:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            return [self._component(registry, item) for item in items]
+        component = self._component(registry, value)
+        return component and attrs.evolve(component, as_factory=parameter.as_factory)
+
+
+def _unexpected(label: str, unknown: str, name: str, parameters: Mapping[str, Parameter]) -> ParameterError:
+    lines = [did_you_mean(unknown, list(parameters)), f"signature: {signature_text(name, parameters)}"]
+    return ParameterError(f"{label}: unexpected parameter '{unknown}'", hint="\n".join(filter(None, lines)))
+
+
+def _check_seed(name: str, value: Any) -> None:
+    """Refuse a seed that NumPy's generators, which take no negative ones, or torch's would refuse in their own words.
+
+    Raises:
+        TypeError: the value of a parameter called ``seed`` or ``..._seed`` is out of range.
+    """
+    is_seed = (name == "seed" or name.endswith("_seed")) and isinstance(value, int)
+    if is_seed and not 0 <= value < 2**SEED_BITS:
+        raise TypeError(f"must be a seed from 0 to 2^{SEED_BITS} - 1, not {value if value < 0 else 'a larger number'}")
