@@ -13,6 +13,7 @@ from pluggy import HookimplMarker
 if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.registry.component import preset, use
+    from lab.registry.hookspecs import plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
     from lab.study.experiment import Experiment
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from lab.training.stepper import Evaluation, Stepper
 
 __version__ = "0.1.0"
-
-plugin_api = "1.0"
-"""Version of what plugins rely on, hooks and contracts. A plugin may state its range: ``plugin_api = ">=1,<2"``."""
 
 hookimpl = HookimplMarker("lab")
 
@@ -52,6 +50,7 @@ _HOMES = {
     "log": "lab.study.search",
     "mean_over": "lab.training.means",
     "part": "lab.training.rng",
+    "plugin_api": "lab.registry.hookspecs",
     "preset": "lab.registry.component",
     "use": "lab.registry.component",
 }

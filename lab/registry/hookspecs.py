@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     Components = Mapping[str, Any]
 
-__all__ = ["KERNEL_REGISTRIES"]
+__all__ = ["KERNEL_REGISTRIES", "plugin_api"]
 
 hookspec = HookspecMarker("lab")
+
+plugin_api = "1.0"
+"""Version of the hooks and contracts. A plugin may state the range it works with: ``plugin_api = ">=1,<2"``."""
 
 OPTIMIZER_ARGUMENTS = ("param_groups", "lr")
 SAMPLER_ARGUMENTS = ("size", "lengths", "batch_size", "generator")

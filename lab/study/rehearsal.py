@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from torch import Tensor, nn
 
-from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
+from lab.errors import (
+    DataError,
+    LabError,
+    ParameterError,
+    PluginError,
+    ShapeError,
+    StudyError,
+    describe_error,
+    did_you_mean,
+)
 from lab.study.examples import hash_of_values
 from lab.study.guard import keeps_global_state
 from lab.study.unkept import unkept_notes
@@ -206,12 +215,14 @@ def _declared_problems(learner: Learner, compare: str) -> list[str]:
 def _uncomparable(compare: str, known: Sequence[str]) -> str:
     if compare.startswith("test_") and not any(name.startswith("test_") for name in known):
         return str(ParameterError(f"this study compares '{compare}', but the data has no test split"))
-    close = difflib.get_close_matches(compare, known, n=2)
-    meant = f"did you mean: {' or '.join(close)}?\n" if close else ""
     error = ParameterError(
         f"this study compares '{compare}', of which nothing says whether higher or lower is better",
-        hint=f"{meant}a callback that adds it to the history declares it: metrics = {{'{compare}': True}}\n"
-        f"known: {', '.join(known)}",
+        hint=did_you_mean(
+            compare,
+            known,
+            f"a callback that adds it to the history declares it: metrics = {{'{compare}': True}}",
+            f"known: {', '.join(known)}",
+        ),
     )
     return str(error)
 

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
-from lab.errors import LabError, close_matches
+from lab.errors import LabError, describe, did_you_mean
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import load_object
@@ -22,7 +22,6 @@ from lab.registry.resolved import Component
 from lab.registry.signature import Parameter, parameters_of
 from lab.testing.example import Example, Offer
 from lab.testing.finding import Finding, NotApplicable
-from lab.testing.probe import describe
 
 __all__ = ["Conformance", "installed", "offers_of", "on_every_example", "skip"]
 
@@ -79,8 +78,8 @@ class Conformance:
         known = cls.checks()
         for name in cls.exceptions:
             if name not in known:
-                close = ", ".join(close_matches(name, known) or known)
-                raise TypeError(f"{cls.__name__}.exceptions names no check: '{name}'; did you mean: {close}?")
+                hint = did_you_mean(name, known) or f"checks: {', '.join(known)}"
+                raise TypeError(f"{cls.__name__}.exceptions: unknown check '{name}'; {hint}")
 
     def __getattribute__(self, name: str) -> Any:
         """A check that does not apply says so, whoever runs it."""

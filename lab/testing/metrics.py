@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.errors import describe
 from lab.testing.conformance import Conformance, on_every_example
 from lab.testing.example import Example
 from lab.testing.finding import Finding
-from lab.testing.probe import describe, no_global_randomness, same, seeded
+from lab.testing.probe import no_global_randomness, same, seeded
 
 __all__ = ["MetricConformance"]
 

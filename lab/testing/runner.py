@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from lab.errors import LabError
+from lab.errors import LabError, describe
 from lab.registry.component import Use
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry
@@ -101,4 +101,4 @@ def _describe(error: BaseException) -> str:
 def _foreign(error: BaseException) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"  {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-    return [f"it raises {type(error).__name__}: {' '.join(str(error).split())}", where]
+    return [f"it raises {describe(error)}", where]

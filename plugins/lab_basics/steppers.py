@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lab.errors import ParameterError
+from lab.errors import ParameterError, describe
 from lab.training.means import Weight, element_count, loss_weight
 from lab.training.stepper import Evaluation, Stepper, plain_batch
 from lab.training.weights import full_tensor, shard_like
@@ -271,7 +271,7 @@ def _compiled(learner: Learner) -> Callable[..., Any]:
             return compiled(*inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             fallen_back = True
-            learner.say(f"torch.compile refused the model, which now runs uncompiled: {type(error).__name__}: {error}")
+            learner.say(f"torch.compile refused the model, which now runs uncompiled: {describe(error)}")
             return learner.model(*inputs)
 
     return call

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a few digits among words, and the checks of indexes."""
+"""Support for the conformance kit: digits with word vectors, and the checks of indexes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class IndexConformance(Conformance):
     kind = "indexes"
 
     def build(self) -> Index:
-        """An index of 300 vectors of 8 numbers."""
+        """Return an index of 300 vectors of 8 numbers."""
         index = self.resolved.build({})
         if not isinstance(index, Index):
             raise Finding(f"{self.label} must be an Index, not a {type(index).__name__}")
@@ -140,7 +140,7 @@ class IndexConformance(Conformance):
                 raise Finding(f"{self.label} answers otherwise after it was saved and loaded")
 
     def test_queries_of_another_width_are_refused(self) -> None:
-        """And more neighbours than there are vectors."""
+        """And more neighbors than there are vectors."""
         index = self.build()
         clear_error(lambda: index.search(np.ones((1, 9), np.float32), 3), f"{self.label}: a query of 9 numbers")
         clear_error(lambda: index.search(np.ones((1, 8), np.float32), 301), f"{self.label}: 301 of 300 vectors")
@@ -151,7 +151,7 @@ def _vectors(count: int, seed: int = 0) -> np.ndarray:
 
 
 def offer() -> Offer:
-    """Pictures among words, and what is tried on them."""
+    """Return example data and the components to check on it."""
     here = ("some_named_pictures",)
     return Offer(
         examples={"some_named_pictures": SomeNamedPictures},

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: sentence pairs to try models on, and its own checks."""
+"""Support for the conformance kit: sentence pairs as example data, and the checks of this plugin's registries."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Translation(Example):
         return batch.target
 
     def output(self, batch: TranslationBatch, generator: torch.Generator) -> Tensor:
-        """Random words, and an end where the target has one."""
+        """Return logits of random words, with an end at the target's end."""
         words = torch.randn(*batch.target.shape, self.facts["target_vocab_size"], generator=generator)
         words[(batch.target == PAD_ID) | (batch.target == EOS_ID)] = 0.0
         words[..., EOS_ID] += 20.0 * (words == 0.0).all(-1)
@@ -62,7 +62,7 @@ class Translation(Example):
         return 20.0 * functional.one_hot(batch.target, self.facts["target_vocab_size"]).float()
 
     def wrong(self, batch: TranslationBatch) -> TranslationBatch:
-        """One source more than there are targets."""
+        """Return one source more than there are targets."""
         return batch._replace(source=torch.cat([batch.source, batch.source[:, :1]], 1))
 
     def pad_more(self, batch: TranslationBatch) -> TranslationBatch:
@@ -101,7 +101,7 @@ class TokenizerConformance(Conformance):
     kind = "tokenizers"
 
     def build(self, language: str = "fr") -> Tokenizer:
-        """The tokenizer of a language."""
+        """Return the tokenizer of a language."""
         tokenizer = self.resolved.build({}, language=language)
         if not isinstance(tokenizer, Tokenizer):
             raise Finding(f"{self.label} must be a Tokenizer, not a {type(tokenizer).__name__}")
@@ -164,7 +164,7 @@ class VectorsConformance(Conformance):
     words: Sequence[str] = ("où", "est", "la", "gare", "?")
 
     def table(self) -> VectorTable:
-        """The table of a vocabulary of five words."""
+        """Return the table of a vocabulary of five words."""
         vectors = self.resolved.build({})
         if not isinstance(vectors, WordVectors):
             raise Finding(f"{self.label} must be a WordVectors, not a {type(vectors).__name__}")
@@ -206,7 +206,7 @@ class CorpusConformance(Conformance):
     kind = "corpora"
 
     def build(self) -> Corpus:
-        """The corpus."""
+        """Return the corpus."""
         corpus = self.resolved.build({})
         if not isinstance(corpus, Corpus):
             raise Finding(f"{self.label} must give a Corpus, not a {type(corpus).__name__}")
@@ -218,14 +218,14 @@ class CorpusConformance(Conformance):
             raise Finding(f"{self.label} calls itself '{self.build().name}'")
 
     def test_says_what_it_is_and_what_may_be_done_with_it(self) -> None:
-        """Title, languages and licence."""
+        """Title, languages and license."""
         corpus = self.build()
-        missing = [name for name in ("title", "languages", "licence", "publisher") if not getattr(corpus, name)]
+        missing = [name for name in ("title", "languages", "license", "publisher") if not getattr(corpus, name)]
         if missing:
             raise Finding(f"{self.label} does not give its {' and '.join(missing)}")
 
     def test_every_download_gives_files_of_the_corpus(self) -> None:
-        """What is fetched is what is looked for, over https."""
+        """Downloads use https and give the files that the corpus names."""
         corpus = self.build()
         wanted = {path for paths in corpus.files.values() for path in paths}
         for download in corpus.downloads:
@@ -235,7 +235,7 @@ class CorpusConformance(Conformance):
 
 @cache
 def _folder() -> Path:
-    """A folder with a small parallel corpus and a file of vectors, gone when the process ends."""
+    """Return a folder with a small parallel corpus and a file of vectors, gone when the process ends."""
     holder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
     _HOLDERS.append(holder)
     folder = Path(holder.name)
@@ -251,7 +251,7 @@ _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def offer() -> Offer:
-    """Example data, the checks of this plugin's registries, and small files for what reads files."""
+    """Return example data, the checks of this plugin's registries, and small files for components that read files."""
     folder = _folder()
     small = {"tokenizer": "whitespace"}
     return Offer(

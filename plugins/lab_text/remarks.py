@@ -1,4 +1,4 @@
-"""Sentences on texts that were read: how much, how it was split, and what looks odd."""
+"""Notes and warnings about texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMON = {
 
 
 def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log what was read at the level INFO, and what looks odd as a warning."""
+    """Log notes at the level INFO and remarks as a warning."""
     log = logging.getLogger("lab")
     if notes:
         log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
@@ -38,7 +38,7 @@ def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
 
 
 def share(part: float, whole: float) -> str:
-    """A part of a whole in per cent.
+    """Return a share in percent.
 
     >>> share(9, 102_000), share(1, 5), share(5, 5), share(2999, 3000)
     ('0.0088 %', '20 %', '100 %', '99.97 %')
@@ -50,7 +50,7 @@ def share(part: float, whole: float) -> str:
 
 
 def of(count: int, one: str, several: str = "") -> str:
-    """A number and what is counted: ``1 pair``, ``3,000 pairs``."""
+    """Return a number and what is counted: ``1 pair``, ``3,000 pairs``."""
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
@@ -65,12 +65,12 @@ def count_signs(text: str) -> Counter[str]:
 
 
 def describe_signs(counts: Mapping[str, int]) -> list[str]:
-    """One sentence for each kind of such signs."""
+    """Return one sentence for each kind of such signs."""
     return [f"{count:,} {kind}" for kind, count in counts.items()]
 
 
 def remarks_on_specials(side: str, words: Iterable[str], specials: Sequence[str]) -> Iterator[str]:
-    """Words of a text that are written like special tokens."""
+    """Yield a warning for words that are spelled like special tokens."""
     there = set(words).intersection(specials)
     found = [word for word in specials if word in there]
     if found:
