@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from lab.study.rebuild import load
     from lab.study.search import log
     from lab.study.study import Study
-    from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
+    from lab.training.callback import Callback
     from lab.training.data import Data
     from lab.training.learner import Learner
     from lab.training.means import mean_over
     from lab.training.rng import part
+    from lab.training.state import CancelBatch, CancelEpoch, CancelFit
     from lab.training.stepper import Evaluation, Stepper
 
 __version__ = "0.1.0"
@@ -33,9 +34,9 @@ hookimpl = HookimplMarker("lab")
 
 _HOMES = {
     "Callback": "lab.training.callback",
-    "CancelBatch": "lab.training.callback",
-    "CancelEpoch": "lab.training.callback",
-    "CancelFit": "lab.training.callback",
+    "CancelBatch": "lab.training.state",
+    "CancelEpoch": "lab.training.state",
+    "CancelFit": "lab.training.state",
     "Data": "lab.training.data",
     "Evaluation": "lab.training.stepper",
     "Experiment": "lab.study.experiment",

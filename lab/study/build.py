@@ -139,7 +139,7 @@ def build_learner(
     own_callbacks = sorted(experiment.components("callbacks"), key=lambda component: component.alias)
     callback_slots = (experiment.component("checkpoint"), *own_callbacks)
     streams = Streams(seed)
-    with all_generators(streams.seed("init")), streams.initialising() as parts:
+    with all_generators(streams.seed("init")), streams.initializing() as parts:
         learner = Learner(
             _build(experiment.component("architecture"), facts),
             data,

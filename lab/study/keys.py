@@ -48,20 +48,28 @@ KERNEL = Path(__file__).parents[1]
 FINGERPRINTED_MODULES = (
     "training/callback.py",
     "training/checkpoint.py",
+    "training/cpu.py",
     "training/data.py",
     "training/learner.py",
     "training/loop.py",
-    "training/machine.py",
     "training/means.py",
     "training/rng.py",
     "training/schedules.py",
+    "training/state.py",
     "training/stepper.py",
+    "training/weights.py",
     "study/build.py",
     "study/run.py",
 )
 """The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
 
-DISTRIBUTED_MODULES = ("training/replicas.py", "training/shards.py")
+DISTRIBUTED_MODULES = (
+    "training/distributed/collectives.py",
+    "training/distributed/ddp.py",
+    "training/distributed/fsdp.py",
+    "training/distributed/setup.py",
+    "training/distributed/single.py",
+)
 """Those that decide numbers where several processes train a run together."""
 
 MAX_PATH_LENGTH = 4096

@@ -38,16 +38,18 @@ from lab.study.examples import hash_of_values
 from lab.study.guard import keeps_global_state
 from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
-from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
-from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoint
+from lab.training.callback import Callback
+from lab.training.checkpoint import Checkpoint, rehearse_checkpoint
 from lab.training.data import to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
 from lab.training.rng import all_generators
 from lab.training.schedules import Schedule
 from lab.training.scoring import check_arguments, check_direction, directions, score_of
+from lab.training.state import EVENTS, CancelBatch, CancelEpoch, CancelFit
 from lab.training.stepper import Evaluation
 from lab.training.structure import describe_structure
+from lab.training.weights import extra_state
 
 if TYPE_CHECKING:
     from lab.study.run import Run
@@ -318,7 +320,7 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     """
     _follow_schedules(learner)
     full = list(range(min(learner.train_size, learner.batch_size)))
-    is_small = 2 * len(train.smallest) <= len(full) and not carried_state(learner.model)
+    is_small = 2 * len(train.smallest) <= len(full) and not extra_state(learner.model)
     small = train.smallest if is_small else full
     label = run.experiment.component("stepper").label
     learner.set_training_mode()
@@ -482,7 +484,7 @@ def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[
 def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
     """Validation on one batch, on its halves and on the smallest batch, with every metric."""
     indices = list(range(min(len(learner.data.split("valid")), learner.valid_batch_size)))
-    can_be_cut = not carried_state(learner.model)
+    can_be_cut = not extra_state(learner.model)
     notes = []
     with learner.evaluating():
         whole = _valid_step(learner, indices)
@@ -599,7 +601,7 @@ def _is_declared(name: str, declared: Sequence[str]) -> bool:
 
 def _check_checkpoint(learner: Learner) -> None:
     """Save and load a checkpoint in memory."""
-    if learner.replicas.size > 1:
+    if learner.distributed.world_size > 1:
         return
     try:
         rehearse_checkpoint(learner)

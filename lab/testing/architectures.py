@@ -14,8 +14,8 @@ from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.example import Example
 from lab.testing.finding import Finding
 from lab.testing.probe import clear_error, leaves, map_tensors, no_global_randomness, same, seeded
-from lab.training.checkpoint import load_weights, save_weights
 from lab.training.rng import Streams
+from lab.training.weights import load_weights, save_weights
 
 __all__ = ["ArchitectureConformance"]
 
@@ -29,7 +29,7 @@ class ArchitectureConformance(Conformance):
 
     def build(self, example: Example, seed: int = 0) -> nn.Module:
         """The model for ``example``, with the initial weights of ``seed``."""
-        with Streams(seed).initialising():
+        with Streams(seed).initializing():
             model = self.resolved.build(example.facts)
         if not isinstance(model, nn.Module):
             raise Finding(f"{self.label} must give an nn.Module, not {type(model).__name__}")

@@ -13,9 +13,11 @@ from lab.testing.example import Example
 from lab.testing.finding import Finding
 from lab.testing.probe import flat_state, no_global_randomness, same
 from lab.testing.steppers import small_learner
-from lab.training.callback import EVENTS, Callback
-from lab.training.checkpoint import Checkpoint, write_tree
+from lab.training.callback import Callback
+from lab.training.checkpoint import Checkpoint
 from lab.training.learner import Learner
+from lab.training.state import EVENTS
+from lab.training.weights import write_tree
 
 __all__ = ["CallbackConformance"]
 

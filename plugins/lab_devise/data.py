@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 import torch
-from lab_text.remarks import tell
+from lab_basics.notes import log_notes
 from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
@@ -177,7 +177,7 @@ def devise(
         f"train: {len(splits['train'][0]):,} pictures, valid: {len(splits['valid'][0]):,}, "
         f"of held-out classes: {len(splits['valid'][1]):,}",
     ]
-    tell(_WHERE, notes, remarks)
+    log_notes(_WHERE, notes, remarks)
     return DeviseData(
         train=splits["train"][0],
         valid=splits["valid"][0],

@@ -49,7 +49,7 @@ class AttentionConformance(Conformance):
 
     def build(self, query_size: int = WIDTH, key_size: int = WIDTH, seed: int = 0) -> Attention:
         """Return the attention of a decoder and an encoder of these widths."""
-        with Streams(seed).initialising():
+        with Streams(seed).initializing():
             attention = self.resolved.build({}, query_size=query_size, key_size=key_size)
         if not isinstance(attention, Attention):
             raise Finding(f"{self.label} must be an Attention, not a {type(attention).__name__}")

@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from lab_basics.notes import counted, log_notes, percent
 
 from lab.errors import DataError, ParameterError
 from lab.training.data import Data
@@ -23,7 +24,7 @@ from lab_text.cache import content_key
 from lab_text.corpora import Corpus, data_folder, find_corpus
 from lab_text.files import check_encoding
 from lab_text.reading import AlignedFiles, PairSource, TabFile
-from lab_text.remarks import languages_look_swapped, of, remarks_on_specials, share, tell
+from lab_text.remarks import languages_look_swapped, remarks_on_specials
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
 from lab_text.tokenizer import Tokenizer
 from lab_text.tokenizers import tokenizer_factory
@@ -445,7 +446,7 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     train = _split(corpus, rows, languages)
     _refuse_empty(train, {**splits, "train": train}, corpus.statistics)
     notes, remarks = _described(sources, choices, train, splits, languages, {"train": corpus, **others})
-    tell(sources.train.name, notes, remarks)
+    log_notes(sources.train.name, notes, remarks)
     data = _data(train, splits, languages, {"train": corpus, **others})
     return attrs.evolve(data, notes=(*notes, *remarks))
 
@@ -475,13 +476,13 @@ def _described(
     """Return notes on the data and warnings of what looks odd."""
     kept = corpora["train"].statistics
     whole = len(train) + (0 if "valid" in corpora else len(splits["valid"]))
-    held_out = "" if "valid" in corpora else f", {share(len(splits['valid']), whole)} of all, drawn at random"
+    held_out = "" if "valid" in corpora else f", {percent(len(splits['valid']), whole)} of all, drawn at random"
     notes = [
-        f"train: {of(len(train), 'pair')} ({_dropped(kept)})",
-        f"valid: {of(len(splits['valid']), 'pair')}{held_out}",
+        f"train: {counted(len(train), 'pair')} ({_dropped(kept)})",
+        f"valid: {counted(len(splits['valid']), 'pair')}{held_out}",
     ]
     if "test" in splits:
-        notes.append(f"test: {of(len(splits['test']), 'pair')}")
+        notes.append(f"test: {counted(len(splits['test']), 'pair')}")
     notes += [note for pairs in corpora.values() for note in pairs.notes]
     remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
     trained = row_hashes(train.pairs, train.rows)
@@ -489,11 +490,11 @@ def _described(
         both = int(np.isin(row_hashes(split.pairs, split.rows), trained).sum())
         if both:
             are = "is" if both == 1 else "are"
-            said = f"{of(both, 'pair')} of '{name}' ({share(both, len(split))}) {are} in train too"
+            said = f"{counted(both, 'pair')} of '{name}' ({percent(both, len(split))}) {are} in train too"
             (remarks if both >= _MANY_TWINS * len(split) else notes).append(said)
     for name, language in zip(("source", "target"), languages, strict=True):
         side = train.pairs.source if name == "source" else train.pairs.target
-        notes.append(f"{name}: {of(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
+        notes.append(f"{name}: {counted(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
         remarks += remarks_on_specials(name, side.words, SPECIAL_TOKENS)
         if language.vectors is not None and language.vectors.note:
             notes.append(f"{name}: {language.vectors.note}")

@@ -18,10 +18,10 @@ from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
+from lab_basics.notes import percent
 
 from lab.errors import DataError
 from lab_text.files import check_text_file, is_gzip, is_utf8, open_bytes, recoded_lines
-from lab_text.remarks import share
 
 __all__ = ["VectorFile", "variants"]
 
@@ -83,7 +83,7 @@ class VectorFile:
         ):
             count = sum(change(word) in there for word in words)
             if count * 10 > len(words):
-                return f"{share(count, len(words))} of them would be found {how}"
+                return f"{percent(count, len(words))} of them would be found {how}"
         return ""
 
     def _binary_words(self) -> Iterator[tuple[int, bytes, Vector]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from lab_basics.notes import log_notes
 from lab_text.cache import content_key, entry
 from lab_text.corpora import Corpus, Download, data_folder, find_corpus
 
@@ -21,7 +22,7 @@ from lab_vision.background import BACKGROUND, Cuttings, cut_corners
 from lab_vision.data import ImageData, check_scale, image_data, require_count, require_size
 from lab_vision.layout import ClassesFrom, Splits, lay_out
 from lab_vision.pictures import SUFFIXES, Decoded, Fit, Picture, list_pictures, pictures_in, read_pictures
-from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on, tell
+from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on
 
 __all__ = [
     "cifar10",
@@ -131,7 +132,7 @@ def image_folder(
         *layout.warnings,
         *remarks_on(listing, decoded, rows, target, numbered, {each for _, each in placed.values()}, classes is None),
     ]
-    tell(path, notes, told)
+    log_notes(path, notes, told)
     parts = [(decoded.pixels[each], target[each]) for each in rows]
     if corners and size is not None:
         readable = {picture.name: picture for picture in pictures}
@@ -346,7 +347,7 @@ def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     placed = {picture.name: each for picture, *each in zip(pictures, layout.splits, layout.classes, strict=True)}
     decoded = _cached(_digest(path, pictures), pictures, None, False, "crop")
     if decoded.skipped:
-        tell(str(path), [], [describe_skipped(decoded.skipped)])
+        log_notes(str(path), [], [describe_skipped(decoded.skipped)])
     unknown = sorted({str(name) for _, name in placed.values()} - set(CIFAR_CLASSES))
     if unknown:
         raise DataError(

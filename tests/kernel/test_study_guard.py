@@ -32,7 +32,7 @@ class Seeding(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
+        torch.manual_seed(2718281)  # a seed that no other test leaves
         self.layer = nn.Linear(4, 2)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
@@ -51,7 +51,7 @@ class Rolling(Supervised):
     """Seeds torch's global generator in every step."""
 
     def train_step(self, batch: Any) -> torch.Tensor:
-        torch.manual_seed(0)
+        torch.manual_seed(2718281)  # a seed that no other test leaves
         return super().train_step(batch)
 
 
@@ -114,12 +114,12 @@ class SeedingForward(nn.Linear):
         super().__init__(4, 2)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        torch.manual_seed(0)
+        torch.manual_seed(2718281)  # a seed that no other test leaves
         return super().forward(points)
 
 
 def seeding_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    torch.manual_seed(0)
+    torch.manual_seed(2718281)  # a seed that no other test leaves
     return nn.functional.cross_entropy(output, target)
 
 
