@@ -20,9 +20,9 @@ from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
 from lab.study.study import ResolvedArm, Study, in_arms
 from lab.study.workspace import Workspace
+from lab.training.cpu import configure_cpu
 from lab.training.data import Data
 from lab.training.learner import Learner
-from lab.training.machine import tune
 
 __all__ = ["ArmCheck", "Plan", "PlanListener", "learner_of_arm", "plan_study"]
 
@@ -83,7 +83,7 @@ def plan_study(
     arms = study.resolve(workspace.catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
-    tune()
+    configure_cpu()
     here = attrs.evolve(workspace, device=_device_here(workspace.device, elsewhere))
     runs = _read_data(arms, study, workspace, where, tell)
     _refuse_equal_arms(arms, runs, where)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.errors import DataError, close_matches
+from lab.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +47,7 @@ def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | Non
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
-    close = {name: close_matches(name, there) for name in missing}
-    lines = [f"did you mean, for '{name}': {' or '.join(names)}?" for name, names in close.items() if names]
+    lines = [f"'{name}': {line}" for name in missing if (line := did_you_mean(name, there))]
     shown = ", ".join(there[:MAX_SHOWN]) + (f" and {len(there) - MAX_SHOWN} more" if len(there) > MAX_SHOWN else "")
     names = ", ".join(f"'{name}'" for name in missing)
     raise DataError(f"there is no column {names}", where=where, hint="\n".join([*lines, f"columns: {shown}"]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lab.errors import LabError, UnknownNameError, close_matches
+from lab.errors import LabError, UnknownNameError
 from lab_tabular.data import Rows, TableData
 from lab_tabular.models import Embeddings, TabularMLP
 from lab_tabular.processors import FIRST_CODE
@@ -191,11 +191,8 @@ def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float
 
     data, vectors = _data(learner), entity_embeddings(learner)
     if column not in vectors:
-        close = close_matches(column, list(vectors))
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(
-            f"no categorical column is called '{column}'", hint=f"{hint}columns: {', '.join(vectors)}"
-        )
+        hint = f"columns: {', '.join(vectors)}"
+        raise UnknownNameError.among("categorical column", column, list(vectors), hint=hint)
     places = data.category_places.get(column, {}) if places is None else places
     frame = vectors[column]
     if places:

@@ -111,4 +111,4 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
-    return "lab_tabular.conformance:offer"
+    return "lab_tabular.conformance:support"

@@ -15,7 +15,7 @@ import torch
 from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
 from torch import Tensor, nn
 
-from lab.errors import ParameterError, UnknownNameError, close_matches
+from lab.errors import ParameterError, UnknownNameError
 from lab_tabular.models import check_widths
 
 __all__ = ["ESTIMATORS", "Trees", "sklearn"]
@@ -195,12 +195,12 @@ def sklearn(
 
 def _check_kind(estimator: str, output_size: int) -> None:
     if estimator not in ESTIMATORS:
-        close = close_matches(estimator, ESTIMATORS)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(
-            f"no estimator is called '{estimator}'",
+        raise UnknownNameError.among(
+            "estimator",
+            estimator,
+            ESTIMATORS,
             where="architecture 'sklearn'",
-            hint=f"{hint}estimators: {', '.join(ESTIMATORS)}",
+            hint=f"estimators: {', '.join(ESTIMATORS)}",
         )
     if estimator.endswith("Classifier") != (output_size > 1):
         kind = "classes" if output_size > 1 else "a value"
@@ -219,12 +219,12 @@ def _make(estimator: str, options: dict[str, Any], seed: int) -> Any:
     known = factory().get_params()
     unknown = [name for name in options if name not in known]
     if unknown:
-        close = close_matches(unknown[0], known)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise ParameterError(
-            f"{estimator} has no parameter '{unknown[0]}'",
+        raise ParameterError.among(
+            f"parameter of {estimator}",
+            unknown[0],
+            list(known),
             where="architecture 'sklearn'",
-            hint=f"{hint}parameters: {', '.join(known)}",
+            hint=f"parameters: {', '.join(known)}",
         )
     return factory(**{"random_state": seed, **options})
 

@@ -15,7 +15,7 @@ from lab.study.run import Run
 from lab.study.store import Store
 from lab.study.workspace import Workspace
 from lab.training.data import EpochSampler, SequentialSampler
-from lab.training.replicas import pack, unpack
+from lab.training.distributed.collectives import pack, unpack
 from lab.training.rng import Streams
 from tests.kernel.kill_study import finish, outcome, start
 from tests.kernel.several_processes import (
@@ -117,7 +117,7 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
             stop.set()
 
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
+    monkeypatch.setattr(torchrun, "broadcast", lambda message: said.append(message))
     with store.lock(run.key), pytest.raises(KeyboardInterrupt):
         next(torchrun.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
     assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"

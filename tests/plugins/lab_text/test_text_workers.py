@@ -1,4 +1,4 @@
-"""What two processes that tokenise say to each other, and a stream that several of them tokenise."""
+"""What two processes that tokenize say to each other, and a stream that several of them tokenize."""
 
 from __future__ import annotations
 
