@@ -62,7 +62,7 @@ def test_a_hybrid_answers_an_unknown_user_with_what_it_expects_of_anybody():
 
 
 def test_an_unknown_title_gets_close_matches(learner):
-    with pytest.raises(UnknownNameError, match=r"unknown item 'itme 7'\n  did you mean: item"):
+    with pytest.raises(UnknownNameError, match=r"unknown item 'itme 7'\n  120 items\n  did you mean: item"):
         recommend(learner, like="itme 7")
 
 
