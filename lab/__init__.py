@@ -13,31 +13,30 @@ from pluggy import HookimplMarker
 if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.registry.component import preset, use
+    from lab.registry.hookspecs import plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
     from lab.study.experiment import Experiment
     from lab.study.rebuild import load
     from lab.study.search import log
     from lab.study.study import Study
-    from lab.training.callback import Callback, CancelBatch, CancelEpoch, CancelFit
+    from lab.training.callback import Callback
     from lab.training.data import Data
     from lab.training.learner import Learner
     from lab.training.means import mean_over
     from lab.training.rng import part
+    from lab.training.state import CancelBatch, CancelEpoch, CancelFit
     from lab.training.stepper import Evaluation, Stepper
 
 __version__ = "0.1.0"
-
-plugin_api = "1.0"
-"""Version of what plugins rely on, hooks and contracts. A plugin may state its range: ``plugin_api = ">=1,<2"``."""
 
 hookimpl = HookimplMarker("lab")
 
 _HOMES = {
     "Callback": "lab.training.callback",
-    "CancelBatch": "lab.training.callback",
-    "CancelEpoch": "lab.training.callback",
-    "CancelFit": "lab.training.callback",
+    "CancelBatch": "lab.training.state",
+    "CancelEpoch": "lab.training.state",
+    "CancelFit": "lab.training.state",
     "Data": "lab.training.data",
     "Evaluation": "lab.training.stepper",
     "Experiment": "lab.study.experiment",
@@ -51,6 +50,7 @@ _HOMES = {
     "log": "lab.study.search",
     "mean_over": "lab.training.means",
     "part": "lab.training.rng",
+    "plugin_api": "lab.registry.hookspecs",
     "preset": "lab.registry.component",
     "use": "lab.registry.component",
 }

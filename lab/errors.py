@@ -21,7 +21,6 @@ __all__ = [
     "StudyError",
     "UnknownNameError",
     "add_note",
-    "close_matches",
     "describe",
     "describe_error",
     "did_you_mean",
@@ -53,14 +52,6 @@ class LabError(Exception):
         self.where = where
         self.hint = hint
 
-    def __str__(self) -> str:
-        details = [line for part in (self.where, self.hint) if part for line in part.splitlines()]
-        return "\n".join([self.what, *(f"  {line}" for line in details)])
-
-
-class UnknownNameError(LabError):
-    """A name, path, arm or kind that does not exist."""
-
     @classmethod
     def among(
         cls, kind: str, name: str, known: Iterable[str], *, hint: str | None = None, where: str | None = None
@@ -68,14 +59,21 @@ class UnknownNameError(LabError):
         """Return the error for a ``name`` that is not in ``known``, with the names most like it.
 
         Args:
-            kind: what the name should be, for the message ``unknown KIND 'NAME'``.
+            kind: the kind of the name, for the message ``unknown KIND 'NAME'``.
             name: as it was written.
             known: the names that exist; a mapping gives the text that the message shows for each.
             hint: lines below the close matches, such as where all names are listed.
             where: the file, parameter or plugin that the name is from.
         """
-        lines = [did_you_mean(name, known), hint]
-        return cls(f"unknown {kind} '{name}'", where=where, hint="\n".join(filter(None, lines)))
+        return cls(f"unknown {kind} '{name}'", where=where, hint=did_you_mean(name, known, hint or ""))
+
+    def __str__(self) -> str:
+        details = [line for part in (self.where, self.hint) if part for line in part.splitlines()]
+        return "\n".join([self.what, *(f"  {line}" for line in details)])
+
+
+class UnknownNameError(LabError):
+    """A name, path, arm or kind that does not exist."""
 
 
 class ParameterError(LabError):
@@ -134,26 +132,18 @@ class StudyError(LabError):
         return "\n".join([f"{self.what}:", *lines, *body])
 
 
-def close_matches(name: str, names: Iterable[str], count: int = MAX_SUGGESTIONS) -> list[str]:
-    """Return the names most like ``name``, best first.
-
-    >>> close_matches("hiden_size", ["hidden_size", "layers"])
-    ['hidden_size']
-    """
-    import difflib
-
-    return difflib.get_close_matches(name, list(dict.fromkeys(names)), n=count, cutoff=0.6)
-
-
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return a line with the names most like ``name``, or ``otherwise`` if none is close.
+def did_you_mean(name: str, known: Iterable[str], *below: str) -> str:
+    """Return a line with the names most like ``name``, if any is close, and the lines ``below``.
 
     >>> did_you_mean("hiden_size", {"hidden_size": "hidden_size (int)", "layers": "layers (int)"})
     'did you mean: hidden_size (int)?'
     """
-    known = known if isinstance(known, Mapping) else {each: each for each in known}
-    shown = [text if isinstance(text := known[match], str) else match for match in close_matches(name, known)]
-    return f"did you mean: {' or '.join(shown)}?" if shown else otherwise
+    import difflib
+
+    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=MAX_SUGGESTIONS, cutoff=0.6)
+    texts = known if isinstance(known, Mapping) else {}
+    shown = [text if isinstance(text := texts.get(each), str) else each for each in close]
+    return "\n".join(filter(None, [f"did you mean: {' or '.join(shown)}?" if shown else "", *below]))
 
 
 def describe(error: BaseException) -> str:

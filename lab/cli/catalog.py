@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.main import Session, session_of
-from lab.errors import LabError, UnknownNameError, close_matches
+from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry
@@ -100,15 +100,10 @@ def _show_study(catalog: Catalog, file: str, assignments: tuple[str, ...], sched
 
 
 def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
-    everything = {entry.name: entry for registry in catalog.registries.values() for entry in registry.entries()}
-    close = [
-        f"{match} ({everything[match].kind}, {everything[match].plugin})" for match in close_matches(name, everything)
-    ]
-    lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-    lines += catalog.unavailable_plugins()
-    return UnknownNameError(
-        f"no component is called '{name}'", hint="\n".join([*lines, "everything there is: lab list"])
-    )
+    entries = [entry for registry in catalog.registries.values() for entry in registry.entries()]
+    known = {entry.name: f"{entry.name} ({entry.kind}, {entry.plugin})" for entry in entries}
+    hint = "\n".join([*catalog.unavailable_plugins(), "all components: lab list"])
+    return UnknownNameError.among("component", name, known, hint=hint)
 
 
 def describe(entry: Entry, catalog: Catalog) -> str:

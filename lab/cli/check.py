@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.cli.main import Session
-from lab.errors import UnknownNameError, close_matches
+from lab.errors import UnknownNameError
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry
 
@@ -58,10 +58,8 @@ def _entries(catalog: Catalog, name: str) -> list[Entry]:
     found = of_plugin or catalog.find(name) or of_kind
     if not found:
         known = {entry.name for entry in everything} | catalog.plugins.keys()
-        close = close_matches(name, known)
-        lines = [f"did you mean: {' or '.join(close)}?"] if close else []
-        lines += [*catalog.unavailable_plugins(), "everything there is: lab list, lab plugins"]
-        raise UnknownNameError(f"no plugin and no component is called '{name}'", hint="\n".join(lines))
+        hint = "\n".join([*catalog.unavailable_plugins(), "all names: lab list, lab plugins"])
+        raise UnknownNameError.among("plugin or component", name, known, hint=hint)
     return found
 
 

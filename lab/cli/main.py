@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lab.errors import LabError, PluginError, close_matches, printable
+from lab.errors import LabError, PluginError, UnknownNameError, printable
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import Plugin, load_object
 from lab.streams import make_robust
@@ -86,9 +86,8 @@ class Commands(click.Group):
         """As click's, with close matches for a name that is not there."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            close = close_matches(name, self.list_commands(ctx))
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise click.UsageError(f"No such command '{name}'.{hint}", ctx)
+            error = UnknownNameError.among("command", name, self.list_commands(ctx))
+            raise click.UsageError(str(error), ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -12,7 +12,7 @@ import click
 
 import lab
 from lab.cli.main import Session
-from lab.errors import LabError, ParameterError, PluginError, UnknownNameError, close_matches
+from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.plugins import Catalog
 from lab.registry.registry import RegistrySpec
 
@@ -80,9 +80,7 @@ def _templates(catalog: Catalog, kind: str) -> Path:
     offered = catalog.collect_owned("lab_scaffolds")
     if kind not in offered:
         kinds = sorted(offered.keys() - {"experiment"})
-        close = close_matches(kind, kinds)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"there is no template for the kind '{kind}'", hint=f"{hint}kinds: {', '.join(kinds)}")
+        raise UnknownNameError.among("kind of template", kind, kinds, hint=f"kinds: {', '.join(kinds)}")
     owner, path = offered[kind]
     package, _, folder = str(path).partition(":")
     found = _folder_of(package) / folder
@@ -120,10 +118,10 @@ def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str
 
 
 def _conformance(catalog: Catalog, kind: str) -> type:
-    from lab.testing.conformance import Conformance, offers_of
+    from lab.testing.conformance import Conformance, kit_of
     from lab.testing.runner import KINDS
 
-    return offers_of(catalog).kinds.get(kind) or KINDS.get(kind, Conformance)
+    return kit_of(catalog).kinds.get(kind) or KINDS.get(kind, Conformance)
 
 
 def _public_module(conformance: type) -> str:

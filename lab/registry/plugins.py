@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from lab import plugin_api
 from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean
 from lab.registry import hookspecs
 from lab.registry.component import Preset
@@ -197,7 +196,7 @@ class PluginHost:
             if not caller.has_spec():
                 # compared without the prefix, which would make all names alike
                 plain = {name.removeprefix("lab_"): name for name in known}
-                hint = did_you_mean(caller.name.removeprefix("lab_"), plain, f"hooks: {', '.join(known)}")
+                hint = did_you_mean(caller.name.removeprefix("lab_"), plain) or f"hooks: {', '.join(known)}"
                 raise PluginError(f"there is no hook '{caller.name}'; {hint}")
             if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
                 raise PluginError(f"hook wrappers are not supported: {caller.name}")
@@ -275,7 +274,7 @@ class Catalog(PluginHost):
         for registry in self.registries.values():
             if kind in (registry.spec.name, registry.spec.singular):
                 return registry
-        raise UnknownNameError.among("kind", kind, self.registries, hint=f"kinds: {', '.join(self.registries)}")
+        raise UnknownNameError.among("kind", kind, list(self.registries), hint=f"kinds: {', '.join(self.registries)}")
 
     def find(self, name: str) -> list[Entry]:
         """Return the components called ``name`` in any registry."""
@@ -374,8 +373,7 @@ def load_catalog(
     known = {name for plugin in catalog.plugins.values() for name in (plugin.name, plugin.distribution)}
     for name in [*without, *(only or ())]:
         if name not in known:
-            hint = did_you_mean(name, catalog.plugins, "installed plugins: lab plugins")
-            raise UnknownNameError(f"unknown plugin '{name}'", hint=hint)
+            raise UnknownNameError.among("plugin", name, list(catalog.plugins), hint="installed plugins: lab plugins")
     return catalog
 
 
@@ -439,8 +437,8 @@ def _check_api(supported: Any) -> None:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        fits = plugin_api in SpecifierSet(supported)
+        fits = hookspecs.plugin_api in SpecifierSet(supported)
     except (InvalidSpecifier, TypeError, AttributeError):
         raise PluginError(f"plugin_api = {supported!r} is not a range of versions; write '>=1,<2'") from None
     if not fits:
-        raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {plugin_api}")
+        raise PluginError(f"it is made for plugin API {supported}, and this lab has plugin API {hookspecs.plugin_api}")

@@ -115,8 +115,8 @@ def _index_of(registry: Registry, references: Sequence[Reference], name: str) ->
     """
     names = [as_use(item).name for item in references]
     if name not in names:
-        hint = did_you_mean(name, names, f"{registry.spec.name} there: {', '.join(names) or 'none'}")
-        raise UnknownNameError(f"no {registry.spec.singular} here is called '{name}'", hint=hint)
+        hint = f"{registry.spec.name} here: {', '.join(names) or 'none'}"
+        raise UnknownNameError.among(registry.spec.singular, name, names, hint=hint)
     return names.index(name)
 
 
@@ -252,8 +252,8 @@ class Resolver:
 
 
 def _unexpected(label: str, unknown: str, name: str, parameters: Mapping[str, Parameter]) -> ParameterError:
-    lines = [did_you_mean(unknown, list(parameters)), f"signature: {signature_text(name, parameters)}"]
-    return ParameterError(f"{label}: unexpected parameter '{unknown}'", hint="\n".join(filter(None, lines)))
+    hint = did_you_mean(unknown, list(parameters), f"signature: {signature_text(name, parameters)}")
+    return ParameterError(f"{label}: unexpected parameter '{unknown}'", hint=hint)
 
 
 def _check_seed(name: str, value: Any) -> None:

@@ -20,7 +20,7 @@ from torch import distributed
 
 from lab.registry.plugins import Catalog
 from lab.study.packages import installed_packages
-from lab.training.machine import tune
+from lab.training.cpu import configure_cpu
 
 __all__ = ["environment", "peak_memory_mb", "reset_peak_memory"]
 
@@ -67,7 +67,7 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "processes": distributed.get_world_size() if distributed.is_initialized() else 1,
-            **tune()._asdict(),
+            **configure_cpu()._asdict(),
         },
         "device": (_or_unknown(lambda: torch.cuda.get_device_name(device)) or device)
         if device.startswith("cuda")

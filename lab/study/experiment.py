@@ -126,7 +126,7 @@ class Experiment:
         fields = attrs.fields_dict(Experiment)
         if slot not in fields:
             hint = f"an experiment has: {', '.join(fields)}"
-            raise UnknownNameError.among("path", path, fields, hint=hint)
+            raise UnknownNameError.among("path", path, list(fields), hint=hint)
         kind, rest = fields[slot].metadata.get("kind", ""), path.partition(".")[2]
         if rest and not kind:
             raise UnknownNameError(f"unknown path '{path}'", hint=f"'{slot}' is a value and has no '{rest}'")

@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
+from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_cache
 from lab.errors import LabError
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
@@ -48,20 +48,28 @@ KERNEL = Path(__file__).parents[1]
 FINGERPRINTED_MODULES = (
     "training/callback.py",
     "training/checkpoint.py",
+    "training/cpu.py",
     "training/data.py",
     "training/learner.py",
     "training/loop.py",
-    "training/machine.py",
     "training/means.py",
     "training/rng.py",
     "training/schedules.py",
+    "training/state.py",
     "training/stepper.py",
+    "training/weights.py",
     "study/build.py",
     "study/run.py",
 )
 """The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
 
-DISTRIBUTED_MODULES = ("training/replicas.py", "training/shards.py")
+DISTRIBUTED_MODULES = (
+    "training/distributed/collectives.py",
+    "training/distributed/ddp.py",
+    "training/distributed/fsdp.py",
+    "training/distributed/setup.py",
+    "training/distributed/single.py",
+)
 """Those that decide numbers where several processes train a run together."""
 
 MAX_PATH_LENGTH = 4096
@@ -343,10 +351,10 @@ def _distributions() -> Mapping[str, list[str]]:
     folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
     state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
     file = cache_folder() / "distributions.json"
-    known = recall(file)
+    known = read_cache(file)
     if known.get("state") != state:
         known = {"state": state, "packages": metadata.packages_distributions()}
-        remember(file, known)
+        write_cache(file, known)
     packages: dict[str, list[str]] = known["packages"]
     return packages
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from lab.errors import StoreError, UnknownNameError, close_matches
+from lab.errors import StoreError, UnknownNameError
 from lab.study.store import Store, outcome_of
 from lab.study.variants import all_variants, labels, read_content, study_names
 
@@ -178,9 +178,7 @@ def sort_runs(runs: Sequence[Listed], column: str, *, descending: bool = False) 
     """
     known = column_names(runs)
     if runs and column not in known:
-        close = close_matches(column, known)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"unknown column '{column}'", hint=f"{hint}columns: {', '.join(known)}")
+        raise UnknownNameError.among("column", column, known, hint=f"columns: {', '.join(known)}")
     with_value = [run for run in runs if _is_sortable(run.value(column))]
     without = [run for run in runs if not _is_sortable(run.value(column))]
     return [*sorted(with_value, key=lambda run: run.value(column), reverse=descending), *without]

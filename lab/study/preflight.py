@@ -20,7 +20,7 @@ from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
 from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
-from lab.training.machine import tune
+from lab.training.cpu import configure_cpu
 
 __all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
 
@@ -81,7 +81,7 @@ def plan_study(
     arms = study.resolve(catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
-    tune()
+    configure_cpu()
     here = _device_here(device, elsewhere)
     runs = _read_data(arms, study, catalog, store, device, where, tell)
     _refuse_equal_arms(arms, runs, where)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import LabError, StoreError, UnknownNameError, close_matches
+from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
 from lab.study import files, variants
 from lab.study.experiment import Experiment
@@ -320,7 +320,7 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
     except LabError as error:  # it holds what no study may hold
         raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(folder, f"{type(error).__name__}: {error}") from error
+        raise _damaged(folder, describe(error)) from error
 
 
 def _damaged(folder: Path, why: str) -> StoreError:
@@ -340,10 +340,8 @@ def _plain_name(name: str) -> str:
 
 def _unknown(store: Store, name: str) -> UnknownNameError:
     names = variants.study_names(store)
-    close = close_matches(_plain_name(name), names)
-    hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-    known = f"studies: {', '.join(names)}" if names else "no study was run there yet; lab run FILE runs one"
-    return UnknownNameError(f"unknown study '{name}'", where=str(store.root), hint=f"{hint}{known}")
+    hint = f"studies: {', '.join(names)}" if names else "no study was run there yet; lab run FILE runs one"
+    return UnknownNameError.among("study", _plain_name(name), names, where=str(store.root), hint=hint)
 
 
 def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -> StudyRecord:

@@ -24,21 +24,32 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from torch import Tensor, nn
 
-from lab.errors import DataError, LabError, ParameterError, PluginError, ShapeError, StudyError, describe_error
+from lab.errors import (
+    DataError,
+    LabError,
+    ParameterError,
+    PluginError,
+    ShapeError,
+    StudyError,
+    describe_error,
+    did_you_mean,
+)
 from lab.study.examples import hash_of_values
-from lab.study.guard import keeps_global_state
+from lab.study.guard import assert_global_state_unchanged
 from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
-from lab.training.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit
-from lab.training.checkpoint import Checkpoint, carried_state, rehearse_checkpoint
+from lab.training.callback import Callback
+from lab.training.checkpoint import Checkpoint, rehearse_checkpoint
 from lab.training.data import to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
 from lab.training.rng import all_generators
 from lab.training.schedules import Schedule
 from lab.training.scoring import check_arguments, check_direction, directions, score_of
+from lab.training.state import EVENTS, CancelBatch, CancelEpoch, CancelFit
 from lab.training.stepper import Evaluation
 from lab.training.structure import describe_structure
+from lab.training.weights import extra_state
 
 if TYPE_CHECKING:
     from lab.study.run import Run
@@ -204,12 +215,14 @@ def _declared_problems(learner: Learner, compare: str) -> list[str]:
 def _uncomparable(compare: str, known: Sequence[str]) -> str:
     if compare.startswith("test_") and not any(name.startswith("test_") for name in known):
         return str(ParameterError(f"this study compares '{compare}', but the data has no test split"))
-    close = difflib.get_close_matches(compare, known, n=2)
-    meant = f"did you mean: {' or '.join(close)}?\n" if close else ""
     error = ParameterError(
         f"this study compares '{compare}', of which nothing says whether higher or lower is better",
-        hint=f"{meant}a callback that adds it to the history declares it: metrics = {{'{compare}': True}}\n"
-        f"known: {', '.join(known)}",
+        hint=did_you_mean(
+            compare,
+            known,
+            f"a callback that adds it to the history declares it: metrics = {{'{compare}': True}}",
+            f"known: {', '.join(known)}",
+        ),
     )
     return str(error)
 
@@ -307,7 +320,7 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     """
     _follow_schedules(learner)
     full = list(range(min(learner.train_size, learner.batch_size)))
-    is_small = 2 * len(train.smallest) <= len(full) and not carried_state(learner.model)
+    is_small = 2 * len(train.smallest) <= len(full) and not extra_state(learner.model)
     small = train.smallest if is_small else full
     label = run.experiment.component("stepper").label
     learner.set_training_mode()
@@ -318,7 +331,7 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
         _look_at_examples(run, learner, small, moment, looks)
     started = time.perf_counter()
     try:
-        with keeps_global_state(label, draws=True, functions=True), _naming(run, learner):
+        with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True), _naming(run, learner):
             first = _step(learner, small)
     except Exception as error:
         if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
@@ -355,7 +368,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
     def enter(*_: Any) -> None:
         guards.append(ExitStack())
         label = run.experiment.component("architecture").label
-        guards[-1].enter_context(keeps_global_state(label, draws=True, functions=True))
+        guards[-1].enter_context(assert_global_state_unchanged(label, allow_torch_rng=True, functions=True))
 
     def leave(*_: Any) -> None:
         guards.pop().close()
@@ -363,7 +376,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
     loss, label = learner.loss, run.experiment.component("loss").label
 
     def guarded_loss(*arguments: Any, **options: Any) -> Any:
-        with keeps_global_state(label, draws=True, functions=True):
+        with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True):
             return loss(*arguments, **options)
 
     handles = [learner.model.register_forward_pre_hook(enter), learner.model.register_forward_hook(leave)]
@@ -471,7 +484,7 @@ def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[
 def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
     """Validation on one batch, on its halves and on the smallest batch, with every metric."""
     indices = list(range(min(len(learner.data.split("valid")), learner.valid_batch_size)))
-    can_be_cut = not carried_state(learner.model)
+    can_be_cut = not extra_state(learner.model)
     notes = []
     with learner.evaluating():
         whole = _valid_step(learner, indices)
@@ -588,7 +601,7 @@ def _is_declared(name: str, declared: Sequence[str]) -> bool:
 
 def _check_checkpoint(learner: Learner) -> None:
     """Save and load a checkpoint in memory."""
-    if learner.replicas.size > 1:
+    if learner.distributed.world_size > 1:
         return
     try:
         rehearse_checkpoint(learner)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from lab.errors import UnknownNameError, close_matches
+from lab.errors import UnknownNameError
 from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.store import RunRecord
 
@@ -342,9 +342,8 @@ class Results:
         """The figure asked for, the study's own unless one is named."""
         metric = metric or self.study.compare
         if self.metric_names and metric not in self.metric_names:
-            close = close_matches(metric, self.metric_names)
-            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            raise UnknownNameError(f"unknown figure '{metric}'", hint=f"{hint}figures: {', '.join(self.metric_names)}")
+            names = self.metric_names
+            raise UnknownNameError.among("figure", metric, names, hint=f"figures: {', '.join(names)}")
         return metric
 
     def is_higher_better(self, metric: str) -> bool:

@@ -34,17 +34,18 @@ from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
     BEST,
-    WORTH_S,
+    MIN_INTERVAL_S,
     Checkpoint,
     remove_checkpoints,
     save_checkpoint,
-    save_weights,
 )
+from lab.training.cpu import configure_cpu
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
-from lab.training.machine import tune
 from lab.training.scoring import directions
+from lab.training.state import Training
+from lab.training.weights import save_weights
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
@@ -73,7 +74,7 @@ class RunProgress:
     row: dict[str, float] | None
 
     @classmethod
-    def of(cls, learner: Learner) -> RunProgress:
+    def of(cls, learner: Training) -> RunProgress:
         """Where a learner stands; waits for its device."""
         position = learner.position
         return cls(
@@ -161,7 +162,7 @@ class Run:
             if completed is not None:
                 return completed
             fresh = True  # its weights alone do not give its figures
-        tune()
+        configure_cpu()
         folder = self._begin(fresh=fresh)
         keep_sources(self, folder)
         listener.run_started(self)
@@ -277,7 +278,7 @@ class Run:
             "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),
         }
-        if worth_waiting := seconds > WORTH_S:
+        if worth_waiting := seconds > MIN_INTERVAL_S:
             sync_files(folder)
         write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
         remove_checkpoints(folder)
@@ -329,7 +330,7 @@ class Recorder(Callback):
         self.run, self.listener, self.stop = run, listener, stop
         self._next_refresh = 0.0
 
-    def after_batch(self, learner: Learner) -> None:
+    def after_batch(self, learner: Training) -> None:
         if self.stop.is_set():
             if learner.folder is not None:
                 save_checkpoint(learner, learner.folder)
@@ -338,7 +339,7 @@ class Recorder(Callback):
             self._next_refresh = time.monotonic() + REFRESH_S
             self.listener.run_advanced(self.run, RunProgress.of(learner))
 
-    def after_epoch(self, learner: Learner) -> None:
+    def after_epoch(self, learner: Training) -> None:
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:

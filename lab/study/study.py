@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab.errors import LabError, StudyError, UnknownNameError, close_matches
+from lab.errors import LabError, StudyError, UnknownNameError, did_you_mean
 from lab.registry.component import Reference, Use, as_use, plain_value
 from lab.registry.plugins import Catalog
 from lab.study.checks import (
@@ -250,9 +250,7 @@ class Study:
         known = [arm.name for arm in self.all_arms]
         for name in names:
             if name not in known:
-                close = close_matches(name, known)
-                hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-                raise UnknownNameError(f"unknown arm '{name}'", hint=f"{hint}arms: {_listed(known)}")
+                raise UnknownNameError.among("arm", name, known, hint=f"arms: {_listed(known)}")
         return attrs.evolve(self, arms=tuple(arm for arm in self.arms if arm.name in {BASE, *names}))
 
     @property
@@ -459,12 +457,9 @@ def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
         split, name = "valid", figure
     elif split not in ("valid", "test") or name in offered:
         return []
-    close = close_matches(name, offered)
-    hint = f"did you mean: {' or '.join(f'{split}_{match}' for match in close)}?\n" if close else ""
-    figures = ", ".join(f"{split}_{name}" for name in offered)
-    return [
-        str(UnknownNameError(f"this study compares '{figure}', which no run has", hint=f"{hint}figures: {figures}"))
-    ]
+    figures = {each: f"{split}_{each}" for each in offered}
+    hint = did_you_mean(name, figures, f"figures: {', '.join(figures.values())}")
+    return [str(UnknownNameError(f"this study compares '{figure}', which no run has", hint=hint))]
 
 
 def in_arms(problem: str, names: Sequence[str], study: Study) -> str:

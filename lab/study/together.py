@@ -24,7 +24,8 @@ from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan
 from lab.study.run import Listener, Run
 from lab.study.store import RunRecord, Store
-from lab.training.replicas import alone, broadcast, sharded
+from lab.training.distributed.collectives import broadcast
+from lab.training.distributed.setup import alone, sharded
 
 __all__ = ["Together", "follow", "process_group"]
 

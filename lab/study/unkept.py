@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lab.registry.modules import is_local
-from lab.training.callback import EVENTS, Callback
+from lab.training.callback import Callback
+from lab.training.state import EVENTS
 from lab.training.stepper import Stepper
 
 __all__ = ["unkept_notes"]
@@ -131,7 +132,7 @@ def _assigned(target: ast.expr, method: ast.FunctionDef, methods: Iterable[ast.F
 def _is_made_anew(attribute: str, changer: str, methods: dict[str, ast.FunctionDef]) -> bool:
     """Whether an attribute is set plainly before each step or validation, or before each epoch and not in its steps."""
     event = changer.partition("_")[2]
-    moments = IN_A_STEP if event in IN_A_STEP else ("epoch", "validate", "judge") if event in EVENTS else ()
+    moments = IN_A_STEP if event in IN_A_STEP else ("epoch", "validate", "eval_weights") if event in EVENTS else ()
     for moment in moments:
         method = methods.get(f"before_{moment}")
         if method is not None and any(_sets(node, attribute, method) for node in ast.walk(method)):

@@ -19,8 +19,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from lab.training.checkpoint import BEST, Checkpoint, carried_state
+from lab.training.checkpoint import BEST, Checkpoint
 from lab.training.data import Data, to_device
+from lab.training.weights import extra_state
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -144,7 +145,7 @@ def cut_losses(learner: Learner) -> list[float] | None:
     """
     examples = learner.data.split("valid")
     indices = list(range(min(len(examples), learner.valid_batch_size)))
-    if len(indices) < 2 or carried_state(learner.model):
+    if len(indices) < 2 or extra_state(learner.model):
         return None
     with learner.evaluating():
         try:

@@ -6,16 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lab.errors import close_matches
+from lab.errors import did_you_mean
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.crash import EPOCHS, differences, train_with_power_cut
 from lab.testing.example import Example
 from lab.testing.finding import Finding
 from lab.testing.probe import flat_state, no_global_randomness, same
 from lab.testing.steppers import small_learner
-from lab.training.callback import EVENTS, Callback
-from lab.training.checkpoint import Checkpoint, write_tree
+from lab.training.callback import Callback
+from lab.training.checkpoint import Checkpoint
 from lab.training.learner import Learner
+from lab.training.state import EVENTS
+from lab.training.weights import write_tree
 
 __all__ = ["CallbackConformance"]
 
@@ -41,8 +43,7 @@ class CallbackConformance(Conformance):
         known = [f"{moment}_{event}" for moment in ("before", "after") for event in EVENTS]
         for name in dir(type(self.build(example))):
             if name.startswith(("before_", "after_")) and name not in known:
-                close = close_matches(name, known)
-                hint = f"did you mean: {' or '.join(close)}?" if close else f"events: {', '.join(EVENTS)}"
+                hint = did_you_mean(name, known) or f"events: {', '.join(EVENTS)}"
                 raise Finding(f"{self.label}: there is no event for its method '{name}'", hint=hint)
 
     @on_every_example

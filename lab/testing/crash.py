@@ -16,6 +16,7 @@ from lab.training.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
+    from lab.training.state import Training
 
 __all__ = ["EPOCHS", "differences", "train_with_power_cut"]
 
@@ -30,7 +31,7 @@ class PowerCut(Callback):
     def __init__(self, keep: Path) -> None:
         self.keep = keep
 
-    def before_batch(self, learner: Learner) -> None:
+    def before_batch(self, learner: Training) -> None:
         if learner.position.step == STEP_OF_CUT and learner.folder is not None and not self.keep.exists():
             shutil.copytree(learner.folder, self.keep)
 

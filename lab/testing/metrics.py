@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.errors import describe
 from lab.testing.conformance import Conformance, on_every_example
 from lab.testing.example import Example
 from lab.testing.finding import Finding
-from lab.testing.probe import describe, no_global_randomness, same, seeded
+from lab.testing.probe import no_global_randomness, same, seeded
 
 __all__ = ["MetricConformance"]
 
@@ -113,7 +114,7 @@ class MetricConformance(Conformance):
 
 def _outputs(example: Example, perfect: bool) -> Tensor:
     batch = example.batch("valid", len(example.data.split("valid")))
-    return example.perfect(batch) if perfect else example.output(batch, seeded())
+    return example.perfect_output(batch) if perfect else example.output(batch, seeded())
 
 
 def _cut(output: Tensor, target: Tensor, example: Example) -> Tensor:

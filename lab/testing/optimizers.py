@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lab.testing.conformance import Conformance
 from lab.testing.finding import Finding
 from lab.testing.probe import no_global_randomness, same, seeded
-from lab.training.checkpoint import read_tree, write_tree
+from lab.training.weights import read_tree, write_tree
 
 __all__ = ["OptimizerConformance"]
 

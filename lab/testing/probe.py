@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError
+from lab.errors import LabError, describe
 from lab.testing.finding import Finding
 
-__all__ = ["clear_error", "describe", "flat_state", "leaves", "map_tensors", "no_global_randomness", "same", "seeded"]
+__all__ = ["clear_error", "flat_state", "leaves", "map_tensors", "no_global_randomness", "same", "seeded"]
 
 _OWN = "take a torch.Generator instead, such as the sampler's `generator` or learner.streams.generator(...)"
 
@@ -108,12 +108,6 @@ def clear_error(action: Callable[[], Any], what: str) -> None:
             ) from error
         return
     raise Finding(f"{what} is accepted in silence", hint="check the shapes and raise lab.errors.ShapeError")
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
 
 
 def flat_state(thing: Any, path: str = "", depth: int = 4) -> dict[str, Any]:

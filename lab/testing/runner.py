@@ -9,15 +9,14 @@ from typing import Any, Literal
 
 import attrs
 
-from lab.errors import LabError
+from lab.errors import LabError, describe
 from lab.registry.component import Use
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry
 from lab.testing.architectures import ArchitectureConformance
 from lab.testing.callbacks import CallbackConformance
-from lab.testing.conformance import Conformance, offers_of
+from lab.testing.conformance import ComponentCase, Conformance, kit_of
 from lab.testing.datasets import DatasetConformance
-from lab.testing.example import Trial
 from lab.testing.executors import ExecutorConformance
 from lab.testing.finding import Finding, NotApplicable
 from lab.testing.losses import LossConformance
@@ -66,12 +65,12 @@ def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
 
     A registry without a class of its own gets the general checks.
     """
-    offers = offers_of(catalog)
-    base = offers.kinds.get(entry.kind) or KINDS.get(entry.kind, Conformance)
-    trial = offers.trials.get(f"{entry.kind}.{entry.name}", Trial())
-    chosen = Use(entry.qualified_name) if trial.component is None else trial.component
+    kit = kit_of(catalog)
+    base = kit.kinds.get(entry.kind) or KINDS.get(entry.kind, Conformance)
+    case = kit.cases.get(f"{entry.kind}.{entry.name}", ComponentCase())
+    chosen = Use(entry.qualified_name) if case.component is None else case.component
     settings: dict[str, Any] = {"kind": entry.kind, "component": chosen, "catalog": catalog}
-    settings |= {"examples": trial.examples, "exceptions": dict(trial.exceptions)}
+    settings |= {"examples": case.examples, "exceptions": dict(case.exceptions)}
     return type(f"Conformance_{entry.name}", (base,), settings)
 
 
@@ -101,4 +100,4 @@ def _describe(error: BaseException) -> str:
 def _foreign(error: BaseException) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"  {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-    return [f"it raises {type(error).__name__}: {' '.join(str(error).split())}", where]
+    return [f"it raises {describe(error)}", where]

@@ -18,6 +18,7 @@ from lab.testing.probe import no_global_randomness, same
 from lab.training.callback import Callback
 from lab.training.learner import Learner
 from lab.training.rng import global_generator
+from lab.training.state import Training
 from lab.training.stepper import Evaluation, Stepper
 
 __all__ = ["StepperConformance", "small_learner"]
@@ -129,10 +130,10 @@ class _Witness(Callback):
     def __init__(self) -> None:
         self.seen = {"backward": 0, "step": 0}
 
-    def after_backward(self, learner: Learner) -> None:
+    def after_backward(self, learner: Training) -> None:
         self.seen["backward"] += 1
 
-    def after_step(self, learner: Learner) -> None:
+    def after_step(self, learner: Training) -> None:
         self.seen["step"] += 1
 
 

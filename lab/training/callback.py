@@ -1,55 +1,40 @@
-"""Callbacks: what happens besides learning, at the moments that the loop names."""
+"""Callbacks: hooks of the training loop."""
 
 from __future__ import annotations
 
 import graphlib
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lab.errors import LabError, UnknownNameError, add_note, error_text
+from lab.errors import LabError, UnknownNameError
+from lab.training.state import EVENTS, Listener, Training
 
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
-
-__all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "order_callbacks"]
-
-EVENTS = ("fit", "epoch", "batch", "backward", "step", "validate", "judge")
-
-
-class CancelBatch(Exception):
-    """Raised in a callback: leave this batch, go on with the next."""
-
-
-class CancelEpoch(Exception):
-    """Raised in a callback: leave this epoch, go on with the next."""
-
-
-class CancelFit(Exception):
-    """Raised in a callback: stop training; what was learned is kept."""
+__all__ = ["Callback", "listeners_of", "order_callbacks"]
 
 
 class Callback:
     """Base class of every callback.
 
     Each event X is a pair of methods, ``before_X(learner)`` and ``after_X(learner)``, for X in fit, epoch, batch,
-    backward, step, validate and judge. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every
+    backward, step, validate and eval_weights. ``before_X`` runs in order; ``after_X`` runs in reverse order, for every
     callback whose ``before_X`` had its turn, and also when the body raised. A method that no subclass defines costs
     nothing.
 
     Attributes:
         name: how others refer to it; the class name in snake case unless given.
         before: names of callbacks that this one must come before.
-        after: names of callbacks that this one must come after; ``"*"`` are all that do not say otherwise.
+        after: names of callbacks that this one must come after; ``"*"`` means all others without a constraint.
         metrics: columns that it adds to ``learner.history``, each with whether higher is better. Only a declared column
             can be compared, or followed by another callback.
-        rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for what
-            is expensive or acts outside of the learner.
-        observer: it only looks on and writes down, and changes no number of the training. Adding, removing or changing
+        rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for
+            callbacks that are expensive or act outside of the learner.
+        observer: whether it only reads and records, and changes no number of the training. Adding, removing or changing
             an observer gives no run another key.
-        reads_metrics: it may decide by metrics or by the history while it trains. Where no callback does, a metric may
-            be added to a study without training anything again.
+        reads_metrics: whether it may decide by metrics or by the history while it trains. If no callback does, a metric
+            may be added to a study without training anything again.
     """
 
     name: str = ""
@@ -67,138 +52,91 @@ class Callback:
 
     @classmethod
     def deciding_parameters(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Of the chosen parameters, those that can change a number; only they are part of a run's key."""
+        """Return the parameters that can change a number; only they are part of a run's key."""
         return params
 
-    def check(self, learner: Learner) -> None:
-        """Raise a LabError where this callback cannot work with this learner.
+    def check(self, learner: Training) -> None:
+        """Raise a LabError if this callback cannot work with this learner.
 
-        Called before anything is trained, by preflight, too; ``learner.position`` says how long the fit will be.
+        Called before anything is trained, by preflight, too; ``learner.position`` has the length of the fit.
         """
 
-    def before_fit(self, learner: Learner) -> None:
+    def before_fit(self, learner: Training) -> None:
         """Before the first epoch; model and optimizer are ready."""
 
-    def after_fit(self, learner: Learner) -> None:
+    def after_fit(self, learner: Training) -> None:
         """After the last epoch, also when training failed."""
 
-    def before_epoch(self, learner: Learner) -> None:
+    def before_epoch(self, learner: Training) -> None:
         """Before the batches of an epoch."""
 
-    def after_epoch(self, learner: Learner) -> None:
+    def after_epoch(self, learner: Training) -> None:
         """After training and validation of an epoch; ``learner.history[-1]`` is complete."""
 
-    def before_batch(self, learner: Learner) -> None:
+    def before_batch(self, learner: Training) -> None:
         """Before a training step; ``learner.batch`` is on the device."""
 
-    def after_batch(self, learner: Learner) -> None:
+    def after_batch(self, learner: Training) -> None:
         """After a training step; ``learner.step_loss`` is its loss."""
 
-    def before_backward(self, learner: Learner) -> None:
+    def before_backward(self, learner: Training) -> None:
         """After the forward pass, before gradients."""
 
-    def after_backward(self, learner: Learner) -> None:
-        """Gradients are there."""
+    def after_backward(self, learner: Training) -> None:
+        """After the backward pass; gradients are computed."""
 
-    def before_step(self, learner: Learner) -> None:
+    def before_step(self, learner: Training) -> None:
         """Before the optimizer moves the weights."""
 
-    def after_step(self, learner: Learner) -> None:
-        """The optimizer has moved the weights; gradients are still there."""
+    def after_step(self, learner: Training) -> None:
+        """After the optimizer moved the weights; gradients are not cleared yet."""
 
-    def before_validate(self, learner: Learner) -> None:
+    def before_validate(self, learner: Training) -> None:
         """Before validation; the model is in evaluation mode."""
 
-    def after_validate(self, learner: Learner) -> None:
-        """After validation; its figures join ``learner.history[-1]`` before ``after_epoch``."""
+    def after_validate(self, learner: Training) -> None:
+        """After validation; its metrics join ``learner.history[-1]`` before ``after_epoch``."""
 
-    def before_judge(self, learner: Learner) -> None:
-        """Before the weights count, in validation and when the best are kept: others may take their place."""
+    def before_eval_weights(self, learner: Training) -> None:
+        """Put the evaluation weights (for example EMA) in place: for validation, and when the best are saved."""
 
-    def after_judge(self, learner: Learner) -> None:
-        """The weights that are trained come back."""
+    def after_eval_weights(self, learner: Training) -> None:
+        """Put the weights that are trained back."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a crash: tensors and JSON values."""
+        """Return what must survive a crash: tensors and JSON values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
 
 
-class Events:
-    """Which callbacks listen to what, looked up once; an event nobody listens to costs one dictionary look-up."""
+def listeners_of(callbacks: Sequence[Callback]) -> dict[str, list[Listener]]:
+    """Return for every event the callbacks that override a method of it, looked up once.
 
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self._listeners = {
-            event: [(c, *_methods(c, event)) for c in callbacks if _listens(c, event)] for event in EVENTS
-        }
-
-    def level(self, event: str, learner: Learner) -> Level:
-        """The context in which the body of ``event`` runs."""
-        return Level(event, self._listeners[event], learner)
-
-
-class Level:
-    """``before_X`` on entry, ``after_X`` in reverse on exit, also when the body raised.
-
-    The first failure wins; a failure in a callback carries a note that says which callback, event, epoch and batch.
+    An event without listeners costs one dictionary look-up, a method that is not overridden is never called.
     """
-
-    __slots__ = ("_entered", "_event", "_learner", "_listeners")
-
-    def __init__(self, event: str, listeners: Sequence[tuple[Callback, Any, Any]], learner: Learner) -> None:
-        self._event, self._listeners, self._learner = event, listeners, learner
-        self._entered = 0
-
-    def __enter__(self) -> None:
-        if self._listeners:
-            try:
-                for callback, before, _ in self._listeners:
-                    self._entered += 1
-                    self._call(callback, "before", before)
-            except BaseException as error:
-                self._leave(error)
-                raise
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._entered:
-            failure = self._leave(error)
-            if failure is not None and error is None:
-                raise failure
-
-    def _leave(self, error: BaseException | None) -> BaseException | None:
-        for callback, _, after in reversed(self._listeners[: self._entered]):
-            try:
-                self._call(callback, "after", after)
-            except BaseException as failure:
-                if error is None:
-                    error = failure
-                else:
-                    add_note(error, f"and then {type(failure).__name__}: {error_text(failure)}")
-        return error
-
-    def _call(self, callback: Callback, moment: str, method: Any) -> None:
-        try:
-            method(self._learner)
-        except (CancelBatch, CancelEpoch, CancelFit):
-            raise
-        except BaseException as error:
-            position = self._learner.position
-            where = f"epoch {position.epoch}, batch {position.batch}"
-            add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
-            raise
+    found: dict[str, list[Listener]] = {event: [] for event in EVENTS}
+    for callback, event in itertools.product(callbacks, EVENTS):
+        names = (f"before_{event}", f"after_{event}")
+        before, after = (
+            None if getattr(type(callback), name) is getattr(Callback, name) else getattr(callback, name)
+            for name in names
+        )
+        if before or after:
+            found[event].append((callback, before, after))
+    return found
 
 
-EVERY = "*"
+ALL_OTHERS = "*"
 
 
 def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Callbacks in an order that honours ``before`` and ``after``; otherwise as given.
+    """Return callbacks in an order that honors ``before`` and ``after``; otherwise as given.
 
     Raises:
-        LabError: the wishes contradict each other; the message names the members of the cycle.
-        UnknownNameError: two callbacks answer to the same name.
+        LabError: the ordering constraints contradict each other; the message names the members of the cycle.
+        UnknownNameError: two callbacks have the same name.
     """
     named: dict[str, Callback] = {}
     for callback in callbacks:
@@ -208,46 +146,31 @@ def order_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
                 hint="give one of them another name: its attribute `name`",
             )
         named[callback.name] = callback
-    return [named[name] for name in _sorted_names(named)]
-
-
-def _sorted_names(named: dict[str, Callback]) -> list[str]:
-    wishes = _predecessors(named)
+    waiting = _predecessors(named)
     try:
-        graphlib.TopologicalSorter(wishes).prepare()
+        graphlib.TopologicalSorter(waiting).prepare()
     except graphlib.CycleError as error:
         cycle = " → ".join(reversed(error.args[1]))
         raise LabError(
             f"callbacks cannot be ordered: {cycle}", hint="change `before` or `after` of one of them"
         ) from None
-    waiting = dict(wishes)
-    ordered: list[str] = []
+    ordered: list[Callback] = []
     while waiting:
-        ordered.append(next(name for name, earlier in waiting.items() if not earlier & waiting.keys()))
-        del waiting[ordered[-1]]
+        # the first that is free, so that the given order stays; TopologicalSorter would hand them out in its own
+        name = next(name for name, earlier in waiting.items() if not earlier & waiting.keys())
+        del waiting[name]
+        ordered.append(named[name])
     return ordered
 
 
 def _predecessors(named: dict[str, Callback]) -> dict[str, set[str]]:
-    """For every callback the names of those that must come earlier; wishes about absent callbacks do not count."""
+    """Return for every callback the names of those that come earlier; constraints on absent callbacks are ignored."""
     earlier = {name: {other for other in callback.after if other in named} for name, callback in named.items()}
     for name, callback in named.items():
         for other in callback.before:
             if other in earlier:
                 earlier[other].add(name)
-    last = [name for name, callback in named.items() if EVERY in callback.after]
+    last = [name for name, callback in named.items() if ALL_OTHERS in callback.after]
     for name in last:
         earlier[name] |= {other for other in named if other not in last and name not in earlier[other]}
     return earlier
-
-
-def _listens(callback: Callback, event: str) -> bool:
-    kind = type(callback)
-    return any(
-        getattr(kind, f"{moment}_{event}", None) not in (None, getattr(Callback, f"{moment}_{event}"))
-        for moment in ("before", "after")
-    )
-
-
-def _methods(callback: Callback, event: str) -> tuple[Any, Any]:
-    return getattr(callback, f"before_{event}"), getattr(callback, f"after_{event}")

@@ -1,8 +1,7 @@
-"""Data: splits, how examples become a batch, and the loaders over them.
+"""Data: splits, collate, samplers and loaders.
 
-``Data`` holds map-style datasets. What a model must know of them (vocabulary sizes, number of classes …) stands as
-typed attributes of a subclass: these are the data's *facts*, and a component's parameters of the same name are
-filled from them.
+``Data`` holds map-style datasets. What a model needs from them (vocabulary sizes, number of classes …) are typed
+attributes of a subclass: the data's *facts*, which fill a component's parameters of the same name.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import attrs
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
 
 from lab.errors import DataError, ParameterError
 from lab.training.rng import Streams
@@ -36,7 +36,7 @@ BatchT = TypeVar("BatchT")
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Batches of indices for one epoch: iterable, and it says how many batches there are."""
+    """Batches of indices for one epoch: iterable, with the number of batches as its length."""
 
     def __iter__(self) -> Iterator[Sequence[int]]: ...
 
@@ -52,7 +52,7 @@ def _no_lengths(split: Any) -> None:
 
 @attrs.define(eq=False)
 class Data:
-    """What a model learns from.
+    """Splits of a dataset and how to batch them.
 
     Attributes:
         train, valid, test: map-style datasets (``len(split)``, ``split[i]``); ``test`` may be absent. A dataset with
@@ -62,7 +62,7 @@ class Data:
         length: the sort key of every example of a split (for example its number of tokens), or None where examples
             have no length.
         fingerprint: a hash of the content, part of the key of a run; without one, the examples are hashed.
-        notes: what a reader of the plan should know of it, a sentence each: what was taken for what, what was left out.
+        notes: remarks for a reader of the plan, a sentence each: inferred types, skipped examples.
     """
 
     train: Any
@@ -74,7 +74,11 @@ class Data:
     notes: Sequence[str] = attrs.field(default=(), kw_only=True)
 
     def split(self, name: str) -> Any:
-        """The split called ``name``; a DataError if there is none or it holds no example."""
+        """Return the split called ``name``.
+
+        Raises:
+            DataError: there is none, it is not map-style, or it is empty.
+        """
         split = getattr(self, name, None)
         if split is None:
             raise DataError(f"this data has no {name} split", where=type(self).__name__)
@@ -90,21 +94,21 @@ class Data:
         return split
 
     def facts(self) -> dict[str, Any]:
-        """What components may ask for by name: this object as ``data`` and every attribute of a subclass."""
+        """Return the facts by name: this object as ``data`` and every attribute of a subclass."""
         own = {field.name for field in attrs.fields(Data)}
         typed = {name: getattr(self, name) for name in fact_types(type(self)) if hasattr(self, name)}
         return {"data": self, **{name: value for name, value in typed.items() if name not in own}}
 
     def sampler_facts(self, split: Any, batch_size: int, generator: torch.Generator) -> dict[str, Any]:
-        """What a sampler may ask for: ``size, batch_size, generator``, and ``lengths`` where examples have one."""
+        """Return the facts for a sampler: ``size, batch_size, generator``, and ``lengths`` where examples have one."""
         facts = {**self.facts(), "size": len(split), "batch_size": batch_size, "generator": generator}
         lengths = self.length(split)
         return facts if lengths is None else {**facts, "lengths": np.asarray(lengths)}
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
-        """What ``learner.predict(*inputs)`` answers; ``apply`` is the model, in evaluation mode and on its device.
+        """Return the answer of ``learner.predict(*inputs)``; ``apply`` is the model, in evaluation mode.
 
-        Override it where people have something else than a batch to ask about, such as a table or a text.
+        Override it to predict from something else than a batch, such as a table or a text.
         """
         return apply(*inputs)
 
@@ -117,15 +121,18 @@ class Data:
         pin: bool = False,
         generator: torch.Generator | None = None,
     ) -> Any:
-        """Batches of ``split`` in the sampler's order.
+        """Return the batches of ``split`` in the sampler's order.
 
         Args:
             split: the examples.
             sampler: batches of indices.
             workers: processes that collate; 0 means in this process.
             pin: put batches into pinned memory.
-            generator: where worker processes get their seeds from, for each pass anew.
+            generator: source of the seeds of worker processes, drawn anew for each pass.
         """
+        is_plain = type(split) is TensorDataset and self.collate is default_collate
+        if is_plain and not workers and not pin and all(map(_can_be_selected, split.tensors)):
+            return TensorBatches(split, sampler)
         return DataLoader(
             split,
             batch_sampler=sampler,  # type: ignore[arg-type]
@@ -136,8 +143,42 @@ class Data:
         )
 
 
+class TensorBatches:
+    """Batches of a ``TensorDataset`` selected from its tensors: those of a ``DataLoader``, without stacking examples.
+
+    Args:
+        split: the dataset.
+        sampler: batches of indices.
+    """
+
+    def __init__(self, split: TensorDataset, sampler: Iterable[Sequence[int]]) -> None:
+        self.split, self.sampler = split, sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        tensors = self.split.tensors
+        for batch in self.sampler:
+            try:
+                # copies, never views: a training step may change its batch in place
+                index = torch.as_tensor(batch)
+                selected = [tensor.index_select(0, index) for tensor in tensors]
+            except (IndexError, RuntimeError, TypeError, ValueError):
+                # negative, missing or other indices: what TensorDataset does with them, and its errors
+                selected = default_collate([self.split[number] for number in batch])
+            yield selected
+
+
+def _can_be_selected(tensor: Tensor) -> bool:
+    """Return whether ``index_select`` gives what stacking its elements would give, strides included."""
+    return (
+        type(tensor) is Tensor and tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.requires_grad
+    )
+
+
 def fact_types(kind: type) -> dict[str, Any]:
-    """Names and annotations of the facts that a subclass of Data declares, known without an instance."""
+    """Return names and annotations of the facts that a subclass of Data declares, without an instance."""
     own = set(Data.__annotations__)
     found: dict[str, Any] = {}
     for owner in reversed(kind.__mro__):
@@ -148,7 +189,7 @@ def fact_types(kind: type) -> dict[str, Any]:
 
 
 class SequentialSampler:
-    """Batches in the order of the split; the order of validation.
+    """Sampler of batches in the order of the split, as in validation.
 
     >>> [list(batch) for batch in SequentialSampler(5, 2)]
     [[0, 1], [2, 3], [4]]
@@ -166,7 +207,7 @@ class SequentialSampler:
 
 
 class ShuffleSampler:
-    """Batches in random order, drawn anew each epoch."""
+    """Sampler of batches in random order, drawn anew each epoch."""
 
     def __init__(self, size: int, batch_size: int, generator: torch.Generator) -> None:
         self.size, self.batch_size, self.generator = size, batch_size, generator
@@ -180,14 +221,13 @@ class ShuffleSampler:
 
 
 class EpochSampler:
-    """The sampler of a training run: restarted from (seed, epoch), and able to skip the batches already done.
+    """Sampler of a training run: restarted from (seed, epoch), and able to skip the batches already done.
 
     Args:
-        sampler: what decides the order; it draws from the stream ``sampler``.
+        sampler: decides the order; it draws from the stream ``sampler``.
         streams: the run's random streams.
-        rank, ranks: of several processes that share every batch, which one this is and how many they are. Each takes
-            every ``ranks``-th example of a batch, so that together they see what one alone would; a batch of fewer
-            examples than processes is seen whole by each, and their mean is its mean.
+        rank, ranks: this rank and the world size. Each rank takes every ``ranks``-th example of a batch, so that
+            together they see the whole batch; every rank sees all of a batch with fewer examples than ranks.
     """
 
     def __init__(self, sampler: Sampler, streams: Streams, *, rank: int = 0, ranks: int = 1) -> None:
@@ -197,9 +237,9 @@ class EpochSampler:
         streams.generator("workers")
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
-        """Choose the epoch to come and the batch in it to begin with."""
+        """Set the next epoch and its first batch."""
         self.epoch, self.skip = epoch, batch
-        self.streams.restart("workers", epoch)  # seeds of worker processes, before the loader draws them
+        self.streams.restart("workers", epoch)  # before the loader draws the seeds of its workers
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -212,14 +252,15 @@ class EpochSampler:
 
 
 def to_device(batch: BatchT, device: torch.device) -> BatchT:
-    """The batch with every tensor on ``device``; what is not a tensor stays as it is."""
+    """Return the batch with every tensor on ``device``; other values stay as they are."""
     if device.type == "cpu":
         return batch
     return _move(batch, device)  # type: ignore[no-any-return]
 
 
 def _move(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
+    # not tree_map, for which a subclass of dict or list is a leaf
+    if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {key: _move(item, device) for key, item in value.items()}
@@ -238,15 +279,11 @@ def call_with(factory: Callable[..., Any], facts: Mapping[str, Any], **given: An
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
-    missing = [name for name in names if name not in facts and name not in given]
+    missing = [f"'{name}'" for name in names if name not in facts and name not in given]
     if missing:
         owner = getattr(factory, "__name__", type(factory).__name__)
         raise ParameterError(
-            f"{owner} needs {_quoted(missing)}, which the data does not offer",
+            f"{owner} needs {' and '.join(missing)}, which the data does not offer",
             hint=f"offered: {', '.join(sorted(facts))}",
         )
     return factory(**{name: facts[name] for name in names if name not in given}, **given)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return " and ".join(f"'{name}'" for name in names)

@@ -1,4 +1,4 @@
-"""The denominator of a loss: how many elements a batch's loss is the mean over.
+"""Denominator of a loss: the number of elements that a batch's loss is the mean over.
 
 The loss of a validation split is the weighted mean of its batches' losses. It is the same for every
 ``valid_batch_size`` only if each batch counts by the denominator that its loss was divided by: the targets that are not
@@ -100,7 +100,7 @@ def element_count(target: Any) -> int:
 
 
 def _unwrapped(loss: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
-    """The function in a partial, and the parameters that were given to it."""
+    """Return the function in a partial, and the parameters that were given to it."""
     given: dict[str, Any] = {}
     while isinstance(loss, partial):
         given = {**loss.keywords, **given}
@@ -116,13 +116,13 @@ def _accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[st
     return {name: value for name, value in given.items() if name in names}
 
 
-# losses of torch whose mean is over class weights, without the targets that are ignored
+# torch divides these by the sum of the class weights of the targets that are not ignored
 _INDEXED: tuple[Any, ...] = (functional.cross_entropy, functional.nll_loss)
 _INDEXED_MODULES = (nn.CrossEntropyLoss, nn.NLLLoss)
 
 
 def _indexed_weight(target: Any, weight: Tensor | None, ignore: int) -> Weight:
-    """The denominator of torch's cross-entropy (``torch.nn.CrossEntropyLoss``, *Shape*)."""
+    """Return the denominator of torch's cross-entropy (``torch.nn.CrossEntropyLoss``, *Shape*)."""
     if not isinstance(target, Tensor):
         return element_count(target)
     if target.is_floating_point():  # class probabilities (N, C, …): the mean is over all but C, ignoring nothing

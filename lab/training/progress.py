@@ -1,15 +1,12 @@
-"""Progress of a learner used by itself: a bar where somebody watches, one line per epoch where nobody does."""
+"""Progress of a learner used by itself: a bar in a terminal or notebook, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from lab.training.callback import Callback
-
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
+from lab.training.state import Training
 
 __all__ = ["EpochProgress", "describe_epoch"]
 
@@ -17,13 +14,12 @@ REFRESH_S = 0.2
 
 
 class EpochProgress(Callback):
-    """A progress bar per epoch in a terminal or a notebook; in both cases, and elsewhere, one line per epoch."""
-
-    observer = True
+    """Progress bar per epoch in a terminal or a notebook, and one line per epoch everywhere."""
 
     name = "progress"
+    observer = True
 
-    def before_epoch(self, learner: Learner) -> None:
+    def before_epoch(self, learner: Training) -> None:
         from tqdm.auto import tqdm
 
         total, done = learner.position.batches, learner.position.batch
@@ -31,7 +27,7 @@ class EpochProgress(Callback):
         self.bar = tqdm(total=total, initial=done, leave=False, disable=not shown, desc=f"epoch {learner.epochs_done}")
         self._next_refresh = 0.0
 
-    def after_batch(self, learner: Learner) -> None:
+    def after_batch(self, learner: Training) -> None:
         if self.bar.disable or time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH_S
@@ -39,17 +35,17 @@ class EpochProgress(Callback):
             self.bar.set_postfix(loss=f"{float(learner.step_loss):.4f}", refresh=False)
         self.bar.update(learner.position.batch - self.bar.n)
 
-    def after_epoch(self, learner: Learner) -> None:
+    def after_epoch(self, learner: Training) -> None:
         self.bar.close()
         if learner.history and learner.history[-1]["epoch"] == learner.epochs_done:
             print(describe_epoch(learner.history[-1]), file=sys.stderr)
 
 
 def describe_epoch(row: dict[str, float]) -> str:
-    """One epoch in one line.
+    """Return one epoch in one line.
 
     >>> describe_epoch({"epoch": 0, "train_loss": 1.5, "seconds": 2.0, "valid_loss": 1.25})
     'epoch 0  train_loss 1.5000  valid_loss 1.2500  (2.0 s)'
     """
-    figures = [f"{name} {row[name]:.4f}" for name in row if name not in ("epoch", "seconds", "examples_per_second")]
-    return "  ".join([f"epoch {row['epoch']}", *figures, f"({row['seconds']:.1f} s)"])
+    metrics = [f"{name} {row[name]:.4f}" for name in row if name not in ("epoch", "seconds", "examples_per_second")]
+    return "  ".join([f"epoch {row['epoch']}", *metrics, f"({row['seconds']:.1f} s)"])

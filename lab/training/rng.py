@@ -12,15 +12,24 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Streams", "all_generators", "global_generator", "part", "seed_all_generators"]
+__all__ = [
+    "Streams",
+    "all_generators",
+    "global_generator",
+    "global_random_state",
+    "part",
+    "seed_all_generators",
+    "set_global_random_state",
+]
 
 
 def derive_seed(seed: int, *purpose: object) -> int:
-    """A 63-bit seed from ``(seed, purpose)``: the first eight bytes of a sha256.
+    """Return a 63-bit seed for ``(seed, purpose)``: the first eight bytes of a sha256.
 
     >>> derive_seed(0, "sampler", 3) == derive_seed(0, "sampler", 3)
     True
@@ -28,11 +37,12 @@ def derive_seed(seed: int, *purpose: object) -> int:
     False
     """
     text = "/".join([str(seed), *map(str, purpose)])
+    # torch takes signed 64-bit seeds
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 class Streams:
-    """The random streams of one run.
+    """Random streams of one run.
 
     Args:
         seed: the run's seed, any integer.
@@ -43,39 +53,37 @@ class Streams:
         self._generators: dict[str, torch.Generator] = {}
 
     def seed(self, *purpose: object) -> int:
-        """The seed of the stream ``purpose``, for libraries that want a number."""
+        """Return the seed of the stream ``purpose``, for libraries that take a number."""
         return derive_seed(self.seed_of_run, *purpose)
 
     def generator(self, purpose: str, device: str | torch.device = "cpu") -> torch.Generator:
-        """The generator of a stream; the same object at every call, so that its position is kept and checkpointed."""
+        """Return the generator of a stream: the same object at every call, so that checkpoints hold its position."""
         if purpose not in self._generators:
-            generator = torch.Generator(device=device)
-            self._generators[purpose] = generator.manual_seed(self.seed(purpose))
+            self._generators[purpose] = torch.Generator(device=device).manual_seed(self.seed(purpose))
         return self._generators[purpose]
 
     def restart(self, purpose: str, *moment: object) -> torch.Generator:
-        """The generator of a stream, set to the start of a moment such as an epoch."""
+        """Return the generator of a stream, seeded for a moment such as an epoch."""
         return self.generator(purpose).manual_seed(self.seed(purpose, *moment))
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Position of every stream that was used, as byte tensors."""
+        """Return the position of every stream that was used, as byte tensors."""
         return {name: generator.get_state() for name, generator in self._generators.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Put every stream back to a position that ``state_dict`` gave."""
+        """Restore the positions that ``state_dict`` returned."""
         for name, position in state.items():
             self.generator(name).set_state(position)
 
     def return_to(self, state: dict[str, torch.Tensor]) -> None:
-        """As ``load_state_dict``; streams that were first used since then are set to their start."""
-        for name, generator in self._generators.items():
-            if name not in state:
-                generator.manual_seed(self.seed(name))
+        """Restore positions as ``load_state_dict``; streams that are not in ``state`` go back to their start."""
+        for name in self._generators.keys() - state.keys():
+            self.restart(name)
         self.load_state_dict(state)
 
     @contextmanager
-    def initialising(self) -> Iterator[InitialParts]:
-        """While a model is built: the global generator is the stream ``init``, and ``part`` gives parts their own."""
+    def initializing(self) -> Iterator[InitialParts]:
+        """Build a model: the global generator is the stream ``init``, and ``part`` gives parts their own streams."""
         parts = InitialParts(self)
         token = _building.set(parts)
         try:
@@ -86,7 +94,7 @@ class Streams:
 
 
 class InitialParts:
-    """What is being initialised: the path of the current part, and the parts met so far."""
+    """Parts of the model that is being initialized: the path of the current one, and the names of all so far."""
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
@@ -99,7 +107,7 @@ _building: ContextVar[InitialParts | None] = ContextVar("lab_parts", default=Non
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Initialise what is built inside under the stream ``init/<name>``; parts nest.
+    """Initialize what is built inside under the stream ``init/<name>``; parts nest.
 
     Outside a run of ``lab`` this does nothing, so a model that uses it is an ordinary module.
 
@@ -121,23 +129,16 @@ def part(name: str) -> Iterator[None]:
 
 @contextmanager
 def global_generator(seed: int) -> Iterator[None]:
-    """Seed torch's global generators inside the block and put them back as they were after it."""
+    """Seed torch's global generators inside the block and restore them after it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=list(devices)):
-        seed_global_generators(seed)
+        _seed_torch(seed)
         yield
-
-
-def seed_all_generators(seed: int) -> None:
-    """Seed the global generators of torch, Python and NumPy, each from a stream of its own."""
-    seed_global_generators(seed)
-    random.seed(derive_seed(seed, "python"))
-    np.random.seed(derive_seed(seed, "numpy") % 2**32)
 
 
 @contextmanager
 def all_generators(seed: int) -> Iterator[None]:
-    """Inside the block the global generators of torch, Python and NumPy start at ``seed``; then as they were."""
+    """Seed the global generators of torch, Python and NumPy inside the block and restore them after it."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with global_generator(seed):
@@ -148,8 +149,38 @@ def all_generators(seed: int) -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def seed_global_generators(seed: int) -> None:
-    """As ``torch.manual_seed``, which also leaves a note, with a traceback, for every kind of device not in use yet."""
+def seed_all_generators(seed: int) -> None:
+    """Seed the global generators of torch, Python and NumPy, each from a stream of its own."""
+    _seed_torch(seed)
+    random.seed(derive_seed(seed, "python"))
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)
+
+
+def _seed_torch(seed: int) -> None:
+    # torch.manual_seed also queues a call, with a traceback, for every kind of device that is not initialized yet
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
+
+
+def global_random_state(device: torch.device) -> dict[str, Any]:
+    """Return the position of the global generators of torch, Python and NumPy, as tensors and plain values."""
+    numpy = np.random.get_state(legacy=False)
+    state: dict[str, Any] = {"cpu": torch.get_rng_state(), "python": random.getstate()}
+    if numpy["bit_generator"] == "MT19937":
+        # int64, since torch's support of uint32 is partial
+        keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
+        state["numpy"] = (keys, int(numpy["state"]["pos"]), int(numpy["has_gauss"]), float(numpy["gauss"]))
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_global_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Restore what ``global_random_state`` returned; checkpoints of earlier versions hold torch's generator alone."""
+    torch.set_rng_state(state["cpu"])
+    if "python" in state:
+        random.setstate(state["python"])
+    if "numpy" in state:
+        keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

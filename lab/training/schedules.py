@@ -1,7 +1,7 @@
-"""Schedules: the learning rate, and at times the momentum, as a function of the step.
+"""Schedules: learning rate and momentum as functions of the step.
 
-A schedule is a callback that knows no state but the position of training, so it can be drawn before anything runs, and
-a run that is resumed in the middle of a cycle goes on exactly.
+A schedule is a callback whose only state is the position of training, so it can be drawn before anything runs, and a
+run that is resumed in the middle of a cycle continues exactly.
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lab.errors import ParameterError
 from lab.training.callback import Callback
-
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
+from lab.training.state import Training
 
 __all__ = ["Curve", "OneCycle", "Schedule", "anneal", "combined"]
 
 
 class Curve(NamedTuple):
-    """A schedule, drawn.
+    """A schedule, step by step.
 
     Attributes:
-        factors: for every step, what the learning rate of each group is multiplied by.
+        factors: for every step, the factor of the learning rate of each group.
         momenta: for every step the momentum, or None where the schedule leaves it alone.
     """
 
@@ -33,64 +31,66 @@ class Curve(NamedTuple):
 
 
 class Schedule(Callback, ABC):
-    """Base class: a subclass says by which factor the learning rate of a step is multiplied.
+    """Base class; a subclass returns the factor of the learning rate at a step.
 
     Every group of the optimizer moves between its own rates, ``group["lr"] = group["initial_lr"] · factor``. Several
-    schedules in one run multiply: ``warmup`` with ``multistep`` is a warm-up in front of steps. Where two of them set
-    the momentum, the later one does. After the fit, rates and momentum are as they were before it.
+    schedules in one run multiply: ``warmup`` with ``multistep`` is a warm-up in front of steps. If two of them set the
+    momentum, the later one wins. After the fit, rates and momentum are as they were before it.
     """
 
     reads_metrics = False
 
     @abstractmethod
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
-        """What the learning rate is multiplied by at ``step`` (from 0) of a fit of ``steps`` in all."""
+        """Return the factor of the learning rate at ``step`` (from 0) of a fit of ``steps``."""
 
     def momentum_at(self, step: int, steps: int, steps_per_epoch: int) -> float | None:
-        """The momentum (``beta1`` of Adam and its kin) at ``step``, or None to leave it alone."""
+        """Return the momentum (``beta1`` of Adam and its kin) at ``step``, or None to leave it alone."""
         return None
 
     def check_length(self, steps: int, steps_per_epoch: int) -> None:
-        """Raise a ParameterError where this schedule does not fit into a fit of ``steps``."""
+        """Raise a ParameterError if this schedule does not fit into a fit of ``steps``."""
 
     def curve(self, steps: int, steps_per_epoch: int) -> Curve:
-        """The whole schedule, to be plotted before anything runs."""
-        self.check_length(steps, steps_per_epoch)
-        where = [(step, steps, steps_per_epoch) for step in range(steps)]
-        return Curve([self.factor(*at) for at in where], [self.momentum_at(*at) for at in where])
+        """Return the whole schedule, to be plotted before anything runs."""
+        return combined([self], steps, steps_per_epoch)
 
-    def check(self, learner: Learner) -> None:
+    def check(self, learner: Training) -> None:
         self.check_length(learner.position.steps, learner.position.batches)
 
-    def before_fit(self, learner: Learner) -> None:
-        self._first = next(callback for callback in learner.callbacks if isinstance(callback, Schedule)) is self
+    def before_fit(self, learner: Training) -> None:
+        self._schedules = [callback for callback in learner.callbacks if isinstance(callback, Schedule)]
         for group in learner.optimizer.param_groups:
             group.setdefault("initial_momentum", _momentum(group))
 
-    def before_batch(self, learner: Learner) -> None:
+    def before_batch(self, learner: Training) -> None:
+        if self._schedules[0] is not self:
+            return  # the first one applies all of them
         position = learner.position
-        factor = self.factor(position.step, position.steps, position.batches)
-        momentum = self.momentum_at(position.step, position.steps, position.batches)
+        factors, momentum = _at_step(self._schedules, position.step, position.steps, position.batches)
         for group in learner.optimizer.param_groups:
-            group["lr"] = (group["initial_lr"] if self._first else group["lr"]) * factor
-            if momentum is not None:
-                _set_momentum(group, momentum)
+            group["lr"] = math.prod(factors, start=group["initial_lr"])
+            _set_momentum(group, momentum)
 
-    def after_fit(self, learner: Learner) -> None:
+    def after_fit(self, learner: Training) -> None:
         for group in learner.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
             _set_momentum(group, group.pop("initial_momentum", None))
 
 
 def combined(schedules: Sequence[Schedule], steps: int, steps_per_epoch: int) -> Curve:
-    """What several schedules make together: factors multiply, and the last momentum counts."""
-    curves = [schedule.curve(steps, steps_per_epoch) for schedule in schedules]
-    factors = [math.prod(at) for at in zip(*(curve.factors for curve in curves), strict=True)]
-    momenta = [
-        next((momentum for momentum in reversed(at) if momentum is not None), None)
-        for at in zip(*(curve.momenta for curve in curves), strict=True)
-    ]
-    return Curve(factors, momenta)
+    """Return the curve of several schedules together: factors multiply, and the last momentum wins."""
+    for schedule in schedules:
+        schedule.check_length(steps, steps_per_epoch)
+    points = [_at_step(schedules, step, steps, steps_per_epoch) for step in range(steps)]
+    return Curve([math.prod(factors) for factors, _ in points], [momentum for _, momentum in points])
+
+
+def _at_step(schedules: Sequence[Schedule], *at: int) -> tuple[list[float], float | None]:
+    """Return the factors of all schedules at a step, and the momentum of the last one that sets it."""
+    momenta = [schedule.momentum_at(*at) for schedule in schedules]
+    last = next((momentum for momentum in reversed(momenta) if momentum is not None), None)
+    return [schedule.factor(*at) for schedule in schedules], last
 
 
 class OneCycle(Schedule):
@@ -137,7 +137,7 @@ class OneCycle(Schedule):
         return self._at(step, steps, high, low, high)
 
     def _at(self, step: int, steps: int, first: float, peak: float, last: float) -> float:
-        """From ``first`` to ``peak`` and on to ``last``; the steps are counted as OneCycleLR counts them."""
+        """Anneal from ``first`` to ``peak`` and on to ``last``; steps are counted as OneCycleLR counts them."""
         turn, end = self.pct_start * steps - 1, steps - 1
         if step <= turn:
             return anneal(first, peak, step / turn if turn > 0 else 1.0, self.shape)
@@ -145,7 +145,7 @@ class OneCycle(Schedule):
 
 
 def anneal(start: float, end: float, progress: float, shape: Literal["cos", "linear"] = "cos") -> float:
-    """A value on the way from ``start`` (progress 0) to ``end`` (progress 1).
+    """Interpolate between ``start`` (progress 0) and ``end`` (progress 1).
 
     >>> anneal(1.0, 0.0, 0.25, "linear")
     0.75
@@ -158,7 +158,7 @@ def anneal(start: float, end: float, progress: float, shape: Literal["cos", "lin
 
 
 def _momentum(group: dict[str, Any]) -> float | None:
-    """The momentum of a group, or None where its optimizer has none."""
+    """Return the momentum of a group, or None if its optimizer has none."""
     if "betas" in group:
         return float(group["betas"][0])
     return group.get("momentum") or None

@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from lab.errors import LabError, ParameterError
+from lab.training.state import Training
 from lab.training.structure import describe_structure
-
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
 
 __all__ = ["check_direction", "column_direction", "directions", "score_of"]
 
@@ -98,7 +96,7 @@ def check_arguments(name: str, metric: Any) -> None:
         )
 
 
-def directions(learner: Learner) -> dict[str, bool]:
+def directions(learner: Training) -> dict[str, bool]:
     """Return whether higher is better for every column of the history and every score of a split.
 
     Losses are better when lower; metrics and callbacks state theirs (``higher_is_better``, ``Callback.metrics``). What
@@ -115,7 +113,7 @@ def directions(learner: Learner) -> dict[str, bool]:
     return found
 
 
-def column_direction(column: str, learner: Learner, where: str) -> bool:
+def column_direction(column: str, learner: Training, where: str) -> bool:
     """Return whether higher is better for a column that a callback follows.
 
     Raises:
@@ -128,7 +126,7 @@ def column_direction(column: str, learner: Learner, where: str) -> bool:
     if metric is not None and column.startswith("valid_") and learner.data.valid is not None:
         check_direction(column.removeprefix("valid_"), metric)
     raise ParameterError(
-        f"there is no figure '{column}' to follow",
+        f"unknown metric '{column}'",
         where=where,
         hint=f"this run has: {', '.join(offered)}",
     )

@@ -1,31 +1,29 @@
-"""The stepper: what one step is."""
+"""Stepper: one training or validation step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from lab.errors import ShapeError
-from lab.training.means import Weight, element_count, loss_weight, normalized_loss
+from lab.training.means import Weight, loss_weight, normalized_loss
+from lab.training.state import Training
 from lab.training.structure import describe_structure
 
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
-
-__all__ = ["Evaluation", "Stepper", "Supervised", "weight_of"]
+__all__ = ["Evaluation", "Stepper", "Supervised"]
 
 
 class Evaluation(NamedTuple):
-    """What one validation step gives.
+    """Result of one validation step.
 
     Attributes:
         loss: scalar tensor, the mean loss of the batch.
-        output: what the metrics see as the prediction.
-        target: what the metrics compare it with.
-        weight: how much the batch counts in the epoch's mean loss: the number of elements that ``loss`` is the mean
-            over, as ``normalized_loss`` gives it. A batch with weight 0 is left out.
+        output: the prediction that metrics are given.
+        target: the target that metrics are given.
+        weight: weight of the batch in the epoch's mean loss: the number of elements that ``loss`` is the mean over, as
+            ``normalized_loss`` returns it. A batch with weight 0 is left out.
     """
 
     loss: Tensor
@@ -35,21 +33,21 @@ class Evaluation(NamedTuple):
 
 
 class Stepper:
-    """Base class of every stepper: a subclass says how a batch becomes a loss and a step of the optimizer.
+    """Base class of every stepper; a subclass turns a batch into a loss and an optimizer step.
 
     Override ``train_step`` and ``valid_step``. ``backward`` and ``optimizer_step`` fire the events of the same names.
     A stepper that draws random numbers takes them from ``self.learner.streams.generator("stepper")``, so that they
     are reproducible and survive a crash.
     """
 
-    learner: Learner
+    learner: Training
 
-    def attach(self, learner: Learner) -> None:
-        """Called once by the learner that owns this stepper."""
+    def attach(self, learner: Training) -> None:
+        """Remember the learner that owns this stepper; the learner calls it."""
         self.learner = learner
 
     def train_step(self, batch: Any) -> Tensor:
-        """Learn from one batch; gives its loss, detached, without waiting for the device."""
+        """Train on one batch; returns its loss, detached, without waiting for the device."""
         raise NotImplementedError
 
     def valid_step(self, batch: Any) -> Evaluation:
@@ -62,51 +60,52 @@ class Stepper:
         return Evaluation(loss, output, target, weight)
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that the optimizer holds."""
+        """Return the parameters that the optimizer holds."""
         return (weight for group in self.learner.optimizer.param_groups for weight in group["params"])
 
     def backward(self, loss: Tensor, weight: Weight | None = None) -> None:
-        """Gradients of ``loss``, between ``before_backward`` and ``after_backward``.
+        """Compute the gradients of ``loss``, between ``before_backward`` and ``after_backward``.
 
         Args:
             loss: scalar.
-            weight: of how many things it is the mean, as in ``Evaluation``. It matters where several processes share a
-                batch, whose parts count by it; without one they count alike.
+            weight: the number of elements that it is the mean over, as in ``Evaluation``. Where several ranks share a
+                batch, each rank's loss is weighted by it; without one they weigh the same.
         """
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
             raise _no_loss(loss)
         with self.learner.level("backward"):
-            self.make_gradients(self.learner.replicas.prepare(loss, weight))
+            self.make_gradients(self.learner.distributed.scale_loss(loss, weight))
 
     def make_gradients(self, loss: Tensor) -> None:
-        """The gradients themselves, for who makes them in another way."""
+        """Compute gradients. Override to change how (for example loss scaling)."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def optimizer_step(self) -> None:
-        """One step of the optimizer, between ``before_step`` and ``after_step``, then fresh gradients."""
+        """Step the optimizer, between ``before_step`` and ``after_step``, then clear the gradients."""
         with self.learner.level("step"):
             self.learner.optimizer.step()
         self.learner.optimizer.zero_grad(set_to_none=True)
 
     def finish_epoch(self) -> None:
-        """Called after the last training batch of an epoch, for what is still pending."""
+        """Finish what is pending after the last training batch of an epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a crash: tensors and JSON values."""
+        """Return what must survive a crash: tensors and JSON values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
 
 
 class Supervised(Stepper):
-    """The plain step: ``loss(model(*inputs), target)`` for a batch ``(*inputs, target)``."""
+    """Plain supervised step: ``loss(model(*inputs), target)`` for a batch ``(*inputs, target)``."""
 
     def train_step(self, batch: Any) -> Tensor:
         *inputs, target = plain_batch(batch)
         output = self.learner.model(*inputs)
         loss: Tensor = self.learner.loss(output, target)
-        shared = self.learner.replicas.size > 1
+        # one process needs no weight: it has the whole batch
+        shared = self.learner.distributed.world_size > 1
         self.backward(loss, loss_weight(self.learner.loss, output, target) if shared else None)
         self.optimizer_step()
         return loss.detach()
@@ -142,8 +141,3 @@ def _no_loss(loss: Any) -> ShapeError:
         hint="compute it from the model's output with torch operations, without detach, item or no_grad, "
         "and leave some weights unfrozen",
     )
-
-
-def weight_of(target: Any) -> int:
-    """Return the number of elements of a target: a mean over a batch is a mean over these."""
-    return element_count(target)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError
-from lab.training.callback import Callback, CancelFit
+from lab.training.callback import Callback
 from lab.training.data import to_device
-from lab.training.replicas import part_like
+from lab.training.state import CancelFit
+from lab.training.weights import shard_like
 from lab_basics.monitor import finished_epoch
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ class AveragedWeights(Callback):
             self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
             self._count = 0
 
-    def before_judge(self, learner: Learner) -> None:
+    def before_eval_weights(self, learner: Learner) -> None:
         if self._average and self._count:
             self._swap(learner)
 
-    def after_judge(self, learner: Learner) -> None:
+    def after_eval_weights(self, learner: Learner) -> None:
         if self._swapped:
             self._swap(learner)
 
@@ -64,7 +65,7 @@ class AveragedWeights(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for mine, saved in zip(self._average, state["average"], strict=True):
-            mine.copy_(part_like(saved, mine))
+            mine.copy_(shard_like(saved, mine))
         self._count = state["count"]
 
     @torch.no_grad()
@@ -128,9 +129,9 @@ class SWA(AveragedWeights):
         self.start, self.every_epochs = start, every_epochs
         self._collected_epoch = self._measured = -1
 
-    def before_judge(self, learner: Learner) -> None:
+    def before_eval_weights(self, learner: Learner) -> None:
         self._collect(learner)
-        super().before_judge(learner)
+        super().before_eval_weights(learner)
         if self._swapped and self._measured != self._count:
             _measure_batch_norm(learner)
             self._measured = self._count

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from lab.training.callback import Callback, CancelFit
-from lab.training.replicas import whole
+from lab.training.callback import Callback
+from lab.training.state import CancelFit
+from lab.training.weights import full_tensor
 from lab_basics.monitor import Monitor, finished_epoch
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class SaveBest(Callback):
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
         if row is not None and self.monitor.improved(learner, row):
-            with learner.level("judge"):
+            with learner.level("eval_weights"):
                 learner.save(learner.artefact("best.safetensors"))
 
     def after_fit(self, learner: Learner) -> None:
@@ -190,7 +191,7 @@ class Timing(Callback):
 
 def _norm_of_gradients(learner: Learner) -> torch.Tensor:
     gradients = [weight.grad for weight in learner.stepper.trainable_parameters() if weight.grad is not None]
-    return whole(nn.utils.get_total_norm(gradients))
+    return full_tensor(nn.utils.get_total_norm(gradients))
 
 
 def _joined(sums: torch.Tensor, new: torch.Tensor) -> torch.Tensor:

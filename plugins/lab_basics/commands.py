@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
     from lab.study.run import Run
     from lab.study.study import Study
-    from lab.training.finder import LearningRates
     from lab.training.learner import Learner
+    from lab.training.tools.lr_finder import LearningRates
 
 __all__ = ["find_lr"]
 

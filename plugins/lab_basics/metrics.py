@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import ParameterError, ShapeError
+from lab.errors import ParameterError, ShapeError, describe
 from lab_basics.losses import aligned, per_class
 
 __all__ = ["AUC", "F1", "MAE", "MSE", "RMSE", "Accuracy", "Mean", "Perplexity", "TopKAccuracy"]
@@ -360,6 +360,6 @@ def _require_torchmetrics(name: str) -> None:
     except ImportError as error:
         raise ParameterError(
             f"metric '{name}' needs torchmetrics, which cannot be imported",
-            where=f"{type(error).__name__}: {error}",
+            where=describe(error),
             hint="pip install torchmetrics",
         ) from error

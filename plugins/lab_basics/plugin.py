@@ -123,6 +123,12 @@ def lab_executors() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"checkpoint.worth_s": "min_interval_s"}
+
+
+@hookimpl
 def lab_run_finished(run: Any, result: Any) -> None:
     """Pictures and texts for TensorBoard, of a run that was written there."""
     from lab_basics.tensorboard import write_artefacts
@@ -141,7 +147,7 @@ def lab_study_finished(study: Any, runs: Any) -> None:
 @hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
-    return "lab_basics.conformance:offer"
+    return "lab_basics.conformance:support"
 
 
 @hookimpl

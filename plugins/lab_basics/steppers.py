@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lab.errors import ParameterError
-from lab.training.means import Weight, loss_weight
-from lab.training.replicas import part_like, whole
-from lab.training.stepper import Evaluation, Stepper, plain_batch, weight_of
+from lab.errors import ParameterError, describe
+from lab.training.means import Weight, element_count, loss_weight
+from lab.training.stepper import Evaluation, Stepper, plain_batch
+from lab.training.weights import full_tensor, shard_like
 
 if TYPE_CHECKING:
     from lab.training import Learner
@@ -66,7 +66,7 @@ class LossStepper(Stepper):
 
     def loss(self, output: Any, target: Any) -> Tensor:
         """The learner's loss; of several processes each remembers how many elements it was the mean over."""
-        if self.learner.replicas.size > 1:
+        if self.learner.distributed.world_size > 1:
             self._weight_of_loss = loss_weight(self.learner.loss, output, target)
         return self.learner.loss(output, target)
 
@@ -77,7 +77,7 @@ class LossStepper(Stepper):
         target, by convention the last of the batch. Only asked for where processes share a batch, whose parts count by
         it; a subclass with another mean overrides it.
         """
-        return weight_of(batch[-1]) if self._weight_of_loss is None else self._weight_of_loss
+        return element_count(batch[-1]) if self._weight_of_loss is None else self._weight_of_loss
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -94,7 +94,7 @@ class LossStepper(Stepper):
     def train_step(self, batch: Any) -> Tensor:
         with self._autocast():
             loss = self.train_loss(batch)
-        self.backward(loss, self.weight(batch) if self.learner.replicas.size > 1 else None)
+        self.backward(loss, self.weight(batch) if self.learner.distributed.world_size > 1 else None)
         self._pending += 1
         if self._pending == self.accumulate:
             self.optimizer_step()
@@ -136,7 +136,7 @@ class LossStepper(Stepper):
         gradients = state.get("gradients", {})
         for index, weight in enumerate(self.trainable_parameters()):
             gradient = gradients.get(str(index))
-            weight.grad = None if gradient is None else part_like(gradient, weight)
+            weight.grad = None if gradient is None else shard_like(gradient, weight)
 
     def _prepare_gradients(self) -> None:
         """Mean over the accumulated batches, in their true scale, clipped."""
@@ -146,7 +146,7 @@ class LossStepper(Stepper):
         if self._pending > 1:
             torch._foreach_div_([weight.grad for weight in weights if weight.grad is not None], self._pending)
         if self.clip is not None:
-            self.gradient_norm = whole(nn.utils.clip_grad_norm_(weights, self.clip))
+            self.gradient_norm = full_tensor(nn.utils.clip_grad_norm_(weights, self.clip))
 
     def _with_gradient(self) -> Iterator[tuple[int, nn.Parameter]]:
         indexed = enumerate(self.trainable_parameters())
@@ -271,7 +271,7 @@ def _compiled(learner: Learner) -> Callable[..., Any]:
             return compiled(*inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             fallen_back = True
-            learner.say(f"torch.compile refused the model, which now runs uncompiled: {type(error).__name__}: {error}")
+            learner.say(f"torch.compile refused the model, which now runs uncompiled: {describe(error)}")
             return learner.model(*inputs)
 
     return call

@@ -13,7 +13,7 @@ def nietzsche() -> Corpus:
         name="nietzsche",
         title="Nietzsche in English, one file",
         languages=("en",),
-        licence="public domain",
+        license="public domain",
         publisher="https://s3.amazonaws.com/text-datasets/nietzsche.txt",
         files={"text": ("nietzsche/nietzsche.txt",)},
         downloads=(
@@ -28,7 +28,7 @@ def timemachine() -> Corpus:
         name="timemachine",
         title="H. G. Wells, The Time Machine",
         languages=("en",),
-        licence="public domain (Project Gutenberg)",
+        license="public domain (Project Gutenberg)",
         publisher="https://www.gutenberg.org/ebooks/35",
         files={"text": ("timemachine/timemachine.txt",)},
         downloads=(
@@ -45,7 +45,7 @@ def andersen() -> Corpus:
         name="andersen",
         title="Andersen's fairy tales in English",
         languages=("en",),
-        licence="public domain (Project Gutenberg)",
+        license="public domain (Project Gutenberg)",
         publisher="https://www.gutenberg.org/ebooks/1597",
         files={"text": ("andersen/andersen.txt",)},
         downloads=(Download("https://www.gutenberg.org/cache/epub/1597/pg1597.txt", "andersen/andersen.txt", 318_071),),

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 from lab_text.files import read_text
 
-from lab.errors import DataError, ParameterError, close_matches
+from lab.errors import DataError, ParameterError
 from lab_collab.sources import Source
 
 if TYPE_CHECKING:
@@ -206,11 +206,9 @@ def _check_columns(wanted: Sequence[str], there: Sequence[str], where: str, sepa
             raise ParameterError(f"column '{name}' is used twice", where=where)
     for column in wanted:
         if column not in there:
-            close = close_matches(column, there)
-            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
             shown = ", ".join(name[:60] for name in there[:20]) + (" …" if len(there) > 20 else "")
             one = f"\nif they are not separated by {_name(separator)}: separator=…" if len(there) == 1 else ""
-            raise DataError(f"there is no column '{column}'", where=where, hint=f"{hint}columns: {shown}{one}")
+            raise DataError.among("column", column, there, where=where, hint=f"columns: {shown}{one}")
 
 
 def _source(rows: Iterable[tuple[int, Sequence[str]]], name: str, unit: str, columns: Columns) -> Source:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.errors import LabError, ParameterError, UnknownNameError, close_matches
+from lab.errors import LabError, ParameterError, UnknownNameError
 from lab_collab.data import RatingsData, find_item
 from lab_collab.interpret import item_factors
 from lab_collab.models import Hybrid
@@ -83,12 +83,12 @@ def recommend(
 def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
     number = data.user_number(user)
     if not number and not isinstance(learner.model, Hybrid):
-        close = close_matches(str(user), data.user_ids)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(
-            f"there is no user '{user}' in the training part",
-            where=f"{len(data.user_ids):,} users",
-            hint=f"{hint}for a new user, name items they like: --like TITLE",
+        raise UnknownNameError.among(
+            "user",
+            str(user),
+            data.user_ids,
+            where=f"{len(data.user_ids):,} users in the training split",
+            hint="for a new user, name items they like: --like TITLE",
         )
     items = torch.arange(1, data.item_count)
     scores: Tensor = learner.predict(torch.full_like(items, number), items).float().cpu()
@@ -108,9 +108,7 @@ def _for_features(learner: Learner, data: RatingsData, about: Sequence[str]) -> 
     features = torch.zeros(len(names))
     for name in about:
         if name not in names:
-            close = close_matches(name, names)
-            hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-            raise UnknownNameError(f"unknown user feature '{name}'", hint=f"{hint}features: {', '.join(names)}")
+            raise UnknownNameError.among("user feature", name, names, hint=f"features: {', '.join(names)}")
         features[names.index(name)] = 1.0
     items = torch.arange(1, data.item_count, device=learner.device)
     user = features.to(learner.device).expand(len(items), -1)

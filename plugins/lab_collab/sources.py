@@ -13,7 +13,7 @@ import numpy as np
 from lab_text.corpora import Corpus, Download, find_corpus
 from lab_text.files import read_text
 
-from lab.errors import DataError, UnknownNameError, close_matches
+from lab.errors import DataError, UnknownNameError
 
 __all__ = ["Source", "generated", "ml_100k", "movielens_small_2016", "movielens_small_2018", "read_corpus"]
 
@@ -72,9 +72,7 @@ def read_corpus(name: str) -> Source:
     }
     if name not in readers:
         names = ["embedded", *readers]
-        close = close_matches(name, names)
-        hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-        raise UnknownNameError(f"unknown corpus of ratings '{name}'", hint=f"{hint}corpora: {', '.join(names)}")
+        raise UnknownNameError.among("corpus of ratings", name, names, hint=f"corpora: {', '.join(names)}")
     return readers[name](find_corpus(name))
 
 
@@ -118,7 +116,7 @@ def generated() -> tuple[Source, dict[str, np.ndarray]]:
 # --- MovieLens --------------------------------------------------------------------------------------------------------
 
 _GROUPLENS = "https://grouplens.org/datasets/movielens/"
-_LICENCE = "research use, no redistribution without permission (GroupLens)"
+_LICENSE = "research use, no redistribution without permission (GroupLens)"
 
 
 def movielens_small_2016() -> Corpus:
@@ -139,7 +137,7 @@ def _movielens_small(year: str, title: str) -> Corpus:
         name=f"movielens_small_{year}",
         title=f"MovieLens small, {title}",
         languages=("en",),
-        licence=_LICENCE,
+        license=_LICENSE,
         publisher=_GROUPLENS,
         files={name.partition(".")[0]: (path,) for name, path in members.items()},
         downloads=(Download(url, f"{folder}/ml-latest-small.zip", 978_202, members=members),) if year == "2018" else (),
@@ -154,7 +152,7 @@ def ml_100k() -> Corpus:
         name="ml-100k",
         title="MovieLens 100k, 100,000 ratings of 1,682 films by 943 users",
         languages=("en",),
-        licence=_LICENCE,
+        license=_LICENSE,
         publisher=_GROUPLENS,
         files={name.removeprefix("u."): (path,) for name, path in members.items()},
         downloads=(

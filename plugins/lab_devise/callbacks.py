@@ -1,4 +1,4 @@
-"""What a run leaves to search with."""
+"""Callbacks that save an index and a search page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SEARCH = "search.json"
 
 
 class SearchPage(Callback):
-    """When training ends: an index of the pictures, a page on which one types words, and sheets for some words.
+    """Save an image index, a search page and sheets of results when training ends.
 
-    Artefacts: ``index/`` with what ``learner.search`` and ``lab search`` read, ``search.html``, ``search.json`` with
+    Artifacts: ``index/`` with what ``learner.search`` and ``lab search`` read, ``search.html``, ``search.json`` with
     the index's recall and what pictures of the first words look like, ``sheets.png``.
 
     Args:
@@ -75,7 +75,7 @@ class SearchPage(Callback):
 
     @staticmethod
     def _asked(data: Any) -> list[list[str]]:
-        """Words for the sheet: a trained class, a held-out one or another, and a pair."""
+        """Return words for the sheet: a trained class, a held-out one if there is any, and a pair."""
         names = data.class_names
         single = [names[0], names[data.trained_count] if data.trained_count < len(names) else names[1]]
         return [[single[0]], [single[1]], [names[0], names[1]]]

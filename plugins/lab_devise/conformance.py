@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a few digits among words, and the checks of indexes."""
+"""Support for the conformance kit: digits with word vectors, and the checks of indexes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lab_text.vectors import WordVectors
 from torch import Tensor, nn
 
 from lab import Data, use
-from lab.testing import Conformance, Example, Finding, Offer, Trial, clear_error
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, clear_error
 from lab_devise.data import DeviseData, devise
 from lab_devise.indexes import Index
 from lab_devise.losses import cos_loss
 
-__all__ = ["IndexConformance", "SomeNamedPictures", "offer"]
+__all__ = ["IndexConformance", "SomeNamedPictures", "support"]
 
 WIDTH = 6
 
@@ -28,7 +28,7 @@ WIDTH = 6
 class SomeNamedPictures(Example):
     """Drawn pictures among words: pictures (B, 1, 8, 8), classes (B,) of six, of which two are held out."""
 
-    is_plain = False
+    has_flat_targets = False
     kinds = ("callbacks", "datasets", "losses", "metrics")
 
     def make_data(self) -> DeviseData:
@@ -43,11 +43,11 @@ class SomeNamedPictures(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch[1]), WIDTH, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         vectors: Tensor = self.facts["class_vectors"][batch[1]]
         return vectors.clone()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return torch.cat([batch[0], batch[0]], -1), batch[1]
 
 
@@ -98,7 +98,7 @@ class IndexConformance(Conformance):
     kind = "indexes"
 
     def build(self) -> Index:
-        """An index of 300 vectors of 8 numbers."""
+        """Return an index of 300 vectors of 8 numbers."""
         index = self.resolved.build({})
         if not isinstance(index, Index):
             raise Finding(f"{self.label} must be an Index, not a {type(index).__name__}")
@@ -140,7 +140,7 @@ class IndexConformance(Conformance):
                 raise Finding(f"{self.label} answers otherwise after it was saved and loaded")
 
     def test_queries_of_another_width_are_refused(self) -> None:
-        """And more neighbours than there are vectors."""
+        """And more neighbors than there are vectors."""
         index = self.build()
         clear_error(lambda: index.search(np.ones((1, 9), np.float32), 3), f"{self.label}: a query of 9 numbers")
         clear_error(lambda: index.search(np.ones((1, 8), np.float32), 301), f"{self.label}: 301 of 300 vectors")
@@ -150,20 +150,20 @@ def _vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
 
 
-def offer() -> Offer:
-    """Pictures among words, and what is tried on them."""
+def support() -> ConformanceSupport:
+    """Return example data and the components to check on it."""
     here = ("some_named_pictures",)
-    return Offer(
+    return ConformanceSupport(
         examples={"some_named_pictures": SomeNamedPictures},
         kinds={"indexes": IndexConformance},
-        trials={
+        cases={
             **{
-                f"losses.{name}": Trial(use(name), examples=here)
+                f"losses.{name}": ComponentCase(use(name), examples=here)
                 for name in ("cos_loss", "cosine_softmax", "hinge_rank", "vector_l1", "vector_l2")
             },
-            "metrics.hit": Trial(use("hit"), examples=here),
-            "metrics.hierarchical_precision": Trial(use("hierarchical_precision", k=2), examples=here),
-            "callbacks.search_page": Trial(use("search_page", count=2), examples=here),
-            "datasets.devise": Trial(use("devise", images="digits", searched="classes")),
+            "metrics.hit": ComponentCase(use("hit"), examples=here),
+            "metrics.hierarchical_precision": ComponentCase(use("hierarchical_precision", k=2), examples=here),
+            "callbacks.search_page": ComponentCase(use("search_page", count=2), examples=here),
+            "datasets.devise": ComponentCase(use("devise", images="digits", searched="classes")),
         },
     )

@@ -9,19 +9,19 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 import torch
-from lab_text.remarks import tell
+from lab_basics.notes import log_notes
 from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
 from lab import Data
-from lab.errors import DataError, ParameterError, close_matches
+from lab.errors import DataError, ParameterError, did_you_mean
 from lab_devise.words import embedded_sentences, lookup, unit, wordnet
 
 __all__ = ["DeviseData", "devise"]
 
 WITHOUT = Literal["leave_out", "definition", "error"]
 SEARCHED = Literal["embedded", "wordnet", "classes"]
-CENTRE = Literal["words", "classes"]
+CENTER = Literal["words", "classes"]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -39,7 +39,7 @@ class DeviseData(Data):
         class_distances: (K, K) steps between them in WordNet, or None where it was not asked for.
         words: what is searched among beyond the classes.
         word_vectors: (W, output_size) theirs, unit vectors.
-        centre: (output_size,) what was taken from every word's vector, or None.
+        center: (output_size,) what was taken from every word's vector, or None.
         left_out: classes without a vector, whose pictures are not used.
         channels, image_size, input_size, feature_size: of the pictures, or of the features in their place.
         images: the pictures' own data.
@@ -54,7 +54,7 @@ class DeviseData(Data):
     class_distances: Tensor | None
     words: tuple[str, ...]
     word_vectors: Tensor
-    centre: Tensor | None
+    center: Tensor | None
     left_out: tuple[str, ...]
     channels: int
     image_size: tuple[int, int]
@@ -65,7 +65,7 @@ class DeviseData(Data):
     notes: tuple[str, ...] = ()
 
     def vector_of(self, words: Sequence[str]) -> Tensor:
-        """The unit vector of the mean of words.
+        """Return the unit vector of the mean of words.
 
         Raises:
             DataError: a word has no vector.
@@ -73,16 +73,15 @@ class DeviseData(Data):
         known = dict(zip((*self.words, *self.class_names), (*self.word_vectors, *self.class_vectors), strict=True))
         found = {word: known[word.lower()].numpy() for word in words if word.lower() in known}
         further = lookup(self.vectors, [word for word in words if word not in found])
-        found |= further if self.centre is None else {w: _around(self.centre.numpy(), v, w) for w, v in further.items()}
+        found |= further if self.center is None else {w: _around(self.center.numpy(), v, w) for w, v in further.items()}
         missing = [word for word in words if word not in found]
         if missing:
-            close = close_matches(missing[0].lower(), known)
-            hint = f"did you mean: {' or '.join(close)}?" if close else f"{len(known):,} words are known"
+            hint = did_you_mean(missing[0].lower(), list(known)) or f"{len(known):,} words are known"
             raise DataError(f"'{missing[0]}' has no vector", where=self.vectors.origin, hint=hint)
         return torch.from_numpy(unit(np.mean([found[word] for word in words], 0)))
 
     def pixels(self, index: int, split: str = "valid") -> Tensor:
-        """The picture behind an example (C, H, W), between 0 and 1."""
+        """Return the picture behind an example (C, H, W), between 0 and 1."""
         return self.split(split).pixels(index)
 
 
@@ -115,9 +114,9 @@ def devise(
     held_out: Sequence[str] | int = (),
     without_vector: WITHOUT = "leave_out",
     searched: SEARCHED = "embedded",
-    centre: CENTRE | None = "words",
+    center: CENTER | None = "words",
 ) -> DeviseData:
-    """Pictures for a net that answers with word vectors: Frome et al. 2013, "DeViSE".
+    """Images with word vectors as targets: Frome et al. 2013, "DeViSE".
 
     Args:
         images: a dataset of pictures with class names, or of ``features`` of pictures.
@@ -128,7 +127,7 @@ def devise(
             mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
         searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
             directory, or none.
-        centre: whose mean is taken from every vector before it gets length 1 again (Mu & Viswanath 2018, "All-but-the-
+        center: whose mean is taken from every vector before it gets length 1 again (Mu & Viswanath 2018, "All-but-the-
             top", arXiv:1702.01417, of which this is the first step, without their principal directions): what all share
             tells nothing apart. Of all ``words``, or of the trained ``classes``, which moves these farther apart;
             held-out classes count with neither. None takes nothing, as Frome et al.
@@ -160,7 +159,7 @@ def devise(
         )
     order = [*trained, *(name for name in held_out if name in found)]
     words = _searched(searched, vectors, order)
-    mean = _centre(centre, words, [found[name] for name in trained])
+    mean = _center(center, words, [found[name] for name in trained])
     if mean is not None:
         found, words = ({name: _around(mean, vector, name) for name, vector in each.items()} for each in (found, words))
     class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
@@ -178,7 +177,7 @@ def devise(
         f"train: {len(splits['train'][0]):,} pictures, valid: {len(splits['valid'][0]):,}, "
         f"of held-out classes: {len(splits['valid'][1]):,}",
     ]
-    tell(_WHERE, notes, remarks)
+    log_notes(_WHERE, notes, remarks)
     return DeviseData(
         train=splits["train"][0],
         valid=splits["valid"][0],
@@ -194,7 +193,7 @@ def devise(
         word_vectors=torch.from_numpy(np.stack(list(words.values())))
         if words
         else torch.zeros(0, class_vectors.shape[1]),
-        centre=None if mean is None else torch.from_numpy(mean),
+        center=None if mean is None else torch.from_numpy(mean),
         left_out=left_out,
         channels=images.facts().get("channels", 0),
         image_size=images.facts().get("image_size", (0, 0)),
@@ -211,7 +210,7 @@ MAX_SHOWN = 20
 
 
 def _shown(names: Sequence[str]) -> str:
-    """Names for a message, of many the first."""
+    """Return names for a message, at most the first few."""
     rest = f" and {len(names) - MAX_SHOWN:,} more" if len(names) > MAX_SHOWN else ""
     return ", ".join(names[:MAX_SHOWN]) + rest
 
@@ -238,7 +237,7 @@ def _check_targets(images: Data, names: Sequence[str]) -> None:
 
 
 def _on_twins(found: dict[str, np.ndarray]) -> Iterator[str]:
-    """Classes that no vector tells apart."""
+    """Yield groups of classes with the same vector."""
     alike: dict[bytes, list[str]] = {}
     for name, vector in found.items():
         alike.setdefault(vector.tobytes(), []).append(name)
@@ -266,16 +265,13 @@ def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None
     unknown = [name for name in held_out if name not in names]
     if not unknown:
         return
-    close = close_matches(unknown[0], names)
-    hint = f"did you mean: {' or '.join(close)}?\n" if close else ""
-    hint += f"classes: {_shown(names)}"
-    raise ParameterError(f"there is no class '{unknown[0]}'", where=_WHERE, hint=hint)
+    raise ParameterError.among("class", unknown[0], names, where=_WHERE, hint=f"classes: {_shown(names)}")
 
 
 def _completed(
     found: dict[str, np.ndarray], names: Sequence[str], vectors: WordVectors, without: str
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The vectors of classes, and what became of those without."""
+    """Return the vectors of classes, and what became of those without."""
     missing = [name for name in names if name not in found]
     if not missing:
         return found, []
@@ -289,7 +285,7 @@ def _completed(
 
 
 def _by_definition(name: str, vectors: WordVectors) -> np.ndarray | None:
-    """The mean vector of what WordNet says of a noun and of its hypernyms, each in its turn half as much."""
+    """Return the mean vector of what WordNet says of a noun and of its hypernyms, each in its turn half as much."""
     from spacy.lang.en.stop_words import STOP_WORDS
 
     net = wordnet()
@@ -309,7 +305,7 @@ def _words(text: str) -> list[str]:
 
 
 def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Words to search among, without the classes."""
+    """Return the words to search, without the classes."""
     if searched == "classes":
         return {}
     if searched == "wordnet":
@@ -320,20 +316,20 @@ def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> di
     return lookup(vectors, names)
 
 
-def _centre(centre: str | None, words: dict[str, np.ndarray], trained: Sequence[np.ndarray]) -> np.ndarray | None:
-    """The mean (D,) that is taken from every vector; held-out classes have no part in it."""
-    if centre is None:
+def _center(center: str | None, words: dict[str, np.ndarray], trained: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return the mean (D,) that is taken from every vector; held-out classes have no part in it."""
+    if center is None:
         return None
-    mean: np.ndarray = np.mean([*(words.values() if centre == "words" else ()), *trained], 0)
+    mean: np.ndarray = np.mean([*(words.values() if center == "words" else ()), *trained], 0)
     return mean
 
 
 def _around(mean: np.ndarray, vector: np.ndarray, name: str) -> np.ndarray:
-    """The direction in which a vector lies from the mean."""
+    """Return the direction in which a vector lies from the mean."""
     moved = vector - mean
     if np.linalg.norm(moved) < 1e-6:
         raise DataError(
-            f"'{name}' lies at the mean of all and points nowhere from there", where=_WHERE, hint="centre=None"
+            f"'{name}' lies at the mean of all and points nowhere from there", where=_WHERE, hint="center=None"
         )
     return unit(moved)
 
@@ -348,7 +344,7 @@ def _distances(names: Sequence[str]) -> Tensor:
 
 
 def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str], trained: int) -> tuple[_Split, _Split]:
-    """The examples of trained classes, and of those that were held out."""
+    """Return the examples of trained classes, and of those that were held out."""
     inner: Any = images.split(name)
     pictures: Any = getattr(images.facts().get("images"), name, inner)
     numbers = np.array([order.index(each) if each in order else -1 for each in names])

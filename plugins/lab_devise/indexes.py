@@ -1,4 +1,4 @@
-"""Indexes of vectors: exact, and approximate by nmslib; each says how many of the true neighbours it finds."""
+"""Indexes of vectors: exact, and approximate by nmslib; each says how many of the true neighbors it finds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUERIES, NEAREST = 200, 10
 
 
 class Built(NamedTuple):
-    """How an index turned out.
+    """Measurements of an index.
 
     Attributes:
         recall: share of the true ten nearest that it finds, measured on some of its own vectors with noise.
@@ -48,7 +48,7 @@ class Index(ABC):
 
     @abstractmethod
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest ``k`` of each query (Q, D): places (Q, k) and cosine similarities (Q, k), falling."""
+        """Return the nearest ``k`` of each query (Q, D): places (Q, k) and cosine similarities (Q, k), falling."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -97,13 +97,13 @@ class ExactIndex(Index):
 
 
 class NmslibIndex(Index):
-    """A hierarchical graph of neighbours (HNSW, Malkov & Yashunin 2016) by nmslib: many queries a second, few misses.
+    """A hierarchical graph of neighbors (HNSW, Malkov & Yashunin 2016) by nmslib: many queries a second, few misses.
 
     With more than one thread a graph is not the same twice; recall moves in the third digit.
 
     Args:
         space: ``cosinesimil``, or ``angulardist`` as in the course; both order vectors alike.
-        m: neighbours of a vector in the graph.
+        m: neighbors of a vector in the graph.
         ef_construction: candidates while it is built.
         ef_search: candidates of a query; more find more and take longer. It is set again after loading, since nmslib
             does not keep it.
@@ -200,7 +200,7 @@ def _read_vectors(folder: Path) -> np.ndarray:
 
 
 def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
-    """An index of vectors, built and measured against exact search.
+    """Return an index of vectors, built and measured against exact search.
 
     Args:
         vectors: (N, D).
@@ -216,7 +216,7 @@ def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
 
 
 def recall_of(index: Index, *, queries: int = QUERIES, k: int = NEAREST, seed: int = 0) -> tuple[float, float]:
-    """The share of the true ``k`` nearest that an index finds, and its queries per second in one batch.
+    """Return the share of the true ``k`` nearest that an index finds, and its queries per second in one batch.
 
     Queries are some of its own vectors with a tenth of noise, so that none is in the index itself.
     """

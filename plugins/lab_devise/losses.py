@@ -31,11 +31,11 @@ def cosine_softmax(
 ) -> Tensor:
     """Cross-entropy of a softmax over the cosines of each output with the vectors of the trained classes.
 
-    Zhai & Wu 2019, "Classification is a strong baseline for deep metric learning", arXiv:1811.12649, whose class
-    vectors are learnt; here they are those of words and stay, as the search needs them. ``cos_loss`` draws an output to
-    its word and does not care for the others; where words lie close to each other, this loss tells them apart, but an
-    output may stay far from its word as long as the others are farther. ``pull`` adds so much of ``cos_loss``, which is
-    ours: it keeps outputs among the words that are searched beyond the classes.
+    Zhai & Wu 2019, "Classification is a strong baseline for deep metric learning", arXiv:1811.12649. Differs from the
+    paper: class vectors are fixed word vectors, as the search needs them, and not learned; ``pull`` is ours.
+    ``cos_loss`` pulls an output towards its word and ignores the others. This loss separates classes whose words are
+    similar, but an output may stay far from its word as long as the others are farther. ``pull`` adds ``cos_loss`` with
+    this weight, which keeps outputs close to the words that are searched beyond the classes.
 
     Args:
         output: (B, D), of any length.
@@ -67,13 +67,13 @@ def hinge_rank(
     trained_count: int,
     *,
     margin: float = 0.1,
-    normalised: bool = True,
+    normalized: bool = True,
 ) -> Tensor:
-    """The hinge rank loss of Frome et al. 2013, equation 1: Σ_{j ≠ label} max(0, margin − t_label·v + t_j·v), mean
+    """Hinge rank loss of Frome et al. 2013, equation 1: Σ_{j ≠ label} max(0, margin − t_label·v + t_j·v), mean
     over B.
 
     The paper draws one j at a time until one breaks the margin; here all trained classes count. The paper's outputs v
-    have any length; here they are taken at length 1, as the search takes them, unless ``normalised`` is false.
+    have any length; here they are taken at length 1, as the search takes them, unless ``normalized`` is false.
 
     Args:
         output: (B, D).
@@ -81,27 +81,27 @@ def hinge_rank(
         class_vectors: (K, D) unit vectors.
         trained_count: how many of the classes are trained; where a target is none of these, all K count.
         margin: how much nearer the true class must be.
-        normalised: whether outputs are taken at length 1.
+        normalized: whether outputs are taken at length 1.
     """
     rows = _rivals(output, target, class_vectors, trained_count)
-    near = (functional.normalize(output, dim=-1) if normalised else output) @ rows.T
+    near = (functional.normalize(output, dim=-1) if normalized else output) @ rows.T
     true = near.gather(1, target[:, None])
     broken = (margin - true + near).clamp(min=0)
     return broken.scatter(1, target[:, None], 0.0).sum(1).mean()
 
 
 def vector_l1(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
-    """The mean absolute difference to the vector of the class, over all numbers."""
+    """Mean absolute difference to the vector of the class, over all values."""
     return functional.l1_loss(output, _wanted(output, target, class_vectors))
 
 
 def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
-    """The mean squared difference to the vector of the class, over all numbers."""
+    """Mean squared difference to the vector of the class, over all values."""
     return functional.mse_loss(output, _wanted(output, target, class_vectors))
 
 
 def _rivals(output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int) -> Tensor:
-    """The vectors that the true one competes with: those of trained classes, or all where a target is held out."""
+    """Return the vectors the true one competes with: of trained classes, or all if a target is held out."""
     _check(output, target, class_vectors)
     is_trained = bool((target < trained_count).all())
     return (class_vectors[:trained_count] if is_trained else class_vectors).to(output)

@@ -70,7 +70,7 @@ class HierarchicalPrecision(Mean):
 
 
 def _nearest(output: Tensor, target: Tensor, vectors: Tensor, trained: int, among_all: bool) -> Tensor:
-    """Class numbers (B, K) by falling similarity; those that do not compete come last."""
+    """Return class ids (B, K) by falling similarity; those that do not compete come last."""
     near = functional.normalize(output.float(), dim=-1) @ functional.normalize(vectors.to(output.device), dim=-1).T
     if not among_all:
         is_trained = torch.arange(len(vectors), device=near.device) < trained

@@ -23,7 +23,7 @@ MOST_PICTURES, MOST_WORDS = 300, 4000
 
 
 def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> str:
-    """The page: type one word or several, and the pictures nearest to their mean come first.
+    """Return the page: type one word or several, and the pictures nearest to their mean come first.
 
     Args:
         learner: trained on ``devise`` data.
@@ -50,7 +50,7 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
 
 
 def _packed(vectors: np.ndarray) -> str:
-    """Unit vectors as bytes: whole numbers between -127 and 127, which moves a cosine by less than 0.01."""
+    """Return unit vectors as bytes, integers from -127 to 127; a cosine changes by less than 0.01."""
     scaled = vectors / np.abs(vectors).max(1, keepdims=True).clip(1e-9)
     return base64.b64encode(np.round(127 * scaled).astype(np.int8).tobytes()).decode()
 
@@ -66,7 +66,7 @@ def _thumbnail(pixels: Tensor) -> str:
 
 
 def sheet(data: DeviseData, pictures: Sequence[int], titles: Sequence[str]) -> bytes:
-    """A sheet of pictures with titles, as PNG."""
+    """Return a sheet of pictures with titles, as PNG."""
     from matplotlib.figure import Figure
 
     columns = max(1, min(3 if len(pictures) <= 9 else 6, len(pictures)))

@@ -1,4 +1,4 @@
-"""What is in here: pictures whose targets are word vectors, and how words and pictures search each other."""
+"""Plugin for images with word vectors as targets, and search of images by words."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from lab import RegistrySpec, hookimpl
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """Indexes of vectors."""
-    return [RegistrySpec("indexes", "index", "lab_devise.indexes:Index", "how near vectors are found")]
+    """Registry ``indexes``."""
+    return [RegistrySpec("indexes", "index", "lab_devise.indexes:Index", "nearest-neighbor indexes")]
 
 
 @hookimpl
 def lab_indexes() -> dict[str, Any]:
-    """Exact, and approximate."""
+    """Indexes of vectors, exact and approximate."""
     return {"exact": "lab_devise.indexes:ExactIndex", "nmslib": "lab_devise.indexes:NmslibIndex"}
 
 
 @hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """Pictures among words."""
+    """Dataset of images with word vectors."""
     return {"devise": "lab_devise.data:devise"}
 
 
 @hookimpl
 def lab_corpora() -> dict[str, Any]:
-    """Nouns and how they hang together."""
+    """WordNet's nouns and hypernyms."""
     return {"wordnet_nouns": "lab_devise.words:wordnet_corpus"}
 
 
 @hookimpl
 def lab_losses() -> dict[str, Any]:
-    """How far an answer lies from its word."""
+    """Losses between outputs and word vectors."""
     return {
         "cos_loss": "lab_devise.losses:cos_loss",
         "cosine_softmax": "lab_devise.losses:cosine_softmax",
@@ -45,7 +45,7 @@ def lab_losses() -> dict[str, Any]:
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """Whether the right word is near."""
+    """Metrics of retrieval."""
     return {
         "hierarchical_precision": "lab_devise.metrics:HierarchicalPrecision",
         "hit": "lab_devise.metrics:Hit",
@@ -54,8 +54,14 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """What a run leaves to search with."""
+    """Callbacks that save an index and a search page."""
     return {"search_page": "lab_devise.callbacks:SearchPage"}
+
+
+@hookimpl
+def lab_former_names() -> dict[str, str]:
+    """Parameters that were renamed."""
+    return {"devise.centre": "center"}
 
 
 @hookimpl
@@ -72,7 +78,7 @@ def lab_commands() -> dict[str, str]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """A page to search, and sheets."""
+    """Report section with a search page and sheets."""
     from lab_devise.report import sections
 
     return sections(runs)
@@ -80,5 +86,5 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
-    return "lab_devise.conformance:offer"
+    """Support for the conformance kit."""
+    return "lab_devise.conformance:support"

@@ -1,4 +1,4 @@
-"""What the report of a study on pictures and words shows: a page to search, sheets, and how good the index is."""
+"""Report section of studies on images and words: search page, sheets and quality of the index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["sections"]
 
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
-    """One section, of the first run of each arm that left something."""
+    """Return one section, of the first run of each arm that left something."""
     found = first_of_each_arm(runs, SEARCH)
     if not found:
         return []

@@ -24,7 +24,7 @@ Among = Literal["images", "classes", "words"]
 
 
 class Found(NamedTuple):
-    """What was found.
+    """Search results.
 
     Attributes:
         name: a word, or the class of a picture.
@@ -45,7 +45,7 @@ def search(
     among: Among | None = None,
     count: int = 9,
 ) -> list[Found]:
-    """What lies nearest to words, to the mean of words, or to a picture.
+    """Return the nearest images to words, to the mean of words, or to an image.
 
     Pictures are those that validate, and behind them those of classes that were held out.
 
@@ -82,19 +82,19 @@ def search(
 
 
 def pictures_of(data: DeviseData) -> tuple[list[tuple[str, int]], Tensor]:
-    """The pictures that are searched, as (split, place in it), and their classes."""
+    """Return the pictures that are searched, as (split, place in it), and their classes."""
     splits = _splits(data)
     places = [(name, place) for name, split in splits.items() for place in range(len(split))]
     return places, torch.cat([split.target for split in splits.values()])
 
 
 def _splits(data: DeviseData) -> dict[str, Any]:
-    """Those that are searched: never trained."""
+    """Return the examples to search: those never trained on."""
     return {name: split for name in ("valid", "test") if (split := getattr(data, name)) is not None}
 
 
 def picture_vectors(learner: Learner) -> Tensor:
-    """Where the learner puts the pictures that are searched (N, D)."""
+    """Return the learner's outputs for the images to search (N, D)."""
     data = _data(learner)
     found = []
     with learner.evaluating():
@@ -105,7 +105,7 @@ def picture_vectors(learner: Learner) -> Tensor:
 
 
 def _picture_index(learner: Learner) -> Index:
-    """The index that the run has kept, or a new one."""
+    """Return the index that the run has kept, or a new one."""
     folder = None if learner.folder is None else learner.folder / "artefacts" / INDEX
     if folder is not None and (folder / "vectors.npy").is_file():
         index: Index = NmslibIndex() if (folder / "graph.bin").is_file() else ExactIndex()

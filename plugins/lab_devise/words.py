@@ -30,7 +30,7 @@ def wordnet_corpus() -> Corpus:
         name="wordnet_nouns",
         title="Open English WordNet's nouns, 71,873 synsets with hypernyms and definitions",
         languages=("en",),
-        licence="CC BY 4.0 (Open English WordNet)",
+        license="CC BY 4.0 (Open English WordNet)",
         publisher="https://en-word.net",
         files={"nouns": ("wordnet/oewn_nouns.tsv.gz",)},
         note="a table made of the publisher's release; it is not fetched by itself",
@@ -56,13 +56,13 @@ class WordNet:
     senses: Mapping[str, tuple[str, ...]]
 
     def sense(self, word: str) -> str | None:
-        """The synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
+        """Return the synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
         found = self.senses.get(word.lower().replace("_", " "), ())
         order = {kind: place for place, kind in enumerate(CONCRETE)}
         return min(found, key=lambda each: order.get(self.kinds[each], len(order)), default=None)
 
     def distances(self, synsets: Sequence[str]) -> np.ndarray:
-        """Steps between synsets along hypernyms (K, K), up and down."""
+        """Return the steps between synsets along hypernyms, up and down (K, K)."""
         below: dict[str, list[str]] = {}
         for child, parents in self.hypernyms.items():
             for parent in parents:
@@ -84,7 +84,7 @@ class WordNet:
 
 @cache
 def wordnet() -> WordNet:
-    """The nouns in the data directory.
+    """Return the nouns in the data directory.
 
     Raises:
         DataError: they are not there.
@@ -114,14 +114,14 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 @cache
 def embedded_sentences() -> tuple[tuple[str, ...], ...]:
-    """The embedded English text, tokens in small letters: what word vectors are trained on where none are given."""
+    """Return the embedded English text in lower case, the training text of word vectors if no vectors are given."""
     from lab_text.embedded import generate, tokens
 
     return tuple(tuple(word.lower() for word in tokens(pair.english)) for pair in generate())
 
 
 def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The unit vectors of those names that have one; one of several words is the mean of those of its words.
+    """Return the unit vectors of those names that have one; one of several words is the mean of those of its words.
 
     Args:
         vectors: a component of ``lab_text``'s registry.
@@ -144,7 +144,7 @@ def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _parts(name: str) -> list[str]:
-    """The words of a name.
+    """Return the words of a name.
 
     >>> _parts("T-shirt_dress")
     ['t', 'shirt', 'dress']
@@ -153,6 +153,6 @@ def _parts(name: str) -> list[str]:
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
-    """A vector, or rows of vectors, of length 1."""
+    """Return a vector, or rows of vectors, of length 1."""
     values = np.asarray(vector, np.float32)
     return values / np.linalg.norm(values, axis=-1, keepdims=True)

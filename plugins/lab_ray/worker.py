@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 from filelock import FileLock, Timeout
 
-from lab.errors import LabError
+from lab.errors import LabError, describe
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.build import DataCache
 from lab.study.rebuild import rebuild_exactly
@@ -151,7 +151,7 @@ class _Training:
         except LabError as error:
             self._news.end("refused", str(error))
         except BaseException as error:  # whatever it is: the driver waits for an end
-            self._news.end("refused", f"{type(error).__name__}: {error}")
+            self._news.end("refused", describe(error))
         else:
             self._news.end("done")
 

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: sample translations, and where the attention went."""
+"""Callbacks that save sample translations and attention maps."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class AttentionMaps(_AtTheEnd):
 
 
 def _as_map(data: Any, source: Tensor, hypothesis: Hypothesis, reference: str) -> dict[str, Any]:
-    """One sentence's attention as plain JSON, without the source's padding."""
+    """Return one sentence's attention as plain JSON, without the source's padding."""
     assert hypothesis.weights is not None
     real = source != data.pad_id
     weights = hypothesis.weights[:, real].cpu()
@@ -126,7 +126,7 @@ def _words(vocabulary: Any, ids: Sequence[int]) -> list[str]:
 
 
 def _samples(learner: Learner, count: int) -> _Samples:
-    """``count`` sentences at even distances in the validation split, or all where there are fewer."""
+    """Return ``count`` evenly spaced sentences of the validation split, or all if there are fewer."""
     split = learner.data.split("valid")
     count = min(count, len(split))
     indices = [number * len(split) // count for number in range(count)]

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: translation with its own model, and the checks of attentions."""
+"""Support for the conformance kit: translation with a recurrent model, and the checks of attentions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lab import use
 from lab.errors import ParameterError
-from lab.testing import Conformance, Finding, Offer, Trial, clear_error, no_global_randomness, same
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Finding, clear_error, no_global_randomness, same
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper
 from lab_seq2seq.attention import AdditiveAttention, Attention
@@ -18,13 +18,13 @@ from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_seq2seq.steppers import TeacherForcing
 
-__all__ = ["AttentionConformance", "RecurrentTranslation", "offer"]
+__all__ = ["AttentionConformance", "RecurrentTranslation", "support"]
 
 BATCH, STEPS, WIDTH = 3, 5, 6
 
 
 class RecurrentTranslation(Translation):
-    """Translation, with a recurrent model with attention, learnt with teacher forcing."""
+    """Translation, with a recurrent model with attention, learned with teacher forcing."""
 
     kinds = ("callbacks", "steppers")
 
@@ -48,15 +48,15 @@ class AttentionConformance(Conformance):
     kind = "attentions"
 
     def build(self, query_size: int = WIDTH, key_size: int = WIDTH, seed: int = 0) -> Attention:
-        """The attention of a decoder and an encoder of these widths."""
-        with Streams(seed).initialising():
+        """Return the attention of a decoder and an encoder of these widths."""
+        with Streams(seed).initializing():
             attention = self.resolved.build({}, query_size=query_size, key_size=key_size)
         if not isinstance(attention, Attention):
             raise Finding(f"{self.label} must be an Attention, not a {type(attention).__name__}")
         return attention.eval()
 
     def look(self, attention: Attention, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Context (B, K) and weights (S, B) of one query."""
+        """Return context (B, K) and weights (S, B) of one query."""
         context, weights = attention(_random(1, BATCH, attention.query_size), keys, mask)
         return context, weights
 
@@ -81,7 +81,7 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: the weights of a sentence sum to {weights.sum(0).tolist()}")
 
     def test_masked_positions_do_not_leak(self) -> None:
-        """What stands at padding changes neither context nor weights, and gets no weight."""
+        """Values at padding change neither context nor weights, and get no weight."""
         mask = torch.ones(STEPS, BATCH, dtype=torch.bool)
         mask[3:, 1] = False
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
@@ -98,7 +98,7 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: attend(query, remember(keys)) differs from a call")
 
     def test_sentences_of_a_batch_do_not_see_each_other(self) -> None:
-        """Another neighbour changes nothing."""
+        """Another neighbor changes nothing."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
         changed = torch.cat([keys[:, :1], keys[:, 1:] + 1], 1)
         if not same(self.look(attention, keys)[0][0], self.look(attention, changed)[0][0], 1e-5):
@@ -133,13 +133,17 @@ def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def offer() -> Offer:
-    """Example data and the checks of attentions."""
-    return Offer(
+def support() -> ConformanceSupport:
+    """Return example data and the checks of attentions."""
+    return ConformanceSupport(
         examples={"translation_rnn": RecurrentTranslation},
         kinds={"attentions": AttentionConformance},
-        trials={
-            "callbacks.attention_maps": Trial(use("attention_maps", count=1), examples=("classes", "translation_rnn")),
-            "callbacks.translations": Trial(use("translations", count=2), examples=("classes", "translation_rnn")),
+        cases={
+            "callbacks.attention_maps": ComponentCase(
+                use("attention_maps", count=1), examples=("classes", "translation_rnn")
+            ),
+            "callbacks.translations": ComponentCase(
+                use("translations", count=2), examples=("classes", "translation_rnn")
+            ),
         },
     )

@@ -19,7 +19,7 @@ __all__ = ["Hypothesis", "StepwiseModel", "alignments", "beam_search", "decode",
 
 @runtime_checkable
 class StepwiseModel(Protocol):
-    """What a model needs to be decoded: ``start`` a source, then ``step`` by step.
+    """Interface of models that can be decoded: ``start`` with a source, then ``step``.
 
     A state offers ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
     ((S, B) or None).
@@ -52,7 +52,7 @@ class Hypothesis(NamedTuple):
 def greedy(
     model: StepwiseModel, source: Tensor, *, max_length: int | None = None, with_weights: bool = False
 ) -> list[Hypothesis]:
-    """The likeliest token at every step; a sentence that has ended leaves the batch.
+    """Decode greedily: the likeliest token at every step. Finished sentences leave the batch.
 
     Args:
         model: in evaluation mode.
@@ -94,7 +94,7 @@ def beam_search(
     length_normalization: float = 1.0,
     max_length: int | None = None,
 ) -> list[Hypothesis]:
-    """The best of the translations that a beam finds; a sentence that is done leaves the batch.
+    """Decode by beam search and return the best translation of each sentence. Finished sentences leave the batch.
 
     Every step extends the ``width`` best unfinished translations of a sentence; those that end among the ``width`` best
     extensions are finished. A sentence is done when ``width`` translations have finished, or at the greatest length. Of
@@ -115,7 +115,7 @@ def beam_search(
     for length in range(1, longest + 1):
         if not beam.advance(last=length == longest):
             break
-    return [max(found, key=beam.normalised) for found in beam.finished]
+    return [max(found, key=beam.normalized) for found in beam.finished]
 
 
 class _Beam:
@@ -132,11 +132,11 @@ class _Beam:
         self.scores = torch.full((batch, width), -torch.inf, device=device)
         self.scores[:, 0] = 0  # all rows of a sentence are alike at first; one of them counts
 
-    def normalised(self, found: Hypothesis) -> float:
+    def normalized(self, found: Hypothesis) -> float:
         return float(found.score / len(found.ids) ** self.length_normalization)
 
     def advance(self, *, last: bool) -> bool:
-        """One step for every sentence; False when none is left."""
+        """Compute one step for every sentence; return False when none is left."""
         logits, self.state, _ = self.model.step(self.tokens, self.state)
         scores, rows, tokens = self._extensions(logits.log_softmax(1))
         ended = tokens == self.model.eos_id
@@ -148,7 +148,7 @@ class _Beam:
         return self._leave(rows, tokens)
 
     def _extensions(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The best 2 · width extensions of each sentence: enough, since at most width of them end it."""
+        """Return the best 2 · width extensions of each sentence: enough, as at most width of them end with ``eos``."""
         vocabulary = log_probs.shape[1]
         total = (self.scores.view(-1, 1) + log_probs).view(len(self.live), -1)
         scores, index = total.topk(min(2 * self.width, total.shape[1]), 1)
@@ -180,7 +180,7 @@ class _Beam:
 
 @torch.no_grad()
 def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
-    """Where the model looks while it is told the target: (S, B), (T, B) ids -> weights (T, S, B).
+    """Return the attention with the target as input: (S, B), (T, B) ids -> weights (T, S, B).
 
     Raises:
         LabError: the model has no attention.
@@ -201,7 +201,7 @@ def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
 def decode(
     model: StepwiseModel, source: Tensor, *, beam: int = 1, length_normalization: float = 1.0
 ) -> list[Hypothesis]:
-    """Greedy decoding, or beam search where ``beam`` is greater than 1."""
+    """Return the translations of greedy decoding, or of beam search if ``beam`` is greater than 1."""
     if beam == 1:
         return greedy(model, source)
     return beam_search(model, source, beam, length_normalization=length_normalization)
@@ -242,7 +242,7 @@ def translate(
 
 
 def sentences(data: Any, found: Sequence[Hypothesis]) -> list[str]:
-    """The texts of translations."""
+    """Return the texts of translations."""
     ids = pad_sequence([torch.tensor(one.ids) for one in found], padding_value=data.pad_id)
     return list(data.decode(ids))
 

@@ -1,4 +1,4 @@
-"""Dropout that a CPU draws quickly.
+"""Dropout with fast random numbers on a CPU.
 
 On a CPU torch draws one random number after the other, which took longer than any elementwise operation of a training
 step; here each draw of 64 bits decides on four values.
@@ -16,7 +16,7 @@ _LEVELS = 2**16
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:
-    """Zeros with this probability, and the rest scaled so that the mean stays.
+    """Return ``x`` with values zeroed with this probability and the rest scaled to keep the mean.
 
     On a CPU the probability is taken to the nearest 1/65,536; other devices have torch's own dropout.
     """
@@ -26,7 +26,7 @@ def dropout(x: Tensor, probability: float) -> Tensor:
 
 
 def scaled_mask(x: Tensor, probability: float) -> Tensor:
-    """What ``dropout`` multiplies with, of the shape and type of ``x``: zeros, and 1 / (1 - probability)."""
+    """Return the factors of ``dropout``, with the shape and dtype of ``x``: 0, or 1 / (1 - probability)."""
     dropped = round(probability * _LEVELS)
     if x.device.type != "cpu" or not 0 < dropped < _LEVELS:
         return functional.dropout(torch.ones_like(x), probability)
@@ -43,5 +43,5 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own word)
-        """Any shape -> the same shape."""
+        """Apply dropout in training; any shape -> the same shape."""
         return dropout(input, self.p) if self.training else input

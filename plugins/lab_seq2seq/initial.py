@@ -1,4 +1,4 @@
-"""Initial weights other than torch's own."""
+"""Xavier initialization."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS_STD = 0.1
 
 @torch.no_grad()
 def draw_by_xavier(model: nn.Module, given: Collection[nn.Embedding] = ()) -> None:
-    """Draw the weights of a model anew, as Glorot & Bengio 2010 have it: uniform, ±√(6 / (inputs + outputs)).
+    """Initialize the weights of a model as in Glorot & Bengio 2010: uniform, ±√(6 / (inputs + outputs)).
 
     The gates of a recurrent layer, which torch keeps in one matrix, count one by one; biases become 0. Embeddings are
     expected as N(0, 1) and become N(0, 0.1²), unless their vectors were ``given``. What is neither a matrix nor

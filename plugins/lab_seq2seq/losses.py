@@ -1,4 +1,4 @@
-"""The loss of a sequence model: cross-entropy over the flattened sequence."""
+"""Loss of sequence models: cross-entropy over the flattened sequence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def seq2seq_loss(
     padding: Padding = "ignore",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy over the flattened sequence; a shorter output is padded with zeros, a longer one cut.
+    """Return the cross-entropy over the flattened sequence; shorter outputs are padded with zeros, longer ones cut.
 
     fast.ai's 2018 translation lesson; there padding counts as a word to be predicted (``padding="count"``). Label
     smoothing after Szegedy et al. 2016, arXiv:1512.00567.
@@ -99,24 +99,24 @@ class Seq2SeqLoss(nn.Module):
         return seq2seq_loss(output, target, self.pad_id, padding=self.padding, label_smoothing=self.label_smoothing)
 
     def mean_over(self, output: Any, target: Tensor) -> Tensor:
-        """What a batch (T, B) counts in an epoch's mean: its real tokens; with "count", as in the lesson, sentences."""
+        """Return the weight of a batch (T, B) in an epoch's mean: its real tokens, or with "count" its sentences."""
         return target.new_tensor(target.shape[1]) if self.padding == "count" else (target != self.pad_id).sum()
 
 
 def token_losses(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of every position: logits (N, V), ids (N) -> (N)."""
+    """Return the cross-entropy of every position: logits (N, V), ids (N) -> (N)."""
     return functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
 
 
 def packed_like(target: Tensor, output: PackedSequence) -> Tensor:
-    """The ids (N,) of (T, B) that stand where ``output`` has its values."""
+    """Return the ids (N,) of (T, B) at the positions of the values of ``output``."""
     if output.sorted_indices is not None:
         target = target.index_select(1, output.sorted_indices)
     return torch.cat([row[:size] for row, size in zip(target, output.batch_sizes.tolist(), strict=False)])
 
 
 def fit_length(output: Tensor, length: int) -> Tensor:
-    """(T', B, V) logits with exactly ``length`` steps: cut, or padded with zeros (every word alike)."""
+    """Return (T', B, V) logits with exactly ``length`` steps: cut, or padded with zeros (all words equally likely)."""
     missing = length - len(output)
     return functional.pad(output, (0, 0, 0, 0, 0, missing)) if missing > 0 else output[:length]
 

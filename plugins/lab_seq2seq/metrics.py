@@ -29,7 +29,7 @@ class TokenPerplexity(Perplexity):
 
 
 class _CorpusScore:
-    """Base class of sacrebleu's corpus scores: detokenised predictions against the original reference text."""
+    """Base class of sacrebleu's corpus scores: detokenized predictions against the original reference text."""
 
     higher_is_better = True
     undefined = ""
@@ -43,26 +43,26 @@ class _CorpusScore:
         self.reset()
 
     def scorer(self) -> Any:
-        """The sacrebleu metric."""
+        """Return the sacrebleu metric."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget everything: an epoch begins."""
+        """Reset for a new epoch."""
         self._predicted: list[Tensor] = []
         self._references: list[str] = []
 
     def update(self, output: Tensor, target: Tensor, batch: Any) -> None:
-        """Take in a batch: logits (T, B, V), of which only the best token of each position is kept."""
+        """Add a batch of logits (T, B, V); only the best token of each position is kept."""
         self._predicted.append(output.argmax(-1))
         self._references.extend(batch.references)
 
     @property
     def metric_state(self) -> dict[str, Any]:
-        """What was seen so far, for another process to take in."""
+        """Values so far, to be merged by another process."""
         return {"predicted": self._predicted, "references": self._references}
 
     def merge_state(self, incoming: Mapping[str, Any]) -> None:
-        """Take in what another process saw."""
+        """Add the values of another process."""
         self._predicted.extend(incoming["predicted"])
         self._references.extend(incoming["references"])
 
@@ -75,13 +75,13 @@ class _CorpusScore:
         return self.score(predictions, self._references)
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
-        """The score of texts against texts, one reference each."""
+        """Return the score of predictions, with one reference each."""
         scorer = self.scorer()
         return float(scorer.corpus_score(list(predictions), [list(references)]).score)
 
     @property
     def signature(self) -> str:
-        """sacrebleu's record of what is computed and how, to be given with every score."""
+        """sacrebleu's signature, to be reported with every score."""
         scorer = self.scorer()
         scorer.corpus_score(["a"], [["a"]])  # it is known once something was scored
         return str(scorer.get_signature())

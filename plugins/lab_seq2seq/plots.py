@@ -14,7 +14,7 @@ __all__ = ["attention_map"]
 def attention_map(
     source: Sequence[str], target: Sequence[str], weights: Sequence[Sequence[float]], *, title: str = ""
 ) -> Figure:
-    """Attention as a picture: a row per target token, a column per source token, darker for more.
+    """Return attention as an image: a row per target token, a column per source token, darker for more.
 
     Args:
         source: S tokens, along the top.

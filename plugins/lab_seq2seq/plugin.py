@@ -1,4 +1,4 @@
-"""What is in here: recurrent translation models, attentions, teacher forcing, their loss, metrics and artefacts."""
+"""Plugin for translation: recurrent models, attention, teacher forcing, losses, metrics, callbacks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lab import RegistrySpec, hookimpl, preset
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """The registry ``attentions``."""
+    """Registry ``attentions``."""
     return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "attention mechanisms")]
 
 
 @hookimpl
 def lab_attentions() -> dict[str, Any]:
-    """Where the decoder looks."""
+    """Attention mechanisms."""
     return {
         "additive": "lab_seq2seq.attention:AdditiveAttention",
         "dot": "lab_seq2seq.attention:DotAttention",
@@ -43,7 +43,7 @@ def lab_losses() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Teacher forcing, and learning without it."""
+    """Teacher forcing, and training without it."""
     return {
         "free_running": preset("teacher_forcing", start=0.0),
         "teacher_forcing": "lab_seq2seq.steppers:TeacherForcing",
@@ -52,7 +52,7 @@ def lab_steppers() -> dict[str, Any]:
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """How good a translation is."""
+    """Metrics of translations."""
     return {
         "bleu": "lab_seq2seq.metrics:Bleu",
         "chrf": "lab_seq2seq.metrics:ChrF",
@@ -62,7 +62,7 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """What a run leaves to look at."""
+    """Callbacks that save translations and attention maps."""
     return {
         "attention_maps": "lab_seq2seq.callbacks:AttentionMaps",
         "translations": "lab_seq2seq.callbacks:Translations",
@@ -71,7 +71,7 @@ def lab_callbacks() -> dict[str, Any]:
 
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
-    """``learner.translate(...)``, and the encoder alone."""
+    """``learner.translate(...)``; saving and loading the encoder."""
     return {
         "load_encoder": "lab_seq2seq.transfer:load_encoder",
         "save_encoder": "lab_seq2seq.transfer:save_encoder",
@@ -81,7 +81,7 @@ def lab_learner_methods() -> dict[str, str]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Sample translations, and where the decoder looks."""
+    """Report sections: sample translations and attention maps."""
     from lab_seq2seq.report import sections
 
     return sections(runs)
@@ -89,8 +89,8 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
-    return "lab_seq2seq.conformance:offer"
+    """Support for the conformance kit."""
+    return "lab_seq2seq.conformance:support"
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""What the report of a study shows of its translations: sample sentences, and where the decoder looked.
+"""Report sections of translation studies: sample sentences and attention maps.
 
 Everything is read from the artefacts that the callbacks ``translations`` and ``attention_maps`` leave; what is not
 there, or cannot be read, is not shown. One seed stands for each arm: the first of those that most arms have.
@@ -58,7 +58,7 @@ class Shown(NamedTuple):
 
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
-    """The sections that these runs have something for."""
+    """Return the sections for which these runs have data."""
     return [section for section in (translations_section(runs), attention_section(runs)) if section is not None]
 
 
@@ -66,7 +66,7 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
 
 
 def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -> list[Shown]:
-    """For every arm the run of the seed that most arms have, where it left something."""
+    """Return one run per arm that has data, of the seed that most arms have."""
     arms = list(dict.fromkeys(run.arm for run in runs))
     found = {(run.arm, run.seed): (run, read(run.folder / "artefacts")) for run in runs if run.status == "finished"}
     found = {place: (run, left) for place, (run, left) in found.items() if left}
@@ -78,7 +78,7 @@ def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -
 
 
 def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]:
-    """A reader that gives None where there is no file, or one that says something else."""
+    """Return a reader of artifacts that returns None for missing and for invalid files."""
 
     def read_or_none(artefacts: Path) -> FoundT | None:
         try:
@@ -128,7 +128,7 @@ class Sentence(NamedTuple):
 
 
 def translations_section(runs: Sequence[FinishedRun]) -> Section | None:
-    """The same sentences in every arm, side by side; None where no run left any."""
+    """Return the same sentences in every arm, side by side; None if no run saved any."""
     shown = _shown(runs, _read_translations)
     if not shown:
         return None
@@ -145,7 +145,7 @@ def translations_section(runs: Sequence[FinishedRun]) -> Section | None:
 
 
 def _sentences(shown: Iterable[Shown]) -> list[Sentence]:
-    """All sentences of all arms, each once; those that most arms have first."""
+    """Return all sentences of all arms, each once, those of most arms first."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for run, translations, _ in shown:
         for one in translations:
@@ -178,7 +178,7 @@ def _aligned(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
 
 
 def _signatures(shown: Sequence[Shown]) -> list[tuple[str, str]]:
-    """(metric, signature), with the arms that it is true of where it is not true of all."""
+    """Return pairs (metric, signature), with the arms if the signature is not that of all."""
     users: dict[tuple[str, str], list[str]] = {}
     for run, _, _ in shown:
         for pair in (_read_signatures(run.folder / "artefacts") or {}).items():
@@ -193,7 +193,7 @@ def _signatures(shown: Sequence[Shown]) -> list[tuple[str, str]]:
 
 
 def attention_section(runs: Sequence[FinishedRun]) -> Section | None:
-    """A map of every sentence's attention, to be explored; None where no run left any."""
+    """Return an interactive attention map of every sentence; None if no run saved any."""
     shown = _shown(runs, _read_maps)
     if not shown:
         return None
@@ -209,7 +209,7 @@ def attention_section(runs: Sequence[FinishedRun]) -> Section | None:
 
 
 def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
-    """A row of attention in words, the greatest first.
+    """Return a row of attention in words, the greatest first.
 
     >>> _looks_at(["où", "sont", "?"], [0.07, 0.9, 0.03])
     'sont 90 %, où 7 %'
@@ -228,7 +228,7 @@ def _render(template: str, **values: Any) -> str:
 
 @lru_cache
 def _environment() -> Environment:
-    """Templates that escape whatever comes from data."""
+    """Return the template environment, with escaping for all values from data."""
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
@@ -239,5 +239,5 @@ def _environment() -> Environment:
 
 
 def _link(run: FinishedRun, artefact: str) -> str:
-    """The address of an artefact, as seen from the study's ``report.html``."""
+    """Return the path of an artifact, relative to the study's ``report.html``."""
     return f"../{run.folder.parent.name}/{run.folder.name}/artefacts/{artefact}"

@@ -1,4 +1,4 @@
-"""Teacher forcing: how much of the truth the decoder is told while it learns."""
+"""Teacher forcing: the training step of translation models."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["TeacherForcing"]
 
 
 class TeacherForcing(LossStepper):
-    """At each step the decoder is given the true previous token with a probability that falls as training goes on.
+    """Teacher forcing with scheduled sampling: the decoder gets the true previous token with a falling probability.
 
-    One coin per step for the whole batch, all thrown before the forward pass, from the stream ``stepper``. The
-    probability is ``start · max(0, 1 - epoch / decay_epochs)``, with the epoch of this fit counted from 0: with the
-    defaults 1.0, 0.9, … 0.1, then 0. Scheduled sampling after Bengio, Vinyals, Jaitly & Shazeer 2015, arXiv:1506.03099,
-    as in fast.ai's 2018 translation lesson (a coin per step, a linear decay). The training loss of an epoch depends on
-    its probability: compare validation losses, which are never forced.
+    The forcing mask has one flag per step for the whole batch, sampled before the forward pass from the stream
+    ``stepper``. The probability is ``start · max(0, 1 - epoch / decay_epochs)``, with the epoch of this fit counted
+    from 0: with the defaults 1.0, 0.9, … 0.1, then 0. Bengio, Vinyals, Jaitly & Shazeer 2015, arXiv:1506.03099, as in
+    fast.ai's 2018 translation lesson (one flag per step, linear decay). The training loss of an epoch depends on its
+    probability, so compare validation losses, which are never forced.
 
-    Validation runs freely, to the end of every sentence: the loss is taken over the target's length, and the metrics
-    see what greedy decoding gives, with the target padded to the output's length.
+    Validation decodes greedily to the end of every sentence: the loss covers the target's length, and the metrics see
+    the whole output, with the target padded to its length.
 
-    The model is called as ``model(source, target, coins)``, with ``packed=True`` where the loss says
-    ``accepts_packed``, with ``unprojected=True`` where it also says ``accepts_unprojected`` and the model
-    ``gives_unprojected`` (the projection onto the vocabulary is then part of the loss, and logits are never whole), and
-    as ``model(source, at_least=T)`` in validation.
+    The model is called as ``model(source, target, forced)``, with ``packed=True`` if the loss has ``accepts_packed``,
+    with ``unprojected=True`` if the loss also has ``accepts_unprojected`` and the model ``gives_unprojected`` (the loss
+    then computes the projection onto the vocabulary, chunk by chunk), and as ``model(source, at_least=T)`` in
+    validation.
 
     Args:
         pad_id: id of padding.
         start: probability in the first epoch, in [0, 1].
-        decay_epochs: epochs until it has fallen to 0; None keeps it at ``start``.
-        clip: the largest norm of all gradients together; a larger one is scaled down to it. None does not clip.
-        accumulate: batches whose gradients are averaged into one step.
-        precision: the type of autocast's fast operations.
+        decay_epochs: epochs until the probability is 0; None keeps it at ``start``.
+        clip: maximum norm of all gradients together; None does not clip.
+        accumulate: number of batches whose gradients are averaged into one step.
+        precision: dtype of autocast.
     """
 
     def __init__(
@@ -69,23 +69,24 @@ class TeacherForcing(LossStepper):
 
     @property
     def probability(self) -> float:
-        """The probability of a forced step in the current epoch."""
+        """Probability of a forced step in the current epoch."""
         if self.decay_epochs is None:
             return self.start
         return self.start * max(0.0, 1 - self.learner.position.epoch / self.decay_epochs)
 
-    def throw_coins(self, steps: int) -> list[bool]:
-        """Which steps are forced; the first is always given ``bos``, whatever its coin."""
-        coins = torch.rand(steps, generator=self.learner.streams.generator("stepper"))
-        return (coins < self.probability).tolist()
+    def sample_forcing_mask(self, steps: int) -> list[bool]:
+        """Return a flag per step, true for a forced one; the model ignores the first, whose input is ``bos``."""
+        # Drawn even at a probability of 0 or 1: the stream then advances alike in arms that differ in the schedule.
+        draws = torch.rand(steps, generator=self.learner.streams.generator("stepper"))
+        return (draws < self.probability).tolist()
 
     def train_loss(self, batch: TranslationBatch) -> Tensor:
         source, target = batch[0], batch[1]
-        output = self.model(source, target, self.throw_coins(len(target)), **self._leaving_out())
+        output = self.model(source, target, self.sample_forcing_mask(len(target)), **self._output_format())
         return self.learner.loss(output, target)
 
-    def _leaving_out(self) -> dict[str, bool]:
-        """What the model need not compute because the loss can do without it."""
+    def _output_format(self) -> dict[str, bool]:
+        """Return the options of the model that leave out what the loss does not need."""
         loss, model = self.learner.loss, self.learner.model
         if not getattr(loss, "accepts_packed", False):
             return {}
@@ -104,7 +105,7 @@ class TeacherForcing(LossStepper):
         return Evaluation(loss, output, longer, self._weight(output, target))
 
     def _weight(self, output: Any, target: Tensor) -> Weight:
-        """The number of tokens that the loss is the mean over: real ones, unless the loss states another mean."""
+        """Return the number of real tokens, unless the loss states what it is a mean over."""
         return (
             loss_weight(self.learner.loss, output, target)
             if states_mean(self.learner.loss)

@@ -1,4 +1,4 @@
-"""The encoder alone, from one model to another."""
+"""Transfer of a trained encoder to another model."""
 
 from __future__ import annotations
 

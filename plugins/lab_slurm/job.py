@@ -72,7 +72,9 @@ class Training:
         try:
             how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
         except BaseException as error:  # whatever it is: the driver waits for an end
-            how, text = "refused", f"{type(error).__name__}: {error}"
+            from lab.errors import describe
+
+            how, text = "refused", describe(error)
         if not (how == "interrupted" and self._gives_way):
             news.tell("ended", how=how, text=text)
 

@@ -47,7 +47,7 @@ def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | Non
     missing = [name for name in wanted if name not in known]
     if not missing:
         return
-    lines = [f"for '{name}': {line}" for name in missing if (line := did_you_mean(name, there))]
+    lines = [f"'{name}': {line}" for name in missing if (line := did_you_mean(name, there))]
     shown = ", ".join(there[:MAX_SHOWN]) + (f" and {len(there) - MAX_SHOWN} more" if len(there) > MAX_SHOWN else "")
     names = ", ".join(f"'{name}'" for name in missing)
     raise DataError(f"there is no column {names}", where=where, hint="\n".join([*lines, f"columns: {shown}"]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import attrs
 import numpy as np
 import torch
+from lab_basics.notes import log_notes
 from torch import Tensor
 
 from lab import Data
@@ -37,7 +38,7 @@ from lab_tabular.processors import (
     TargetColumn,
 )
 from lab_tabular.reading import read_table
-from lab_tabular.remarks import describe_roles, describe_unknown, remarks_on, remarks_on_codes, tell
+from lab_tabular.remarks import describe_roles, describe_unknown, remarks_on, remarks_on_codes
 from lab_tabular.splits import check_split, validation_mask
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _report_unknown(preparation: Preparation, codes: np.ndarray) -> None:
             where="the rows to predict",
             hint=_known_categories(preparation, only_unknown[0]) + "\nleave values empty that are not known",
         )
-    tell("the rows to predict", [], lines)
+    log_notes("the rows to predict", [], lines)
 
 
 def _known_categories(preparation: Preparation, name: str) -> str:
@@ -387,7 +388,7 @@ def table_of_parts(
         _check_unknown(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
-    tell(name, notes, remarks)
+    log_notes(name, notes, remarks)
     return attrs.evolve(_data(preparation, splits, _fingerprint(preparation, splits)), notes=(*notes, *remarks))
 
 

@@ -191,7 +191,8 @@ def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float
 
     data, vectors = _data(learner), entity_embeddings(learner)
     if column not in vectors:
-        raise UnknownNameError.among("categorical column", column, vectors, hint=f"columns: {', '.join(vectors)}")
+        hint = f"columns: {', '.join(vectors)}"
+        raise UnknownNameError.among("categorical column", column, list(vectors), hint=hint)
     places = data.category_places.get(column, {}) if places is None else places
     frame = vectors[column]
     if places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError, StoreError
+from lab.errors import LabError, StoreError, describe
 from lab_tabular.data import TableData, kept_data
 
 if TYPE_CHECKING:
@@ -52,7 +52,5 @@ def load_learner(key: str, runs: Path, *, catalog: Catalog, **options: Any) -> L
             f"run {key} has no stored preprocessing", hint="`lab predict` needs a run on a table (lab_tabular)"
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise StoreError(
-            "the preprocessing of this run cannot be read", where=f"{path}: {type(error).__name__}: {error}"
-        ) from error
+        raise StoreError("the preprocessing of this run cannot be read", where=f"{path}: {describe(error)}") from error
     return load(key, runs, catalog=catalog, data=data, **options)

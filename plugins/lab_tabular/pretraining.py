@@ -104,7 +104,7 @@ class AutoencoderPretraining(Callback):
             return
         body: Any = learner.model
         seed = learner.streams.seed("autoencoder") % 2**31
-        with learner.streams.initialising():
+        with learner.streams.initializing():
             model = Autoencoder(body, learner.data.facts()["category_sizes"])
         data = type(learner.data)(
             **{name: getattr(learner.data, name) for name in _fields(learner.data)} | {"valid": None, "test": None}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,13 @@ from lab_tabular.columns import as_strings
 from lab_tabular.formats import ISO
 from lab_tabular.processors import Preparation, Roles
 
-__all__ = ["describe_roles", "describe_unknown", "remarks_on", "remarks_on_codes", "tell"]
+__all__ = ["describe_roles", "describe_unknown", "remarks_on", "remarks_on_codes"]
 
 MAX_SHOWN = 20
 MANY_CATEGORIES = 50
 """Number of categories from which on a column is reported if most of them occur once."""
 
 _ID = re.compile(r"(.*[_ ])?(id|index|row|nr|no|uuid|key)|.*[a-z](Id|ID)", re.IGNORECASE)
-
-
-def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log notes at the level INFO, and remarks as a warning."""
-    log = logging.getLogger("lab")
-    if notes:
-        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
-    if remarks:
-        log.warning("%s:\n%s", name, "\n".join(f"  {remark}" for remark in remarks))
 
 
 def describe_roles(train: Iterable[str], roles: Roles, preparation: Preparation) -> list[str]:

@@ -54,7 +54,7 @@ def rossmann_corpus() -> Corpus:
         name="rossmann",
         title="Rossmann Store Sales, 1,017,209 days of 1,115 German drugstores",
         languages=("de",),
-        licence="rules of the Kaggle competition",
+        license="rules of the Kaggle competition",
         publisher="https://www.kaggle.com/c/rossmann-store-sales",
         files={name.partition(".")[0]: (f"rossmann/{name}",) for name in parts},
         note="the publisher requires an account, so it cannot be downloaded automatically",

@@ -34,7 +34,7 @@ def adult_corpus() -> Corpus:
         name="adult",
         title="Adult, 48,842 persons of the US census of 1994",
         languages=("en",),
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         publisher="https://archive.ics.uci.edu/dataset/2/adult",
         files={"train": ("adult/adult.data",), "test": ("adult/adult.test",)},
         downloads=tuple(Download(f"{url}/{name}", f"adult/{name}") for name in ("adult.data", "adult.test")),
@@ -97,7 +97,7 @@ def house_prices_corpus() -> Corpus:
         name="house_prices",
         title="House Prices, 1,460 sales in Ames, Iowa",
         languages=("en",),
-        licence="free for education (De Cock 2011)",
+        license="free for education (De Cock 2011)",
         publisher="https://www.kaggle.com/c/house-prices-advanced-regression-techniques",
         files={part: (f"house_prices/kaggle_house_pred_{part}.csv",) for part in ("train", "test")},
         downloads=tuple(

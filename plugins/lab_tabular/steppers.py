@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.training.callback import CancelFit
+from lab.training.state import CancelFit
 from lab.training.stepper import Supervised
 
 __all__ = ["FitOrStep"]

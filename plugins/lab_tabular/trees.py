@@ -15,7 +15,7 @@ import torch
 from sklearn import ensemble, tree  # at the top: importing it draws from Python's generator, forbidden inside a run
 from torch import Tensor, nn
 
-from lab.errors import ParameterError, UnknownNameError, did_you_mean
+from lab.errors import ParameterError, UnknownNameError
 from lab_tabular.models import check_widths
 
 __all__ = ["ESTIMATORS", "Trees", "sklearn"]
@@ -220,11 +220,12 @@ def _make(estimator: str, options: dict[str, Any], seed: int) -> Any:
     known = factory().get_params()
     unknown = [name for name in options if name not in known]
     if unknown:
-        lines = [did_you_mean(unknown[0], known), f"parameters: {', '.join(known)}"]
-        raise ParameterError(
-            f"{estimator} has no parameter '{unknown[0]}'",
+        raise ParameterError.among(
+            f"parameter of {estimator}",
+            unknown[0],
+            list(known),
             where="architecture 'sklearn'",
-            hint="\n".join(filter(None, lines)),
+            hint=f"parameters: {', '.join(known)}",
         )
     return factory(**{"random_state": seed, **options})
 

@@ -44,7 +44,7 @@ class SideCoder:
     """One language of a split: from row numbers to padded ids of a vocabulary.
 
     Args:
-        side: the tokenised sentences.
+        side: the tokenized sentences.
         table: int64, the id in the vocabulary of each of ``side.words``.
         limit: the greatest number of ids of a sentence, ``_eos_`` included; longer ones are cut. None cuts nothing.
     """
@@ -55,16 +55,16 @@ class SideCoder:
 
     @classmethod
     def of(cls, side: TokenizedSide, vocabulary: Vocabulary, limit: int | None = None) -> SideCoder:
-        """The coder of ``side`` for ``vocabulary``."""
+        """Return the coder of ``side`` for ``vocabulary``."""
         return cls(side, np.array(vocabulary.ids(side.words), np.int64), limit)
 
     def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The number of ids of each sentence, ``_eos_`` included."""
+        """Return the number of ids of each sentence, ``_eos_`` included."""
         counts = self.side.bounds[rows + 1] - self.side.bounds[rows] + 1
         return counts if self.limit is None else np.minimum(counts, self.limit)
 
     def padded(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
-        """The sentences ``rows`` as one tensor (length, B)."""
+        """Return the sentences ``rows`` as one tensor (length, B)."""
         lengths = self.lengths(rows) - 1
         steps = np.arange(int(lengths.max(initial=0)) + 1)[:, None]
         real = steps < lengths
@@ -77,7 +77,7 @@ class SideCoder:
 
 @attrs.define(eq=False, slots=False)
 class TranslationSplit:
-    """A map-style dataset of sentence pairs over the rows of a tokenised corpus.
+    """A map-style dataset of sentence pairs over the rows of a tokenized corpus.
 
     Args:
         pairs: the corpus.
@@ -99,7 +99,7 @@ class TranslationSplit:
         return Sample(source, target, self.pairs.target.sentence(int(row[0])))
 
     def __getitems__(self, indices: Sequence[int]) -> TranslationBatch:
-        """A whole batch at once: several times as fast as padding samples."""
+        """Return a whole batch, several times as fast as padding samples."""
         rows = self.rows[np.asarray(indices, np.int64)]
         sentence = self.pairs.target.sentence
         return TranslationBatch(self.source.padded(rows), self.target.padded(rows), tuple(map(sentence, rows.tolist())))
@@ -110,21 +110,21 @@ class TranslationSplit:
         return self.target.lengths(self.rows)
 
     def source_text(self, index: int) -> str:
-        """The original source sentence."""
+        """Return the original source sentence."""
         return self.pairs.source.sentence(int(self.rows[index]))
 
     def target_text(self, index: int) -> str:
-        """The original target sentence."""
+        """Return the original target sentence."""
         return self.pairs.target.sentence(int(self.rows[index]))
 
 
 def pad(sentences: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Ids of different lengths, (length) each, as one padded tensor (S, B)."""
+    """Return ids of different lengths, (length) each, as one padded tensor (S, B)."""
     return torch.nn.utils.rnn.pad_sequence(list(sentences), padding_value=PAD_ID)
 
 
 def collate(batch: TranslationBatch | Sequence[Sample]) -> TranslationBatch:
-    """What :meth:`TranslationSplit.__getitems__` gave, unchanged, or a list of samples padded."""
+    """Return the batch of :meth:`TranslationSplit.__getitems__` unchanged, or pad a list of samples."""
     if isinstance(batch, TranslationBatch):
         return batch
     return TranslationBatch(

@@ -1,4 +1,4 @@
-"""What is kept between runs: tokenised corpora and trained vectors, found by a hash of what they were made of.
+"""Cache of tokenized corpora and trained vectors, keyed by a hash of their inputs.
 
 A cache entry is a folder named by its key. It is written under a temporary name and renamed when complete, so another
 process sees all of it or nothing. Arrays are ``.npy`` and are mapped into memory; nothing is pickled.
@@ -27,12 +27,12 @@ __all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
 
 
 def content_key(value: Mapping[str, Any]) -> str:
-    """The sha256 of plain JSON values."""
+    """Return the sha256 of plain JSON values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) -> Path:
-    """The folder of ``key``; made by ``write(temporary folder)`` if it is not there yet.
+    """Return the folder of ``key``, created by ``write(temporary folder)`` if it is not there yet.
 
     Args:
         key: of what it is made of.
@@ -73,7 +73,7 @@ def _unwritable(parent: Path, error: OSError) -> DataError:
 
 
 def damaged_entry(folder: Path, error: Exception) -> DataError:
-    """The error for an entry whose files cannot be read."""
+    """Return the error for an entry whose files cannot be read."""
     return DataError(
         "an entry of the cache is damaged", where=f"{folder}: {error}", hint="remove this folder; it is made anew"
     )
@@ -103,7 +103,7 @@ class ArrayWriter:
         self._write_header()
 
     def _write_header(self) -> None:
-        """numpy pads the header so that the length may grow without moving the data."""
+        """Write the header; numpy pads it, so that the length can grow without moving the data."""
         description = {"descr": self._dtype.str, "fortran_order": False, "shape": (self.length,)}
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(self._file, description)
@@ -125,7 +125,7 @@ class ArrayWriter:
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
-    """An array of the cache, mapped into memory and read-only; an empty one cannot be mapped and is read."""
+    """Return an array of the cache, mapped into memory and read-only; an empty one cannot be mapped and is read."""
     try:
         found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The command ``lab data``: what corpora there are, what is here, and fetching one."""
+"""Command ``lab data``: list corpora and download them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _DATA_DIR = click.option(
 @_DATA_DIR
 @click.pass_context
 def data(context: click.Context, data_dir: Path | None) -> None:
-    """Named corpora: what is here, where it is from, what it costs."""
+    """List corpora: files present, sources, download sizes."""
     _choose(data_dir)
     if context.invoked_subcommand is None:
         _print_table()
 
 
 def _choose(data_dir: Path | None) -> None:
-    """The option counts as LAB_DATA for this process."""
+    """Set LAB_DATA for this process from the option."""
     if data_dir is not None:
         os.environ["LAB_DATA"] = str(data_dir)
 
@@ -46,7 +46,7 @@ def get(name: str, data_dir: Path | None) -> None:
 
     _choose(data_dir)
     corpus = find_corpus(name)
-    click.echo(f"{corpus.name}: {corpus.title}\n  licence: {corpus.licence}\n  from {corpus.publisher}")
+    click.echo(f"{corpus.name}: {corpus.title}\n  license: {corpus.license}\n  from {corpus.publisher}")
     if corpus.note:
         click.echo(f"  note: {corpus.note}")
     for done in fetch_corpus(corpus):
@@ -62,12 +62,12 @@ def _print_table() -> None:
 
     for name, corpus in sorted(known_corpora().items()):
         click.echo(f"{click.style(f'{name:<12}', bold=True)}{' '.join(corpus.languages):<10}{_state(corpus)}")
-        click.echo(f"  {corpus.title}\n  {corpus.licence}; {corpus.publisher}\n")
+        click.echo(f"  {corpus.title}\n  {corpus.license}; {corpus.publisher}\n")
     click.echo(f"data directory: {data_folder()}   (fetch with: lab data get NAME)")
 
 
 def _state(corpus: Corpus) -> str:
-    """What is here and what the rest would cost: ``here (1.9 MB)``, ``absent (2.6 GB to fetch)``."""
+    """Return the state of a corpus: ``here (1.9 MB)``, ``absent (2.6 GB to fetch)``."""
     from lab_text.corpora import status
 
     if not corpus.files:
@@ -82,7 +82,7 @@ def _state(corpus: Corpus) -> str:
 
 
 def _size(count: int) -> str:
-    """Bytes for a reader: ``3.4 MB``."""
+    """Return a number of bytes as text: ``3.4 MB``."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
             return f"{count / scale:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Named corpora: where they live, what is there, what they cost, and how they are fetched.
+"""Named corpora: files, state, download sizes and sources.
 
 A corpus is described by :class:`Corpus`; the registry ``corpora`` (hook ``lab_corpora``) holds functions that give
 one. Its files lie in the data directory (``LAB_DATA``, or the platform's place for caches). A ``MANIFEST.tsv`` there
@@ -40,7 +40,7 @@ MANIFEST_FILE = "MANIFEST.tsv"
 
 
 def _safe_path(instance: object, attribute: object, value: str) -> None:
-    """A path in a description stays inside the data directory."""
+    """Raise if a path of a description leaves the data directory."""
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise DataError(f"a corpus may only name files inside the data directory, not {value!r}")
@@ -83,7 +83,7 @@ class Corpus:
         name: what it is called in experiments and on the command line.
         title: one line of what it is.
         languages: codes of its languages.
-        licence: in the publisher's words.
+        license: in the publisher's words.
         publisher: the page of who published it first.
         files: role (``train.fr``, ``pairs`` …) → paths inside the data directory, any one of which will do.
         columns: of a file ``pairs`` with tab-separated columns, the language of each.
@@ -94,7 +94,7 @@ class Corpus:
     name: str
     title: str
     languages: tuple[str, ...]
-    licence: str
+    license: str
     publisher: str
     files: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     columns: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class Corpus:
     note: str = ""
 
     def path(self, role: str) -> Path:
-        """The file of one role, checked against the checksum that is known of it.
+        """Return the file of one role, after checking its known checksum.
 
         Raises:
             DataError: it is not in the data directory, or it is not the file it should be.
@@ -120,7 +120,7 @@ class Corpus:
 
 
 def data_folder() -> Path:
-    """The data directory: ``LAB_DATA``, or the platform's place for caches."""
+    """Return the data directory: ``LAB_DATA``, or the platform's place for caches."""
     if chosen := os.environ.get("LAB_DATA"):
         return Path(chosen).expanduser()
     import platformdirs
@@ -139,7 +139,7 @@ def _manifest(path: Path, changed_ns: int) -> dict[str, str]:
 
 
 def known_checksums(folder: Path) -> dict[str, str]:
-    """Path inside ``folder`` → sha256: what was recorded, and above it what the manifest says."""
+    """Return the sha256 of paths inside ``folder``: recorded ones, overridden by the manifest."""
     manifest = folder / MANIFEST_FILE
     listed = _manifest(manifest, manifest.stat().st_mtime_ns) if manifest.is_file() else {}
     return {**_recorded(folder), **listed}
@@ -169,7 +169,7 @@ def record_checksum(folder: Path, path: str, sha256: str) -> None:
 
 
 def _check_content(folder: Path, path: str, corpus: str) -> None:
-    """Compare with the known checksum; the digest itself is remembered, so this costs one reading per change."""
+    """Compare with the known checksum; digests are cached, so a file is read once per change."""
     from lab.cache import file_digest
 
     expected = known_checksums(folder).get(path)
@@ -183,7 +183,7 @@ def _check_content(folder: Path, path: str, corpus: str) -> None:
 
 @attrs.frozen
 class Status:
-    """What is there of a corpus.
+    """State of a corpus in the data directory.
 
     Attributes:
         present, missing: roles whose file is or is not there.
@@ -205,7 +205,7 @@ class Status:
 
 
 def status(corpus: Corpus, folder: Path | None = None) -> Status:
-    """Look which files of a corpus are in the data directory; none is read."""
+    """Return the state of a corpus; no file is read."""
     folder = folder or data_folder()
     here = {role: path for role, paths in corpus.files.items() if (path := _first(folder, paths))}
     missing = tuple(role for role in corpus.files if role not in here)
@@ -220,7 +220,7 @@ def _first(folder: Path, paths: tuple[str, ...]) -> Path | None:
 
 
 def _stands_in(corpus: Corpus, folder: Path, result: str) -> bool:
-    """Whether ``result``, or another file that serves the same role, is there."""
+    """Return True if ``result`` or another file of the same role is there."""
     serving = [paths for paths in corpus.files.values() if result in paths] or [(result,)]
     return all(_first(folder, paths) is not None for paths in serving)
 
@@ -229,12 +229,12 @@ def _stands_in(corpus: Corpus, folder: Path, result: str) -> bool:
 
 
 def embedded() -> Corpus:
-    """French-English questions from a grammar, made by `lab` itself: nothing to download."""
+    """French-English questions, generated from a grammar: no download."""
     return Corpus(
         name="embedded",
         title="French-English questions from a grammar, generated",
         languages=("fr", "en"),
-        licence="as lab",
+        license="as lab",
         publisher="lab",
     )
 
@@ -245,7 +245,7 @@ def tatoeba() -> Corpus:
         name="tatoeba",
         title="French-English sentence pairs, short ones first",
         languages=("fr", "en"),
-        licence="CC BY 2.0 FR (Tatoeba)",
+        license="CC BY 2.0 FR (Tatoeba)",
         publisher="https://www.manythings.org/anki/",
         files={"pairs": ("tatoeba_fra_eng/fra.txt.gz", "tatoeba_fra_eng/fra.txt")},
         columns=("en", "fr"),
@@ -281,7 +281,7 @@ def multi30k() -> Corpus:
         name="multi30k",
         title="image captions in English, French and German",
         languages=("en", "fr", "de"),
-        licence="captions derived from Flickr30k; research use",
+        license="captions derived from Flickr30k; research use",
         publisher="https://github.com/multi30k/dataset",
         files={role: (f"multi30k/{role}.gz", f"multi30k/{role}") for role in _MULTI30K_FILES},
         downloads=tuple(
@@ -298,7 +298,7 @@ def giga_fren() -> Corpus:
         name="giga-fren",
         title="22 million French-English sentence pairs from the web (WMT 2010)",
         languages=("fr", "en"),
-        licence="see the publisher; for research",
+        license="see the publisher; for research",
         publisher="https://www.statmt.org/wmt10/translation-task.html",
         files={code: (f"{folder}/{name}.{code}.gz", f"{folder}/{name}.{code}") for code in ("fr", "en")},
         downloads=(
@@ -317,12 +317,12 @@ _BUILT_IN = {"embedded": embedded, "giga-fren": giga_fren, "multi30k": multi30k,
 
 
 def known_corpora() -> dict[str, Corpus]:
-    """Every corpus by name: the built-in ones and those of the registry ``corpora``."""
+    """Return all corpora by name: the built-in ones and those of the registry ``corpora``."""
     return {**{name: describe() for name, describe in _BUILT_IN.items()}, **_registered()}
 
 
 def _registered() -> dict[str, Corpus]:
-    """What plugins offer; a plugin that cannot be used is told of elsewhere and left out here."""
+    """Return the corpora of plugins; broken plugins are reported elsewhere and skipped here."""
     from lab.registry.plugins import load_catalog
 
     catalog = load_catalog(warn=lambda message: None)
@@ -339,14 +339,11 @@ def _registered() -> dict[str, Corpus]:
 
 
 def find_corpus(name: str) -> Corpus:
-    """The corpus called ``name``; an UnknownNameError with close matches if there is none."""
+    """Return the corpus called ``name``; an UnknownNameError with close matches if there is none."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
-    from lab.errors import close_matches
 
     corpora = known_corpora()
     if name not in corpora:
-        close = close_matches(name, corpora)
-        hint = [f"did you mean: {' or '.join(close)}?"] if close else []
-        raise UnknownNameError(f"unknown corpus '{name}'", hint="\n".join([*hint, "all corpora: lab data"]))
+        raise UnknownNameError.among("corpus", name, list(corpora), hint="all corpora: lab data")
     return corpora[name]

@@ -1,11 +1,11 @@
-"""From tokens back to a sentence as one would write it: spaces, elisions, contractions, French punctuation."""
+"""Detokenization: spaces, elisions, contractions and French punctuation."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-__all__ = ["capitalise", "join_tokens"]
+__all__ = ["capitalize", "join_tokens"]
 
 _APOSTROPHES = "'’"
 _CLOSING = frozenset([".", ",", "...", "…", "?", "!", ":", ";", ")", "]", "}", "%", "”"])
@@ -21,7 +21,7 @@ _FIRST_PERSON = re.compile(r"\bi(?=\b(?![.\-]))")
 
 
 def join_tokens(tokens: Sequence[str], language: str) -> str:
-    """One sentence of ``tokens``, with a space only where ``language`` writes one.
+    """Join tokens to a sentence, with spaces as ``language`` writes them.
 
     >>> join_tokens(["Qu'", "est", "-ce", "que", "c'", "est", "?"], "fr")
     "Qu'est-ce que c'est ?"
@@ -41,7 +41,7 @@ def join_tokens(tokens: Sequence[str], language: str) -> str:
 
 
 def _glued(before: str, token: str, language: str, quotes_open: set[str]) -> bool:
-    """Is ``token`` written without a space behind ``before``? ``quotes_open`` holds the quotes still to be closed."""
+    """Return True if no space separates ``before`` and ``token``; ``quotes_open`` holds the unclosed quotes."""
     if language == "fr" and token in _SPACED_IN_FRENCH:
         return False
     if token in _PAIRED:
@@ -54,7 +54,7 @@ def _glued(before: str, token: str, language: str, quotes_open: set[str]) -> boo
 
 
 def _clitic(before: str, token: str, language: str) -> bool:
-    """Two parts of what is written as one word: ``l' homme``, ``est -ce``, ``do n't``, ``can not``."""
+    """Return True for two parts of one written word: ``l' homme``, ``est -ce``, ``do n't``, ``can not``."""
     if len(token) > 1 and token[0] == "-" and token[1].isalpha():
         return True
     if language in _ELIDING:
@@ -71,10 +71,10 @@ _ENGLISH_SUFFIXES = frozenset(
 )
 
 
-def capitalise(sentence: str, language: str) -> str:
-    """A lower-cased sentence with its first letter, and in English the pronoun ``i``, in upper case.
+def capitalize(sentence: str, language: str) -> str:
+    """Return a lower-cased sentence with its first letter, and in English the pronoun ``i``, in upper case.
 
-    >>> capitalise("what should i do?", "en")
+    >>> capitalize("what should i do?", "en")
     'What should I do?'
     """
     if language == "en":

@@ -1,4 +1,4 @@
-"""Fetching a corpus: with progress, resumed where it stopped, checked before it is used.
+"""Download of corpora, resumable and checked.
 
 pooch keeps the files; the downloader it is given continues a partial file with an HTTP range request.
 """
@@ -67,7 +67,7 @@ def fetch_corpus(corpus: Corpus, folder: Path | None = None) -> list[Fetched]:
 
 @contextlib.contextmanager
 def _alone(corpus: Corpus, folder: Path) -> Iterator[None]:
-    """One process at a time fetches a corpus: two would write into the same partial file."""
+    """Hold the lock of a corpus: two processes would write into the same partial file."""
     from filelock import FileLock, Timeout
 
     path = folder / f".{corpus.name}.lock"
@@ -118,7 +118,7 @@ def _fetch(corpus: Corpus, download: Download, folder: Path) -> list[Fetched]:
 
 
 def _there(corpus: Corpus, folder: Path, result: str) -> str | None:
-    """``result``, or another file that serves the same role, if it is in the data directory."""
+    """Return ``result`` or another file of the same role, if it is in the data directory."""
     serving = next((paths for paths in corpus.files.values() if result in paths), (result,))
     return next((path for path in serving if (folder / path).is_file()), None)
 
@@ -143,7 +143,7 @@ def _accept(folder: Path, path: str) -> str:
 
 
 def _rejected(path: Path, name: str, expected: str, actual: str) -> DataError:
-    """Put a wrong file aside as ``<name>.rejected`` and say so."""
+    """Rename a wrong file to ``<name>.rejected`` and return the error."""
     aside = path.with_name(f"{name}.rejected")
     path.replace(aside)
     return DataError(
@@ -154,7 +154,7 @@ def _rejected(path: Path, name: str, expected: str, actual: str) -> DataError:
 
 
 def _retrieve(download: Download, folder: Path) -> Fetched:
-    """One file by pooch, under its final name only when its content is right."""
+    """Download one file with pooch; it gets its final name after its content was checked."""
     import pooch
 
     expected = download.sha256 or known_checksums(folder).get(download.path)
@@ -178,7 +178,7 @@ def _retrieve(download: Download, folder: Path) -> Fetched:
 
 
 def _refuse_other_content(target: Path, download: Download) -> None:
-    """A file whose checksum nobody knows: an empty one, or the page of a provider that asks to log in."""
+    """Raise if a file without known checksum is empty, or the login page of a network provider."""
     with target.open("rb") as file:
         head = file.read(1 << 10)
     is_page = re.match(rb"\s*(<!doctype html|<html)", head, re.IGNORECASE) and target.suffix not in (".html", ".htm")
@@ -225,7 +225,7 @@ class ResumingDownloader:
         return self.target.with_name(self.target.name + ".part.version")
 
     def __call__(self, url: str, output_file: str | Path, pooch: Any, check_only: bool = False) -> None:
-        """Called by pooch, which then moves ``output_file`` to its place."""
+        """Download the file; pooch then moves ``output_file`` to its place."""
         self._download(url)
         if self.expected is not None and (actual := _digest(self.part)) != self.expected:
             self._version_file.unlink(missing_ok=True)
@@ -255,7 +255,7 @@ class ResumingDownloader:
             ) from error
 
     def _headers(self) -> dict[str, str]:
-        """Ask for the rest of a partial file, if it is still the same file; never for a compressed transfer."""
+        """Return headers that ask for the rest of a partial file, if it is still the same file, uncompressed."""
         headers = {"Accept-Encoding": "identity"}
         if not self.part.is_file() or not self.part.stat().st_size:
             return headers
@@ -280,7 +280,7 @@ class ResumingDownloader:
             raise requests.ConnectionError("the server closed the connection early")
 
     def _remember_version(self, headers: Any) -> None:
-        """What identifies the server's file; a weak ETag does not."""
+        """Save what identifies the server's file; a weak ETag does not."""
         etag = headers.get("ETag", "")
         version = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
         if version:
@@ -290,7 +290,7 @@ class ResumingDownloader:
 
 
 def _cause(error: Exception) -> str:
-    """The first line of what went wrong, without the objects that requests prints."""
+    """Return the first line of what went wrong, without the objects that requests prints."""
     answer = getattr(error, "response", None)
     if answer is not None:
         return f"the server answered {answer.status_code} {answer.reason}"
@@ -322,7 +322,7 @@ def _unpack_one(archive: Path, names: list[str], read: Callable[[str], IO[bytes]
 
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[tuple[list[str], Callable[[str], Any]]]:
-    """The names in an archive, and what opens one of them."""
+    """Yield the names in an archive and a function that opens one of them."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             yield zipped.namelist(), zipped.open

@@ -1,4 +1,4 @@
-"""fastText's model files, read here: the library crashes on a damaged one, and reads all of it.
+"""Reader of fastText model files; the library crashes on damaged files and reads whole ones into memory.
 
 Layout (fastText 0.9, ``fasttext.cc``, ``dictionary.cc``, ``quantmatrix.cc``): magic and version; twelve int32 and a
 double of arguments; the dictionary; n-grams that were kept when the model was made smaller; the input matrix, plain or
@@ -50,7 +50,7 @@ class _Arguments(NamedTuple):
 
 @contextmanager
 def open_fasttext(path: Path) -> Iterator[FastTextModel]:
-    """The model of a file, for as long as the context lasts.
+    """Open the model of a file.
 
     Raises:
         DataError: it is no model of fastText, cut short, or its counts contradict each other.
@@ -134,7 +134,7 @@ class FastTextModel:
         self._ngram_lengths = (arguments.shortest, longest)
 
     def _read_matrix(self, rows: int) -> None:
-        """The input matrix; ``rows`` it should have."""
+        """Read the input matrix; raise unless it has ``rows`` rows."""
         (self._quantized,) = self._numbers("?")
         if not self._quantized:
             self._matrix = self._dense(rows, self.arguments.width)
@@ -154,7 +154,7 @@ class FastTextModel:
             self._norms = self._quantizer(1)[0][:, 0][codes]
 
     def _quantizer(self, width: int) -> list[Rows]:
-        """The centroids (256, d) of each part of a vector."""
+        """Return the centroids (256, d) of each part of a vector."""
         whole, parts, part, last = self._numbers("4i")
         if whole != width or parts < 1 or part < 1 or last < 1 or part * (parts - 1) + last != whole:
             raise self._damaged(f"a quantizer of {whole:,} values in {parts:,} parts of {part:,}")
@@ -173,7 +173,7 @@ class FastTextModel:
             raise self._damaged(f"a matrix of {height:,} × {width:,}, not {rows:,} × {columns:,}")
 
     def _check_output(self) -> None:
-        """Nothing of the output matrix is needed, but a file without its end is no whole file."""
+        """Skip the output matrix; a file that ends within it is cut short."""
         (quantized,) = self._numbers("?")
         if not quantized:
             height, width = self._numbers("qq")
@@ -198,7 +198,7 @@ class FastTextModel:
         )
 
     def _view(self, kind: type[np.generic], count: int, start: int) -> npt.NDArray[np.generic]:
-        """A large array stays in the file; a mapping of its own outlives the one that is closed."""
+        """Return a large array stays in the file; a mapping of its own outlives the one that is closed."""
         return np.memmap(self.path, kind, "r", start, (count,)).view(np.ndarray)
 
     def _skip(self, count: int) -> None:
@@ -217,11 +217,11 @@ class FastTextModel:
         return DataError(f"the fastText model is damaged: {what}", where=str(self.path), hint="fetch the file again")
 
     def close(self) -> None:
-        """Let go of the file's content."""
+        """Release the file's content."""
         self._matrix = self._codes = None
 
     def vector(self, word: str) -> Rows:
-        """The vector of a word (width,) as fastText computes it: the mean of its own row and of its n-grams'.
+        """Return the vector of a word (width,) as fastText computes it: the mean of its own row and of its n-grams'.
 
         Raises:
             DataError: it has values that are not finite.
@@ -249,7 +249,7 @@ class FastTextModel:
         return vector if self._norms is None else self._norms[row] * vector
 
     def _ngram_rows(self, word: bytes) -> list[int]:
-        """Rows of the n-grams of a word in brackets."""
+        """Return the rows of the n-grams of a word in brackets."""
         shortest, longest = self._ngram_lengths
         if self._pruned == 0 or not longest:
             return []

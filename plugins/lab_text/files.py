@@ -1,4 +1,4 @@
-"""Text files: their encodings, and files that are no text, told apart before they are read."""
+"""Text files: encodings, and detection of files of other kinds before they are read."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def is_utf8(encoding: str) -> bool:
 
 
 def without_mark(encoding: str) -> str:
-    """The encoding that leaves out a byte-order mark at the beginning."""
+    """Return the encoding that leaves out a byte-order mark at the beginning."""
     return "utf-8-sig" if is_utf8(encoding) else encoding
 
 
@@ -93,7 +93,7 @@ def is_gzip(path: Path) -> bool:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The content of a file, plain or gzip."""
+    """Return the content of a file, plain or gzip."""
     return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
@@ -130,7 +130,7 @@ def check_text_file(
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes; of a compressed file that is damaged none, which reading it tells with the line."""
+    """Return the first bytes; of a compressed file that is damaged none, which reading it tells with the line."""
     try:
         with open_bytes(path) as file:
             return file.read(HEAD_BYTES)
@@ -189,7 +189,7 @@ def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
 
 
 def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
-    """Letters of another encoding are hardly ever UTF-8 by chance."""
+    """Raise if the text is valid UTF-8: text of another encoding hardly ever is."""
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
         letters = next((sign for sign in text if not sign.isascii()), "")
@@ -201,7 +201,7 @@ def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
 
 
 def not_encoded(path: Path, encoding: str, line: bytes, number: int, error: UnicodeDecodeError) -> DataError:
-    """The line that is not of this encoding, as the likely one would read it."""
+    """Return the line that is not of this encoding, as the likely one would read it."""
     column = error.start + 1
     shown = line[max(0, error.start - MAX_SHOWN // 2) : error.start + MAX_SHOWN // 2].decode("cp1252", "replace")
     other = f"encoding='cp1252' reads '{' '.join(shown.split())}'"
@@ -214,7 +214,7 @@ def not_encoded(path: Path, encoding: str, line: bytes, number: int, error: Unic
 
 
 def decoded(path: Path, content: bytes, encoding: str) -> str:
-    """The content of a file as text, without a byte-order mark.
+    """Return the content of a file as text, without a byte-order mark.
 
     Raises:
         DataError: a byte is not of this encoding; byte and line are given.
@@ -241,7 +241,7 @@ def decoded(path: Path, content: bytes, encoding: str) -> str:
 def read_text(
     path: Path, encoding: str = "utf-8", *, noun: str = "text file", empty: str = "", pages: bool = False
 ) -> str:
-    """The whole content of a text file, plain or gzip, as it stands there; only a byte-order mark is left out.
+    """Return the whole content of a text file, plain or gzip, as it stands there; only a byte-order mark is left out.
 
     Raises:
         DataError: see :func:`check_text_file` and :func:`decoded`.
@@ -264,7 +264,7 @@ def read_text(
 
 
 def recoded_lines(file: IO[bytes], encoding: str) -> Iterator[bytes]:
-    """The lines of an open file in UTF-8; only ``\\n`` separates them."""
+    """Yield the lines of an open file in UTF-8; only ``\\n`` separates them."""
     text = io.TextIOWrapper(file, encoding, newline="\n")
     try:
         for line in text:

@@ -45,7 +45,7 @@ def send(stream: IO[bytes], content: Content, *parts: Part) -> None:
 
 
 def receive(stream: IO[bytes]) -> Message:
-    """The next message: its content, and its parts; the numbers are read-only.
+    """Return the next message: its content, and its parts; the numbers are read-only.
 
     Raises:
         Closed: there is none, or not the whole of it.
@@ -86,7 +86,7 @@ class WorkerTraceback(Exception):
 
 
 def told(error: Exception) -> Content:
-    """What can be said of an exception in JSON: the parts of a LabError, or those of an error of the system.
+    """Return an exception as JSON: the parts of a LabError or of an OSError.
 
     Any other is told as a DataError that names its type, its text and the line that raised it.
     """
@@ -102,7 +102,7 @@ def _path(name: object) -> str | None:
 
 
 def _explained(error: Exception) -> DataError:
-    """An exception that nobody foresaw, as one that a reader can act on."""
+    """Return an exception that nobody foresaw, as one that a reader can act on."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return DataError(
         f"tokenizing failed with {type(error).__name__}: {error}",
@@ -112,7 +112,7 @@ def _explained(error: Exception) -> DataError:
 
 
 def _kind(error: LabError) -> str:
-    """The nearest class of lab.errors that is made of what, where and hint."""
+    """Return the nearest class of lab.errors that is made of what, where and hint."""
     names: list[str] = [
         kind.__name__
         for kind in type(error).__mro__
@@ -122,7 +122,7 @@ def _kind(error: LabError) -> str:
 
 
 def retold(content: Content) -> Exception:
-    """The exception that :func:`told` told of, with the traceback of the other process as its cause."""
+    """Return the exception that :func:`told` told of, with the traceback of the other process as its cause."""
     error: Exception
     if "system" in content:
         error = OSError(*content["system"])

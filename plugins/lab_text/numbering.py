@@ -1,6 +1,6 @@
-"""Tokens as numbers, a chunk of sentences at a time.
+"""Numbering of tokens, a chunk of sentences at a time.
 
-Most tokenizers look at one white-space separated word at a time. For these, each distinct word is tokenised once, and
+Most tokenizers look at one white-space separated word at a time. For these, each distinct word is tokenized once, and
 a corpus is only looked up: all words of a chunk in one dictionary, then in flat tables of numbers.
 """
 
@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["Chunk", "Numbering", "Ragged", "TextNumbering", "WordNumbering", "joined", "numbering_of", "ranges"]
 
@@ -29,7 +29,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The sentences of a chunk as one string, a NUL between them; a NUL inside one becomes U+FFFD.
+    """Return the sentences of a chunk as one string, a NUL between them; a NUL inside one becomes U+FFFD.
 
     >>> joined(["Who?", "Me!"])
     'Who?\\x00Me!'
@@ -56,15 +56,15 @@ class Ragged:
 
     @classmethod
     def of(cls, values: npt.NDArray[Any], lengths: Numbers) -> Ragged:
-        """Stretches that follow each other without gaps."""
+        """Return consecutive stretches without gaps."""
         return cls(values, np.cumsum(lengths) - lengths, lengths)
 
     def take(self, rows: Numbers) -> Ragged:
-        """Some of the stretches."""
+        """Return some of the stretches."""
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 
     def flat(self) -> npt.NDArray[Any]:
-        """The values of all stretches, in a row."""
+        """Return the values of all stretches, in a row."""
         found: npt.NDArray[Any] = self.values[ranges(self.starts, self.lengths)]
         return found
 
@@ -85,7 +85,7 @@ class Chunk:
     token_counts: Numbers
 
     def take(self, rows: Numbers) -> Chunk:
-        """Some of the sentences, ascending."""
+        """Return some of the sentences; ``rows`` ascend."""
         return Chunk(self.texts.take(rows), self.parts.take(rows), self.token_counts[rows])
 
 
@@ -99,17 +99,17 @@ class Numbering(Protocol):
     words: dict[str, int]
 
     def read(self, text: str) -> Chunk:
-        """The chunk of sentences that :func:`joined` put together; the one before is done with."""
+        """Return the chunk of sentences that :func:`joined` put together; the one before is done with."""
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """The numbers of all tokens of a chunk, or of what was taken of it, in a row."""
+        """Return the numbers of all tokens of a chunk, or of what was taken of it, in a row."""
 
     def spellings(self) -> Counter[str]:
-        """How often each run of letters occurred, as it was written, where it did not begin a sentence."""
+        """Count each run of letters as written, except at the beginning of sentences."""
 
 
 def numbering_of(tokenizer: Tokenizer) -> Numbering:
-    """The faster of the two that gives what ``tokenizer`` gives."""
+    """Return the faster of the two that gives what ``tokenizer`` gives."""
     return WordNumbering(tokenizer) if tokenizer.by_word else TextNumbering(tokenizer)
 
 
@@ -122,7 +122,7 @@ class TextNumbering:
         self._spellings: Counter[str] = Counter()
 
     def read(self, text: str) -> Chunk:
-        """The chunk of these sentences."""
+        """Return the chunk of these sentences."""
         texts = [" ".join(sentence.split()) for sentence in text.split(_BREAK)]
         encoded = [sentence.encode() for sentence in texts]
         tokens = list(self._tokenizer.pipe(texts))
@@ -130,14 +130,14 @@ class TextNumbering:
         return Chunk(Ragged.of(np.frombuffer(b"".join(encoded), np.uint8), _counts(encoded)), parts, parts.lengths)
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """The numbers of all tokens, in a row."""
+        """Return the numbers of all tokens, in a row."""
         for start, length in zip(chunk.texts.starts.tolist(), chunk.texts.lengths.tolist(), strict=True):
             text = chunk.texts.values[start : start + length].tobytes().decode()
             self._spellings.update(_LETTERS.findall(text)[1:])
         return np.fromiter(map(self.words.__getitem__, chunk.parts.flat()), np.int32)
 
     def spellings(self) -> Counter[str]:
-        """How often each run of letters occurred inside sentences."""
+        """Count each run of letters inside sentences."""
         return self._spellings
 
 
@@ -146,7 +146,7 @@ class WordNumbering:
 
     A word has a private number from when it is met, and another for where it begins a sentence and its case says
     nothing. Its tokens get their numbers when it is first asked for, so words of sentences that are not kept leave no
-    trace. Beyond ``_REMEMBERED_WORDS`` private numbers the rarer words are forgotten, and tokenised again when they
+    trace. Beyond ``_REMEMBERED_WORDS`` private numbers the rarer words are forgotten, and tokenized again when they
     come back: memory does not grow with the corpus.
     """
 
@@ -157,7 +157,7 @@ class WordNumbering:
         self._begin()
 
     def _begin(self) -> None:
-        """Nothing but the break between sentences has a private number: 0."""
+        """Reset: only the break between sentences has an internal id, 0."""
         self._next = count()
         self._numbers: defaultdict[str, int] = defaultdict(self._next.__next__, {_BREAK: next(self._next)})
         self._table = _WordTable()
@@ -166,7 +166,7 @@ class WordNumbering:
         self._times = np.zeros(1, np.int64)  # how often each was asked for
 
     def read(self, text: str) -> Chunk:
-        """The chunk of these sentences."""
+        """Return the chunk of these sentences."""
         if len(self._table) > _REMEMBERED_WORDS:
             self._forget()
         words = text.replace(_BREAK, f" {_BREAK} ").split()
@@ -178,13 +178,13 @@ class WordNumbering:
         return Chunk(_encoded(words), parts, _sums(self._table.column("lengths")[parts.values], parts))
 
     def _learn(self) -> None:
-        """Tokenise the words that were not met before."""
+        """Tokenize the new words."""
         new = list(islice(self._numbers, self._table.words, None))
         for word, tokens in zip(new, self._tokenizer.pipe(new) if new else (), strict=True):
             self._table.add(word, tokens)
 
     def _tell_first(self, parts: Ragged) -> None:
-        """The word with the first letters of a sentence gets the private number that it has there."""
+        """Give the first word with letters of each sentence its internal id for that position."""
         lettered = np.flatnonzero(self._table.column("lettered")[parts.values])
         places = np.searchsorted(lettered, parts.starts)
         inside = places < np.searchsorted(lettered, parts.starts + parts.lengths)
@@ -195,7 +195,7 @@ class WordNumbering:
         parts.values[first] = self._table.column("twins")[words]
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """The numbers of all tokens, in a row."""
+        """Return the numbers of all tokens, in a row."""
         words = chunk.parts.flat()
         self._count(words)
         starts, lengths = (self._table.column(name)[words] for name in ("starts", "lengths"))
@@ -203,7 +203,7 @@ class WordNumbering:
         return found
 
     def _count(self, words: Numbers) -> None:
-        """Count, and give numbers to the tokens of what is asked for the first time, in the order it comes."""
+        """Count words, and number the tokens of new ones in order of occurrence."""
         times = np.zeros(len(self._table), np.int64)
         times[: len(self._times)] = self._times
         for word in dict.fromkeys(words[times[words] == 0].tolist()):
@@ -222,7 +222,7 @@ class WordNumbering:
                 self._table.add(old.names[word], (), old.numbers(word))
 
     def spellings(self) -> Counter[str]:
-        """How often each run of letters occurred inside sentences."""
+        """Count each run of letters inside sentences."""
         found = self._spellings.copy()
         for word in self._asked:
             base = self._table.bases[word]
@@ -233,7 +233,7 @@ class WordNumbering:
 
 
 class _WordTable:
-    """What is known of words, by their private numbers; the columns are parallel."""
+    """Table of words by their internal ids; the columns are parallel."""
 
     def __init__(self) -> None:
         self.words = 0  # without twins
@@ -250,7 +250,7 @@ class _WordTable:
         return len(self.names)
 
     def column(self, name: str) -> Numbers:
-        """One column as it is now; let go of it before words are added."""
+        """Return one column as it is now; let go of it before words are added."""
         return np.frombuffer(getattr(self, name), np.int64)
 
     def add(self, name: str, tokens: Sequence[str], ids: Sequence[int] = ()) -> None:
@@ -285,12 +285,12 @@ class _WordTable:
         self.starts[word] = self.starts[base]
 
     def numbers(self, word: int) -> Sequence[int]:
-        """The numbers of a word's tokens."""
+        """Return the numbers of a word's tokens."""
         return self.ids[self.starts[word] : self.starts[word] + self.lengths[word]]
 
 
 def _encoded(words: list[str]) -> Ragged:
-    """The sentences that the words make, with single spaces."""
+    """Return the sentences that the words make, with single spaces."""
     text = np.frombuffer(" ".join(words).encode(), np.uint8)
     breaks = np.flatnonzero(text == 0)
     starts, ends = np.concatenate(([0], breaks + 2)), np.concatenate((breaks - 1, [len(text)]))
@@ -302,14 +302,14 @@ def _counts(sentences: Iterable[Sequence[object]]) -> Numbers:
 
 
 def _sums(values: Numbers, like: Ragged) -> Numbers:
-    """The sum over each stretch."""
+    """Return the sum over each stretch."""
     totals = np.concatenate(([0], np.cumsum(values)))
     sums: Numbers = totals[like.starts + like.lengths] - totals[like.starts]
     return sums
 
 
 def ranges(starts: Numbers, lengths: Numbers) -> Numbers:
-    """The positions of stretches of a flat array, one stretch after the other.
+    """Return the positions of stretches of a flat array, one stretch after the other.
 
     >>> ranges(np.array([7, 0]), np.array([2, 3])).tolist()
     [7, 8, 0, 1, 2]

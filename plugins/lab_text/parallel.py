@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from lab_basics.notes import counted, log_notes, percent
 
 from lab.errors import DataError, ParameterError
 from lab.training.data import Data
@@ -23,9 +24,10 @@ from lab_text.cache import content_key
 from lab_text.corpora import Corpus, data_folder, find_corpus
 from lab_text.files import check_encoding
 from lab_text.reading import AlignedFiles, PairSource, TabFile
-from lab_text.remarks import languages_look_swapped, of, remarks_on_specials, share, tell
+from lab_text.remarks import languages_look_swapped, remarks_on_specials
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
-from lab_text.tokenizers import Tokenizer, tokenizer_factory
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import tokenizer_factory
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, Vocabulary
 
@@ -76,12 +78,12 @@ class TranslationData(Data):
     notes: tuple[str, ...] = ()
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """Source sentences as padded ids (S, B); every column ends with ``_eos_``."""
+        """Return source sentences as padded ids (S, B); every column ends with ``_eos_``."""
         find = self.source_vocab.ids
         return pad([torch.tensor([*find(tokens), EOS_ID]) for tokens in self.source_tokenizer.pipe(texts)])
 
     def decode(self, ids: torch.Tensor) -> list[str]:
-        """Target ids (T, B) as sentences: up to ``_eos_``, detokenised, words capitalised as in the corpus."""
+        """Return target ids (T, B) as sentences: up to ``_eos_``, detokenized, capitalized as in the corpus."""
         casing = self.train.pairs.target.casing if _folds_case(self.target_tokenizer) else {}
         columns = (self.target_vocab.tokens(column) for column in ids.T.tolist())
         return [self.target_tokenizer.detokenize([casing.get(word, word) for word in words]) for words in columns]
@@ -97,7 +99,7 @@ def _target_lengths(split: TranslationSplit) -> npt.NDArray[np.int64]:
 
 @attrs.frozen
 class _Sources:
-    """Where the splits come from; without validation pairs some of the training pairs are held out."""
+    """Sources of the splits; without validation pairs some of the training pairs are held out."""
 
     train: PairSource
     valid: PairSource | None = None
@@ -106,7 +108,7 @@ class _Sources:
 
 @attrs.frozen
 class _Choices:
-    """What a dataset's parameters come down to, once the direction is settled."""
+    """Parameters of a dataset after the direction is applied."""
 
     filters: Filters
     tokenizer: str | Callable[..., Tokenizer]
@@ -150,7 +152,7 @@ def parallel_text(
 ) -> TranslationData:
     """Sentence pairs from two line-aligned files, or from one file with tab-separated columns; plain or gzip.
 
-    Files are read as a stream; what is kept is tokenised once and cached. Files given for validation and test keep
+    Files are read as a stream; what is kept is tokenized once and cached. Files given for validation and test keep
     every pair that is not empty, at its full length.
 
     Args:
@@ -314,7 +316,7 @@ class EmbeddedPairs:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return "embedded"
 
     @property
@@ -324,13 +326,13 @@ class EmbeddedPairs:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the pairs depend on."""
+        """Plain JSON that changes whenever the pairs might."""
         from lab_text import embedded
 
         return {"embedded": str(embedded.VERSION), "pairs": self.number, "seed": 0}
 
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
-        """(source, target) sentences."""
+        """Yield (source, target) sentences."""
         from lab_text import embedded
 
         for pair in embedded.generate(self.number, 0):
@@ -345,7 +347,7 @@ class _Reversed:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return self.forward.name
 
     @property
@@ -355,7 +357,7 @@ class _Reversed:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the pairs depend on."""
+        """Plain JSON that changes whenever the pairs might."""
         return {"reversed": self.forward.identity}
 
     @property
@@ -364,7 +366,7 @@ class _Reversed:
         return list(getattr(self.forward, "remarks", ()))
 
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
-        """(source, target) sentences."""
+        """Yield (source, target) sentences."""
         return ((target, source) for source, target in self.forward.pairs(progress))
 
 
@@ -383,13 +385,13 @@ def _files(source: str, target: str | None, columns: tuple[int, int], encoding: 
 
 
 def _find_file(path: str) -> Path:
-    """A file by its path, or by its place in the data directory; where neither is there, the path itself."""
+    """Return a file by its path, or by its place in the data directory; where neither is there, the path itself."""
     here = Path(path).expanduser()
     return here if here.exists() or not (data_folder() / path).is_file() else data_folder() / path
 
 
 def _corpus_pairs(corpus: Corpus, source: str, target: str) -> PairSource:
-    """The training pairs of a named corpus: one file with columns, or one file per language."""
+    """Return the training pairs of a named corpus: one file with columns, or one file per language."""
     if "pairs" in corpus.files and {source, target} <= set(corpus.columns):
         return TabFile(corpus.path("pairs"), (corpus.columns.index(source), corpus.columns.index(target)))
     return AlignedFiles(*(corpus.path(_role(corpus, language)) for language in (source, target)))
@@ -404,7 +406,7 @@ def _role(corpus: Corpus, language: str) -> str:
 
 
 def _directed(sources: _Sources, choices: _Choices, *, reverse: bool) -> tuple[_Sources, _Choices]:
-    """Sources and choices as they are, or for the other direction."""
+    """Return sources and choices, reversed if asked."""
     if not reverse:
         return sources, choices
     filters = choices.filters
@@ -444,13 +446,13 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     train = _split(corpus, rows, languages)
     _refuse_empty(train, {**splits, "train": train}, corpus.statistics)
     notes, remarks = _described(sources, choices, train, splits, languages, {"train": corpus, **others})
-    tell(sources.train.name, notes, remarks)
+    log_notes(sources.train.name, notes, remarks)
     data = _data(train, splits, languages, {"train": corpus, **others})
     return attrs.evolve(data, notes=(*notes, *remarks))
 
 
 def _refuse_empty(train: TranslationSplit, splits: dict[str, TranslationSplit], statistics: dict[str, int]) -> None:
-    """Splits without pairs, and vocabularies without words."""
+    """Raise for splits without pairs and vocabularies without words."""
     for name, split in splits.items():
         if not len(split):
             raise DataError(f"the split '{name}' has no pairs", hint="give more pairs, or another holdout")
@@ -471,16 +473,16 @@ def _described(
     languages: Sequence[_Language],
     corpora: dict[str, TokenizedPairs],
 ) -> tuple[list[str], list[str]]:
-    """Notes on what was read, and remarks on what looks odd."""
+    """Return notes on the data and warnings of what looks odd."""
     kept = corpora["train"].statistics
     whole = len(train) + (0 if "valid" in corpora else len(splits["valid"]))
-    held_out = "" if "valid" in corpora else f", {share(len(splits['valid']), whole)} of all, drawn at random"
+    held_out = "" if "valid" in corpora else f", {percent(len(splits['valid']), whole)} of all, drawn at random"
     notes = [
-        f"train: {of(len(train), 'pair')} ({_dropped(kept)})",
-        f"valid: {of(len(splits['valid']), 'pair')}{held_out}",
+        f"train: {counted(len(train), 'pair')} ({_dropped(kept)})",
+        f"valid: {counted(len(splits['valid']), 'pair')}{held_out}",
     ]
     if "test" in splits:
-        notes.append(f"test: {of(len(splits['test']), 'pair')}")
+        notes.append(f"test: {counted(len(splits['test']), 'pair')}")
     notes += [note for pairs in corpora.values() for note in pairs.notes]
     remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
     trained = row_hashes(train.pairs, train.rows)
@@ -488,11 +490,11 @@ def _described(
         both = int(np.isin(row_hashes(split.pairs, split.rows), trained).sum())
         if both:
             are = "is" if both == 1 else "are"
-            said = f"{of(both, 'pair')} of '{name}' ({share(both, len(split))}) {are} in train too"
+            said = f"{counted(both, 'pair')} of '{name}' ({percent(both, len(split))}) {are} in train too"
             (remarks if both >= _MANY_TWINS * len(split) else notes).append(said)
     for name, language in zip(("source", "target"), languages, strict=True):
         side = train.pairs.source if name == "source" else train.pairs.target
-        notes.append(f"{name}: {of(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
+        notes.append(f"{name}: {counted(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
         remarks += remarks_on_specials(name, side.words, SPECIAL_TOKENS)
         if language.vectors is not None and language.vectors.note:
             notes.append(f"{name}: {language.vectors.note}")
@@ -549,7 +551,7 @@ def _data(
 
 
 def _check_choices(choices: _Choices) -> None:
-    """Ranges that no type can state."""
+    """Raise for values outside their ranges."""
     percentiles = [p for p in choices.percentiles if p is not None]
     limit, pairs = choices.filters.max_target_tokens, choices.filters.pairs
     checks = [
@@ -573,7 +575,7 @@ def _tokenizers(choices: _Choices) -> tuple[Tokenizer, Tokenizer]:
 
 
 def _hold_out(size: int, part: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows to train on and rows held out, both ascending: the draw that the course made with ``np.random.seed``."""
+    """Return training and held-out rows, both ascending, as the course drew them with ``np.random.seed``."""
     keep = np.random.RandomState(seed).rand(size) > part if part else np.ones(size, bool)
     if not keep.any() or (part and keep.all()):
         raise DataError(
@@ -610,7 +612,7 @@ def _split(
 
 
 def _fingerprint(splits: Sequence[TranslationSplit], languages: Sequence[_Language]) -> str:
-    """A hash of everything that a batch is made of."""
+    """Return a hash of everything that a batch is made of."""
     digests = [hashlib.sha256(split.rows.tobytes()).hexdigest() for split in splits]
     tables = [language.weights for language in languages]
     weights = [None if table is None else hashlib.sha256(table.numpy().tobytes()).hexdigest() for table in tables]

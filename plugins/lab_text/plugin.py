@@ -1,4 +1,4 @@
-"""Text: tokenizers, word vectors, named corpora, and datasets of sentence pairs."""
+"""Plugin for text: tokenizers, word vectors, named corpora and datasets of sentence pairs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lab import RegistrySpec, hookimpl
 def lab_registries() -> list[RegistrySpec]:
     """Open the registries of this plugin."""
     return [
-        RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizers:Tokenizer", "from sentences to tokens and back"),
+        RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizer:Tokenizer", "text to tokens and back"),
         RegistrySpec("vectors", "word vectors", "lab_text.vectors:WordVectors", "word vectors for embedding layers"),
-        RegistrySpec("corpora", "corpus", "lab_text.corpora:Corpus", "named corpora: where they are, what they cost"),
+        RegistrySpec("corpora", "corpus", "lab_text.corpora:Corpus", "named corpora: files, licenses, downloads"),
     ]
 
 
 @hookimpl
 def lab_tokenizers() -> dict[str, str]:
-    """From sentences to tokens."""
+    """Tokenizers."""
     return {
         "spacy": "lab_text.tokenizers:SpacyTokenizer",
         "whitespace": "lab_text.tokenizers:WhitespaceTokenizer",
@@ -65,8 +65,8 @@ def lab_commands() -> dict[str, str]:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
-    return "lab_text.conformance:offer"
+    """Support for the conformance kit."""
+    return "lab_text.conformance:support"
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The progress bar over bytes, for what may take minutes: reading a large corpus, downloading one."""
+"""Progress bar over bytes, for reading and downloading large corpora."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _QUIET_BYTES = 20_000_000
 
 
 def progress_bar(title: str, total: int | None, *, done: int = 0) -> Any:
-    """A ``tqdm`` bar on stderr that is told bytes by ``update``; silent for little data and where nobody watches.
+    """Return a ``tqdm`` bar over bytes on stderr; disabled for small files and without a terminal.
 
     Args:
         title: stands before the bar.

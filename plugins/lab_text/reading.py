@@ -31,7 +31,7 @@ _OTHER_QUESTION = re.compile(r"^([^?.!]+\?)")
 
 
 class PairSource(Protocol):
-    """Where sentence pairs come from."""
+    """Source of sentence pairs."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -39,18 +39,18 @@ class PairSource(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
 
     @property
     def size(self) -> int | None:
         """The number of bytes that reading it reports to ``progress``; None where unknown."""
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
-        """(source, target) sentences; ``progress`` is told the bytes read since the last call."""
+        """Yield (source, target) sentences; ``progress`` is called with the bytes read since the last call."""
 
 
 def read_lines(path: Path, progress: Progress = lambda count: None, encoding: str = "utf-8") -> Iterator[str]:
-    """The lines of a text file, plain or gzip, without their ends; only ``\\n`` separates lines.
+    """Yield the lines of a text file, plain or gzip, without their ends; only ``\\n`` separates lines.
 
     Args:
         path: the file; gzip is known by its first bytes, not by its name.
@@ -88,7 +88,7 @@ _AGAIN = "fetch or write it again"
 
 
 def _refuse_mac(path: Path, text: str) -> None:
-    """Ends of lines as old Macs wrote them make one line of a file."""
+    """Raise for line ends of old Macs, which would make the file one line."""
     if text.count("\r") > text.endswith(("\r", "\r\n")):
         raise DataError(
             "the lines end with \\r alone, as old Macs wrote them",
@@ -106,7 +106,7 @@ def _other_encoding(path: Path, number: int, encoding: str, error: UnicodeError)
 
 
 def _counted(raw: BinaryIO, progress: Progress, encoding: str) -> Iterator[bytes]:
-    """The lines of an open file, in UTF-8; ``progress`` hears of every few thousand."""
+    """Yield the lines of an open file, in UTF-8; ``progress`` hears of every few thousand."""
     compressed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     told = 0
@@ -137,12 +137,12 @@ class AlignedFiles:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return f"{self.source.name} + {self.target.name}"
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """Files that are read."""
         return (self.source, self.target)
 
     @property
@@ -152,11 +152,11 @@ class AlignedFiles:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the pairs depend on."""
+        """Plain JSON that changes whenever the pairs might."""
         return {"aligned": _digests(self.files), **_encoded(self.encoding)}
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
-        """(source, target) sentences, read as a stream."""
+        """Yield (source, target) sentences, read as a stream."""
         lines = [read_lines(path, progress, self.encoding) for path in self.files]
         for number, (source, target) in enumerate(zip_longest(*lines)):
             if source is None or target is None:
@@ -193,12 +193,12 @@ class TabFile:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name in messages."""
         return self.path.name
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read."""
+        """Files that are read."""
         return (self.path,)
 
     @property
@@ -208,11 +208,11 @@ class TabFile:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the pairs depend on."""
+        """Plain JSON that changes whenever the pairs might."""
         return {"columns": list(self.columns), "tabs": _digests(self.files), **_encoded(self.encoding)}
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
-        """(source, target) sentences, read as a stream."""
+        """Yield (source, target) sentences, read as a stream."""
         source, target = self.columns
         self.remarks.clear()
         count, others, first_other = 0, 0, 0
@@ -248,7 +248,7 @@ def _size(files: Iterable[Path]) -> int:
 
 
 def _encoded(encoding: str) -> dict[str, str]:
-    """Part of an identity for an encoding; empty for UTF-8."""
+    """Return the part of an identity for an encoding; empty for UTF-8."""
     return {} if is_utf8(encoding) else {"encoding": encoding}
 
 
@@ -262,7 +262,7 @@ def _digests(files: Iterable[Path]) -> list[str]:
 
 
 def questions_only(pairs: Iterable[Pair], source_language: str, target_language: str) -> Iterator[Pair]:
-    """The pairs that begin with a question, cut to it.
+    """Yield the pairs that begin with a question, cut to it.
 
     English must match ``^(Wh[^?.!]+\\?)``, the other language ``^([^?.!]+\\?)``: the course's filter
     (fast.ai, Cutting Edge Deep Learning 2018, lesson 11).

@@ -1,12 +1,11 @@
-"""Sentences on texts that were read: how much, how it was split, and what looks odd."""
+"""Notes and warnings about texts."""
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["count_signs", "describe_signs", "languages_look_swapped", "of", "remarks_on_specials", "share", "tell"]
+__all__ = ["count_signs", "describe_signs", "languages_look_swapped", "remarks_on_specials"]
 
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 _BREAKS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
@@ -28,32 +27,6 @@ _COMMON = {
 }
 
 
-def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log what was read at the level INFO, and what looks odd as a warning."""
-    log = logging.getLogger("lab")
-    if notes:
-        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
-    if remarks:
-        log.warning("%s: %s", name, "\n  ".join(remarks) if len(remarks) == 1 else "\n  " + "\n  ".join(remarks))
-
-
-def share(part: float, whole: float) -> str:
-    """A part of a whole in per cent.
-
-    >>> share(9, 102_000), share(1, 5), share(5, 5), share(2999, 3000)
-    ('0.0088 %', '20 %', '100 %', '99.97 %')
-    """
-    percent = 100 * part / whole if whole else 0.0
-    if percent < 1:
-        return f"{percent:.2g} %"
-    return f"{percent:.2f} %" if 99 < percent < 100 else f"{percent:.3g} %"
-
-
-def of(count: int, one: str, several: str = "") -> str:
-    """A number and what is counted: ``1 pair``, ``3,000 pairs``."""
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
 def count_signs(text: str) -> Counter[str]:
     """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
     if text.isascii():
@@ -65,12 +38,12 @@ def count_signs(text: str) -> Counter[str]:
 
 
 def describe_signs(counts: Mapping[str, int]) -> list[str]:
-    """One sentence for each kind of such signs."""
+    """Return one sentence for each kind of such signs."""
     return [f"{count:,} {kind}" for kind, count in counts.items()]
 
 
 def remarks_on_specials(side: str, words: Iterable[str], specials: Sequence[str]) -> Iterator[str]:
-    """Words of a text that are written like special tokens."""
+    """Yield a warning for words that are spelled like special tokens."""
     there = set(words).intersection(specials)
     found = [word for word in specials if word in there]
     if found:

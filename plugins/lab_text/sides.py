@@ -1,4 +1,4 @@
-"""One language of a corpus while it is tokenised and written: in this process, or in one of its own."""
+"""Tokenizing and writing one language of a corpus, in this process or in its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lab_text import workers
 from lab_text.cache import ArrayWriter
 from lab_text.messages import Content
 from lab_text.numbering import Chunk, numbering_of
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 from lab_text.workers import NoWorker, Worker
 
 __all__ = ["Side", "SideProcess", "SideWriter", "open_sides"]
@@ -34,7 +34,7 @@ AnySide = TypeVar("AnySide", "SideWriter", "SideProcess")
 
 
 class Side(Protocol):
-    """Where the sentences of one language go, a chunk at a time."""
+    """Writer of one language, a chunk at a time."""
 
     def advance(self, rows: Rows, text: str | None) -> None:
         """Write some of the sentences given before, then take in further ones.
@@ -45,18 +45,18 @@ class Side(Protocol):
         """
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence given last."""
 
     def close(self) -> None:
-        """Complete the files."""
+        """Finish the files."""
 
     def stop(self) -> None:
-        """Let go of files and processes, whether complete or not."""
+        """Release files and processes, finished or not."""
 
 
 @contextmanager
 def open_sides(folder: Path, given: Sequence[tuple[str, Tokenizer]], *, apart: bool) -> Iterator[Sequence[Side]]:
-    """Both languages, to be written into ``folder``.
+    """Open both languages, to be written into ``folder``.
 
     Args:
         folder: an existing folder.
@@ -82,13 +82,13 @@ def _opened(
 
 
 def _spare_processors(given: Sequence[tuple[str, Tokenizer]]) -> bool:
-    """Whether there is more than one, and every tokenizer may be sent elsewhere."""
+    """Return True for several languages whose tokenizers can all run in another process."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return usable > 1 and all(getattr(tokenizer, "processes", None) != 1 for _, tokenizer in given)
 
 
 def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: ExitStack) -> Sequence[Side]:
-    """A process for each side; none where they cannot start, or a tokenizer cannot be described to them."""
+    """Return a process for each side; none where they cannot start, or a tokenizer cannot be described to them."""
     with contextlib.suppress(NoWorker), ExitStack() as own:
         sides = _opened(SideProcess, folder, given, own)
         for side in sides:
@@ -101,7 +101,7 @@ def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: Exit
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Millions of strings make Python look for cycles all the time; there are none worth finding."""
+    """Disable garbage collection: with millions of strings it runs all the time and finds no cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -112,7 +112,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class SideWriter:
-    """Writes one language while it is tokenised."""
+    """Writes one language while it is tokenized."""
 
     _chunk: Chunk
 
@@ -134,7 +134,7 @@ class SideWriter:
             self._chunk = self._numbering.read(text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence given last."""
         return self._chunk.token_counts
 
     def _write(self, chunk: Chunk) -> None:
@@ -142,12 +142,12 @@ class SideWriter:
         _append(self._text, self._text_bounds, chunk.texts.lengths, chunk.texts.flat())
 
     def stop(self) -> None:
-        """Let go of the files."""
+        """Release the files."""
         for writer in (self._ids, self._text, self._bounds, self._text_bounds):
             writer.close()
 
     def close(self) -> None:
-        """Complete the files."""
+        """Finish the files."""
         self.stop()
         casing = _casing(self._numbering.spellings(), self._numbering.words)
         for path, value in ((self._words_file, list(self._numbering.words)), (self._casing_file, casing)):
@@ -155,7 +155,7 @@ class SideWriter:
 
 
 def _casing(spellings: Counter[str], words: Container[str]) -> dict[str, str]:
-    """The most frequent spelling of every word that is mostly not written in lower case."""
+    """Return the most frequent spelling of every word that is mostly not written in lower case."""
     best: dict[str, str] = {}
     for spelling, number in spellings.items():
         lower = spelling.lower()
@@ -189,25 +189,25 @@ class SideProcess(Worker):
         self.send({"complete": False}, rows, text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """The number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence given last."""
         _, (counts,) = self.receive()
         return cast(npt.NDArray[np.int64], counts)
 
     def close(self) -> None:
-        """Complete the files."""
+        """Finish the files."""
         self.receive()
         self.send({"complete": True})
         self.receive()
 
 
 def serve() -> None:
-    """What the process of a :class:`SideProcess` does: write one side as it is told."""
+    """Run the process of a :class:`SideProcess`: write one language."""
     workers.serve(_written)
 
 
 @contextmanager
 def _written(tokenizer: Tokenizer, folder: str, side: str) -> Iterator[Callable[..., tuple[Any, ...]]]:
-    """Gives what answers the messages of a :class:`SideProcess`."""
+    """Yield the function that answers the messages of a :class:`SideProcess`."""
     writer = SideWriter(Path(folder), side, tokenizer)
 
     def answer(content: Content, rows: Rows = None, text: str | None = None) -> tuple[Any, ...]:

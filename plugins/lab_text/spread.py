@@ -1,4 +1,4 @@
-"""A long stream of texts, tokenised by several processes."""
+"""Tokenizing a long stream of texts in several processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from lab_text import workers
 from lab_text.messages import Content
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 from lab_text.workers import NoWorker, Worker
 
 __all__ = ["spread"]
@@ -21,9 +21,9 @@ Tokens = list[list[str]]
 
 
 def spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], processes: int) -> Iterator[Tokens]:
-    """The tokens of every text of each chunk, in order; never more than a chunk per process is under way.
+    """Yield the tokens of every text of each chunk, in order; at most one chunk per process is in flight.
 
-    What comes back is read here, so this pays where a text takes longer to tokenise than its tokens take to read.
+    What comes back is read here, so this pays where a text takes longer to tokenize than its tokens take to read.
 
     Args:
         tokenizer: is rebuilt in each process; where that cannot be, the work is done here.
@@ -44,7 +44,7 @@ def spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], processes: int) ->
 
 
 class _Helper(Worker):
-    """A process that tokenises a chunk at a time."""
+    """A process that tokenizes a chunk at a time."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__("lab_text.spread", tokenizer)
@@ -60,18 +60,18 @@ class _Helper(Worker):
 
 
 class _Here:
-    """What a :class:`_Helper` does, in this process and at once."""
+    """Stand-in for a :class:`_Helper` that works in this process."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
     def exchange(self, texts: list[str]) -> Tokens:
-        """The tokens of these texts."""
+        """Return the tokens of these texts."""
         return list(self._tokenizer.pipe(texts))
 
 
 def _started(tokenizer: Tokenizer, processes: int, stack: ExitStack) -> Sequence[_Helper | _Here]:
-    """The processes, when all of them are ready."""
+    """Return the processes, when all of them are ready."""
     helpers: list[_Helper] = []
     try:
         for _ in range(processes):
@@ -86,13 +86,13 @@ def _started(tokenizer: Tokenizer, processes: int, stack: ExitStack) -> Sequence
 
 
 def serve() -> None:
-    """What each process of :func:`spread` does: tokenise the texts that it is given."""
-    workers.serve(_tokenised)
+    """Run a process of :func:`spread`: tokenize the texts it receives."""
+    workers.serve(_tokenized)
 
 
 @contextmanager
-def _tokenised(tokenizer: Tokenizer) -> Iterator[Callable[..., tuple[Any, ...]]]:
-    """Gives what answers the messages of a helper."""
+def _tokenized(tokenizer: Tokenizer) -> Iterator[Callable[..., tuple[Any, ...]]]:
+    """Yield the function that answers the messages of a helper."""
 
     def answer(content: Content) -> tuple[Any, ...]:
         return ({"tokens": list(tokenizer.pipe(content["texts"]))},)

@@ -1,4 +1,4 @@
-"""A tokenised corpus of sentence pairs: flat arrays on disk, made once, mapped into memory afterwards."""
+"""A tokenized corpus of sentence pairs: flat arrays on disk, made once, mapped into memory afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lab_text.progress import progress_bar
 from lab_text.reading import Pair, PairSource, questions_only
 from lab_text.remarks import count_signs, describe_signs
 from lab_text.sides import Side, open_sides
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["Filters", "TokenizedPairs", "TokenizedSide", "row_hashes", "tokenized_pairs"]
 
@@ -39,7 +39,7 @@ _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
 
 @attrs.frozen
 class Filters:
-    """Which pairs are kept.
+    """Filters of sentence pairs.
 
     Attributes:
         source_language, target_language: their codes; questions are told by the English side.
@@ -57,7 +57,7 @@ class Filters:
 
 @attrs.frozen(eq=False)
 class TokenizedSide:
-    """One language of a tokenised corpus of N sentences.
+    """One language of a tokenized corpus of N sentences.
 
     Attributes:
         words: every word that occurs, by first occurrence; ``ids`` points into it.
@@ -83,15 +83,15 @@ class TokenizedSide:
         return np.diff(self.bounds)
 
     def sentence(self, index: int) -> str:
-        """The original text of one sentence."""
+        """Return the original text of one sentence."""
         return self.text[self.text_bounds[index] : self.text_bounds[index + 1]].tobytes().decode("utf-8")
 
     def tokens(self, index: int) -> list[str]:
-        """The tokens of one sentence."""
+        """Return the tokens of one sentence."""
         return [self.words[i] for i in self.ids[self.bounds[index] : self.bounds[index + 1]]]
 
     def word_counts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """How often each of ``words`` occurs in the sentences ``rows`` (ascending)."""
+        """Count each of ``words`` in the sentences ``rows`` (ascending)."""
         counts = np.zeros(len(self.words), np.int64)
         for block in np.array_split(rows, max(1, len(rows) // 100_000)):
             counts += np.bincount(self.flat(block), minlength=len(self.words))
@@ -105,7 +105,7 @@ class TokenizedSide:
         return found
 
     def flat(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """The ids of the sentences ``rows``, in a row."""
+        """Return the ids of the sentences ``rows``, in a row."""
         starts = self.bounds[rows]
         found: npt.NDArray[np.int32] = self.ids[ranges(starts, self.bounds[rows + 1] - starts)]
         return found
@@ -113,7 +113,7 @@ class TokenizedSide:
 
 @attrs.frozen(eq=False)
 class TokenizedPairs:
-    """A tokenised corpus.
+    """A tokenized corpus.
 
     Attributes:
         source, target: the two languages; sentence n of one translates sentence n of the other.
@@ -136,7 +136,7 @@ class TokenizedPairs:
 def tokenized_pairs(
     source: PairSource, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer, filters: Filters
 ) -> TokenizedPairs:
-    """The tokenised corpus of ``source``: from the cache, or read, tokenised and cached now.
+    """Return the tokenized corpus of ``source``: from the cache, or read, tokenized and cached now.
 
     Raises:
         DataError: a file cannot be read, or no pair is left.
@@ -161,7 +161,7 @@ def tokenized_pairs(
 
 
 def row_hashes(pairs: TokenizedPairs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A number for the tokens of each pair, the same in this process for equal pairs of any corpus."""
+    """Return a number for the tokens of each pair, the same in this process for equal pairs of any corpus."""
     total = np.zeros(len(rows), np.int64)
     for factor, side in ((1, pairs.source), (0x5851F42D, pairs.target)):
         words = np.fromiter(map(hash, side.words), np.int64, len(side.words))
@@ -198,7 +198,7 @@ def _load_side(folder: Path, side: str) -> TokenizedSide:
 
 
 def _report(name: str, statistics: dict[str, int]) -> None:
-    """Say what was kept, and what was dropped and why."""
+    """Log how many pairs were kept and dropped, with reasons."""
     reasons = {"dropped_empty": "empty on one side", "dropped_long": "too long"}
     dropped = [f"{statistics[key]:,} {reason}" for key, reason in reasons.items() if statistics[key]]
     log.info("%s: %s pairs%s", name, f"{statistics['kept']:,}", f" (dropped: {', '.join(dropped)})" if dropped else "")
@@ -206,7 +206,7 @@ def _report(name: str, statistics: dict[str, int]) -> None:
 
 @attrs.define(eq=False)
 class _Builder:
-    """Reads, filters and tokenises a corpus into a folder, a chunk of pairs at a time."""
+    """Reads, filters and tokenizes a corpus into a folder, a chunk of pairs at a time."""
 
     origin: PairSource
     source_tokenizer: Tokenizer
@@ -231,12 +231,12 @@ class _Builder:
         (folder / "remarks.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
 
     def _is_large(self) -> bool:
-        """Whether processes of their own are worth their start."""
+        """Return True if the corpus is large enough for one process per language."""
         limit = self.filters.pairs
         return (self.origin.size or 0) > _LARGE_BYTES and (limit is None or limit > _LARGE_PAIRS)
 
     def _write(self, pairs: Iterator[Pair], sides: Sequence[Side]) -> None:
-        """A chunk is tokenised while the next one is read."""
+        """Write all pairs; a chunk is tokenized while the next one is read."""
         rows, chunk = None, self._next(pairs)
         while chunk:
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
@@ -250,13 +250,13 @@ class _Builder:
             side.advance(rows, None)
 
     def _next(self, pairs: Iterator[Pair], *, under_way: int = 0) -> list[Pair]:
-        """The next chunk: never more pairs than may still be kept."""
+        """Return the next chunk: never more pairs than may still be kept."""
         limit = self.filters.pairs
         left = _CHUNK_PAIRS if limit is None else limit - self.statistics["kept"] - under_way
         return list(islice(pairs, min(left, _CHUNK_PAIRS)))
 
     def _kept(self, source: npt.NDArray[np.int64], target: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The rows that pass the filters, by their numbers of tokens."""
+        """Return the rows that pass the filters, by their numbers of tokens."""
         longest = self.filters.max_target_tokens
         empty = (source == 0) | (target == 0)
         long = ~empty & (target > (np.inf if longest is None else longest))

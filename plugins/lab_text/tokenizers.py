@@ -1,7 +1,6 @@
-"""Tokenizers: from a sentence to its tokens and back.
+"""Built-in tokenizers.
 
-The registry ``tokenizers`` holds subclasses of :class:`Tokenizer`. A dataset receives one as a factory and builds it
-once per language: ``tokenizer(language="fr")``.
+A dataset receives a tokenizer as a factory and builds it once per language: ``tokenizer(language="fr")``.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
@@ -17,9 +15,11 @@ from typing import Any
 import attrs
 
 from lab.errors import DataError, ParameterError
-from lab_text.detokenize import capitalise, join_tokens
+from lab_text.detokenize import capitalize, join_tokens
+from lab_text.spread import spread
+from lab_text.tokenizer import Tokenizer
 
-__all__ = ["CharacterTokenizer", "SpacyTokenizer", "Tokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
+__all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
 
 _CHUNK_SENTENCES = 10_000
 _LONGEST_WORD = 5_000  # for elisions spaCy takes seconds for 10,000 characters, and minutes for more
@@ -28,55 +28,13 @@ _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
 
 
-class Tokenizer(ABC):
-    """The contract of the registry ``tokenizers``.
-
-    Attributes:
-        language: the code of the language, ``fr``.
-        identity: what tokens depend on besides the text (name, version, parameters); part of the key of caches.
-
-    A subclass gives :meth:`pipe` and, where tokens are not simply separated by spaces, :meth:`detokenize`.
-    No token is empty or holds white space at its ends.
-
-    A large corpus is tokenised in a process per language where :func:`lab_text.workers.describe` can say how the
-    tokenizer was built: its parameters are plain JSON values, and each is an attribute of the same name.
-    """
-
-    language: str
-
-    @property
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """Plain JSON values that change whenever the same text might give other tokens."""
-
-    @property
-    def by_word(self) -> bool:
-        """Whether a text's tokens are those of its white-space separated words, each tokenised by itself.
-
-        Then a corpus is tokenised several times as fast: only its distinct words are asked for. False is always right.
-        """
-        return False
-
-    @abstractmethod
-    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order; ``texts`` is read in chunks and may be endless."""
-
-    def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
-        return " ".join(tokens)
-
-    def __call__(self, text: str) -> list[str]:
-        """The tokens of one text."""
-        return next(iter(self.pipe([text])))
-
-
 @attrs.define
 class WhitespaceTokenizer(Tokenizer):
     """Tokens are what stands between white space.
 
     Args:
         language: the code of the language; it changes nothing here.
-        lowercase: fold the text to lower case first; :meth:`detokenize` then capitalises the first letter.
+        lowercase: fold the text to lower case first; :meth:`detokenize` then capitalizes the first letter.
 
     >>> WhitespaceTokenizer("fr")("Où sont-ils ?")
     ['où', 'sont-ils', '?']
@@ -87,23 +45,23 @@ class WhitespaceTokenizer(Tokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tokens depend on besides the text."""
+        """Name, version and parameters, part of cache keys."""
         return {"name": "whitespace", "version": 1, "lowercase": self.lowercase}
 
     @property
     def by_word(self) -> bool:
-        """Whether words are tokenised by themselves: unless a subclass does it differently."""
+        """True unless a subclass overrides ``pipe``."""
         return type(self).pipe is WhitespaceTokenizer.pipe
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order."""
+        """Yield the tokens of every text, in order."""
         for text in texts:
             yield (text.lower() if self.lowercase else text).split()
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
+        """Return the sentence that ``tokens`` stand for."""
         sentence = " ".join(tokens)
-        return capitalise(sentence, self.language) if self.lowercase else sentence
+        return capitalize(sentence, self.language) if self.lowercase else sentence
 
 
 @attrs.define
@@ -125,30 +83,30 @@ class CharacterTokenizer(Tokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tokens depend on besides the text."""
+        """Name, version and parameters, part of cache keys."""
         return {"name": "characters", "version": 1, "lowercase": self.lowercase, "space": self.space}
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order."""
+        """Yield the tokens of every text, in order."""
         for text in texts:
             yield list(self.space.join((text.lower() if self.lowercase else text).split()))
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
+        """Return the sentence that ``tokens`` stand for."""
         sentence = "".join(" " if token == self.space else token for token in tokens)
-        return capitalise(sentence, self.language) if self.lowercase else sentence
+        return capitalize(sentence, self.language) if self.lowercase else sentence
 
 
 @attrs.define
 class SpacyTokenizer(Tokenizer):
     """The tokenizer of a blank spaCy pipeline; needs no trained model and no download.
 
-    spaCy's rules look at one white-space separated word at a time, so each distinct word of a corpus is tokenised
+    spaCy's rules look at one white-space separated word at a time, so each distinct word of a corpus is tokenized
     once and remembered: the same tokens as ``nlp.pipe``, several times as fast on a corpus.
 
     Args:
         language: the code of the language, any that ``spacy.blank`` knows (``fr``, ``en``, ``de``; ``xx`` for none).
-        lowercase: fold tokens to lower case; :meth:`detokenize` then capitalises the first letter.
+        lowercase: fold tokens to lower case; :meth:`detokenize` then capitalizes the first letter.
         processes: how many processes :meth:`pipe` spreads a long stream of texts over; None decides by its length, the
             language (words that are remembered need no other process) and the number of processors, 1 never starts
             any. A dataset of a large corpus gives each language a process of its own, unless this is 1.
@@ -168,26 +126,26 @@ class SpacyTokenizer(Tokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tokens depend on besides the text."""
+        """Name, version and parameters, part of cache keys."""
         version = importlib.metadata.version("spacy")
         return {"name": "spacy", "version": version, "language": self.language, "lowercase": self.lowercase}
 
     @property
     def by_word(self) -> bool:
-        """Whether words are tokenised by themselves: not so for Chinese, Japanese …"""
+        """True for languages that are split at spaces, not for Chinese, Japanese …"""
         return type(self).pipe is SpacyTokenizer.pipe and self._splits_at_spaces
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order."""
+        """Yield the tokens of every text, in order."""
         chunks = _chunks(texts)
         for chunk in islice(chunks, _POOL_AFTER_CHUNKS):
             yield from self.tokenize_all(chunk)
         workers = self._workers()
-        for sentences in map(self.tokenize_all, chunks) if workers < 2 else _spread(self, chunks, workers):
+        for sentences in map(self.tokenize_all, chunks) if workers < 2 else spread(self, chunks, workers):
             yield from sentences
 
     def _workers(self) -> int:
-        """Processes for what lies behind the first chunks; two languages share the processors.
+        """Return the number of processes after the first chunks; two languages share the processors.
 
         A word that is remembered is found faster than what another process says of it is read.
         """
@@ -196,7 +154,7 @@ class SpacyTokenizer(Tokenizer):
         return 1 if self._splits_at_spaces else min((os.cpu_count() or 1) // 2, 8)
 
     def tokenize_all(self, texts: Sequence[str]) -> list[list[str]]:
-        """The tokens of every text of one chunk, in this process."""
+        """Return the tokens of every text of one chunk, in this process."""
         if not self._splits_at_spaces:
             return [self._texts(doc) for doc in self._nlp.pipe(texts)]
         words = [text.split() for text in texts]
@@ -205,7 +163,7 @@ class SpacyTokenizer(Tokenizer):
         return [list(chain.from_iterable(map(known, sentence))) for sentence in words]
 
     def _remember(self, words: set[str]) -> None:
-        """Tokenise the words not met before; forget everything rather than grow without bound."""
+        """Tokenize new words; clear the memory when it is full."""
         if len(self._remembered) > _REMEMBERED_WORDS:
             self._remembered.clear()
             self._pipeline = None  # spaCy remembers every word too, and is full of cycles
@@ -222,7 +180,7 @@ class SpacyTokenizer(Tokenizer):
             self._remembered.update(zip(some, self._tokens_of(some), strict=True))
 
     def _tokens_of(self, words: list[str]) -> list[tuple[str, ...]]:
-        """The tokens of each word: all as one text, which is faster, unless a rule sees beyond a space."""
+        """Return the tokens of each word: all as one text, which is faster, unless a rule sees beyond a space."""
         tokenize = self._nlp.tokenizer
         rows = [(token.lower_, token.text, token.whitespace_, token.is_space) for token in tokenize(" ".join(words))]
         ends = [position for position, row in enumerate(rows, start=1) if row[2]]
@@ -244,15 +202,15 @@ class SpacyTokenizer(Tokenizer):
 
     @property
     def _splits_at_spaces(self) -> bool:
-        """Not so for languages with a tokenizer of their own (Chinese, Japanese …)."""
+        """False for languages with their own tokenizer (Chinese, Japanese …)."""
         from spacy.tokenizer import Tokenizer as RuleTokenizer  # type: ignore[import-not-found,unused-ignore]
 
         return type(self._nlp.tokenizer) is RuleTokenizer
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
+        """Return the sentence that ``tokens`` stand for."""
         sentence = join_tokens(tokens, self.language)
-        return capitalise(sentence, self.language) if self.lowercase else sentence
+        return capitalize(sentence, self.language) if self.lowercase else sentence
 
 
 def _check_language(language: str) -> None:
@@ -261,21 +219,21 @@ def _check_language(language: str) -> None:
 
 
 def _blank(language: str) -> Any:
-    """A blank spaCy pipeline; a ParameterError where spaCy cannot give one."""
+    """Return a blank spaCy pipeline; a ParameterError where spaCy cannot give one."""
     import spacy
 
     try:
         return _lean(spacy.blank(language))
     except ImportError as error:
         raise ParameterError(
-            f"spaCy cannot tokenise the language {language!r}",
+            f"spaCy cannot tokenize the language {language!r}",
             where="tokenizer 'spacy'",
-            hint=f"{str(error).splitlines()[0]}\nlanguage 'xx' tokenises any text with spaces by general rules",
+            hint=f"{str(error).splitlines()[0]}\nlanguage 'xx' tokenizes any text with spaces by general rules",
         ) from error
 
 
 def _lean(pipeline: Any) -> Any:
-    """spaCy works out two dozen properties of every new word; tokens depend on none, and these two are read here."""
+    """Disable the properties that spaCy computes for every new word, except the two that are read here."""
     from spacy.attrs import IS_SPACE, LOWER  # type: ignore[import-not-found,unused-ignore]
 
     getters = pipeline.vocab.lex_attr_getters
@@ -289,12 +247,6 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], workers: int) -> Iterator[list[list[str]]]:
-    from lab_text.spread import spread  # it needs the contract that this module gives
-
-    return spread(tokenizer, chunks, workers)
-
-
 _BUILT_IN: dict[str, Callable[..., Tokenizer]] = {
     "spacy": SpacyTokenizer,
     "whitespace": WhitespaceTokenizer,
@@ -303,7 +255,7 @@ _BUILT_IN: dict[str, Callable[..., Tokenizer]] = {
 
 
 def tokenizer_factory(tokenizer: str | Tokenizer | Callable[..., Tokenizer]) -> Callable[..., Tokenizer]:
-    """What builds a tokenizer for a language, from the name of a built-in one, a factory, or a built tokenizer."""
+    """Return a factory of tokenizers for a language, from the name of a built-in one, a factory or a tokenizer."""
     if isinstance(tokenizer, Tokenizer):
         return lambda language: tokenizer
     if not isinstance(tokenizer, str):

@@ -18,10 +18,10 @@ from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
+from lab_basics.notes import percent
 
 from lab.errors import DataError
 from lab_text.files import check_text_file, is_gzip, is_utf8, open_bytes, recoded_lines
-from lab_text.remarks import share
 
 __all__ = ["VectorFile", "variants"]
 
@@ -38,7 +38,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def variants(word: str) -> tuple[str, ...]:
-    """Spellings of a word of a lower-cased vocabulary in a file, best first."""
+    """Return spellings of a lower-cased word to look for in a file, best first."""
     return tuple(dict.fromkeys((word, word.lower(), word.capitalize())))
 
 
@@ -62,7 +62,7 @@ class VectorFile:
         self._not_utf8 = 0
 
     def find(self, words: Sequence[str]) -> tuple[int, dict[str, Vector]]:
-        """The width, and the vectors of the words that have one."""
+        """Return the width, and the vectors of the words that have one."""
         wanted = {spelling.encode() for word in words for spelling in variants(word)}
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
@@ -71,7 +71,7 @@ class VectorFile:
         return self.width, _by_word(words, found)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """Say how many of the words would be found if case or accents were written otherwise; empty if hardly any."""
+        """Return a sentence on words that differ from the file in case or accents only; empty if hardly any do."""
         words_there = self._binary_words() if self._is_binary() else self._words()
         there = {word.decode("utf-8", "replace") for _, word, _ in words_there}
         for how, change in (
@@ -83,11 +83,11 @@ class VectorFile:
         ):
             count = sum(change(word) in there for word in words)
             if count * 10 > len(words):
-                return f"{share(count, len(words))} of them would be found {how}"
+                return f"{percent(count, len(words))} of them would be found {how}"
         return ""
 
     def _binary_words(self) -> Iterator[tuple[int, bytes, Vector]]:
-        """Number, word and vector of each entry of word2vec's binary format.
+        """Yield number, word and vector of each entry of word2vec's binary format.
 
         A header in text, ``<number of vectors> <width>``, then for each word its bytes, a blank, and float32 values.
         """
@@ -144,7 +144,7 @@ class VectorFile:
         return found
 
     def _scan(self, wanted: set[bytes]) -> dict[bytes, Vector]:
-        """The first vector of every wanted spelling; of other lines only the word is looked at."""
+        """Return the first vector of every wanted spelling; of other lines only the word is looked at."""
         found: dict[bytes, Vector] = {}
         blanks = any(b" " in word for word in wanted)
         for number, word, rest in self._words():
@@ -164,7 +164,7 @@ class VectorFile:
         return found
 
     def _words(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """Line number, first word and the rest of each line with a vector."""
+        """Yield line number, first word and the rest of each line with a vector."""
         lines = self._lines()
         first = list(islice(lines, _LOOKED_AT))
         if not first:
@@ -207,7 +207,7 @@ class VectorFile:
                 raise self._fault(f"the vector file is not {self.encoding.upper()}", "encoding=…") from error
 
     def _without_header(self, lines: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-        """Learn the width from the first lines; these without the header, if there is one."""
+        """Read the width from the first lines; return these without the header, if there is one."""
         fields = lines[0][1].split()
         counts = Counter(_values_of(line.split()) for _, line in lines[1:] if line.strip())
         common = counts.most_common(1)[0][0] if counts else 0
@@ -226,19 +226,19 @@ class VectorFile:
         return lines
 
     def _refuse_header(self, common: int) -> None:
-        """A header of another width than the lines; one line alone may be a damaged one."""
+        """Raise if the header has another width than the lines; a single line may be damaged."""
         raise self._fault(
             f"the header of the vector file promises {self.width:,} values a word, and the lines have {common:,}",
             "mend or remove the first line",
         )
 
     def _whole_word(self, word: bytes, rest: bytes) -> bytes:
-        """The word of a line, with blanks where the numbers leave room for them."""
+        """Return the word of a line, with blanks where the numbers leave room for them."""
         fields = rest.split()
         return b" ".join([word, *fields[: max(0, len(fields) - self.width)]])
 
     def _values(self, number: int, word: bytes, rest: bytes) -> Vector | None:
-        """The numbers of one line; None where the line is that of a longer word."""
+        """Return the numbers of one line; None where the line is that of a longer word."""
         values = None
         with contextlib.suppress(ValueError, DeprecationWarning):
             values = np.fromstring(rest, np.float32, sep=" ")

@@ -75,15 +75,15 @@ class WordVectors(ABC):
 
     @abstractmethod
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
-        """The width, and the vectors of those ``words`` that have one.
+        """Return the width, and the vectors of those ``words`` that have one.
 
         Args:
             words: the vocabulary without its special tokens.
-            sentences: called, gives the tokenised training sentences anew.
+            sentences: called, gives the tokenized training sentences anew.
         """
 
     def table(self, vocabulary: Vocabulary, sentences: Sentences = tuple) -> VectorTable:
-        """The vectors of ``vocabulary``; words without one are counted in the log and listed in the table.
+        """Return the vectors of ``vocabulary``; words without one are counted in the log and listed in the table.
 
         Raises:
             DataError: a file is missing, damaged or cut short, its width is not the one asked for, or it has a vector
@@ -102,16 +102,16 @@ class WordVectors(ABC):
         return VectorTable(_assemble(vocabulary, found, width, self.std, self.seed), missing, note)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """A sentence on why words are not found, where that can be seen; else an empty one."""
+        """Return a sentence on why words are not found, where that can be seen; else an empty one."""
         return ""
 
     @property
     def origin(self) -> str:
-        """Where the vectors come from, for messages."""
+        """Source of the vectors, for messages."""
         return type(self).__name__
 
     def _report(self, words: Sequence[str], missing: Sequence[str]) -> str:
-        """Say how many words have a vector.
+        """Return a sentence on how many words have a vector.
 
         Raises:
             DataError: none has one.
@@ -137,7 +137,7 @@ _LOW_COVERAGE = 0.5
 
 
 def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | None, seed: int) -> torch.Tensor:
-    """Rows in the order of the vocabulary; random ones of the same spread where nothing was found."""
+    """Return rows in the order of the vocabulary; words without a vector get random ones of the same spread."""
     first = len(SPECIAL_TOKENS)  # a word of a file may be written like a special token
     rows = [position for position, word in enumerate(vocabulary.words[first:], first) if word in found]
     values = np.stack([found[vocabulary.words[row]] for row in rows]) if rows else np.zeros((0, width), np.float32)
@@ -164,18 +164,18 @@ class RandomVectors(WordVectors):
     width: int | None = 300
 
     def table(self, vocabulary: Vocabulary, sentences: Sentences = tuple) -> VectorTable:
-        """Random vectors for every word."""
+        """Return random vectors for every word."""
         if self.width is None:
             raise ParameterError("random vectors need a width", where="vectors 'random'", hint="width=300")
         return VectorTable(_assemble(vocabulary, {}, self.width, self.std, self.seed))
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
-        """The width, and the vectors of the words that have one."""
+        """Return the width, and the vectors of the words that have one."""
         return self.width or 0, {}
 
 
 def _data_path(path: str | Path) -> Path:
-    """A vector file by its path, or by its place in the data directory; a DataError where it is not."""
+    """Return a vector file by its path, or by its place in the data directory; a DataError where it is not."""
     from lab_text.corpora import data_folder
 
     for candidate in (Path(path), data_folder() / path):
@@ -213,11 +213,11 @@ class TextVectors(WordVectors):
         return str(self.path)
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
-        """The width, and the vectors of the words that have one."""
+        """Return the width, and the vectors of the words that have one."""
         return self._file().find(words)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """Say how many words would be found if they were written otherwise."""
+        """Return a sentence on words that the file spells differently."""
         return self._file().unmatched(words)
 
     def _file(self) -> VectorFile:
@@ -245,7 +245,7 @@ class FastTextVectors(WordVectors):
         return str(self.path)
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
-        """The width, and the vectors of the words that have one."""
+        """Return the width, and the vectors of the words that have one."""
         with open_fasttext(_data_path(_path_given(self.path, "fasttext"))) as model:
             return model.arguments.width, _model_vectors(model, words, subwords=self.subwords)
 
@@ -289,7 +289,7 @@ class FastTextTrained(WordVectors):
     context: int = 5
 
     def find(self, words: Sequence[str], sentences: Sentences) -> tuple[int, Found]:
-        """The width, and the vectors of the words that have one."""
+        """Return the width, and the vectors of the words that have one."""
         with tempfile.TemporaryDirectory() as folder:
             corpus = Path(folder) / "sentences.txt"
             key = content_key({"sentences": _write_sentences(corpus, sentences()), **self._identity()})
@@ -337,7 +337,7 @@ _TRAINING = ("width", "model", "epochs", "min_count", "subword_lengths", "bucket
 
 
 def _write_sentences(path: Path, sentences: Iterable[Sequence[str]]) -> str:
-    """One sentence per line; gives the sha256 of the file."""
+    """Return one sentence per line; gives the sha256 of the file."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for tokens in sentences:

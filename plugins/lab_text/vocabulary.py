@@ -49,7 +49,7 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], *, max_size: int = 40_000, min_freq: int = 1) -> Vocabulary:
-        """The ``max_size`` most frequent words (special tokens not counted) seen at least ``min_freq`` times.
+        """Return the ``max_size`` most frequent words (special tokens not counted) seen at least ``min_freq`` times.
 
         Words of equal frequency keep the order of ``counts``.
         """
@@ -59,7 +59,7 @@ class Vocabulary:
     def from_arrays(
         cls, words: Sequence[str], counts: npt.NDArray[np.int64], max_size: int = 40_000, min_freq: int = 1
     ) -> Vocabulary:
-        """As :meth:`from_counts`, for words and counts that stand in two parallel sequences."""
+        """Build a vocabulary as :meth:`from_counts` does, from parallel sequences of words and counts."""
         order = np.argsort(-counts, kind="stable")[:max_size]
         kept = [int(i) for i in order if counts[i] >= min_freq and words[i] not in SPECIAL_TOKENS]
         return cls([words[i] for i in kept], [int(counts[i]) for i in kept])
@@ -68,7 +68,7 @@ class Vocabulary:
     def from_tokens(
         cls, sentences: Iterable[Iterable[str]], *, max_size: int = 40_000, min_freq: int = 1
     ) -> Vocabulary:
-        """The vocabulary of tokenised sentences."""
+        """Return the vocabulary of tokenized sentences."""
         counts: dict[str, int] = {}
         for sentence in sentences:
             for word in sentence:
@@ -91,16 +91,16 @@ class Vocabulary:
         return f"Vocabulary({len(self):,} words)"
 
     def id(self, word: str) -> int:
-        """The id of one word; of an unknown one that of ``_unk``."""
+        """Return the id of one word; of an unknown one that of ``_unk``."""
         return self._ids.get(word, UNK_ID)
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
-        """The ids of ``tokens``; nothing is added."""
+        """Return the ids of ``tokens``; nothing is added."""
         find = self._ids.get
         return [find(token, UNK_ID) for token in tokens]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """The words of ``ids`` up to the first ``_eos_``; ``_bos_`` and ``_pad_`` are left out."""
+        """Return the words of ``ids`` up to the first ``_eos_``; ``_bos_`` and ``_pad_`` are left out."""
         words: list[str] = []
         for position in ids:
             if position == EOS_ID:
@@ -110,12 +110,12 @@ class Vocabulary:
         return words
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values that :meth:`from_json` reads back."""
+        """Return plain JSON values for :meth:`from_json`."""
         return {"words": self.words[len(SPECIAL_TOKENS) :], "counts": self.counts}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Vocabulary:
-        """The vocabulary that :meth:`to_json` wrote."""
+        """Return the vocabulary that :meth:`to_json` wrote."""
         return cls(value["words"], value.get("counts", ()))
 
     def save(self, path: str | Path) -> None:
@@ -132,6 +132,6 @@ class Vocabulary:
 
 
 def _repeated(words: Iterable[str]) -> str | None:
-    """The first word that stands twice."""
+    """Return the first word that stands twice."""
     seen: set[str] = set()
     return next((word for word in words if word in seen or seen.add(word)), None)  # type: ignore[func-returns-value]

@@ -1,4 +1,4 @@
-"""A tokenizer in a process of its own: started, told of the tokenizer, given messages, ended.
+"""Worker process with a tokenizer.
 
 The process is a fresh interpreter that imports what it serves and the tokenizer's module, never the program that is
 running here, so a script needs no ``if __name__ == "__main__"``. Both talk over its standard streams, in
@@ -24,7 +24,7 @@ import attrs
 
 from lab.errors import DataError
 from lab_text.messages import Closed, Content, Message, Part, receive, retold, send, told
-from lab_text.tokenizers import Tokenizer
+from lab_text.tokenizer import Tokenizer
 
 __all__ = ["NoWorker", "Work", "Worker", "describe", "rebuild", "serve"]
 
@@ -38,7 +38,7 @@ class NoWorker(Exception):
 
 
 def describe(tokenizer: Tokenizer) -> Content:
-    """What :func:`rebuild` needs to make an equal tokenizer elsewhere, as plain JSON values.
+    """Return the plain JSON from which :func:`rebuild` builds an equal tokenizer in another process.
 
     The parameters are those of its class, each read from the attribute of the same name; of an attrs class from the
     attribute that it sets. ``processes`` becomes 1: a process that was started for a tokenizer starts no others.
@@ -57,14 +57,14 @@ def describe(tokenizer: Tokenizer) -> Content:
 
 
 def _parameters(kind: type[Tokenizer]) -> Iterator[tuple[str, str]]:
-    """The parameters of a class, and the attribute that each sets."""
+    """Yield the parameters of a class, and the attribute that each sets."""
     known = {field.alias: field.name for field in attrs.fields(kind)} if attrs.has(kind) else {}
     for name in inspect.signature(kind).parameters:
         yield name, known.get(name, name)
 
 
 def _is_json(value: Any) -> bool:
-    """Whether a value comes back from JSON as it was."""
+    """Return True if a value survives JSON unchanged."""
     try:
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError):
@@ -72,7 +72,7 @@ def _is_json(value: Any) -> bool:
 
 
 def rebuild(description: Content) -> Tokenizer:
-    """The tokenizer that :func:`describe` described.
+    """Return the tokenizer that :func:`describe` described.
 
     Raises:
         NoWorker: its class is no tokenizer here, or what it builds here is another one.
@@ -128,12 +128,12 @@ class Worker:
             raise NoWorker
 
     def send(self, content: Content, *parts: Part) -> None:
-        """Give it a message; while it works on that, this process goes on."""
+        """Send a message without waiting for the answer."""
         with contextlib.suppress(BrokenPipeError):  # told when the answer is missing
             send(self._to, content, *parts)
 
     def receive(self) -> Message:
-        """Its answer to the earliest message that it has not answered yet.
+        """Return the answer to the earliest message without one.
 
         Raises:
             DataError: the process has ended, or an exception that is no LabError ended its work.
@@ -157,7 +157,7 @@ class Worker:
 
 
 def serve(work: Work) -> None:
-    """What a process that :class:`Worker` started does: answer the messages that come on the standard input.
+    """Run the process of a :class:`Worker`: answer the messages on standard input.
 
     Args:
         work: called with the tokenizer and the settings; a context manager that gives what is called with the content
@@ -173,7 +173,7 @@ def serve(work: Work) -> None:
 
 
 def _answers(messages: IO[bytes], work: Work, stack: ExitStack) -> Iterator[tuple[Any, ...]]:
-    """The answer to each message, and at last the exception that ended the work, if one did."""
+    """Yield the answer to each message, and finally the exception that ended the work, if any."""
     try:
         opening, _ = receive(messages)
         tokenizer = _rebuilt(opening["tokenizer"])
@@ -189,7 +189,7 @@ def _answers(messages: IO[bytes], work: Work, stack: ExitStack) -> Iterator[tupl
 
 
 def _rebuilt(description: Content) -> Tokenizer | None:
-    """The tokenizer; None where nothing that is imported here gives it."""
+    """Return the tokenizer; None if it cannot be built here."""
     with contextlib.suppress(Exception):
         return rebuild(description)
     return None

@@ -9,7 +9,7 @@ from lab_basics.hooks import Hooks
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lab.errors import LabError, UnknownNameError, close_matches
+from lab.errors import LabError, UnknownNameError
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -90,9 +90,8 @@ def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | Non
     """
     modules = dict(learner.model.named_modules())
     if layer not in modules or not layer:
-        close = close_matches(layer, list(modules))
-        hint = f"did you mean: {' or '.join(close)}?" if close else f"layers: {', '.join(list(modules)[1:9])} …"
-        raise UnknownNameError(f"the model has no layer '{layer}'", hint=hint)
+        hint = f"layers: {', '.join(list(modules)[1:9])} …"
+        raise UnknownNameError.among("layer", layer, list(modules), hint=hint)
     training = learner.model.training
     learner.model.eval()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,20 +9,11 @@ import numpy as np
 
 from lab_vision.pictures import Decoded, Listing
 
-__all__ = ["describe_passed_over", "describe_skipped", "describe_splits", "remarks_on", "tell"]
+__all__ = ["describe_passed_over", "describe_skipped", "describe_splits", "remarks_on"]
 
 MAX_SHOWN = 5
 MAX_CLASSES = 10
 SPLITS = ("train", "valid", "test")
-
-
-def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log what was read at the level INFO, and what looks odd as a warning."""
-    log = logging.getLogger("lab")
-    if notes:
-        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
-    if remarks:
-        log.warning("%s: %s", name, "\n  ".join(remarks) if len(remarks) == 1 else "\n  " + "\n  ".join(remarks))
 
 
 def describe_splits(

@@ -183,7 +183,7 @@ def _published(name: str, size: int) -> Corpus:
         name=name,
         title=f"Weights of {name.replace('resnet', 'ResNet-')}, trained on ImageNet",
         languages=("zxx",),
-        licence="BSD 3-Clause (PyTorch)",
+        license="BSD 3-Clause (PyTorch)",
         publisher="https://pytorch.org/vision/stable/models.html",
         files={"weights": (f"weights/{file}",)},
         downloads=(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from lab_basics.notes import log_notes
 from lab_text.cache import content_key, entry
 from lab_text.corpora import Corpus, Download, data_folder, find_corpus
 
@@ -21,7 +22,7 @@ from lab_vision.background import BACKGROUND, Cuttings, cut_corners
 from lab_vision.data import ImageData, check_scale, image_data, require_count, require_size
 from lab_vision.layout import ClassesFrom, Splits, lay_out
 from lab_vision.pictures import SUFFIXES, Decoded, Fit, Picture, list_pictures, pictures_in, read_pictures
-from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on, tell
+from lab_vision.remarks import describe_passed_over, describe_skipped, describe_splits, remarks_on
 
 __all__ = [
     "cifar10",
@@ -131,7 +132,7 @@ def image_folder(
         *layout.warnings,
         *remarks_on(listing, decoded, rows, target, numbered, {each for _, each in placed.values()}, classes is None),
     ]
-    tell(path, notes, told)
+    log_notes(path, notes, told)
     parts = [(decoded.pixels[each], target[each]) for each in rows]
     if corners and size is not None:
         readable = {picture.name: picture for picture in pictures}
@@ -238,7 +239,7 @@ def cifar10_corpus() -> Corpus:
         name="cifar10",
         title="CIFAR-10, pictures of ten classes, 32 × 32",
         languages=("zxx",),
-        licence="free for research (Krizhevsky 2009)",
+        license="free for research (Krizhevsky 2009)",
         publisher="https://www.cs.toronto.edu/~kriz/cifar.html",
         files={name: (f"{CIFAR_FOLDER}/{name}.bin", "cifar10/cifar10_jpg_subset.zip") for name in CIFAR_BATCHES},
         downloads=(
@@ -346,7 +347,7 @@ def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     placed = {picture.name: each for picture, *each in zip(pictures, layout.splits, layout.classes, strict=True)}
     decoded = _cached(_digest(path, pictures), pictures, None, False, "crop")
     if decoded.skipped:
-        tell(str(path), [], [describe_skipped(decoded.skipped)])
+        log_notes(str(path), [], [describe_skipped(decoded.skipped)])
     unknown = sorted({str(name) for _, name in placed.values()} - set(CIFAR_CLASSES))
     if unknown:
         raise DataError(
@@ -379,7 +380,7 @@ def fashion_mnist_corpus() -> Corpus:
         name="fashion_mnist",
         title="Fashion-MNIST, 70,000 grey pictures of clothes, 28 × 28",
         languages=("zxx",),
-        licence="MIT (Zalando)",
+        license="MIT (Zalando)",
         publisher="https://github.com/zalandoresearch/fashion-mnist",
         files={role: (path,) for role, path in files.items()},
         downloads=tuple(Download(f"{url}/{PurePosixPath(path).name}", path) for path in files.values()),
@@ -445,7 +446,7 @@ def dogs_cats_corpus() -> Corpus:
         name="dogs_cats",
         title="Dogs and cats, 500 pictures of each",
         languages=("zxx",),
-        licence="rules of the Kaggle competition (Asirra)",
+        license="rules of the Kaggle competition (Asirra)",
         publisher="https://www.kaggle.com/c/dogs-vs-cats",
         files={"pictures": ("dogs_cats/dogs_cats_1000.zip",)},
         note="its publisher asks for an account, so that it cannot be fetched by itself",

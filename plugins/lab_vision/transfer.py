@@ -198,7 +198,7 @@ def features(images: Data, *, body: Callable[..., nn.Module], pool: Pool = "conc
         raise ParameterError(f"{type(images).__name__} holds no pictures", where="dataset 'features'")
     from lab.training.rng import Streams
 
-    with Streams(body_seed).initialising():
+    with Streams(body_seed).initializing():
         made = call_with(body, images.facts())
     return precompute(made, images, pool=pool)
 

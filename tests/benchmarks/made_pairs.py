@@ -1,6 +1,6 @@
 """Sentence pairs without end, for benchmarks of size: words by Zipf's law, punctuation, apostrophes, numbers.
 
-Nothing is kept: the n-th pair is the same however many are asked for. Run as a program, it tokenises so many of them
+Nothing is kept: the n-th pair is the same however many are asked for. Run as a program, it tokenizes so many of them
 and prints how much memory that took at every hundredth, tenth and at the end.
 """
 
@@ -99,8 +99,8 @@ def _sentence(words: list[str], mark: str) -> str:
     return text[0].upper() + text[1:] + mark
 
 
-def memory_while_tokenising(number: int) -> dict[str, Any]:
-    """Tokenise ``number`` made pairs; the megabytes that were the most so far when a share of them had been read.
+def memory_while_tokenizing(number: int) -> dict[str, Any]:
+    """Tokenize ``number`` made pairs; the megabytes that were the most so far when a share of them had been read.
 
     Only what the process itself holds is counted, not the pages of files that it maps.
     """
@@ -130,4 +130,4 @@ def own_megabytes() -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(memory_while_tokenising(int(sys.argv[1]))))
+    print(json.dumps(memory_while_tokenizing(int(sys.argv[1]))))

@@ -12,7 +12,7 @@ from torch import distributed, nn
 from torch.utils.data import TensorDataset
 
 from lab.training import Data, Learner
-from lab.training.replicas import sharded
+from lab.training.distributed.setup import sharded
 from tests.benchmarks.memory import forget_peak, memory
 
 

@@ -15,7 +15,7 @@ def load(path: str, language: str) -> None:
     _loaded[language] = spacy.blank(language), Path(path).read_text(encoding="utf-8").splitlines()
 
 
-def tokenise(language: str) -> int:
+def tokenize(language: str) -> int:
     """The number of tokens."""
     pipeline, texts = _loaded[language]
     return sum(map(len, pipeline.tokenizer.pipe(texts)))

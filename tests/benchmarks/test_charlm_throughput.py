@@ -1,6 +1,6 @@
 """A stateful character model trained by `lab` and by a plain loop over the same windows, in one process, in turns.
 
-Both with the machine's settings (``lab.training.machine``), as ``lab run`` chooses them.
+Both with the machine's settings (``lab.training.cpu``), as ``lab run`` chooses them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lab_charlm.samplers import Streams
 from torch import nn
 
 from lab.training import Checkpoint, Learner
-from lab.training.machine import tuned
+from lab.training.cpu import configured_cpu
 from tests.benchmarks.turns import in_turns_anew, typical_speeds
 
 BATCH, ROUNDS, BOUND = 64, 5, 0.95
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_lab_trains_nearly_as_fast_as_a_plain_loop(cell, figure, short, tmp_path):
     data = char_text(bptt=8, max_chars=60_000)
-    with tuned():
+    with configured_cpu():
         bare, ours = in_turns_anew(lambda: [_plain(cell, data), _lab(cell, data, tmp_path)], 1 if short else ROUNDS)
     speeds = typical_speeds(len(data.train) * 8, ours, bare)
     what = f"a stateful character {cell.upper()}"

@@ -13,7 +13,8 @@ from torch.utils.data import TensorDataset
 
 from lab.files import sync
 from lab.training import Data, Learner
-from lab.training.checkpoint import save_checkpoint, write_tree
+from lab.training.checkpoint import save_checkpoint
+from lab.training.weights import write_tree
 from tests.benchmarks.turns import Action, seconds
 
 

@@ -1,4 +1,4 @@
-"""How fast a large corpus becomes batches: tokenised once, read again, collated; and what that takes of memory."""
+"""How fast a large corpus becomes batches: tokenized once, read again, collated; and what that takes of memory."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def time_spacy(corpus: Corpus, processes: int) -> float:
         pools = [stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"))) for _ in range(processes)]
         own = dict(zip(given, pools * 2, strict=False))
         _finish(own[one].submit(spacy_peer.load, *one) for one in given)
-        return seconds(lambda: _finish(own[one].submit(spacy_peer.tokenise, one[1]) for one in given))
+        return seconds(lambda: _finish(own[one].submit(spacy_peer.tokenize, one[1]) for one in given))
 
 
 def _finish(futures: Iterable[Future[Any]]) -> None:
@@ -114,7 +114,7 @@ def run(module: str, *arguments: object) -> Any:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
-def test_memory_of_tokenising_does_not_grow_with_the_corpus(short: bool, figure: Any) -> None:
+def test_memory_of_tokenizing_does_not_grow_with_the_corpus(short: bool, figure: Any) -> None:
     pytest.importorskip("spacy")
     number = 10_000 if short else 1_000_000
     most = run("made_pairs", number)["megabytes"]

@@ -24,7 +24,7 @@ from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_text.parallel import multi30k
 
-from lab.training.machine import tuned
+from lab.training.cpu import configured_cpu
 
 THREADS, STEPS = 2, 12
 
@@ -75,7 +75,7 @@ def sources(data: Any, count: int, batch_size: int) -> list[torch.Tensor]:
 
 
 def per_second(
-    search: Callable[[torch.Tensor], list[Any]], given: list[torch.Tensor], settings: Any = tuned
+    search: Callable[[torch.Tensor], list[Any]], given: list[torch.Tensor], settings: Any = configured_cpu
 ) -> tuple[float, list[Any]]:
     """Sentences per second, and what was found."""
     with settings():

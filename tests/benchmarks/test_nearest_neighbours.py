@@ -1,4 +1,4 @@
-"""Nearest neighbours of 100,000 clustered unit vectors of 300 numbers: nmslib beside exact search, in one run."""
+"""Nearest neighbors of 100,000 clustered unit vectors of 300 numbers: nmslib beside exact search, in one run."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ from lab_seq2seq.models import Seq2SeqRNN
 from lab_text.parallel import multi30k
 from torch import Tensor
 
+from lab.training.cpu import configure_cpu, configured_cpu
 from lab.training.data import call_with
-from lab.training.machine import tune, tuned
 from tests.benchmarks.memory import forget_peak, memory
 from tests.plugins.lab_seq2seq.reference import plain_forward, plain_loss
 
@@ -132,7 +132,7 @@ def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> N
     if name == "plain":
         step, sampler, optimizer = plain_step, Shuffle, torch.optim.Adam(model.parameters(), lr=1e-3)
     else:
-        tune()
+        configure_cpu()
         sampler = Sortish if name.endswith("sorted") else Shuffle
         step, optimizer = lab_step, adam(model.parameters(), lr=1e-3)
     if name.startswith("bfloat16"):
@@ -225,8 +225,8 @@ def test_training_reaches_the_validation_loss_of_the_plain_loop(figure: Any, sho
     given = batches(data, Shuffle, 4) * 3
     sides: dict[str, tuple[Step, Any, Any]] = {
         "the plain loop": (plain_step, torch.optim.Adam, nullcontext),
-        "float32": (lab_step, adam, tuned),
-        "bfloat16": (lowered(lab_step), adam, tuned),
+        "float32": (lab_step, adam, configured_cpu),
+        "bfloat16": (lowered(lab_step), adam, configured_cpu),
     }
     losses = {}
     for name, (step, optimizer, settings) in sides.items():

@@ -1,7 +1,7 @@
 """How fast a training step of the sequence model is, against the plain step-by-step loop.
 
 Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, in a process
-of its own; the plain loop with the machine's settings (``lab.training.machine``); and the model as it is trained.
+of its own; the plain loop with the machine's settings (``lab.training.cpu``); and the model as it is trained.
 Sizes are the lesson's: batch 125, embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of
 length, as a shuffling sampler gives them, and sorted by target, as ``sortish`` gives them.
 
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from lab.training.machine import tuned
+from lab.training.cpu import configured_cpu
 from tests.benchmarks.forcing_steps import Steps, plain_elsewhere
 
 ROUNDS, WARM_UP = {1_000: 8, 10_000: 4}, 1
@@ -31,8 +31,8 @@ def measure(vocab_size: int, attention: bool, probability: float, shortest: int,
     with plain_elsewhere(*what) as plain:
         sides = {
             "plain": plain,
-            "plain, tuned": lambda: steps.milliseconds(steps.plain, tuned),
-            "lab": lambda: steps.milliseconds(steps.fast, tuned),
+            "plain, tuned": lambda: steps.milliseconds(steps.plain, configured_cpu),
+            "lab": lambda: steps.milliseconds(steps.fast, configured_cpu),
         }
         taken = [{name: side() for name, side in sides.items()} for _ in range(WARM_UP + rounds)][WARM_UP:]
     return {name: median(each[name] for each in taken) for name in sides}
@@ -56,8 +56,8 @@ def test_a_training_step_is_faster_than_the_plain_loop(
         pytest.skip("not part of the short form")
     rounds = 2 if short else ROUNDS[vocab_size]
     times = measure(vocab_size, attention, probability, shortest, rounds)
-    with tuned() as settings:
-        products_tuned = settings.products
+    with configured_cpu() as settings:
+        products_tuned = settings.onednn_matmul
     order = "shuffled" if shortest < 10 else "sorted"
     what = f"teacher forcing {probability:g}, V {vocab_size:,}, {'attention' if attention else 'no attention'}, {order}"
     at_full_forcing = 2.0 if order == "shuffled" else 1.5  # sorted batches have no padding to leave out

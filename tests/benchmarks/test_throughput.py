@@ -1,4 +1,4 @@
-"""How fast texts are tokenised and the list of runs is read."""
+"""How fast texts are tokenized and the list of runs is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kernel.stored_study import store_run
 ROUNDS = 5
 
 
-def test_tokenising_keeps_up_with_spacys_own_pipe(figure: Any) -> None:
+def test_tokenizing_keeps_up_with_spacys_own_pipe(figure: Any) -> None:
     if not os.environ.get("LAB_DATA"):
         pytest.skip("LAB_DATA is not set: no real corpora here")
     import spacy

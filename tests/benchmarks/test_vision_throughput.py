@@ -1,6 +1,6 @@
 """An epoch of pictures by `lab` and by a plain loop; reading 20,000 pictures for the first and the second time.
 
-Both loops have the machine's settings (``lab.training.machine``), as ``lab run`` chooses them.
+Both loops have the machine's settings (``lab.training.cpu``), as ``lab run`` chooses them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lab_vision.models import CourseNet
 from torch.nn import functional
 
 from lab.training import Checkpoint, Learner
-from lab.training.machine import tuned
+from lab.training.cpu import configured_cpu
 from tests.benchmarks.turns import in_turns_anew, seconds, typical_speeds
 
 COUNT, BATCH, ROUNDS, BOUND, FIRST_S, AGAIN_S = 6000, 100, 5, 0.95, 20, 1
@@ -30,7 +30,7 @@ def test_an_epoch_costs_little_more_than_a_plain_loop(figure, short, tmp_path):
     count = 1000 if short else COUNT
     data = cifar10(max_examples=count)
     data.valid = None
-    with tuned():
+    with configured_cpu():
         bare, ours = in_turns_anew(lambda: [_plain(data.train), _lab(data, tmp_path)], 1 if short else ROUNDS)
     speeds = typical_speeds(count, ours, bare)
     figure.ratio("a small net on CIFAR-10", **speeds, unit="pictures/s", beside="a plain loop", at_least=BOUND)

@@ -25,7 +25,7 @@ from lab_seq2seq.decode import beam_search
 from lab_text.parallel import multi30k
 from torch import Tensor
 
-from lab.training.machine import tune
+from lab.training.cpu import configure_cpu
 from tests.benchmarks.joey import JoeyTranslation
 from tests.benchmarks.test_sequence_training import (
     AS_JOEYS,
@@ -48,7 +48,7 @@ def main() -> None:
     path = folder / f"{side}-{seed}-{epochs}.json"
     if not path.exists():
         torch.set_num_threads(THREADS)
-        tune()  # for every side: it is not speed that is compared
+        configure_cpu()  # for every side: it is not speed that is compared
         path.write_text(json.dumps(_result(side, seed, epochs), indent=1, ensure_ascii=False), encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def test_check_that_is_excepted_is_skipped_with_its_reason() -> None:
 
 
 def test_exception_for_no_check_is_an_error() -> None:
-    with pytest.raises(TypeError, match="no check: 'test_moves_to_doubles'; did you mean: test_moves_to"):
+    with pytest.raises(TypeError, match="unknown check 'test_moves_to_doubles'; did you mean: test_moves_to"):
         type("TestTypo", (ArchitectureConformance,), {"exceptions": {"test_moves_to_doubles": "typo"}})
 
 

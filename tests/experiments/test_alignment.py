@@ -10,7 +10,7 @@ from lab_text import embedded
 from lab import Experiment, Learner, Study, use
 from lab.registry.plugins import load_catalog
 from lab.study.build import DataCache, build_learner
-from lab.training.machine import tune
+from lab.training.cpu import configure_cpu
 
 PAIRS = 20_000
 
@@ -43,7 +43,7 @@ def learner(request: pytest.FixtureRequest) -> Learner:
     catalog = load_catalog()
     (arm,) = Study(base).resolve(catalog)
     torch.set_num_threads(1)
-    tune()
+    configure_cpu()
     learner = build_learner(
         arm.experiment, DataCache().get(arm.experiment.component("dataset")), seed=0, catalog=catalog
     )

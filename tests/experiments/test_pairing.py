@@ -104,7 +104,7 @@ def test_a_merged_stream_would_be_found_out(
     assert torch.equal(merged, one["embedding.weight"].flatten()[:64]), "with one stream, both embeddings begin alike"
 
 
-def test_the_coins_of_teacher_forcing_do_not_move_the_batches(catalog: Catalog, cache: DataCache) -> None:
+def test_forcing_masks_do_not_change_the_batches(catalog: Catalog, cache: DataCache) -> None:
     forced = _learner(use("seq2seq_rnn", **WIDTHS), catalog, cache)
     forced.fit(1)
     fresh = _learner(use("seq2seq_rnn", **WIDTHS), catalog, cache)

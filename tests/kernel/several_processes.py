@@ -48,7 +48,7 @@ def without_seconds(history):
 """
 
 END = """
-if learner.replicas.rank == 0:
+if learner.distributed.rank == 0:
     print(json.dumps(found))
 if distributed.is_initialized():
     distributed.destroy_process_group()

@@ -116,9 +116,9 @@ def test_show_of_an_unknown_name_gives_close_matches_of_every_kind(lab):
     result = lab("show", "adamv")
     assert result.code == 2
     assert result.err.startswith(
-        "lab: no component is called 'adamv'\n  did you mean: adam (optimizers, lab_basics 0.1.0) or adamw "
+        "lab: unknown component 'adamv'\n  did you mean: adam (optimizers, lab_basics 0.1.0) or adamw "
     )
-    assert result.err.endswith("  everything there is: lab list\n")
+    assert result.err.endswith("  all components: lab list\n")
 
 
 def test_show_says_what_could_not_be_loaded(lab, install):
@@ -181,7 +181,7 @@ def test_help_lists_every_command_with_one_line(lab):
 def test_an_unknown_command_gives_close_matches(lab):
     result = lab("shwo")
     assert result.code == 2
-    assert result.err.endswith("Error: No such command 'shwo'. Did you mean show?\n")
+    assert result.err.endswith("Error: unknown command 'shwo'\n  did you mean: show?\n")
 
 
 def test_a_bad_plugin_is_told_of_by_every_command_and_stops_none(lab, install):

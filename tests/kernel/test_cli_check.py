@@ -93,6 +93,5 @@ def test_name_of_several_components_checks_all_and_kind_chooses_one() -> None:
 def test_unknown_name_gets_a_close_match() -> None:
     result = check("sortisch")
     assert str(result.exception) == (
-        "no plugin and no component is called 'sortisch'\n"
-        "  did you mean: sortish or sort?\n  everything there is: lab list, lab plugins"
+        "unknown plugin or component 'sortisch'\n  did you mean: sortish or sort?\n  all names: lab list, lab plugins"
     )

@@ -104,7 +104,9 @@ def test_no_component_is_made_of_commands_reports_tables_of_contents_or_checks()
 def test_of_the_kernel_only_what_trains_is_in_the_key():
     rooms = {name.partition("/")[0] for name in FINGERPRINTED_MODULES}
     assert rooms == {"training", "study"}
-    assert not {"training/summary.py", "training/finder.py", "registry/hookspecs.py"} & {*FINGERPRINTED_MODULES}
+    assert not {"training/tools/summary.py", "training/tools/lr_finder.py", "registry/hookspecs.py"} & {
+        *FINGERPRINTED_MODULES
+    }
     assert all((keys_module.KERNEL / name).is_file() for name in FINGERPRINTED_MODULES)
 
 
@@ -209,13 +211,13 @@ class Swapping(Callback):
 
     reads_metrics = False
 
-    def before_judge(self, learner) -> None:
+    def before_eval_weights(self, learner) -> None:
         self.kept = {name: value.clone() for name, value in learner.model.state_dict().items()}
         with torch.no_grad():
             for weight in learner.model.parameters():
                 weight.mul_(1 + learner.position.step)
 
-    def after_judge(self, learner) -> None:
+    def after_eval_weights(self, learner) -> None:
         learner.model.load_state_dict(self.kept)
 
 

@@ -161,7 +161,7 @@ def test_a_switch_for_a_plugin_that_is_not_there_is_an_error(install):
     install(good=GOOD)
     with pytest.raises(UnknownNameError) as caught:
         load_catalog(without=["goood"])
-    assert str(caught.value) == "unknown plugin 'goood'\n  did you mean: good?"
+    assert str(caught.value) == "unknown plugin 'goood'\n  did you mean: good?\n  installed plugins: lab plugins"
 
 
 def test_the_environment_switches_off_by_name(install, monkeypatch):

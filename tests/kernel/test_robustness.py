@@ -139,7 +139,7 @@ def test_a_study_that_is_asked_to_end_saves_as_at_ctrl_c(
     tmp_path: Path, left_in_peace: dict[str, Any], number: signal.Signals
 ) -> None:
     study, runs = tmp_path / "killed.py", tmp_path / "runs"
-    study.write_text(STUDY.replace("every_steps=7", "worth_s=1e9"))  # nothing is saved but when asked
+    study.write_text(STUDY.replace("every_steps=7", "min_interval_s=1e9"))  # nothing is saved but when asked
     process = start(study, runs)
     while not list(runs.glob(".store/*/metrics.jsonl")):
         assert process.poll() is None, process.communicate()[0].decode()

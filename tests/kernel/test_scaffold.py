@@ -94,7 +94,7 @@ def test_nothing_is_overwritten(new_plugin: Path, kind: str) -> None:
 def test_unknown_kind_gets_a_close_match() -> None:
     result = lab("plugin", "fresh", "--kind", "atention")
     assert str(result.exception).startswith(
-        "there is no template for the kind 'atention'\n  did you mean: attention?\n  kinds: architecture, attention, "
+        "unknown kind of template 'atention'\n  did you mean: attention?\n  kinds: architecture, attention, "
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from lab.training.shards import units_of
+from lab.training.distributed.fsdp import units_of
 from tests.kernel.kill_study import finish, start
 from tests.kernel.several_processes import (
     alike,
@@ -21,7 +21,7 @@ from tests.kernel.several_processes import (
 SHARD = ("--set", "executor.shard=true")
 
 LEARNER = """
-from lab.training.replicas import sharded
+from lab.training.distributed.setup import sharded
 from lab_basics.averaging import EMA
 
 class Net(nn.Module):

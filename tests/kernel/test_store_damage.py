@@ -22,14 +22,8 @@ from lab.study import files
 from lab.study.listing import Listed, list_runs, sort_runs
 from lab.study.packages import installed_packages
 from lab.study.store import Store, outcome_of
-from lab.training.checkpoint import (
-    load_checkpoint,
-    load_weights,
-    read_tree,
-    save_checkpoint,
-    save_weights,
-    write_tree,
-)
+from lab.training.checkpoint import load_checkpoint, save_checkpoint
+from lab.training.weights import load_weights, read_tree, save_weights, write_tree
 from tests.kernel.stored_study import key_of, store_run, store_study
 
 KEY = key_of("wide", 1)

@@ -191,11 +191,12 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
         ("lr 1", "cannot read --set lr 1\n  write it as PATH=VALUE, for example --set lr=0.01"),
         (
             "callbacks.nothin=none",
-            "--set callbacks.nothin=none: no callback here is called 'nothin'\n  did you mean: nothing?",
+            "--set callbacks.nothin=none: unknown callback 'nothin'\n  did you mean: nothing?\n"
+            "  callbacks here: nothing",
         ),
         (
             "metrics.worst=none",
-            "--set metrics.worst=none: no metric here is called 'worst'\n  metrics there: none",
+            "--set metrics.worst=none: unknown metric 'worst'\n  metrics here: none",
         ),
         (
             "architecture.wdth.x=1",
@@ -268,7 +269,7 @@ def test_a_path_may_lead_into_a_list_of_nested_components(catalog):
     assert resolved.params["sail"].params == {"cloth": "silk"}
     with pytest.raises(UnknownNameError) as caught:
         base.changed("architecture.spares.weel.spokes", 5, catalog)
-    assert str(caught.value) == "no part here is called 'weel'\n  did you mean: wheel?"
+    assert str(caught.value) == "unknown part 'weel'\n  did you mean: wheel?\n  parts here: wheel, wheel"
     with pytest.raises(ParameterError) as caught:
         base.changed("architecture.features.x", 5, catalog)
     assert str(caught.value) == (

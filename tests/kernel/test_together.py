@@ -14,7 +14,7 @@ from lab.study.execute import Silence
 from lab.study.run import Run
 from lab.study.store import Store
 from lab.training.data import EpochSampler, SequentialSampler
-from lab.training.replicas import pack, unpack
+from lab.training.distributed.collectives import pack, unpack
 from lab.training.rng import Streams
 from tests.kernel.kill_study import finish, outcome, start
 from tests.kernel.several_processes import (

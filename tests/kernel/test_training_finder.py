@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from lab.errors import ParameterError
 from lab.training import Callback, Data, Learner
-from lab.training.finder import longest_fall, smoothed
+from lab.training.tools.lr_finder import longest_fall, smoothed
 from tests.kernel.training_toys import toy_data, toy_learner
 
 

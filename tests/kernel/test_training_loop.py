@@ -39,15 +39,15 @@ def test_the_loop_fires_the_events_that_its_drawing_shows() -> None:
     toy_learner(callbacks=[tape], batch_size=36).fit(1)
     drawn = re.findall(r"before_(\w+) … after_\w+", loop_module.__doc__ or "")
     step = ["before_batch", "before_backward", "after_backward", "before_step", "after_step", "after_batch"]
-    assert drawn == ["fit", "epoch", "batch", "backward", "step", "validate", "judge"]
+    assert drawn == ["fit", "epoch", "batch", "backward", "step", "validate", "eval_weights"]
     assert tape.tape == [
         "before_fit",
         "before_epoch",
         *step,
         *step,
         "before_validate",
-        "before_judge",
-        "after_judge",
+        "before_eval_weights",
+        "after_eval_weights",
         "after_validate",
         "after_epoch",
         "after_fit",

@@ -11,7 +11,8 @@ from torch import nn
 from lab.errors import LabError, StoreError
 from lab.files import atomic_folder
 from lab.training import Callback, Checkpoint, Learner, Stepper, Supervised
-from lab.training.checkpoint import load_checkpoint, read_tree, write_tree
+from lab.training.checkpoint import load_checkpoint
+from lab.training.weights import read_tree, write_tree
 from tests.kernel.training_toys import toy_learner
 
 EPOCHS = 3
@@ -65,7 +66,7 @@ class Counter(Callback):
 
 
 def _learner(folder: Path, *, every_steps: int | None = None, extra: tuple[Callback, ...] = ()) -> Learner:
-    callbacks = [Checkpoint(every_steps=every_steps, worth_s=0), Counter(), *extra]
+    callbacks = [Checkpoint(every_steps=every_steps, min_interval_s=0), Counter(), *extra]
     return toy_learner(folder=folder, stepper=Noisy(), callbacks=callbacks, seed=3)
 
 
@@ -103,7 +104,7 @@ def test_a_run_killed_in_validation_trains_no_batch_again(tmp_path: Path) -> Non
 def test_only_a_validation_that_is_long_for_a_second_saving_is_saved_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, saves: int
 ) -> None:
-    rule, saved = Checkpoint(worth_s=0), []
+    rule, saved = Checkpoint(min_interval_s=0), []
     learner = toy_learner(folder=tmp_path, callbacks=[rule])
     monkeypatch.setattr(rule, "save", saved.append)
     rule._validating_s, rule._saving_s = seconds, 1.0
@@ -156,7 +157,7 @@ def test_a_truncated_checkpoint_is_left_out_with_a_warning(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:20])
     said: list[str] = []
     assert not load_checkpoint(_learner(tmp_path), tmp_path, said.append)
-    assert said[0].startswith("a checkpoint is damaged and left out: cannot read the weights")
+    assert said[0].startswith("a checkpoint is damaged and skipped: cannot read the weights")
 
 
 def test_a_temporary_folder_of_a_crash_is_no_checkpoint(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class Late(Fixed):
 
 def test_a_metric_that_fails_late_costs_no_training(tmp_path: Path) -> None:
     metric = Late()
-    broken = toy_learner(metrics={"m": metric}, folder=tmp_path, callbacks=[Checkpoint(worth_s=math.inf)])
+    broken = toy_learner(metrics={"m": metric}, folder=tmp_path, callbacks=[Checkpoint(min_interval_s=math.inf)])
     with pytest.raises(ZeroDivisionError, match="late"):
         broken.fit(3)
     steps: list[int] = []

@@ -24,7 +24,7 @@ class Parts(nn.Module):
 
 
 def _build(seed: int = 0, **options: bool) -> Parts:
-    with Streams(seed).initialising():
+    with Streams(seed).initializing():
         return Parts(**options)
 
 
@@ -39,7 +39,7 @@ def test_parts_of_other_names_and_seeds_have_other_weights() -> None:
 
 
 def test_parts_nest() -> None:
-    with Streams(0).initialising() as parts:
+    with Streams(0).initializing() as parts:
         Parts(nested=True)
     assert parts.names == ["first", "second", "second/inner"]
 

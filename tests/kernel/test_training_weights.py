@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from lab.errors import LabError, ParameterError, StoreError
 from lab.training import Callback, Checkpoint, Learner
-from lab.training.checkpoint import load_weights, save_weights
+from lab.training.weights import load_weights, save_weights
 from tests.kernel.training_toys import CLASSES, FEATURES, toy_data, toy_model
 
 
@@ -178,7 +178,7 @@ def test_lazy_modules_are_trained_saved_and_resumed(tmp_path: Path) -> None:
             lazy(),
             toy_data(),
             functional.cross_entropy,
-            callbacks=[Checkpoint(worth_s=0.0)],
+            callbacks=[Checkpoint(min_interval_s=0.0)],
             folder=tmp_path,
             progress=False,
         )

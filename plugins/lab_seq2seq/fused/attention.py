@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.training.machine import products_of_any_shape
+from lab.training.cpu import without_onednn
 from lab_seq2seq.fused.stages import Deferred, Stage, defer, product_type
 
 __all__ = ["DotScores", "FusedAttention", "TanhScores", "WeightedSums"]
@@ -240,10 +240,10 @@ def _plain_products() -> AbstractContextManager[Any]:
     They have a shape per step and length, and oneDNN would compile a kernel for each. Autocast's context is entered
     only if autocast is on, because the products are small and every step enters it.
     """
-    return _without_autocast() if torch.is_autocast_enabled("cpu") else products_of_any_shape()
+    return _without_autocast() if torch.is_autocast_enabled("cpu") else without_onednn()
 
 
 @contextmanager
 def _without_autocast() -> Iterator[None]:
-    with torch.autocast("cpu", enabled=False), products_of_any_shape():
+    with torch.autocast("cpu", enabled=False), without_onednn():
         yield

@@ -71,7 +71,7 @@ class Draw:
         return self._random() < 2 * probability * self.rich
 
     def pick(self, options: Sequence[_Item]) -> _Item:
-        """One of ``options``, each as likely.
+        """Return one of ``options``, each as likely.
 
         Raises:
             Stuck: there are none.
@@ -81,7 +81,7 @@ class Draw:
         return options[int(self._random() * len(options))]
 
     def fresh(self, options: Sequence[_KeyedItem]) -> _KeyedItem:
-        """One of ``options`` whose key does not yet occur in this sentence; it does from now on.
+        """Return one of ``options`` whose key does not yet occur in this sentence; it does from now on.
 
         Two are drawn and the one taken that the corpus has had less often, so that words become about as frequent as
         their classes allow.
@@ -109,12 +109,12 @@ class Draw:
         raise Stuck
 
     def link(self, french: str, english: str) -> tuple[Word, Word]:
-        """A French and an English content word that translate each other."""
+        """Return a French and an English content word that translate each other."""
         self._links += 1
         return Word(french, self._links), Word(english, self._links)
 
     def phrase(self, template: str) -> tuple[Tokens, Tokens]:
-        """A fixed phrase: ``"LA semaine_1 dernière_2|last_2 week_1"``; equal numbers are links.
+        """Return a fixed phrase: ``"LA semaine_1 dernière_2|last_2 week_1"``; equal numbers are links.
 
         Raises:
             Stuck: one of its words occurs in the sentence already.

@@ -164,7 +164,7 @@ _LIKE_COMPOUNDS = frozenset({"porte", "cache", "chasse", "protège", "court", "g
 
 
 def fronted(clause: Clause, question_word: str = "que") -> tuple[Tokens, Tokens]:
-    """The clause after *est-ce que*; English question."""
+    """Return the clause after *est-ce que*; English question."""
     return ["est", "-ce", question_word, *_french_statement(clause)], english_question(clause)
 
 
@@ -189,7 +189,7 @@ def verb_group(
     preceding: NounPhrase | None = None,
     modal: Verb | None = None,
 ) -> VerbGroup:
-    """The verb in a tense, with its satellites.
+    """Return the verb in a tense, with its satellites.
 
     Args:
         tense: ``present``, ``past`` (*passé composé*, English past) or ``future``.
@@ -226,7 +226,7 @@ def _agreement(preceding: NounPhrase | None) -> tuple[bool, bool] | None:
 def _finite(
     draw: Draw, verb: Verb, subject: NounPhrase, tense: str, agreement: tuple[bool, bool] | None
 ) -> tuple[str | Word, Tokens, int]:
-    """The French finite verb, the participle if there is one, and the link of the verb."""
+    """Return the French finite verb, the participle if there is one, and the link of the verb."""
     plural = subject.plural
     if tense == "past":
         if "être" in verb.flags:
@@ -245,7 +245,7 @@ def _finite(
 
 
 def _english_forms(verb: Verb, link: int, subject: NounPhrase, tense: str) -> tuple[str | Word, Tokens, Tokens | None]:
-    """The auxiliary of a question, the base, and the plain form of a statement (None: it needs the auxiliary)."""
+    """Return a question's auxiliary, the base, and the plain form of a statement (None: it needs the auxiliary)."""
     if "auxiliary" in verb.flags:
         word = Word(verb.base, link)
         return word, [word], None
@@ -302,7 +302,7 @@ _PERSON_VERBS = tuple(verb for verb in INTRANSITIVES if "person" in verb.subject
 
 
 def subject_for(draw: Draw, kinds: Sequence[str] = ("person",)) -> NounPhrase:
-    """A subject of one of the kinds that a verb admits, with a relative clause in rich sentences."""
+    """Return a subject of one of the kinds that a verb admits, with a relative clause in rich sentences."""
     kind = "person" if draw.chance(0.65) and "person" in kinds else draw.pick(kinds)
     if kind == "person":
         return with_relative(draw, person(draw), 0.16)
@@ -311,7 +311,7 @@ def subject_for(draw: Draw, kinds: Sequence[str] = ("person",)) -> NounPhrase:
 
 
 def object_for(draw: Draw, verb: Verb, subject: NounPhrase, negated: bool = False) -> NounPhrase:
-    """An object that the verb admits."""
+    """Return an object that the verb admits."""
     return object_phrase(draw, _object_noun(draw, verb), subject.owner, negated, known="stative" in verb.flags)
 
 
@@ -325,7 +325,7 @@ _OBJECTS_OF = {
 
 
 def transitive_for(draw: Draw, subject: NounPhrase, verbs: Sequence[Verb] = TRANSITIVES) -> Verb:
-    """A verb that takes an object and admits the subject."""
+    """Return a verb that takes an object and admits the subject."""
     for _ in range(8):
         verb = draw.fresh(verbs)
         if subject.kind in verb.subjects:
@@ -334,7 +334,7 @@ def transitive_for(draw: Draw, subject: NounPhrase, verbs: Sequence[Verb] = TRAN
 
 
 def tense_for(draw: Draw, verb: Verb, subject: NounPhrase | None = None) -> str:
-    """A tense in which verb and subject are at home: states in the present, *vous* and *nous* in the past."""
+    """Return a tense in which verb and subject are at home: states in the present, *vous* and *nous* in the past."""
     if subject and subject.speaker:
         return "past"
     if "stative" in verb.flags:
@@ -344,7 +344,7 @@ def tense_for(draw: Draw, verb: Verb, subject: NounPhrase | None = None) -> str:
 
 
 def _earlier_tense(draw: Draw, verb: Verb) -> str:
-    """The tense of a clause inside another: never the future, which would clash with a past around it."""
+    """Return the tense of a clause inside another: never the future, which would clash with a past around it."""
     tense = tense_for(draw, verb)
     return "past" if tense == "future" else tense
 
@@ -376,7 +376,7 @@ def _group_for(
     often: bool = True,
     **rest: object,
 ) -> tuple[VerbGroup, str]:
-    """A verb group with a modal, a negation or an adverb as chance will have it, and its tense."""
+    """Return a verb group with a modal, a negation or an adverb as chance will have it, and its tense."""
     modal = _modal_for(draw, subject) if "stative" not in verb.flags else None
     if modal and modal.link == "à" and "event" in verb.flags:
         modal = None  # what happens at once neither starts nor continues
@@ -420,7 +420,7 @@ def add_adverbials(draw: Draw, clause: Clause, tense: str, *, place: bool, when:
 def clause_with_object(
     draw: Draw, subject: NounPhrase, *, place: bool = True, when: bool = True, rich_object: bool = True
 ) -> tuple[Clause, NounPhrase, str]:
-    """A clause with a direct object; also gives the object and the tense.
+    """Return a clause with a direct object; also gives the object and the tense.
 
     ``place`` and ``when`` say which adverbials are allowed (not the one that is asked for).
     """
@@ -478,7 +478,7 @@ def _recipient(draw: Draw, subject: NounPhrase) -> tuple[Tokens, Tokens]:
 def intransitive_clause(
     draw: Draw, subject: NounPhrase, *, place: bool = True, when: bool = True, tense: str = ""
 ) -> tuple[Clause, str]:
-    """A clause without object, in ``tense`` or one that is drawn; also gives the tense."""
+    """Return a clause without object, in ``tense`` or one that is drawn; also gives the tense."""
     verb = _intransitive_for(draw, subject)
     if tense:
         group = verb_group(draw, verb, subject, tense)
@@ -507,7 +507,7 @@ def _intransitive_for(draw: Draw, subject: NounPhrase) -> Verb:
 
 
 def clause_about(draw: Draw, subject: NounPhrase) -> tuple[VerbGroup, Verb, str]:
-    """The verb group of *parler de*, *rêver de*; its verb and tense."""
+    """Return the verb group of *parler de*, *rêver de*; its verb and tense."""
     verb = draw.fresh(TALKING)
     group, tense = _group_for(draw, verb, subject, tense_for(draw, verb, subject))
     return group, verb, tense
@@ -530,7 +530,7 @@ def _as_triple(draw: Draw, subject: NounPhrase) -> tuple[Clause, NounPhrase, str
 
 
 def taken_up(phrase: NounPhrase) -> NounPhrase:
-    """The subject pronoun that refers back to ``phrase``."""
+    """Return the subject pronoun that refers back to ``phrase``."""
     if phrase.speaker:
         return phrase
     left, right = phrase.subject_pronoun
@@ -550,7 +550,7 @@ def with_relative(draw: Draw, phrase: NounPhrase, probability: float) -> NounPhr
 
 
 def relative(draw: Draw, phrase: NounPhrase) -> tuple[Tokens, Tokens]:
-    """A relative clause that goes with a noun phrase: *que le voisin a achetées*, *qui dort dans le jardin* …"""
+    """Return a relative clause that goes with a noun phrase: *que le voisin a achetées*, *qui dort dans le jardin* …"""
     noun = phrase.noun
     assert noun is not None
     kinds = [_object_relative] * 3
@@ -568,7 +568,7 @@ def relative(draw: Draw, phrase: NounPhrase) -> tuple[Tokens, Tokens]:
 
 
 def _speaker_of_relative(draw: Draw) -> NounPhrase:
-    """The subject inside a relative clause: short."""
+    """Return the subject inside a relative clause: short."""
     if draw.chance(0.3):
         return replace(named(draw), inner=True)
     phrase = noun_phrase(draw, draw.fresh(NOUNS["person"]), draw.pick(("definite",) * 4 + ("my", "our")))
@@ -593,7 +593,7 @@ def _object_relative(draw: Draw, phrase: NounPhrase) -> tuple[Tokens, Tokens]:
 
 
 def _missing(phrase: NounPhrase) -> NounPhrase:
-    """The subject of a clause that has none of its own: nothing said, but agreement."""
+    """Return the subject of a clause that has none of its own: nothing said, but agreement."""
     return replace(phrase, french=[], english=[], closed=True, inner=True)
 
 
@@ -692,7 +692,7 @@ _CONJUNCTIONS = (
 
 
 def subordinate(draw: Draw, subject: NounPhrase, thing: NounPhrase | None, tense: str) -> tuple[Tokens, Tokens]:
-    """A clause that takes up the subject or the object of the sentence by pronouns: *si elle ne les lit jamais*.
+    """Return a clause that takes up the subject or the object of the sentence by pronouns: *si elle ne les lit jamais*.
 
     ``tense`` is that of the main clause.
     """

@@ -35,7 +35,7 @@ class Pair:
 
 
 def generate(n: int = 20_000, seed: int = 0) -> Iterator[Pair]:
-    """The first ``n`` pairs of the stream of ``seed``; no French sentence comes twice.
+    """Yield the first ``n`` pairs of the stream of ``seed``; no French sentence comes twice.
 
     The stream is the same on every machine and Python version, and a longer one begins with the shorter.
 
@@ -52,7 +52,7 @@ def generate(n: int = 20_000, seed: int = 0) -> Iterator[Pair]:
 
 
 def _attempt(draw: Draw) -> Pair | None:
-    """A sentence, or None where the draw got stuck or the sentence is too long."""
+    """Return a sentence, or None where the draw got stuck or the sentence is too long."""
     draw.begin()
     try:
         left, right = question(draw)

@@ -32,12 +32,12 @@ _CONSONANT_SOUND_U = ("useful", "useless", "university", "one", "European")
 
 
 def plural(noun: str) -> str:
-    """The plural: ``box`` -> ``boxes``, ``city`` -> ``cities``, ``child`` -> ``children``."""
+    """Return the plural: ``box`` -> ``boxes``, ``city`` -> ``cities``, ``child`` -> ``children``."""
     return _PLURALS[noun] if noun in _PLURALS else third_person(noun)
 
 
 def third_person(base: str) -> str:
-    """The third person singular: ``buy`` -> ``buys``, ``watch`` -> ``watches``, ``carry`` -> ``carries``."""
+    """Return the third person singular: ``buy`` -> ``buys``, ``watch`` -> ``watches``, ``carry`` -> ``carries``."""
     if base.endswith(("s", "x", "ch", "sh", "z")) or base in ("go", "do"):
         return base + "es"
     if base[-1] == "y" and base[-2] not in "aeiou":
@@ -46,7 +46,7 @@ def third_person(base: str) -> str:
 
 
 def past(base: str) -> str:
-    """The past of a regular verb: ``love`` -> ``loved``, ``carry`` -> ``carried``, ``wash`` -> ``washed``."""
+    """Return the past of a regular verb: ``love`` -> ``loved``, ``carry`` -> ``carried``, ``wash`` -> ``washed``."""
     if base[-1] == "e":
         return base + "d"
     if base[-1] == "y" and base[-2] not in "aeiou":

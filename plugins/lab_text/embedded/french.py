@@ -69,7 +69,7 @@ def elides(word: str, following: str) -> bool:
 
 
 def elide(word: str) -> str:
-    """The elided form, with its apostrophe: ``que`` -> ``qu'``, ``si`` -> ``s'``."""
+    """Return the elided form, with its apostrophe: ``que`` -> ``qu'``, ``si`` -> ``s'``."""
     return "s'" if word == "si" else _ELIDED[word]
 
 
@@ -83,14 +83,14 @@ def contract(preposition: str, article: str) -> str | None:
 
 
 def before_vowel(word: str, following: str) -> str:
-    """The form of a determiner or masculine adjective before ``following``: ``beau`` -> ``bel`` before ``hôtel``."""
+    """Return a determiner or masculine adjective in its form before ``following``: ``bel`` before ``hôtel``."""
     if word in _BEFORE_VOWEL and starts_with_vowel(following):
         return _BEFORE_VOWEL[word]
     return word
 
 
 def plural(word: str) -> str:
-    """The plural of a noun or of an adjective's form: ``cheval`` -> ``chevaux``, ``souris`` -> ``souris``."""
+    """Return the plural of a noun or of an adjective's form: ``cheval`` -> ``chevaux``, ``souris`` -> ``souris``."""
     if word[-1] in "sxz":
         return word
     if word.startswith("grand-"):
@@ -102,13 +102,13 @@ def plural(word: str) -> str:
 
 
 def feminine(adjective: str) -> str:
-    """The feminine of a regular adjective: ``heureux`` -> ``heureuse``, ``léger`` -> ``légère``."""
+    """Return the feminine of a regular adjective: ``heureux`` -> ``heureuse``, ``léger`` -> ``légère``."""
     ending, replacement = next(pair for pair in _FEMININE_ENDINGS if adjective.endswith(pair[0]))
     return adjective[: len(adjective) - len(ending)] + replacement
 
 
 def participle_form(participle: str, is_feminine: bool, is_plural: bool) -> str:
-    """The past participle in agreement: ``acheté`` -> ``achetées``; ``mis`` stays in the masculine plural."""
+    """Return the past participle in agreement: ``acheté`` -> ``achetées``; ``mis`` stays in the masculine plural."""
     form = participle + "e" if is_feminine else participle
     return form + "s" if is_plural and form[-1] != "s" else form
 
@@ -135,7 +135,7 @@ def present_and_future(infinitive: str) -> tuple[str, str, str, str]:
 
 
 def _strong_stem(stem: str) -> tuple[str, str]:
-    """The stem under stress and that of the future, of a verb in -er: ``achet`` -> ``achèt``, ``achèter``."""
+    """Return the stem under stress and that of the future, of a verb in -er: ``achet`` -> ``achèt``, ``achèter``."""
     if stem[-1] == "y":
         return stem[:-1] + "i", stem[:-1] + "ier"
     if stem in ("achet",):

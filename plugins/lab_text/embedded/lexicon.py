@@ -112,7 +112,7 @@ class Place:
 
 
 def _entries(table: str) -> list[list[str]]:
-    """The comma-separated entries of a table, each split at spaces."""
+    """Return the comma-separated entries of a table, each split at spaces."""
     return [entry.split() for entry in table.replace("\n", " ").split(",")]
 
 
@@ -122,7 +122,7 @@ def _pairs(table: str) -> tuple[tuple[str, str], ...]:
 
 
 def _rows(table: str) -> list[list[list[str]]]:
-    """The lines of a table, split at ``|``, each field split at spaces; missing fields are empty."""
+    """Return the lines of a table, split at ``|``, each field split at spaces; missing fields are empty."""
     rows = [[field.split() for field in line.split("|")] for line in table.strip().splitlines()]
     return [row + [[]] * (4 - len(row)) for row in rows]
 
@@ -244,7 +244,7 @@ STATES = frozenset(_words.STATES.split())
 
 
 def _classes_of(noun: Noun) -> frozenset[str]:
-    """The classes and tags of a noun; a person is also a ``man`` or a ``woman``, to adjectives."""
+    """Return the classes and tags of a noun; a person is also a ``man`` or a ``woman``, to adjectives."""
     classes = {name for name, nouns in NOUNS.items() if noun in nouns}
     return frozenset(classes | {"woman" if noun.feminine else "man"} if noun.category == "person" else classes)
 

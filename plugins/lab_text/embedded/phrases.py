@@ -134,7 +134,7 @@ class NounPhrase:
 
 
 def pronoun(draw: Draw) -> NounPhrase:
-    """A subject pronoun without antecedent: *il, elle, ils, elles, vous, nous*."""
+    """Return a subject pronoun without antecedent: *il, elle, ils, elles, vous, nous*."""
     french_word, english_word, feminine, plural, speaker = draw.pick(_PRONOUNS)
     return NounPhrase([french_word], [english_word], feminine, plural, "person", speaker=speaker, closed=True)
 
@@ -150,7 +150,7 @@ _PRONOUNS = (
 
 
 def named(draw: Draw) -> NounPhrase:
-    """A person by first name."""
+    """Return a person by first name."""
     noun = draw.fresh(NAMES)
     left, right = draw.link(noun.french[0], noun.english[0])
     return NounPhrase([left], [right], noun.feminine, False, "person", noun, closed=True)
@@ -172,7 +172,7 @@ def _speaker_or(draw: Draw, determiners: Sequence[str], probability: float) -> s
 
 
 def _relation(draw: Draw) -> NounPhrase:
-    """A relative: *mon oncle*, *la sœur du médecin*."""
+    """Return a relative: *mon oncle*, *la sœur du médecin*."""
     noun = draw.fresh(NOUNS["kin"])
     if draw.chance(0.5):
         return noun_phrase(draw, noun, draw.pick(_SPEAKERS), plural=False)
@@ -206,7 +206,7 @@ def which(draw: Draw, noun: Noun) -> NounPhrase:
 
 
 def object_phrase(draw: Draw, noun: Noun, owner: Owner, negated: bool = False, known: bool = False) -> NounPhrase:
-    """An object: with an article, a number, the possessive of ``owner``; *de* under negation, a measure of food.
+    """Return an object: with an article, a number, the possessive of ``owner``; *de* under negation, a measure of food.
 
     ``negated`` turns *un*, *des*, *du* into *de* (any); a ``known`` object, as verbs of liking have, is definite.
     """
@@ -267,7 +267,7 @@ def noun_phrase(
     plural: bool | None = None,
     possessor: NounPhrase | None = None,
 ) -> NounPhrase:
-    """A noun with its determiner and, as the sentence is rich, adjectives, a number, a possessor or a material.
+    """Return a noun with its determiner and, as the sentence is rich, adjectives, a number, a possessor or a material.
 
     Args:
         determiner: a key of the determiners: ``definite``, ``number``, ``his`` …
@@ -288,7 +288,7 @@ def noun_phrase(
 
 
 def _natural_possessor(draw: Draw, noun: Noun) -> NounPhrase | None:
-    """A possessor for what people possess."""
+    """Return a possessor for what people possess."""
     return _possessor(draw) if is_owned(noun) else None
 
 
@@ -379,7 +379,7 @@ def _assemble(
 
 
 def _number(draw: Draw, determiner: str, plural: bool) -> tuple[Tokens, Tokens]:
-    """The number of a plural: always after no article, sometimes after another determiner."""
+    """Return the number of a plural: always after no article, sometimes after another determiner."""
     if determiner != "number" and not (plural and determiner in _COUNTED and draw.grow(0.2)):
         return [], []
     left, right = draw.fresh_pair(NUMBERS)
@@ -398,7 +398,7 @@ _FIRST = frozenset({"beautiful", "handsome", "pretty", "good", "bad", "long"})  
 
 
 def _agreeing(draw: Draw, adjectives: _Adjectives, form: int, definite: bool) -> tuple[_Both, _Both]:
-    """The adjectives before and after the French noun, in agreement; the material is among those after."""
+    """Return the adjectives before and after the French noun, in agreement; the material is among those after."""
     before: _Both = ([], [])
     after: _Both = ([], [])
     if adjectives.before:
@@ -432,7 +432,7 @@ def _add(draw: Draw, adjective: Adjective, form: int, degree: str, left: Tokens,
 
 
 def _determiner(determiner: str, noun: Noun, form: int, rest: Tokens) -> tuple[Tokens, Tokens]:
-    """The determiner in both languages, before the French ``rest``; liaison forms inside ``rest`` are set too."""
+    """Return the determiner in both languages, before the French ``rest``; sets liaison forms inside ``rest``, too."""
     if form < 2:
         _liaison(rest)
     if noun.mass and determiner in _PARTITIVES:
@@ -446,7 +446,7 @@ def _determiner(determiner: str, noun: Noun, form: int, rest: Tokens) -> tuple[T
 
 
 def _noun_of(rest: Tokens, noun: Noun) -> str | Word | None:
-    """The noun among the tokens of its phrase."""
+    """Return the noun among the tokens of its phrase."""
     return next((token for token in rest if token[0] in noun.french), None)
 
 
@@ -459,7 +459,7 @@ def _liaison(rest: Tokens) -> None:
 
 
 def adverbial(draw: Draw, left: str, right: str) -> tuple[Tokens, Tokens]:
-    """An adverb as a linked pair of one-word phrases."""
+    """Return an adverb as a linked pair of one-word phrases."""
     left_word, right_word = draw.link(left, right)
     return [left_word], [right_word]
 
@@ -489,7 +489,7 @@ def surroundings(draw: Draw) -> tuple[Tokens, Tokens]:
 
 
 def region(draw: Draw) -> tuple[Tokens, Tokens]:
-    """A town or country: *à Paris*, *en Italie*."""
+    """Return a town or country: *à Paris*, *en Italie*."""
     return _in_place(draw, draw.fresh(CITIES if draw.chance(0.5) else COUNTRIES), "in")
 
 

@@ -48,7 +48,7 @@ _Kind = Callable[[Draw], _Sides]
 
 
 def question(draw: Draw) -> _Sides:
-    """A question in French and English tokens.
+    """Return a question in French and English tokens.
 
     Raises:
         Stuck: the draw led nowhere; begin again.
@@ -57,7 +57,7 @@ def question(draw: Draw) -> _Sides:
 
 
 def _asked(draw: Draw, french_word: str, english_word: str, clause: Clause) -> _Sides:
-    """An adverbial question about ``clause``: inversion or *est-ce que*."""
+    """Return an adverbial question about ``clause``: inversion or *est-ce que*."""
     left, right = inverted(clause) if draw.chance(0.6) else fronted(clause)
     return [french_word, *left], [english_word, *right]
 
@@ -196,7 +196,7 @@ def _what(draw: Draw) -> _Sides:
 
 
 def with_pair(left: Tokens, right: Tokens, phrase: NounPhrase) -> _Sides:
-    """A noun phrase after its prepositions."""
+    """Return a noun phrase after its prepositions."""
     return [*left, *phrase.french], [*right, *phrase.english]
 
 

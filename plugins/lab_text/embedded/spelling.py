@@ -22,7 +22,7 @@ _ARTICLES = {"LE": "le", "LA": "la", "LES": "les"}
 
 
 def tokens(text: str) -> list[str]:
-    """The tokens that :attr:`Pair.alignment <lab_text.embedded.Pair>` counts, of a French or an English sentence.
+    """Return the tokens of a sentence, as counted by :attr:`Pair.alignment <lab_text.embedded.Pair>`.
 
     Punctuation stands apart; an elided word keeps its apostrophe (``l'`` ``homme``), as does an English genitive
     (``king`` ``'s``); an inverted pronoun keeps its hyphen (``a`` ``-t`` ``-il``). Words with an inner hyphen stay
@@ -36,7 +36,7 @@ def tokens(text: str) -> list[str]:
 
 
 def spell_french(phrase: Tokens) -> tuple[str, dict[int, int], int]:
-    """The French sentence of a phrase, where each link stands, and how many tokens it has."""
+    """Return the French sentence of a phrase, where each link stands, and how many tokens it has."""
     words: list[str] = []
     links: dict[int, int] = {}
     last = len(phrase) - 1
@@ -75,7 +75,7 @@ def _append_article(words: list[str], article: str) -> None:
 
 
 def spell_english(phrase: Tokens) -> tuple[str, dict[int, int], int]:
-    """The English sentence of a phrase, where each link stands, and how many tokens it has."""
+    """Return the English sentence of a phrase, where each link stands, and how many tokens it has."""
     words: list[str] = []
     links: dict[int, int] = {}
     for token in phrase:

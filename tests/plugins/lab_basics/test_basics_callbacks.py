@@ -85,7 +85,7 @@ def test_a_figure_that_no_epoch_will_have_is_told_before_training(make_learner, 
     with pytest.raises(ParameterError) as error:
         learner.fit(1)
     assert str(error.value) == (
-        "there is no figure 'valid_acuracy' to follow\n"
+        "unknown metric 'valid_acuracy'\n"
         f"  callback '{callback.name}', parameter 'monitor'\n"
         "  this run has: train_loss, valid_loss, valid_mae"
     )
@@ -136,7 +136,7 @@ def test_tensorboard_goes_on_after_a_crash(make_learner, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def learner(*more):
-        return make_learner(callbacks=[Checkpoint(worth_s=0), TensorBoard(), *more], folder=tmp_path)
+        return make_learner(callbacks=[Checkpoint(min_interval_s=0), TensorBoard(), *more], folder=tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
         learner(Dies(6)).fit(3)

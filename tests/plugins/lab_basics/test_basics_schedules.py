@@ -394,7 +394,7 @@ def test_an_impossible_schedule_is_told_when_it_is_made(make, message):
         ),
         (
             OnPlateau(monitor="valid_bleu"),
-            "there is no figure 'valid_bleu' to follow\n"
+            "unknown metric 'valid_bleu'\n"
             "  callback 'on_plateau', parameter 'monitor'\n  this run has: train_loss, valid_loss",
         ),
     ],

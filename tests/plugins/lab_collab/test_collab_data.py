@@ -138,7 +138,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_position(tmp_path):
         ("user,item,rating\nu,i,\n", "line 2 has no rating: ''"),
         ("user,item,rating\nu,i,inf\n", "line 2 has no rating: 'inf'"),
         ("user,item,rating\n,i,3\n", "line 2 has no user"),
-        ("user,itme,rating\nu,i,3\n", "there is no column 'item'"),
+        ("user,itme,rating\nu,i,3\n", "unknown column 'item'"),
         ("user,item,item,rating\nu,i,i,3\n", "duplicate column 'item'"),
         ("user,item,rating\nu,i,3\n", "too few ratings to split: 1"),
     ],

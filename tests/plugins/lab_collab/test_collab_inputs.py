@@ -219,7 +219,7 @@ def test_dates_that_may_begin_with_the_day_are_asked_about(file):
         ('user,item,rating\nu,"i,3\nu,j,4\n', "line 2 cannot be read: unexpected end of data"),
         ("user,item,rating\nu,i,3\nu,j,4,5\n", "line 3 has 4 columns, the header 3"),
         ("1,2,3\n1,2\n", "line 2 has 2 columns, the header 3"),
-        ("userId,movieId,stars\n1,2,3\n", "there is no column 'user'"),
+        ("userId,movieId,stars\n1,2,3\n", "unknown column 'user'"),
         ("\n\n", "the file is empty"),
         (b"user,item,rating\n" * 9 + b"u,i\0,r", "line 10 has a zero byte, so the file is no text"),
     ],

@@ -47,7 +47,7 @@ def test_a_factor_model_is_its_equation(data):
 def test_weights_saved_by_their_former_names_are_loaded(data, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    from lab.training.checkpoint import load_weights, save_weights
+    from lab.training.weights import load_weights, save_weights
 
     saved, loaded = (Hybrid(*needs(data, "item_features", "user_features"), n_factors=4) for _ in range(2))
     save_weights(saved, tmp_path / "new.safetensors")

@@ -45,7 +45,7 @@ def _some(*names, value=None):
 
 
 def _devise(images, vectors=None, **options):
-    return devise(images, vectors or _SomeVectors(), searched="classes", **{"centre": None, **options})
+    return devise(images, vectors or _SomeVectors(), searched="classes", **{"center": None, **options})
 
 
 def test_no_class_with_a_vector_is_an_error_with_the_count(images):

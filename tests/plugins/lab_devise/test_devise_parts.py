@@ -100,7 +100,7 @@ def test_one_class_with_a_vector_is_not_enough():
 
 
 def test_a_held_out_class_that_is_not_there_has_close_matches():
-    with pytest.raises(ParameterError, match=r"there is no class 'sevn'\n(.|\n)*did you mean: seven"):
+    with pytest.raises(ParameterError, match=r"unknown class 'sevn'\n(.|\n)*did you mean: seven"):
         devise(digits(), held_out=("sevn",))
 
 
@@ -152,41 +152,41 @@ def test_definitions_stand_in_for_names_without_a_vector(lab_data):
 
 
 def test_a_query_is_the_direction_of_the_mean():
-    data = devise(digits(), _SomeVectors(), searched="classes", centre=None)
+    data = devise(digits(), _SomeVectors(), searched="classes", center=None)
     both = data.vector_of(["two", "three"])
     one, other = (data.vector_of([word]) for word in ("two", "three"))
     assert torch.allclose(both, functional.normalize(one + other, dim=0), atol=1e-6)
 
 
-def test_centred_on_the_trained_classes_their_vectors_lie_around_the_middle():
-    data = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", centre="classes")
-    plain = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", centre=None)
+def test_centered_on_the_trained_classes_their_vectors_lie_around_the_middle():
+    data = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", center="classes")
+    plain = devise(digits(), _SomeVectors(), held_out=("seven",), searched="embedded", center=None)
     trained = plain.class_vectors[: plain.trained_count]
-    assert torch.allclose(data.centre, trained.mean(0), atol=1e-6)
-    assert torch.allclose(data.class_vectors, functional.normalize(plain.class_vectors - data.centre), atol=1e-5)
+    assert torch.allclose(data.center, trained.mean(0), atol=1e-6)
+    assert torch.allclose(data.class_vectors, functional.normalize(plain.class_vectors - data.center), atol=1e-5)
 
 
 def test_a_word_that_is_looked_up_later_is_moved_as_the_searched_ones_are():
     data, other = (
-        devise(digits(), _SomeVectors(), searched=searched, centre="classes") for searched in ("embedded", "classes")
+        devise(digits(), _SomeVectors(), searched=searched, center="classes") for searched in ("embedded", "classes")
     )
     assert "boat" in data.words
     assert not other.words
     assert torch.allclose(data.vector_of(["boat"]), other.vector_of(["boat"]), atol=1e-5)
 
 
-@pytest.mark.parametrize("centre", ["words", "classes"])
-def test_held_out_classes_have_no_part_in_the_mean(centre):
+@pytest.mark.parametrize("center", ["words", "classes"])
+def test_held_out_classes_have_no_part_in_the_mean(center):
     class Otherwise(_SomeVectors):
         def find(self, words, sentences):
             width, found = super().find(words, sentences)
             return width, {word: -vector if word == "seven" else vector for word, vector in found.items()}
 
     one, other = (
-        devise(digits(), vectors, held_out=("seven",), searched="embedded", centre=centre)
+        devise(digits(), vectors, held_out=("seven",), searched="embedded", center=center)
         for vectors in (_SomeVectors(), Otherwise())
     )
-    assert torch.equal(one.centre, other.centre)
+    assert torch.equal(one.center, other.center)
     assert not torch.allclose(one.class_vectors[-1], other.class_vectors[-1])
 
 
@@ -197,7 +197,7 @@ def test_a_class_at_the_mean_of_all_points_nowhere():
             return 2, {word: np.array(known[word], np.float32) for word in words if word in known}
 
     with pytest.raises(DataError, match="'two' lies at the mean of all and points nowhere from there"):
-        devise(digits(), Crossed(), held_out=("one",), searched="classes", centre="classes")
+        devise(digits(), Crossed(), held_out=("one",), searched="classes", center="classes")
 
 
 def test_a_query_without_a_vector_has_close_matches(learner):
@@ -229,7 +229,7 @@ def test_hinge_rank_compares_with_trained_classes_alone():
 
 def test_hinge_rank_may_leave_outputs_their_length():
     output, target = torch.tensor([[6.0, 8.0]]), torch.tensor([0])
-    assert float(hinge_rank(output, target, VECTORS, 3, normalised=False)) == pytest.approx(0.1 - 6 + 8)
+    assert float(hinge_rank(output, target, VECTORS, 3, normalized=False)) == pytest.approx(0.1 - 6 + 8)
 
 
 def test_cosine_softmax_is_cross_entropy_of_scaled_cosines_whatever_the_length():
@@ -301,8 +301,8 @@ def test_hierarchical_precision_needs_wordnet():
 
 def cloud(count=3000, width=20, seed=0):
     generator = np.random.default_rng(seed)
-    centres = generator.normal(size=(50, width))
-    return (centres[generator.integers(0, 50, count)] + 0.3 * generator.normal(size=(count, width))).astype(np.float32)
+    centers = generator.normal(size=(50, width))
+    return (centers[generator.integers(0, 50, count)] + 0.3 * generator.normal(size=(count, width))).astype(np.float32)
 
 
 @pytest.mark.parametrize("space", ["cosinesimil", "angulardist"])

@@ -14,7 +14,7 @@ from tests.plugins.lab_seq2seq.conftest import EOS, FACTS, PAD
 
 
 def paired(make_model: Any, **options: Any) -> dict[str, torch.Tensor]:
-    with Streams(5).initialising():
+    with Streams(5).initializing():
         return make_model(**options).state_dict()
 
 
@@ -37,7 +37,7 @@ def test_another_decoder_leaves_the_encoder_as_it_was(make_model: Any) -> None:
         paired(make_model, vocab=20),
         paired(make_model, vocab=20, attention=AdditiveAttention, decoder_dropout=0.5),
     )
-    with Streams(5).initialising():
+    with Streams(5).initializing():
         sizes = Seq2SeqRNN(20, 33, **FACTS, max_length=9, embedding_dim=12, hidden_size=10)
     for name in (name for name in one if name.startswith("encoder.")):
         assert torch.equal(one[name], two[name])
@@ -51,7 +51,7 @@ def test_a_bidirectional_encoder_shares_the_source_embedding_and_the_decoder(mak
 
 
 def test_another_seed_gives_other_weights(make_model: Any) -> None:
-    with Streams(6).initialising():
+    with Streams(6).initializing():
         other = make_model().state_dict()
     assert not torch.equal(
         paired(make_model)["encoder.recurrent.rnn.weight_ih_l0"], other["encoder.recurrent.rnn.weight_ih_l0"]

@@ -26,7 +26,7 @@ def learner_of(data: Any, model: Any = None, **options: Any) -> Learner:
     return Learner(model or small_model(data), data, loss, **{**defaults, **options})
 
 
-class Coins(Callback):
+class Probabilities(Callback):
     """Keeps the probability of each epoch."""
 
     def __init__(self) -> None:
@@ -46,26 +46,26 @@ class Coins(Callback):
     ],
 )
 def test_forcing_falls_linearly(options: dict[str, Any], expected: list[float], data: ToyTranslation) -> None:
-    coins = Coins()
-    learner_of(data, stepper=TeacherForcing(PAD, **options), callbacks=[coins]).fit(6)
-    assert coins.seen == pytest.approx(expected)
+    probabilities = Probabilities()
+    learner_of(data, stepper=TeacherForcing(PAD, **options), callbacks=[probabilities]).fit(6)
+    assert probabilities.seen == pytest.approx(expected)
 
 
-def test_coins_come_from_the_steppers_own_stream(data: ToyTranslation) -> None:
+def test_forcing_masks_come_from_the_steppers_own_stream(data: ToyTranslation) -> None:
     one, two = learner_of(data), learner_of(data)
     one.position.epoch = two.position.epoch = 5
     torch.manual_seed(123)
-    first = [one.stepper.throw_coins(9) for _ in range(3)]
+    first = [one.stepper.sample_forcing_mask(9) for _ in range(3)]
     torch.manual_seed(321)
-    assert [two.stepper.throw_coins(9) for _ in range(3)] == first
-    assert any(any(coins) and not all(coins) for coins in first)
+    assert [two.stepper.sample_forcing_mask(9) for _ in range(3)] == first
+    assert any(any(mask) and not all(mask) for mask in first)
 
 
 def test_extreme_probabilities_leave_nothing_to_chance(data: ToyTranslation) -> None:
     learner = learner_of(data)
-    assert all(learner.stepper.throw_coins(1000))
+    assert all(learner.stepper.sample_forcing_mask(1000))
     learner.position.epoch = 10
-    assert not any(learner.stepper.throw_coins(1000))
+    assert not any(learner.stepper.sample_forcing_mask(1000))
 
 
 def test_validation_is_never_forced(data: ToyTranslation) -> None:
@@ -133,7 +133,8 @@ class PlainForcing(TeacherForcing):
     """Teacher forcing by the plain step-by-step loop."""
 
     def train_loss(self, batch: Any) -> torch.Tensor:
-        logits = plain_forward(self.learner.model, batch.source, batch.target, self.throw_coins(len(batch.target)))
+        forced = self.sample_forcing_mask(len(batch.target))
+        logits = plain_forward(self.learner.model, batch.source, batch.target, forced)
         return plain_loss(logits, batch.target, PAD)
 
 
@@ -159,7 +160,7 @@ class StopAfter(Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_training_goes_on_with_the_same_coins(data: ToyTranslation) -> None:
+def test_an_interrupted_training_resumes_with_the_same_forcing_masks(data: ToyTranslation) -> None:
     whole, interrupted = learner_of(data), learner_of(data)
     interrupted.model.load_state_dict(whole.model.state_dict())
     expected = [row["train_loss"] for row in whole.fit(4)]

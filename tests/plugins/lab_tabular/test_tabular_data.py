@@ -107,7 +107,7 @@ def test_two_ways_to_split_exclude_each_other(tmp_path):
 
 
 BAD = {
-    "the target is not there": ("a,prise\n1,2\n", {}, "there is no column 'price'.*for 'price': did you mean: prise"),
+    "the target is not there": ("a,prise\n1,2\n", {}, "there is no column 'price'.*'price': did you mean: prise"),
     "the target has gaps": ("a,price\n1,2.5\n2,\n3,4.5\n", {}, "target 'price' is missing in line 3"),
     "a column is not there": (GOOD, {"continuous": ["rooom"]}, "there is no column 'rooom'.*rooms"),
     "a column is mixed": ("a,price\n1,2.5\n2,1.5\nx,3.5\n", {}, "column 'a' mixes numbers and strings: line 4 has 'x'"),

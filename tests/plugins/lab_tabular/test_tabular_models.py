@@ -177,7 +177,7 @@ def test_an_unknown_estimator_has_close_matches():
 
 
 def test_an_unknown_parameter_of_an_estimator_has_close_matches():
-    with pytest.raises(ParameterError, match=r"no parameter 'max_itre'(.|\n)*max_iter"):
+    with pytest.raises(ParameterError, match=r"unknown parameter of HistGradient.* 'max_itre'(.|\n)*max_iter"):
         sklearn((), 3, 2, 0.0, max_itre=3)
 
 

@@ -54,7 +54,7 @@ def test_unseen_categories_and_gaps_are_answered(learner, flats_to_come):
 
 
 def test_a_column_that_is_not_there_is_told(learner, flats_to_come):
-    with pytest.raises(DataError, match=r"there is no column 'rooms'(.|\n)*for 'rooms': did you mean: room"):
+    with pytest.raises(DataError, match=r"there is no column 'rooms'(.|\n)*'rooms': did you mean: room"):
         learner.predict(flats_to_come.rename(columns={"rooms": "room"}))
 
 

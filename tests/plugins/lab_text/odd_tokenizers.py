@@ -13,7 +13,7 @@ from lab.errors import DataError
 
 
 class Failing(WhitespaceTokenizer):
-    """Cannot tokenise anything."""
+    """Cannot tokenize anything."""
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
         raise DataError("no token today")

@@ -22,7 +22,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 class Letters(WhitespaceTokenizer):
-    """Inherits its identity, and tokenises in another way."""
+    """Inherits its identity, and tokenizes in another way."""
 
     def pipe(self, texts):
         for text in texts:

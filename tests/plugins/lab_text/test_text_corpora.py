@@ -23,7 +23,7 @@ def letters() -> Corpus:
         name="letters",
         title="letters",
         languages=("fr", "en"),
-        licence="CC0",
+        license="CC0",
         publisher="https://example.org",
         files={"fr": ("letters/a.fr.gz", "letters/a.fr"), "en": ("letters/a.en",)},
         downloads=(
@@ -125,10 +125,10 @@ def test_an_unknown_corpus_gets_a_close_match() -> None:
 
 
 @pytest.mark.parametrize("name", ["embedded", "giga-fren", "multi30k", "tatoeba"])
-def test_built_in_corpora_say_who_published_them_and_under_which_licence(name: str) -> None:
+def test_built_in_corpora_say_who_published_them_and_under_which_license(name: str) -> None:
     corpus = find_corpus(name)
     assert corpus.name == name
-    assert all([corpus.title, corpus.licence, corpus.publisher, corpus.languages])
+    assert all([corpus.title, corpus.license, corpus.publisher, corpus.languages])
     served = {path for paths in corpus.files.values() for path in paths}
     assert all(set(download.results) <= served for download in corpus.downloads)
 

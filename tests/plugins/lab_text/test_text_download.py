@@ -89,7 +89,7 @@ def corpus(publisher: Publisher, **options: object) -> Corpus:
         name="letters",
         title="letters",
         languages=("fr", "en"),
-        licence="CC0",
+        license="CC0",
         publisher="https://example.org",
         files={"pairs": results},
         downloads=(Download(**given),),  # type: ignore[arg-type]
@@ -254,7 +254,7 @@ def test_a_data_directory_that_cannot_be_written(publisher: Publisher, tmp_path:
     ]
 
 
-def test_the_command_shows_licence_publisher_and_checksum(
+def test_the_command_shows_license_publisher_and_checksum(
     publisher: Publisher, empty_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(corpora._BUILT_IN, "letters", lambda: corpus(publisher))
@@ -263,7 +263,7 @@ def test_the_command_shows_licence_publisher_and_checksum(
     assert result.exit_code == 0
     assert result.output.splitlines() == [
         "letters: letters",
-        "  licence: CC0",
+        "  license: CC0",
         "  from https://example.org",
         f"  letters/a.txt  sha256 {sha256(CONTENT)}  recorded, required from now on",
         f"in {other}",

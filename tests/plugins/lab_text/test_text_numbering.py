@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from lab_text import numbering
 from lab_text.numbering import joined, numbering_of
-from lab_text.tokenizers import CharacterTokenizer, SpacyTokenizer, Tokenizer, WhitespaceTokenizer
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import CharacterTokenizer, SpacyTokenizer, WhitespaceTokenizer
 
 TEXTS = [
     "L'homme voit Paris .",
@@ -28,7 +29,7 @@ TOKENIZERS: list[Callable[[], Tokenizer]] = [
 
 
 class Neighbours(WhitespaceTokenizer):
-    """Marks every word by the one before it, so that words cannot be tokenised by themselves."""
+    """Marks every word by the one before it, so that words cannot be tokenized by themselves."""
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
         for tokens in super().pipe(texts):
@@ -88,7 +89,7 @@ def test_texts_come_back_with_single_spaces(make: Callable[[], Tokenizer]) -> No
     assert found.flat().tobytes().decode() == "".join(expected)
 
 
-def test_each_word_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_word_is_tokenized_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     class Watched(WhitespaceTokenizer):

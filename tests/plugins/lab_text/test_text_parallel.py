@@ -222,7 +222,7 @@ def test_values_out_of_range(small: Callable[..., TranslationData], option: dict
     assert str(caught.value) == expected
 
 
-def test_the_second_reading_tokenises_nothing(
+def test_the_second_reading_tokenizes_nothing(
     small: Callable[..., TranslationData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = small()
@@ -337,7 +337,7 @@ def test_multi30k_says_which_languages_it_has() -> None:
 
 
 def test_a_corpus_without_the_language_is_an_error(monkeypatch: pytest.MonkeyPatch, empty_data: Path) -> None:
-    german = Corpus(name="g", title="g", languages=("de", "en"), licence="CC0", publisher="me", files={"de": ("g.de",)})
+    german = Corpus(name="g", title="g", languages=("de", "en"), license="CC0", publisher="me", files={"de": ("g.de",)})
     monkeypatch.setitem(corpora._BUILT_IN, "g", lambda: german)
     with pytest.raises(DataError) as caught:
         fr_en_questions(corpus="g")
@@ -346,7 +346,7 @@ def test_a_corpus_without_the_language_is_an_error(monkeypatch: pytest.MonkeyPat
 
 def test_a_corpus_of_one_file_per_language_is_read(monkeypatch: pytest.MonkeyPatch, empty_data: Path) -> None:
     files = {"fr": ("g.fr",), "en": ("g.en",)}
-    aligned = Corpus(name="g", title="g", languages=("fr", "en"), licence="CC0", publisher="me", files=files)
+    aligned = Corpus(name="g", title="g", languages=("fr", "en"), license="CC0", publisher="me", files=files)
     (empty_data / "g.fr").write_text("Qui est là ?\n" * 20, encoding="utf-8")
     (empty_data / "g.en").write_text("Who is there?\n" * 20, encoding="utf-8")
     monkeypatch.setitem(corpora._BUILT_IN, "g", lambda: aligned)

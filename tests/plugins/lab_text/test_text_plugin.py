@@ -34,7 +34,7 @@ def test_registering_imports_nothing_heavy() -> None:
 
 def test_other_plugins_may_add_corpora(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> None:
     def describe() -> Corpus:
-        return Corpus(name="mine", title="mine", languages=("fr", "en"), licence="CC0", publisher="me")
+        return Corpus(name="mine", title="mine", languages=("fr", "en"), license="CC0", publisher="me")
 
     catalog.add_module(SimpleNamespace(lab_corpora=hookimpl(lambda: {"mine": describe})), "mine")
     monkeypatch.setattr("lab.registry.plugins.load_catalog", lambda **options: catalog)

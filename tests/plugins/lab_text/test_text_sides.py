@@ -13,7 +13,8 @@ import pytest
 from lab_text import sides, tokenized
 from lab_text.parallel import parallel_text
 from lab_text.sides import SideWriter, open_sides
-from lab_text.tokenizers import Tokenizer, WhitespaceTokenizer
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import WhitespaceTokenizer
 
 from lab.errors import DataError
 from tests.plugins.lab_text.odd_tokenizers import Alone, Clumsy, Cutting, Dying, Failing, Forgetful, NoRoom, Renamed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from lab_text import tokenizers
-from lab_text.detokenize import capitalise, join_tokens
+from lab_text.detokenize import capitalize, join_tokens
 from lab_text.tokenizers import CharacterTokenizer, SpacyTokenizer, WhitespaceTokenizer, tokenizer_factory
 
 from lab.errors import ParameterError
@@ -23,7 +23,7 @@ def test_whitespace_tokenizer_splits_at_any_white_space() -> None:
     assert WhitespaceTokenizer("fr", lowercase=False)("Où\u00a0sont-ils  ?") == ["Où", "sont-ils", "?"]
 
 
-def test_lower_case_is_the_default_and_detokenize_capitalises() -> None:
+def test_lower_case_is_the_default_and_detokenize_capitalizes() -> None:
     tokenizer = WhitespaceTokenizer("en")
     assert tokenizer("Who won ?") == ["who", "won", "?"]
     assert tokenizer.detokenize(["who", "won", "?"]) == "Who won ?"
@@ -107,8 +107,8 @@ def test_a_language_that_spacy_lacks_is_an_error() -> None:
     with pytest.raises(ParameterError) as caught:
         SpacyTokenizer("qq")("qapla'")
     first, *_, last = str(caught.value).splitlines()
-    assert first == "spaCy cannot tokenise the language 'qq'"
-    assert last == "  language 'xx' tokenises any text with spaces by general rules"
+    assert first == "spaCy cannot tokenize the language 'qq'"
+    assert last == "  language 'xx' tokenizes any text with spaces by general rules"
 
 
 def test_something_that_is_no_language_code_is_an_error() -> None:
@@ -135,7 +135,7 @@ def test_an_unknown_tokenizer_name_is_an_error_without_the_kernel_too() -> None:
         ("de", "Ein Schild, auf dem steht „Welcome Bikers“."),
     ],
 )
-def test_a_sentence_survives_being_tokenised_and_joined(language: str, sentence: str) -> None:
+def test_a_sentence_survives_being_tokenized_and_joined(language: str, sentence: str) -> None:
     tokens = SpacyTokenizer(language, lowercase=False)(sentence)
     assert len(tokens) > len(sentence.split()) or '"' not in sentence
     assert join_tokens(tokens, language) == sentence
@@ -151,5 +151,5 @@ def test_nearly_every_real_sentence_survives(real_data: Path, language: str) -> 
     assert same / len(sentences) > 0.99
 
 
-def test_the_english_first_person_is_capitalised() -> None:
-    assert capitalise("should i go, i.e. leave?", "en") == "Should I go, i.e. leave?"
+def test_the_english_first_person_is_capitalized() -> None:
+    assert capitalize("should i go, i.e. leave?", "en") == "Should I go, i.e. leave?"

@@ -1,4 +1,4 @@
-"""What two processes that tokenise say to each other, and a stream that several of them tokenise."""
+"""What two processes that tokenize say to each other, and a stream that several of them tokenize."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from lab_text import spread as spreading
 from lab_text import tokenizers
 from lab_text.messages import Closed, receive, retold, send, told
 from lab_text.spread import spread
-from lab_text.tokenizers import SpacyTokenizer, Tokenizer, WhitespaceTokenizer
+from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizers import SpacyTokenizer, WhitespaceTokenizer
 from lab_text.workers import NoWorker, describe, rebuild
 
 from lab.errors import DataError, LabError, ParameterError, StudyError

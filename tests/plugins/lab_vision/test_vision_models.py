@@ -171,7 +171,7 @@ def test_a_last_layer_that_is_left_out_is_initialised_as_without_weights(tmp_pat
     torch.save(course(classes=10).state_dict(), tmp_path / "w.pth")
     made = []
     for options in ({}, {"weights": str(tmp_path / "w.pth")}):
-        with Streams(0).initialising():
+        with Streams(0).initializing():
             made.append(course(**options).output.weight)
     assert torch.equal(*made)
 

@@ -1,24 +1,23 @@
-"""What a model is made of: per layer the shapes, the parameters and the arithmetic of one batch."""
+"""Model summary: shapes, parameters and FLOPs of one batch, per layer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from lab.errors import LabError
 from lab.training.data import to_device
-from lab.training.preserve import preserved
+from lab.training.state import Training
+from lab.training.tools.preserve import preserved
 
-if TYPE_CHECKING:
-    from lab.training.learner import Learner
-
-__all__ = ["LayerSummary", "Summary", "summarise"]
+__all__ = ["LayerSummary", "Summary", "summarize"]
 
 Shape = tuple[int, ...]
 
@@ -97,13 +96,13 @@ def _cells(layer: LayerSummary) -> Iterator[str]:
     yield f"{layer.flops:,}"
 
 
-def summarise(learner: Learner, batch: Any = None) -> Summary:
-    """Send one batch through the learner's validation step and note what every layer does.
+def summarize(learner: Training, batch: Any = None) -> Summary:
+    """Run one batch through the learner's validation step and record every layer.
 
-    Nothing of the learner changes.
+    The learner is left as it was.
 
     Args:
-        learner: whose model is looked at.
+        learner: the learner.
         batch: as the stepper takes it; None takes the first one of the training split.
 
     Raises:
@@ -177,15 +176,8 @@ def _is_layer(module: nn.Module) -> bool:
     return next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
 
 
-def _shapes(value: Any) -> Iterator[Shape]:
-    if isinstance(value, Tensor):
-        yield tuple(value.shape)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _shapes(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _shapes(item)
+def _shapes(tree: Any) -> tuple[Shape, ...]:
+    return tuple(tuple(leaf.shape) for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _flop_counter() -> FlopCounterMode:

@@ -1,7 +1,7 @@
-"""The learning-rate finder: a short training in which the rate rises until the loss diverges.
+"""Learning-rate range test: a short training in which the rate rises until the loss diverges.
 
-Smith 2015, arXiv:1506.01186, section 3.3, in the form that fast.ai made known: the rate grows geometrically from step
-to step, the loss is smoothed, and the model is afterwards as it was before.
+Smith 2015, arXiv:1506.01186, section 3.3, in the form of fast.ai: the rate grows geometrically from step to step, the
+loss is smoothed, and the model is restored afterwards.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ import attrs
 
 from lab.errors import ParameterError
 from lab.training.data import to_device
-from lab.training.preserve import preserved
+from lab.training.state import Training
+from lab.training.tools.preserve import preserved
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lab.training.learner import Learner
-
 __all__ = ["LearningRates", "find_lr", "longest_fall", "smoothed"]
 
-FEWEST = 10
-"""So many steps must have a finite loss before the sweep says anything."""
+MIN_STEPS = 10
+"""Steps with a finite loss that a suggestion needs."""
 
 
 @attrs.frozen
 class LearningRates:
-    """What a sweep showed.
+    """Result of a learning-rate range test.
 
     Attributes:
         rates: the learning rate of each step; of several layer groups, the last one's.
@@ -48,27 +47,27 @@ class LearningRates:
     diverged: bool
 
     def shown_losses(self) -> tuple[float, float]:
-        """Lowest and highest loss worth drawing: the fall, and a little above it; divergence leaves the picture."""
+        """Return the range of losses to draw: the fall, and a little above it; divergence is cut off."""
         low = min(self.losses)
         fall = max(self.losses[: self.losses.index(low) + 1]) - low or 1.0
         return low - 0.1 * fall, low + 1.5 * fall
 
     def plot(self) -> Figure:
-        """The smoothed loss over the rate, with both suggestions."""
+        """Plot the smoothed loss over the rate, with both suggestions."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(self.rates, self.raw_losses, color="0.8", linewidth=1, label="loss")
         axes.plot(self.rates, self.losses, label="smoothed")
-        for name, rate, colour in (("steepest", self.steepest, "tab:red"), ("valley", self.valley, "tab:green")):
-            axes.axvline(rate, color=colour, linestyle="--", linewidth=1, label=f"{name} {rate:.2g}")
+        for name, rate, color in (("steepest", self.steepest, "tab:red"), ("valley", self.valley, "tab:green")):
+            axes.axvline(rate, color=color, linestyle="--", linewidth=1, label=f"{name} {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self.shown_losses())
         axes.legend(loc="lower left")
         return figure
 
     def _repr_png_(self) -> bytes:
-        """Notebooks show the plot."""
+        """Return the plot, for notebooks."""
         import io
 
         buffer = io.BytesIO()
@@ -84,7 +83,7 @@ class LearningRates:
 
 
 def find_lr(
-    learner: Learner,
+    learner: Training,
     *,
     start: float = 1e-7,
     end: float = 10.0,
@@ -94,76 +93,68 @@ def find_lr(
 ) -> LearningRates:
     """Sweep the learning rate geometrically over ``steps`` steps; the learner is left as it was, to the last bit.
 
-    Layer groups keep the ratios of their rates, and callbacks take no part.
+    Layer groups keep the ratios of their rates, and no callback is called.
 
     Args:
-        learner: what is to be trained.
+        learner: the learner; model, optimizer and random streams are restored.
         start, end: first and last rate, of the last layer group.
         steps: training steps; batches begin anew where the training split is shorter.
         smoothing: share of the old average in the smoothed loss, in [0, 1), corrected for its start.
-        divergence: the sweep stops when the smoothed loss is so many times its best.
+        divergence: the sweep stops when the smoothed loss exceeds its best by this factor.
 
     Raises:
         ParameterError: rates that do not rise, too few steps, or a loss that diverges at once.
     """
     if not 0 < start < end < math.inf:
         raise ParameterError(f"the rate must rise from start to end, got start={start}, end={end}", where="find_lr")
-    if steps < FEWEST:
-        raise ParameterError(f"a sweep needs at least {FEWEST} steps, got {steps}", where="find_lr")
+    if steps < MIN_STEPS:
+        raise ParameterError(f"a sweep needs at least {MIN_STEPS} steps, got {steps}", where="find_lr")
     if not 0 <= smoothing < 1:
         raise ParameterError(f"smoothing must lie in [0, 1), got {smoothing}", where="find_lr")
-    rates, losses, diverged = _sweep(learner, _geometric(start, end, steps), smoothing, divergence)
-    if len(losses) < FEWEST:
+    rates = [start * (end / start) ** (step / (steps - 1)) for step in range(steps)]
+    rates, losses, diverged = _sweep(learner, rates, smoothing, divergence)
+    if len(losses) < MIN_STEPS:
         raise ParameterError(
             f"the loss diverged after {len(losses)} steps, at a learning rate of {rates[-1]:.2g}",
             where="find_lr",
             hint=f"begin lower than start={start:g}",
         )
     even = smoothed(losses, smoothing)
-    return LearningRates(rates, losses, even, rates[_steepest(even)], rates[longest_fall(even)], diverged)
-
-
-def _geometric(start: float, end: float, steps: int) -> list[float]:
-    return [start * (end / start) ** (step / (steps - 1)) for step in range(steps)]
+    # central differences
+    slopes = [even[index + 1] - even[index - 1] for index in range(1, len(even) - 1)]
+    steepest = 1 + slopes.index(min(slopes))
+    return LearningRates(rates, losses, even, rates[steepest], rates[longest_fall(even)], diverged)
 
 
 def _sweep(
-    learner: Learner, rates: Sequence[float], smoothing: float, divergence: float
+    learner: Training, rates: Sequence[float], smoothing: float, divergence: float
 ) -> tuple[list[float], list[float], bool]:
-    """Rates and losses up to the end or to divergence; the loss that is not finite is left out."""
+    """Train at each rate, to the end or to divergence; returns rates, losses and whether it diverged."""
     losses: list[float] = []
     average, best = 0.0, math.inf
     batches = _endless(learner)
+    groups = learner.optimizer.param_groups
+    last = groups[-1]["initial_lr"]
+    ratios = [group["initial_lr"] / last if last else 1.0 for group in groups]
     with preserved(learner):
         learner.set_training_mode()
-        ratios = _ratios(learner)
         for step, rate in enumerate(rates):
-            for group, ratio in zip(_groups(learner), ratios, strict=True):
+            for group, ratio in zip(learner.optimizer.param_groups, ratios, strict=True):
                 group["lr"] = rate * ratio
             learner.batch = to_device(next(batches), learner.device)
-            learner.replicas.watch_weights()
+            learner.distributed.prepare_step()
             loss = float(learner.stepper.train_step(learner.batch))
             average = smoothing * average + (1 - smoothing) * loss
             current = average / (1 - smoothing ** (step + 1))
-            if not math.isfinite(current) or (step >= FEWEST and current > divergence * best and best > 0):
+            if not math.isfinite(current) or (step >= MIN_STEPS and current > divergence * best and best > 0):
                 return list(rates[: len(losses)]) or [rate], losses, True
             losses.append(loss)
             best = min(best, current)
     return list(rates), losses, False
 
 
-def _ratios(learner: Learner) -> list[float]:
-    """Every group's rate as a share of the last one's."""
-    rates = [group["initial_lr"] for group in _groups(learner)]
-    return [rate / rates[-1] for rate in rates] if rates[-1] else [1.0] * len(rates)
-
-
-def _groups(learner: Learner) -> list[dict[str, Any]]:
-    return learner.optimizer.param_groups
-
-
-def _endless(learner: Learner) -> Iterator[Any]:
-    """Training batches, epoch after epoch."""
+def _endless(learner: Training) -> Iterator[Any]:
+    """Yield training batches, epoch after epoch."""
     epoch = learner.epochs_done
     while True:
         learner.train_sampler.start_at(epoch)
@@ -172,7 +163,7 @@ def _endless(learner: Learner) -> Iterator[Any]:
 
 
 def smoothed(losses: Sequence[float], smoothing: float) -> list[float]:
-    """Exponential moving average, corrected for its start as in Adam.
+    """Return the exponential moving average, corrected for its start as in Adam.
 
     >>> smoothed([1.0, 1.0, 4.0], 0.5)
     [1.0, 1.0, 2.7142857142857144]
@@ -184,16 +175,8 @@ def smoothed(losses: Sequence[float], smoothing: float) -> list[float]:
     return found
 
 
-def _steepest(losses: Sequence[float]) -> int:
-    """Where the loss falls fastest per step, by central differences."""
-    slopes = [losses[index + 1] - losses[index - 1] for index in range(1, len(losses) - 1)]
-    return 1 + slopes.index(min(slopes))
-
-
 def longest_fall(losses: Sequence[float]) -> int:
-    """The middle of the longest run of values, not necessarily neighbours, of which each is below the one before.
-
-    fastai's suggestion ``valley``.
+    """Return the middle of the longest decreasing subsequence: fastai's suggestion ``valley``.
 
     >>> longest_fall([5.0, 6.0, 4.0, 3.0, 2.0, 9.0])
     2

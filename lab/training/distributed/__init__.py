@@ -1,0 +1,1 @@
+"""Distributed training: one process, data-parallel replicas (DDP) or sharded weights (FSDP)."""

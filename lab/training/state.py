@@ -1,0 +1,539 @@
+"""State of a training: what callbacks, steppers, the loop and tools see and change."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from lab.errors import LabError, ParameterError, UnknownNameError, add_note, error_text
+from lab.training.data import (
+    Data,
+    EpochSampler,
+    SamplerFactory,
+    SequentialSampler,
+    call_with,
+    to_device,
+)
+from lab.training.distributed.setup import find_processes, local_device
+from lab.training.rng import Streams, global_random_state, seed_all_generators, set_global_random_state
+from lab.training.weights import UnsavedBuffers, extra_state, load_extra_state
+
+__all__ = ["EVENTS", "CancelBatch", "CancelEpoch", "CancelFit", "Level", "Losses", "Position", "Training"]
+
+EVENTS = ("fit", "epoch", "batch", "backward", "step", "validate", "eval_weights")
+
+LearningRate = float | slice | Sequence[float]
+
+
+class CancelBatch(Exception):
+    """Raised in a callback: leave this batch and continue with the next."""
+
+
+class CancelEpoch(Exception):
+    """Raised in a callback: leave this epoch and continue with the next."""
+
+
+class CancelFit(Exception):
+    """Raised in a callback: stop training and keep what was learned."""
+
+
+@attrs.define
+class Position:
+    """Position of training; every count is of things finished.
+
+    Attributes:
+        epoch: epochs finished in this fit, so the index of the current one.
+        epochs: epochs that this fit was asked for.
+        batch: batches finished in this epoch, so before a step the index of the current one.
+        batches: batches of an epoch.
+        step: batches finished in this fit.
+    """
+
+    epoch: int = 0
+    epochs: int = 0
+    batch: int = 0
+    batches: int = 0
+    step: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Number of batches in the whole fit."""
+        return self.epochs * self.batches
+
+    def end_epoch(self) -> None:
+        """Count one more finished epoch; the next begins at its first batch."""
+        self.epoch += 1
+        self.batch = 0
+
+
+class Losses:
+    """Losses of the current epoch, kept on their device until a number is needed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._gathered = torch.zeros(0, device=device)
+        self._recent: list[Tensor] = []
+
+    @property
+    def count(self) -> int:
+        """Number of losses."""
+        return len(self._gathered) + len(self._recent)
+
+    @property
+    def values(self) -> Tensor:
+        """All losses, (count,), in float32."""
+        if self._recent:
+            recent = torch.stack([loss.reshape(()) for loss in self._recent]).to(self.device, torch.float32)
+            self._gathered = torch.cat([self._gathered, recent])
+            self._recent.clear()
+        return self._gathered
+
+    def add(self, loss: Tensor) -> None:
+        """Add one loss."""
+        self._recent.append(loss)
+
+    def mean(self) -> float:
+        """Mean over the batches so far; NaN if there was none."""
+        return float(self.values.mean())
+
+    def clear(self) -> None:
+        """Drop all losses before the next epoch."""
+        self._gathered = self._gathered[:0]
+        self._recent.clear()
+
+    def first_bad(self) -> int | None:
+        """Index of the first loss that is not finite, or None."""
+        bad = ~torch.isfinite(self.values)
+        return int(bad.nonzero()[0]) if bool(bad.any()) else None
+
+
+Handler = Callable[[Any], None]
+Listener = tuple[Any, Handler | None, Handler | None]
+"""A callback, its ``before`` and its ``after`` method for one event; None for a method that it does not override."""
+
+
+class Level:
+    """Context of an event: ``before_X`` on entry, ``after_X`` in reverse order on exit, also when the body raised.
+
+    The first failure wins; a failure in a callback carries a note that says which callback, event, epoch and batch.
+    """
+
+    __slots__ = ("_entered", "_event", "_listeners", "_training")
+
+    def __init__(self, event: str, listeners: Sequence[Listener], training: Training | None) -> None:
+        self._event, self._listeners, self._training = event, listeners, training
+        self._entered = 0
+
+    def __enter__(self) -> None:
+        try:
+            for listener in self._listeners:
+                self._entered += 1
+                if listener[1] is not None:
+                    listener[1](self._training)
+        except BaseException as error:
+            self._locate(error, listener[0], "before")
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        first = error
+        for callback, _, after in reversed(self._listeners[: self._entered]):
+            if after is None:
+                continue
+            try:
+                after(self._training)
+            except BaseException as failure:
+                self._locate(failure, callback, "after")
+                if first is None:
+                    first = failure
+                else:
+                    add_note(first, f"and then {type(failure).__name__}: {error_text(failure)}")
+        if first is not None and error is None:
+            raise first
+
+    def _locate(self, error: BaseException, callback: Any, moment: str) -> None:
+        if self._training is not None and not isinstance(error, (CancelBatch, CancelEpoch, CancelFit)):
+            position = self._training.position
+            where = f"epoch {position.epoch}, batch {position.batch}"
+            add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
+
+
+# one for all events without listeners: a level is entered three times per batch
+_SILENT = Level("", (), None)
+
+
+class Training:
+    """Model, data, optimizer and position of a training: what callbacks, steppers, the loop and tools see.
+
+    ``Learner`` adds what a user does with it (fit, predict, save …), and documents the arguments.
+
+    Attributes:
+        callbacks: in the order in which they run.
+        stepper: one training or validation step.
+        position: position of the current fit.
+        history: one row per finished epoch, over all fits.
+        undefined: scores of the last validation that are NaN because they are not defined, each with the reason.
+        batch, step_loss: the current batch on the device, and the loss of the last step.
+        parts: names of the model's parts that draw their initial weights from streams of their own.
+        distributed: the ranks that train the model together: ``SingleProcess``, ``DDP`` or ``FSDP``.
+        is_finished: in ``after_fit``, whether the fit came to its own end and was not cut short by a failure.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        loss: Callable[[Any, Any], Tensor],
+        *,
+        stepper: Any,  # a Stepper, whose module imports this one
+        optimizer: Callable[..., torch.optim.Optimizer],
+        lr: LearningRate,
+        batch_size: int,
+        valid_batch_size: int | None,
+        sampler: SamplerFactory,
+        valid_sampler: SamplerFactory | None,
+        metrics: Mapping[str, Any],
+        seed: int,
+        device: str | torch.device,
+        folder: Path | str | None,
+        workers: int,
+    ) -> None:
+        self.device = local_device(device)
+        self.model = model
+        self.distributed = find_processes(model, self.device)
+        self.data = data
+        self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
+        self.batch_size, self.valid_batch_size = batch_size, valid_batch_size or batch_size
+        self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler
+        self.streams = Streams(seed)
+        self.folder = Path(folder) if folder is not None else None
+        self.workers = workers
+        self.metrics = dict(metrics)
+        self.distributed.disable_metric_sync(self.metrics)
+        self.metrics_with_batch = {name for name, metric in self.metrics.items() if _takes_batch(metric)}
+        self.callbacks: list[Any] = []
+        self._listeners: Mapping[str, Sequence[Listener]] = _NOBODY
+        self.history: list[dict[str, float]] = []
+        self.undefined: dict[str, str] = {}
+        self.epochs_before_fit = 0
+        self.position = Position()
+        self.losses = Losses(self.device)
+        self.parts: tuple[str, ...] = ()
+        self.is_finished = False
+        self.batch: Any = None
+        self.step_loss: Tensor | None = None
+        self._dropout_state: dict[str, Any] | None = None
+        self._is_training = self._bn_freeze = False
+        self._callback_states: dict[str, Any] | None = None
+        self.stepper = stepper
+        self.lr = lr
+        if _uninitialized(model):
+            stepper.attach(self)
+            self._initialize_lazy_modules()
+        groups = [
+            {"params": weights, "lr": rate, "initial_lr": rate, "layer_group": index}
+            for index, (weights, rate) in enumerate(zip(self.layer_groups(), self._spread(lr), strict=True))
+        ]
+        self.optimizer = optimizer(groups, lr=groups[-1]["lr"])
+        stepper.attach(self)
+        self._unsaved = UnsavedBuffers(model)
+
+    def _initialize_lazy_modules(self) -> None:
+        """Run one batch through lazy modules, so that the optimizer and checkpoints know their weights."""
+        split = self.data.split("train")
+        sampler = SequentialSampler(min(len(split), self.batch_size), self.batch_size)
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                self.stepper.valid_step(to_device(next(iter(self.data.loader(split, sampler))), self.device))
+        finally:
+            self.model.train(training)
+        if left := _uninitialized(self.model):
+            raise ParameterError(
+                f"the first batch does not reach {', '.join(left[:3])}, whose shape is not known without it",
+                where=type(self.model).__name__,
+                hint="give these layers their sizes, or use them in every forward pass",
+            )
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def level(self, event: str) -> Level:
+        """Return the context in which the body of an event runs: ``with learner.level("step"): …``."""
+        listeners = self._listeners[event]
+        return Level(event, listeners, self) if listeners else _SILENT
+
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Fire events to no callback inside the block: for a trial step outside of a fit."""
+        listeners, self._listeners = self._listeners, _NOBODY
+        try:
+            yield
+        finally:
+            self._listeners = listeners
+
+    def callback(self, name: str) -> Any:
+        """Return the callback called ``name``.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        for callback in self.callbacks:
+            if callback.name == name:
+                return callback
+        raise UnknownNameError(
+            f"this learner has no callback '{name}'",
+            hint=f"it has: {', '.join(c.name for c in self.callbacks) or 'none'}",
+        )
+
+    # --- learning rates and layer groups ------------------------------------------------------------------------------
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Return the parameters by layer group, the first layers first; one group where the model names none.
+
+        A weight that several groups share belongs to the first of them.
+        """
+        name_groups = getattr(self.model, "layer_groups", None)
+        groups = name_groups() if callable(name_groups) else [self.model]
+        seen: set[nn.Parameter] = set()
+        return [[w for w in _parameters(group) if not (w in seen or seen.add(w))] for group in groups]  # type: ignore[func-returns-value]
+
+    def set_lr(self, lr: LearningRate) -> None:
+        """Set the learning rate of every layer group, from which schedules scale."""
+        self.lr = lr
+        rates = self._spread(lr)
+        for index, group in enumerate(self.optimizer.param_groups):
+            group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
+
+    def _spread(self, lr: LearningRate) -> list[float]:
+        count = len(self.layer_groups())
+        if isinstance(lr, slice):
+            low, high = lr.start, lr.stop
+            low = high / 10 if low is None else low
+            return [low * (high / low) ** (index / max(count - 1, 1)) for index in range(count - 1)] + [high]
+        if isinstance(lr, Sequence):
+            if len(lr) != count:
+                raise ParameterError(f"lr has {len(lr)} values, the model has {count} layer groups")
+            return list(lr)
+        return [lr] * count
+
+    def freeze_to(self, group: int) -> None:
+        """Train only the layer groups from ``group`` on; negative numbers count from the end."""
+        groups = self.layer_groups()
+        first = range(len(groups))[group]
+        for index, weights in enumerate(groups):
+            for weight in weights:
+                weight.requires_grad_(index >= first)
+
+    def unfreeze(self) -> None:
+        """Train every layer group."""
+        self.freeze_to(0)
+
+    def bn_freeze(self, on: bool = True) -> None:
+        """Keep the running statistics of batch norm whose weights are frozen while the rest is trained.
+
+        Without it frozen batch norm goes on normalizing by its batch, and its averages move, as everywhere in torch.
+        """
+        self._bn_freeze = on
+
+    # --- batches ------------------------------------------------------------------------------------------------------
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs finished since this learner was made, over all its fits."""
+        return self.epochs_before_fit + self.position.epoch
+
+    @property
+    def train_size(self) -> int:
+        """Number of training examples."""
+        return len(self.data.train)
+
+    @cached_property
+    def train_sampler(self) -> EpochSampler:
+        """Order of the training batches, restarted for every epoch from the stream ``sampler``."""
+        split = self.data.split("train")
+        facts = self.data.sampler_facts(split, self.batch_size, self.streams.generator("sampler"))
+        sampler = call_with(self._sampler_factory, facts)
+        if len(sampler) == 0:
+            raise ParameterError(
+                "the sampler gives no batches",
+                where=f"{len(split)} training examples, batch_size={self.batch_size}",
+                hint="give it more examples, a smaller batch_size, or another sampler",
+            )
+        return EpochSampler(sampler, self.streams, rank=self.distributed.rank, ranks=self.distributed.world_size)
+
+    @cached_property
+    def train_loader(self) -> Any:
+        """Training batches."""
+        return self._loader("train", self.train_sampler, self.streams.generator("workers"))
+
+    def valid_loader(self, split: str, *, local: bool = False) -> Any:
+        """Return the batches of a split for validation, the same at every call; ``local`` ones are this rank's."""
+        batches = self._valid_sampler(self.data.split(split))
+        generator = self.streams.restart(f"workers/{split}")
+        return self._loader(split, self.distributed.local_batches(batches) if local else batches, generator)
+
+    def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
+        """Return the batches of a split for validation, as indices."""
+        return list(self._valid_sampler(self.data.split(split)))
+
+    def _valid_sampler(self, examples: Any) -> Iterable[Sequence[int]]:
+        if self._valid_sampler_factory is not None:
+            generator = self.streams.restart("valid_sampler")
+            facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
+            return call_with(self._valid_sampler_factory, facts)  # type: ignore[no-any-return]
+        lengths = self.data.length(examples)
+        if lengths is None:
+            return SequentialSampler(len(examples), self.valid_batch_size)
+        order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
+        return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
+
+    def _loader(self, split: str, sampler: Iterable[Sequence[int]], generator: torch.Generator) -> Any:
+        pin = self.device.type == "cuda"
+        return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin, generator=generator)
+
+    # --- modes and random streams -------------------------------------------------------------------------------------
+
+    def set_training_mode(self) -> None:
+        """Set the model to training mode; frozen batch norm stays in evaluation mode if ``bn_freeze`` is on."""
+        self.model.train()
+        if self._bn_freeze:
+            for module in self.model.modules():
+                weights = list(module.parameters()) if isinstance(module, nn.modules.batchnorm._BatchNorm) else []
+                if weights and not any(weight.requires_grad for weight in weights):
+                    module.eval()
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Enter ``evaluation_mode`` with every weight gathered, so that the model may be called in any way."""
+        with self.evaluation_mode(), self.distributed.gathered_weights():
+            yield
+
+    @contextmanager
+    def evaluation_mode(self) -> Iterator[None]:
+        """Evaluate inside the block: no gradients, and every random stream as before when it ends."""
+        training = self.model.training
+        state = global_random_state(self.device)
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            set_global_random_state(state, self.device)
+            self.model.train(training)
+
+    @contextmanager
+    def _dropout_stream(self) -> Iterator[None]:
+        """Make the global generators of torch, Python and NumPy the stream ``dropout`` inside the block."""
+        outside = global_random_state(self.device)
+        if self._dropout_state is None:
+            seed_all_generators(self.streams.seed("dropout"))
+        else:
+            set_global_random_state(self._dropout_state, self.device)
+        self._is_training = True
+        try:
+            yield
+        finally:
+            self._is_training = False
+            self._dropout_state = global_random_state(self.device)
+            set_global_random_state(outside, self.device)
+
+    # --- saving -------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the weights that decides how training goes on."""
+        return {
+            "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
+            "epochs_before_fit": self.epochs_before_fit,
+            "history": self.history,
+            "losses": self.losses.values,
+            "optimizer": self.optimizer.state_dict(),
+            "streams": self.streams.state_dict(),
+            "dropout": global_random_state(self.device) if self._is_training else self._dropout_state,
+            "stepper": self.stepper.state_dict(),
+            "carried": extra_state(self.model),
+            "buffers": self._unsaved.changed(self.model),
+            "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; the next ``fit`` goes on from there."""
+        epoch, epochs, batch, step = state["position"]
+        self.position = Position(epoch=epoch, epochs=epochs, batch=batch, step=step)
+        self.epochs_before_fit = state["epochs_before_fit"]
+        self.history = list(state["history"])
+        if len(self.history) > self.epochs_done:  # saved in after_epoch, before the epoch was counted
+            self.position.end_epoch()
+        self.losses.clear()
+        for loss in state["losses"].to(self.device):
+            self.losses.add(loss)
+        self.optimizer.load_state_dict(self.distributed.local_state(state["optimizer"], self.optimizer))
+        self.streams.load_state_dict(state["streams"])
+        self._dropout_state = state["dropout"]
+        self.stepper.load_state_dict(state["stepper"])
+        load_extra_state(self.model, state["carried"])
+        self._unsaved.restore(self.model, state["buffers"])
+        self._callback_states = state["callbacks"]
+
+    def restore_callbacks(self) -> None:
+        """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
+        states, self._callback_states = self._callback_states, None
+        for callback in self.callbacks:
+            if states and states.get(callback.name):
+                callback.load_state_dict(states[callback.name])
+
+    def artefact(self, name: str) -> Path:
+        """Return the path of an artefact inside this learner's folder.
+
+        Raises:
+            LabError: the learner has no folder, or the name would leave it.
+        """
+        if self.folder is None:
+            raise LabError(
+                f"there is no folder for the artefact '{name}'",
+                hint="make the learner with folder=..., or use `lab run`",
+            )
+        root = (self.folder / "artefacts").resolve()
+        path = (root / name).resolve()
+        if not path.is_relative_to(root) or path == root:
+            raise LabError(f"the artefact name '{name}' leaves the run's folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def say(self, message: str) -> None:
+        """Log a message for the user."""
+        logging.getLogger("lab").warning(message)
+
+
+_NOBODY: Mapping[str, Sequence[Listener]] = dict.fromkeys(EVENTS, ())
+
+
+def _uninitialized(model: nn.Module) -> list[str]:
+    """Return the names of parameters and buffers of lazy modules that have no shape yet."""
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    return [name for name, tensor in named if nn.parameter.is_lazy(tensor)]
+
+
+def _takes_batch(metric: Any) -> bool:
+    try:
+        return "batch" in inspect.signature(metric.update).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _parameters(group: Any) -> Iterator[nn.Parameter]:
+    if isinstance(group, nn.Parameter):
+        return iter((group,))
+    if isinstance(group, nn.Module):
+        return group.parameters()
+    return itertools.chain.from_iterable(_parameters(item) for item in group)
