@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.cache import cache_folder, recall, remember
+from lab.cache import cache_folder, read_cache, write_cache
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.plugins import GROUP, Catalog
 from lab.registry.registry import Plugin
@@ -70,7 +70,7 @@ def _remember(catalog: Catalog, commands: Owned) -> None:
         given = {name: target for name, (owner, target) in commands.items() if owner is plugin}
         if all(isinstance(target, str) for target in given.values()):
             memory[path] = {"stamp": _stamp(path), "commands": given}
-    remember(_memory_file(), memory)
+    write_cache(_memory_file(), memory)
 
 
 def _recall(memory: Mapping[str, Any], point: EntryPoint) -> dict[str, str] | None:
@@ -106,4 +106,4 @@ def _memory_file() -> Path:
 
 
 def _read() -> dict[str, dict[str, Any]]:
-    return {path: item for path, item in recall(_memory_file()).items() if isinstance(item, dict)}
+    return {path: item for path, item in read_cache(_memory_file()).items() if isinstance(item, dict)}

@@ -54,7 +54,7 @@ def lab_datasets() -> Components:
 
 @hookspec
 def lab_architectures() -> Components:
-    """Models: a class or function that gives an ``nn.Module``.
+    """Models: a class or function that returns an ``nn.Module``.
 
     A parameter without a default is filled from the data's fact of the same name. Used by: ``lab_seq2seq``.
     """
@@ -69,7 +69,7 @@ def lab_losses() -> Components:
 def lab_samplers() -> Components:
     """Samplers: ``factory(…) ->`` batches of indices, with a length.
 
-    It may ask for ``size, batch_size, generator`` and, where examples have a length, ``lengths``.
+    It may ask for ``size, batch_size, generator`` and, if examples have a length, ``lengths``.
     Used by: ``lab_basics``.
     """
 
@@ -126,9 +126,8 @@ def lab_registries() -> Sequence[RegistrySpec]:
 def lab_commands() -> Mapping[str, str]:
     """Add commands to ``lab``: name → ``"module:click_command"``, imported when the command is asked for.
 
-    Fires when a command is looked for that is not the kernel's own; what it gave is remembered until the plugin's file
-    changes. A name that ``lab`` or another plugin has already is left out, and told of.
-    Used by: ``lab_text`` (``lab data``).
+    Fires when a command is looked up that is not the kernel's own. A name that ``lab`` or another plugin has already is
+    skipped with a warning. Used by: ``lab_text`` (``lab data``).
     """
 
 
@@ -198,19 +197,19 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookspec
 def lab_conformance() -> str:
-    """Give the conformance kit what it must know of this plugin.
+    """Support the conformance kit: example data, checks, and how components are tried.
 
-    Return ``"module:function"``; the function gives a ``lab.testing.Offer``. It holds example data that components are
-    tried on, the conformance classes of registries that the plugin opened, and how components whose signature does not
-    say enough are tried. Fires when the kit is first used (``lab check``, or tests with ``lab.testing``); the function
-    is imported then. Order does not matter; of two examples with one name the later counts. Used by: ``lab_basics``,
-    ``lab_text``, ``lab_seq2seq``.
+    Return ``"module:function"``; the function returns a ``lab.testing.ConformanceSupport``: example data, conformance
+    classes of the registries that the plugin opened, and cases for components whose signature does not say enough.
+    Fires when the kit is first used (``lab check``, or tests with ``lab.testing``); the function is imported then.
+    Order does not matter; of two examples with one name the later counts. Used by: ``lab_basics``, ``lab_text``,
+    ``lab_seq2seq``.
     """
 
 
 @hookspec
 def lab_scaffolds() -> Mapping[str, str]:
-    """Add kinds to ``lab new``: kind → ``"package:folder"`` with the templates of what is special to that kind.
+    """Add kinds to ``lab new``: kind → ``"package:folder"`` with the templates of that kind.
 
     ``component.py.jinja`` and ``experiment.py.jinja`` are needed, ``tests.py.jinja`` replaces the usual tests. A folder
     for the kind ``experiment`` holds ``experiment.py.jinja`` alone. Fires when ``lab new`` runs; the first plugin to

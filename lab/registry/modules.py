@@ -26,7 +26,7 @@ import attrs
 
 from lab.cache import cache_folder, file_digest
 from lab.errors import LabError
-from lab.registry.source import Facts, possible_variables, read_facts, remembered_facts, save_facts
+from lab.registry.source import Facts, cached_facts, possible_variables, read_facts, save_facts
 
 __all__ = [
     "STUDY",
@@ -173,7 +173,7 @@ def facts_of(source: ModuleSource, wanted: frozenset[str] = frozenset()) -> Fact
     """
     if not source.text:
         return Facts(source.digest, (), (), False)
-    return read_facts(source.text, wanted) if source.is_question else remembered_facts(source.text)
+    return read_facts(source.text, wanted) if source.is_question else cached_facts(source.text)
 
 
 _kept: dict[str, ModuleSource] = {}
@@ -356,7 +356,7 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             continue
         modules[name] = source
         facts = facts_of(source, roots.get(name, frozenset()))
-        texts = [facts, *map(remembered_facts, _run_sources(source))]
+        texts = [facts, *map(cached_facts, _run_sources(source))]
         variables.update(variable for each in texts for variable in each.variables)
         perhaps.update(variable for each in texts for variable in each.perhaps)
         others = (other for each in texts for other in _imported(name, source, each))
@@ -564,5 +564,5 @@ def _content_digest(path: Path) -> str:
     if path.suffix == ".py":
         text = source_of_file(path).text
         with suppress(SyntaxError, ValueError):
-            return remembered_facts(text).fingerprint
+            return cached_facts(text).fingerprint
     return file_digest(path)

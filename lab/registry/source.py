@@ -17,13 +17,13 @@ from typing import Any
 
 import attrs
 
-from lab.cache import cache_folder, recall, remember
+from lab.cache import cache_folder, read_cache, write_cache
 
 __all__ = [
     "Facts",
+    "cached_facts",
     "possible_variables",
     "read_facts",
-    "remembered_facts",
     "save_facts",
     "tree_fingerprint",
     "without_question",
@@ -63,7 +63,7 @@ def tree_fingerprint(source: str) -> str:
     return _hash(ast.dump(_essence(ast.parse(source))))
 
 
-def remembered_facts(text: str) -> Facts:
+def cached_facts(text: str) -> Facts:
     """The facts of a text; parsed once and remembered in the cache folder from process to process."""
     name = _hash(f"{sys.version_info[:2]} 3\n{text}")
     book = _book(cache_folder() / "sources.json")
@@ -80,7 +80,7 @@ _unsaved: set[str] = set()
 
 @lru_cache(maxsize=4)
 def _book(file: Path) -> dict[str, Any]:
-    return recall(file)
+    return read_cache(file)
 
 
 def save_facts() -> None:
@@ -88,7 +88,7 @@ def save_facts() -> None:
     if _unsaved:
         file = cache_folder() / "sources.json"
         book = _book(file)
-        remember(file, dict(list(book.items())[-MAX_REMEMBERED:]))
+        write_cache(file, dict(list(book.items())[-MAX_REMEMBERED:]))
         _unsaved.clear()
 
 

@@ -18,7 +18,7 @@ from lab.registry.resolved import Component
 from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment
-from lab.study.guard import keeps_global_state
+from lab.study.guard import assert_global_state_unchanged
 from lab.training.callback import Callback
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -98,7 +98,7 @@ def _other_each_time(dataset: Component) -> DataError:
 
 def _built(dataset: Component) -> Data:
     """Build data with the global generators at a fixed point, so that what draws from them is the same everywhere."""
-    with keeps_global_state(dataset.label, draws=True), all_generators(0), stdout_to_stderr():
+    with assert_global_state_unchanged(dataset.label, allow_torch_rng=True), all_generators(0), stdout_to_stderr():
         data = dataset.build({})
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
@@ -165,7 +165,10 @@ def build_learner(
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True, functions=_naming.get()), stdout_to_stderr():
+    with (
+        assert_global_state_unchanged(component.label, allow_torch_rng=True, functions=_naming.get()),
+        stdout_to_stderr(),
+    ):
         return component.build(facts)
 
 
@@ -201,10 +204,10 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
 
 
 def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
-    return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
+    return {name: _lazy_method(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
 
 
-def _late(target: Any, name: str) -> Callable[..., Any]:
+def _lazy_method(target: Any, name: str) -> Callable[..., Any]:
     """A function that is imported when it is first called."""
     if callable(target):
         return target  # type: ignore[no-any-return]

@@ -397,11 +397,11 @@ _digests: dict[str, dict[str, str]] = {}
 
 def _known_digest(path: str, state: os.stat_result) -> str:
     """The digest of a file, remembered by path, size and time: copies of a store have other times than their record."""
-    from lab.cache import cache_folder, recall
+    from lab.cache import cache_folder, read_cache
 
     book = str(cache_folder() / "store_digests.json")
     if book not in _digests:
-        _digests[book] = {name: value for name, value in recall(Path(book)).items() if isinstance(value, str)}
+        _digests[book] = {name: value for name, value in read_cache(Path(book)).items() if isinstance(value, str)}
         atexit.register(_remember_digests, book)
     label = f"{os.path.abspath(path)}|{state.st_size}|{state.st_mtime_ns}"
     found = _digests[book].get(label)
@@ -411,13 +411,13 @@ def _known_digest(path: str, state: os.stat_result) -> str:
 
 
 def _remember_digests(book: str, most: int = 50_000) -> None:
-    from lab.cache import recall, remember
+    from lab.cache import read_cache, write_cache
 
     known, path = _digests[book], Path(book)
-    before = recall(path)
+    before = read_cache(path)
     if known != before:
         merged = {**before, **known}
-        remember(path, dict(list(merged.items())[-most:]))
+        write_cache(path, dict(list(merged.items())[-most:]))
 
 
 def one_line(content: Mapping[str, Any]) -> str:

@@ -19,34 +19,32 @@ import torch
 
 from lab.errors import PluginError
 
-__all__ = ["guarded", "isolated", "keeps_global_state"]
+__all__ = ["assert_global_state_unchanged", "guarded", "isolated"]
 
 log = logging.getLogger("lab")
 
 
 @contextmanager
-def keeps_global_state(owner: str, *, draws: bool, functions: bool = False) -> Iterator[None]:
-    """Inside the block, the process's random generators and torch's settings must stay as they are.
-
-    What was changed is put back, so that nobody else suffers from it.
+def assert_global_state_unchanged(owner: str, *, allow_torch_rng: bool, functions: bool = False) -> Iterator[None]:
+    """Raise if the block changes the process's random generators, its defaults or torch's settings, and restore them.
 
     Args:
-        owner: whose code runs, for the message.
-        draws: whether it may draw from the global generators (a model does when it is initialised); seeding them is
-            never allowed.
+        owner: the component or file whose code runs, for the message.
+        allow_torch_rng: whether it may draw from the global generators (a model does when it is initialized); seeding
+            them is never allowed.
         functions: whether torch's functions and classes are watched too, which takes half a millisecond.
 
     Raises:
         PluginError: something was changed; the message names it and the owner.
     """
-    before, defined = _snapshot(draws=draws), _definitions() if functions else {}
+    before, defined = _snapshot(draws=allow_torch_rng), _definitions() if functions else {}
     try:
         yield
     except BaseException:
-        _put_back(before, _snapshot(draws=draws))
+        _put_back(before, _snapshot(draws=allow_torch_rng))
         _restore_definitions(defined)
         raise
-    changed = [*_put_back(before, _snapshot(draws=draws)), *_restore_definitions(defined)]
+    changed = [*_put_back(before, _snapshot(draws=allow_torch_rng)), *_restore_definitions(defined)]
     if changed:
         raise PluginError(
             f"{owner} changes {' and '.join(changed)}, which belongs to the whole process",
@@ -56,8 +54,8 @@ def keeps_global_state(owner: str, *, draws: bool, functions: bool = False) -> I
 
 @contextmanager
 def guarded(owner: str) -> Iterator[None]:
-    """``keeps_global_state`` for code that has no business with any random generator: an import."""
-    with keeps_global_state(owner, draws=False, functions=True):
+    """Watch an import, which may not even draw from a random generator."""
+    with assert_global_state_unchanged(owner, allow_torch_rng=False, functions=True):
         yield
 
 

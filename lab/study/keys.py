@@ -19,7 +19,7 @@ from typing import Any
 
 import attrs
 
-from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
+from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_cache
 from lab.errors import LabError
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
@@ -351,10 +351,10 @@ def _distributions() -> Mapping[str, list[str]]:
     folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
     state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
     file = cache_folder() / "distributions.json"
-    known = recall(file)
+    known = read_cache(file)
     if known.get("state") != state:
         known = {"state": state, "packages": metadata.packages_distributions()}
-        remember(file, known)
+        write_cache(file, known)
     packages: dict[str, list[str]] = known["packages"]
     return packages
 

@@ -60,11 +60,11 @@ def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[obje
     """Return what a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
     if catalog is None:
         return nullcontext()
-    from lab.study.guard import keeps_global_state
+    from lab.study.guard import assert_global_state_unchanged
     from lab.training.rng import all_generators
 
     guard = ExitStack()
-    guard.enter_context(keeps_global_state(path.name, draws=True, functions=True))
+    guard.enter_context(assert_global_state_unchanged(path.name, allow_torch_rng=True, functions=True))
     guard.enter_context(all_generators(0))  # many files seed at their top; it decides nothing
     return guard
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from lab.cache import cache_folder, recall, remember
+from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import LabError, StoreError
 from lab.study import files
 
@@ -105,10 +105,10 @@ def remember_study(plan: Plan) -> None:
             return
         place, digest = str(path.resolve()), _digest(path)
         book = _book()
-        known = recall(book)
+        known = read_cache(book)
         if known.get(place) != digest:
             kept = {name: value for name, value in known.items() if name != place}
-            remember(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
+            write_cache(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:
@@ -122,7 +122,7 @@ def find_study(content: Mapping[str, Any]) -> Path | None:
         return None
     try:
         path = Path(given)
-        known = recall(_book()).get(str(path.resolve()))
+        known = read_cache(_book()).get(str(path.resolve()))
         is_there = path.is_file()
         if is_there and not _is_in_store(path) and known == _digest(path):
             return path

@@ -147,7 +147,7 @@ def lab_study_finished(study: Any, runs: Any) -> None:
 @hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
-    return "lab_basics.conformance:offer"
+    return "lab_basics.conformance:support"
 
 
 @hookimpl

@@ -15,12 +15,12 @@ from lab_text.vectors import WordVectors
 from torch import Tensor, nn
 
 from lab import Data, use
-from lab.testing import Conformance, Example, Finding, Offer, Trial, clear_error
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, clear_error
 from lab_devise.data import DeviseData, devise
 from lab_devise.indexes import Index
 from lab_devise.losses import cos_loss
 
-__all__ = ["IndexConformance", "SomeNamedPictures", "offer"]
+__all__ = ["IndexConformance", "SomeNamedPictures", "support"]
 
 WIDTH = 6
 
@@ -28,7 +28,7 @@ WIDTH = 6
 class SomeNamedPictures(Example):
     """Drawn pictures among words: pictures (B, 1, 8, 8), classes (B,) of six, of which two are held out."""
 
-    is_plain = False
+    has_flat_targets = False
     kinds = ("callbacks", "datasets", "losses", "metrics")
 
     def make_data(self) -> DeviseData:
@@ -43,11 +43,11 @@ class SomeNamedPictures(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch[1]), WIDTH, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         vectors: Tensor = self.facts["class_vectors"][batch[1]]
         return vectors.clone()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return torch.cat([batch[0], batch[0]], -1), batch[1]
 
 
@@ -152,20 +152,20 @@ def _vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return example data and the components to check on it."""
     here = ("some_named_pictures",)
-    return Offer(
+    return ConformanceSupport(
         examples={"some_named_pictures": SomeNamedPictures},
         kinds={"indexes": IndexConformance},
-        trials={
+        cases={
             **{
-                f"losses.{name}": Trial(use(name), examples=here)
+                f"losses.{name}": ComponentCase(use(name), examples=here)
                 for name in ("cos_loss", "cosine_softmax", "hinge_rank", "vector_l1", "vector_l2")
             },
-            "metrics.hit": Trial(use("hit"), examples=here),
-            "metrics.hierarchical_precision": Trial(use("hierarchical_precision", k=2), examples=here),
-            "callbacks.search_page": Trial(use("search_page", count=2), examples=here),
-            "datasets.devise": Trial(use("devise", images="digits", searched="classes")),
+            "metrics.hit": ComponentCase(use("hit"), examples=here),
+            "metrics.hierarchical_precision": ComponentCase(use("hierarchical_precision", k=2), examples=here),
+            "callbacks.search_page": ComponentCase(use("search_page", count=2), examples=here),
+            "datasets.devise": ComponentCase(use("devise", images="digits", searched="classes")),
         },
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lab import use
 from lab.errors import ParameterError
-from lab.testing import Conformance, Finding, Offer, Trial, clear_error, no_global_randomness, same
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Finding, clear_error, no_global_randomness, same
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper
 from lab_seq2seq.attention import AdditiveAttention, Attention
@@ -18,7 +18,7 @@ from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_seq2seq.steppers import TeacherForcing
 
-__all__ = ["AttentionConformance", "RecurrentTranslation", "offer"]
+__all__ = ["AttentionConformance", "RecurrentTranslation", "support"]
 
 BATCH, STEPS, WIDTH = 3, 5, 6
 
@@ -136,13 +136,17 @@ def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return example data and the checks of attentions."""
-    return Offer(
+    return ConformanceSupport(
         examples={"translation_rnn": RecurrentTranslation},
         kinds={"attentions": AttentionConformance},
-        trials={
-            "callbacks.attention_maps": Trial(use("attention_maps", count=1), examples=("classes", "translation_rnn")),
-            "callbacks.translations": Trial(use("translations", count=2), examples=("classes", "translation_rnn")),
+        cases={
+            "callbacks.attention_maps": ComponentCase(
+                use("attention_maps", count=1), examples=("classes", "translation_rnn")
+            ),
+            "callbacks.translations": ComponentCase(
+                use("translations", count=2), examples=("classes", "translation_rnn")
+            ),
         },
     )

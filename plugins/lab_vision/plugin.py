@@ -122,4 +122,4 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
-    return "lab_vision.conformance:offer"
+    return "lab_vision.conformance:support"

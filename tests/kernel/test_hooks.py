@@ -239,15 +239,15 @@ def test_hooks_are_called_in_the_order_of_loading(load):
 # --- the conformance kit ----------------------------------------------------------------------------------------------
 
 
-def offer():
+def support():
     """What a plugin gives to the conformance kit."""
-    from lab.testing.example import Offer
+    from lab.testing import ConformanceSupport
 
-    return Offer(trials={"losses.mine": None})
+    return ConformanceSupport(cases={"losses.mine": None})
 
 
-def test_lab_conformance_gives_the_kit_an_offer(load):
-    from lab.testing.conformance import offers_of
+def test_lab_conformance_supports_the_kit(load):
+    from lab.testing.conformance import kit_of
 
-    loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:offer"))
-    assert offers_of(loaded.catalog).trials == {"losses.mine": None}
+    loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:support"))
+    assert kit_of(loaded.catalog).cases == {"losses.mine": None}

@@ -17,7 +17,7 @@ from lab import Callback, Learner, Study
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
-from lab.study.guard import isolated, keeps_global_state
+from lab.study.guard import assert_global_state_unchanged, isolated
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
@@ -146,7 +146,7 @@ def test_what_was_changed_is_put_back() -> None:
     random.seed(1)
 
     def change() -> None:
-        with keeps_global_state("somebody", draws=False):
+        with assert_global_state_unchanged("somebody", allow_torch_rng=False):
             random.random()
             torch.rand(1)
 
@@ -302,7 +302,7 @@ def test_what_torch_wraps_by_itself_is_nobodys_change(monkeypatch: pytest.Monkey
     from torch._compile import _disable_dynamo
 
     monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
-    with keeps_global_state("somebody", draws=True, functions=True):
+    with assert_global_state_unchanged("somebody", allow_torch_rng=True, functions=True):
         torch.manual_seed = _disable_dynamo(torch.manual_seed)
 
 
