@@ -68,7 +68,11 @@ def _remember(catalog: Catalog, commands: Owned) -> None:
         if path is None or plugin is None or (plugin.status, plugin.distribution) != ("loaded", point.distribution):
             continue
         given = {name: target for name, (owner, target) in commands.items() if owner is plugin}
-        if all(isinstance(target, str) for target in given.values()):
+        if all(
+            isinstance(part, str)
+            for target in given.values()
+            for part in ([target] if isinstance(target, str) else target)
+        ):
             memory[path] = {"stamp": _stamp(path), "commands": given}
     write_cache(_memory_file(), memory)
 

@@ -10,8 +10,7 @@ import torch
 from torch import distributed
 
 from lab.errors import StudyError, describe_error, notes_of
-from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner, naming_culprits
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
@@ -22,9 +21,8 @@ from lab.study.study import ResolvedArm, Study, in_arms
 from lab.study.workspace import Workspace
 from lab.training.cpu import configure_cpu
 from lab.training.data import Data
-from lab.training.learner import Learner
 
-__all__ = ["ArmCheck", "Plan", "PlanListener", "learner_of_arm", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
 
 PlanListener = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -210,16 +208,3 @@ def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)
-
-
-def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
-
-    Raises:
-        LabError: the data cannot be had, or a component cannot be built.
-    """
-    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
-    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
-    return learner
