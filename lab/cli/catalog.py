@@ -17,7 +17,7 @@ from lab.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from lab.registry.signature import Parameter
-    from lab.study.study import ResolvedArm, Study
+    from lab.study.study import Arm, Study
 
 __all__ = ["list_components", "plugins", "show"]
 
@@ -120,7 +120,7 @@ def _describe_study(study: Study, catalog: Catalog) -> str:
     return "\n".join(lines)
 
 
-def _difference(arm: ResolvedArm) -> str:
+def _difference(arm: Arm) -> str:
     from lab.study.experiment import describe_value
 
     changes = [f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()]

@@ -17,7 +17,7 @@ from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.study import ResolvedArm, Study, in_arms
+from lab.study.study import Arm, Study, in_arms
 from lab.study.workspace import Workspace
 from lab.training.cpu import configure_cpu
 from lab.training.data import Data
@@ -47,7 +47,7 @@ class Plan:
 
     study: Study
     workspace: Workspace
-    arms: Sequence[ResolvedArm]
+    arms: Sequence[Arm]
     runs: Sequence[Run]
     found: frozenset[str]
     checks: Mapping[str, ArmCheck]
@@ -105,7 +105,7 @@ def _is_found(run: Run) -> bool:
     return record is not None and not lacks(run.experiment, record)
 
 
-def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
+def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None) -> None:
     """Stop where a source file says something else than what was imported: the key could not tell which was trained."""
     with _gathering(study, where) as attempt:
         for arm in arms:
@@ -114,7 +114,7 @@ def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: st
                     raise error
 
 
-def _refuse_equal_arms(arms: Sequence[ResolvedArm], runs: Sequence[Run], where: str | None) -> None:
+def _refuse_equal_arms(arms: Sequence[Arm], runs: Sequence[Run], where: str | None) -> None:
     """Stop where two arms have one key: the same training would be shown as two.
 
     Trials of a search are left out, since a searcher may propose the same settings twice.
@@ -162,7 +162,7 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
+    arms: Sequence[Arm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
 ) -> list[Run]:
     """Return every run of every arm, with its data."""
     cache, runs = DataCache(), []
@@ -175,7 +175,7 @@ def _read_data(
     return runs
 
 
-def _run_of(arm: ResolvedArm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
+def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
     kind = torch.device(workspace.device).type
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     key = key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)

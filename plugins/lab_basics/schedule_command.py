@@ -13,7 +13,7 @@ from lab.errors import LabError
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
     from lab.study.build import DataCache
-    from lab.study.study import ResolvedArm
+    from lab.study.study import Arm
     from lab.training.learner import Learner
     from lab.training.schedules import Curve
 
@@ -62,7 +62,7 @@ def schedule(session: Session, file: Path, assignments: tuple[str, ...], output:
         click.echo(f"picture: {output}")
 
 
-def _curves(arms: list[ResolvedArm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
+def _curves(arms: list[Arm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
     """Names of arms → (epochs, curve), with the learning rates themselves instead of factors."""
     from lab.study.build import DataCache
     from lab.training.schedules import Schedule, combined
@@ -85,7 +85,7 @@ def _curves(arms: list[ResolvedArm], catalog: Catalog) -> dict[str, tuple[float,
     return found
 
 
-def _learner_of_arm(arm: ResolvedArm, catalog: Catalog, cache: DataCache) -> Learner:
+def _learner_of_arm(arm: Arm, catalog: Catalog, cache: DataCache) -> Learner:
     """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
 
     Raises:
