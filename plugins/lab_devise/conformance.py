@@ -80,6 +80,7 @@ class _Pictures:
 @cache
 def _few() -> DeviseData:
     generator = torch.Generator().manual_seed(0)
+    # A pattern per class and little noise: a small model learns them in a few steps.
     shapes = 200 * (torch.rand(6, 1, 8, 8, generator=generator) < 0.5)
     splits = []
     for count in (30, 24):
@@ -88,6 +89,7 @@ def _few() -> DeviseData:
         splits.append(_Pictures((shapes[target] + noise).byte(), target))
     names = ("apple", "boat", "cat", "door", "egg", "fox")
     images = _Drawn(*splits, fingerprint="drawn", class_names=names)
+    # WordNet is not needed: distances are made up below.
     data = devise(images, _SomeVectors(), held_out=("door", "fox"), searched="classes")
     return attrs.evolve(data, class_distances=(torch.arange(6)[:, None] - torch.arange(6)).abs())
 

@@ -70,8 +70,10 @@ class DeviseData(Data):
         Raises:
             DataError: a word has no vector.
         """
+        # Class vectors win over words of the same name: they may come from a definition.
         known = dict(zip((*self.words, *self.class_names), (*self.word_vectors, *self.class_vectors), strict=True))
         found = {word: known[word.lower()].numpy() for word in words if word.lower() in known}
+        # Words beyond the vocabulary are looked up in the file, and centered like the rest.
         further = lookup(self.vectors, [word for word in words if word not in found])
         found |= further if self.center is None else {w: _around(self.center.numpy(), v, w) for w, v in further.items()}
         missing = [word for word in words if word not in found]
@@ -139,6 +141,7 @@ def devise(
     """
     vectors = FastTextTrained(width=50) if vectors is None else vectors
     names = _names_of(images)
+    # A single name is not a sequence of letters.
     held_out = [held_out] if isinstance(held_out, str) else held_out
     _check_held_out(held_out, names)
     _check_targets(images, names)
@@ -148,6 +151,7 @@ def devise(
     found, told = _completed(found, names, vectors, without_vector)
     remarks += told
     if isinstance(held_out, int):
+        # At least two classes are left to train; the last ones are held out.
         held_out = [name for name in names if name in found][2:][::-1][:held_out]
     left_out = tuple(name for name in names if name not in found)
     trained = [name for name in names if name in found and name not in held_out]
@@ -157,14 +161,18 @@ def devise(
             where=f"{_WHERE}, without a vector: {len(left_out)} of {len(names)}: {_shown(left_out) or 'none'}",
             hint="other vectors, or without_vector='definition'",
         )
+    # Trained classes first: losses and metrics slice by ``trained_count``.
     order = [*trained, *(name for name in held_out if name in found)]
     words = _searched(searched, vectors, order)
     mean = _center(center, words, [found[name] for name in trained])
+    # Centered before the vectors are stacked, so that classes and words move alike.
     if mean is not None:
         found, words = ({name: _around(mean, vector, name) for name, vector in each.items()} for each in (found, words))
     class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
+    # The test split of the images stays untouched; zero-shot is tested on validation images of held-out classes.
     splits = {name: _splits(images, name, names, order, len(trained)) for name in ("train", "valid")}
     for name, (one, _) in splits.items():
+        # An empty split would fail much later, in the loader.
         if not len(one):
             raise DataError(
                 f"the split '{name}' has no pictures of the classes that are trained",
@@ -286,10 +294,12 @@ def _completed(
 
 def _by_definition(name: str, vectors: WordVectors) -> np.ndarray | None:
     """Return the mean vector of what WordNet says of a noun and of its hypernyms, each in its turn half as much."""
+    # Words such as "of" would pull every definition towards the same vector.
     from spacy.lang.en.stop_words import STOP_WORDS
 
     net = wordnet()
     sense, weight, total = net.sense(name), 1.0, np.zeros(1, np.float32)
+    # Hypernyms explain rare nouns, but less and less: weights 1, 1/2, 1/4, 1/8.
     while sense is not None and weight > 0.1:
         words = [each for each in _words(net.definitions[sense]) if each not in STOP_WORDS]
         for vector in lookup(vectors, words).values():
@@ -311,6 +321,7 @@ def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> di
     if searched == "wordnet":
         names = [name for name in wordnet().senses if name not in classes]
     else:
+        # Sorted, so that the order does not depend on the hash seed.
         seen = {word for sentence in embedded_sentences() for word in sentence if word.isalpha()}
         names = sorted(seen - set(classes))
     return lookup(vectors, names)
@@ -327,6 +338,7 @@ def _center(center: str | None, words: dict[str, np.ndarray], trained: Sequence[
 def _around(mean: np.ndarray, vector: np.ndarray, name: str) -> np.ndarray:
     """Return the direction in which a vector lies from the mean."""
     moved = vector - mean
+    # A zero vector has no direction to normalize.
     if np.linalg.norm(moved) < 1e-6:
         raise DataError(
             f"'{name}' lies at the mean of all and points nowhere from there", where=_WHERE, hint="center=None"
@@ -346,6 +358,7 @@ def _distances(names: Sequence[str]) -> Tensor:
 def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str], trained: int) -> tuple[_Split, _Split]:
     """Return the examples of trained classes, and of those that were held out."""
     inner: Any = images.split(name)
+    # A dataset of features keeps the images for display.
     pictures: Any = getattr(images.facts().get("images"), name, inner)
     numbers = np.array([order.index(each) if each in order else -1 for each in names])
     target = numbers[inner.target.numpy()]
@@ -355,6 +368,7 @@ def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str],
 
 
 def _fingerprint(images: Data, order: Sequence[str], trained: int, class_vectors: Tensor, words: Sequence[str]) -> str:
+    # A run's key depends on this hash: whatever changes a batch or the search must change it.
     digest = hashlib.sha256(repr((images.fingerprint, tuple(order), trained, tuple(words))).encode())
     digest.update(class_vectors.numpy().tobytes())
     return digest.hexdigest()

@@ -16,8 +16,8 @@ from lab_devise.words import unit
 
 __all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of"]
 
+# Below this number of vectors the exact index is the default: fast enough, and it misses nothing.
 FEW = 50_000
-"""Below so many vectors the exact index is the default: it is fast enough, and misses nothing."""
 
 QUERIES, NEAREST = 200, 10
 
@@ -86,6 +86,7 @@ class ExactIndex(Index):
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         self.check(queries, k)
         rows = torch.from_numpy(self.vectors)
+        # In chunks: all similarities at once would need Q × N floats.
         parts = [torch.topk(part @ rows.T, k) for part in torch.from_numpy(unit(queries)).split(self.chunk)]
         return torch.cat([each.indices for each in parts]).numpy(), torch.cat([each.values for each in parts]).numpy()
 
@@ -134,16 +135,19 @@ class NmslibIndex(Index):
         self._graph.addDataPointBatch(self.vectors)
         options = {"M": self.m, "efConstruction": self.ef_construction, "post": 0}
         self._graph.createIndex({**options, **({"indexThreadQty": self.threads} if self.threads else {})})
+        # Set again after loading, too: nmslib does not save it.
         self._graph.setQueryTimeParams({"efSearch": self.ef_search})
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         self.check(queries, k)
         queries = unit(queries)
+        # The batch call starts threads, which a single query does not repay.
         if len(queries) == 1:
             found = [self._graph.knnQuery(queries[0], k=k)]
         else:
             found = self._graph.knnQueryBatch(queries, k=k, num_threads=self.threads)
-        if any(len(places) < k for places, _ in found):  # a graph may be cut into parts; then all are looked at
+        # An HNSW graph can be disconnected; the exact index then answers.
+        if any(len(places) < k for places, _ in found):
             exact = ExactIndex()
             exact.vectors = self.vectors
             return exact.search(queries, k)
@@ -176,6 +180,7 @@ def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
     if vectors.ndim != 2 or not len(vectors):
         raise ShapeError(f"vectors have the shape {vectors.shape}, expected (N, D) with N at least 1")
     if not np.isfinite(vectors).all():
+        # The first bad row shows whether one image or the whole network is affected.
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise DataError(
             f"vector {row:,} has values that are not finite",
@@ -222,11 +227,13 @@ def recall_of(index: Index, *, queries: int = QUERIES, k: int = NEAREST, seed: i
     """
     generator = np.random.default_rng(seed)
     chosen = index.vectors[generator.integers(0, len(index.vectors), queries)]
+    # Noise, because every index finds a vector that it holds.
     asked = unit(chosen + 0.1 * unit(generator.normal(size=chosen.shape)))
     k = min(k, len(index.vectors))
     started = time.perf_counter()
     places = index.search(asked, k)[0]
     rate = queries / max(time.perf_counter() - started, 1e-9)
+    # Already of length 1; build would normalize again.
     exact = ExactIndex()
     exact.vectors = index.vectors
     truth = exact.search(asked, k)[0]

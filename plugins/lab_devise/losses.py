@@ -54,6 +54,7 @@ def cosine_softmax(
         raise ParameterError(
             f"scale={scale}, pull={pull}", where="loss 'cosine_softmax'", hint="scale is above 0, pull at least 0"
         )
+    # Word vectors are constants; only the output is normalized at every step.
     rows = _rivals(output, target, class_vectors, trained_count)
     near = functional.normalize(output, dim=-1) @ rows.T
     told_apart = functional.cross_entropy(scale * near, target)
@@ -87,6 +88,7 @@ def hinge_rank(
     near = (functional.normalize(output, dim=-1) if normalized else output) @ rows.T
     true = near.gather(1, target[:, None])
     broken = (margin - true + near).clamp(min=0)
+    # The true class would add the margin itself.
     return broken.scatter(1, target[:, None], 0.0).sum(1).mean()
 
 
@@ -103,6 +105,7 @@ def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
 def _rivals(output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int) -> Tensor:
     """Return the vectors the true one competes with: of trained classes, or all if a target is held out."""
     _check(output, target, class_vectors)
+    # Validation on held-out classes lets all classes compete.
     is_trained = bool((target < trained_count).all())
     return (class_vectors[:trained_count] if is_trained else class_vectors).to(output)
 

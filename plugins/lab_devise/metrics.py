@@ -60,6 +60,7 @@ class HierarchicalPrecision(Mean):
         if not 1 <= k <= len(class_vectors):
             raise ParameterError(f"k={k} of {len(class_vectors)} classes", where="metric 'hierarchical_precision'")
         self.vectors, self.trained, self.k = class_vectors, trained_count, k
+        # Ties at the radius are all right: the paper's set grows to whole levels of the hierarchy.
         radius = class_distances.sort(1).values[:, k - 1 : k]
         self.right = class_distances <= radius
 
@@ -74,5 +75,7 @@ def _nearest(output: Tensor, target: Tensor, vectors: Tensor, trained: int, amon
     near = functional.normalize(output.float(), dim=-1) @ functional.normalize(vectors.to(output.device), dim=-1).T
     if not among_all:
         is_trained = torch.arange(len(vectors), device=near.device) < trained
+        # -2 is below every cosine, so these come last.
         near = near.masked_fill(is_trained[None] != (target < trained)[:, None], -2.0)
+    # Stable: equal similarities give the same hit on every device.
     return near.argsort(dim=1, descending=True, stable=True)

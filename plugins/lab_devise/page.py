@@ -32,6 +32,7 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
     """
     data: Any = learner.data
     places, classes = pictures_of(data)
+    # Evenly spaced over classes and splits; the page stays below a few megabytes.
     chosen = np.linspace(0, len(places) - 1, min(MOST_PICTURES, len(places))).astype(int)
     words = (*data.class_names, *data.words)[:MOST_WORDS]
     held_out = set(data.class_names[data.trained_count :])
@@ -45,12 +46,14 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
         "heldOut": sorted(held_out),
         "start": data.class_names[0],
     }
+    # "</script>" in a class name must not end the script element.
     text = json.dumps(content, ensure_ascii=False).replace("</", "<\\/")
     return PAGE.replace("@title@", title).replace("@content@", text)
 
 
 def _packed(vectors: np.ndarray) -> str:
     """Return unit vectors as bytes, integers from -127 to 127; a cosine changes by less than 0.01."""
+    # A byte per value instead of four; the page normalizes again.
     scaled = vectors / np.abs(vectors).max(1, keepdims=True).clip(1e-9)
     return base64.b64encode(np.round(127 * scaled).astype(np.int8).tobytes()).decode()
 

@@ -76,6 +76,7 @@ def search(
         return [Found(*each) for each in zip(named, near[0].tolist(), places[0].tolist(), strict=True)]
     names = data.class_names if among == "classes" else (*data.class_names, *data.words)
     vectors = data.class_vectors if among == "classes" else torch.cat([data.class_vectors, data.word_vectors])
+    # Word and class vectors have length 1.
     near = vectors @ query / query.norm()
     order = near.argsort(descending=True, stable=True)[:count].tolist()
     return [Found(names[each], float(near[each]), None) for each in order]
@@ -112,6 +113,7 @@ def _picture_index(learner: Learner) -> Index:
         index.load(folder)
         data = _data(learner)
         expected = (len(pictures_of(data)[0]), data.output_size)
+        # The images of a dataset can change after the run; the numbers of the index would name wrong images.
         if index.vectors.shape != expected:
             count, width = index.vectors.shape
             raise StoreError(
@@ -141,6 +143,7 @@ def _picture_vector(learner: Learner, data: DeviseData, image: Any) -> Tensor:
             raise LabError("there is no such picture", where=str(image))
         batch = prepare([image])
     output: Tensor = learner.predict(batch)[0].float().cpu()
+    # A diverged network returns NaN or zeros.
     norm = output.norm()
     if not torch.isfinite(norm) or not bool(norm):
         raise LabError("the net has no answer for this picture", where="search")

@@ -18,8 +18,8 @@ from lab.errors import DataError
 
 __all__ = ["WordNet", "embedded_sentences", "lookup", "unit", "wordnet", "wordnet_corpus"]
 
+# Kinds of nouns, those that an image is most likely to show first.
 CONCRETE = ("noun.animal", "noun.artifact", "noun.plant", "noun.object", "noun.quantity", "noun.food", "noun.body")
-"""Kinds of nouns in the order in which a picture is likely to show one."""
 
 FARTHEST = 1_000
 
@@ -58,6 +58,7 @@ class WordNet:
     def sense(self, word: str) -> str | None:
         """Return the synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
         found = self.senses.get(word.lower().replace("_", " "), ())
+        # Images show animals and things, not the abstract senses of a word.
         order = {kind: place for place, kind in enumerate(CONCRETE)}
         return min(found, key=lambda each: order.get(self.kinds[each], len(order)), default=None)
 
@@ -68,8 +69,10 @@ class WordNet:
             for parent in parents:
                 below.setdefault(parent, []).append(child)
         places = {synset: number for number, synset in enumerate(synsets)}
+        # Synsets without a common hypernym keep this distance.
         table = np.full((len(synsets), len(synsets)), FARTHEST)
         for start, row in places.items():
+            # Breadth-first: edges have length 1.
             steps, queue = {start: 0}, deque([start])
             while queue:
                 here = queue.popleft()
@@ -128,6 +131,7 @@ def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
         names: words, ``polar bear``, ``t-shirt``; letters become small.
     """
     parts = {name: _parts(name) for name in names}
+    # One lookup for all names: reading the file is the expensive part.
     wanted = list(dict.fromkeys(word for words in parts.values() for word in words))
     found = vectors.find(wanted, embedded_sentences)[1]
     for word, vector in found.items():
@@ -137,6 +141,7 @@ def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
             )
     answer = {}
     for name, words in parts.items():
+        # Unit vectors before the mean: otherwise the word with the longest vector would dominate.
         there = [unit(found[word]) for word in words if word in found and np.any(found[word])]
         if there and np.any(mean := np.mean(there, 0)):
             answer[name] = unit(mean)

@@ -30,6 +30,7 @@ class _Samples(NamedTuple):
 class _AtTheEnd(Callback):
     """Base class of callbacks that leave something about sample validation sentences when training ends."""
 
+    # Reads the trained model only, so it is not part of a run's key.
     observer = True
 
     def __init__(self, count: int) -> None:
@@ -38,6 +39,7 @@ class _AtTheEnd(Callback):
         self.count = count
 
     def after_fit(self, learner: Learner) -> None:
+        # An interrupted fit calls ``after_fit``, too; samples of half a training would look like final ones.
         if learner.is_finished and learner.folder is not None and isinstance(learner.model, StepwiseModel):
             with learner.evaluating():
                 self.leave(learner, _samples(learner, self.count))
@@ -68,6 +70,7 @@ class Translations(_AtTheEnd):
             {"source": source, "reference": reference, "prediction": prediction}
             for source, reference, prediction in zip(samples.texts, samples.references, predictions, strict=True)
         ]
+        # One JSON object per line, so that a damaged file still has readable sentences.
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         learner.artefact("translations.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
         blocks = ["".join(f"{name + ':':<12}{text}\n" for name, text in row.items()) for row in rows]
@@ -93,8 +96,10 @@ class AttentionMaps(_AtTheEnd):
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         found = greedy(learner.model, samples.source, with_weights=True)
+        # Models without attention are arms of the same studies: nothing to save is not an error.
         if found[0].weights is None:
             return
+        # Imported on use, because matplotlib is slow to import.
         from lab_seq2seq.plots import attention_map
 
         maps = [
@@ -117,6 +122,7 @@ def _as_map(data: Any, source: Tensor, hypothesis: Hypothesis, reference: str) -
         "source": _words(data.source_vocab, source[real].tolist()),
         "target": _words(data.target_vocab, hypothesis.ids),
         "reference": reference,
+        # Four digits: maps are read by people, and full floats would multiply the size of the file.
         "weights": [[round(value, 4) for value in row] for row in weights.tolist()],
     }
 
@@ -129,7 +135,9 @@ def _samples(learner: Learner, count: int) -> _Samples:
     """Return ``count`` evenly spaced sentences of the validation split, or all if there are fewer."""
     split = learner.data.split("valid")
     count = min(count, len(split))
+    # Evenly spaced, not drawn: every arm and seed of a study translates the same sentences.
     indices = [number * len(split) // count for number in range(count)]
+    # Splits of ``lab_text`` build whole batches; third-party ones may only have single samples.
     fetch = getattr(split, "__getitems__", None)
     batch = learner.data.collate(fetch(indices) if fetch else [split[index] for index in indices])
     source = to_device(batch, learner.device)[0]

@@ -31,6 +31,7 @@ class RecurrentTranslation(Translation):
     def model(self) -> nn.Module:
         needs = ("source_vocab_size", "target_vocab_size", "source_vectors", "target_vectors")
         needs += ("pad_id", "bos_id", "eos_id", "max_length")
+        # Without dropout the checks can compare two passes exactly.
         silent = ("embedding_dropout", "encoder_dropout", "bridge_dropout", "decoder_dropout", "output_dropout")
         options: dict[str, Any] = dict.fromkeys(silent, 0.0) | {"embedding_dim": 8, "hidden_size": 8, "layers": 1}
         return Seq2SeqRNN(*(self.facts[name] for name in needs), attention=AdditiveAttention, **options)
@@ -66,6 +67,7 @@ class AttentionConformance(Conformance):
             try:
                 attention = self.build(key_size=key_size)
             except ParameterError:
+                # Dot-product attention may refuse keys of another width, but not keys of the query's width.
                 if key_size == WIDTH:
                     raise
                 continue
@@ -100,6 +102,7 @@ class AttentionConformance(Conformance):
     def test_sentences_of_a_batch_do_not_see_each_other(self) -> None:
         """Another neighbor changes nothing."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
+        # Every sentence but the first changes.
         changed = torch.cat([keys[:, :1], keys[:, 1:] + 1], 1)
         if not same(self.look(attention, keys)[0][0], self.look(attention, changed)[0][0], 1e-5):
             raise Finding(f"{self.label}: the context of a sentence depends on the others of its batch")

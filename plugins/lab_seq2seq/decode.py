@@ -62,6 +62,7 @@ def greedy(
     """
     state = model.start(source)
     batch = source.shape[1]
+    # Index in the batch of each row that is still decoded.
     live = list(range(batch))
     tokens = torch.full((batch,), model.bos_id, device=source.device)
     ids: list[list[int]] = [[] for _ in live]
@@ -70,12 +71,14 @@ def greedy(
     for _ in range(max_length or model.max_length):
         logits, state, attended = model.step(tokens, state)
         best, tokens = logits.log_softmax(1).max(1)
+        # One transfer for the whole batch: reading tensors value by value would synchronize with a GPU each time.
         for row, (sentence, token, score) in enumerate(zip(live, tokens.tolist(), best.tolist(), strict=True)):
             ids[sentence].append(token)
             scores[sentence] += score
             if with_weights and attended is not None:
                 weights[sentence].append(attended[:, row])
         going_on = (tokens != model.eos_id).nonzero().squeeze(1)
+        # Rows are only copied when a sentence has ended.
         if len(going_on) < len(live):
             live = [live[row] for row in going_on.tolist()]
             if not live:
@@ -130,7 +133,8 @@ class _Beam:
         self.tokens = torch.full((batch * width,), model.bos_id, device=device)
         self.history = self.tokens.new_zeros(batch * width, 0)
         self.scores = torch.full((batch, width), -torch.inf, device=device)
-        self.scores[:, 0] = 0  # all rows of a sentence are alike at first; one of them counts
+        # All rows of a sentence are equal at first, so only one of them may be extended.
+        self.scores[:, 0] = 0
 
     def normalized(self, found: Hypothesis) -> float:
         return float(found.score / len(found.ids) ** self.length_normalization)
@@ -143,6 +147,7 @@ class _Beam:
         self._collect(scores, rows, tokens, torch.ones_like(ended) if last else ended)
         if last:
             return False
+        # Finished hypotheses leave the beam: at most ``width`` of the 2 · width extensions end, so enough are left.
         self.scores, best = scores.masked_fill(ended, -torch.inf).topk(self.width, 1)
         rows, tokens = rows.gather(1, best), tokens.gather(1, best)
         return self._leave(rows, tokens)
@@ -156,6 +161,7 @@ class _Beam:
         return scores, first_rows + index // vocabulary, index % vocabulary
 
     def _collect(self, scores: Tensor, rows: Tensor, tokens: Tensor, ended: Tensor) -> None:
+        # Only the best ``width`` extensions may finish; -inf marks rows without a hypothesis.
         ended = ended[:, : self.width] & scores[:, : self.width].isfinite()
         for sentence, rank in ended.nonzero().tolist():
             ids = [*self.history[rows[sentence, rank]].tolist(), int(tokens[sentence, rank])]
@@ -166,6 +172,7 @@ class _Beam:
         staying = [at for at, sentence in enumerate(self.live) if len(self.finished[sentence]) < self.width]
         if not staying:
             return False
+        # The common case needs no copy of the source's memory, which is the largest part of the state.
         if len(staying) == len(self.live):
             self.state = self.state.reorder(rows.flatten())
         else:
@@ -185,6 +192,7 @@ def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
     Raises:
         LabError: the model has no attention.
     """
+    # Step by step, since ``forward`` does not return weights.
     state = model.start(source)
     previous = torch.cat([torch.full_like(target[:1], model.bos_id), target[:-1]])
     steps = []
@@ -233,6 +241,7 @@ def translate(
     data, model = cast("Any", learner.data), cast("StepwiseModel", learner.model)
     translations = [""] * len(text)
     with learner.evaluating():
+        # Sentences of similar length share a batch, so that little is computed for padding.
         for places in _by_length(text, batch_size):
             source = data.encode([text[place] for place in places]).to(learner.device)
             found = decode(model, source, beam=beam, length_normalization=length_normalization)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lab.report.charts import arm_colour
+from lab.report.cells import arm_color
 from lab.report.section import Section
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ __all__ = ["attention_section", "sections", "translations_section"]
 TRANSLATIONS, MAPS, SIGNATURES = "translations.jsonl", "attention/maps.json", "signatures.json"
 SENTENCES_IN_TERMINAL = 3
 SENTENCES_UNFOLDED = 4
+# Smaller weights are left out of the text.
 LEAST_WEIGHT = 0.05
-"""A smaller weight is not put into words."""
 
 FoundT = TypeVar("FoundT")
 
@@ -69,12 +69,14 @@ def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -
     """Return one run per arm that has data, of the seed that most arms have."""
     arms = list(dict.fromkeys(run.arm for run in runs))
     found = {(run.arm, run.seed): (run, read(run.folder / "artefacts")) for run in runs if run.status == "finished"}
+    # Empty files count as missing.
     found = {place: (run, left) for place, (run, left) in found.items() if left}
+    # One seed for all arms, so that the sentences are comparable.
     seeds = Counter(seed for _, seed in found)
     if not seeds:
         return []
     seed = max(seeds, key=lambda seed: seeds[seed])  # of equals the first
-    return [Shown(*found[arm, seed], arm_colour(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
+    return [Shown(*found[arm, seed], arm_color(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
 
 
 def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]:
@@ -83,6 +85,7 @@ def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]
     def read_or_none(artefacts: Path) -> FoundT | None:
         try:
             return read(artefacts)
+        # A damaged artifact hides its section; the rest of the report is still useful.
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -104,6 +107,7 @@ def _read_maps(artefacts: Path) -> list[AttentionMap]:
 
 def _parse_map(content: Mapping[str, Any]) -> AttentionMap:
     source, target = [str(word) for word in content["source"]], [str(word) for word in content["target"]]
+    # Clamped: files of runs are not trusted, and the page draws the values.
     weights = [[round(min(1.0, max(0.0, float(weight))), 3) for weight in row] for row in content["weights"]]
     if len(weights) != len(target) or any(len(row) != len(source) for row in weights):
         raise ValueError("weights and tokens are not as many")
@@ -151,6 +155,7 @@ def _sentences(shown: Iterable[Shown]) -> list[Sentence]:
         for one in translations:
             found.setdefault((one.source, one.reference), {})[run.arm] = one.prediction
     sentences = [Sentence(*texts, predictions) for texts, predictions in found.items()]
+    # Stable: sentences keep the order of the split.
     return sorted(sentences, key=lambda sentence: -len(sentence.predictions))
 
 
@@ -231,6 +236,7 @@ def _environment() -> Environment:
     """Return the template environment, with escaping for all values from data."""
     import jinja2
 
+    # Autoescape: sentences and arm names are text from data.
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["link"] = _link

@@ -23,7 +23,9 @@ __all__ = ["load_encoder", "save_encoder"]
 def save_encoder(learner: Learner, path: Path | str) -> None:
     """Write encoder and source embedding as safetensors, with their layout and a hash of the source vocabulary."""
     encoder = _encoder_of(learner)
+    # safetensors refuses tensors that share memory or are not contiguous.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    # A crash leaves the old file, never half a new one.
     with atomic_path(Path(path)) as temporary:
         save_file(tensors, temporary, metadata={"encoder": json.dumps(_description(learner, encoder))})
 
@@ -38,6 +40,7 @@ def load_encoder(learner: Learner, path: Path | str) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # The layout travels in the header, so that a wrong file is refused before any weight is copied.
             written = (file.metadata() or {}).get("encoder")
     except (OSError, SafetensorError) as error:
         raise StoreError("cannot read the encoder", where=f"{path}: {error}") from error
@@ -78,6 +81,7 @@ def _check(written: dict[str, Any], own: dict[str, Any], path: Path | str) -> No
     problems = [
         f"{name}: {written.get(name)} in the file, {value} in the model"
         for name, value in own.items()
+        # Without a vocabulary on one side there is nothing to compare.
         if written.get(name) != value and not (name == "source vocabulary" and None in (value, written.get(name)))
     ]
     if problems:

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a small table, and a line."""
+"""Example data for the conformance kit: a small table, and points on a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["SomeFlats", "SomePoints", "SomeRents", "support"]
 
 
 class SomeRents(Example):
-    """A few flats with their rents: codes (B, 4), numbers (B, 2), rents (B,)."""
+    """Flats with their rents, for regression: codes (B, 4), numbers (B, 2), rents (B,)."""
 
     has_flat_targets = False
 
@@ -51,7 +51,7 @@ class SomeRents(Example):
 
 
 class SomeFlats(SomeRents):
-    """A few flats with their kinds: codes (B, 3), numbers (B, 3), classes (B,) of three."""
+    """Flats with their kinds, for classification: codes (B, 3), numbers (B, 3), classes (B,) of three."""
 
     def make_data(self) -> TableData:
         return _few("kind")
@@ -97,7 +97,7 @@ def _few(target: str) -> TableData:
 
 @cache
 def _file() -> str:
-    """A few flats in a CSV file, gone when the process ends."""
+    """Write flats to a CSV file that is deleted when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "flats.csv"
@@ -106,7 +106,7 @@ def _file() -> str:
 
 
 def support() -> ConformanceSupport:
-    """A few rows, and what is tried on them."""
+    """Return the example data and how each component is tried."""
     rents, flats, points = ("some_rents",), ("some_flats",), ("some_points",)
     return ConformanceSupport(
         examples={"some_rents": SomeRents, "some_flats": SomeFlats, "some_points": SomePoints},
@@ -115,13 +115,13 @@ def support() -> ConformanceSupport:
             "architectures.sklearn": ComponentCase(
                 use("sklearn", max_iter=5),
                 examples=flats,
-                exceptions={"test_gradients_reach_every_trainable_parameter": "trees have none: they fit themselves"},
+                exceptions={"test_gradients_reach_every_trainable_parameter": "trees have no gradients"},
             ),
             "callbacks.autoencoder": ComponentCase(use("autoencoder", epochs=1), examples=rents),
             "callbacks.entity_maps": ComponentCase(use("entity_maps"), examples=rents),
             "callbacks.line_film": ComponentCase(use("line_film", frames=2), examples=points),
             "datasets.adult": ComponentCase(
-                exceptions={"test_splits_are_disjoint": "the publisher's file has the same person twice"}
+                exceptions={"test_splits_are_disjoint": "the publisher's files contain some persons twice"}
             ),
             "datasets.rossmann": ComponentCase(use("rossmann", stores=40)),
             "datasets.table": ComponentCase(use("table", path=_file(), target="rent")),
