@@ -113,7 +113,7 @@ def test_alignments_need_attention(make_model: Any, source: torch.Tensor) -> Non
     with pytest.raises(LabError) as failure:
         alignments(make_model(vocab=6), source, source)
     assert str(failure.value) == (
-        "this model has no attention to look at\n  set architecture.attention, e.g. to additive"
+        "this model has no attention\n  set architecture.attention, e.g. to additive"
     )
 
 
@@ -152,7 +152,7 @@ def test_other_models_cannot_translate(data: Any) -> None:
         translate(learner, "a")
     assert str(failure.value) == (
         "a Linear cannot translate\n"
-        "  translating needs a model with start(source) and step(tokens, state), such as seq2seq_rnn"
+        "  use a model with start(source) and step(tokens, state), such as seq2seq_rnn"
     )
 
 
