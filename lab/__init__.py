@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from lab.registry.hookspecs import plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
+    from lab.study.execute import run_study
     from lab.study.experiment import Experiment
     from lab.study.rebuild import load
-    from lab.study.search import log
+    from lab.study.space import log
     from lab.study.study import Study
     from lab.training.callback import Callback
     from lab.training.data import Data
@@ -47,11 +48,12 @@ _HOMES = {
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
     "load": "lab.study.rebuild",
-    "log": "lab.study.search",
+    "log": "lab.study.space",
     "mean_over": "lab.training.means",
     "part": "lab.training.rng",
     "plugin_api": "lab.registry.hookspecs",
     "preset": "lab.registry.component",
+    "run_study": "lab.study.execute",
     "use": "lab.registry.component",
 }
 
@@ -77,6 +79,7 @@ __all__ = [
     "part",
     "plugin_api",
     "preset",
+    "run_study",
     "use",
 ]
 

@@ -23,8 +23,6 @@ LONGEST_NAME = 200
 
 COMMANDS = {
     "run": ("lab.cli.run:run", "Answer the question in a study file."),
-    "report": ("lab.cli.report:report", "Write a study's report again."),
-    "compare": ("lab.cli.compare:compare", "Compare a study's arms: text, Markdown, LaTeX, CSV."),
     "runs": ("lab.cli.runs:runs", "List, show and remove runs."),
     "reproduce": ("lab.cli.reproduce:reproduce", "Train a finished run again and compare every figure."),
     "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,34 +17,33 @@ from lab.registry.modules import await_read, keep_source, note_environment, sett
 
 __all__ = ["recording_reads", "watch_imports", "watch_reads"]
 
+WRITES = os.O_WRONLY | os.O_RDWR
+CODE = (".py", ".pyc", ".so", ".pyd")
+
 
 class _KeepingLoader(importlib.machinery.SourceFileLoader):
     """Compiles from the source itself, and keeps it.
 
-    Python trusts ``__pycache__`` where size and second of a file agree, so an edit within a second that keeps the size
+    Python trusts ``__pycache__`` if size and second of a file agree, so an edit within a second that keeps the size
     would run the old code under the new source.
     """
 
     def exec_module(self, module: ModuleType) -> None:
-        path = Path(self.path)
-        state = path.stat()
-        content = path.read_bytes()
-        keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
-        exec(compile(content, self.path, "exec", dont_inherit=True), module.__dict__)
+        exec(compile(keep_source(module, Path(self.path)), self.path, "exec", dont_inherit=True), module.__dict__)
 
 
 class _Watch:
-    """A finder before Python's own that finds the same, and keeps the source of what lies below watched folders."""
+    """A finder before Python's own that finds the same, and keeps the source of modules below watched folders."""
 
     def __init__(self) -> None:
-        self.folders: list[str] = []
+        self.folders: set[str] = set()
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        """As ``PathFinder.find_spec``."""
+        """Find as ``PathFinder.find_spec``."""
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin and type(spec.loader) is importlib.machinery.SourceFileLoader:
             origin = os.path.abspath(spec.origin)
-            if any(origin.startswith(folder) for folder in self.folders) and not stands_elsewhere(origin):
+            if origin.startswith(tuple(self.folders)) and not stands_elsewhere(origin):
                 spec.loader = _KeepingLoader(spec.loader.name, spec.loader.path)
                 spec.cached = None
         return spec
@@ -54,11 +54,9 @@ _watch = _Watch()
 
 def watch_imports(folder: Path) -> None:
     """Keep the source of every module below ``folder`` that is imported from now on."""
-    prefix = os.path.join(os.path.abspath(folder), "")
-    if prefix not in _watch.folders:
-        _watch.folders.append(prefix)
+    _watch.folders.add(os.path.join(os.path.abspath(folder), ""))
     if _watch not in sys.meta_path:
-        finders = list(sys.meta_path)
+        finders: list[Any] = list(sys.meta_path)
         place = finders.index(importlib.machinery.PathFinder) if importlib.machinery.PathFinder in finders else 0
         sys.meta_path.insert(place, _watch)
     importlib.invalidate_caches()
@@ -78,41 +76,28 @@ def recording_reads() -> Iterator[None]:
         settle_reads()
 
 
+@cache
 def watch_reads() -> None:
     """Note which files modules open from now on, in whatever way Python opens them."""
-    if not _watched:
-        _watched.append(True)
-        sys.addaudithook(_hear)
+    sys.addaudithook(_on_event)  # a hook cannot be removed: it is added once
 
 
-_watched: list[bool] = []
-WRITES = os.O_WRONLY | os.O_RDWR
-
-
-def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: the one place where every opened file passes, ``os.open`` and ``io.open_code`` included."""
-    if event == "open":
-        file, _, flags = arguments
-        if not isinstance(flags, int) or flags & WRITES:
-            return
-    elif event == "sqlite3.connect":
-        file = arguments[0]
-    else:
+def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note an opened file: every one passes here, those of ``os.open`` and ``io.open_code`` included."""
+    if event not in ("open", "sqlite3.connect"):
         return
-    if not isinstance(file, (str, bytes, os.PathLike)):
+    file = arguments[0]
+    if event == "open" and (not isinstance(arguments[2], int) or arguments[2] & WRITES):
         return
-    names, is_import = _modules_being_imported(sys._getframe(1))
-    if names:
-        path = os.fsdecode(file)
-        if not (is_import and path.endswith(CODE)):
+    if isinstance(file, (str, bytes, os.PathLike)):
+        names, is_import = _modules_being_imported(sys._getframe(1))
+        path = os.fsdecode(file) if names else ""
+        if names and not (is_import and path.endswith(CODE)):
             await_read(names, os.path.abspath(path))
 
 
-CODE = (".py", ".pyc", ".so", ".pyd")
-
-
 def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
-    """Modules whose bodies run in a frame or around it, the innermost first; and whether an import statement opens."""
+    """Return the modules whose bodies run in a frame or around it, innermost first; and whether an import opens."""
     names: list[str] = []
     is_import = False
     while frame is not None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lab.report.charts import arm_colour
+from lab.report.cells import arm_color
 from lab.report.section import Section
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -
     if not seeds:
         return []
     seed = max(seeds, key=lambda seed: seeds[seed])  # of equals the first
-    return [Shown(*found[arm, seed], arm_colour(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
+    return [Shown(*found[arm, seed], arm_color(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
 
 
 def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_report.html import render_report
 from lab_seq2seq import plugin
 from lab_seq2seq.callbacks import Translations
 from lab_seq2seq.losses import Seq2SeqLoss
@@ -18,7 +19,6 @@ from lab_seq2seq.steppers import TeacherForcing
 
 from lab import Section
 from lab.registry.plugins import Catalog
-from lab.report.html import render_report
 from lab.report.section import sections_of
 from lab.study.record import StudyRecord, read_study
 from lab.study.results import FinishedRun, Results
