@@ -22,12 +22,12 @@ SEARCH = "search.json"
 class SearchPage(Callback):
     """Save an image index, a search page and sheets of results when training ends.
 
-    Artifacts: ``index/`` with what ``learner.search`` and ``lab search`` read, ``search.html``, ``search.json`` with
-    the index's recall and what pictures of the first words look like, ``sheets.png``.
+    Artifacts: ``index/``, which ``learner.search`` and ``lab search`` read; ``search.html``; ``search.json`` with the
+    index's recall and sample results; ``sheets.png``.
 
     Args:
-        index: what kind; None takes the exact one below 50,000 pictures and nmslib from there on.
-        count: pictures per word.
+        index: kind of index; None for exact below 50,000 images, otherwise nmslib.
+        count: images per word.
     """
 
     # Reads the trained model only, so it is not part of a run's key.

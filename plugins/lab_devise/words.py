@@ -1,4 +1,4 @@
-"""Words to search among, and what WordNet knows of them."""
+"""Words to search, and WordNet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wordnet_corpus() -> Corpus:
         license="CC BY 4.0 (Open English WordNet)",
         publisher="https://en-word.net",
         files={"nouns": ("wordnet/oewn_nouns.tsv.gz",)},
-        note="a table made of the publisher's release; it is not fetched by itself",
+        note="a table made from the publisher's release; there is no automatic download",
     )
 
 
@@ -45,8 +45,8 @@ class WordNet:
         members: synset → its words.
         kinds: synset → its kind, such as ``noun.animal``.
         hypernyms: synset → the more general ones.
-        definitions: synset → what it means.
-        senses: word in small letters → its synsets.
+        definitions: synset → its definition.
+        senses: lower-case word → its synsets.
     """
 
     members: Mapping[str, tuple[str, ...]]
@@ -56,7 +56,7 @@ class WordNet:
     senses: Mapping[str, tuple[str, ...]]
 
     def sense(self, word: str) -> str | None:
-        """Return the synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
+        """Return the synset that an image labeled ``word`` most likely shows: a concrete one if there is any."""
         found = self.senses.get(word.lower().replace("_", " "), ())
         # Images show animals and things, not the abstract senses of a word.
         order = {kind: place for place, kind in enumerate(CONCRETE)}
@@ -124,11 +124,11 @@ def embedded_sentences() -> tuple[tuple[str, ...], ...]:
 
 
 def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return the unit vectors of those names that have one; one of several words is the mean of those of its words.
+    """Return the unit vectors of the names that have one; a name of several words gets the mean of its words.
 
     Args:
         vectors: a component of ``lab_text``'s registry.
-        names: words, ``polar bear``, ``t-shirt``; letters become small.
+        names: such as ``polar bear`` or ``t-shirt``; case is ignored.
     """
     parts = {name: _parts(name) for name in names}
     # One lookup for all names: reading the file is the expensive part.

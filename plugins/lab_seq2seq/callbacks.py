@@ -20,7 +20,7 @@ __all__ = ["AttentionMaps", "Translations"]
 
 
 class _Samples(NamedTuple):
-    """Some validation sentences: source ids (S, B), their texts, and the references."""
+    """Sample validation sentences: source ids (S, B), texts and references."""
 
     source: Tensor
     texts: list[str]
@@ -28,7 +28,7 @@ class _Samples(NamedTuple):
 
 
 class _AtTheEnd(Callback):
-    """Base class of callbacks that leave something about sample validation sentences when training ends."""
+    """Base class of callbacks that save artifacts about sample validation sentences when training ends."""
 
     # Reads the trained model only, so it is not part of a run's key.
     observer = True
@@ -45,15 +45,15 @@ class _AtTheEnd(Callback):
                 self.leave(learner, _samples(learner, self.count))
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
-        """Write the artefacts."""
+        """Write the artifacts."""
         raise NotImplementedError
 
 
 class Translations(_AtTheEnd):
-    """Leaves ``translations.jsonl`` and, to be read, ``translations.txt``: source, reference and prediction.
+    """Save ``translations.jsonl`` and a readable ``translations.txt`` with source, reference and prediction.
 
-    The sentences stand at even distances in the validation split, so every run of a study translates the same. Where
-    metrics have a signature that says how they score, as BLEU and chrF have, ``signatures.json`` keeps it.
+    The sentences are evenly spaced in the validation split, so every run of a study translates the same ones.
+    Signatures of metrics, such as BLEU's and chrF's, are saved as ``signatures.json``.
 
     Args:
         count: number of sentences.
@@ -82,10 +82,10 @@ class Translations(_AtTheEnd):
 
 
 class AttentionMaps(_AtTheEnd):
-    """Leaves a picture of the attention for each of some validation sentences, and its numbers.
+    """Save attention maps of sample validation sentences, as images and as JSON.
 
-    ``attention/01.png`` … for the eye, ``attention/maps.json`` for programs: per sentence ``source`` and ``target``
-    tokens, the ``reference``, and ``weights``, one row per target token. A model without attention leaves nothing.
+    ``attention/01.png`` … are images; ``attention/maps.json`` has, per sentence, ``source`` and ``target`` tokens, the
+    ``reference``, and ``weights``, one row per target token. Models without attention save nothing.
 
     Args:
         count: number of sentences.

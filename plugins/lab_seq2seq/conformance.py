@@ -24,7 +24,7 @@ BATCH, STEPS, WIDTH = 3, 5, 6
 
 
 class RecurrentTranslation(Translation):
-    """Translation, with a recurrent model with attention, learned with teacher forcing."""
+    """Translation with a recurrent attention model, trained with teacher forcing."""
 
     kinds = ("callbacks", "steppers")
 
@@ -44,7 +44,7 @@ class RecurrentTranslation(Translation):
 
 
 class AttentionConformance(Conformance):
-    """The checks of attentions: a subclass of ``lab_seq2seq.attention.Attention``."""
+    """Checks of attentions: a subclass of ``lab_seq2seq.attention.Attention``."""
 
     kind = "attentions"
 
@@ -77,7 +77,7 @@ class AttentionConformance(Conformance):
                 raise Finding(f"{self.label}: context and weights have the shapes {given[0]} and {given[1]}")
 
     def test_weights_sum_to_one_over_the_source(self) -> None:
-        """Not over the batch; none is negative."""
+        """Weights sum to 1 over the source, not over the batch; none is negative."""
         _, weights = self.look(self.build(), _random(2, STEPS, BATCH, WIDTH))
         if not same(weights.sum(0), torch.ones(BATCH), 1e-5) or bool((weights < 0).any()):
             raise Finding(f"{self.label}: the weights of a sentence sum to {weights.sum(0).tolist()}")
@@ -93,14 +93,14 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: masked positions leak", hint="put no weight where the mask is False")
 
     def test_step_by_step_is_the_same_as_at_once(self) -> None:
-        """``remember`` and ``attend`` give what a call gives."""
+        """``remember`` and ``attend`` give the same as a call."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
         stepwise = attention.attend(_random(1, BATCH, WIDTH), attention.remember(keys))
         if not same(self.look(attention, keys), tuple(stepwise), 1e-6):
             raise Finding(f"{self.label}: attend(query, remember(keys)) differs from a call")
 
     def test_sentences_of_a_batch_do_not_see_each_other(self) -> None:
-        """Another neighbor changes nothing."""
+        """Other sentences of the batch do not change the result."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
         # Every sentence but the first changes.
         changed = torch.cat([keys[:, :1], keys[:, 1:] + 1], 1)
@@ -108,7 +108,7 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: the context of a sentence depends on the others of its batch")
 
     def test_gradients_reach_every_trainable_parameter(self) -> None:
-        """And the keys and the query."""
+        """Gradients reach the keys and the query, too."""
         attention = self.build().train()
         keys, query = _random(2, STEPS, BATCH, WIDTH).requires_grad_(), _random(1, BATCH, WIDTH).requires_grad_()
         attention(query, keys)[0].square().sum().backward()
@@ -126,7 +126,7 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: two attentions of the same seed differ")
 
     def test_wrong_shape_gives_a_clear_error(self) -> None:
-        """Keys of another width are refused with the shapes."""
+        """Keys of another width raise an error that names the shapes."""
         attention = self.build()
         wrong = _random(2, STEPS, BATCH, WIDTH + 1)
         clear_error(lambda: self.look(attention, wrong), f"{self.label}: keys of a wrong width")

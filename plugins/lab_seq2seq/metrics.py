@@ -17,8 +17,8 @@ __all__ = ["Bleu", "ChrF", "TokenPerplexity"]
 class TokenPerplexity(Perplexity):
     """Perplexity per real target token, e to their mean cross-entropy.
 
-    In validation the decoder runs freely: this is the perplexity of the target given the model's own words so far,
-    greater than the usual one, where every step is told the true words so far.
+    Validation decodes without forcing, so this is the perplexity of the target given the model's own previous words. It
+    is higher than the usual one, which is conditioned on the true previous words.
 
     Args:
         pad_id: id of padding, which does not count.
@@ -118,7 +118,7 @@ class ChrF(_CorpusScore):
 
     Args:
         data: turns ids into text.
-        word_order: greatest n of word n-grams besides those of characters.
+        word_order: maximum n of word n-grams, in addition to those of characters.
         lowercase: ignore case.
     """
 

@@ -1,7 +1,7 @@
 """Report sections of translation studies: sample sentences and attention maps.
 
-Everything is read from the artefacts that the callbacks ``translations`` and ``attention_maps`` leave; what is not
-there, or cannot be read, is not shown. One seed stands for each arm: the first of those that most arms have.
+Everything is read from the artifacts of the callbacks ``translations`` and ``attention_maps``; missing and damaged ones
+are skipped. Each arm is represented by one seed, the first of those that most arms have.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FoundT = TypeVar("FoundT")
 
 
 class Translation(NamedTuple):
-    """A sentence, how it should read, and how a model put it."""
+    """A sentence, its reference translation and a model's."""
 
     source: str
     reference: str
@@ -50,7 +50,7 @@ class AttentionMap(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The run that stands for an arm, what it left, and the number of the arm's colour."""
+    """Run that represents an arm, what was read from it, and the number of the arm's color."""
 
     run: RunRecord
     found: Any
@@ -110,7 +110,7 @@ def _parse_map(content: Mapping[str, Any]) -> AttentionMap:
     # Clamped: files of runs are not trusted, and the page draws the values.
     weights = [[round(min(1.0, max(0.0, float(weight))), 3) for weight in row] for row in content["weights"]]
     if len(weights) != len(target) or any(len(row) != len(source) for row in weights):
-        raise ValueError("weights and tokens are not as many")
+        raise ValueError("weights and tokens differ in number")
     return AttentionMap(source, target, str(content.get("reference", "")), weights)
 
 
@@ -124,7 +124,7 @@ def _read_signatures(artefacts: Path) -> dict[str, str]:
 
 
 class Sentence(NamedTuple):
-    """A sentence with what every arm made of it, arm → prediction."""
+    """A sentence with the prediction of each arm."""
 
     source: str
     reference: str
@@ -169,7 +169,7 @@ def _translations_text(
     files = _aligned([(run.arm, str(run.folder / "artefacts" / "translations.txt")) for run, _, _ in shown], width)
     blocks.append("\n".join([f"all {len(sentences)} sentences, seed {shown[0].run.seed}:", *files]))
     if signatures:
-        blocks.append("\n".join(["how they were scored (sacrebleu):", *_aligned(signatures, width)]))
+        blocks.append("\n".join(["signatures (sacrebleu):", *_aligned(signatures, width)]))
     return "\n\n".join(blocks)
 
 
@@ -210,7 +210,7 @@ def attention_section(runs: Sequence[RunRecord]) -> Section | None:
         data=[{"arm": run.arm, "maps": [one._asdict() for one in maps]} for run, maps, _ in shown],
         seed=shown[0].run.seed,
     )
-    return Section("Where the decoder looks", "\n".join(_aligned(rows, width)), html, weight=20)
+    return Section("Attention", "\n".join(_aligned(rows, width)), html, weight=20)
 
 
 def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
@@ -221,7 +221,7 @@ def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
     """
     ranked = sorted(zip(weights, words, strict=True), key=lambda pair: -pair[0])
     named = [f"{word} {weight:.0%}".replace("%", " %") for weight, word in ranked if weight >= LEAST_WEIGHT]
-    return ", ".join(named) or "all words alike"
+    return ", ".join(named) or "evenly spread"
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -31,10 +31,10 @@ def save_encoder(learner: Learner, path: Path | str) -> None:
 
 
 def load_encoder(learner: Learner, path: Path | str) -> None:
-    """Load what ``save_encoder`` wrote; the decoder stays as it is.
+    """Load an encoder saved by ``save_encoder``; the decoder is unchanged.
 
     Raises:
-        StoreError: the file cannot be read, holds no encoder, or one of another layout or source vocabulary.
+        StoreError: the file cannot be read, has no encoder, or one with another layout or source vocabulary.
     """
     encoder = _encoder_of(learner)
     try:
@@ -45,9 +45,7 @@ def load_encoder(learner: Learner, path: Path | str) -> None:
     except (OSError, SafetensorError) as error:
         raise StoreError("cannot read the encoder", where=f"{path}: {error}") from error
     if written is None:
-        raise StoreError(
-            "this file holds no encoder", where=str(path), hint="write one with learner.save_encoder(path)"
-        )
+        raise StoreError("this file has no encoder", where=str(path), hint="write one with learner.save_encoder(path)")
     _check(json.loads(written), _description(learner, encoder), path)
     encoder.load_state_dict(tensors)
 
