@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookspecMarker
+from pluggy import HookimplMarker, HookspecMarker
 
 from lab.registry.registry import RegistrySpec
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Components = Mapping[str, Any]
 
-__all__ = ["KERNEL_REGISTRIES", "plugin_api"]
+__all__ = ["KERNEL_REGISTRIES", "hookimpl", "plugin_api"]
 
 hookspec = HookspecMarker("lab")
+hookimpl = HookimplMarker("lab")
 
 plugin_api = "1.0"
 """Version of the hooks and contracts. A plugin may state the range it works with: ``plugin_api = ">=1,<2"``."""
@@ -39,7 +40,7 @@ KERNEL_REGISTRIES = (
     RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "optimizers", OPTIMIZER_ARGUMENTS, positional=1),
     RegistrySpec("metrics", "metric", "", "metrics of the validation split"),
     RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
-    RegistrySpec("searchers", "searcher", "lab.study.search:Searcher", "search algorithms: they propose trials"),
+    RegistrySpec("searchers", "searcher", "lab.study.space:Searcher", "search algorithms: they propose trials"),
 )
 
 
@@ -170,11 +171,22 @@ def lab_study_started(study: Any, runs: Any) -> None:
 
 
 @hookspec
-def lab_study_finished(study: Any, runs: Any) -> None:
-    """Every run of the study has ended; ``runs`` are all of them. Nothing may be changed.
+def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, sections: Any) -> Sequence[str] | None:
+    """Every run of the study has ended; ``runs`` are all of them, ``results`` compares their arms.
 
-    Fires once, after the report. The return value is ignored; order: plugin name. Used by: ``lab_basics``
-    (TensorBoard's hyper-parameters).
+    Fires once. A report is written if ``record``, the study's record with the ``folder`` of its results, is not None;
+    ``sections`` are what plugins add to it. Nothing may be changed. Return lines to show below the table, or None;
+    order: plugin name. Used by: ``lab_report`` (the page and the rows), ``lab_basics`` (TensorBoard's
+    hyper-parameters).
+    """
+
+
+@hookspec
+def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
+    """Continue a search: name → ``"module:function"``, called as ``function(study, results, catalog)``.
+
+    Fires when a round of a study with ``Study.search`` has ended. The function returns the arms of the next round, a
+    list of ``lab.study.study.Arm``; an empty list finishes the search. Used by: ``lab_search``.
     """
 
 

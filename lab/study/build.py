@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -24,10 +25,7 @@ from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams, all_generators
 
-if TYPE_CHECKING:
-    from lab.study.study import ResolvedArm
-
-__all__ = ["DataCache", "build_learner", "learner_of_arm", "naming_culprits"]
+__all__ = ["DataCache", "build_learner", "naming_culprits"]
 
 
 class DataCache:
@@ -105,19 +103,6 @@ def _built(dataset: Component) -> Data:
     return data
 
 
-def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
-
-    Raises:
-        LabError: the data cannot be had, or a component cannot be built.
-    """
-    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
-    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
-    return learner
-
-
 def build_learner(
     experiment: ResolvedExperiment,
     data: Data,
@@ -156,7 +141,7 @@ def build_learner(
             seed=seed,
             device=device,
             folder=folder,
-            methods=_methods(catalog) if catalog is not None else {},
+            methods=_methods(catalog, tuple(catalog.plugins)) if catalog is not None else {},
             progress=False,
         )
     learner.parts = tuple(dict.fromkeys(parts.names))
@@ -203,7 +188,9 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
     return built
 
 
-def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
+@lru_cache(maxsize=8)
+def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """Return the methods that plugins add to a learner; asked again when a study file has added hooks of its own."""
     return {name: _lazy_method(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import atexit
 import errno
 import hashlib
+import json
 import math
 import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +320,9 @@ def to_standard(value: Any) -> Any:
 
     For parameters, which must come back as they were; in metrics a text is enough.
     """
+    with suppress(ValueError, TypeError):
+        json.dumps(value, allow_nan=False)  # in C; nearly no tree has such a number
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": next(name for name, known in NON_FINITE.items() if repr(known) == repr(value))}
     if isinstance(value, Mapping):

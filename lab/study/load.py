@@ -120,10 +120,8 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     sys.modules[name] = module
     _search_beside(path.parent.absolute())
     watch_imports(path.parent)
-    state = path.stat()
     try:
-        code = compile(content, str(path), "exec", dont_inherit=True)
-        keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
+        code = compile(keep_source(module, path), str(path), "exec", dont_inherit=True)
         with keeps_working_folder(), stdout_to_stderr(), _watched(path, catalog), recording_reads():
             exec(code, module.__dict__)
     except SyntaxError as error:

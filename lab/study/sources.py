@@ -25,8 +25,7 @@ from lab.errors import LabError, StoreError
 from lab.study import files
 
 if TYPE_CHECKING:
-    from lab.study.preflight import Plan
-    from lab.study.run import Run
+    from lab.study.experiment import ResolvedExperiment
 
 __all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
 
@@ -37,15 +36,15 @@ MOST_REMEMBERED = 2000
 # --- kept with a run --------------------------------------------------------------------------------------------------
 
 
-def keep_sources(run: Run, folder: Path) -> None:
-    """Write the study's file and the local modules that it imported, as they were imported."""
+def keep_sources(experiment: ResolvedExperiment, file: str, folder: Path) -> None:
+    """Write a study's file and the local modules that it imported, as they were imported, into a run's folder."""
     from lab.study.keys import local_sources
 
-    if not run.file:
+    if not file:
         return
-    main = Path(run.file).absolute()
+    main = Path(file).absolute()
     texts: dict[str, str] = {}
-    for source in local_sources(run.experiment):
+    for source in local_sources(experiment):
         name = main.name if source.path.absolute() == main else _relative(source.name, source.path)
         texts[name] = source.text
     if main.name in texts:
@@ -97,11 +96,11 @@ def _inside(name: str, path: Path) -> PurePosixPath:
 # --- the user's own files ---------------------------------------------------------------------------------------------
 
 
-def remember_study(plan: Plan) -> None:
+def remember_study(file: str) -> None:
     """Note in the user's cache that this user ran this study file, with this content."""
-    path = Path(plan.study.file)
+    path = Path(file)
     with suppress(OSError, ValueError):
-        if not plan.study.file or _is_in_store(path):
+        if not file or _is_in_store(path):
             return
         place, digest = str(path.resolve()), _digest(path)
         book = _book()

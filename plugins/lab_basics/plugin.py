@@ -117,8 +117,6 @@ def lab_executors() -> dict[str, Any]:
     """Where runs are executed."""
     return {
         "in_process": "lab.study.execute:InProcess",
-        "processes": "lab.study.pool:ProcessPool",
-        "torchrun": "lab.study.together:Together",
     }
 
 

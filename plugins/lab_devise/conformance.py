@@ -80,6 +80,7 @@ class _Pictures:
 @cache
 def _few() -> DeviseData:
     generator = torch.Generator().manual_seed(0)
+    # A pattern per class and little noise: a small model learns them in a few steps.
     shapes = 200 * (torch.rand(6, 1, 8, 8, generator=generator) < 0.5)
     splits = []
     for count in (30, 24):
@@ -88,6 +89,7 @@ def _few() -> DeviseData:
         splits.append(_Pictures((shapes[target] + noise).byte(), target))
     names = ("apple", "boat", "cat", "door", "egg", "fox")
     images = _Drawn(*splits, fingerprint="drawn", class_names=names)
+    # WordNet is not needed: distances are made up below.
     data = devise(images, _SomeVectors(), held_out=("door", "fox"), searched="classes")
     return attrs.evolve(data, class_distances=(torch.arange(6)[:, None] - torch.arange(6)).abs())
 
@@ -109,7 +111,7 @@ class IndexConformance(Conformance):
         """Itself first, at a cosine of 1, whatever the length of the query."""
         places, near = self.build().search(3 * _vectors(300)[:20], 5)
         if places[:, 0].tolist() != list(range(20)) or not np.allclose(near[:, 0], 1, atol=1e-4):
-            raise Finding(f"{self.label} does not find vectors that it holds")
+            raise Finding(f"{self.label} does not find its own vectors")
 
     def test_similarities_are_cosines_and_fall(self) -> None:
         """Of each query, the nearest first."""
@@ -119,16 +121,16 @@ class IndexConformance(Conformance):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         queries /= np.linalg.norm(queries, axis=1, keepdims=True)
         if not np.allclose((rows[places] * queries[:, None]).sum(-1), near, atol=1e-4):
-            raise Finding(f"{self.label} gives other similarities than cosines")
+            raise Finding(f"{self.label} similarities are not cosines")
         if (np.diff(near, axis=1) > 1e-6).any():
-            raise Finding(f"{self.label} does not give the nearest first")
+            raise Finding(f"{self.label} does not sort by similarity")
 
     def test_one_query_is_answered_as_among_many(self) -> None:
         """Alone and in a batch."""
         index = self.build()
         many, alone = index.search(_vectors(5, seed=1), 3)[0], index.search(_vectors(5, seed=1)[:1], 3)[0]
         if many[0].tolist() != alone[0].tolist():
-            raise Finding(f"{self.label} answers a query otherwise when others are asked with it")
+            raise Finding(f"{self.label} answers a query differently in a batch")
 
     def test_is_saved_and_loaded(self) -> None:
         """With the same answers."""
@@ -137,7 +139,7 @@ class IndexConformance(Conformance):
             index.save(Path(folder))
             again.load(Path(folder))
             if index.search(_vectors(9, seed=1), 4)[0].tolist() != again.search(_vectors(9, seed=1), 4)[0].tolist():
-                raise Finding(f"{self.label} answers otherwise after it was saved and loaded")
+                raise Finding(f"{self.label} answers differently after saving and loading")
 
     def test_queries_of_another_width_are_refused(self) -> None:
         """And more neighbors than there are vectors."""

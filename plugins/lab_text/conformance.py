@@ -63,6 +63,7 @@ class Translation(Example):
     def output(self, batch: TranslationBatch, generator: torch.Generator) -> Tensor:
         """Return logits of random words, with an end at the target's end."""
         words = torch.randn(*batch.target.shape, self.facts["target_vocab_size"], generator=generator)
+        # Metrics that decode need an end; random logits would run on.
         words[(batch.target == PAD_ID) | (batch.target == EOS_ID)] = 0.0
         words[..., EOS_ID] += 20.0 * (words == 0.0).all(-1)
         return words
@@ -245,6 +246,7 @@ class CorpusConformance(Conformance):
 @cache
 def _folder() -> Path:
     """Return a folder with a small parallel corpus and a file of vectors, gone when the process ends."""
+    # Kept in a list for the life of the process: the checks of different components share the files.
     holder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
     _HOLDERS.append(holder)
     folder = Path(holder.name)

@@ -84,6 +84,7 @@ class TranslationData(Data):
 
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Return target ids (T, B) as sentences: up to ``_eos_``, detokenized, capitalized as in the corpus."""
+        # Names and sentence beginnings get the corpus's spelling back, for scores against the original text.
         casing = self.train.pairs.target.casing if _folds_case(self.target_tokenizer) else {}
         columns = (self.target_vocab.tokens(column) for column in ids.T.tolist())
         return [self.target_tokenizer.detokenize([casing.get(word, word) for word in words]) for words in columns]
@@ -254,6 +255,7 @@ def fr_en_questions(
     )
     if corpus == "embedded":
         sources = _Sources(EmbeddedPairs(pairs or _EMBEDDED_PAIRS))
+        # The generated pairs are questions of moderate length already.
         choices = attrs.evolve(choices, filters=Filters("fr", "en"), percentiles=(None, None))
     else:
         sources = _Sources(_corpus_pairs(find_corpus(corpus), "fr", "en"))
@@ -327,6 +329,7 @@ class EmbeddedPairs:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain JSON that changes whenever the pairs might."""
+        # The grammar is only imported if it is used.
         from lab_text import embedded
 
         return {"embedded": str(embedded.VERSION), "pairs": self.number, "seed": 0}
@@ -386,6 +389,7 @@ def _files(source: str, target: str | None, columns: tuple[int, int], encoding: 
 
 def _find_file(path: str) -> Path:
     """Return a file by its path, or by its place in the data directory; where neither is there, the path itself."""
+    # The path itself if neither exists: the message then names what was given.
     here = Path(path).expanduser()
     return here if here.exists() or not (data_folder() / path).is_file() else data_folder() / path
 
@@ -433,11 +437,15 @@ class _Language:
 def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     """Read or fetch from the cache, split, build the vocabularies, and put it all together."""
     _check_choices(choices)
+    # Both are built first: a wrong language is reported before files are read.
     tokenizers = _tokenizers(choices)
+    # Everything below is cheap; the tokenized corpus is cached.
     corpus = tokenized_pairs(sources.train, *tokenizers, choices.filters)
+    # Validation and test sets keep every pair, so that scores are comparable with published ones.
     whole = attrs.evolve(choices.filters, questions=False, max_target_tokens=None, pairs=None)
     given = {"valid": sources.valid, "test": sources.test}
     others = {name: tokenized_pairs(s, *tokenizers, whole) for name, s in given.items() if s is not None}
+    # A part is held out only if no validation file is given.
     rows, held_out = _hold_out(len(corpus), 0.0 if "valid" in others else choices.holdout, choices.split_seed)
     languages = [_language(corpus, position, rows, tokenizers[position], choices) for position in (0, 1)]
     splits = {"valid": _split(corpus, held_out, languages)} | {
@@ -454,9 +462,11 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
 def _refuse_empty(train: TranslationSplit, splits: dict[str, TranslationSplit], statistics: dict[str, int]) -> None:
     """Raise for splits without pairs and vocabularies without words."""
     for name, split in splits.items():
+        # An empty split would fail much later, in the loader.
         if not len(split):
             raise DataError(f"the split '{name}' has no pairs", hint="give more pairs, or another holdout")
     for name, coder in (("source", train.source), ("target", train.target)):
+        # A model of unknown words trains without error and learns nothing.
         if not (coder.table > UNK_ID).any():
             raise DataError(
                 f"the vocabulary of the {name} is empty",
@@ -485,12 +495,14 @@ def _described(
         notes.append(f"test: {counted(len(splits['test']), 'pair')}")
     notes += [note for pairs in corpora.values() for note in pairs.notes]
     remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
+    # Hashes of tokens: pairs count as equal if a model cannot tell them apart.
     trained = row_hashes(train.pairs, train.rows)
     for name, split in splits.items():
         both = int(np.isin(row_hashes(split.pairs, split.rows), trained).sum())
         if both:
             are = "is" if both == 1 else "are"
             said = f"{counted(both, 'pair')} of '{name}' ({percent(both, len(split))}) {are} in train too"
+            # Short sentences repeat in every corpus; only many of them are a warning.
             (remarks if both >= _MANY_TWINS * len(split) else notes).append(said)
     for name, language in zip(("source", "target"), languages, strict=True):
         side = train.pairs.source if name == "source" else train.pairs.target
@@ -508,8 +520,8 @@ def _described(
     return notes, remarks
 
 
+# Duplicates between splits below this share are a note, not a warning.
 _MANY_TWINS = 0.01
-"""A smaller share of pairs that are in two splits stands in the notes and is no warning."""
 
 
 def _dropped(statistics: dict[str, int]) -> str:
@@ -576,6 +588,7 @@ def _tokenizers(choices: _Choices) -> tuple[Tokenizer, Tokenizer]:
 
 def _hold_out(size: int, part: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return training and held-out rows, both ascending, as the course drew them with ``np.random.seed``."""
+    # RandomState and rand, as in the course: its split can be reproduced.
     keep = np.random.RandomState(seed).rand(size) > part if part else np.ones(size, bool)
     if not keep.any() or (part and keep.all()):
         raise DataError(
@@ -592,6 +605,7 @@ def _language(
     words, counts = side.words, side.word_counts(counted)
     vocabulary = Vocabulary.from_arrays(words, counts, choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
+    # Over the whole corpus, as in the course; + 1 for ``_eos_``.
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
     table = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows))
     return _Language(tokenizer, vocabulary, limit, table)
@@ -613,6 +627,7 @@ def _split(
 
 def _fingerprint(splits: Sequence[TranslationSplit], languages: Sequence[_Language]) -> str:
     """Return a hash of everything that a batch is made of."""
+    # A run's key depends on this hash: whatever changes a batch must change it.
     digests = [hashlib.sha256(split.rows.tobytes()).hexdigest() for split in splits]
     tables = [language.weights for language in languages]
     weights = [None if table is None else hashlib.sha256(table.numpy().tobytes()).hexdigest() for table in tables]

@@ -29,6 +29,7 @@ _COMMON = {
 
 def count_signs(text: str) -> Counter[str]:
     """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
+    # Most chunks are ASCII: counting the other signs would cost a pass over the text for each.
     if text.isascii():
         kinds = {kind: signs for kind, signs in _KINDS.items() if kind == "control characters" or signs is _BREAKS}
     else:
@@ -58,11 +59,13 @@ def languages_look_swapped(source: Mapping[str, int], target: Mapping[str, int],
         source, target: word in lower case → how often it occurs.
         languages: of source and target.
     """
+    # Nothing is known about the common words of other languages.
     if languages[0] == languages[1] or not all(language in _COMMON for language in languages):
         return False
     own, other = _COMMON[languages[0]], _COMMON[languages[1]]
     as_told = _hits(source, own) + _hits(target, other)
     swapped = _hits(source, other) + _hits(target, own)
+    # Both conditions: short corpora and mixed languages must not raise false alarms.
     return swapped >= 20 and swapped > 5 * as_told
 
 
