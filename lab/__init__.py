@@ -8,17 +8,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookimplMarker
-
 if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.registry.component import preset, use
-    from lab.registry.hookspecs import plugin_api
+    from lab.registry.hookspecs import hookimpl, plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
+    from lab.study.execute import run_study
     from lab.study.experiment import Experiment
     from lab.study.rebuild import load
-    from lab.study.search import log
+    from lab.study.space import log
     from lab.study.study import Study
     from lab.training.callback import Callback
     from lab.training.data import Data
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from lab.training.stepper import Evaluation, Stepper
 
 __version__ = "0.1.0"
-
-hookimpl = HookimplMarker("lab")
 
 _HOMES = {
     "Callback": "lab.training.callback",
@@ -46,12 +43,14 @@ _HOMES = {
     "Section": "lab.report.section",
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
+    "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
-    "log": "lab.study.search",
+    "log": "lab.study.space",
     "mean_over": "lab.training.means",
     "part": "lab.training.rng",
     "plugin_api": "lab.registry.hookspecs",
     "preset": "lab.registry.component",
+    "run_study": "lab.study.execute",
     "use": "lab.registry.component",
 }
 
@@ -77,6 +76,7 @@ __all__ = [
     "part",
     "plugin_api",
     "preset",
+    "run_study",
     "use",
 ]
 

@@ -1,7 +1,6 @@
-"""The cache directory, and small things that are remembered there from process to process.
+"""The cache directory, and small JSON files that are kept there from process to process.
 
-Each is one JSON file. It may be removed at any time; one that cannot be read is empty, one that cannot be written costs
-time and nothing else.
+A file may be removed at any time; one that cannot be read is empty, one that cannot be written costs only time.
 """
 
 from __future__ import annotations
@@ -14,13 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lab.files import atomic_path
-
-__all__ = ["cache_folder", "file_digest", "recall", "remember", "tree_digest"]
+__all__ = ["cache_folder", "file_digest", "read_cache", "tree_digest", "write_cache"]
 
 
 def cache_folder() -> Path:
-    """``LAB_CACHE``, or the platform's place."""
+    """Return ``LAB_CACHE``, or the platform's cache directory."""
     if chosen := os.environ.get("LAB_CACHE"):
         return Path(chosen)
     import platformdirs
@@ -28,8 +25,8 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("lab", appauthor=False))
 
 
-def recall(file: Path) -> dict[str, Any]:
-    """What ``remember`` wrote; empty where it cannot be read."""
+def read_cache(file: Path) -> dict[str, Any]:
+    """Return the content that ``write_cache`` wrote; empty if it cannot be read."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -37,8 +34,10 @@ def recall(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def remember(file: Path, content: Mapping[str, Any]) -> None:
+def write_cache(file: Path, content: Mapping[str, Any]) -> None:
     """Write atomically, so that two processes never read half a file."""
+    from lab.files import atomic_path
+
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file, durable=False) as temporary:
@@ -46,26 +45,26 @@ def remember(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file; remembered by its path, size and time of change, so that a large file is read once."""
+    """Return the sha256 of a file, cached by path, size and time of change, so that a large file is read once."""
     state = path.stat()
     label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
     book = cache_folder() / "digests.json"
-    known = recall(book).get(label)
+    known = read_cache(book).get(label)
     if known is None:
         with path.open("rb") as file:
             known = hashlib.file_digest(file, "sha256").hexdigest()
-        remember(book, {**recall(book), label: known})
+        write_cache(book, {**read_cache(book), label: known})
     return str(known)
 
 
 def tree_digest(folder: Path) -> str:
-    """The sha256 of the names and contents below a folder, wherever it lies; remembered file by file.
+    """Return the sha256 of the names and contents below a folder, wherever it lies; cached file by file.
 
     Hidden files do not count, nor do links that lead out of the folder.
     """
     root = folder.resolve()
     book = cache_folder() / "trees" / f"{hashlib.sha256(bytes(root)).hexdigest()[:20]}.json"
-    known, found = recall(book), {}
+    known, found = read_cache(book), {}
     for path in sorted(_files_below(root)):
         state = path.stat()
         name = path.relative_to(root).as_posix()
@@ -76,7 +75,7 @@ def tree_digest(folder: Path) -> str:
                 kept = [label, hashlib.file_digest(file, "sha256").hexdigest()]
         found[name] = kept
     if found != known:
-        remember(book, found)
+        write_cache(book, found)
     lines = (f"{name}\n{digest}\n" for name, (_, digest) in found.items())
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -118,10 +118,10 @@ def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str
 
 
 def _conformance(catalog: Catalog, kind: str) -> type:
-    from lab.testing.conformance import Conformance, offers_of
+    from lab.testing.conformance import Conformance, kit_of
     from lab.testing.runner import KINDS
 
-    return offers_of(catalog).kinds.get(kind) or KINDS.get(kind, Conformance)
+    return kit_of(catalog).kinds.get(kind) or KINDS.get(kind, Conformance)
 
 
 def _public_module(conformance: type) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from lab.study.record import StudyRecord
+    from lab.study.results import Results
 
 __all__ = [
     "SEED",
@@ -19,6 +23,8 @@ __all__ = [
     "runs_option",
     "study_argument",
     "tell",
+    "tell_of_damage",
+    "tell_of_variants",
     "variant_option",
 ]
 
@@ -116,3 +122,19 @@ def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def tell(text: str) -> None:
     """Say something beside the output of a command."""
     click.echo(f"lab: {text}", err=True)
+
+
+def tell_of_variants(record: StudyRecord) -> None:
+    """Say which variant of a study was shown, where it has several."""
+    if record.others:
+        which = "the variant run last" if record.is_last else "a variant"
+        others = "".join(f"\n  --variant {name}  {label}" for name, label in record.others.items())
+        click.echo(f"{which} of {len(record.others) + 1}: {record.variant}  {record.label}{others}", err=True)
+
+
+def tell_of_damage(results: Results) -> None:
+    """Name the runs that are left out since their files are damaged."""
+    for run in results.damaged:
+        lines = run.record.result["error"].splitlines()
+        click.echo(f"left out: {run.arm}, seed {run.seed} (run {run.key}): {lines[0]}", err=True)
+        click.echo("".join(f"  {line.strip()}\n" for line in lines[1:]), err=True, nl=False)

@@ -6,7 +6,8 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from lab.study.results import Results
     from lab.study.store import Store
     from lab.study.study import Study
+    from lab.study.workspace import Workspace
 
 __all__ = ["run"]
 
-WORTH_A_POOL_S = 30.0
+MIN_SECONDS_FOR_POOL = 30.0
 """Estimated seconds of training from which several processes are worth their start."""
 
 MAX_KEYS = 20
@@ -113,8 +115,10 @@ def run(
     _set_threads(threads)
     from lab.study.load import load_study, override
     from lab.study.store import Store
+    from lab.study.workspace import Workspace
 
     catalog = session.catalog(only=None if only_plugins is None else _names(only_plugins))
+    workspace = Workspace(catalog, Store(folder), device)
     study = load_study(file, catalog)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
@@ -127,21 +131,13 @@ def run(
         study = study.choose(arms)
     if _processes() > 1:
         _refuse_for_several_processes(study, workers, executor)
-        together = _with_options(use("torchrun"), options, catalog)
-        return _answer_together(study, catalog, together, folder, file, fresh=fresh, device=device, quiet=quiet)
-    return _answer(
-        study,
-        catalog,
-        Store(folder),
-        file,
-        plan_only=plan_only,
-        fresh=fresh,
-        device=device,
-        executor=_executor(executor, workers, threads, address, options, catalog),
-        threads=threads,
-        quiet=quiet,
-        numbers=numbers,
-    )
+        return _answer_on_all_ranks(
+            study, workspace, _with_options(use("torchrun"), options, catalog), fresh=fresh, quiet=quiet
+        )
+    chosen = _executor(executor, workers, threads, address, options, catalog)
+    if plan_only:
+        return _show_plan(study, workspace, chosen, numbers, fresh=fresh, quiet=quiet)
+    return _answer(study, workspace, fresh=fresh, executor=chosen, threads=threads, quiet=quiet, numbers=numbers)
 
 
 def _processes() -> int:
@@ -236,41 +232,17 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
         )
 
 
-def _answer_together(
-    study: Study,
-    catalog: Catalog,
-    executor: Use,
-    folder: Path,
-    file: Path,
-    *,
-    fresh: bool,
-    device: str,
-    quiet: bool,
-) -> int:
-    """One of the processes of torchrun: the first answers as ever, the others follow it in silence."""
+def _answer_on_all_ranks(study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool) -> int:
+    """Answer on rank 0 as ever; the other ranks execute in silence what it executes."""
     from lab.study.execute import build_executor
     from lab.study.preflight import plan_study
-    from lab.study.store import Store
-    from lab.study.together import Together, follow, process_group
 
-    built = build_executor(executor, catalog)
-    assert isinstance(built, Together)
-    with process_group(device) as rank:
+    built: Any = build_executor(executor, workspace.catalog)
+    with built.process_group(workspace.device) as rank:
         if rank:
-            follow(lambda store: plan_study(study, catalog, store, device=device, where=str(file)), shard=built.shard)
+            built.follow_rank0(lambda store: plan_study(study, attrs.evolve(workspace, store=store), where=study.file))
             return 0
-        return _answer(
-            study,
-            catalog,
-            Store(folder),
-            file,
-            plan_only=False,
-            fresh=fresh,
-            device=device,
-            executor=executor,
-            threads=None,
-            quiet=quiet,
-        )
+        return _answer(study, workspace, fresh=fresh, executor=executor, quiet=quiet)
 
 
 def _names(text: str) -> list[str]:
@@ -290,78 +262,81 @@ def _set_threads(threads: int | None) -> None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 
 
+def _show_plan(
+    study: Study, workspace: Workspace, executor: Use | None, numbers: Mapping[str, int], *, fresh: bool, quiet: bool
+) -> int:
+    """Check every arm and show what would be trained."""
+    from lab.report.live import PlanProgress
+    from lab.report.terminal import make_console, print_plan
+    from lab.study.execute import is_elsewhere
+    from lab.study.preflight import plan_study
+
+    elsewhere = executor is not None and is_elsewhere(executor, workspace.catalog)
+    with PlanProgress(quiet=quiet) as progress:
+        plan = plan_study(study, workspace, fresh=fresh, where=study.file, elsewhere=elsewhere, progress=progress)
+    print_plan(plan, make_console(), numbers)
+    return 0
+
+
 def _answer(
     study: Study,
-    catalog: Catalog,
-    store: Store,
-    file: Path,
+    workspace: Workspace,
     *,
-    plan_only: bool,
     fresh: bool,
-    device: str,
-    executor: str | Use | None,
-    threads: int | None,
+    executor: Use | None,
     quiet: bool,
+    threads: int | None = None,
     numbers: Mapping[str, int] | None = None,
 ) -> int:
     from lab.cli.options import tell
-    from lab.report.html import runs_beside, write_report
     from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
-    from lab.study.execute import execute_plan, execute_rounds, is_elsewhere
+    from lab.study.execute import answer, finish, is_elsewhere
     from lab.study.interrupt import INTERRUPTED
-    from lab.study.preflight import plan_study
-    from lab.study.record import StudyRecord, among_others, record_of, write_study
+    from lab.study.record import among_others
 
-    console = make_console()
-    can_write = store.can_write()
-    if not can_write and not store.folder.is_dir():
-        store.prepare()  # nothing can be found there, so nothing is left to do but to say why
+    console, catalog, store = make_console(), workspace.catalog, workspace.store
+    can_write = workspace.is_writable
     elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
-    options: dict[str, Any] = {"device": device, "fresh": fresh, "where": str(file), "elsewhere": elsewhere}
-    if plan_only:
-        with PlanProgress(quiet=quiet) as progress:
-            plan = plan_study(study, catalog, store, progress=progress, **options)
-        print_plan(plan, console, numbers)
-        return 0
-
-    records: list[StudyRecord] = []
     asked: list[str] = []
     ended: set[str] = set()
 
-    def train(plan: Plan) -> Results:
+    @contextmanager
+    def watch(plan: Plan) -> Iterator[Display]:
         progress.stop()
         if not quiet:
             print_plan(plan, console, numbers)
-        if plan.to_do:
-            store.prepare()
-            _tell_of_damage(plan, store)
-        write = write_study if can_write else record_of
-        records.append(write(plan, store, file=str(file), command=_command_line()))
+        _tell_of_damage(plan, store)
         asked.extend(run.key for run in plan.to_do)
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet, ended=ended) as display:
-            chosen = executor or _fitting_executor(plan, threads)
-            return execute_plan(plan, catalog, store, executor=chosen, listener=display, fresh=fresh)
+            yield display
 
     try:
         with PlanProgress(quiet=quiet) as progress:
-            results = execute_rounds(study, catalog, store, train, progress=progress, **options)
+            results, record = answer(
+                study,
+                workspace,
+                executor=lambda plan: executor or _fitting_executor(plan, threads),
+                watch=watch,
+                fresh=fresh,
+                where=study.file,
+                elsewhere=elsewhere,
+                progress=progress,
+                command=_command_line(),
+            )
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
-        if fresh and (kept := [key for key in asked if key not in ended and store.is_found(key)]):
+        if fresh and (kept := [key for key in asked if key not in ended and store.finished(key)]):
             _tell_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
-    if not can_write:
-        print_results(results, sections, console)
-        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
-        return _exit_code(results)
     # of this command's own plan, whatever else was run meanwhile, and before anything is printed
-    report = write_report(among_others(records[-1]), results, sections)
-    catalog.call("lab_study_finished", study=results.study, runs=results.runs)
+    lines = finish(results, catalog, among_others(record) if can_write else None, sections)
     print_results(results, sections, console)
-    places = f"report: {report}\none row per run: {runs_beside(report)}"
-    console.print(places, style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
+    if not can_write:
+        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
+    if lines:
+        console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
     return _exit_code(results)
 
 
@@ -400,7 +375,9 @@ def _fitting_executor(plan: Plan, threads: int | None) -> Use:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores // (threads or 1), len(plan.to_do))
     on_cpu = all(run.device == "cpu" for run in plan.to_do)
-    return _pool(workers if on_cpu and workers > 1 and estimated_seconds(plan) > WORTH_A_POOL_S else 1, threads)
+    is_worth_it = on_cpu and workers > 1 and estimated_seconds(plan) > MIN_SECONDS_FOR_POOL
+    has_pool = "processes" in plan.workspace.catalog.registry("executors")
+    return _pool(workers if is_worth_it and has_pool else 1, threads)
 
 
 def _exit_code(results: Results) -> int:

@@ -75,7 +75,8 @@ def show_schedule(study: Study, catalog: Catalog, where: str, picture: Path | No
 
 def _curves(arms: list[ResolvedArm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
     """Names of arms → (epochs, curve), with the learning rates themselves instead of factors."""
-    from lab.study.build import DataCache, learner_of_arm
+    from lab.study.build import DataCache
+    from lab.study.preflight import learner_of_arm
     from lab.training.schedules import Schedule, combined
 
     cache = DataCache()

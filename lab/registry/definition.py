@@ -1,7 +1,7 @@
 """The identity of a definition: a class, a function, and whatever they hold besides their source.
 
-Two definitions of one name may differ in what they closed over, in defaults, in the object that a method is bound to.
-All of it is written down here, or refused.
+Two definitions of one name may differ in closures, in defaults, in the object that a method is bound to. All of it is
+written down here, or refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,17 @@ from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
 from lab.registry.component import is_definition
 from lab.registry.modules import STUDY, closure_of, is_local, source_of_module
-from lab.registry.source import tree_fingerprint
+from lab.registry.source import short_hash, tree_fingerprint
 
-__all__ = ["definitions_in", "fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
+__all__ = ["fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
 
 MAX_DEPTH = 40
+MAX_OBJECTS = 100_000
+CALLABLES = (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
 
 
 def origin_of(thing: Callable[..., Any]) -> str:
-    """Return where a class or function is from: ``"module:name"``; of the user's own, with a hash of all it is made of.
+    """Return the ``"module:name"`` of a class or function; of a user-defined one, with a hash of all it is made of.
 
     >>> import torch
     >>> origin_of(torch.nn.Linear)
@@ -61,10 +63,7 @@ def state_digest(thing: Any) -> str:
     Raises:
         TypeError: it holds something that cannot be written down.
     """
-    try:
-        found = _Description().state(thing)
-    except RecursionError:
-        raise TypeError(f"cannot be written down: {_shown(thing)} is nested too deeply") from None
+    found = _described(_Description().state, thing)
     return _short(found) if found else ""
 
 
@@ -74,10 +73,14 @@ def value_digest(value: Any) -> str:
     Raises:
         TypeError: it holds something that cannot be written down.
     """
+    return _short(_described(_Description().of, value))
+
+
+def _described(describe: Callable[[Any], Any], thing: Any) -> Any:
     try:
-        return _Description().digest(value)
+        return describe(thing)
     except RecursionError:
-        raise TypeError(f"cannot be written down: {_shown(value)} is nested too deeply") from None
+        raise TypeError(f"cannot be written down: {_shown(thing)} is nested too deeply") from None
 
 
 def fingerprint_of(*things: Any) -> str:
@@ -90,13 +93,16 @@ def fingerprint_of(*things: Any) -> str:
 
 
 def modules_of(*things: Any) -> dict[str, frozenset[str]]:
-    """Module → names in it, for the definitions and all that they hold: what a closure begins with."""
-    found: dict[str, set[str]] = {}
+    """Return module → names in it, for definitions and all that they hold: the roots of a closure."""
+    definitions: dict[int, Any] = {}
     for thing in things:
-        for definition in definitions_in(thing):
-            module, name = _home(definition)
-            _refuse_namesake(definition, module)
-            found.setdefault(module, set()).update(_names_of(name, definition))
+        _gather(thing, definitions, MAX_DEPTH)
+    found: dict[str, set[str]] = {}
+    for definition in definitions.values():
+        module, name = _home(definition)
+        _refuse_namesake(definition, module)
+        top = name.partition(".")[0]
+        found.setdefault(module, set()).update(_read_by(definition.__code__) if top == "<lambda>" else {top})
     return {module: frozenset(names) for module, names in found.items()}
 
 
@@ -104,87 +110,72 @@ def _refuse_namesake(definition: Any, module: str) -> None:
     """Raise if a definition is not from the module that has its module's name now.
 
     Raises:
-        LabError: another study has brought a module of the same name; the source of this one is not known any more.
+        LabError: another study has imported a module of the same name; the source of this one is not known any more.
     """
     function = definition if isinstance(definition, types.FunctionType) else None
     if isinstance(definition, type):
-        functions = (_function_of(value) for value in vars(definition).values())
-        function = next((each for each in functions if each is not None and each.__module__ == module), None)
+        functions = filter(None, map(_function_of, vars(definition).values()))
+        function = next((each for each in functions if each.__module__ == module), None)
     loaded = sys.modules.get(module)
     if function is None or loaded is None or function.__globals__ is vars(loaded) or not is_local(module):
         return
-    if function.__globals__.get("__name__") == module and function.__globals__.get("__file__") != loaded.__file__:
+    file = function.__globals__.get("__file__")
+    if function.__globals__.get("__name__") == module and file != loaded.__file__:
         raise LabError(
             f"'{module}' is another module by now than the one that {_home(definition)[1]} is from",
-            where=f"{function.__globals__.get('__file__')}\n{loaded.__file__}",
+            where=f"{file}\n{loaded.__file__}",
             hint="two studies have a file of this name beside them; load this study again",
         )
 
 
-def _names_of(name: str, definition: Any) -> set[str]:
-    """The name at the top of a module that leads to a definition; of a lambda, the names that it reads."""
-    top = name.partition(".")[0]
-    return {top} if top != "<lambda>" else _read_by(definition.__code__)
-
-
 def _read_by(code: types.CodeType) -> set[str]:
-    inner = (item for item in code.co_consts if isinstance(item, types.CodeType))
-    return {*code.co_names, *(name for item in inner for name in _read_by(item))}
-
-
-def definitions_in(thing: Any) -> list[Any]:
-    """A definition, and those that it wraps, is bound to, closed over or derived from; of a value, those in it."""
-    found: dict[int, Any] = {}
-    _gather(thing, found, MAX_DEPTH)
-    return list(found.values())
+    """Return the names that the code of a lambda reads."""
+    return {*code.co_names}.union(*(_read_by(item) for item in code.co_consts if isinstance(item, types.CodeType)))
 
 
 def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
+    """Collect a definition and those that it wraps, is bound to, closed over or derived from; of a value, those in it.
+
+    A method's globals are not followed: its module's source says what they are.
+    """
     if id(thing) in found or depth == 0:
         return
+    inner: list[Any] = []
     if isinstance(thing, functools.partial):
         inner = [thing.func, *thing.args, *thing.keywords.values()]
     elif isinstance(thing, types.MethodType):
         inner = [thing.__func__, thing.__self__]
-    elif isinstance(thing, (types.FunctionType, type)):
+    elif isinstance(thing, CALLABLES):
         found[id(thing)] = thing
-        inner = _held_by(thing)
+        if isinstance(thing, type):
+            inner = [base for base in thing.__mro__[1:] if base is not object]
+            inner += filter(None, map(_function_of, vars(thing).values())) if _is_own(thing) else []
+        elif isinstance(thing, types.FunctionType):
+            inner = [_content(cell) for cell in thing.__closure__ or ()]
+            inner += filter(None, [getattr(thing, "__wrapped__", None)])
     elif isinstance(thing, Mapping):
         inner = list(thing.values())
     elif isinstance(thing, (list, tuple, set, frozenset)):
         inner = list(thing)
-    elif isinstance(thing, types.BuiltinFunctionType):
-        found[id(thing)] = thing
-        inner = []
     elif hasattr(thing, "__dict__") and not isinstance(thing, types.ModuleType) and _is_own(type(thing)):
         inner = [type(thing), *vars(thing).values()]
-    else:
-        inner = []
     for item in inner:
         _gather(item, found, depth - 1)
-
-
-def _held_by(thing: Any) -> list[Any]:
-    if isinstance(thing, type):
-        methods = [_function_of(value) for value in vars(thing).values()] if _is_own(thing) else []
-        return [*(base for base in thing.__mro__[1:] if base is not object), *filter(None, methods)]
-    cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-    return [*cells, *filter(None, [getattr(thing, "__wrapped__", None)])]
 
 
 def _is_own(kind: type) -> bool:
     return is_local(_home(kind)[0])
 
 
-def _is_filled(cell: Any) -> bool:
+def _content(cell: Any) -> Any:
     try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
+        return cell.cell_contents
+    except ValueError:  # a name that the enclosing function binds later
+        return None
 
 
 def _function_of(value: Any) -> Any:
-    """The function behind a class attribute: a method of any kind, a property; None where there is none."""
+    """Return the function behind a class attribute: a method of any kind, a property; None if there is none."""
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     if isinstance(value, property):
@@ -205,7 +196,7 @@ def _home(thing: Any) -> tuple[str, str]:
 
 
 def _place(thing: Any) -> str:
-    """Module and name of a definition; the name of a study's module tells its content, so an edit would count."""
+    """Return module and name of a definition; the name of a study's module holds a hash, so an edit would count."""
     module, name = _home(thing)
     return f"{'study' if module.startswith((STUDY, '__main__')) else module}:{name}"
 
@@ -219,21 +210,21 @@ def _has_source(thing: Any) -> bool:
 
 
 def _cell_source(thing: Any) -> str:
-    """Of a definition in a notebook, the cell that it stands in; its module has no file."""
+    """Return the fingerprint of the notebook cell that a definition is in; a notebook's module has no file."""
     if not _home(thing)[0].startswith("__main__") or getattr(sys.modules.get("__main__"), "__file__", None):
         return ""
     return tree_fingerprint("".join(inspect.findsource(thing)[0]))
 
 
 class _Description:
-    """Plain JSON of what definitions and values hold; what was met before is a number."""
+    """Plain JSON of the content of definitions and values; an object that was met before is a number."""
 
     def __init__(self) -> None:
         self._met: dict[int, int] = {}
-        self._kept_alive: list[Any] = []
+        self._kept_alive: list[Any] = []  # an id may be given again to the next object
 
     def state(self, thing: Any) -> Any:
-        """Return what a definition holds besides what its module's source says; empty where that is nothing."""
+        """Return what a definition holds besides what its module's source says; empty if that is nothing."""
         if isinstance(thing, functools.partial):
             return {"partial": self.state(thing.func), "args": self.of(thing.args), "keywords": self.of(thing.keywords)}
         if isinstance(thing, types.MethodType):
@@ -247,13 +238,9 @@ class _Description:
             return {} if owner is None or isinstance(owner, types.ModuleType) else {"self": self.of(owner)}
         return {"object": self.of(thing)}
 
-    def digest(self, value: Any) -> str:
-        """A hash of any value."""
-        return _short(self.of(value))
-
     def of(self, value: Any) -> Any:
-        """Any value."""
-        if isinstance(value, str) and type(value) is str:
+        """Return plain JSON of any value."""
+        if type(value) is str:
             return ["file", file_digest(Path(value))] if _names_file(value) else value
         if value is None or isinstance(value, (bool, int, str)):
             return value
@@ -271,29 +258,23 @@ class _Description:
             return ["as", self._met[id(value)]]
         self._met[id(value)] = len(self._met)
         self._kept_alive.append(value)
-        if len(self._met) > 100_000:
+        if len(self._met) > MAX_OBJECTS:
             raise TypeError(f"{_shown(value)} holds too much to be written down")
         return self._whole(value)
 
     def _whole(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            items = [[self.of(key), self.of(item)] for key, item in value.items()]
-            return ["mapping", sorted(items, key=_text)]
+            return ["mapping", sorted(([self.of(key), self.of(item)] for key, item in value.items()), key=_text)]
         if isinstance(value, (list, tuple)):
             return [type(value).__name__, *map(self.of, value)]
         if isinstance(value, (set, frozenset)):
             return ["set", *sorted(map(self.of, value), key=_text)]
         if isinstance(value, slice):
-            return ["slice", self.of(value.start), self.of(value.stop), self.of(value.step)]
-        if isinstance(
-            value, (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
-        ):
+            return ["slice", *map(self.of, (value.start, value.stop, value.step))]
+        if isinstance(value, CALLABLES):
             return ["definition", _place(_unwrapped(value)), self.state(value)]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
-        return self._object(value)
-
-    def _object(self, value: Any) -> Any:
         kind = _place(type(value))
         if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):  # a dtype, a device
             return [kind, repr(value)]
@@ -302,13 +283,13 @@ class _Description:
             if " at 0x" in repr(value) or isinstance(value, types.GeneratorType):
                 raise TypeError(f"cannot be written down: {_shown(value)}; give a class, a function or plain values")
             return [kind, repr(value)]
-        return [kind, self._class(type(value)) if _is_own(type(value)) else {}, self.of(state)]
+        return [kind, self._class(type(value)), self.of(state)]
 
     def _function(self, function: types.FunctionType) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             if name != "__class__":  # what super() closes over is the class itself
-                found[f"closure {name}"] = self.of(cell.cell_contents) if _is_filled(cell) else None
+                found[f"closure {name}"] = self.of(_content(cell))
         if _is_inner(function):
             found["code"] = _code(function.__code__, function.__doc__)
             found["defaults"] = self.of([function.__defaults__ or (), function.__kwdefaults__ or {}])
@@ -321,7 +302,7 @@ class _Description:
         return found
 
     def _class(self, kind: type) -> dict[str, Any]:
-        """Of a class of the user's: what its methods closed over, and its plain attributes where they were computed."""
+        """Return the closures of a user-defined class's methods, and its plain attributes if they were computed."""
         if not _is_own(kind):
             return {}
         found: dict[str, Any] = {}
@@ -329,16 +310,11 @@ class _Description:
         for name, value in vars(kind).items():
             function = _function_of(value)
             if function is not None:
-                state = self._function(function)
-                if state:
-                    found[name] = state
+                found[name] = self._function(function)
             elif computed and not name.startswith(("__", "_abc_")) and _is_plain(value):
-                found[name] = self.of(value)
-        for base in kind.__bases__:
-            inherited = self._class(base)
-            if inherited:
-                found[f"base {base.__qualname__}"] = inherited
-        return found
+                found[name] = ["value", self.of(value)]
+        found |= {f"base {base.__qualname__}": self._class(base) for base in kind.__bases__}
+        return {name: state for name, state in found.items() if state}
 
 
 def _names_file(text: str) -> bool:
@@ -362,52 +338,44 @@ def _is_inner(function: types.FunctionType) -> bool:
 
 
 def _is_written(kind: type) -> bool:
-    """Return whether a class stands in its module under its name, not made by ``type(...)``."""
+    """Return whether a class is written in its module under its name, not made by ``type(...)``."""
     source = source_of_module(kind.__module__)
     return source is None or re.search(rf"class\s+{kind.__name__}\b", source.text) is not None
 
 
 def _is_plain(value: Any) -> bool:
-    return not callable(value) and not isinstance(
-        value, (property, types.MemberDescriptorType, types.GetSetDescriptorType)
-    )
+    descriptors = (property, types.MemberDescriptorType, types.GetSetDescriptorType)
+    return not callable(value) and not isinstance(value, descriptors)
 
 
 def _code(code: types.CodeType, doc: str | None) -> Any:
-    """A code object without file, lines and docstring."""
-    consts = [
-        _code(item, None) if isinstance(item, types.CodeType) else repr(_ordered(item)) for item in code.co_consts
-    ]
+    """Return a code object as JSON, without file, lines and docstring."""
+    consts = []
+    for item in code.co_consts:
+        plain = sorted(map(repr, item)) if isinstance(item, frozenset) else item  # its order differs between processes
+        consts.append(_code(item, None) if isinstance(item, types.CodeType) else repr(plain))
     if doc is not None and consts and consts[0] == repr(doc):
         consts = consts[1:]
     return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
 
 
-def _ordered(constant: Any) -> Any:
-    return sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
-
-
 def _state_of(value: Any) -> Any:
-    """The attributes of an object, in ``__dict__`` and slots; None where it keeps them elsewhere."""
-    slots = [name for kind in type(value).__mro__ for name in _as_names(vars(kind).get("__slots__", ()))]
-    held = {
-        name: getattr(value, name) for name in slots if hasattr(value, name) and name not in ("__weakref__", "__dict__")
-    }
-    if hasattr(value, "__dict__"):
-        return {**vars(value), **held}
-    return held or None
-
-
-def _as_names(slots: str | Iterable[str]) -> list[str]:
-    return [slots] if isinstance(slots, str) else list(slots)
+    """Return the attributes of an object, in ``__dict__`` and slots; None if it keeps them elsewhere."""
+    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            if hasattr(value, name) and name not in ("__weakref__", "__dict__"):
+                held[name] = getattr(value, name)
+    return held if held or hasattr(value, "__dict__") else None
 
 
 def _bytes_of(value: Any) -> bytes:
     if hasattr(value, "detach"):
+        torch = sys.modules["torch"]
         whole = value.detach().cpu()
-        whole = whole if whole.layout is sys.modules["torch"].strided else whole.to_dense()
-        flat = whole.contiguous().reshape(-1)
-        value = flat.view(sys.modules["torch"].uint8).numpy()  # numpy has no bfloat16
+        whole = whole if whole.layout is torch.strided else whole.to_dense()
+        value = whole.contiguous().reshape(-1).view(torch.uint8).numpy()  # numpy has no bfloat16
     return bytes(value.tobytes())
 
 
@@ -421,4 +389,4 @@ def _text(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return hashlib.sha256(_text(value).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return short_hash(_text(value), 12)

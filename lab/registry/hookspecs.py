@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookspecMarker
+from pluggy import HookimplMarker, HookspecMarker
 
 from lab.registry.registry import RegistrySpec
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Components = Mapping[str, Any]
 
-__all__ = ["KERNEL_REGISTRIES", "plugin_api"]
+__all__ = ["KERNEL_REGISTRIES", "hookimpl", "plugin_api"]
 
 hookspec = HookspecMarker("lab")
+hookimpl = HookimplMarker("lab")
 
 plugin_api = "1.0"
 """Version of the hooks and contracts. A plugin may state the range it works with: ``plugin_api = ">=1,<2"``."""
@@ -39,7 +40,7 @@ KERNEL_REGISTRIES = (
     RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "optimizers", OPTIMIZER_ARGUMENTS, positional=1),
     RegistrySpec("metrics", "metric", "", "metrics of the validation split"),
     RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
-    RegistrySpec("searchers", "searcher", "lab.study.search:Searcher", "search algorithms: they propose trials"),
+    RegistrySpec("searchers", "searcher", "lab.study.space:Searcher", "search algorithms: they propose trials"),
 )
 
 
@@ -54,7 +55,7 @@ def lab_datasets() -> Components:
 
 @hookspec
 def lab_architectures() -> Components:
-    """Models: a class or function that gives an ``nn.Module``.
+    """Models: a class or function that returns an ``nn.Module``.
 
     A parameter without a default is filled from the data's fact of the same name. Used by: ``lab_seq2seq``.
     """
@@ -69,7 +70,7 @@ def lab_losses() -> Components:
 def lab_samplers() -> Components:
     """Samplers: ``factory(…) ->`` batches of indices, with a length.
 
-    It may ask for ``size, batch_size, generator`` and, where examples have a length, ``lengths``.
+    It may ask for ``size, batch_size, generator`` and, if examples have a length, ``lengths``.
     Used by: ``lab_basics``.
     """
 
@@ -126,9 +127,8 @@ def lab_registries() -> Sequence[RegistrySpec]:
 def lab_commands() -> Mapping[str, str]:
     """Add commands to ``lab``: name → ``"module:click_command"``, imported when the command is asked for.
 
-    Fires when a command is looked for that is not the kernel's own; what it gave is remembered until the plugin's file
-    changes. A name that ``lab`` or another plugin has already is left out, and told of.
-    Used by: ``lab_text`` (``lab data``).
+    Fires when a command is looked up that is not the kernel's own. A name that ``lab`` or another plugin has already is
+    skipped with a warning. Used by: ``lab_text`` (``lab data``).
     """
 
 
@@ -171,11 +171,22 @@ def lab_study_started(study: Any, runs: Any) -> None:
 
 
 @hookspec
-def lab_study_finished(study: Any, runs: Any) -> None:
-    """Every run of the study has ended; ``runs`` are all of them. Nothing may be changed.
+def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, sections: Any) -> Sequence[str] | None:
+    """Every run of the study has ended; ``runs`` are all of them, ``results`` compares their arms.
 
-    Fires once, after the report. The return value is ignored; order: plugin name. Used by: ``lab_basics``
-    (TensorBoard's hyper-parameters).
+    Fires once. A report is written if ``record``, the study's record with the ``folder`` of its results, is not None;
+    ``sections`` are what plugins add to it. Nothing may be changed. Return lines to show below the table, or None;
+    order: plugin name. Used by: ``lab_report`` (the page and the rows), ``lab_basics`` (TensorBoard's
+    hyper-parameters).
+    """
+
+
+@hookspec
+def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
+    """Continue a search: name → ``"module:function"``, called as ``function(study, results, catalog)``.
+
+    Fires when a round of a study with ``Study.search`` has ended. The function returns the arms of the next round, a
+    list of ``lab.study.study.Arm``; an empty list finishes the search. Used by: ``lab_search``.
     """
 
 
@@ -198,19 +209,19 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookspec
 def lab_conformance() -> str:
-    """Give the conformance kit what it must know of this plugin.
+    """Support the conformance kit: example data, checks, and how components are tried.
 
-    Return ``"module:function"``; the function gives a ``lab.testing.Offer``. It holds example data that components are
-    tried on, the conformance classes of registries that the plugin opened, and how components whose signature does not
-    say enough are tried. Fires when the kit is first used (``lab check``, or tests with ``lab.testing``); the function
-    is imported then. Order does not matter; of two examples with one name the later counts. Used by: ``lab_basics``,
-    ``lab_text``, ``lab_seq2seq``.
+    Return ``"module:function"``; the function returns a ``lab.testing.ConformanceSupport``: example data, conformance
+    classes of the registries that the plugin opened, and cases for components whose signature does not say enough.
+    Fires when the kit is first used (``lab check``, or tests with ``lab.testing``); the function is imported then.
+    Order does not matter; of two examples with one name the later counts. Used by: ``lab_basics``, ``lab_text``,
+    ``lab_seq2seq``.
     """
 
 
 @hookspec
 def lab_scaffolds() -> Mapping[str, str]:
-    """Add kinds to ``lab new``: kind → ``"package:folder"`` with the templates of what is special to that kind.
+    """Add kinds to ``lab new``: kind → ``"package:folder"`` with the templates of that kind.
 
     ``component.py.jinja`` and ``experiment.py.jinja`` are needed, ``tests.py.jinja`` replaces the usual tests. A folder
     for the kind ``experiment`` holds ``experiment.py.jinja`` alone. Fires when ``lab new`` runs; the first plugin to

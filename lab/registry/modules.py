@@ -11,6 +11,7 @@ import ast
 import hashlib
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import site
 import sys
@@ -26,18 +27,17 @@ import attrs
 
 from lab.cache import cache_folder, file_digest
 from lab.errors import LabError
-from lab.registry.source import Facts, possible_variables, read_facts, remembered_facts, save_facts
+from lab.registry.reads import opened_files
+from lab.registry.source import Facts, cached_facts, possible_variables, read_facts, save_facts
 
 __all__ = [
     "STUDY",
     "Closure",
     "ModuleSource",
-    "await_read",
     "changed_since_import",
     "closure_of",
     "facts_of",
     "is_local",
-    "is_source",
     "keep_source",
     "note_environment",
     "settle_reads",
@@ -52,35 +52,11 @@ STUDY = "lab_experiment"
 MAX_FILES_BESIDE = 1_000
 MAX_CLOSURES = 1_000
 
-INERT_PACKAGES = frozenset(
-    [
-        "attr",
-        "attrs",
-        "click",
-        "filelock",
-        "jinja2",
-        "lab",
-        "matplotlib",
-        "optuna",
-        "packaging",
-        "platformdirs",
-        "plotext",
-        "pluggy",
-        "pooch",
-        "pydantic",
-        "pydantic_core",
-        "pytest",
-        "ray",
-        "rich",
-        "safetensors",
-        "submitit",
-        "tensorboard",
-        "torch",
-        "tqdm",
-        "typing_extensions",
-        "vl_convert",
-    ]
-)
+INERT_PACKAGES = frozenset([
+    "attr", "attrs", "click", "filelock", "jinja2", "lab", "matplotlib", "optuna", "packaging", "platformdirs",
+    "plotext", "pluggy", "pooch", "pydantic", "pydantic_core", "pytest", "ray", "rich", "safetensors", "submitit",
+    "tensorboard", "torch", "tqdm", "typing_extensions", "vl_convert",
+])  # fmt: skip
 """Libraries that draw, print, write or bind; torch and lab have entries of their own in a key."""
 
 INERT_VARIABLES = ("LAB_", "OMP_", "MKL_", "CUDA_", "RAY_", "SLURM_")
@@ -144,15 +120,14 @@ class Closure:
     wanted: Mapping[str, frozenset[str]]
 
     def environment(self) -> dict[str, str | None]:
-        """Variable → its value, for every environment variable that decides."""
+        """Return variable → its value, for every environment variable that may change a number."""
         ends = tuple(name[:-1] for name in self.perhaps if name.endswith("*"))
-        set_now = [
-            name for name in {**_environment, **os.environ} if name in self.perhaps or (ends and name.startswith(ends))
-        ]
-        return {name: _variable(name) for name in sorted({*self.variables, *filter(_may_decide, set_now)})}
+        now = {**_environment, **os.environ}
+        perhaps = [name for name in now if name in self.perhaps or (ends and name.startswith(ends))]
+        return {name: now.get(name) for name in sorted({*self.variables, *filter(_may_decide, perhaps)})}
 
     def fingerprints(self) -> dict[str, str]:
-        """Module → fingerprint; files that a module opened while it was imported stand beside it."""
+        """Return module → fingerprint, and the digests of the files that it opened while it was imported."""
         found: dict[str, str] = {}
         for source in self.modules.values():
             found[source.label] = facts_of(source, self.wanted.get(source.name, frozenset())).fingerprint
@@ -165,78 +140,64 @@ class Closure:
 
 
 def facts_of(source: ModuleSource, wanted: frozenset[str] = frozenset()) -> Facts:
-    """The facts of a module's source.
-
-    Args:
-        source: the module.
-        wanted: of a study file, the names of the definitions that are asked about.
-    """
+    """Return the facts of a module's source; of a study file, those of the definitions that are ``wanted``."""
     if not source.text:
-        return Facts(source.digest, (), (), False)
-    return read_facts(source.text, wanted) if source.is_question else remembered_facts(source.text)
+        return Facts(source.digest)
+    return read_facts(source.text, wanted) if source.is_question else cached_facts(source.text)
 
 
 _kept: dict[str, ModuleSource] = {}
 _reads_of: dict[str, dict[str, str]] = {}
 
 
-def keep_source(module: ModuleType, path: Path, content: bytes, state: tuple[int, int]) -> None:
-    """Remember the source that a module is made from, at the moment of its import."""
+def keep_source(module: ModuleType, path: Path) -> bytes:
+    """Return the source that a module is made from, and keep it: its file may change while the module is in use."""
     _reads_of.pop(module.__name__, None)
-    _kept[module.__name__] = ModuleSource(
-        module.__name__, path, _decoded(content, path), hashlib.sha256(content).hexdigest(), state, (), module.__spec__
-    )
+    source, content = _read(module.__name__, path, module.__spec__)
+    _kept[module.__name__] = source
+    return content
 
 
 def source_of_module(name: str) -> ModuleSource | None:
-    """The source of a module as it was imported, or as it stands if it was not imported yet; None if it has none.
+    """Return the source of a module as it was imported, or its file's if it was not yet; None if it has none.
 
     Raises:
         LabError: its file was changed after it was imported, and what was imported is not known.
     """
-    kept = _kept.get(name)
-    module = sys.modules.get(name)
+    kept, module = _kept.get(name), sys.modules.get(name)
     if kept is None or module is None or (kept.spec is not None and module.__spec__ is not kept.spec):
         path = _locate(name)
         if path is None or not path.is_file():
             return None
         if module is not None:
             _refuse_other_version(module, path)
-        kept = _kept[name] = _read_module(name, path, module)
+        kept, _ = _read(name, path, getattr(module, "__spec__", None))
+        _kept[name] = kept
     settle_reads()
-    reads = {**_written_out(kept), **_reads_of.get(name, {})}
+    reads = dict(_reads_of.get(name, {}))
+    if kept.text and is_local(name):  # files that are named in the text: C code opens them without an audit event
+        paths = [place / text for text in facts_of(kept).files for place in (Path.cwd(), kept.path.parent)]
+        reads = {os.path.abspath(path): _content_digest(path) for path in paths if _is_file(path)} | reads
     return attrs.evolve(kept, reads=tuple(sorted(reads.items()))) if reads else kept
 
 
-def _written_out(source: ModuleSource) -> dict[str, str]:
-    """File → hash of its content, for the file names that stand in a module of the user's."""
-    if not source.text or not is_local(source.name):
-        return {}
-    places = [Path.cwd(), source.path.parent]
-    paths = [place / text for text in facts_of(source).files for place in places if "\0" not in text]
-    return {os.path.abspath(path): _content_digest(path) for path in paths if path.is_file()}
-
-
 def source_of_file(path: Path) -> ModuleSource:
-    """The source that stands in a file, imported or not."""
-    return _read_module("", path, None)
+    """Return the source in a file, imported or not."""
+    return _read("", path, None)[0]
 
 
-def _read_module(name: str, path: Path, module: ModuleType | None) -> ModuleSource:
-    state = path.stat()
+def _read(name: str, path: Path, spec: Any) -> tuple[ModuleSource, bytes]:
+    state, text = path.stat(), ""  # before the content: an edit in between is then seen as a change
     content = path.read_bytes()
-    text = _decoded(content, path) if path.suffix == ".py" or name == "__main__" else ""
-    spec = getattr(module, "__spec__", None)
-    return ModuleSource(
-        name, path, text, hashlib.sha256(content).hexdigest(), (state.st_mtime_ns, state.st_size), (), spec
-    )
+    if path.suffix == ".py" or name.startswith((STUDY, "__main__")):
+        with suppress(SyntaxError, UnicodeDecodeError):  # its import says what is wrong; here its bytes count
+            text = importlib.util.decode_source(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return ModuleSource(name, path, text, digest, (state.st_mtime_ns, state.st_size), (), spec), content
 
 
-def _decoded(content: bytes, path: Path) -> str:
-    try:
-        return importlib.util.decode_source(content)
-    except (SyntaxError, UnicodeDecodeError):
-        return ""  # its import says what is wrong; here its bytes count
+def _is_file(path: Path) -> bool:
+    return "\0" not in str(path) and path.is_file()
 
 
 def _refuse_other_version(module: ModuleType, path: Path) -> None:
@@ -263,7 +224,7 @@ def _changed(path: Path) -> LabError:
 
 
 def changed_since_import(modules: Iterable[ModuleSource]) -> list[LabError]:
-    """One error for every module whose file says something else than what was imported."""
+    """Return an error for every module whose file differs from what was imported."""
     found = []
     for source in modules:
         try:
@@ -278,26 +239,22 @@ def changed_since_import(modules: Iterable[ModuleSource]) -> list[LabError]:
 
 
 def _locate(name: str) -> Path | None:
-    """The file of a module, whether or not it is loaded; None for built-in, frozen, missing and interactive ones."""
-    loaded = getattr(sys.modules.get(name), "__file__", None)
-    if loaded:
-        return Path(loaded)
+    """Return the file of a module, loaded or not; None for built-in, frozen, missing and interactive ones."""
     if name in sys.modules:
-        return None
-    parent, _, _ = name.rpartition(".")
-    try:
+        loaded = getattr(sys.modules[name], "__file__", None)
+        return Path(loaded) if loaded else None
+    parent = name.rpartition(".")[0]
+    spec = None
+    with suppress(ImportError, ValueError, AttributeError, KeyError):  # KeyError: a namespace package, not loaded
         if not parent:
             spec = importlib.util.find_spec(name)
-        else:
-            folders = _folders_of(parent)
-            spec = importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
-    except (ImportError, ValueError, AttributeError, KeyError):  # KeyError: a namespace package that is not loaded
-        return None
+        elif folders := _folders_of(parent):  # find_spec of the whole name would import the parent
+            spec = importlib.machinery.PathFinder.find_spec(name, folders)
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def _folders_of(package: str) -> list[str]:
-    """Return where the modules of a package lie."""
+    """Return the folders of a package's modules, without importing it."""
     loaded = sys.modules.get(package)
     if loaded is not None:
         return list(getattr(loaded, "__path__", ()))
@@ -313,7 +270,7 @@ def _folders_of(package: str) -> list[str]:
 
 
 def closure_of(roots: Mapping[str, frozenset[str]]) -> Closure:
-    """Every module that the modules ``roots`` are made of, themselves included.
+    """Return every module that the modules ``roots`` are made of, themselves included.
 
     Args:
         roots: module → the definitions in it that are asked about; they matter for study files alone.
@@ -341,9 +298,7 @@ def _is_current(source: ModuleSource) -> bool:
 
 def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
     modules: dict[str, ModuleSource] = {}
-    packages: set[str] = set()
-    variables: set[str] = set()
-    perhaps: set[str] = set()
+    packages, variables, perhaps = set[str](), set[str](), set[str]()
     waiting = [name for root in roots for name in _with_packages(root)]
     met = set(waiting)
     while waiting:
@@ -356,11 +311,12 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             continue
         modules[name] = source
         facts = facts_of(source, roots.get(name, frozenset()))
-        texts = [facts, *map(remembered_facts, _run_sources(source))]
-        variables.update(variable for each in texts for variable in each.variables)
-        perhaps.update(variable for each in texts for variable in each.perhaps)
-        others = (other for each in texts for other in _imported(name, source, each))
-        for other in [*others, *_held(name, source), *_beside(source, facts)]:
+        others = [*_held(name), *_beside(source, facts)]
+        for each in [facts, *map(cached_facts, _run_sources(source))]:
+            variables.update(each.variables)
+            perhaps.update(each.perhaps)
+            others += _imported(name, source, each)
+        for other in others:
             if other not in met:
                 met.add(other)
                 waiting.append(other)
@@ -380,13 +336,9 @@ _environment: dict[str, str] = {}
 
 
 def note_environment() -> None:
-    """Remember the environment before a study file runs: it, or what it imports, may take a variable out."""
+    """Keep the environment as it is before a study file runs, which may remove a variable."""
     _environment.clear()
     _environment.update(os.environ)
-
-
-def _variable(name: str) -> str | None:
-    return os.environ.get(name, _environment.get(name))
 
 
 def _may_decide(variable: str) -> bool:
@@ -394,7 +346,7 @@ def _may_decide(variable: str) -> bool:
 
 
 def _run_sources(source: ModuleSource) -> Iterator[str]:
-    """Texts of the source files that a module runs itself, by ``exec``, ``runpy`` or a loader."""
+    """Iterate over the source files that a module runs itself, by ``exec``, ``runpy`` or a loader."""
     for path, _ in source.reads:
         if path.endswith(".py") and os.path.isfile(path):
             text = source_of_file(Path(path)).text
@@ -411,22 +363,19 @@ def is_local(name: str) -> bool:
 
 
 def _imported(name: str, source: ModuleSource, facts: Facts) -> Iterator[str]:
-    """Names of all modules that the import statements of a module may mean, packages on the way included."""
+    """Iterate over all modules that the import statements of a module may mean, parent packages included."""
     package = name if source.path.name == "__init__.py" else name.rpartition(".")[0]
     for level, module, names in facts.imports:
-        base = module
-        if level:
-            above = package.split(".")[: len(package.split(".")) - (level - 1)]
-            base = ".".join([*above, *([module] if module else [])])
+        above = package.split(".")[: len(package.split(".")) - (level - 1)] if level else []
+        base = ".".join(filter(None, [*above, module]))
         yield from _with_packages(base)
         if _kind_of(base) == "source":
             yield from (f"{base}.{inner}" for inner in names if inner != "*" and _is_module(base, inner))
 
 
 def _with_packages(name: str) -> list[str]:
-    """A module and the packages that it lies in: all of them run when it is imported."""
-    parts = name.split(".") if name else []
-    return [".".join(parts[: length + 1]) for length in range(len(parts))]
+    """Return a module and its parent packages: all of them run when it is imported."""
+    return list(itertools.accumulate(name.split("."), "{}.{}".format)) if name else []
 
 
 def _is_module(package: str, name: str) -> bool:
@@ -437,29 +386,24 @@ def _is_module(package: str, name: str) -> bool:
     return not hasattr(sys.modules.get(package), name) and _locate(whole) is not None
 
 
-def _held(name: str, source: ModuleSource) -> Iterator[str]:
-    """Modules that a module of the user's holds, or whose definitions it holds, however they came there."""
-    if not is_local(name):
-        return
-    for value in list(vars(sys.modules.get(name, source)).values()) if name in sys.modules else ():
+def _held(name: str) -> Iterator[str]:
+    """Iterate over modules that a user-defined module holds, or whose definitions it holds, however it got them."""
+    for value in list(vars(sys.modules[name]).values()) if name in sys.modules and is_local(name) else ():
         found = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
         if isinstance(found, str) and found and is_local(found) and not found.startswith("__main__"):
             yield found
 
 
 def _beside(source: ModuleSource, facts: Facts) -> Iterator[str]:
-    """Every module below a module's folder where it imports by names that it computes."""
+    """Iterate over every module below a module's folder, if it imports by names that it computes."""
     if not facts.is_open or not is_local(source.name):
         return
     root = source.path.parent
-    files = sorted(
-        file for file in root.rglob("*.py") if not any(p.startswith(".") for p in file.relative_to(root).parts)
-    )
     package = source.name.rpartition(".")[0] if not source.is_question else ""
-    for file in files[:MAX_FILES_BESIDE]:
-        parts = file.relative_to(root).with_suffix("").parts
-        name = ".".join(part for part in (package, *parts) if part and part != "__init__")
-        if file != source.path and all(part.isidentifier() for part in name.split(".")):
+    parts = sorted(file.relative_to(root).with_suffix("").parts for file in root.rglob("*.py") if file != source.path)
+    for path in [path for path in parts if not any(part.startswith(".") for part in path)][:MAX_FILES_BESIDE]:
+        name = ".".join(part for part in (package, *path) if part and part != "__init__")
+        if all(part.isidentifier() for part in name.split(".")):
             yield name
 
 
@@ -478,7 +422,7 @@ def _kind_of_top(top: str) -> str:
 
 
 def _kind_of(name: str) -> str:
-    """``source`` (its text counts), ``library`` (its version counts) or ``none``."""
+    """Return ``source`` (its text counts), ``library`` (its version counts) or ``none``."""
     if name.startswith((STUDY, "__main__")):
         return "source"
     top = name.partition(".")[0]
@@ -512,57 +456,33 @@ def _plugin_packages() -> frozenset[str]:
     return frozenset(point.value.partition(":")[0].partition(".")[0] for point in find_entry_points("lab"))
 
 
-def is_source(name: str) -> bool:
-    """Return whether a module's text counts in keys: it is the user's or a plugin's."""
-    return _kind_of(name) == "source"
-
-
 def stands_elsewhere(path: str) -> bool:
     """Return whether a file belongs to Python or to an installed package."""
     return Path(path).is_relative_to(_prefixes()[0]) or _is_installed(Path(path))
 
 
-_waiting: list[tuple[list[str], str]] = []
 NO_DATA = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr"))
 
 
-def await_read(names: list[str], path: str) -> None:
-    """Keep in mind that modules, the innermost first, opened a file; ``settle_reads`` looks at it."""
-    _waiting.append((names, path))
-
-
 def settle_reads() -> None:
-    """Charge every opened file to the innermost module of the user's or of a plugin: its content is part of it."""
-    while _waiting:
-        names, path = _waiting.pop(0)
-        name = next((name for name in names if not name.startswith("__main__") and is_source(name)), None)
+    """Add every opened file to the innermost module of the user's or of a plugin: its content is part of it."""
+    for names, path in opened_files():
+        name = next((name for name in names if not name.startswith("__main__") and _kind_of(name) == "source"), None)
         if name is None:
             continue
         if path.endswith(".pyc"):
-            path = _source_of_compiled(path)
-        kept = _kept.get(name)
-        if _is_data(path) and not (kept is not None and os.path.abspath(kept.path) == path):
+            with suppress(ValueError, NotImplementedError):
+                path = importlib.util.source_from_cache(path)
+        is_data = os.path.isfile(path) and not stands_elsewhere(path)
+        is_data &= not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), *NO_DATA))
+        if is_data and not (name in _kept and os.path.abspath(_kept[name].path) == path):
             _reads_of.setdefault(name, {})[path] = _content_digest(Path(path))
 
 
-def _source_of_compiled(path: str) -> str:
-    try:
-        return importlib.util.source_from_cache(path)
-    except (ValueError, NotImplementedError):
-        return path
-
-
-def _is_data(path: str) -> bool:
-    """Whether an opened file is one that a module may have taken in: nothing installed, cached or of the system."""
-    if not os.path.isfile(path) or stands_elsewhere(path):
-        return False
-    return not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), *NO_DATA))
-
-
 def _content_digest(path: Path) -> str:
-    """Of a source, which is run in some other way than by an import, a hash of what it says; else of its bytes."""
+    """Return the fingerprint of a source, which is run in another way than by an import; else a hash of the bytes."""
     if path.suffix == ".py":
         text = source_of_file(path).text
         with suppress(SyntaxError, ValueError):
-            return remembered_facts(text).fingerprint
+            return cached_facts(text).fingerprint
     return file_digest(path)

@@ -12,11 +12,12 @@ from lab.study.compare import ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
 from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
-from lab.study.search import Options, Range, Search
+from lab.study.space import Options, Range, Search
 
 __all__ = [
     "BUDGET",
     "EFFECTS_NOTE",
+    "arm_color",
     "budget_cells",
     "describe_search",
     "difference_cells",
@@ -32,6 +33,9 @@ __all__ = [
     "size",
     "without_hash",
 ]
+
+COLORS = 9
+"""Colors of arms that the style sheet has; the first is the base's."""
 
 BUDGET = {
     "parameters": "{:,.0f}",
@@ -208,3 +212,12 @@ def search_note(results: Results) -> str:
         f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the figure that it is "
         "shown with, so it looks better than it is: train it again with other seeds before you believe it"
     )
+
+
+def arm_color(index: int) -> int:
+    """The number of an arm's colour; the base keeps its own.
+
+    >>> [arm_color(index) for index in (0, 1, 8, 9)]
+    [0, 1, 8, 1]
+    """
+    return 0 if index == 0 else (index - 1) % (COLORS - 1) + 1

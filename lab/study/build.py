@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,16 +19,13 @@ from lab.registry.resolved import Component
 from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment
-from lab.study.guard import keeps_global_state
+from lab.study.guard import assert_global_state_unchanged
 from lab.training.callback import Callback
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams, all_generators
 
-if TYPE_CHECKING:
-    from lab.study.study import ResolvedArm
-
-__all__ = ["DataCache", "build_learner", "learner_of_arm", "naming_culprits"]
+__all__ = ["DataCache", "build_learner", "naming_culprits"]
 
 
 class DataCache:
@@ -98,24 +96,11 @@ def _other_each_time(dataset: Component) -> DataError:
 
 def _built(dataset: Component) -> Data:
     """Build data with the global generators at a fixed point, so that what draws from them is the same everywhere."""
-    with keeps_global_state(dataset.label, draws=True), all_generators(0), stdout_to_stderr():
+    with assert_global_state_unchanged(dataset.label, allow_torch_rng=True), all_generators(0), stdout_to_stderr():
         data = dataset.build({})
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
     return data
-
-
-def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
-
-    Raises:
-        LabError: the data cannot be had, or a component cannot be built.
-    """
-    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
-    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
-    return learner
 
 
 def build_learner(
@@ -156,7 +141,7 @@ def build_learner(
             seed=seed,
             device=device,
             folder=folder,
-            methods=_methods(catalog) if catalog is not None else {},
+            methods=_methods(catalog, tuple(catalog.plugins)) if catalog is not None else {},
             progress=False,
         )
     learner.parts = tuple(dict.fromkeys(parts.names))
@@ -165,7 +150,10 @@ def build_learner(
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
     """The built component; it may draw initial weights, and must leave everything else of the process alone."""
-    with keeps_global_state(component.label, draws=True, functions=_naming.get()), stdout_to_stderr():
+    with (
+        assert_global_state_unchanged(component.label, allow_torch_rng=True, functions=_naming.get()),
+        stdout_to_stderr(),
+    ):
         return component.build(facts)
 
 
@@ -200,11 +188,13 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
     return built
 
 
-def _methods(catalog: Catalog) -> dict[str, Callable[..., Any]]:
-    return {name: _late(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
+@lru_cache(maxsize=8)
+def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
+    """Return the methods that plugins add to a learner; asked again when a study file has added hooks of its own."""
+    return {name: _lazy_method(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
 
 
-def _late(target: Any, name: str) -> Callable[..., Any]:
+def _lazy_method(target: Any, name: str) -> Callable[..., Any]:
     """A function that is imported when it is first called."""
     if callable(target):
         return target  # type: ignore[no-any-return]

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from lab.errors import LabError
 from lab.registry.component import Reference
-from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.plugins import Catalog
+from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
-from lab.study.record import write_study
+from lab.study.record import StudyRecord, record_of, write_study
 from lab.study.results import FinishedRun, Results
 from lab.study.run import Listener, Run, RunProgress
-from lab.study.search import grow
-from lab.study.store import RunRecord, Store
-from lab.study.study import Study
+from lab.study.store import RunRecord
+from lab.study.study import Arm, Study
+from lab.study.workspace import Workspace
 
 __all__ = [
     "Executor",
     "InProcess",
     "Silence",
+    "answer",
     "build_executor",
     "execute_plan",
-    "execute_rounds",
+    "finish",
     "is_elsewhere",
     "run_study",
 ]
@@ -75,79 +78,88 @@ class Silence:
         """Nothing."""
 
 
-def execute_plan(
-    plan: Plan,
-    catalog: Catalog,
-    store: Store,
+def answer(
+    study: Study,
+    workspace: Workspace,
     *,
-    executor: Reference = "in_process",
-    listener: Listener | None = None,
+    executor: Callable[[Plan], Reference],
+    watch: Callable[[Plan], AbstractContextManager[Listener]],
     fresh: bool = False,
+    where: str | None = None,
+    elsewhere: bool = False,
+    progress: PlanListener | None = None,
+    command: str = "",
+) -> tuple[Results, StudyRecord]:
+    """Plan, record and train a study, for a search in rounds; the way of ``lab run`` and of ``run_study``.
+
+    Args:
+        study: the question.
+        workspace: plugins, store and device.
+        executor: chooses where a plan is executed.
+        watch: gives the listener of a plan's runs, for as long as they are executed.
+        fresh, where, elsewhere, progress: as in ``plan_study``.
+        command: the command line, for the record.
+
+    Raises:
+        StudyError: the question itself is wrong; every problem of every arm.
+        KeyboardInterrupt: interrupted; the state of the current runs is saved.
+    """
+    record = write_study if workspace.is_writable else record_of
+    seen: frozenset[str] = frozenset()
+    while True:
+        plan = plan_study(study, workspace, fresh=fresh, seen=seen, where=where, elsewhere=elsewhere, progress=progress)
+        with watch(plan) as listener:
+            if plan.to_do:
+                workspace.store.prepare()
+            recorded = record(plan, workspace.store, file=study.file, command=command)
+            results = execute_plan(plan, executor=executor(plan), listener=listener, fresh=fresh)
+        arms = _next_arms(study, results, workspace.catalog)
+        if not arms:
+            return results, recorded
+        # the runs of earlier rounds are known to be finished, also where all are trained afresh
+        study, seen = attrs.evolve(study, arms=(*study.arms, *arms)), frozenset(run.key for run in plan.runs)
+
+
+def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
+    """Return the arms of the next round of a search; none if it is finished.
+
+    Raises:
+        LabError: no plugin knows how a search goes on.
+    """
+    if study.searching is None:
+        return []
+    rounds = catalog.collect("lab_rounds")
+    if not rounds:
+        raise LabError("a search needs the plugin lab_search", hint="lab plugins lists what is here")
+    functions = [load_object(each, name) if isinstance(each, str) else each for name, each in rounds.items()]
+    return [arm for next_arms in functions for arm in next_arms(study, results, catalog)]
+
+
+def execute_plan(
+    plan: Plan, *, executor: Reference = "in_process", listener: Listener | None = None, fresh: bool = False
 ) -> Results:
     """Train what is to do and gather every run of the plan.
 
     Raises:
         KeyboardInterrupt: interrupted; the state of the current run is saved.
     """
+    catalog = plan.workspace.catalog
     chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     with stop_on_interrupt() as stop:
         ended = {run.key: record for run, record in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh)}
-    return gather(plan, store, ended)
+    return gather(plan, ended)
 
 
-def execute_rounds(
-    study: Study,
-    catalog: Catalog,
-    store: Store,
-    train: Callable[[Plan], Results],
-    *,
-    device: str = "cpu",
-    fresh: bool = False,
-    where: str | None = None,
-    elsewhere: bool = False,
-    progress: PlanListener | None = None,
-) -> Results:
-    """Plan and train a study; a search goes on in rounds, each with the trials that the last one led to.
-
-    Args:
-        study: the question.
-        catalog, store: plugins and runs.
-        train: executes a plan, and is called once per round.
-        device, fresh: as in ``run_study``.
-        where: the study's file, for messages.
-        elsewhere, progress: as in ``plan_study``.
-    """
-    seen: frozenset[str] = frozenset()
-    while True:
-        plan = plan_study(
-            study,
-            catalog,
-            store,
-            device=device,
-            fresh=fresh,
-            seen=seen,
-            where=where,
-            elsewhere=elsewhere,
-            progress=progress,
-        )
-        results = train(plan)
-        grown = grow(study, results, catalog)
-        if grown is None:
-            return results
-        study, seen = grown, frozenset(run.key for run in plan.runs)
-
-
-def gather(plan: Plan, store: Store, ended: Mapping[str, RunRecord] | None = None) -> Results:
+def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
     """The runs of a plan as they stand in the store.
 
     Args:
         plan: what was to be done.
-        store: where runs are kept.
         ended: how runs ended just now; one that could not be evaluated again is finished in the store, and failed here.
     """
-    failed = {key: record for key, record in (ended or {}).items() if record.status == "failed"}
-    records = {run.key: failed.get(run.key) or store.record(run.key) for run in plan.runs}
+    ended = ended or {}
+    records = {run.key: ended.get(run.key) or run.store.record(run.key) for run in plan.runs}
     return Results(plan, [FinishedRun(run.arm, run.seed, records[run.key]) for run in plan.runs])
 
 
@@ -182,7 +194,6 @@ def run_study(
     executor: Reference = "in_process",
     fresh: bool = False,
     listener: Listener | None = None,
-    complete: Callable[[Results], None] | None = None,
 ) -> Results:
     """Check, train what is missing, and compare; as ``lab run``, for notebooks and scripts.
 
@@ -195,29 +206,41 @@ def run_study(
         device: where to train.
         executor: where runs are executed, for example ``use("processes", workers=4)``.
         fresh: train again what is finished.
-        listener: told of progress.
-        complete: called with the results before ``lab_study_finished`` fires, for example to write a report.
+        listener: receives progress updates.
 
     Raises:
         StudyError: the question itself is wrong; every problem of every arm.
     """
-    catalog = catalog or load_catalog()
-    study = study if study.name else attrs.evolve(study, name="study")
-    store = Store(runs)
-    can_write = store.can_write()
-    if not can_write and not store.folder.is_dir():
-        store.prepare()
-
-    def train(plan: Plan) -> Results:
-        if plan.to_do:
-            store.prepare()
-        if can_write:
-            write_study(plan, store, file=study.file)
-        return execute_plan(plan, catalog, store, executor=executor, listener=listener, fresh=fresh)
-
-    elsewhere = is_elsewhere(executor, catalog)
-    results = execute_rounds(study, catalog, store, train, device=device, fresh=fresh, elsewhere=elsewhere)
-    if complete is not None:
-        complete(results)
-    catalog.call("lab_study_finished", study=results.study, runs=results.runs)
+    workspace = Workspace.open(runs, catalog, device)
+    results, _ = answer(
+        study if study.name else attrs.evolve(study, name="study"),
+        workspace,
+        executor=lambda plan: executor,
+        watch=lambda plan: nullcontext(listener or Silence()),
+        fresh=fresh,
+        elsewhere=is_elsewhere(executor, workspace.catalog),
+    )
+    finish(results, workspace.catalog)
     return results
+
+
+def finish(
+    results: Results, catalog: Catalog, record: StudyRecord | None = None, sections: Sequence[Any] = ()
+) -> list[str]:
+    """Tell plugins that a study is finished, and return the lines that they have to say.
+
+    Args:
+        results: every run of the study.
+        catalog: the plugins.
+        record: what a report is written beside; None asks for none.
+        sections: what plugins add to a report.
+    """
+    told = catalog.call(
+        "lab_study_finished",
+        study=results.study,
+        runs=results.runs,
+        results=results,
+        record=record,
+        sections=sections,
+    )
+    return [line for _, lines in told for line in lines]

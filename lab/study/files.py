@@ -11,11 +11,13 @@ from __future__ import annotations
 import atexit
 import errno
 import hashlib
+import json
 import math
 import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +320,9 @@ def to_standard(value: Any) -> Any:
 
     For parameters, which must come back as they were; in metrics a text is enough.
     """
+    with suppress(ValueError, TypeError):
+        json.dumps(value, allow_nan=False)  # in C; nearly no tree has such a number
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": next(name for name, known in NON_FINITE.items() if repr(known) == repr(value))}
     if isinstance(value, Mapping):
@@ -397,11 +402,11 @@ _digests: dict[str, dict[str, str]] = {}
 
 def _known_digest(path: str, state: os.stat_result) -> str:
     """The digest of a file, remembered by path, size and time: copies of a store have other times than their record."""
-    from lab.cache import cache_folder, recall
+    from lab.cache import cache_folder, read_cache
 
     book = str(cache_folder() / "store_digests.json")
     if book not in _digests:
-        _digests[book] = {name: value for name, value in recall(Path(book)).items() if isinstance(value, str)}
+        _digests[book] = {name: value for name, value in read_cache(Path(book)).items() if isinstance(value, str)}
         atexit.register(_remember_digests, book)
     label = f"{os.path.abspath(path)}|{state.st_size}|{state.st_mtime_ns}"
     found = _digests[book].get(label)
@@ -411,13 +416,13 @@ def _known_digest(path: str, state: os.stat_result) -> str:
 
 
 def _remember_digests(book: str, most: int = 50_000) -> None:
-    from lab.cache import recall, remember
+    from lab.cache import read_cache, write_cache
 
     known, path = _digests[book], Path(book)
-    before = recall(path)
+    before = read_cache(path)
     if known != before:
         merged = {**before, **known}
-        remember(path, dict(list(merged.items())[-most:]))
+        write_cache(path, dict(list(merged.items())[-most:]))
 
 
 def one_line(content: Mapping[str, Any]) -> str:

@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
-from lab.cache import cache_folder, file_digest, recall, remember, tree_digest
+from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_cache
 from lab.errors import LabError
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import (
@@ -43,6 +43,8 @@ __all__ = [
     "local_sources",
     "metric_identities",
 ]
+
+T = TypeVar("T")
 
 KERNEL = Path(__file__).parents[1]
 FINGERPRINTED_MODULES = (
@@ -135,16 +137,29 @@ def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
     return found
 
 
+def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[ResolvedExperiment], T]:
+    """Remember what all seeds of an experiment share. Experiments compare by content, which would cost as much."""
+    known: dict[int, tuple[ResolvedExperiment, T]] = {}
+
+    @wraps(find)
+    def remembered(experiment: ResolvedExperiment) -> T:
+        if id(experiment) not in known:
+            if len(known) >= MAX_KEPT:
+                known.clear()
+            known[id(experiment)] = (experiment, find(experiment))  # holds the experiment, so that its id stays its own
+        return known[id(experiment)][1]
+
+    return remembered
+
+
+@_once_per_experiment
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
-    """Return what all seeds of an experiment share; computed once per experiment."""
-    known = _contents.get(id(experiment))
-    if known is not None and known[0] is experiment:
-        return known[1]
+    """Return what all seeds of an experiment share."""
     import torch
 
     parts = [component for slot in _deciding_slots(experiment).values() for top in slot for component in top.walk()]
     closure = _closure(parts)
-    content = {
+    return {
         "experiment": _key_form(experiment),
         "code": {"lab": _fingerprint_of(FINGERPRINTED_MODULES), **closure.fingerprints()},
         "state": _states(parts),
@@ -153,13 +168,6 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
         "variables": {name: _hidden(value) for name, value in closure.environment().items()},
         "torch": torch.__version__,
     }
-    if len(_contents) >= MAX_KEPT:
-        _contents.clear()
-    _contents[id(experiment)] = (experiment, content)
-    return content
-
-
-_contents: dict[int, tuple[ResolvedExperiment, dict[str, Any]]] = {}
 
 
 # --- the recipe -------------------------------------------------------------------------------------------------------
@@ -351,10 +359,10 @@ def _distributions() -> Mapping[str, list[str]]:
     folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
     state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
     file = cache_folder() / "distributions.json"
-    known = recall(file)
+    known = read_cache(file)
     if known.get("state") != state:
         known = {"state": state, "packages": metadata.packages_distributions()}
-        remember(file, known)
+        write_cache(file, known)
     packages: dict[str, list[str]] = known["packages"]
     return packages
 
@@ -367,11 +375,9 @@ def _hidden(value: str | None) -> str | None:
 # --- metrics, sources -------------------------------------------------------------------------------------------------
 
 
+@_once_per_experiment
 def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
     """Metric → hash of its parameters and source: a finished run whose metric has another one is evaluated again."""
-    known = _metrics.get(id(experiment))
-    if known is not None and known[0] is experiment:
-        return known[1]
     found = {}
     for component in experiment.components("metrics"):
         parts = list(component.walk())
@@ -385,13 +391,7 @@ def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
             {name: value for name, value in closure.environment().items() if value is not None},
         ]
         found[component.alias] = hashlib.sha256(_text(content).encode()).hexdigest()[:16]
-    if len(_metrics) >= MAX_KEPT:
-        _metrics.clear()
-    _metrics[id(experiment)] = (experiment, found)
     return found
-
-
-_metrics: dict[int, tuple[ResolvedExperiment, dict[str, str]]] = {}
 
 
 @attrs.frozen
@@ -409,6 +409,7 @@ class LocalSource:
     text: str
 
 
+@_once_per_experiment
 def local_sources(experiment: ResolvedExperiment) -> list[LocalSource]:
     """The study file, and the modules of the user's that it or a component imports."""
     return [

@@ -60,11 +60,11 @@ def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[obje
     """Return what a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
     if catalog is None:
         return nullcontext()
-    from lab.study.guard import keeps_global_state
+    from lab.study.guard import assert_global_state_unchanged
     from lab.training.rng import all_generators
 
     guard = ExitStack()
-    guard.enter_context(keeps_global_state(path.name, draws=True, functions=True))
+    guard.enter_context(assert_global_state_unchanged(path.name, allow_torch_rng=True, functions=True))
     guard.enter_context(all_generators(0))  # many files seed at their top; it decides nothing
     return guard
 
@@ -120,10 +120,8 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
     sys.modules[name] = module
     _search_beside(path.parent.absolute())
     watch_imports(path.parent)
-    state = path.stat()
     try:
-        code = compile(content, str(path), "exec", dont_inherit=True)
-        keep_source(module, path, content, (state.st_mtime_ns, state.st_size))
+        code = compile(keep_source(module, path), str(path), "exec", dont_inherit=True)
         with keeps_working_folder(), stdout_to_stderr(), _watched(path, catalog), recording_reads():
             exec(code, module.__dict__)
     except SyntaxError as error:

@@ -11,18 +11,20 @@ from torch import distributed
 
 from lab.errors import StudyError, describe_error, notes_of
 from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, naming_culprits
+from lab.study.build import DataCache, build_learner, naming_culprits
 from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.store import Store
 from lab.study.study import ResolvedArm, Study, in_arms
+from lab.study.workspace import Workspace
 from lab.training.cpu import configure_cpu
+from lab.training.data import Data
+from lab.training.learner import Learner
 
-__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "learner_of_arm", "plan_study"]
 
 PlanListener = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -38,6 +40,7 @@ class Plan:
 
     Attributes:
         study: the study.
+        workspace: the plugins, the store, and the device.
         arms: its arms, the base first.
         runs: every run of every arm.
         found: keys of the runs that are finished already.
@@ -45,6 +48,7 @@ class Plan:
     """
 
     study: Study
+    workspace: Workspace
     arms: Sequence[ResolvedArm]
     runs: Sequence[Run]
     found: frozenset[str]
@@ -58,10 +62,8 @@ class Plan:
 
 def plan_study(
     study: Study,
-    catalog: Catalog,
-    store: Store,
+    workspace: Workspace,
     *,
-    device: str = "cpu",
     fresh: bool = False,
     seen: frozenset[str] = frozenset(),
     where: str | None = None,
@@ -77,15 +79,15 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    catalog.import_guard, tell = guarded, progress or _nobody
-    arms = study.resolve(catalog, where=where, progress=tell)
+    workspace.catalog.import_guard, tell = guarded, progress or _nobody
+    arms = study.resolve(workspace.catalog, where=where, progress=tell)
     if not seen:  # a search goes on with what was imported when it began
         _refuse_changed_sources(arms, study, where)
     configure_cpu()
-    here = _device_here(device, elsewhere)
-    runs = _read_data(arms, study, catalog, store, device, where, tell)
+    here = attrs.evolve(workspace, device=_device_here(workspace.device, elsewhere))
+    runs = _read_data(arms, study, workspace, where, tell)
     _refuse_equal_arms(arms, runs, where)
-    found = seen | {run.key for run in runs if not fresh and _is_found(run, store)}
+    found = seen | {run.key for run in runs if not fresh and _is_found(run)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
     samplers = SamplerChecks()
@@ -94,14 +96,15 @@ def plan_study(
         for number, arm in enumerate(to_step):
             tell("steps of arms", number, len(to_step))
             with attempt(arm.name):
-                run = attrs.evolve(waiting[arm.name], device=here)
+                run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
-    return Plan(study, arms, runs, found, checks)
+    return Plan(study, workspace, arms, runs, found, checks)
 
 
-def _is_found(run: Run, store: Store) -> bool:
+def _is_found(run: Run) -> bool:
     """Return whether a run is finished, with every metric that is asked for."""
-    return store.is_found(run.key) and not lacks(run, store.record(run.key))
+    record = run.store.finished(run.key)
+    return record is not None and not lacks(run.experiment, record)
 
 
 def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
@@ -161,46 +164,24 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm],
-    study: Study,
-    catalog: Catalog,
-    store: Store,
-    device: str,
-    where: str | None,
-    tell: PlanListener,
+    arms: Sequence[ResolvedArm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
 ) -> list[Run]:
-    """Every run of every arm, with its data."""
+    """Return every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
         for number, arm in enumerate(arms):
             tell("data of arms", number, len(arms))
             with attempt(arm.name):
-                runs += _runs_of(arm, study, catalog, store, cache, device)
+                data = cache.get(arm.experiment.component("dataset"))
+                runs += [_run_of(arm, seed, study, workspace, data) for seed in study.seed_list]
     return runs
 
 
-def _runs_of(
-    arm: ResolvedArm, study: Study, catalog: Catalog, store: Store, cache: DataCache, device: str
-) -> list[Run]:
-    data = cache.get(arm.experiment.component("dataset"))
-    kind = torch.device(device).type
+def _run_of(arm: ResolvedArm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
+    kind = torch.device(workspace.device).type
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-    return [
-        Run(
-            study.name,
-            arm.name,
-            seed,
-            key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=catalog),
-            arm.experiment,
-            device,
-            store,
-            catalog,
-            data,
-            study.file,
-            processes,
-        )
-        for seed in study.seed_list
-    ]
+    key = key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)
+    return Run(study.name, arm.name, seed, key, arm.experiment, workspace, data, study.file, processes)
 
 
 def _device_here(device: str, elsewhere: bool) -> str:
@@ -229,3 +210,16 @@ def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)
+
+
+def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
+    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
+
+    Raises:
+        LabError: the data cannot be had, or a component cannot be built.
+    """
+    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
+    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
+    learner.position.epochs = arm.experiment.values["epochs"]
+    learner.position.batches = len(learner.train_sampler)
+    return learner

@@ -31,6 +31,7 @@ from lab.study.record import experiment_from_json
 from lab.study.run import LAST, Listener, Run
 from lab.study.sources import find_study, refuse_in_store, stored_study
 from lab.study.store import RunRecord, Store
+from lab.study.workspace import Workspace
 from lab.training.checkpoint import BEST
 from lab.training.data import Data
 from lab.training.learner import Learner
@@ -214,9 +215,7 @@ def rebuild_run(
         content["seed"],
         key,
         resolved,
-        content["device"],
-        store,
-        catalog,
+        Workspace(catalog, store, content["device"]),
         data,
         str(file or content.get("file", "")),
         processes,
@@ -356,7 +355,7 @@ def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool =
         )
     place = run.store.folder if os.access(run.store.folder, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place, prefix=".reproduce-") as folder:
-        again = attrs.evolve(run, store=Store(folder))
+        again = attrs.evolve(run, workspace=attrs.evolve(run.workspace, store=Store(folder)))
         trained = again.execute(listener, threading.Event())
         if trained.status != "finished":
             raise LabError(f"run {record.key} failed this time", where=trained.result.get("error", ""))

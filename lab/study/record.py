@@ -28,9 +28,9 @@ from lab.registry.component import Use, as_use, use
 from lab.study import files, variants
 from lab.study.experiment import Experiment
 from lab.study.results import FinishedRun, Results
-from lab.study.search import Options, Range, Search
+from lab.study.space import Options, Range, Search
 from lab.study.store import Store
-from lab.study.study import Arm, ResolvedArm, Study, TrialOfArm
+from lab.study.study import Arm, ResolvedArm, Study, Trial
 
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
@@ -63,7 +63,7 @@ class ArmRecord:
     name: str
     difference: Mapping[str, tuple[Any, Any]]
     factors: Mapping[str, str]
-    trial: TrialOfArm | None = None
+    trial: Trial | None = None
 
 
 @attrs.frozen
@@ -145,7 +145,7 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
     folder = store.study_folder(plan.study.name)
     content = content_of(plan, file=file, command=command)
     union = add_variant(store, folder, content)
-    remember_study(plan)
+    remember_study(plan.study.file)
     return _parse(files.from_plain(union), files.from_plain(content), folder)
 
 
@@ -354,7 +354,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
             name,
             {path: (old, new) for path, (old, new) in arm["difference"].items()},
             arm["factors"],
-            TrialOfArm(**arm["trial"]) if "trial" in arm else None,
+            Trial(**arm["trial"]) if "trial" in arm else None,
         )
         for name, arm in content["arms"].items()
     ]

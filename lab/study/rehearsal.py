@@ -35,7 +35,7 @@ from lab.errors import (
     did_you_mean,
 )
 from lab.study.examples import hash_of_values
-from lab.study.guard import keeps_global_state
+from lab.study.guard import assert_global_state_unchanged
 from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import Callback
@@ -331,7 +331,7 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
         _look_at_examples(run, learner, small, moment, looks)
     started = time.perf_counter()
     try:
-        with keeps_global_state(label, draws=True, functions=True), _naming(run, learner):
+        with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True), _naming(run, learner):
             first = _step(learner, small)
     except Exception as error:
         if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
@@ -368,7 +368,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
     def enter(*_: Any) -> None:
         guards.append(ExitStack())
         label = run.experiment.component("architecture").label
-        guards[-1].enter_context(keeps_global_state(label, draws=True, functions=True))
+        guards[-1].enter_context(assert_global_state_unchanged(label, allow_torch_rng=True, functions=True))
 
     def leave(*_: Any) -> None:
         guards.pop().close()
@@ -376,7 +376,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
     loss, label = learner.loss, run.experiment.component("loss").label
 
     def guarded_loss(*arguments: Any, **options: Any) -> Any:
-        with keeps_global_state(label, draws=True, functions=True):
+        with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True):
             return loss(*arguments, **options)
 
     handles = [learner.model.register_forward_pre_hook(enter), learner.model.register_forward_hook(leave)]

@@ -14,11 +14,10 @@ import attrs
 from lab.errors import UnknownNameError
 from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.store import RunRecord
+from lab.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from lab.study.study import Study
 
 __all__ = ["ArmRow", "FinishedRun", "Planned", "Results"]
 
@@ -298,16 +297,23 @@ class Results:
         study = attrs.evolve(self.study, compare=self._known(metric))
         return Results(_SameArms(study, self.plan.arms), self.runs)
 
+    def value_of(self, arm: str) -> float | None:
+        """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""
+        metric = self.study.compare
+        values = self.figures(arm, metric)
+        if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
+            return None
+        mean = summarise(list(values.values())).mean
+        return -mean if self.is_higher_better(metric) else mean
+
     def leading_arms(self) -> list[str]:
         """The arms that tables and curves show: all of them, or of a search the base and the best trials."""
         names = [arm.name for arm in self.plan.arms]
         if self.study.searching is None:
             return names
-        from lab.study.search import value_of
-
         last = len(self.study.searching.rungs)
         values = {
-            arm.name: value_of(arm.name, self)
+            arm.name: self.value_of(arm.name)
             for arm in self.plan.arms
             if arm.trial is not None and arm.trial.rung == last
         }

@@ -20,16 +20,17 @@ from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, descri
 from lab.files import atomic_path, is_disk_full, sync_files
 from lab.registry.plugins import Catalog
 from lab.study.build import build_learner
-from lab.study.complete import complete, lacks, observers
+from lab.study.complete import complete, higher_is_better, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
-from lab.study.files import mark_files, one_line, write_sealed
+from lab.study.files import mark_files, one_line, to_standard, write_sealed
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.sources import keep_sources
 from lab.study.store import MARKED, RunRecord, Store
+from lab.study.workspace import Workspace
 from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import (
@@ -43,7 +44,6 @@ from lab.training.cpu import configure_cpu
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory, is_timing
-from lab.training.scoring import directions
 from lab.training.state import Training
 from lab.training.weights import save_weights
 
@@ -109,9 +109,7 @@ class Run:
         arm, seed: which one it is.
         key: what it is found by; the same key gives the same numbers.
         experiment: its complete experiment.
-        device: where it trains.
-        store: where it is kept.
-        catalog: the plugins.
+        workspace: the plugins, the store, and the device.
         data: the data, built once for all runs that share it.
         file: the study's file, as it was given.
         processes: how many processes train it together.
@@ -122,12 +120,25 @@ class Run:
     seed: int
     key: str
     experiment: ResolvedExperiment
-    device: str
-    store: Store
-    catalog: Catalog
+    workspace: Workspace
     data: Data
     file: str = ""
     processes: int = 1
+
+    @property
+    def device(self) -> str:
+        """The device that it trains on."""
+        return self.workspace.device
+
+    @property
+    def store(self) -> Store:
+        """The store that it is kept in."""
+        return self.workspace.store
+
+    @property
+    def catalog(self) -> Catalog:
+        """The plugins."""
+        return self.workspace.catalog
 
     def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
         """Train, or find the run finished; failures are recorded, not raised.
@@ -154,9 +165,9 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
-        if not fresh and self.store.is_found(self.key):
-            record = self.store.record(self.key)
-            if not lacks(self, record):
+        record = None if fresh else self.store.finished(self.key)
+        if record is not None:
+            if not lacks(self.experiment, record):
                 return record
             completed = self._complete(record)
             if completed is not None:
@@ -164,7 +175,7 @@ class Run:
             fresh = True  # its weights alone do not give its figures
         configure_cpu()
         folder = self._begin(fresh=fresh)
-        keep_sources(self, folder)
+        keep_sources(self.experiment, self.file, folder)
         listener.run_started(self)
         self.catalog.call("lab_run_started", run=self)
         try:
@@ -183,7 +194,12 @@ class Run:
         """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""
         try:
             with keeps_working_folder():
-                return self.store.record(self.key) if complete(self, record) else None
+                found = complete(self.learner(record.folder), self.experiment, record)
+                if found is None:
+                    return None
+                write_sealed(record.folder / "experiment.json", to_standard(self.record()))
+                write_sealed(record.folder / "result.json", found)
+                return self.store.record(self.key)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -344,16 +360,6 @@ class Recorder(Callback):
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
                 temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
-
-
-def higher_is_better(learner: Learner) -> dict[str, bool]:
-    """Return whether higher is better, by the name of a metric and by column; what has no direction is absent."""
-    plain = {
-        name: metric.higher_is_better
-        for name, metric in learner.metrics.items()
-        if isinstance(getattr(metric, "higher_is_better", None), bool)
-    }
-    return {**plain, **directions(learner)}
 
 
 def _budget(learner: Learner, seconds: float) -> dict[str, float]:

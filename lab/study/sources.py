@@ -20,13 +20,12 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from lab.cache import cache_folder, recall, remember
+from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import LabError, StoreError
 from lab.study import files
 
 if TYPE_CHECKING:
-    from lab.study.preflight import Plan
-    from lab.study.run import Run
+    from lab.study.experiment import ResolvedExperiment
 
 __all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
 
@@ -37,15 +36,15 @@ MOST_REMEMBERED = 2000
 # --- kept with a run --------------------------------------------------------------------------------------------------
 
 
-def keep_sources(run: Run, folder: Path) -> None:
-    """Write the study's file and the local modules that it imported, as they were imported."""
+def keep_sources(experiment: ResolvedExperiment, file: str, folder: Path) -> None:
+    """Write a study's file and the local modules that it imported, as they were imported, into a run's folder."""
     from lab.study.keys import local_sources
 
-    if not run.file:
+    if not file:
         return
-    main = Path(run.file).absolute()
+    main = Path(file).absolute()
     texts: dict[str, str] = {}
-    for source in local_sources(run.experiment):
+    for source in local_sources(experiment):
         name = main.name if source.path.absolute() == main else _relative(source.name, source.path)
         texts[name] = source.text
     if main.name in texts:
@@ -97,18 +96,18 @@ def _inside(name: str, path: Path) -> PurePosixPath:
 # --- the user's own files ---------------------------------------------------------------------------------------------
 
 
-def remember_study(plan: Plan) -> None:
+def remember_study(file: str) -> None:
     """Note in the user's cache that this user ran this study file, with this content."""
-    path = Path(plan.study.file)
+    path = Path(file)
     with suppress(OSError, ValueError):
-        if not plan.study.file or _is_in_store(path):
+        if not file or _is_in_store(path):
             return
         place, digest = str(path.resolve()), _digest(path)
         book = _book()
-        known = recall(book)
+        known = read_cache(book)
         if known.get(place) != digest:
             kept = {name: value for name, value in known.items() if name != place}
-            remember(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
+            write_cache(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:
@@ -122,7 +121,7 @@ def find_study(content: Mapping[str, Any]) -> Path | None:
         return None
     try:
         path = Path(given)
-        known = recall(_book()).get(str(path.resolve()))
+        known = read_cache(_book()).get(str(path.resolve()))
         is_there = path.is_file()
         if is_there and not _is_in_store(path) and known == _digest(path):
             return path

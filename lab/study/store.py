@@ -269,13 +269,14 @@ class Store:
         outcome = outcome_of(folder)
         return RunRecord(key, folder, outcome.status, outcome.result)
 
-    def is_found(self, key: str) -> bool:
-        """Return whether the run is finished, and remove checkpoints that a kill left beside its result."""
-        if self.record(key).status != "finished":
-            return False
-        for leftover in _leftovers(self.folder_of(key)):
+    def finished(self, key: str) -> RunRecord | None:
+        """Return the run if it is finished, and remove checkpoints that a kill left beside its result."""
+        record = self.record(key)
+        if record.status != "finished":
+            return None
+        for leftover in _leftovers(record.folder):
             shutil.rmtree(leftover, ignore_errors=True)  # a store that is only read stays as it is
-        return True
+        return record
 
     def all_keys(self) -> list[str]:
         """The keys of all runs.
@@ -316,8 +317,9 @@ class Store:
         folder = self.folder_of(key)
         if fresh or os.path.lexists(folder / "result.json") or not _is_own_folder(folder):
             self.remove(key)
+        if folder.is_dir():
+            clear_for_writing(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        clear_for_writing(folder)
         files.write_sealed(folder / "experiment.json", files.to_standard(experiment), durable=False)
         files.write_sealed(folder / "environment.json", environment, durable=False)
         return folder

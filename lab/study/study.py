@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from lab.errors import LabError, StudyError, UnknownNameError, did_you_mean
-from lab.registry.component import Reference, Use, as_use, plain_value
+from lab.registry.component import Reference, Use, plain_value
 from lab.registry.plugins import Catalog
+from lab.registry.resolve import Resolver
 from lab.study.checks import (
     MAX_ARMS,
     MAX_RUNS,
@@ -25,12 +27,9 @@ from lab.study.checks import (
     text_problem,
 )
 from lab.study.experiment import Experiment, ResolvedExperiment
+from lab.study.space import Options, Search, label_of, read_space
 
-if TYPE_CHECKING:
-    from lab.study.results import Results
-    from lab.study.search import Search
-
-__all__ = ["Arm", "ResolvedArm", "Study", "TrialOfArm"]
+__all__ = ["Arm", "ResolvedArm", "Study", "Trial"]
 
 BASE = "base"
 NO_SECOND_BASE = (
@@ -42,7 +41,7 @@ SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if fie
 
 
 @attrs.frozen
-class TrialOfArm:
+class Trial:
     """What makes an arm a trial of a search.
 
     Attributes:
@@ -72,7 +71,7 @@ class Arm:
     changes: Mapping[str, Any] = attrs.field(factory=dict)
     factors: Mapping[str, str] = attrs.field(factory=dict)
     swapped: str | None = None
-    trial: TrialOfArm | None = None
+    trial: Trial | None = None
 
     def __attrs_post_init__(self) -> None:
         problems = name_problem("an arm", self.name)
@@ -99,7 +98,7 @@ class ResolvedArm:
     experiment: ResolvedExperiment
     difference: Mapping[str, tuple[Any, Any]]
     factors: Mapping[str, str]
-    trial: TrialOfArm | None = None
+    trial: Trial | None = None
 
 
 def _as_tuple(arms: Any) -> Any:
@@ -219,8 +218,6 @@ class Study:
         Raises:
             StudyError: every path with what is wrong there.
         """
-        from lab.study.search import Search, read_space
-
         search = Search(read_space(space), trials, searcher, batch, seed, rungs)
         return attrs.evolve(self, searching=search)
 
@@ -326,17 +323,42 @@ class Study:
         return []
 
     def _search_problems(self, catalog: Catalog) -> list[str]:
-        if self.searching is None:
+        """Return what is wrong with a search before its first trial: its searcher, and every corner of its space."""
+        search = self.searching
+        if search is None:
             return []
-        from lab.study.search import check_search
+        resolver = Resolver(catalog)
+        resolver.resolve("searchers", search.searcher)
+        problems = resolver.problems
+        if "epochs" in search.space and search.rungs:
+            problems.append("search: epochs stands in the space, and rungs say how long trials are trained")
+        epochs = self._epochs()
+        if search.rungs and epochs is not None and search.rungs[-1] >= epochs:
+            problems.append(f"search: rungs must stay below the base's {epochs} epochs, got {search.rungs}")
+        for path, choice in search.space.items():
+            corners = choice.values.values() if isinstance(choice, Options) else (choice.low, choice.high)
+            found = [self._problem_at(path, value, catalog) for value in corners]
+            problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
+        return problems
 
-        return check_search(self, catalog)
+    def _epochs(self) -> int | None:
+        """Return the epochs of the base; None where they are not a whole number, which is another problem."""
+        try:
+            return int(self.base.epochs)
+        except (TypeError, ValueError):
+            return None
 
-    def run(self, **options: Any) -> Results:
-        """Execute the study and compare; what was run before is found again. Options are those of ``run_study``."""
-        from lab.study.execute import run_study
+    def _problem_at(self, path: str, value: Any, catalog: Catalog) -> str:
+        """Return what is wrong with the base if a value stands at a path; empty if nothing is."""
+        try:
+            _, problems = self.base.changed(path, value, catalog).resolve(catalog)
+        except (LabError, TypeError) as error:
+            return str(error)
+        return "\n".join(problems)
 
-        return run_study(self, **options)
+    def run(self, **options: Any) -> Any:
+        """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""
+        return importlib.import_module("lab").run_study(self, **options)  # a value imports no engine
 
     def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         experiment = self.base
@@ -423,16 +445,6 @@ def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factor
         {path: value for path, (_, value) in cell.items()},
         {path: name for path, (name, _) in cell.items()},
     )
-
-
-def label_of(path: str, value: Any) -> str:
-    """A short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
-    last = path.rpartition(".")[2]
-    if value is True or value is False or value is None:
-        return last if value else f"no {last}"
-    if isinstance(value, (str, Use)) or callable(value):
-        return as_use(value).name
-    return f"{last}={text_of(value)}"
 
 
 def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:

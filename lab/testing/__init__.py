@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab.testing.architectures import ArchitectureConformance
     from lab.testing.callbacks import CallbackConformance
-    from lab.testing.conformance import Conformance, on_every_example, skip
+    from lab.testing.conformance import ComponentCase, Conformance, ConformanceSupport, on_every_example, skip
     from lab.testing.datasets import DatasetConformance
-    from lab.testing.example import Example, Offer, Trial
+    from lab.testing.example import Example
     from lab.testing.executors import ExecutorConformance
     from lab.testing.finding import Finding, NotApplicable
     from lab.testing.losses import LossConformance
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "ArchitectureConformance": "architectures",
     "CallbackConformance": "callbacks",
+    "ComponentCase": "conformance",
     "Conformance": "conformance",
+    "ConformanceSupport": "conformance",
     "DatasetConformance": "datasets",
     "Example": "example",
     "ExecutorConformance": "executors",
@@ -46,13 +48,11 @@ _HOMES = {
     "LossConformance": "losses",
     "MetricConformance": "metrics",
     "NotApplicable": "finding",
-    "Offer": "example",
     "OptimizerConformance": "optimizers",
     "Outcome": "runner",
     "SamplerConformance": "samplers",
     "SearcherConformance": "searchers",
     "StepperConformance": "steppers",
-    "Trial": "example",
     "check_entry": "runner",
     "clear_error": "probe",
     "conformance_of": "runner",
@@ -65,7 +65,9 @@ _HOMES = {
 __all__ = [
     "ArchitectureConformance",
     "CallbackConformance",
+    "ComponentCase",
     "Conformance",
+    "ConformanceSupport",
     "DatasetConformance",
     "Example",
     "ExecutorConformance",
@@ -73,13 +75,11 @@ __all__ = [
     "LossConformance",
     "MetricConformance",
     "NotApplicable",
-    "Offer",
     "OptimizerConformance",
     "Outcome",
     "SamplerConformance",
     "SearcherConformance",
     "StepperConformance",
-    "Trial",
     "check_entry",
     "clear_error",
     "conformance_of",

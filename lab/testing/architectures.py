@@ -115,12 +115,13 @@ class ArchitectureConformance(Conformance):
     def test_padding_does_not_leak(self, example: Example) -> None:
         """More padding changes nothing at the real positions."""
         batch = example.batch()
-        padded = example.pad_more(batch)
+        padded = example.with_extra_padding(batch)
         if padded is None:
             skip(f"the examples of '{example.name}' are not padded")
         model = self.build(example)
-        before = self.evaluated(model, example, batch)[example.real(batch)]
-        after = self.evaluated(model, example, padded)[example.real(padded)]
+        before, after = (
+            _without_padding(self.evaluated(model, example, each), example, each) for each in (batch, padded)
+        )
         if not same(before, after, TOLERANCE):
             difference = float((before - after).abs().max()) if before.shape == after.shape else float("nan")
             raise Finding(
@@ -179,12 +180,17 @@ class ArchitectureConformance(Conformance):
     @on_every_example
     def test_wrong_shape_gives_a_clear_error(self, example: Example) -> None:
         """A batch of a shape that cannot be right is refused, with the shapes in the message."""
-        model, batch = self.build(example), example.wrong(example.batch())
+        model, batch = self.build(example), example.wrong_shape_batch(example.batch())
         clear_error(lambda: self.evaluated(model, example, batch), f"{self.label}: a batch of a wrong shape")
 
     def _training_loss(self, model: nn.Module, example: Example) -> Tensor:
         batch = example.batch()
         return example.loss(example.forward(model.train(), batch), example.target(batch))
+
+
+def _without_padding(output: Tensor, example: Example, batch: Any) -> Tensor:
+    mask = example.padding_mask(batch)
+    return output if mask is None else output[~mask]
 
 
 def _without_randomness(model: nn.Module) -> nn.Module:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property, partialmethod
 from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
+
+import attrs
 
 from lab.errors import LabError, describe, did_you_mean
 from lab.registry.component import Reference
@@ -20,10 +22,18 @@ from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
 from lab.registry.resolved import Component
 from lab.registry.signature import Parameter, parameters_of
-from lab.testing.example import Example, Offer
+from lab.testing.example import Example
 from lab.testing.finding import Finding, NotApplicable
 
-__all__ = ["Conformance", "installed", "offers_of", "on_every_example", "skip"]
+__all__ = [
+    "ComponentCase",
+    "Conformance",
+    "ConformanceSupport",
+    "installed",
+    "kit_of",
+    "on_every_example",
+    "skip",
+]
 
 
 @cache
@@ -76,16 +86,11 @@ class Conformance:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         known = cls.checks()
-        for name in cls.exceptions:
+        for name, reason in cls.exceptions.items():
             if name not in known:
                 hint = did_you_mean(name, known) or f"checks: {', '.join(known)}"
                 raise TypeError(f"{cls.__name__}.exceptions: unknown check '{name}'; {hint}")
-
-    def __getattribute__(self, name: str) -> Any:
-        """A check that does not apply says so, whoever runs it."""
-        if name.startswith("test_") and name in type(self).exceptions:
-            return lambda: skip(type(self).exceptions[name])
-        return super().__getattribute__(name)
+            setattr(cls, name, partialmethod(_skipped, reason))
 
     @classmethod
     def checks(cls) -> list[str]:
@@ -132,7 +137,7 @@ class Conformance:
         Raises:
             Finding: there is none.
         """
-        known = offers_of(self.plugins).examples
+        known = kit_of(self.plugins).examples
         if self.examples:
             unknown = [name for name in self.examples if name not in known]
             if unknown:
@@ -144,13 +149,13 @@ class Conformance:
             needs = ", ".join(self.needs)
             raise Finding(
                 f"no example data offers what {self.label} needs: {needs}",
-                hint=f"example data: {', '.join(known)}\noffer one through the hook lab_conformance",
+                hint=f"example data: {', '.join(known)}\nadd one through the hook lab_conformance",
             )
         return found
 
     def _is_meant_for(self, example: Example) -> bool:
         asks = any(part.unfilled_parameters for part in self.resolved.walk_built())
-        return (asks or example.is_plain) and (not example.kinds or self.kind in example.kinds)
+        return (asks or example.has_flat_targets) and (not example.kinds or self.kind in example.kinds)
 
     def fitting(self) -> list[Example]:
         """The example data that it works on.
@@ -227,44 +232,78 @@ def _documentation(factory: Any) -> str:
     return "\n".join([text, *(inspect.getdoc(scope[name]) or "" for name in referred if name in scope)])
 
 
+def _skipped(_: Conformance, reason: str) -> None:
+    skip(reason)
+
+
 _NOT_OURS = ("builtins", "torch.", "abc", "typing", "collections")
 
 
-class Offers:
-    """What all plugins together give to the kit.
+@attrs.frozen
+class ComponentCase:
+    """Parameters and example data for a component whose signature does not say enough.
 
     Attributes:
-        examples: name → example data.
-        kinds: registry → conformance class.
-        trials: ``"kind.name"`` → how that component is tried.
+        component: the component with parameters that the example data need; None takes it as it is.
+        examples: names of the example data that it is meant for; empty for all that it works on.
+        exceptions: check → why it does not apply to this component; it is skipped.
     """
 
-    def __init__(self, offers: list[Offer]) -> None:
-        self.examples: dict[str, Example] = {}
-        for name, make in [item for offer in offers for item in offer.examples.items()]:
-            self.examples[name] = make()
-            self.examples[name].name = name
-        self.kinds = {name: kind for offer in offers for name, kind in offer.kinds.items()}
-        self.trials = {name: trial for offer in offers for name, trial in offer.trials.items()}
+    component: Reference = None
+    examples: tuple[str, ...] = ()
+    exceptions: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ConformanceSupport:
+    """A plugin's part of the conformance kit; the hook ``lab_conformance`` names a function that returns it.
+
+    Attributes:
+        examples: name → class or function that returns an ``Example``.
+        kinds: registry → the ``Conformance`` class that checks its components, for registries that the plugin opened.
+        cases: ``"kind.name"``, for example ``"callbacks.multistep"`` → how that component is tried.
+    """
+
+    examples: Mapping[str, Callable[[], Example]] = attrs.field(factory=dict)
+    kinds: Mapping[str, type[Conformance]] = attrs.field(factory=dict)
+    cases: Mapping[str, ComponentCase] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Kit:
+    """The parts of all plugins together, as in ``ConformanceSupport``, with the example data made."""
+
+    examples: dict[str, Example] = attrs.field(factory=dict)
+    kinds: dict[str, type[Conformance]] = attrs.field(factory=dict)
+    cases: dict[str, ComponentCase] = attrs.field(factory=dict)
 
 
 _TRIED: WeakKeyDictionary[type[Conformance], tuple[list[Example], list[str]]] = WeakKeyDictionary()
-_KNOWN: WeakKeyDictionary[Catalog, Offers] = WeakKeyDictionary()
+_KITS: WeakKeyDictionary[Catalog, Kit] = WeakKeyDictionary()
 
 
-def offers_of(catalog: Catalog) -> Offers:
-    """What the plugins of a catalog give to the kit, gathered once."""
-    if catalog not in _KNOWN:
-        _KNOWN[catalog] = Offers([_offer(path) for _, path in catalog.call("lab_conformance")])
-    return _KNOWN[catalog]
+def kit_of(catalog: Catalog) -> Kit:
+    """Return what the plugins of a catalog add to the kit, collected once.
 
-
-def _offer(path: Any) -> Offer:
-    given = load_object(path, "lab_conformance") if isinstance(path, str) else path
-    offer = given if isinstance(given, Offer) else given()
-    if not isinstance(offer, Offer):
-        raise LabError(f"lab_conformance must name a function that gives an Offer, not {offer!r}")
-    return offer
+    Raises:
+        LabError: a plugin's hook names something else than a function that returns a ``ConformanceSupport``.
+    """
+    if catalog not in _KITS:
+        kit = Kit()
+        for _, path in catalog.call("lab_conformance"):
+            given = load_object(path, "lab_conformance") if isinstance(path, str) else path
+            support = given if isinstance(given, ConformanceSupport) else given()
+            if not isinstance(support, ConformanceSupport):
+                raise LabError(
+                    f"lab_conformance must name a function that returns a ConformanceSupport, not {support!r}"
+                )
+            for name, make in support.examples.items():
+                kit.examples[name] = make()
+                kit.examples[name].name = name
+            kit.kinds.update(support.kinds)
+            kit.cases.update(support.cases)
+        _KITS[catalog] = kit
+    return _KITS[catalog]
 
 
 def skip(reason: str) -> NoReturn:

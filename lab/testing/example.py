@@ -1,96 +1,92 @@
-"""Example data: what components are tried on. The kit owns none; plugins offer theirs with ``lab_conformance``."""
+"""Example data that components are tried on. The kit owns none; plugins supply theirs with ``lab_conformance``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import torch
 from torch import Tensor, nn
 
-from lab.registry.component import Reference
 from lab.training.data import Data, SequentialSampler
 from lab.training.stepper import Stepper, Supervised
 
 if TYPE_CHECKING:
     from lab.study.experiment import Experiment
-    from lab.testing.conformance import Conformance
 
-__all__ = ["Example", "Offer", "Trial"]
+__all__ = ["Example"]
 
 
 class Example(ABC):
-    """A small data, and how models for it are used.
+    """A small data set, and how models for it are used.
 
     A subclass gives the data, a model, a loss, and an output such as a model would give; the rest follows the
     convention ``*inputs, target = batch`` unless it is overridden.
 
     Attributes:
-        name: how messages call it.
+        name: its name in messages.
         batch_dim: the dimension of outputs and targets along which examples are counted.
         kinds: kinds of components that it is meant for; empty for all.
-        is_plain: whether a batch is ``(inputs, target)`` with one row per example. Components that ask the data for
-            nothing are tried on plain data alone, unless they name another.
+        has_flat_targets: whether a batch is ``(inputs, target)`` with one row per example. Components that ask the data
+            for nothing are tried on such data alone, unless they name another.
     """
 
     name: str = ""
     batch_dim: int = 0
     kinds: tuple[str, ...] = ()
-    is_plain: bool = True
+    has_flat_targets: bool = True
 
     @abstractmethod
     def make_data(self) -> Data:
-        """The data: about two dozen training examples."""
+        """Return the data: about two dozen training examples."""
 
     @abstractmethod
     def model(self) -> nn.Module:
-        """A small model for it, without dropout or any other randomness in its forward pass."""
+        """Return a small model for it, without dropout or any other randomness in its forward pass."""
 
     @abstractmethod
     def loss(self, output: Any, target: Any) -> Tensor:
-        """A loss for it."""
+        """Return a loss for it."""
 
     @abstractmethod
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
-        """A random output of the shape that a model gives for ``batch``."""
+        """Return a random output of the shape that a model gives for ``batch``."""
 
     @abstractmethod
-    def perfect(self, batch: Any) -> Tensor:
-        """The output of a model that knows every target of ``batch``, and is sure of it."""
+    def perfect_output(self, batch: Any) -> Tensor:
+        """Return the output of a model that predicts every target of ``batch`` with certainty."""
 
     def stepper(self) -> Stepper:
-        """How its model is trained."""
+        """Return the stepper that trains its model."""
         return Supervised()
 
     def forward(self, model: nn.Module, batch: Any) -> Tensor:
-        """The output of a model for a batch."""
+        """Return the output of a model for a batch."""
         *inputs, _ = batch
         output: Tensor = model(*inputs)
         return output
 
     def target(self, batch: Any) -> Tensor:
-        """The target in a batch."""
+        """Return the target in a batch."""
         target: Tensor = batch[-1]
         return target
 
-    def wrong(self, batch: Any) -> Any:
-        """The same batch with a shape that no model can take; by default the input's last dimension is one too wide."""
+    def wrong_shape_batch(self, batch: Any) -> Any:
+        """Return the batch with a shape that no model can take; by default the input's last dimension is one wider."""
         first, *rest = batch
         return type(batch)([torch.cat([first, first[..., :1]], -1), *rest])
 
-    def pad_more(self, batch: Any) -> Any | None:
-        """The same batch with more padding, or None where examples have no length."""
+    def with_extra_padding(self, batch: Any) -> Any | None:
+        """Return the batch with more padding, or None if examples have no length."""
         return None
 
-    def real(self, batch: Any) -> Tensor | None:
-        """Which positions of an output are not padding, bool over its leading dimensions; None where all are real."""
+    def padding_mask(self, batch: Any) -> Tensor | None:
+        """Return a bool tensor over an output's leading dimensions, true at padding; None if nothing is padded."""
         return None
 
     def experiment(self) -> Experiment | None:
-        """A study's base on data of this kind that trains in a second, or None; executors are tried on it."""
+        """Return a study's base on data of this kind that trains in a second, or None; executors are tried on it."""
         return None
 
     @cached_property
@@ -100,45 +96,14 @@ class Example(ABC):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What components may ask for."""
+        """The facts that components may ask for."""
         return self.data.facts()
 
     def batch(self, split: str = "train", size: int = 4) -> Any:
-        """The first examples of a split as a batch."""
-        examples = self.data.split(split)
-        return next(iter(self.data.loader(examples, SequentialSampler(len(examples), size))))
+        """Return the first examples of a split as a batch."""
+        return self.batches(split, size)[0]
 
     def batches(self, split: str, size: int) -> list[Any]:
-        """A whole split in batches."""
+        """Return a whole split in batches."""
         examples = self.data.split(split)
         return list(self.data.loader(examples, SequentialSampler(len(examples), size)))
-
-
-@attrs.frozen
-class Trial:
-    """How the kit tries a component whose signature does not say enough.
-
-    Attributes:
-        component: the component with parameters that the example data need; None takes it as it is.
-        examples: names of the example data that it is meant for; empty for all that it works on.
-        exceptions: check → why it does not apply to this component; it is left out.
-    """
-
-    component: Reference = None
-    examples: tuple[str, ...] = ()
-    exceptions: Mapping[str, str] = attrs.field(factory=dict)
-
-
-@attrs.frozen
-class Offer:
-    """What a plugin gives to the conformance kit; the hook ``lab_conformance`` names a function that gives one.
-
-    Attributes:
-        examples: name → class or function that gives an ``Example``.
-        kinds: registry → the ``Conformance`` class that checks its components, for registries that the plugin opened.
-        trials: ``"kind.name"``, for example ``"callbacks.multistep"`` → how that component is tried.
-    """
-
-    examples: Mapping[str, Callable[[], Example]] = attrs.field(factory=dict)
-    kinds: Mapping[str, type[Conformance]] = attrs.field(factory=dict)
-    trials: Mapping[str, Trial] = attrs.field(factory=dict)

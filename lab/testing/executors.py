@@ -12,7 +12,8 @@ import attrs
 from lab.study.execute import InProcess, Silence
 from lab.study.preflight import Plan, plan_study
 from lab.study.store import RunRecord, Store
-from lab.study.study import BASE, Arm, Study, TrialOfArm
+from lab.study.study import BASE, Arm, Study, Trial
+from lab.study.workspace import Workspace
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.example import Example
 from lab.testing.finding import Finding
@@ -47,11 +48,11 @@ class ExecutorConformance(Conformance):
         assert experiment is not None
         study = Study(experiment, seeds=2, name="conformance")
         if lr is not None:  # an arm that diverges at once would be a problem of the plan; a trial may
-            trial = Arm("diverging", {"lr": lr}, trial=TrialOfArm(0, 0, {"lr": lr}))
+            trial = Arm("diverging", {"lr": lr}, trial=Trial(0, 0, {"lr": lr}))
             study = attrs.evolve(study, arms=(trial,))
         store = Store(folder)
         store.prepare()
-        return plan_study(study, self.plugins, store)
+        return plan_study(study, Workspace(self.plugins, store))
 
     @on_every_example
     def test_gives_every_run_back_once_and_finished(self, example: Example) -> None:

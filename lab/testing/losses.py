@@ -72,7 +72,7 @@ class LossConformance(Conformance):
         """An output that knows every target costs less than a random one."""
         batch = example.batch()
         loss, target = self.build(example), example.target(batch)
-        perfect, other = loss(example.perfect(batch), target), loss(example.output(batch, seeded()), target)
+        perfect, other = loss(example.perfect_output(batch), target), loss(example.output(batch, seeded()), target)
         if not float(perfect) < float(other):
             raise Finding(
                 f"{self.label}: a perfect output costs {float(perfect):.4g}, a random one {float(other):.4g}",

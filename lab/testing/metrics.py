@@ -114,7 +114,7 @@ class MetricConformance(Conformance):
 
 def _outputs(example: Example, perfect: bool) -> Tensor:
     batch = example.batch("valid", len(example.data.split("valid")))
-    return example.perfect(batch) if perfect else example.output(batch, seeded())
+    return example.perfect_output(batch) if perfect else example.output(batch, seeded())
 
 
 def _cut(output: Tensor, target: Tensor, example: Example) -> Tensor:

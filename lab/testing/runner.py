@@ -15,9 +15,8 @@ from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry
 from lab.testing.architectures import ArchitectureConformance
 from lab.testing.callbacks import CallbackConformance
-from lab.testing.conformance import Conformance, offers_of
+from lab.testing.conformance import ComponentCase, Conformance, kit_of
 from lab.testing.datasets import DatasetConformance
-from lab.testing.example import Trial
 from lab.testing.executors import ExecutorConformance
 from lab.testing.finding import Finding, NotApplicable
 from lab.testing.losses import LossConformance
@@ -66,12 +65,12 @@ def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
 
     A registry without a class of its own gets the general checks.
     """
-    offers = offers_of(catalog)
-    base = offers.kinds.get(entry.kind) or KINDS.get(entry.kind, Conformance)
-    trial = offers.trials.get(f"{entry.kind}.{entry.name}", Trial())
-    chosen = Use(entry.qualified_name) if trial.component is None else trial.component
+    kit = kit_of(catalog)
+    base = kit.kinds.get(entry.kind) or KINDS.get(entry.kind, Conformance)
+    case = kit.cases.get(f"{entry.kind}.{entry.name}", ComponentCase())
+    chosen = Use(entry.qualified_name) if case.component is None else case.component
     settings: dict[str, Any] = {"kind": entry.kind, "component": chosen, "catalog": catalog}
-    settings |= {"examples": trial.examples, "exceptions": dict(trial.exceptions)}
+    settings |= {"examples": case.examples, "exceptions": dict(case.exceptions)}
     return type(f"Conformance_{entry.name}", (base,), settings)
 
 

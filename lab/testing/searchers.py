@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.study.search import Options, Range, Searcher, Space, Trial
+from lab.study.space import ObservedTrial, Options, Range, Searcher, Space
 from lab.testing.conformance import Conformance
 from lab.testing.finding import Finding
 from lab.testing.probe import no_global_randomness
@@ -30,7 +30,7 @@ class SearcherConformance(Conformance):
 
     kind = "searchers"
 
-    def propose(self, seen: tuple[Trial, ...] = (), count: int = 4, seed: int = 0) -> list[dict[str, Any]]:
+    def propose(self, seen: tuple[ObservedTrial, ...] = (), count: int = 4, seed: int = 0) -> list[dict[str, Any]]:
         """Proposals of a searcher that was made for this call."""
         searcher = self.resolved.build({})
         if not isinstance(searcher, Searcher):
@@ -63,12 +63,12 @@ class SearcherConformance(Conformance):
 
     def test_failed_trials_are_borne(self) -> None:
         """A trial without a figure is no reason to stop."""
-        self.propose((*_trials(), Trial(SETTINGS[0], None)))
-        self.propose((Trial(SETTINGS[0], None),))
+        self.propose((*_trials(), ObservedTrial(SETTINGS[0], None)))
+        self.propose((ObservedTrial(SETTINGS[0], None),))
 
 
-def _trials() -> tuple[Trial, ...]:
-    return tuple(Trial(settings, float(index)) for index, settings in enumerate(SETTINGS))
+def _trials() -> tuple[ObservedTrial, ...]:
+    return tuple(ObservedTrial(settings, float(index)) for index, settings in enumerate(SETTINGS))
 
 
 def _is_inside(value: Any, choice: Range | Options) -> bool:

@@ -85,9 +85,10 @@ def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
 
     from lab.study.preflight import plan_study
     from lab.study.store import Store
+    from lab.study.workspace import Workspace
 
     with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:  # of runs; none is made
-        plan = plan_study(attrs.evolve(study, seeds=[seed]), catalog, Store(folder), where=where)
+        plan = plan_study(attrs.evolve(study, seeds=[seed]), Workspace(catalog, Store(folder)), where=where)
     if len(plan.arms) > 2:
         raise LabError("a sweep is of one arm", hint="--arm NAME")
     return next((run for run in plan.runs if run.arm != BASE), plan.runs[0])

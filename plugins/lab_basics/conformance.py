@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import Experiment, use
-from lab.testing import Example, Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_basics.points import MLP, PointsData, Task, points
 
-__all__ = ["Classes", "Points", "Values", "YesNo", "offer"]
+__all__ = ["Classes", "Points", "Values", "YesNo", "support"]
 
 COUNT, WIDTH, CLASSES = 32, 5, 6
 
@@ -48,7 +48,7 @@ class Classes(Points):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return 20.0 * functional.one_hot(batch[-1], CLASSES).float()
 
 
@@ -61,7 +61,7 @@ class YesNo(Points):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(output, target)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return 40.0 * batch[-1] - 20.0
 
 
@@ -74,27 +74,27 @@ class Values(Points):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.mse_loss(output, target)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return batch[-1].clone()
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Example data, and what signatures do not say."""
-    return Offer(
+    return ConformanceSupport(
         examples={"classes": Classes, "yes_no": YesNo, "values": Values},
-        trials={
-            "callbacks.multistep": Trial(use("multistep", milestones=(1,))),
-            "losses.bce": Trial(examples=("yes_no",)),
-            "losses.l1": Trial(examples=("values",)),
-            "losses.mse": Trial(examples=("values",)),
-            "losses.nll": Trial(examples=("classes",)),
-            "metrics.accuracy": Trial(examples=("classes", "yes_no")),
-            "metrics.auc": Trial(examples=("yes_no",)),
-            "metrics.f1": Trial(examples=("classes", "yes_no")),
-            "metrics.mae": Trial(examples=("values",)),
-            "metrics.mse": Trial(examples=("values",)),
-            "metrics.rmse": Trial(examples=("values",)),
-            "metrics.top_k_accuracy": Trial(use("top_k_accuracy", k=2)),
-            "steppers.activation_regularised": Trial(use("activation_regularised", part="hidden", beta=0.0)),
+        cases={
+            "callbacks.multistep": ComponentCase(use("multistep", milestones=(1,))),
+            "losses.bce": ComponentCase(examples=("yes_no",)),
+            "losses.l1": ComponentCase(examples=("values",)),
+            "losses.mse": ComponentCase(examples=("values",)),
+            "losses.nll": ComponentCase(examples=("classes",)),
+            "metrics.accuracy": ComponentCase(examples=("classes", "yes_no")),
+            "metrics.auc": ComponentCase(examples=("yes_no",)),
+            "metrics.f1": ComponentCase(examples=("classes", "yes_no")),
+            "metrics.mae": ComponentCase(examples=("values",)),
+            "metrics.mse": ComponentCase(examples=("values",)),
+            "metrics.rmse": ComponentCase(examples=("values",)),
+            "metrics.top_k_accuracy": ComponentCase(use("top_k_accuracy", k=2)),
+            "steppers.activation_regularised": ComponentCase(use("activation_regularised", part="hidden", beta=0.0)),
         },
     )

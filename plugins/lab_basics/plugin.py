@@ -117,8 +117,6 @@ def lab_executors() -> dict[str, Any]:
     """Where runs are executed."""
     return {
         "in_process": "lab.study.execute:InProcess",
-        "processes": "lab.study.pool:ProcessPool",
-        "torchrun": "lab.study.together:Together",
     }
 
 
@@ -147,7 +145,7 @@ def lab_study_finished(study: Any, runs: Any) -> None:
 @hookimpl
 def lab_conformance() -> str:
     """What the conformance kit must know of these components."""
-    return "lab_basics.conformance:offer"
+    return "lab_basics.conformance:support"
 
 
 @hookimpl

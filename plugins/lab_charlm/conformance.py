@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import Experiment, use
-from lab.testing import Example, Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_charlm.data import CharBatch, CharData, char_text
 from lab_charlm.losses import sequence_nll
 from lab_charlm.models import CharRNN
 
-__all__ = ["NextCharacter", "ShortText", "offer"]
+__all__ = ["NextCharacter", "ShortText", "support"]
 
 LENGTH, BPTT = 1200, 4
 
@@ -28,7 +28,7 @@ class ShortText(Example):
     """The start of the embedded text: tokens (T, B), logits (T, B, V), target (T, B)."""
 
     batch_dim = 1
-    is_plain = False
+    has_flat_targets = False
 
     def make_data(self) -> CharData:
         return char_text(max_chars=LENGTH, bptt=BPTT)
@@ -42,10 +42,10 @@ class ShortText(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(*batch.target.shape, self.facts["vocab_size"], generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return 20.0 * functional.one_hot(batch.target, self.facts["vocab_size"]).float()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return CharBatch(batch.tokens.unsqueeze(-1).float(), batch.continues, batch.target)
 
     def experiment(self) -> Experiment:
@@ -70,27 +70,27 @@ class NextCharacter(ShortText):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return super().output(batch, generator)[-1:]
 
-    def perfect(self, batch: Any) -> Tensor:
-        return super().perfect(batch)[-1:]
+    def perfect_output(self, batch: Any) -> Tensor:
+        return super().perfect_output(batch)[-1:]
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
     texts = ("short_text",)
     last = {
-        f"architectures.{name}": Trial(use(name), examples=("next_character",))
+        f"architectures.{name}": ComponentCase(use(name), examples=("next_character",))
         for name in ("char3", "char_loop", "char_loop_concat", "char_rnn_last")
     }
     each = {
-        f"architectures.{name}": Trial(use(name), examples=texts)
+        f"architectures.{name}": ComponentCase(use(name), examples=texts)
         for name in ("char_gru", "char_lstm", "char_rnn", "char_rnn_cell", "char_rnn_stateful")
     }
     readings = {
-        f"samplers.{name}": Trial(use(name), examples=texts, exceptions=WINDOWS)
+        f"samplers.{name}": ComponentCase(use(name), examples=texts, exceptions=WINDOWS)
         for name in ("chunks", "random", "spans", "streams", "windows")
     }
     judges = {
-        f"{kind}.{name}": Trial(use(name), examples=texts)
+        f"{kind}.{name}": ComponentCase(use(name), examples=texts)
         for kind, names in (
             ("losses", ("last_only", "sequence_nll")),
             ("metrics", ("bits_per_character", "char_accuracy", "char_perplexity")),
@@ -98,13 +98,13 @@ def offer() -> Offer:
         for name in names
     }
     others = {
-        "callbacks.sample_text": Trial(use("sample_text", length=20), examples=texts),
-        "datasets.char_text": Trial(
+        "callbacks.sample_text": ComponentCase(use("sample_text", length=20), examples=texts),
+        "datasets.char_text": ComponentCase(
             use("char_text"),
             exceptions={"test_splits_are_disjoint": "windows of a few characters occur more than once"},
         ),
     }
-    return Offer(
+    return ConformanceSupport(
         examples={"next_character": NextCharacter, "short_text": ShortText},
-        trials={**last, **each, **readings, **judges, **others},
+        cases={**last, **each, **readings, **judges, **others},
     )

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple, overload
 import attrs
 import numpy as np
 import torch
+from lab_basics.notes import counted, log_notes, percent
 from lab_text.corpora import find_corpus
 from lab_text.files import read_text
-from lab_text.remarks import count_signs, describe_signs, of, share, tell
+from lab_text.remarks import count_signs, describe_signs
 from torch import Tensor
 
 from lab import Data
@@ -280,20 +281,20 @@ def char_text(
     unknown = [int((each == UNKNOWN_ID).sum()) for each in ids]
     _refuse_unknown(ids, unknown, name, min_freq)
     notes = [
-        f"train: {of(len(train), 'character')}, valid: {of(len(valid), 'character')}, "
-        f"{share(len(valid), len(text))} of the text, by {unit}",
-        f"{of(len(vocabulary) - 2, 'character')} in the vocabulary, "
-        f"unknown: {share(unknown[0], len(train))} of train, {share(unknown[1], len(valid))} of valid",
+        f"train: {counted(len(train), 'character')}, valid: {counted(len(valid), 'character')}, "
+        f"{percent(len(valid), len(text))} of the text, by {unit}",
+        f"{counted(len(vocabulary) - 2, 'character')} in the vocabulary, "
+        f"unknown: {percent(unknown[0], len(train))} of train, {percent(unknown[1], len(valid))} of valid",
     ]
     if unknown[1] >= _MANY_UNKNOWN * len(valid):
-        remarks.append(f"{share(unknown[1], len(valid))} of the validation part are unknown characters")
+        remarks.append(f"{percent(unknown[1], len(valid))} of the validation part are unknown characters")
     if len(vocabulary) > _MANY_CHARACTERS:
         rare = sum(count == 1 for count in Counter(train).values())
         remarks.append(
             f"{len(vocabulary) - 2:,} different characters, {rare:,} of them occur once: min_freq=2 makes these "
             "unknown, ascii_only=True transliterates to ASCII"
         )
-    tell(name, notes, remarks)
+    log_notes(name, notes, remarks)
     digest = hashlib.sha256("\0".join([train, valid, str(min_freq), str(bptt)]).encode()).hexdigest()
     return CharData(
         *(CharText(each, bptt) for each in ids),
@@ -382,7 +383,7 @@ def _split(text: str, valid_share: float, name: str) -> tuple[str, str, str]:
     """Return the training part, the validation part, and the unit of the split: lines or characters."""
     if len(text) < 2:
         raise DataError(
-            f"the text is too short: {of(len(text), 'character')}, at least 2 needed",
+            f"the text is too short: {counted(len(text), 'character')}, at least 2 needed",
             where=name,
             hint="use a text of a few thousand characters or more",
         )

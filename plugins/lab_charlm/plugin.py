@@ -102,4 +102,4 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """Example data for the conformance kit."""
-    return "lab_charlm.conformance:offer"
+    return "lab_charlm.conformance:support"

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import use
-from lab.testing import Example, Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_collab.data import RatingBatch, RatingsData, ratings_of_source
 from lab_collab.models import DotBias
 from lab_collab.sources import generated
 
-__all__ = ["SomeRatings", "offer"]
+__all__ = ["SomeRatings", "support"]
 
 
 class SomeRatings(Example):
     """Ratings of five users of the embedded corpus: users and items (B,), ratings (B,)."""
 
-    is_plain = False
+    has_flat_targets = False
 
     def make_data(self) -> RatingsData:
         return _few()
@@ -39,10 +39,10 @@ class SomeRatings(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return 3 + torch.randn(len(batch.target), generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return batch.target.clone()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return RatingBatch(batch.users.unsqueeze(1), batch.items, batch.target)
 
 
@@ -54,10 +54,10 @@ def _few() -> RatingsData:
     return ratings_of_source(attrs.evolve(source, **parts), valid_share=0.4)
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
     here = ("some_ratings",)
-    trials = {f"metrics.{name}": Trial(use(name), examples=here) for name in ("hit_rate", "ndcg")}
-    trials["datasets.ratings"] = Trial(use("ratings", max_rows=120))
-    trials["callbacks.item_map"] = Trial(use("item_map", count=5, ranked=2), examples=here)
-    return Offer(examples={"some_ratings": SomeRatings}, trials=trials)
+    trials = {f"metrics.{name}": ComponentCase(use(name), examples=here) for name in ("hit_rate", "ndcg")}
+    trials["datasets.ratings"] = ComponentCase(use("ratings", max_rows=120))
+    trials["callbacks.item_map"] = ComponentCase(use("item_map", count=5, ranked=2), examples=here)
+    return ConformanceSupport(examples={"some_ratings": SomeRatings}, cases=trials)

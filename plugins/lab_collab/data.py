@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import attrs
 import numpy as np
 import torch
-from lab_text.remarks import tell
+from lab_basics.notes import log_notes
 from torch import Tensor
 
 from lab import Data
@@ -282,7 +282,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
     numbers = users.numpy(), items.numpy()
     notes = describe(source, validating, *numbers)
     remarks = list(remarks_on(source, validating, *numbers))
-    tell(source.name, notes, remarks)
+    log_notes(source.name, notes, remarks)
     values = torch.from_numpy(source.ratings.astype(np.float32))
     train, valid = (
         Ratings(users[chosen], items[chosen], values[chosen])

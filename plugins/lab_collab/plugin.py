@@ -79,4 +79,4 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """Example data for the conformance kit."""
-    return "lab_collab.conformance:offer"
+    return "lab_collab.conformance:support"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from lab_text.remarks import of, share
+from lab_basics.notes import counted, percent
 
 from lab.errors import DataError
 from lab_collab.sources import Source
@@ -28,9 +28,10 @@ def describe(source: Source, validating: np.ndarray, users: np.ndarray, items: n
     low, high = source.ratings.min(), source.ratings.max()
     return [
         *source.notes,
-        f"train: {of(count - valid, 'rating')} of {of(len(np.unique(items[~validating])), 'item')} by "
-        f"{of(len(np.unique(users[~validating])), 'user')}; valid: {of(valid, 'rating')}, {share(valid, count)} of all",
-        f"ratings from {low:g} to {high:g}, {of(len(np.unique(source.ratings)), 'different value')}",
+        f"train: {counted(count - valid, 'rating')} of {counted(len(np.unique(items[~validating])), 'item')} by "
+        f"{counted(len(np.unique(users[~validating])), 'user')}; "
+        f"valid: {counted(valid, 'rating')}, {percent(valid, count)} of all",
+        f"ratings from {low:g} to {high:g}, {counted(len(np.unique(source.ratings)), 'different value')}",
         *(note for note, part in _unknown(validating, users, items) if 0 < part < MIN_UNKNOWN_TO_WARN),
     ]
 
@@ -38,7 +39,8 @@ def describe(source: Source, validating: np.ndarray, users: np.ndarray, items: n
 def _unknown(validating: np.ndarray, users: np.ndarray, items: np.ndarray) -> Iterator[tuple[str, float]]:
     for what, numbers in (("users", users), ("items", items)):
         count, whole = int((numbers[validating] == 0).sum()), int(validating.sum())
-        note = f"{of(count, 'validation rating')} ({share(count, whole)}) of {what} that are not in the training part"
+        share = percent(count, whole)
+        note = f"{counted(count, 'validation rating')} ({share}) of {what} that are not in the training part"
         yield note, count / whole
 
 
@@ -79,8 +81,8 @@ def _on_twins(source: Source, validating: np.ndarray) -> Iterator[str]:
     both = int((parts[:, 0] & parts[:, 1]).sum())
     row = int(np.flatnonzero(again[inverse.ravel()])[0])
     yield (
-        f"{of(number, 'user-item pair')} rated more than once "
-        f"({of(int(counts[again].sum()), 'rating')}, all kept), {both:,} of them in both splits: "
+        f"{counted(number, 'user-item pair')} rated more than once "
+        f"({counted(int(counts[again].sum()), 'rating')}, all kept), {both:,} of them in both splits: "
         f"user '{source.users[row]}', item '{source.items[row]}'"
     )
 
@@ -92,6 +94,6 @@ def _on_outliers(ratings: np.ndarray) -> Iterator[str]:
     if high > low and far.any():
         shown = ", ".join(f"{value:g}" for value in np.unique(ratings[far])[:5])
         yield (
-            f"{of(int(far.sum()), 'rating')} far outside the usual range from {low:g} to {high:g}: {shown}; "
+            f"{counted(int(far.sum()), 'rating')} far outside the usual range from {low:g} to {high:g}: {shown}; "
             "do they mean 'not rated'?"
         )

@@ -22,14 +22,15 @@ SEARCH = "search.json"
 class SearchPage(Callback):
     """Save an image index, a search page and sheets of results when training ends.
 
-    Artifacts: ``index/`` with what ``learner.search`` and ``lab search`` read, ``search.html``, ``search.json`` with
-    the index's recall and what pictures of the first words look like, ``sheets.png``.
+    Artifacts: ``index/``, which ``learner.search`` and ``lab search`` read; ``search.html``; ``search.json`` with the
+    index's recall and sample results; ``sheets.png``.
 
     Args:
-        index: what kind; None takes the exact one below 50,000 pictures and nmslib from there on.
-        count: pictures per word.
+        index: kind of index; None for exact below 50,000 images, otherwise nmslib.
+        count: images per word.
     """
 
+    # Reads the trained model only, so it is not part of a run's key.
     observer = True
 
     def __init__(self, *, index: Index | None = None, count: int = 6) -> None:
@@ -39,14 +40,17 @@ class SearchPage(Callback):
         _data(learner)
 
     def after_fit(self, learner: Learner) -> None:
+        # An interrupted fit calls ``after_fit``, too.
         if learner.folder is None or not learner.is_finished:
             return
+        # Pillow and matplotlib are imported only when a page is written.
         from lab_devise.page import search_page, sheet
 
         data: Any = learner.data
         vectors = picture_vectors(learner)
         index = make_index(vectors.numpy(), self.index)
         folder = learner.artefact(INDEX)
+        # A resumed run replaces its index as a whole.
         shutil.rmtree(folder, ignore_errors=True)
         with atomic_folder(folder) as temporary:
             index.save(temporary)
@@ -56,6 +60,7 @@ class SearchPage(Callback):
         pictures = [each.picture for rows in found.values() for each in rows if each.picture is not None]
         titles = [f"{words}\n{each.name} {each.similarity:.2f}" for words, rows in found.items() for each in rows]
         learner.artefact("sheets.png").write_bytes(sheet(data, pictures, titles))
+        # One image per class, to keep the report short.
         seen = {picture: search(learner, image=picture, count=3) for picture in self._shown(data)}
         content = {
             "index": {

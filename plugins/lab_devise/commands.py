@@ -1,4 +1,4 @@
-"""The command ``lab search``."""
+"""Command ``lab search``."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["search"]
   lab search 3f9a2c --image holiday.jpg
   lab search 3f9a2c --image holiday.jpg --among images -o alike.png
 
-The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+`lab runs` and runs.csv list the keys of runs; the first digits are enough.
 """
 )
 @click.argument("key")
-@click.option("--text", multiple=True, metavar="WORD", help="Search for this word; several are averaged.")
-@click.option("--image", type=click.Path(path_type=Path), help="Search for what this picture shows.")
-@click.option("--among", type=click.Choice(["images", "classes", "words"]), help="What is searched.")
-@click.option("-n", "--count", type=click.IntRange(1), default=9, show_default=True, help="How many.")
-@click.option("-o", "--output", type=OutputFile(), help="A sheet of the pictures, as PNG.")
+@click.option("--text", multiple=True, metavar="WORD", help="Search for this word; repeat to average several.")
+@click.option("--image", type=click.Path(path_type=Path), help="Search by this image.")
+@click.option("--among", type=click.Choice(["images", "classes", "words"]), help="What to search.")
+@click.option("-n", "--count", type=click.IntRange(1), default=9, show_default=True, help="Number of results.")
+@click.option("-o", "--output", type=OutputFile(), help="Write the images as one PNG.")
 @runs_option
 @loading_options
 @click.pass_obj
@@ -45,7 +45,7 @@ def search(
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Search with the finished run KEY: pictures by words, words by a picture, pictures by a picture."""
+    """Search with the finished run KEY: images by words, words by an image, images by an image."""
     from lab.errors import LabError
     from lab.files import atomic_path
     from lab.study.rebuild import load
@@ -57,12 +57,12 @@ def search(
     )
     found = find(learner, text, image=image, among=among, count=count)  # type: ignore[arg-type]
     for each in found:
-        place = "" if each.picture is None else f"  (picture {each.picture})"
+        place = "" if each.picture is None else f"  (image {each.picture})"
         click.echo(f"{each.similarity:5.2f}  {each.name}{place}")
     if output is not None:
         pictures = [each.picture for each in found if each.picture is not None]
         if not pictures:
-            raise LabError("words make no sheet of pictures", hint="--among images")
+            raise LabError("-o needs images, and the results are words", hint="--among images")
         with atomic_path(output) as path:
             path.write_bytes(sheet(learner.data, pictures, [f"{each.name} {each.similarity:.2f}" for each in found]))
-        click.echo(f"{len(pictures)} pictures: {output}", err=True)
+        click.echo(f"{len(pictures)} images: {output}", err=True)

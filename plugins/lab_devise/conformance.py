@@ -15,12 +15,12 @@ from lab_text.vectors import WordVectors
 from torch import Tensor, nn
 
 from lab import Data, use
-from lab.testing import Conformance, Example, Finding, Offer, Trial, clear_error
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, clear_error
 from lab_devise.data import DeviseData, devise
 from lab_devise.indexes import Index
 from lab_devise.losses import cos_loss
 
-__all__ = ["IndexConformance", "SomeNamedPictures", "offer"]
+__all__ = ["IndexConformance", "SomeNamedPictures", "support"]
 
 WIDTH = 6
 
@@ -28,7 +28,7 @@ WIDTH = 6
 class SomeNamedPictures(Example):
     """Drawn pictures among words: pictures (B, 1, 8, 8), classes (B,) of six, of which two are held out."""
 
-    is_plain = False
+    has_flat_targets = False
     kinds = ("callbacks", "datasets", "losses", "metrics")
 
     def make_data(self) -> DeviseData:
@@ -43,11 +43,11 @@ class SomeNamedPictures(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch[1]), WIDTH, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         vectors: Tensor = self.facts["class_vectors"][batch[1]]
         return vectors.clone()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return torch.cat([batch[0], batch[0]], -1), batch[1]
 
 
@@ -80,6 +80,7 @@ class _Pictures:
 @cache
 def _few() -> DeviseData:
     generator = torch.Generator().manual_seed(0)
+    # A pattern per class and little noise: a small model learns them in a few steps.
     shapes = 200 * (torch.rand(6, 1, 8, 8, generator=generator) < 0.5)
     splits = []
     for count in (30, 24):
@@ -88,6 +89,7 @@ def _few() -> DeviseData:
         splits.append(_Pictures((shapes[target] + noise).byte(), target))
     names = ("apple", "boat", "cat", "door", "egg", "fox")
     images = _Drawn(*splits, fingerprint="drawn", class_names=names)
+    # WordNet is not needed: distances are made up below.
     data = devise(images, _SomeVectors(), held_out=("door", "fox"), searched="classes")
     return attrs.evolve(data, class_distances=(torch.arange(6)[:, None] - torch.arange(6)).abs())
 
@@ -109,7 +111,7 @@ class IndexConformance(Conformance):
         """Itself first, at a cosine of 1, whatever the length of the query."""
         places, near = self.build().search(3 * _vectors(300)[:20], 5)
         if places[:, 0].tolist() != list(range(20)) or not np.allclose(near[:, 0], 1, atol=1e-4):
-            raise Finding(f"{self.label} does not find vectors that it holds")
+            raise Finding(f"{self.label} does not find its own vectors")
 
     def test_similarities_are_cosines_and_fall(self) -> None:
         """Of each query, the nearest first."""
@@ -119,16 +121,16 @@ class IndexConformance(Conformance):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         queries /= np.linalg.norm(queries, axis=1, keepdims=True)
         if not np.allclose((rows[places] * queries[:, None]).sum(-1), near, atol=1e-4):
-            raise Finding(f"{self.label} gives other similarities than cosines")
+            raise Finding(f"{self.label} similarities are not cosines")
         if (np.diff(near, axis=1) > 1e-6).any():
-            raise Finding(f"{self.label} does not give the nearest first")
+            raise Finding(f"{self.label} does not sort by similarity")
 
     def test_one_query_is_answered_as_among_many(self) -> None:
         """Alone and in a batch."""
         index = self.build()
         many, alone = index.search(_vectors(5, seed=1), 3)[0], index.search(_vectors(5, seed=1)[:1], 3)[0]
         if many[0].tolist() != alone[0].tolist():
-            raise Finding(f"{self.label} answers a query otherwise when others are asked with it")
+            raise Finding(f"{self.label} answers a query differently in a batch")
 
     def test_is_saved_and_loaded(self) -> None:
         """With the same answers."""
@@ -137,7 +139,7 @@ class IndexConformance(Conformance):
             index.save(Path(folder))
             again.load(Path(folder))
             if index.search(_vectors(9, seed=1), 4)[0].tolist() != again.search(_vectors(9, seed=1), 4)[0].tolist():
-                raise Finding(f"{self.label} answers otherwise after it was saved and loaded")
+                raise Finding(f"{self.label} answers differently after saving and loading")
 
     def test_queries_of_another_width_are_refused(self) -> None:
         """And more neighbors than there are vectors."""
@@ -150,20 +152,20 @@ def _vectors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return example data and the components to check on it."""
     here = ("some_named_pictures",)
-    return Offer(
+    return ConformanceSupport(
         examples={"some_named_pictures": SomeNamedPictures},
         kinds={"indexes": IndexConformance},
-        trials={
+        cases={
             **{
-                f"losses.{name}": Trial(use(name), examples=here)
+                f"losses.{name}": ComponentCase(use(name), examples=here)
                 for name in ("cos_loss", "cosine_softmax", "hinge_rank", "vector_l1", "vector_l2")
             },
-            "metrics.hit": Trial(use("hit"), examples=here),
-            "metrics.hierarchical_precision": Trial(use("hierarchical_precision", k=2), examples=here),
-            "callbacks.search_page": Trial(use("search_page", count=2), examples=here),
-            "datasets.devise": Trial(use("devise", images="digits", searched="classes")),
+            "metrics.hit": ComponentCase(use("hit"), examples=here),
+            "metrics.hierarchical_precision": ComponentCase(use("hierarchical_precision", k=2), examples=here),
+            "callbacks.search_page": ComponentCase(use("search_page", count=2), examples=here),
+            "datasets.devise": ComponentCase(use("devise", images="digits", searched="classes")),
         },
     )

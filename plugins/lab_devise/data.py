@@ -1,4 +1,4 @@
-"""Pictures whose targets are places in the space of words."""
+"""Images with word vectors as targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 import torch
-from lab_text.remarks import tell
+from lab_basics.notes import log_notes
 from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
@@ -26,25 +26,25 @@ CENTER = Literal["words", "classes"]
 
 @attrs.define(eq=False, kw_only=True)
 class DeviseData(Data):
-    """Pictures and words.
+    """Images and word vectors.
 
-    Batches are (pictures, class numbers); models answer with a vector per picture. ``test`` holds the validation
-    pictures of the classes that were held out.
+    Batches are (images, class ids); models output a vector per image. ``test`` has the validation images of held-out
+    classes.
 
     Attributes:
         output_size: width of the word vectors.
-        class_vectors: (K, output_size) unit vectors of the classes, those that are trained first.
-        class_names: of all of them.
-        trained_count: how many are trained.
-        class_distances: (K, K) steps between them in WordNet, or None where it was not asked for.
-        words: what is searched among beyond the classes.
-        word_vectors: (W, output_size) theirs, unit vectors.
-        center: (output_size,) what was taken from every word's vector, or None.
-        left_out: classes without a vector, whose pictures are not used.
-        channels, image_size, input_size, feature_size: of the pictures, or of the features in their place.
-        images: the pictures' own data.
-        vectors: where vectors of further words are found.
-        notes: sentences on what was read: how many classes have a vector, and what looks odd.
+        class_vectors: (K, output_size) unit vectors of the classes, trained classes first.
+        class_names: names of all classes.
+        trained_count: number of trained classes.
+        class_distances: (K, K) steps between classes in WordNet; None unless ``searched="wordnet"``.
+        words: words to search, in addition to the classes.
+        word_vectors: (W, output_size) their unit vectors.
+        center: (output_size,) mean subtracted from every vector, or None.
+        left_out: classes without a vector; their images are not used.
+        channels, image_size, input_size, feature_size: of the images, or of their features.
+        images: the wrapped image dataset.
+        vectors: source of the vectors of other words.
+        notes: notes and warnings: how many classes have a vector, and what looks odd.
     """
 
     output_size: int
@@ -70,8 +70,10 @@ class DeviseData(Data):
         Raises:
             DataError: a word has no vector.
         """
+        # Class vectors win over words of the same name: they may come from a definition.
         known = dict(zip((*self.words, *self.class_names), (*self.word_vectors, *self.class_vectors), strict=True))
         found = {word: known[word.lower()].numpy() for word in words if word.lower() in known}
+        # Words beyond the vocabulary are looked up in the file, and centered like the rest.
         further = lookup(self.vectors, [word for word in words if word not in found])
         found |= further if self.center is None else {w: _around(self.center.numpy(), v, w) for w, v in further.items()}
         missing = [word for word in words if word not in found]
@@ -81,12 +83,12 @@ class DeviseData(Data):
         return torch.from_numpy(unit(np.mean([found[word] for word in words], 0)))
 
     def pixels(self, index: int, split: str = "valid") -> Tensor:
-        """Return the picture behind an example (C, H, W), between 0 and 1."""
+        """Return the image of an example (C, H, W), in [0, 1]."""
         return self.split(split).pixels(index)
 
 
 class _Split:
-    """Examples of an inner split, some of them, with other class numbers."""
+    """Subset of the examples of a split, with other class ids."""
 
     def __init__(self, inner: Any, pictures: Any, rows: np.ndarray, target: np.ndarray) -> None:
         self.inner, self.pictures = inner, pictures
@@ -119,26 +121,27 @@ def devise(
     """Images with word vectors as targets: Frome et al. 2013, "DeViSE".
 
     Args:
-        images: a dataset of pictures with class names, or of ``features`` of pictures.
-        vectors: of words; None trains fastText on the embedded English text.
-        held_out: classes that are not trained; their validation pictures are the test split. A number holds out so
-            many of those that have a vector, the last ones, as long as two are left.
-        without_vector: what becomes of a class whose name has no vector: its pictures are ``leave_out``, it gets the
-            mean of the words of its ``definition`` in WordNet, or it is an ``error``. Either way it is told.
-        searched: words beyond the classes: those of the ``embedded`` text, the nouns of ``wordnet`` in the data
-            directory, or none.
-        center: whose mean is taken from every vector before it gets length 1 again (Mu & Viswanath 2018, "All-but-the-
-            top", arXiv:1702.01417, of which this is the first step, without their principal directions): what all share
-            tells nothing apart. Of all ``words``, or of the trained ``classes``, which moves these farther apart;
-            held-out classes count with neither. None takes nothing, as Frome et al.
+        images: an image dataset with class names, or a dataset of ``features`` of images.
+        vectors: word vectors; None trains fastText on the embedded English text.
+        held_out: classes left out of training, by name; their validation images are the test split. A number N holds
+            out the last N classes that have a vector, as long as two are left.
+        without_vector: treatment of classes whose name has no vector: ``leave_out`` skips their images, ``definition``
+            uses the mean vector of their WordNet definition, ``error`` raises. The first two are reported.
+        searched: words to search in addition to the classes: those of the ``embedded`` text, the nouns of ``wordnet``
+            in the data directory, or only the ``classes``.
+        center: mean subtracted from every vector before it is normalized again: of all ``words``, or of the trained
+            ``classes``, which moves these farther apart; held-out classes do not enter it. What all vectors share does
+            not tell them apart (Mu & Viswanath 2018, "All-but-the-top", arXiv:1702.01417; this is their first step,
+            without the principal directions). None subtracts nothing, as Frome et al.
 
     Raises:
-        DataError: fewer than two classes are left to be trained.
-        ParameterError: the images have no class names; a held-out class is not there, or their number is below 0.
-        DataError: the class numbers of the images do not fit their class names, or a split has no pictures left.
+        DataError: fewer than two classes are left to train.
+        ParameterError: the images have no class names; a held-out class does not exist, or their number is negative.
+        DataError: class ids do not match the class names, or a split has no images left.
     """
     vectors = FastTextTrained(width=50) if vectors is None else vectors
     names = _names_of(images)
+    # A single name is not a sequence of letters.
     held_out = [held_out] if isinstance(held_out, str) else held_out
     _check_held_out(held_out, names)
     _check_targets(images, names)
@@ -148,36 +151,41 @@ def devise(
     found, told = _completed(found, names, vectors, without_vector)
     remarks += told
     if isinstance(held_out, int):
+        # At least two classes are left to train; the last ones are held out.
         held_out = [name for name in names if name in found][2:][::-1][:held_out]
     left_out = tuple(name for name in names if name not in found)
     trained = [name for name in names if name in found and name not in held_out]
     if len(trained) < 2:
         raise DataError(
-            f"{len(trained)} classes have a vector and are trained; two are needed",
+            f"{len(trained)} classes have a vector and are trained, at least 2 needed",
             where=f"{_WHERE}, without a vector: {len(left_out)} of {len(names)}: {_shown(left_out) or 'none'}",
             hint="other vectors, or without_vector='definition'",
         )
+    # Trained classes first: losses and metrics slice by ``trained_count``.
     order = [*trained, *(name for name in held_out if name in found)]
     words = _searched(searched, vectors, order)
     mean = _center(center, words, [found[name] for name in trained])
+    # Centered before the vectors are stacked, so that classes and words move alike.
     if mean is not None:
         found, words = ({name: _around(mean, vector, name) for name, vector in each.items()} for each in (found, words))
     class_vectors = torch.from_numpy(np.stack([found[name] for name in order]))
+    # The test split of the images stays untouched; zero-shot is tested on validation images of held-out classes.
     splits = {name: _splits(images, name, names, order, len(trained)) for name in ("train", "valid")}
     for name, (one, _) in splits.items():
+        # An empty split would fail much later, in the loader.
         if not len(one):
             raise DataError(
-                f"the split '{name}' has no pictures of the classes that are trained",
+                f"the split '{name}' has no images of trained classes",
                 where=f"{_WHERE}, trained: {_shown(trained)}",
-                hint="hold out other classes, or split the pictures otherwise",
+                hint="hold out other classes, or split the images differently",
             )
     notes = [
         f"{len(order)} of {len(names)} classes have a vector; trained: {len(trained)}, held out: "
-        f"{len(order) - len(trained)}; {len(words):,} further words are searched",
-        f"train: {len(splits['train'][0]):,} pictures, valid: {len(splits['valid'][0]):,}, "
+        f"{len(order) - len(trained)}; {len(words):,} other words are searched",
+        f"train: {len(splits['train'][0]):,} images, valid: {len(splits['valid'][0]):,}, "
         f"of held-out classes: {len(splits['valid'][1]):,}",
     ]
-    tell(_WHERE, notes, remarks)
+    log_notes(_WHERE, notes, remarks)
     return DeviseData(
         train=splits["train"][0],
         valid=splits["valid"][0],
@@ -219,7 +227,7 @@ def _check_targets(images: Data, names: Sequence[str]) -> None:
     """Raise unless the class numbers of both splits are those of the names."""
     twice = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
     if twice:
-        raise DataError(f"two classes are called '{twice[0]}'", where=_WHERE, hint="give each a name of its own")
+        raise DataError(f"two classes are called '{twice[0]}'", where=_WHERE, hint="give each a unique name")
     for split in ("train", "valid"):
         target = getattr(images.split(split), "target", None)
         if not isinstance(target, Tensor) or target.dtype != torch.long or target.ndim != 1:
@@ -250,9 +258,9 @@ def _names_of(images: Data) -> list[str]:
     facts = images.facts()
     if "class_names" not in facts:
         raise ParameterError(
-            "images have no class names, so there are no words for them",
+            "the images have no class names, so there are no words for them",
             where=_WHERE,
-            hint="give it a dataset of pictures, such as digits or cifar10",
+            hint="use an image dataset, such as digits or cifar10",
         )
     return list(facts["class_names"])
 
@@ -271,7 +279,7 @@ def _check_held_out(held_out: Sequence[str] | int, names: Sequence[str]) -> None
 def _completed(
     found: dict[str, np.ndarray], names: Sequence[str], vectors: WordVectors, without: str
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the vectors of classes, and what became of those without."""
+    """Return the vectors of the classes, and warnings about those without."""
     missing = [name for name in names if name not in found]
     if not missing:
         return found, []
@@ -279,17 +287,19 @@ def _completed(
     if without == "error":
         raise DataError(told, where=vectors.origin, hint="without_vector='leave_out' or 'definition'")
     if without == "leave_out":
-        return found, [f"{told}; their pictures are left out"]
+        return found, [f"{told}; their images are left out"]
     defined = {name: vector for name in missing if (vector := _by_definition(name, vectors)) is not None}
-    return found | defined, [f"{told}; {len(defined)} have that of their definition in WordNet"]
+    return found | defined, [f"{told}; {len(defined)} use their WordNet definition"]
 
 
 def _by_definition(name: str, vectors: WordVectors) -> np.ndarray | None:
-    """Return the mean vector of what WordNet says of a noun and of its hypernyms, each in its turn half as much."""
+    """Return the mean vector of the WordNet definitions of a noun and its hypernyms, each level at half weight."""
+    # Words such as "of" would pull every definition towards the same vector.
     from spacy.lang.en.stop_words import STOP_WORDS
 
     net = wordnet()
     sense, weight, total = net.sense(name), 1.0, np.zeros(1, np.float32)
+    # Hypernyms explain rare nouns, but less and less: weights 1, 1/2, 1/4, 1/8.
     while sense is not None and weight > 0.1:
         words = [each for each in _words(net.definitions[sense]) if each not in STOP_WORDS]
         for vector in lookup(vectors, words).values():
@@ -311,13 +321,14 @@ def _searched(searched: str, vectors: WordVectors, classes: Sequence[str]) -> di
     if searched == "wordnet":
         names = [name for name in wordnet().senses if name not in classes]
     else:
+        # Sorted, so that the order does not depend on the hash seed.
         seen = {word for sentence in embedded_sentences() for word in sentence if word.isalpha()}
         names = sorted(seen - set(classes))
     return lookup(vectors, names)
 
 
 def _center(center: str | None, words: dict[str, np.ndarray], trained: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Return the mean (D,) that is taken from every vector; held-out classes have no part in it."""
+    """Return the mean (D,) to subtract from every vector; held-out classes do not enter it."""
     if center is None:
         return None
     mean: np.ndarray = np.mean([*(words.values() if center == "words" else ()), *trained], 0)
@@ -325,12 +336,11 @@ def _center(center: str | None, words: dict[str, np.ndarray], trained: Sequence[
 
 
 def _around(mean: np.ndarray, vector: np.ndarray, name: str) -> np.ndarray:
-    """Return the direction in which a vector lies from the mean."""
+    """Return the unit vector from the mean to a vector."""
     moved = vector - mean
+    # A zero vector has no direction to normalize.
     if np.linalg.norm(moved) < 1e-6:
-        raise DataError(
-            f"'{name}' lies at the mean of all and points nowhere from there", where=_WHERE, hint="center=None"
-        )
+        raise DataError(f"'{name}' equals the mean, so it has no direction", where=_WHERE, hint="center=None")
     return unit(moved)
 
 
@@ -344,8 +354,9 @@ def _distances(names: Sequence[str]) -> Tensor:
 
 
 def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str], trained: int) -> tuple[_Split, _Split]:
-    """Return the examples of trained classes, and of those that were held out."""
+    """Return the examples of trained and of held-out classes."""
     inner: Any = images.split(name)
+    # A dataset of features keeps the images for display.
     pictures: Any = getattr(images.facts().get("images"), name, inner)
     numbers = np.array([order.index(each) if each in order else -1 for each in names])
     target = numbers[inner.target.numpy()]
@@ -355,6 +366,7 @@ def _splits(images: Data, name: str, names: Sequence[str], order: Sequence[str],
 
 
 def _fingerprint(images: Data, order: Sequence[str], trained: int, class_vectors: Tensor, words: Sequence[str]) -> str:
+    # A run's key depends on this hash: whatever changes a batch or the search must change it.
     digest = hashlib.sha256(repr((images.fingerprint, tuple(order), trained, tuple(words))).encode())
     digest.update(class_vectors.numpy().tobytes())
     return digest.hexdigest()

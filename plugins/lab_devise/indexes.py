@@ -1,4 +1,4 @@
-"""Indexes of vectors: exact, and approximate by nmslib; each says how many of the true neighbors it finds."""
+"""Nearest-neighbor indexes: exact, and approximate with nmslib, with measured recall."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lab_devise.words import unit
 
 __all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of"]
 
+# Below this number of vectors the exact index is the default: fast enough, and it misses nothing.
 FEW = 50_000
-"""Below so many vectors the exact index is the default: it is fast enough, and misses nothing."""
 
 QUERIES, NEAREST = 200, 10
 
@@ -26,9 +26,9 @@ class Built(NamedTuple):
     """Measurements of an index.
 
     Attributes:
-        recall: share of the true ten nearest that it finds, measured on some of its own vectors with noise.
-        seconds: it took to build.
-        queries_per_second: in one batch.
+        recall: share of the true ten nearest neighbors that are found, for some of its vectors with noise as queries.
+        seconds: build time.
+        queries_per_second: for one batch.
     """
 
     recall: float
@@ -37,42 +37,42 @@ class Built(NamedTuple):
 
 
 class Index(ABC):
-    """The contract of the registry ``indexes``: unit vectors, and the nearest of them by cosine."""
+    """Base class of indexes: unit vectors, searched by cosine similarity."""
 
     vectors: np.ndarray
     built: Built | None = None
 
     @abstractmethod
     def build(self, vectors: np.ndarray) -> None:
-        """Take in vectors (N, D); they are brought to length 1."""
+        """Build the index of vectors (N, D), which are normalized."""
 
     @abstractmethod
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest ``k`` of each query (Q, D): places (Q, k) and cosine similarities (Q, k), falling."""
+        """Return the nearest ``k`` of each query (Q, D): indices (Q, k) and cosine similarities (Q, k), descending."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write it into a folder."""
+        """Write the index into a folder."""
 
     @abstractmethod
     def load(self, folder: Path) -> None:
-        """Read what ``save`` wrote."""
+        """Read an index written by ``save``."""
 
     def check(self, queries: np.ndarray, k: int) -> None:
         """Raise unless queries fit the vectors."""
         if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
             raise ShapeError(
-                f"queries have the shape {queries.shape}, the index holds vectors of {self.vectors.shape[1]} numbers"
+                f"queries have the shape {queries.shape}, but the index has vectors of width {self.vectors.shape[1]}"
             )
         if not 1 <= k <= len(self.vectors):
             raise ParameterError(f"k={k} of {len(self.vectors)} vectors", where="index")
 
 
 class ExactIndex(Index):
-    """All similarities by torch, some queries at a time: nothing is missed.
+    """Exact search: all similarities, computed by torch in chunks of queries.
 
     Args:
-        chunk: queries at a time.
+        chunk: queries per chunk.
     """
 
     def __init__(self, *, chunk: int = 256) -> None:
@@ -86,6 +86,7 @@ class ExactIndex(Index):
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         self.check(queries, k)
         rows = torch.from_numpy(self.vectors)
+        # In chunks: all similarities at once would need Q × N floats.
         parts = [torch.topk(part @ rows.T, k) for part in torch.from_numpy(unit(queries)).split(self.chunk)]
         return torch.cat([each.indices for each in parts]).numpy(), torch.cat([each.values for each in parts]).numpy()
 
@@ -97,17 +98,16 @@ class ExactIndex(Index):
 
 
 class NmslibIndex(Index):
-    """A hierarchical graph of neighbors (HNSW, Malkov & Yashunin 2016) by nmslib: many queries a second, few misses.
+    """Hierarchical navigable small-world graph (HNSW, Malkov & Yashunin 2016) by nmslib: fast, with high recall.
 
-    With more than one thread a graph is not the same twice; recall moves in the third digit.
+    With more than one thread the graph is not reproducible; recall changes in the third digit.
 
     Args:
         space: ``cosinesimil``, or ``angulardist`` as in the course; both order vectors alike.
-        m: neighbors of a vector in the graph.
-        ef_construction: candidates while it is built.
-        ef_search: candidates of a query; more find more and take longer. It is set again after loading, since nmslib
-            does not keep it.
-        threads: that build and answer batches; 0 takes all.
+        m: neighbors per vector in the graph.
+        ef_construction: candidates during construction.
+        ef_search: candidates per query; more give a higher recall and take longer.
+        threads: number of threads; 0 for all.
     """
 
     def __init__(
@@ -134,16 +134,19 @@ class NmslibIndex(Index):
         self._graph.addDataPointBatch(self.vectors)
         options = {"M": self.m, "efConstruction": self.ef_construction, "post": 0}
         self._graph.createIndex({**options, **({"indexThreadQty": self.threads} if self.threads else {})})
+        # Set again after loading, too: nmslib does not save it.
         self._graph.setQueryTimeParams({"efSearch": self.ef_search})
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         self.check(queries, k)
         queries = unit(queries)
+        # The batch call starts threads, which a single query does not repay.
         if len(queries) == 1:
             found = [self._graph.knnQuery(queries[0], k=k)]
         else:
             found = self._graph.knnQueryBatch(queries, k=k, num_threads=self.threads)
-        if any(len(places) < k for places, _ in found):  # a graph may be cut into parts; then all are looked at
+        # An HNSW graph can be disconnected; the exact index then answers.
+        if any(len(places) < k for places, _ in found):
             exact = ExactIndex()
             exact.vectors = self.vectors
             return exact.search(queries, k)
@@ -176,6 +179,7 @@ def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
     if vectors.ndim != 2 or not len(vectors):
         raise ShapeError(f"vectors have the shape {vectors.shape}, expected (N, D) with N at least 1")
     if not np.isfinite(vectors).all():
+        # The first bad row shows whether one image or the whole network is affected.
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise DataError(
             f"vector {row:,} has values that are not finite",
@@ -183,7 +187,7 @@ def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
             hint="did the training diverge? a smaller lr",
         )
     if not np.linalg.norm(vectors, axis=1).all():
-        raise DataError("a vector is all zeros, so it points nowhere", where="index", hint="leave such vectors out")
+        raise DataError("a vector is all zeros, so it has no direction", where="index", hint="leave such vectors out")
     return vectors
 
 
@@ -204,7 +208,7 @@ def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
 
     Args:
         vectors: (N, D).
-        index: what kind; None takes the exact one below 50,000 vectors and nmslib from there on.
+        index: kind of index; None for exact below 50,000 vectors, otherwise nmslib.
     """
     index = (ExactIndex() if len(vectors) < FEW else NmslibIndex()) if index is None else index
     started = time.perf_counter()
@@ -216,17 +220,19 @@ def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
 
 
 def recall_of(index: Index, *, queries: int = QUERIES, k: int = NEAREST, seed: int = 0) -> tuple[float, float]:
-    """Return the share of the true ``k`` nearest that an index finds, and its queries per second in one batch.
+    """Return the recall of an index for the ``k`` nearest neighbors, and its queries per second in one batch.
 
-    Queries are some of its own vectors with a tenth of noise, so that none is in the index itself.
+    Queries are vectors of the index plus noise of norm 0.1.
     """
     generator = np.random.default_rng(seed)
     chosen = index.vectors[generator.integers(0, len(index.vectors), queries)]
+    # Noise, because every index finds a vector that it holds.
     asked = unit(chosen + 0.1 * unit(generator.normal(size=chosen.shape)))
     k = min(k, len(index.vectors))
     started = time.perf_counter()
     places = index.search(asked, k)[0]
     rate = queries / max(time.perf_counter() - started, 1e-9)
+    # Already of length 1; build would normalize again.
     exact = ExactIndex()
     exact.vectors = index.vectors
     truth = exact.search(asked, k)[0]

@@ -41,19 +41,20 @@ def cosine_softmax(
         output: (B, D), of any length.
         target: (B,).
         class_vectors: (K, D) unit vectors.
-        trained_count: how many of the classes are trained; where a target is none of these, all K compete.
-        scale: what cosines are multiplied by, the reciprocal of the temperature. Small ones keep even the right answer
-            far from certain, large ones make it a matter of the nearest rival alone.
-        pull: weight of 1 − the cosine with the true class's vector.
+        trained_count: number of trained classes; if a target is not among them, all K compete.
+        scale: factor of the cosines, the reciprocal of the temperature. With small values even correct predictions stay
+            uncertain; with large ones only the nearest wrong class matters.
+        pull: weight of ``cos_loss``.
 
     Raises:
-        ParameterError: the scale is not above 0, or the pull is below.
-        ShapeError: widths or numbers disagree.
+        ParameterError: ``scale`` is not positive, or ``pull`` is negative.
+        ShapeError: shapes disagree.
     """
     if scale <= 0 or pull < 0:
         raise ParameterError(
             f"scale={scale}, pull={pull}", where="loss 'cosine_softmax'", hint="scale is above 0, pull at least 0"
         )
+    # Word vectors are constants; only the output is normalized at every step.
     rows = _rivals(output, target, class_vectors, trained_count)
     near = functional.normalize(output, dim=-1) @ rows.T
     told_apart = functional.cross_entropy(scale * near, target)
@@ -72,21 +73,22 @@ def hinge_rank(
     """Hinge rank loss of Frome et al. 2013, equation 1: Σ_{j ≠ label} max(0, margin − t_label·v + t_j·v), mean
     over B.
 
-    The paper draws one j at a time until one breaks the margin; here all trained classes count. The paper's outputs v
-    have any length; here they are taken at length 1, as the search takes them, unless ``normalized`` is false.
+    Differs from the paper: all trained classes count, where the paper draws one j at a time until one violates the
+    margin; outputs v are normalized, as in the search, unless ``normalized`` is false.
 
     Args:
         output: (B, D).
         target: (B,).
         class_vectors: (K, D) unit vectors.
-        trained_count: how many of the classes are trained; where a target is none of these, all K count.
-        margin: how much nearer the true class must be.
-        normalized: whether outputs are taken at length 1.
+        trained_count: number of trained classes; if a target is not among them, all K count.
+        margin: required difference of similarities.
+        normalized: normalize the outputs.
     """
     rows = _rivals(output, target, class_vectors, trained_count)
     near = (functional.normalize(output, dim=-1) if normalized else output) @ rows.T
     true = near.gather(1, target[:, None])
     broken = (margin - true + near).clamp(min=0)
+    # The true class would add the margin itself.
     return broken.scatter(1, target[:, None], 0.0).sum(1).mean()
 
 
@@ -103,6 +105,7 @@ def vector_l2(output: Tensor, target: Tensor, class_vectors: Tensor) -> Tensor:
 def _rivals(output: Tensor, target: Tensor, class_vectors: Tensor, trained_count: int) -> Tensor:
     """Return the vectors the true one competes with: of trained classes, or all if a target is held out."""
     _check(output, target, class_vectors)
+    # Validation on held-out classes lets all classes compete.
     is_trained = bool((target < trained_count).all())
     return (class_vectors[:trained_count] if is_trained else class_vectors).to(output)
 

@@ -1,4 +1,4 @@
-"""Metrics of pictures that are placed among words."""
+"""Metrics of images with word vectors as targets."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["HierarchicalPrecision", "Hit"]
 
 
 class Hit(Mean):
-    """Flat hit@k (Frome et al. 2013): whether the true class is among the ``k`` whose vectors are nearest, by cosine.
+    """Flat hit@k (Frome et al. 2013): share of examples whose true class is among the ``k`` nearest by cosine.
 
-    Trained classes compete with trained ones, held-out ones with held-out ones, which is zero-shot; ``among_all``
-    lets all compete.
+    Trained classes compete with trained ones, held-out ones with held-out ones (zero-shot); with ``among_all`` all
+    classes compete.
 
     Args:
         class_vectors, trained_count: of the data.
-        k: how many are looked at.
-        among_all: whether held-out and trained classes compete.
+        k: number of nearest classes.
+        among_all: let held-out and trained classes compete.
     """
 
     def __init__(self, class_vectors: Tensor, trained_count: int, *, k: int = 1, among_all: bool = False) -> None:
@@ -36,15 +36,14 @@ class Hit(Mean):
 
 
 class HierarchicalPrecision(Mean):
-    """Hierarchical precision@k (Frome et al. 2013, section 4): how many of the ``k`` nearest are near the truth in
-    WordNet.
+    """Hierarchical precision@k (Frome et al. 2013, section 4): share of the ``k`` nearest classes that are
+    close to the true one in WordNet.
 
-    Around the true class the radius grows until at least k classes lie within; the share of the k nearest vectors
-    that are among these counts.
+    The radius around the true class grows until at least k classes lie within it; these are the correct ones.
 
     Args:
         class_vectors, trained_count, class_distances: of the data; the last needs ``searched="wordnet"``.
-        k: how many are looked at.
+        k: number of nearest classes.
     """
 
     def __init__(
@@ -53,13 +52,14 @@ class HierarchicalPrecision(Mean):
         super().__init__()
         if class_distances is None:
             raise DataError(
-                "nothing is known of how near classes are in WordNet",
+                "the data has no WordNet distances between classes",
                 where="metric 'hierarchical_precision'",
                 hint="dataset=use('devise', searched='wordnet', …), with WordNet in the data directory",
             )
         if not 1 <= k <= len(class_vectors):
             raise ParameterError(f"k={k} of {len(class_vectors)} classes", where="metric 'hierarchical_precision'")
         self.vectors, self.trained, self.k = class_vectors, trained_count, k
+        # Ties at the radius are all right: the paper's set grows to whole levels of the hierarchy.
         radius = class_distances.sort(1).values[:, k - 1 : k]
         self.right = class_distances <= radius
 
@@ -74,5 +74,7 @@ def _nearest(output: Tensor, target: Tensor, vectors: Tensor, trained: int, amon
     near = functional.normalize(output.float(), dim=-1) @ functional.normalize(vectors.to(output.device), dim=-1).T
     if not among_all:
         is_trained = torch.arange(len(vectors), device=near.device) < trained
+        # -2 is below every cosine, so these come last.
         near = near.masked_fill(is_trained[None] != (target < trained)[:, None], -2.0)
+    # Stable: equal similarities give the same hit on every device.
     return near.argsort(dim=1, descending=True, stable=True)

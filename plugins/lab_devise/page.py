@@ -1,4 +1,4 @@
-"""A page of thumbnails on which one types a word; vectors are in it, so it works without a network."""
+"""Search page with thumbnails; it contains its vectors, so it needs no server."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ MOST_PICTURES, MOST_WORDS = 300, 4000
 
 
 def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> str:
-    """Return the page: type one word or several, and the pictures nearest to their mean come first.
+    """Return the page: type words to see the images nearest to their mean.
 
     Args:
         learner: trained on ``devise`` data.
-        vectors: (N, D), where its pictures lie.
-        title: above the page.
+        vectors: (N, D), outputs for its images.
+        title: title of the page.
     """
     data: Any = learner.data
     places, classes = pictures_of(data)
+    # Evenly spaced over classes and splits; the page stays below a few megabytes.
     chosen = np.linspace(0, len(places) - 1, min(MOST_PICTURES, len(places))).astype(int)
     words = (*data.class_names, *data.words)[:MOST_WORDS]
     held_out = set(data.class_names[data.trained_count :])
@@ -45,12 +46,14 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
         "heldOut": sorted(held_out),
         "start": data.class_names[0],
     }
+    # "</script>" in a class name must not end the script element.
     text = json.dumps(content, ensure_ascii=False).replace("</", "<\\/")
     return PAGE.replace("@title@", title).replace("@content@", text)
 
 
 def _packed(vectors: np.ndarray) -> str:
     """Return unit vectors as bytes, integers from -127 to 127; a cosine changes by less than 0.01."""
+    # A byte per value instead of four; the page normalizes again.
     scaled = vectors / np.abs(vectors).max(1, keepdims=True).clip(1e-9)
     return base64.b64encode(np.round(127 * scaled).astype(np.int8).tobytes()).decode()
 
@@ -66,7 +69,7 @@ def _thumbnail(pixels: Tensor) -> str:
 
 
 def sheet(data: DeviseData, pictures: Sequence[int], titles: Sequence[str]) -> bytes:
-    """Return a sheet of pictures with titles, as PNG."""
+    """Return images with titles as one PNG."""
     from matplotlib.figure import Figure
 
     columns = max(1, min(3 if len(pictures) <= 9 else 6, len(pictures)))
@@ -97,7 +100,7 @@ PAGE = """<!doctype html>
  #found img { width: 96px; height: 96px; image-rendering: pixelated; border: 1px solid #ccc; object-fit: contain }
  .new { color: #a04000 }
 </style></head><body>
-<label>One word or several, whose mean is sought:
+<label>One or more words (their mean is searched):
 <input id="words" list="known" autocomplete="off" spellcheck="false"></label>
 <datalist id="known"></datalist><div id="told" role="status"></div><ul id="found"></ul>
 <script id="content" type="application/json">@content@</script>
@@ -130,14 +133,14 @@ function search(text) {
   const unknown = asked.filter((word) => !places.has(word));
   if (unknown.length) {
     const near = data.words.filter((word) => word.startsWith(unknown[0].slice(0, 3))).slice(0, 8);
-    told.textContent = `“${unknown[0]}” has no vector here.` + (near.length ? ` Like it: ${near.join(", ")}` : "");
+    told.textContent = `“${unknown[0]}” has no vector here.` + (near.length ? ` Similar: ${near.join(", ")}` : "");
     return;
   }
   const query = new Float32Array(data.width);
   for (const word of asked) words[places.get(word)].forEach((each, place) => { query[place] += each; });
   const length = Math.hypot(...query) || 1;
   const order = pictures.map((row, place) => [dot(row, query) / length, place]).sort((a, b) => b[0] - a[0]);
-  told.textContent = `${asked.join(" + ")}: the nearest of ${pictures.length} pictures`;
+  told.textContent = `${asked.join(" + ")}: nearest of ${pictures.length} images`;
   for (const [similarity, place] of order.slice(0, 18)) {
     const item = document.createElement("li"), image = document.createElement("img");
     image.src = data.pictures[place];

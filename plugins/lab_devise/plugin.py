@@ -87,4 +87,4 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """Support for the conformance kit."""
-    return "lab_devise.conformance:offer"
+    return "lab_devise.conformance:support"

@@ -23,27 +23,27 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
         return []
     text = "\n\n".join(f"{run.arm}\n{_text(content)}" for run, content in found)
     body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_html(run, content)}" for run, content in found)
-    return [Section("Words and pictures search each other", text, body, weight=10)]
+    return [Section("Search of images by words", text, body, weight=10)]
 
 
 def _text(content: Mapping[str, Any]) -> str:
     lines = [
-        f"  pictures nearest to {words}: {', '.join(f'{name} {near:.2f}' for name, near in rows[:6])}"
+        f"  images nearest to {words}: {', '.join(f'{name} {near:.2f}' for name, near in rows[:6])}"
         for words, rows in content["texts"].items()
     ]
     lines += [
-        f"  words nearest to a picture of {name}: {', '.join(f'{word} {near:.2f}' for word, near in rows)}"
+        f"  words nearest to an image of {name}: {', '.join(f'{word} {near:.2f}' for word, near in rows)}"
         for name, rows in content["pictures"][:5]
     ]
     index = content["index"]
     lines.append(
-        f"  {index['kind']} of {index['vectors']:,} pictures: recall@10 {index['recall']:.3f}, "
-        f"{index['queries_per_second']:,.0f} queries a second, built in {index['seconds']:.2f} s"
+        f"  {index['kind']} of {index['vectors']:,} images: recall@10 {index['recall']:.3f}, "
+        f"{index['queries_per_second']:,.0f} queries/s, built in {index['seconds']:.2f} s"
     )
     if content["held_out"]:
-        lines.append(f"  never trained: {', '.join(content['held_out'])}")
+        lines.append(f"  held out: {', '.join(content['held_out'])}")
     if content["left_out"]:
-        lines.append(f"  left out, since their names have no vector: {', '.join(content['left_out'])}")
+        lines.append(f"  left out (no word vector): {', '.join(content['left_out'])}")
     return "\n".join(lines)
 
 
@@ -54,7 +54,7 @@ def _html(run: FinishedRun, content: Mapping[str, Any]) -> str:
     if page.is_file():
         inner = html.escape(page.read_text(encoding="utf-8"), quote=True)
         shown += (
-            f'<iframe title="search pictures by words" sandbox="allow-scripts" loading="lazy" srcdoc="{inner}" '
+            f'<iframe title="search images by words" sandbox="allow-scripts" loading="lazy" srcdoc="{inner}" '
             'style="width:100%;height:34rem;border:1px solid #ccc"></iframe>'
         )
-    return shown + image_html(folder / "sheets.png", "pictures nearest to some words")
+    return shown + image_html(folder / "sheets.png", "images nearest to some words")

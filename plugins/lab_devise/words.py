@@ -1,4 +1,4 @@
-"""Words to search among, and what WordNet knows of them."""
+"""Words to search, and WordNet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lab.errors import DataError
 
 __all__ = ["WordNet", "embedded_sentences", "lookup", "unit", "wordnet", "wordnet_corpus"]
 
+# Kinds of nouns, those that an image is most likely to show first.
 CONCRETE = ("noun.animal", "noun.artifact", "noun.plant", "noun.object", "noun.quantity", "noun.food", "noun.body")
-"""Kinds of nouns in the order in which a picture is likely to show one."""
 
 FARTHEST = 1_000
 
@@ -33,7 +33,7 @@ def wordnet_corpus() -> Corpus:
         license="CC BY 4.0 (Open English WordNet)",
         publisher="https://en-word.net",
         files={"nouns": ("wordnet/oewn_nouns.tsv.gz",)},
-        note="a table made of the publisher's release; it is not fetched by itself",
+        note="a table made from the publisher's release; there is no automatic download",
     )
 
 
@@ -45,8 +45,8 @@ class WordNet:
         members: synset → its words.
         kinds: synset → its kind, such as ``noun.animal``.
         hypernyms: synset → the more general ones.
-        definitions: synset → what it means.
-        senses: word in small letters → its synsets.
+        definitions: synset → its definition.
+        senses: lower-case word → its synsets.
     """
 
     members: Mapping[str, tuple[str, ...]]
@@ -56,8 +56,9 @@ class WordNet:
     senses: Mapping[str, tuple[str, ...]]
 
     def sense(self, word: str) -> str | None:
-        """Return the synset that a picture called ``word`` most likely shows: a concrete one where there is one."""
+        """Return the synset that an image labeled ``word`` most likely shows: a concrete one if there is any."""
         found = self.senses.get(word.lower().replace("_", " "), ())
+        # Images show animals and things, not the abstract senses of a word.
         order = {kind: place for place, kind in enumerate(CONCRETE)}
         return min(found, key=lambda each: order.get(self.kinds[each], len(order)), default=None)
 
@@ -68,8 +69,10 @@ class WordNet:
             for parent in parents:
                 below.setdefault(parent, []).append(child)
         places = {synset: number for number, synset in enumerate(synsets)}
+        # Synsets without a common hypernym keep this distance.
         table = np.full((len(synsets), len(synsets)), FARTHEST)
         for start, row in places.items():
+            # Breadth-first: edges have length 1.
             steps, queue = {start: 0}, deque([start])
             while queue:
                 here = queue.popleft()
@@ -121,13 +124,14 @@ def embedded_sentences() -> tuple[tuple[str, ...], ...]:
 
 
 def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return the unit vectors of those names that have one; one of several words is the mean of those of its words.
+    """Return the unit vectors of the names that have one; a name of several words gets the mean of its words.
 
     Args:
         vectors: a component of ``lab_text``'s registry.
-        names: words, ``polar bear``, ``t-shirt``; letters become small.
+        names: such as ``polar bear`` or ``t-shirt``; case is ignored.
     """
     parts = {name: _parts(name) for name in names}
+    # One lookup for all names: reading the file is the expensive part.
     wanted = list(dict.fromkeys(word for words in parts.values() for word in words))
     found = vectors.find(wanted, embedded_sentences)[1]
     for word, vector in found.items():
@@ -137,6 +141,7 @@ def lookup(vectors: WordVectors, names: Iterable[str]) -> dict[str, np.ndarray]:
             )
     answer = {}
     for name, words in parts.items():
+        # Unit vectors before the mean: otherwise the word with the longest vector would dominate.
         there = [unit(found[word]) for word in words if word in found and np.any(found[word])]
         if there and np.any(mean := np.mean(there, 0)):
             answer[name] = unit(mean)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from lab import use
-from lab.testing import Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport
 from lab.testing.executors import ExecutorConformance
 
-__all__ = ["offer"]
+__all__ = ["support"]
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """One worker is enough to see the contract kept; without Ray there is nothing to try."""
     absent = {} if find_spec("ray") else dict.fromkeys(ExecutorConformance.checks(), "Ray is not installed")
-    return Offer(trials={"executors.ray": Trial(component=use("ray", workers=1), exceptions=absent)})
+    return ConformanceSupport(
+        cases={"executors.ray": ComponentCase(component=use("ray", workers=1), exceptions=absent)}
+    )

@@ -16,4 +16,4 @@ def lab_executors() -> dict[str, Any]:
 @hookimpl
 def lab_conformance() -> str:
     """When the conformance kit can try the executor."""
-    return "lab_ray.conformance:offer"
+    return "lab_ray.conformance:support"

@@ -37,7 +37,7 @@ def importance(
     effects: Path | None,
 ) -> None:
     """Say which settings of the search STUDY mattered: a random forest on its trials, its own error first."""
-    from lab.cli.compare import tell_of_variants
+    from lab.cli.options import tell_of_variants
     from lab.errors import LabError
     from lab.report.lines import save_figure
     from lab.study.record import read_study

@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 
 from lab.errors import LabError
-from lab.study.search import Options, Range, Space, Trial
+from lab.study.space import ObservedTrial, Options, Range, Space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,7 +135,7 @@ class Importances:
         return f"{said}: it explains {self.explained:.0%} of what differs"
 
 
-def importances(space: Space, trials: Sequence[Trial], *, figure: str = "", seed: int = 0) -> Importances:
+def importances(space: Space, trials: Sequence[ObservedTrial], *, figure: str = "", seed: int = 0) -> Importances:
     """Fit a random forest on trials and ask it which settings matter.
 
     Args:

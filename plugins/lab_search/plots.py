@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.study.search import Options, Range, Space
+from lab.study.space import Options, Range, Space
 from lab_search.importance import Effect, Importances
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from lab.study.search import Trial
+    from lab.study.space import ObservedTrial
 
 __all__ = ["plot_effects", "plot_importances"]
 
@@ -44,7 +44,7 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[float], intervals: 
     axes.axvline(0, color="0.3", linewidth=0.8)
 
 
-def plot_effects(found: Importances, space: Space, trials: Sequence[Trial]) -> Figure:
+def plot_effects(found: Importances, space: Space, trials: Sequence[ObservedTrial]) -> Figure:
     """Of every setting, the trials, and what the forest expects over its values, most important first."""
     from matplotlib.figure import Figure
 

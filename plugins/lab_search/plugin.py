@@ -19,6 +19,12 @@ def lab_searchers() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_rounds() -> dict[str, str]:
+    """Which trials come next."""
+    return {"search": "lab_search.rounds:next_arms"}
+
+
+@hookimpl
 def lab_commands() -> dict[str, str]:
     """``lab importance``."""
     return {"importance": "lab_search.commands:importance"}

@@ -10,7 +10,7 @@ from lab import Section
 from lab.errors import LabError
 from lab.report.pieces import figure_html
 from lab.study.results import Results
-from lab.study.search import Options, Search, Trial, value_of
+from lab.study.space import ObservedTrial, Options, Search
 from lab_search.importance import Importances, importances
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ BEST = 10
 INTERACTIONS = 5
 
 
-def trials_of(results: Results) -> list[tuple[str, Trial]]:
+def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
     """Name and outcome of every trial that was trained for as long as the base, in order; the figure as it was judged.
 
     Trials that were given up early are left out: what they gave after fewer epochs is no figure of theirs.
@@ -32,8 +32,8 @@ def trials_of(results: Results) -> list[tuple[str, Trial]]:
     found = []
     for arm in results.plan.arms:
         if arm.trial is not None and arm.trial.rung == last:
-            value = value_of(arm.name, results)
-            found.append((arm.name, Trial(arm.trial.settings, None if value is None else sign * value)))
+            value = results.value_of(arm.name)
+            found.append((arm.name, ObservedTrial(arm.trial.settings, None if value is None else sign * value)))
     return found
 
 
@@ -76,7 +76,7 @@ def _plots() -> Any:
     return plots
 
 
-def _best(results: Results, search: Search, named: Sequence[tuple[str, Trial]]) -> tuple[str, str]:
+def _best(results: Results, search: Search, named: Sequence[tuple[str, ObservedTrial]]) -> tuple[str, str]:
     """The best trials with their settings, as text and as a table."""
     sign = -1 if results.is_higher_better(results.study.compare) else 1
     ranked = sorted(
@@ -100,7 +100,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
 
 
-def _setting(trial: Trial, path: str, search: Search) -> str:
+def _setting(trial: ObservedTrial, path: str, search: Search) -> str:
     value = trial.settings[path]
     return str(value) if isinstance(search.space[path], Options) else f"{value:.4g}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.errors import ParameterError
-from lab.study.search import Options, Range, Space, Trial
+from lab.study.space import ObservedTrial, Options, Range, Space
 
 if TYPE_CHECKING:
     import optuna
@@ -27,7 +27,7 @@ class Random:
     Bergstra & Bengio 2012, JMLR 13.
     """
 
-    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+    def propose(self, space: Space, seen: Sequence[ObservedTrial], count: int, seed: int) -> list[dict[str, Any]]:
         """Draws that continue the sequence of this seed, whatever came of the earlier ones."""
         shares = np.random.default_rng(seed).random((len(seen) + count, len(space)))[len(seen) :]
         return _settings(space, shares)
@@ -39,7 +39,7 @@ class QuasiRandom:
     Sobol 1967; Owen 1998; ``scipy.stats.qmc.Sobol``.
     """
 
-    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+    def propose(self, space: Space, seen: Sequence[ObservedTrial], count: int, seed: int) -> list[dict[str, Any]]:
         """The next points of the sequence of this seed."""
         from scipy.stats import qmc
 
@@ -65,7 +65,7 @@ class _OfOptuna:
         """The sampler."""
         raise NotImplementedError
 
-    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]:
+    def propose(self, space: Space, seen: Sequence[ObservedTrial], count: int, seed: int) -> list[dict[str, Any]]:
         """What the sampler suggests after the earlier trials; failed ones are shown as failed."""
         import optuna
 
@@ -143,7 +143,7 @@ def _distribution(choice: Range | Options) -> optuna.distributions.BaseDistribut
     return FloatDistribution(choice.low, choice.high, log=choice.is_log)
 
 
-def _as_optunas(trial: Trial, distributions: dict[str, Any]) -> optuna.trial.FrozenTrial:
+def _as_optunas(trial: ObservedTrial, distributions: dict[str, Any]) -> optuna.trial.FrozenTrial:
     import optuna
 
     state = optuna.trial.TrialState.FAIL if trial.value is None else optuna.trial.TrialState.COMPLETE

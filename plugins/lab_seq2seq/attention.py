@@ -85,6 +85,7 @@ class Attention(nn.Module):
 
     def remember(self, keys: Tensor, mask: Tensor | None = None) -> Memory:
         """Return the source (S, B, K), prepared to be attended to step by step."""
+        # Once per batch; ``attend`` runs at every step and stays without checks.
         self._check(keys, mask)
         return Memory(keys, self.prepare(keys), mask)
 
@@ -138,6 +139,8 @@ class AdditiveAttention(Attention):
     def __init__(self, query_size: int, key_size: int, *, size: int | None = None) -> None:
         super().__init__(query_size, key_size)
         size = query_size if size is None else size
+        # A plain parameter and not nn.Linear: the lesson draws it from N(0, 1 / rows), and its name is part of saved
+        # weights.
         self.key_weight = nn.Parameter(torch.randn(key_size, size) / math.sqrt(key_size))
         self.query_projection = nn.Linear(query_size, size)
         self.score_weight = nn.Parameter(torch.randn(size) / math.sqrt(size))
@@ -162,6 +165,7 @@ class DotAttention(Attention):
 
     def __init__(self, query_size: int, key_size: int) -> None:
         super().__init__(query_size, key_size)
+        # Checked here and not in ``score``: a study is then refused before training starts.
         if query_size != key_size:
             raise ParameterError(
                 f"dot attention needs queries and keys of one width, got {query_size} and {key_size}",
@@ -228,6 +232,7 @@ class ScaledDotAttention(Attention):
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Return the softmax over the source (S, B), with weight 0 where the mask is False."""
+    # -inf and not a large negative number: the weight of padding is then exactly 0 in every dtype.
     return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(0)
 
 

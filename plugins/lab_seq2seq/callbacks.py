@@ -20,7 +20,7 @@ __all__ = ["AttentionMaps", "Translations"]
 
 
 class _Samples(NamedTuple):
-    """Some validation sentences: source ids (S, B), their texts, and the references."""
+    """Sample validation sentences: source ids (S, B), texts and references."""
 
     source: Tensor
     texts: list[str]
@@ -28,8 +28,9 @@ class _Samples(NamedTuple):
 
 
 class _AtTheEnd(Callback):
-    """Base class of callbacks that leave something about sample validation sentences when training ends."""
+    """Base class of callbacks that save artifacts about sample validation sentences when training ends."""
 
+    # Reads the trained model only, so it is not part of a run's key.
     observer = True
 
     def __init__(self, count: int) -> None:
@@ -38,20 +39,21 @@ class _AtTheEnd(Callback):
         self.count = count
 
     def after_fit(self, learner: Learner) -> None:
+        # An interrupted fit calls ``after_fit``, too; samples of half a training would look like final ones.
         if learner.is_finished and learner.folder is not None and isinstance(learner.model, StepwiseModel):
             with learner.evaluating():
                 self.leave(learner, _samples(learner, self.count))
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
-        """Write the artefacts."""
+        """Write the artifacts."""
         raise NotImplementedError
 
 
 class Translations(_AtTheEnd):
-    """Leaves ``translations.jsonl`` and, to be read, ``translations.txt``: source, reference and prediction.
+    """Save ``translations.jsonl`` and a readable ``translations.txt`` with source, reference and prediction.
 
-    The sentences stand at even distances in the validation split, so every run of a study translates the same. Where
-    metrics have a signature that says how they score, as BLEU and chrF have, ``signatures.json`` keeps it.
+    The sentences are evenly spaced in the validation split, so every run of a study translates the same ones.
+    Signatures of metrics, such as BLEU's and chrF's, are saved as ``signatures.json``.
 
     Args:
         count: number of sentences.
@@ -68,6 +70,7 @@ class Translations(_AtTheEnd):
             {"source": source, "reference": reference, "prediction": prediction}
             for source, reference, prediction in zip(samples.texts, samples.references, predictions, strict=True)
         ]
+        # One JSON object per line, so that a damaged file still has readable sentences.
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         learner.artefact("translations.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")
         blocks = ["".join(f"{name + ':':<12}{text}\n" for name, text in row.items()) for row in rows]
@@ -79,10 +82,10 @@ class Translations(_AtTheEnd):
 
 
 class AttentionMaps(_AtTheEnd):
-    """Leaves a picture of the attention for each of some validation sentences, and its numbers.
+    """Save attention maps of sample validation sentences, as images and as JSON.
 
-    ``attention/01.png`` … for the eye, ``attention/maps.json`` for programs: per sentence ``source`` and ``target``
-    tokens, the ``reference``, and ``weights``, one row per target token. A model without attention leaves nothing.
+    ``attention/01.png`` … are images; ``attention/maps.json`` has, per sentence, ``source`` and ``target`` tokens, the
+    ``reference``, and ``weights``, one row per target token. Models without attention save nothing.
 
     Args:
         count: number of sentences.
@@ -93,8 +96,10 @@ class AttentionMaps(_AtTheEnd):
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         found = greedy(learner.model, samples.source, with_weights=True)
+        # Models without attention are arms of the same studies: nothing to save is not an error.
         if found[0].weights is None:
             return
+        # Imported on use, because matplotlib is slow to import.
         from lab_seq2seq.plots import attention_map
 
         maps = [
@@ -117,6 +122,7 @@ def _as_map(data: Any, source: Tensor, hypothesis: Hypothesis, reference: str) -
         "source": _words(data.source_vocab, source[real].tolist()),
         "target": _words(data.target_vocab, hypothesis.ids),
         "reference": reference,
+        # Four digits: maps are read by people, and full floats would multiply the size of the file.
         "weights": [[round(value, 4) for value in row] for row in weights.tolist()],
     }
 
@@ -129,7 +135,9 @@ def _samples(learner: Learner, count: int) -> _Samples:
     """Return ``count`` evenly spaced sentences of the validation split, or all if there are fewer."""
     split = learner.data.split("valid")
     count = min(count, len(split))
+    # Evenly spaced, not drawn: every arm and seed of a study translates the same sentences.
     indices = [number * len(split) // count for number in range(count)]
+    # Splits of ``lab_text`` build whole batches; third-party ones may only have single samples.
     fetch = getattr(split, "__getitems__", None)
     batch = learner.data.collate(fetch(indices) if fetch else [split[index] for index in indices])
     source = to_device(batch, learner.device)[0]

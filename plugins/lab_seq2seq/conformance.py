@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lab import use
 from lab.errors import ParameterError
-from lab.testing import Conformance, Finding, Offer, Trial, clear_error, no_global_randomness, same
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Finding, clear_error, no_global_randomness, same
 from lab.training.rng import Streams
 from lab.training.stepper import Stepper
 from lab_seq2seq.attention import AdditiveAttention, Attention
@@ -18,19 +18,20 @@ from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_seq2seq.steppers import TeacherForcing
 
-__all__ = ["AttentionConformance", "RecurrentTranslation", "offer"]
+__all__ = ["AttentionConformance", "RecurrentTranslation", "support"]
 
 BATCH, STEPS, WIDTH = 3, 5, 6
 
 
 class RecurrentTranslation(Translation):
-    """Translation, with a recurrent model with attention, learned with teacher forcing."""
+    """Translation with a recurrent attention model, trained with teacher forcing."""
 
     kinds = ("callbacks", "steppers")
 
     def model(self) -> nn.Module:
         needs = ("source_vocab_size", "target_vocab_size", "source_vectors", "target_vectors")
         needs += ("pad_id", "bos_id", "eos_id", "max_length")
+        # Without dropout the checks can compare two passes exactly.
         silent = ("embedding_dropout", "encoder_dropout", "bridge_dropout", "decoder_dropout", "output_dropout")
         options: dict[str, Any] = dict.fromkeys(silent, 0.0) | {"embedding_dim": 8, "hidden_size": 8, "layers": 1}
         return Seq2SeqRNN(*(self.facts[name] for name in needs), attention=AdditiveAttention, **options)
@@ -43,7 +44,7 @@ class RecurrentTranslation(Translation):
 
 
 class AttentionConformance(Conformance):
-    """The checks of attentions: a subclass of ``lab_seq2seq.attention.Attention``."""
+    """Checks of attentions: a subclass of ``lab_seq2seq.attention.Attention``."""
 
     kind = "attentions"
 
@@ -66,6 +67,7 @@ class AttentionConformance(Conformance):
             try:
                 attention = self.build(key_size=key_size)
             except ParameterError:
+                # Dot-product attention may refuse keys of another width, but not keys of the query's width.
                 if key_size == WIDTH:
                     raise
                 continue
@@ -75,7 +77,7 @@ class AttentionConformance(Conformance):
                 raise Finding(f"{self.label}: context and weights have the shapes {given[0]} and {given[1]}")
 
     def test_weights_sum_to_one_over_the_source(self) -> None:
-        """Not over the batch; none is negative."""
+        """Weights sum to 1 over the source, not over the batch; none is negative."""
         _, weights = self.look(self.build(), _random(2, STEPS, BATCH, WIDTH))
         if not same(weights.sum(0), torch.ones(BATCH), 1e-5) or bool((weights < 0).any()):
             raise Finding(f"{self.label}: the weights of a sentence sum to {weights.sum(0).tolist()}")
@@ -91,21 +93,22 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: masked positions leak", hint="put no weight where the mask is False")
 
     def test_step_by_step_is_the_same_as_at_once(self) -> None:
-        """``remember`` and ``attend`` give what a call gives."""
+        """``remember`` and ``attend`` give the same as a call."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
         stepwise = attention.attend(_random(1, BATCH, WIDTH), attention.remember(keys))
         if not same(self.look(attention, keys), tuple(stepwise), 1e-6):
             raise Finding(f"{self.label}: attend(query, remember(keys)) differs from a call")
 
     def test_sentences_of_a_batch_do_not_see_each_other(self) -> None:
-        """Another neighbor changes nothing."""
+        """Other sentences of the batch do not change the result."""
         keys, attention = _random(2, STEPS, BATCH, WIDTH), self.build()
+        # Every sentence but the first changes.
         changed = torch.cat([keys[:, :1], keys[:, 1:] + 1], 1)
         if not same(self.look(attention, keys)[0][0], self.look(attention, changed)[0][0], 1e-5):
             raise Finding(f"{self.label}: the context of a sentence depends on the others of its batch")
 
     def test_gradients_reach_every_trainable_parameter(self) -> None:
-        """And the keys and the query."""
+        """Gradients reach the keys and the query, too."""
         attention = self.build().train()
         keys, query = _random(2, STEPS, BATCH, WIDTH).requires_grad_(), _random(1, BATCH, WIDTH).requires_grad_()
         attention(query, keys)[0].square().sum().backward()
@@ -123,7 +126,7 @@ class AttentionConformance(Conformance):
             raise Finding(f"{self.label}: two attentions of the same seed differ")
 
     def test_wrong_shape_gives_a_clear_error(self) -> None:
-        """Keys of another width are refused with the shapes."""
+        """Keys of another width raise an error that names the shapes."""
         attention = self.build()
         wrong = _random(2, STEPS, BATCH, WIDTH + 1)
         clear_error(lambda: self.look(attention, wrong), f"{self.label}: keys of a wrong width")
@@ -133,13 +136,17 @@ def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return example data and the checks of attentions."""
-    return Offer(
+    return ConformanceSupport(
         examples={"translation_rnn": RecurrentTranslation},
         kinds={"attentions": AttentionConformance},
-        trials={
-            "callbacks.attention_maps": Trial(use("attention_maps", count=1), examples=("classes", "translation_rnn")),
-            "callbacks.translations": Trial(use("translations", count=2), examples=("classes", "translation_rnn")),
+        cases={
+            "callbacks.attention_maps": ComponentCase(
+                use("attention_maps", count=1), examples=("classes", "translation_rnn")
+            ),
+            "callbacks.translations": ComponentCase(
+                use("translations", count=2), examples=("classes", "translation_rnn")
+            ),
         },
     )

@@ -21,7 +21,7 @@ __all__ = ["Hypothesis", "StepwiseModel", "alignments", "beam_search", "decode",
 class StepwiseModel(Protocol):
     """Interface of models that can be decoded: ``start`` with a source, then ``step``.
 
-    A state offers ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
+    A state has ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
     ((S, B) or None).
     """
 
@@ -38,9 +38,9 @@ class Hypothesis(NamedTuple):
     """One translation.
 
     Attributes:
-        ids: its tokens, with the closing ``eos`` unless it was cut at the greatest length.
+        ids: its tokens, with the closing ``eos`` unless it was cut at the maximum length.
         score: log-probability of these tokens given the source.
-        weights: (len(ids), S) attention over the source, where it was asked for and the model has it.
+        weights: (len(ids), S) attention over the source, if requested and the model has attention.
     """
 
     ids: list[int]
@@ -57,11 +57,12 @@ def greedy(
     Args:
         model: in evaluation mode.
         source: (S, B) ids.
-        max_length: tokens after which a sentence is cut; None takes the model's.
-        with_weights: keep the attention of every step.
+        max_length: maximum number of tokens; None for the model's.
+        with_weights: return the attention of every step.
     """
     state = model.start(source)
     batch = source.shape[1]
+    # Index in the batch of each row that is still decoded.
     live = list(range(batch))
     tokens = torch.full((batch,), model.bos_id, device=source.device)
     ids: list[list[int]] = [[] for _ in live]
@@ -70,12 +71,14 @@ def greedy(
     for _ in range(max_length or model.max_length):
         logits, state, attended = model.step(tokens, state)
         best, tokens = logits.log_softmax(1).max(1)
+        # One transfer for the whole batch: reading tensors value by value would synchronize with a GPU each time.
         for row, (sentence, token, score) in enumerate(zip(live, tokens.tolist(), best.tolist(), strict=True)):
             ids[sentence].append(token)
             scores[sentence] += score
             if with_weights and attended is not None:
                 weights[sentence].append(attended[:, row])
         going_on = (tokens != model.eos_id).nonzero().squeeze(1)
+        # Rows are only copied when a sentence has ended.
         if len(going_on) < len(live):
             live = [live[row] for row in going_on.tolist()]
             if not live:
@@ -96,17 +99,17 @@ def beam_search(
 ) -> list[Hypothesis]:
     """Decode by beam search and return the best translation of each sentence. Finished sentences leave the batch.
 
-    Every step extends the ``width`` best unfinished translations of a sentence; those that end among the ``width`` best
-    extensions are finished. A sentence is done when ``width`` translations have finished, or at the greatest length. Of
-    the finished, the one with the greatest ``score / length ** length_normalization`` wins (Graves 2012,
+    Each step extends the ``width`` best unfinished hypotheses of a sentence; those of the ``width`` best extensions
+    that end with ``eos`` are finished. A sentence is done after ``width`` finished hypotheses, or at the maximum
+    length. The finished hypothesis with the highest ``score / length ** length_normalization`` wins (Graves 2012,
     arXiv:1211.3711; Wu et al. 2016, arXiv:1609.08144, use a similar divisor). A width of 1 is ``greedy``.
 
     Args:
         model: in evaluation mode.
         source: (S, B) ids.
-        width: translations kept per sentence, at least 1.
-        length_normalization: 0 prefers short translations, 1 compares the mean per token.
-        max_length: tokens, ``eos`` included, after which a sentence is cut; None takes the model's.
+        width: hypotheses per sentence, at least 1.
+        length_normalization: 0 prefers short translations, 1 compares the mean score per token.
+        max_length: maximum number of tokens, ``eos`` included; None for the model's.
     """
     if width < 1:
         raise ParameterError(f"the width of a beam must be at least 1, got {width}", where="beam_search")
@@ -119,7 +122,7 @@ def beam_search(
 
 
 class _Beam:
-    """The unfinished translations of a batch: ``width`` rows for every sentence that is not done."""
+    """Unfinished hypotheses of a batch: ``width`` rows for every sentence that is not done."""
 
     def __init__(self, model: StepwiseModel, source: Tensor, width: int, length_normalization: float) -> None:
         batch, device = source.shape[1], source.device
@@ -130,7 +133,8 @@ class _Beam:
         self.tokens = torch.full((batch * width,), model.bos_id, device=device)
         self.history = self.tokens.new_zeros(batch * width, 0)
         self.scores = torch.full((batch, width), -torch.inf, device=device)
-        self.scores[:, 0] = 0  # all rows of a sentence are alike at first; one of them counts
+        # All rows of a sentence are equal at first, so only one of them may be extended.
+        self.scores[:, 0] = 0
 
     def normalized(self, found: Hypothesis) -> float:
         return float(found.score / len(found.ids) ** self.length_normalization)
@@ -143,6 +147,7 @@ class _Beam:
         self._collect(scores, rows, tokens, torch.ones_like(ended) if last else ended)
         if last:
             return False
+        # Finished hypotheses leave the beam: at most ``width`` of the 2 · width extensions end, so enough are left.
         self.scores, best = scores.masked_fill(ended, -torch.inf).topk(self.width, 1)
         rows, tokens = rows.gather(1, best), tokens.gather(1, best)
         return self._leave(rows, tokens)
@@ -156,16 +161,18 @@ class _Beam:
         return scores, first_rows + index // vocabulary, index % vocabulary
 
     def _collect(self, scores: Tensor, rows: Tensor, tokens: Tensor, ended: Tensor) -> None:
+        # Only the best ``width`` extensions may finish; -inf marks rows without a hypothesis.
         ended = ended[:, : self.width] & scores[:, : self.width].isfinite()
         for sentence, rank in ended.nonzero().tolist():
             ids = [*self.history[rows[sentence, rank]].tolist(), int(tokens[sentence, rank])]
             self.finished[self.live[sentence]].append(Hypothesis(ids, float(scores[sentence, rank])))
 
     def _leave(self, rows: Tensor, tokens: Tensor) -> bool:
-        """Put the rows in their new order, without the sentences that are done."""
+        """Reorder the rows and remove finished sentences."""
         staying = [at for at, sentence in enumerate(self.live) if len(self.finished[sentence]) < self.width]
         if not staying:
             return False
+        # The common case needs no copy of the source's memory, which is the largest part of the state.
         if len(staying) == len(self.live):
             self.state = self.state.reorder(rows.flatten())
         else:
@@ -185,15 +192,14 @@ def alignments(model: StepwiseModel, source: Tensor, target: Tensor) -> Tensor:
     Raises:
         LabError: the model has no attention.
     """
+    # Step by step, since ``forward`` does not return weights.
     state = model.start(source)
     previous = torch.cat([torch.full_like(target[:1], model.bos_id), target[:-1]])
     steps = []
     for tokens in previous:
         _, state, weights = model.step(tokens, state)
         if weights is None:
-            raise LabError(
-                "this model has no attention to look at", hint="set architecture.attention, e.g. to additive"
-            )
+            raise LabError("this model has no attention", hint="set architecture.attention, e.g. to additive")
         steps.append(weights)
     return torch.stack(steps)
 
@@ -218,14 +224,14 @@ def translate(
     """Translate one sentence, or several at once: ``learner.translate("où sont-ils ?")``.
 
     Args:
-        learner: whose data offers ``encode`` and ``decode`` and whose model is a ``StepwiseModel``.
-        text: a sentence or a list of sentences.
-        beam: width of the beam; 1 is greedy, and what the validation metrics see.
+        learner: its data has ``encode`` and ``decode``, its model is a ``StepwiseModel``.
+        text: a sentence, or a list of them.
+        beam: width of the beam; 1 decodes greedily, as validation metrics do.
         length_normalization: of the beam's scores, see ``beam_search``.
-        batch_size: sentences translated together; those of similar length share a batch.
+        batch_size: sentences per batch; those of similar length share one.
 
     Raises:
-        LabError: this learner does not translate.
+        LabError: the model or the data cannot translate.
     """
     _check_translates(learner)
     if isinstance(text, str):
@@ -233,6 +239,7 @@ def translate(
     data, model = cast("Any", learner.data), cast("StepwiseModel", learner.model)
     translations = [""] * len(text)
     with learner.evaluating():
+        # Sentences of similar length share a batch, so that little is computed for padding.
         for places in _by_length(text, batch_size):
             source = data.encode([text[place] for place in places]).to(learner.device)
             found = decode(model, source, beam=beam, length_normalization=length_normalization)
@@ -256,7 +263,7 @@ def _check_translates(learner: Learner) -> None:
     if not isinstance(learner.model, StepwiseModel):
         raise LabError(
             f"a {type(learner.model).__name__} cannot translate",
-            hint="translating needs a model with start(source) and step(tokens, state), such as seq2seq_rnn",
+            hint="use a model with start(source) and step(tokens, state), such as seq2seq_rnn",
         )
     if not (hasattr(learner.data, "encode") and hasattr(learner.data, "decode")):
         raise LabError(

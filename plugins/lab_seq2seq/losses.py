@@ -59,6 +59,7 @@ def seq2seq_loss(
         return token_losses(output.flatten(0, 1), target.flatten(), label_smoothing).mean()
     real = target.flatten() != pad_id
     losses = token_losses(output.flatten(0, 1), target.flatten(), label_smoothing)
+    # where and not indexing: boolean indexing would synchronize with a GPU to learn the size.
     return torch.where(real, losses, 0).sum() / real.sum()
 
 
@@ -100,6 +101,7 @@ class Seq2SeqLoss(nn.Module):
 
     def mean_over(self, output: Any, target: Tensor) -> Tensor:
         """Return the weight of a batch (T, B) in an epoch's mean: its real tokens, or with "count" its sentences."""
+        # The lesson averages batches by their number of sentences.
         return target.new_tensor(target.shape[1]) if self.padding == "count" else (target != self.pad_id).sum()
 
 
@@ -112,6 +114,7 @@ def packed_like(target: Tensor, output: PackedSequence) -> Tensor:
     """Return the ids (N,) of (T, B) at the positions of the values of ``output``."""
     if output.sorted_indices is not None:
         target = target.index_select(1, output.sorted_indices)
+    # The batch sizes are on the CPU, so this needs no synchronization.
     return torch.cat([row[:size] for row, size in zip(target, output.batch_sizes.tolist(), strict=False)])
 
 

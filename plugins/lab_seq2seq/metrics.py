@@ -17,8 +17,8 @@ __all__ = ["Bleu", "ChrF", "TokenPerplexity"]
 class TokenPerplexity(Perplexity):
     """Perplexity per real target token, e to their mean cross-entropy.
 
-    In validation the decoder runs freely: this is the perplexity of the target given the model's own words so far,
-    greater than the usual one, where every step is told the true words so far.
+    Validation decodes without forcing, so this is the perplexity of the target given the model's own previous words. It
+    is higher than the usual one, which is conditioned on the true previous words.
 
     Args:
         pad_id: id of padding, which does not count.
@@ -53,6 +53,7 @@ class _CorpusScore:
 
     def update(self, output: Tensor, target: Tensor, batch: Any) -> None:
         """Add a batch of logits (T, B, V); only the best token of each position is kept."""
+        # Ids and not logits: a validation split of logits would not fit into memory.
         self._predicted.append(output.argmax(-1))
         self._references.extend(batch.references)
 
@@ -68,9 +69,11 @@ class _CorpusScore:
 
     def compute(self) -> float:
         """Return the score of the whole split, from 0 to 100; NaN without any sentence."""
+        # NaN with a reason: an empty split must not look like a score of 0.
         self.undefined = "" if self._references else "no sentence"
         if self.undefined:
             return math.nan
+        # Decoded at the end, in one pass; the corpus score needs all sentences anyway.
         predictions = [text for ids in self._predicted for text in self.data.decode(ids.cpu())]
         return self.score(predictions, self._references)
 
@@ -83,7 +86,8 @@ class _CorpusScore:
     def signature(self) -> str:
         """sacrebleu's signature, to be reported with every score."""
         scorer = self.scorer()
-        scorer.corpus_score(["a"], [["a"]])  # it is known once something was scored
+        # sacrebleu knows its signature only after a score was computed.
+        scorer.corpus_score(["a"], [["a"]])
         return str(scorer.get_signature())
 
 
@@ -103,6 +107,7 @@ class Bleu(_CorpusScore):
         self.tokenize, self.lowercase = tokenize, lowercase
 
     def scorer(self) -> Any:
+        # sacrebleu is imported only by runs that use the metric.
         from sacrebleu.metrics import BLEU
 
         return BLEU(tokenize=self.tokenize, lowercase=self.lowercase)
@@ -113,7 +118,7 @@ class ChrF(_CorpusScore):
 
     Args:
         data: turns ids into text.
-        word_order: greatest n of word n-grams besides those of characters.
+        word_order: maximum n of word n-grams, in addition to those of characters.
         lowercase: ignore case.
     """
 

@@ -137,11 +137,13 @@ class Encoder(nn.Module):
 
     def forward(self, source: Tensor, rnn: Layers | None = None) -> Encoded:
         """Encode (S, B) ids; ``rnn`` computes the recurrent layers in place of torch's."""
+        # The lesson's behavior, kept to reproduce its numbers.
         if not self.mask_padding:
             words = self.embedding_dropout(self.embedding(source))  # (S, B, E)
             keys, hidden = self.recurrent(words, rnn=rnn)  # (S, B, K), each (layers, B, K)
             return Encoded(keys, hidden, None)
         lengths = sentence_lengths(source, self.pad_id)  # (B,)
+        # Ids are packed before the embedding: dropout then draws for real tokens only.
         packed = pack_padded_sequence(source, lengths, enforce_sorted=False)  # data (N,), N real tokens
         words = self.embedding_dropout(self.embedding(packed.data))  # (N, E)
         outputs, hidden = self.recurrent(packed._replace(data=words), rnn=rnn)  # data (N, K), each (layers, B, K)
@@ -168,6 +170,7 @@ class Projection(nn.Module):
 
     def __init__(self, input_size: int, vocab_size: int, tied_to: nn.Embedding | None) -> None:
         super().__init__()
+        # Drawn even with a tied weight: the bias then does not depend on tying.
         linear = nn.Linear(input_size, vocab_size)
         self.weight = linear.weight if tied_to is None else tied_to.weight
         self.bias = linear.bias
@@ -257,6 +260,7 @@ class Seq2SeqRNN(nn.Module):
         bridge_dropout = (0.05 if bidirectional else 0.0) if bridge_dropout is None else bridge_dropout
         self.pad_id, self.bos_id, self.eos_id, self.max_length = pad_id, bos_id, eos_id, max_length
         self.attend, self.fused = attend, fused
+        # Each part draws from its own random stream: arms that share a part start it from the same weights.
         with part("source_embedding"):
             embedding = _embedding(source_vocab_size, embedding_dim, source_vectors, pad_id, "source")
         with part("encoder"):
@@ -310,6 +314,7 @@ class Seq2SeqRNN(nn.Module):
         if target is None:
             return self._decode(source, None, [], at_least)  # (T, B, V)
         lengths = sentence_lengths(target, self.pad_id) if packed else None  # (B,)
+        # The first input is always ``bos``.
         forced = [True, *(forced or [False] * len(target))[1:]]
         if self.fused:
             return fused_forward(self, source, target, forced, lengths, unprojected=unprojected)
@@ -361,6 +366,7 @@ class Seq2SeqRNN(nn.Module):
     @property
     def gives_unprojected(self) -> bool:
         """Return whether the loss may compute the projection: not if it was replaced or hooks expect its call."""
+        # The fused loss reads the weight itself and never calls the module.
         hooks = self.output._forward_hooks or self.output._forward_pre_hooks
         return self.fused and type(self.output) is Projection and not hooks
 

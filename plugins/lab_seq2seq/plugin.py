@@ -90,7 +90,7 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_conformance() -> str:
     """Support for the conformance kit."""
-    return "lab_seq2seq.conformance:offer"
+    return "lab_seq2seq.conformance:support"
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Report sections of translation studies: sample sentences and attention maps.
 
-Everything is read from the artefacts that the callbacks ``translations`` and ``attention_maps`` leave; what is not
-there, or cannot be read, is not shown. One seed stands for each arm: the first of those that most arms have.
+Everything is read from the artifacts of the callbacks ``translations`` and ``attention_maps``; missing and damaged ones
+are skipped. Each arm is represented by one seed, the first of those that most arms have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lab.report.charts import arm_colour
+from lab.report.cells import arm_color
 from lab.report.section import Section
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ __all__ = ["attention_section", "sections", "translations_section"]
 TRANSLATIONS, MAPS, SIGNATURES = "translations.jsonl", "attention/maps.json", "signatures.json"
 SENTENCES_IN_TERMINAL = 3
 SENTENCES_UNFOLDED = 4
+# Smaller weights are left out of the text.
 LEAST_WEIGHT = 0.05
-"""A smaller weight is not put into words."""
 
 FoundT = TypeVar("FoundT")
 
 
 class Translation(NamedTuple):
-    """A sentence, how it should read, and how a model put it."""
+    """A sentence, its reference translation and a model's."""
 
     source: str
     reference: str
@@ -50,7 +50,7 @@ class AttentionMap(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The run that stands for an arm, what it left, and the number of the arm's colour."""
+    """Run that represents an arm, what was read from it, and the number of the arm's color."""
 
     run: FinishedRun
     found: Any
@@ -69,12 +69,14 @@ def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -
     """Return one run per arm that has data, of the seed that most arms have."""
     arms = list(dict.fromkeys(run.arm for run in runs))
     found = {(run.arm, run.seed): (run, read(run.folder / "artefacts")) for run in runs if run.status == "finished"}
+    # Empty files count as missing.
     found = {place: (run, left) for place, (run, left) in found.items() if left}
+    # One seed for all arms, so that the sentences are comparable.
     seeds = Counter(seed for _, seed in found)
     if not seeds:
         return []
     seed = max(seeds, key=lambda seed: seeds[seed])  # of equals the first
-    return [Shown(*found[arm, seed], arm_colour(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
+    return [Shown(*found[arm, seed], arm_color(at)) for at, arm in enumerate(arms) if (arm, seed) in found]
 
 
 def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]:
@@ -83,6 +85,7 @@ def _tolerant(read: Callable[[Path], FoundT]) -> Callable[[Path], FoundT | None]
     def read_or_none(artefacts: Path) -> FoundT | None:
         try:
             return read(artefacts)
+        # A damaged artifact hides its section; the rest of the report is still useful.
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -104,9 +107,10 @@ def _read_maps(artefacts: Path) -> list[AttentionMap]:
 
 def _parse_map(content: Mapping[str, Any]) -> AttentionMap:
     source, target = [str(word) for word in content["source"]], [str(word) for word in content["target"]]
+    # Clamped: files of runs are not trusted, and the page draws the values.
     weights = [[round(min(1.0, max(0.0, float(weight))), 3) for weight in row] for row in content["weights"]]
     if len(weights) != len(target) or any(len(row) != len(source) for row in weights):
-        raise ValueError("weights and tokens are not as many")
+        raise ValueError("weights and tokens differ in number")
     return AttentionMap(source, target, str(content.get("reference", "")), weights)
 
 
@@ -120,7 +124,7 @@ def _read_signatures(artefacts: Path) -> dict[str, str]:
 
 
 class Sentence(NamedTuple):
-    """A sentence with what every arm made of it, arm → prediction."""
+    """A sentence with the prediction of each arm."""
 
     source: str
     reference: str
@@ -151,6 +155,7 @@ def _sentences(shown: Iterable[Shown]) -> list[Sentence]:
         for one in translations:
             found.setdefault((one.source, one.reference), {})[run.arm] = one.prediction
     sentences = [Sentence(*texts, predictions) for texts, predictions in found.items()]
+    # Stable: sentences keep the order of the split.
     return sorted(sentences, key=lambda sentence: -len(sentence.predictions))
 
 
@@ -164,7 +169,7 @@ def _translations_text(
     files = _aligned([(run.arm, str(run.folder / "artefacts" / "translations.txt")) for run, _, _ in shown], width)
     blocks.append("\n".join([f"all {len(sentences)} sentences, seed {shown[0].run.seed}:", *files]))
     if signatures:
-        blocks.append("\n".join(["how they were scored (sacrebleu):", *_aligned(signatures, width)]))
+        blocks.append("\n".join(["signatures (sacrebleu):", *_aligned(signatures, width)]))
     return "\n\n".join(blocks)
 
 
@@ -205,7 +210,7 @@ def attention_section(runs: Sequence[FinishedRun]) -> Section | None:
         data=[{"arm": run.arm, "maps": [one._asdict() for one in maps]} for run, maps, _ in shown],
         seed=shown[0].run.seed,
     )
-    return Section("Where the decoder looks", "\n".join(_aligned(rows, width)), html, weight=20)
+    return Section("Attention", "\n".join(_aligned(rows, width)), html, weight=20)
 
 
 def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
@@ -216,7 +221,7 @@ def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
     """
     ranked = sorted(zip(weights, words, strict=True), key=lambda pair: -pair[0])
     named = [f"{word} {weight:.0%}".replace("%", " %") for weight, word in ranked if weight >= LEAST_WEIGHT]
-    return ", ".join(named) or "all words alike"
+    return ", ".join(named) or "evenly spread"
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
@@ -231,6 +236,7 @@ def _environment() -> Environment:
     """Return the template environment, with escaping for all values from data."""
     import jinja2
 
+    # Autoescape: sentences and arm names are text from data.
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["link"] = _link

@@ -59,6 +59,7 @@ class TeacherForcing(LossStepper):
         super().__init__(clip=clip, accumulate=accumulate, precision=precision)
         if not 0 <= start <= 1:
             raise ParameterError(f"start must lie in [0, 1], got {start}", where="stepper 'teacher_forcing'")
+        # 0 would divide by zero in the schedule.
         if decay_epochs is not None and decay_epochs <= 0:
             raise ParameterError(
                 f"decay_epochs must be positive, got {decay_epochs}",
@@ -88,6 +89,7 @@ class TeacherForcing(LossStepper):
     def _output_format(self) -> dict[str, bool]:
         """Return the options of the model that leave out what the loss does not need."""
         loss, model = self.learner.loss, self.learner.model
+        # Third-party losses and models get padded logits unless they ask for more.
         if not getattr(loss, "accepts_packed", False):
             return {}
         if getattr(loss, "accepts_unprojected", False) and getattr(model, "gives_unprojected", False):
@@ -99,8 +101,10 @@ class TeacherForcing(LossStepper):
 
     def evaluate(self, batch: TranslationBatch) -> Evaluation:
         source, target = batch[0], batch[1]
+        # Never shorter than the target: the loss needs a prediction for each of its tokens.
         output = self.model(source, at_least=len(target))
         loss = self.learner.loss(fit_length(output, len(target)), target)
+        # Metrics compare position by position; the output may run on after the target's end.
         longer = functional.pad(target, (0, 0, 0, len(output) - len(target)), value=self.pad_id)
         return Evaluation(loss, output, longer, self._weight(output, target))
 

@@ -23,28 +23,29 @@ __all__ = ["load_encoder", "save_encoder"]
 def save_encoder(learner: Learner, path: Path | str) -> None:
     """Write encoder and source embedding as safetensors, with their layout and a hash of the source vocabulary."""
     encoder = _encoder_of(learner)
+    # safetensors refuses tensors that share memory or are not contiguous.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    # A crash leaves the old file, never half a new one.
     with atomic_path(Path(path)) as temporary:
         save_file(tensors, temporary, metadata={"encoder": json.dumps(_description(learner, encoder))})
 
 
 def load_encoder(learner: Learner, path: Path | str) -> None:
-    """Load what ``save_encoder`` wrote; the decoder stays as it is.
+    """Load an encoder saved by ``save_encoder``; the decoder is unchanged.
 
     Raises:
-        StoreError: the file cannot be read, holds no encoder, or one of another layout or source vocabulary.
+        StoreError: the file cannot be read, has no encoder, or one with another layout or source vocabulary.
     """
     encoder = _encoder_of(learner)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # The layout travels in the header, so that a wrong file is refused before any weight is copied.
             written = (file.metadata() or {}).get("encoder")
     except (OSError, SafetensorError) as error:
         raise StoreError("cannot read the encoder", where=f"{path}: {error}") from error
     if written is None:
-        raise StoreError(
-            "this file holds no encoder", where=str(path), hint="write one with learner.save_encoder(path)"
-        )
+        raise StoreError("this file has no encoder", where=str(path), hint="write one with learner.save_encoder(path)")
     _check(json.loads(written), _description(learner, encoder), path)
     encoder.load_state_dict(tensors)
 
@@ -78,6 +79,7 @@ def _check(written: dict[str, Any], own: dict[str, Any], path: Path | str) -> No
     problems = [
         f"{name}: {written.get(name)} in the file, {value} in the model"
         for name, value in own.items()
+        # Without a vocabulary on one side there is nothing to compare.
         if written.get(name) != value and not (name == "source vocabulary" and None in (value, written.get(name)))
     ]
     if problems:

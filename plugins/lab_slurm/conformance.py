@@ -5,14 +5,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from lab import use
-from lab.testing import Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport
 from lab.testing.executors import ExecutorConformance
 
-__all__ = ["offer"]
+__all__ = ["support"]
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Submitit's own local jobs take SLURM's place; without submitit there is nothing to try."""
     absent = {} if find_spec("submitit") else dict.fromkeys(ExecutorConformance.checks(), "submitit is not installed")
     component = use("slurm", cluster="local", workers=2)
-    return Offer(trials={"executors.slurm": Trial(component=component, exceptions=absent)})
+    return ConformanceSupport(cases={"executors.slurm": ComponentCase(component=component, exceptions=absent)})

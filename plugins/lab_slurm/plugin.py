@@ -16,4 +16,4 @@ def lab_executors() -> dict[str, Any]:
 @hookimpl
 def lab_conformance() -> str:
     """How the conformance kit can try the executor."""
-    return "lab_slurm.conformance:offer"
+    return "lab_slurm.conformance:support"

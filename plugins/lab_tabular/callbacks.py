@@ -1,4 +1,4 @@
-"""What a run on a table leaves to look at: maps of its categories, and other models on their vectors."""
+"""Artefacts of a run on a table: maps of category embeddings, and other models trained on them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ MAX_SHOWN = 80
 
 
 class EntityMaps(Callback):
-    """When training ends: where the network puts categories, beside their true places where these are known.
+    """Map the embeddings of categories when training ends, next to their true positions if known.
 
-    The artefact ``entities.json`` holds the maps, ``entities.png`` shows them. Runs without embeddings leave nothing.
+    The artefacts are ``entities.json`` and ``entities.png``; runs without embeddings have none.
 
     Args:
-        columns: whose categories; empty takes those with known places, or else the first column with three categories.
-        compare: whether other models are fitted on one-hot categories and on the network's vectors; see
-            ``compare_encodings``.
-        sample: training rows for these, at most.
+        columns: the columns to map; empty takes those with known positions, or the first with at least three
+            categories.
+        compare: fit other models on one-hot categories and on the embeddings; see ``compare_encodings``.
+        sample: maximum number of training rows for these.
     """
 
     observer = True

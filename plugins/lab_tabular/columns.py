@@ -1,4 +1,4 @@
-"""Columns of a frame: which are there, and what their values are, with clear words where they are not."""
+"""Columns of a frame: lookup by name, values as strings or numbers, and errors that name column and row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MISSING_STRINGS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "Null", "?")
-"""Texts that mean a missing value. Not ``None`` and ``-``: some tables mean a category by them."""
+"""Strings that mean a missing value. Not ``None`` and ``-``, which are categories in some tables."""
 
 Columns = Any
 """A pandas frame, or a dictionary of series and arrays of one length."""
@@ -40,7 +40,7 @@ MAX_SHOWN = 30
 
 
 def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | None = None) -> None:
-    """Raise a DataError, with close matches, unless all columns are there once."""
+    """Raise a DataError, with close matches, unless every column exists once."""
     there = [str(name) for name in frame.columns]
     refuse_twins(there, where)
     known = set(there)
@@ -54,26 +54,26 @@ def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | Non
 
 
 def refuse_twins(names: Sequence[str], where: str | None = None) -> None:
-    """Raise a DataError where two columns have one name."""
+    """Raise a DataError if two columns have the same name."""
     twins = [name for name, count in Counter(names).items() if count > 1]
     if twins:
-        raise DataError(f"two columns are called '{twins[0]}'", where=where, hint="rename one of them")
+        raise DataError(f"duplicate column '{twins[0]}'", where=where, hint="rename one of them")
 
 
 def row_label(column: pd.Series, row: int) -> str:
-    """How messages name a row: by its label in the frame, which is the line where a file was read."""
+    """Return the name of a row in messages: its label in the frame, which is its line if it was read from a file."""
     return f"{column.index.name or 'row'} {column.index[row]}"
 
 
 def plain_numbers(texts: Sequence[str]) -> np.ndarray:
-    """Texts as numbers (N,) float64, written as Python writes them; NaN for those that are none."""
+    """Parse strings as numbers (N,) float64 in Python's notation; NaN if a string is not a number."""
     import pandas as pd
 
     return pd.to_numeric(pd.Series(list(texts), dtype=object), errors="coerce").to_numpy(float)
 
 
 def refuse_nested(column: pd.Series, name: str) -> None:
-    """Raise a DataError for values that are lists, dictionaries, arrays or bytes, as nested Parquet has them."""
+    """Raise a DataError for lists, dictionaries, arrays or bytes, as in nested Parquet files."""
     import pandas as pd
 
     if column.dtype != object:
@@ -81,6 +81,7 @@ def refuse_nested(column: pd.Series, name: str) -> None:
         if arrow.startswith(("list", "struct", "map", "large_list")):
             _refuse_kind(column, name, 0, arrow)
         return
+    # infer_dtype stops at the first surprise: a column of strings is not walked in Python.
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if not (kind.startswith("mixed") or kind == "bytes"):
         return
@@ -91,29 +92,29 @@ def refuse_nested(column: pd.Series, name: str) -> None:
 
 def _refuse_kind(column: pd.Series, name: str, row: int, kind: str) -> None:
     raise DataError(
-        f"column '{name}', {row_label(column, row)}: the value is of the type {kind}, neither a number nor a text",
-        hint=f"write it as columns of numbers or texts, or drop=['{name}']",
+        f"column '{name}', {row_label(column, row)}: the value is of type {kind}, neither a number nor a string",
+        hint=f"expand it into columns of numbers or strings, or drop=['{name}']",
     )
 
 
 def without(column: pd.Series, missing: Collection[str]) -> pd.Series:
-    """The column with gaps in the place of texts (or numbers) that stand for them, in any case."""
+    """Return the column with the values that mean a missing one, in upper or lower case, replaced by missing values."""
     if not missing:
         return column
     codes, texts = as_strings(column)
     wanted = {text.lower() for text in missing}
-    is_gap = np.append(np.array([text.lower() in wanted for text in texts], bool), False)[codes]
-    return column.mask(is_gap) if is_gap.any() else column
+    is_missing = np.append(np.array([text.lower() in wanted for text in texts], bool), False)[codes]
+    return column.mask(is_missing) if is_missing.any() else column
 
 
 def with_columns(rows: Columns, columns: Mapping[str, Any], drop: Collection[str] = ()) -> Any:
-    """A frame or a dictionary with new or other columns, whatever their names.
+    """Return a frame or a dictionary with columns added or replaced, whatever their names.
 
-    A ``Preparation`` goes through dictionaries: looking up a column of a frame takes 50 µs, which is seconds for 10,000
-    columns. ``assign`` would take no column called ``self``.
+    A ``Preparation`` works on dictionaries: looking up a column of a frame takes 50 µs, seconds for 10,000 columns.
     """
     import pandas as pd
 
+    # Not frame.assign(), which cannot take a column called "self".
     kept = {name: columns[name] if name in columns else rows[name] for name in rows if name not in drop}
     if isinstance(rows, dict):
         return {**kept, **columns}
@@ -121,18 +122,18 @@ def with_columns(rows: Columns, columns: Mapping[str, Any], drop: Collection[str
 
 
 def with_string_names(frame: pd.DataFrame, where: str | None = None) -> pd.DataFrame:
-    """The frame with names of columns that are texts; numbers become texts."""
+    """Return the frame with strings as column names."""
     if frame.columns.nlevels > 1:
-        raise DataError("the columns have names of several levels", where=where, hint="join them to one text each")
+        raise DataError("the columns have several levels of names", where=where, hint="join each to one string")
     if all(isinstance(name, str) for name in frame.columns):
         return frame
     return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
 def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """The different values as texts, and for each row (N,) which it has, -1 for a gap.
+    """Return the code (N,) of each row's value, -1 if missing, and the distinct values as strings.
 
-    A whole number is written without a point whatever its type, so that ``1``, ``1.0`` and ``"1"`` are one category.
+    Whole numbers have no decimal point whatever their type, so that ``1``, ``1.0`` and ``"1"`` are one category.
     """
     import pandas as pd
 

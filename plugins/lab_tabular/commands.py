@@ -19,15 +19,15 @@ __all__ = ["predict"]
   lab predict 3f9a2c new.csv
   lab predict 3f9a2c new.csv -o predicted.csv
 
-The key of a run, or its first digits, stands in runs.csv and in `lab runs`.
+`lab runs` and runs.csv list the keys of runs; their first digits are enough.
 """
 )
 @click.argument("key")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), help="A CSV file to write; without it, the screen.")
-@click.option("--only", is_flag=True, help="Leave out the columns that were given.")
-@click.option("--separator", help="Of the columns of TABLE: a sign, or tab; without it, that of training.")
-@click.option("--encoding", help="Of TABLE; without it, that of training.")
+@click.option("-o", "--output", type=OutputFile(), help="CSV file to write; default: standard output.")
+@click.option("--only", is_flag=True, help="Write only the predictions, without the columns of TABLE.")
+@click.option("--separator", help="Column separator of TABLE: a character, or tab; default: as in training.")
+@click.option("--encoding", help="Encoding of TABLE; default: as in training.")
 @runs_option
 @loading_options
 @click.pass_obj
@@ -44,7 +44,7 @@ def predict(
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Predict the rows of TABLE (CSV or Parquet) with the finished run KEY: its columns, and what is predicted."""
+    """Predict the rows of TABLE (CSV, Parquet or Excel) with the finished run KEY and append the predictions."""
     from lab.files import atomic_path
     from lab_tabular.predict import load_learner
     from lab_tabular.reading import read_table

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a small table, and a line."""
+"""Example data for the conformance kit: a small table, and points on a line."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import use
-from lab.testing import Example, Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_tabular.data import TableBatch, TableData, table_of_frame
 from lab_tabular.line import Line, line
 from lab_tabular.models import TabularMLP
 from lab_tabular.sources import towns_frame
 
-__all__ = ["SomeFlats", "SomePoints", "SomeRents", "offer"]
+__all__ = ["SomeFlats", "SomePoints", "SomeRents", "support"]
 
 
 class SomeRents(Example):
-    """A few flats with their rents: codes (B, 4), numbers (B, 2), rents (B,)."""
+    """Flats with their rents, for regression: codes (B, 4), numbers (B, 2), rents (B,)."""
 
-    is_plain = False
+    has_flat_targets = False
 
     def make_data(self) -> TableData:
         return _few("rent")
@@ -43,15 +43,15 @@ class SomeRents(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return 10 + torch.randn(len(batch.target), generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return batch.target.clone()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return TableBatch(batch.categorical, torch.cat([batch.continuous, batch.continuous], 1), batch.target)
 
 
 class SomeFlats(SomeRents):
-    """A few flats with their kinds: codes (B, 3), numbers (B, 3), classes (B,) of three."""
+    """Flats with their kinds, for classification: codes (B, 3), numbers (B, 3), classes (B,) of three."""
 
     def make_data(self) -> TableData:
         return _few("kind")
@@ -62,14 +62,14 @@ class SomeFlats(SomeRents):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch.target), 3, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return 100 * functional.one_hot(batch.target, 3).float()
 
 
 class SomePoints(Example):
     """Points around a line: x (B, 1), y (B, 1)."""
 
-    is_plain = False
+    has_flat_targets = False
 
     def make_data(self) -> Any:
         return line(count=30)
@@ -83,7 +83,7 @@ class SomePoints(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(batch[1].shape, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return batch[1].clone()
 
 
@@ -97,7 +97,7 @@ def _few(target: str) -> TableData:
 
 @cache
 def _file() -> str:
-    """A few flats in a CSV file, gone when the process ends."""
+    """Write flats to a CSV file that is deleted when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "flats.csv"
@@ -105,31 +105,31 @@ def _file() -> str:
     return str(path)
 
 
-def offer() -> Offer:
-    """A few rows, and what is tried on them."""
+def support() -> ConformanceSupport:
+    """Return the example data and how each component is tried."""
     rents, flats, points = ("some_rents",), ("some_flats",), ("some_points",)
-    return Offer(
+    return ConformanceSupport(
         examples={"some_rents": SomeRents, "some_flats": SomeFlats, "some_points": SomePoints},
-        trials={
-            "architectures.line": Trial(use("line"), examples=points),
-            "architectures.sklearn": Trial(
+        cases={
+            "architectures.line": ComponentCase(use("line"), examples=points),
+            "architectures.sklearn": ComponentCase(
                 use("sklearn", max_iter=5),
                 examples=flats,
-                exceptions={"test_gradients_reach_every_trainable_parameter": "trees have none: they fit themselves"},
+                exceptions={"test_gradients_reach_every_trainable_parameter": "trees have no gradients"},
             ),
-            "callbacks.autoencoder": Trial(use("autoencoder", epochs=1), examples=rents),
-            "callbacks.entity_maps": Trial(use("entity_maps"), examples=rents),
-            "callbacks.line_film": Trial(use("line_film", frames=2), examples=points),
-            "datasets.adult": Trial(
-                exceptions={"test_splits_are_disjoint": "the publisher's file has the same person twice"}
+            "callbacks.autoencoder": ComponentCase(use("autoencoder", epochs=1), examples=rents),
+            "callbacks.entity_maps": ComponentCase(use("entity_maps"), examples=rents),
+            "callbacks.line_film": ComponentCase(use("line_film", frames=2), examples=points),
+            "datasets.adult": ComponentCase(
+                exceptions={"test_splits_are_disjoint": "the publisher's files contain some persons twice"}
             ),
-            "datasets.rossmann": Trial(use("rossmann", stores=40)),
-            "datasets.table": Trial(use("table", path=_file(), target="rent")),
-            "datasets.towns": Trial(use("towns", rows=200)),
-            "metrics.log_loss": Trial(use("log_loss"), examples=flats),
-            "metrics.log_rmse": Trial(use("log_rmse"), examples=rents),
-            "metrics.rmspe": Trial(use("rmspe"), examples=rents),
-            "steppers.by_hand": Trial(use("by_hand"), examples=points),
-            "steppers.fit_or_step": Trial(use("fit_or_step"), examples=rents),
+            "datasets.rossmann": ComponentCase(use("rossmann", stores=40)),
+            "datasets.table": ComponentCase(use("table", path=_file(), target="rent")),
+            "datasets.towns": ComponentCase(use("towns", rows=200)),
+            "metrics.log_loss": ComponentCase(use("log_loss"), examples=flats),
+            "metrics.log_rmse": ComponentCase(use("log_rmse"), examples=rents),
+            "metrics.rmspe": ComponentCase(use("rmspe"), examples=rents),
+            "steppers.by_hand": ComponentCase(use("by_hand"), examples=points),
+            "steppers.fit_or_step": ComponentCase(use("fit_or_step"), examples=rents),
         },
     )

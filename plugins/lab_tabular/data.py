@@ -1,25 +1,27 @@
-"""Tables: rows of categories and numbers, prepared once, cut into batches as slices of tensors."""
+"""Tabular data: rows of categories and numbers as tensors that are built once and indexed by batch."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 import numpy as np
 import torch
+from lab_basics.notes import log_notes
 from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
-from lab_tabular.columns import as_strings, plain_numbers, require_columns, row_label, with_string_names, without
+from lab_tabular.columns import as_strings, require_columns, with_string_names, without
 from lab_tabular.formats import (
     ColumnFormat,
-    as_numbers,
     category_format,
     date_format_of,
     infer_kind,
@@ -36,7 +38,8 @@ from lab_tabular.processors import (
     TargetColumn,
 )
 from lab_tabular.reading import read_table
-from lab_tabular.remarks import describe_roles, describe_unknown, remarks_on, remarks_on_codes, tell
+from lab_tabular.remarks import describe_roles, describe_unknown, remarks_on, remarks_on_codes
+from lab_tabular.splits import check_split, validation_mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +55,10 @@ CHUNK = 1024
 
 
 class TableBatch(NamedTuple):
-    """Some rows.
+    """A batch of rows.
 
     Attributes:
-        categorical: (B, C) long, codes; 0 is an unseen category and 1 a gap.
+        categorical: (B, C) long codes; 0 is an unknown category and 1 a missing value.
         continuous: (B, D) float, scaled.
         target: (B,) class numbers or values.
     """
@@ -66,7 +69,7 @@ class TableBatch(NamedTuple):
 
 
 class Rows:
-    """A split: three tensors of one length; a batch is one look-up in each."""
+    """Dataset of three tensors of one length; a batch indexes each once."""
 
     def __init__(self, categorical: Tensor, continuous: Tensor, target: Tensor) -> None:
         self.categorical, self.continuous, self.target = categorical, continuous, target
@@ -84,19 +87,20 @@ class Rows:
 
 @attrs.define(eq=False, kw_only=True)
 class TableData(Data):
-    """Rows of a table, and how they were prepared.
+    """Table with its fitted preprocessing.
 
     Attributes:
-        category_sizes: codes of each categorical column, the unseen and the gap included.
-        continuous_count: columns with numbers.
-        output_size: numbers that a model gives per row: one per class, or 1 for a value.
-        target_mean, target_deviation: of the training rows' target as the model sees it; 0 and 1 for classes.
-        target_range: lowest and highest, likewise.
-        target_is_log: whether the model predicts a logarithm.
-        class_names: of the classes, in the order of their numbers; empty for a value.
-        category_names, continuous_names: the prepared columns.
-        preparation: from a frame to codes and numbers.
-        category_places: column → category → where it lies on a map, where that is known.
+        category_sizes: number of codes of each categorical column, unknown and missing included.
+        continuous_count: number of continuous columns.
+        output_size: number of classes, or 1 for regression.
+        target_mean, target_deviation: mean and standard deviation of the training target as the model sees it; 0 and 1
+            for classes.
+        target_range: lowest and highest training target, likewise.
+        target_is_log: the model predicts the logarithm of the target.
+        class_names: names of the classes by number; empty for regression.
+        category_names, continuous_names: the columns after preprocessing.
+        preparation: the preprocessing, from a frame to codes and numbers.
+        category_places: column → category → its position on a map, if known.
     """
 
     category_sizes: tuple[int, ...]
@@ -113,7 +117,7 @@ class TableData(Data):
     category_places: dict[str, dict[str, tuple[float, float]]] = attrs.field(factory=dict)
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
-        """Tensors are taken as they are; for a pandas frame see ``predict_frame``."""
+        """Predict the rows of a pandas frame, see ``predict_frame``, or of tensors as they are."""
         from pandas import DataFrame
 
         if len(inputs) == 1 and isinstance(inputs[0], DataFrame):
@@ -121,79 +125,78 @@ class TableData(Data):
         return super().predict(apply, *inputs)
 
     def predict_frame(self, apply: Callable[..., Tensor], frame: pd.DataFrame) -> pd.DataFrame:
-        """What a model says of each row: ``prediction`` and, for classes, the probability of each.
-
-        Rows are judged in blocks of one size, the last filled up, so that a row's answer does not depend on the rows
-        beside it.
+        """Return the column ``prediction`` and, for classification, the probability of each class.
 
         Args:
             apply: codes (1024, C) and numbers (1024, D) to outputs.
-            frame: with the columns of training; the target is not needed.
+            frame: rows with the columns of training; the target is not needed.
 
         Returns:
-            A frame with the same index; values are on the scale of the target's column.
+            A frame with the same index; values are on the scale of the target column.
         """
         import pandas as pd
 
         prepared = self.preparation(frame)
         if len(frame):
-            _check_unknown_to_predict(self.preparation, prepared[0])
+            _report_unknown(self.preparation, prepared[0])
         codes, numbers = map(torch.from_numpy, prepared)
         outputs = [_block(apply, *block) for block in zip(codes.split(CHUNK), numbers.split(CHUNK), strict=True)]
         if not outputs or not len(frame):
-            raise DataError("there are no rows to predict", hint="give the frame some")
+            raise DataError("there are no rows to predict", hint="the frame is empty")
         output = torch.cat(outputs).float().cpu()
         name = "prediction"
         if not self.class_names:
             values = output.double().exp() if self.target_is_log else output.double()
             return pd.DataFrame({name: values.numpy()}, index=frame.index)
-        shares = output.softmax(-1).numpy()
-        columns = {f"p({each})": shares[:, number] for number, each in enumerate(self.class_names)}
-        chosen = np.array(self.class_names, object)[shares.argmax(1)]
+        probabilities = output.softmax(-1).numpy()
+        columns = {f"p({each})": probabilities[:, number] for number, each in enumerate(self.class_names)}
+        chosen = np.array(self.class_names, object)[probabilities.argmax(1)]
         return pd.DataFrame({name: chosen, **columns}, index=frame.index)
 
     def to_json(self) -> dict[str, Any]:
-        """What a run keeps of its data, enough to predict without it."""
+        """Return the preprocessing as JSON, enough to predict without the data."""
         return {"preparation": self.preparation.to_json(), "fingerprint": self.fingerprint}
 
 
 def _block(apply: Callable[..., Tensor], codes: Tensor, numbers: Tensor) -> Tensor:
-    """The outputs of at most ``CHUNK`` rows, judged among exactly so many."""
+    """Return the outputs of at most ``CHUNK`` rows, computed in a batch of exactly ``CHUNK``."""
+    # The kernels of matrix products depend on the batch size and differ in the last bits: padded to one size, the
+    # prediction of a row does not depend on the rows beside it.
     count = len(codes)
-    places = torch.arange(CHUNK).clamp(max=count - 1)
-    return apply(codes[places], numbers[places])[:count]
+    rows = torch.arange(CHUNK).clamp(max=count - 1)
+    return apply(codes[rows], numbers[rows])[:count]
 
 
 MIN_ROWS_FOR_ERROR = 10
-"""From so many rows to predict on, a column of which every category is unseen is an error; fewer may be new indeed."""
+"""Number of rows from which on a column with only unknown categories is an error; few rows may really be new."""
 
 
-def _check_unknown_to_predict(preparation: Preparation, codes: np.ndarray) -> None:
-    unseen = preparation.unknown_categories(codes)
-    lines = [describe_unknown(name, *counts) for name, counts in unseen.items()]
-    all_of_them = [name for name, (count, among) in unseen.items() if count == among >= MIN_ROWS_FOR_ERROR]
-    if all_of_them and preparation.min_count <= 1:
+def _report_unknown(preparation: Preparation, codes: np.ndarray) -> None:
+    unknown = preparation.unknown_categories(codes)
+    lines = [describe_unknown(name, *counts) for name, counts in unknown.items()]
+    only_unknown = [name for name, (count, among) in unknown.items() if count == among >= MIN_ROWS_FOR_ERROR]
+    if only_unknown and preparation.min_count <= 1:
         raise DataError(
-            f"column '{all_of_them[0]}': the training rows have none of its categories",
+            f"column '{only_unknown[0]}': none of its categories occurs in the training rows",
             where="the rows to predict",
-            hint=_known_categories(preparation, all_of_them[0]) + "\nleave it empty if it is not known",
+            hint=_known_categories(preparation, only_unknown[0]) + "\nleave values empty that are not known",
         )
-    tell("the rows to predict", [], lines)
+    log_notes("the rows to predict", [], lines)
 
 
 def _known_categories(preparation: Preparation, name: str) -> str:
     known = preparation.categories[name]
-    return f"known are: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}"
+    return f"known: {', '.join(known[:5])}{' …' if len(known) > 5 else ''}"
 
 
 def kept_data(content: dict[str, Any]) -> TableData:
-    """The data of a run as it was kept: no rows, but every fact.
+    """Return the data of a run from its JSON: no rows, but every fact.
 
     Raises:
-        DataError: it is none.
+        DataError: the content is damaged.
     """
     if not (isinstance(content, dict) and isinstance(content.get("fingerprint"), str)):
-        raise DataError("this is no preparation of a table")
+        raise DataError("this is not the preparation of a table")
     return _data(Preparation.from_json(content.get("preparation", {})), [], content["fingerprint"])
 
 
@@ -233,86 +236,60 @@ def table(
     separator: str = ",",
     encoding: str = "utf-8",
 ) -> TableData:
-    """A table from a file, prepared and split.
+    """Read a table from a file, split and preprocess it.
 
-    Everything that is learned of the data (what fills a gap, the categories, the scale of numbers) is learned of the
-    training rows alone. A column that is constant there becomes 0; a category that is not there gets code 0. How
-    numbers, dates and categories are written is learned there too, and validation rows and later ones are read in the
-    same way. A column that looks like numbers or dates and was not declared is an error that names the parameters to
-    declare it. Roles and numbers of values of all columns stand in ``data.notes`` and in the log.
+    Everything that is learned from the data (fill values, categories, scales, formats) is learned from the training
+    rows alone. A column that is constant there becomes 0; a category that is not there gets code 0. Validation rows and
+    later ones are parsed with the formats of the training rows. A column that looks like numbers or dates but was not
+    declared is an error that names the parameters to declare it. ``data.notes`` and the log list the role and the
+    number of values of every column.
 
     Args:
-        path: a ``.csv`` (with a header; ``.gz`` too) or ``.parquet`` file.
-        target: the column that is predicted.
-        task: None takes classification where the target is text or at most ten different whole numbers, and is not
-            among ``numeric``.
-        categorical, continuous: columns; of those that neither names, None takes texts and numbers respectively.
-        dates: columns that are taken apart into year, month, week and so on.
-        drop: columns that are left out.
+        path: a ``.csv`` (with a header; ``.gz`` too), ``.parquet`` or ``.xlsx`` file (its first sheet).
+        target: the column to predict.
+        task: None chooses classification if the target is a string or has at most ten different integers, and is not
+            in ``numeric``.
+        categorical, continuous: names of columns; None takes the remaining columns of strings, and of numbers.
+        dates: columns that are expanded into year, month, week and so on.
+        drop: columns that are not used.
         log_target: predict the logarithm of the target.
-        fill: what fills gaps in numbers.
-        missing_indicators: whether a category tells which numbers were gaps.
-        normalize: how numbers are scaled: ``standard``, ``quantile``, or None for not at all.
-        min_count: categories with fewer training rows count as unseen.
-        valid_share: share of the rows that validate, at random, in (0, 1); this and the next five exclude each other.
-        valid_rows: the rows from the first to before the second validate, counted from 0.
-        valid_last: a column; the rows with its highest values validate, ``valid_share`` of them.
-        valid_column: a column that is neither empty, 0 nor "false" in the rows that validate.
-        valid_path, test_path: files with the rows that validate and that test.
-        folds, fold: cross-validation: so many parts at random, of which number ``fold``, from 0, validates.
-        split_seed: of random splits.
-        max_rows: only so many rows are read, for a quick look.
-        numeric: columns (the target may be one) of numbers as people write them: ``$1,200``, ``12 %``, ``(5)``,
-            ``3 kg``, with one unit in all rows.
-        decimal, thousands: signs in the numbers of all columns, for example ``,`` and ``.``.
-        dayfirst: whether ``05/12/2024`` is in December; None asks where no date of a column shows it.
-        date_format: of all ``dates``, or of each column, for example ``%d/%m/%y``.
-        missing: further values that stand for a gap, for example ``-`` or ``-999``.
-        separator: of the columns: ``,``, ``;``, ``|``, or ``tab``.
-        encoding: of the file, for example ``cp1252`` or ``utf-16``.
+        fill: fill value of missing numbers.
+        missing_indicators: add a category that marks which numbers were missing.
+        normalize: scaling of numbers: ``standard``, ``quantile``, or None.
+        min_count: categories with fewer training rows are unknown.
+        valid_share: fraction of the rows that is held out at random for validation, in (0, 1); this and the next five
+            exclude each other.
+        valid_rows: range of the validation rows, from 0, end excluded.
+        valid_last: a column; the rows with its highest values validate, about ``valid_share`` of them. Rows with the
+            same value stay together.
+        valid_column: a column that is neither empty, 0 nor "false" in the validation rows.
+        valid_path, test_path: files with the validation and the test rows.
+        folds, fold: random folds for cross-validation, and which of them validates, from 0.
+        split_seed: seed of random splits.
+        max_rows: read only the first N rows.
+        numeric: columns (the target may be one) of formatted numbers: ``$1,200``, ``12 %``, ``(5)``, ``3 kg``, with one
+            unit per column.
+        decimal, thousands: decimal sign and thousands separator of all columns, for example ``,`` and ``.``.
+        dayfirst: True reads ``05/12/2024`` as a day in December; None raises an error if the column is ambiguous.
+        date_format: format of all ``dates``, or of each column, for example ``%d/%m/%y``.
+        missing: further values that mean a missing value, for example ``-`` or ``-999``.
+        separator: column separator of a CSV file: ``,``, ``;``, ``|``, or ``tab``.
+        encoding: encoding of a CSV file, for example ``cp1252`` or ``utf-16``.
 
     Raises:
-        DataError: the file or a column cannot be used; column and line are named.
-        ParameterError: values that contradict each other.
+        DataError: the file or a column cannot be used; column and line are given.
+        ParameterError: parameters are out of range or contradict each other.
     """
+    options = dict(locals())  # the first statement, so that these are the parameters and nothing else
     if max_rows is not None and max_rows < 1:
         raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where=_WHERE)
     reading = {"separator": separator, "encoding": encoding}
+    for name in ("path", "target", "valid_path", "test_path", "max_rows", *reading):
+        del options[name]
     frame = read_table(Path(path), **reading)
     frame = frame if max_rows is None else frame.iloc[:max_rows]
-    validating = read_table(Path(valid_path), **reading) if valid_path else None
-    testing = read_table(Path(test_path), **reading) if test_path else None
-    return table_of_frame(
-        frame,
-        target,
-        valid=validating,
-        test=testing,
-        task=task,
-        categorical=categorical,
-        continuous=continuous,
-        dates=dates,
-        drop=drop,
-        log_target=log_target,
-        fill=fill,
-        missing_indicators=missing_indicators,
-        normalize=normalize,
-        min_count=min_count,
-        valid_share=valid_share,
-        split_seed=split_seed,
-        valid_rows=valid_rows,
-        valid_last=valid_last,
-        valid_column=valid_column,
-        folds=folds,
-        fold=fold,
-        numeric=numeric,
-        decimal=decimal,
-        thousands=thousands,
-        dayfirst=dayfirst,
-        date_format=date_format,
-        missing=missing,
-        reading=reading,
-        name=path,
-    )
+    valid, test = (read_table(Path(each), **reading) if each else None for each in (valid_path, test_path))
+    return table_of_frame(frame, target, valid=valid, test=test, reading=reading, name=path, **options)
 
 
 def table_of_frame(
@@ -321,48 +298,36 @@ def table_of_frame(
     *,
     valid: pd.DataFrame | None = None,
     test: pd.DataFrame | None = None,
-    valid_share: float = 0.2,
-    split_seed: int = 42,
-    valid_rows: tuple[int, int] | None = None,
-    valid_last: str | None = None,
-    valid_column: str | None = None,
-    folds: int | None = None,
-    fold: int = 0,
-    drop: Sequence[str] = (),
+    reading: Mapping[str, str] | None = None,
     name: str = "the frame",
     **options: Any,
 ) -> TableData:
-    """A table from a pandas frame; parameters are those of ``table``, ``valid`` and ``test`` frames of their own."""
-    ways = {
-        "valid_path": valid,
-        "valid_rows": valid_rows,
-        "valid_last": valid_last,
-        "valid_column": valid_column,
-        "folds": folds,
-    }
-    chosen = [way for way, value in ways.items() if value is not None]
-    if len(chosen) > 1:
-        raise ParameterError(f"{' and '.join(chosen)} exclude each other", where=_WHERE, hint="give one of them")
-    if split_seed < 0:
-        raise ParameterError(f"split_seed must be at least 0, got {split_seed}", where=_WHERE)
+    """Split and preprocess a pandas frame.
+
+    Args:
+        frame: all rows, or the training rows if ``valid`` is given.
+        target: the column to predict.
+        valid, test: frames with the validation and the test rows.
+        reading: how the file was read: separator and encoding.
+        name: the table's name in messages.
+        options: parameters of ``table``.
+    """
+    chosen = _with_defaults(options)
+    check_split(chosen, has_valid=valid is not None)
     frame = with_string_names(frame, name)
     require_columns([target], frame, name)
     if not len(frame):
         raise DataError("the table has no rows", where=name)
-    drop = list(drop)
+    notes: tuple[str, ...] = ()
     if valid is None:
         try:
-            validating = _validating(
-                frame, valid_share, split_seed, valid_rows, valid_last, valid_column, folds, fold, name, options
-            )
+            mask, note = validation_mask(frame, chosen, name)
         except DataError as error:
             raise DataError(error.what, where=error.where or name, hint=error.hint) from error
-        frame, valid = frame.loc[~validating], frame.loc[validating]
-        drop += [valid_column] if valid_column and valid_column not in drop else []
-    return table_of_parts(frame, valid, test, target, drop=drop, name=name, **options)
-
-
-_WHERE = "dataset 'table'"
+        frame, valid, notes = frame.loc[~mask], frame.loc[mask], (note,) if note else ()
+        if chosen.valid_column:  # it marks the split, so a model must not see it
+            options["drop"] = list(dict.fromkeys([*chosen.drop, chosen.valid_column]))
+    return table_of_parts(frame, valid, test, target, reading=reading, name=name, notes=notes, **options)
 
 
 def table_of_parts(
@@ -371,56 +336,51 @@ def table_of_parts(
     test: pd.DataFrame | None,
     target: str,
     *,
-    task: Task | None = None,
-    categorical: Sequence[str] | None = None,
-    continuous: Sequence[str] | None = None,
-    dates: Sequence[str] = (),
-    drop: Sequence[str] = (),
-    log_target: bool = False,
-    fill: Fill = "median",
-    missing_indicators: bool = True,
-    normalize: Scale | None = "standard",
-    min_count: int = 1,
-    numeric: Sequence[str] = (),
-    decimal: str = ".",
-    thousands: str | None = None,
-    dayfirst: bool | None = None,
-    date_format: str | Mapping[str, str] | None = None,
-    missing: Sequence[str] = (),
     reading: Mapping[str, str] | None = None,
     name: str = "the frame",
+    notes: Sequence[str] = (),
+    **options: Any,
 ) -> TableData:
-    """A table from frames of its own for each split; parameters are those of ``table``."""
-    writing = Writing(tuple(numeric), decimal, thousands, dayfirst, date_format, tuple(missing))
-    writing.check(dates)
-    if min_count < 1:
-        raise ParameterError(f"min_count must be at least 1, got {min_count}", where=_WHERE)
+    """Preprocess a table that is split already; ``options`` are parameters of ``table``."""
+    chosen = _with_defaults(options)
+    writing = Writing(
+        tuple(chosen.numeric),
+        chosen.decimal,
+        chosen.thousands,
+        chosen.dayfirst,
+        chosen.date_format,
+        tuple(chosen.missing),
+    )
+    writing.check(chosen.dates)
+    if chosen.min_count < 1:
+        raise ParameterError(f"min_count must be at least 1, got {chosen.min_count}", where=_WHERE)
     train, valid = with_string_names(train, name), with_string_names(valid, name)
     test = None if test is None else with_string_names(test, name)
+    wanted = [target, *(chosen.categorical or ()), *(chosen.continuous or ()), *chosen.dates, *chosen.numeric]
     for part in (train, valid, *([] if test is None else [test])):
-        require_columns([target, *(categorical or ()), *(continuous or ()), *dates, *numeric], part, name)
-    require_columns(drop, train, name)
+        require_columns(wanted, part, name)
+    require_columns(chosen.drop, train, name)
     for label, part in (("train", train), ("valid", valid), ("test", test)):
         if part is not None and not len(part):
-            raise DataError(f"there are no rows for the split '{label}'", where=name)
+            raise DataError(f"the split '{label}' has no rows", where=name)
     try:
         columns = dict(train.items())
-        roles = _roles(columns, target, categorical, continuous, dates, drop, writing)
-        is_class = _is_class(columns[target], target, task, log_target, writing)
+        roles = _roles(columns, target, chosen, writing)
+        is_class = _is_class(columns[target], target, chosen, writing)
         formats = _formats(columns, roles, target, is_class, writing)
-        aim = read_column(columns[target], target, formats[target])
-        told = TargetColumn.fitted(aim, is_class=is_class, is_log=log_target)
+        values = read_column(columns[target], target, formats[target])
+        fitted_target = TargetColumn.fitted(values, is_class=is_class, is_log=chosen.log_target)
         processors = [
-            *([DateParts(list(dates))] if dates else []),
-            FillMissing(fill, missing_indicators),
-            Categorify(min_count),
-            *([Normalize(normalize)] if normalize else []),
+            *([DateParts(list(chosen.dates))] if chosen.dates else []),
+            FillMissing(chosen.fill, chosen.missing_indicators),
+            Categorify(chosen.min_count),
+            *([Normalize(chosen.normalize)] if chosen.normalize else []),
         ]
         raw = Roles(list(roles.categorical), list(roles.continuous), list(roles.dates))
-        preparation, prepared = Preparation.fitted(columns, roles, processors, told, formats, reading)
-        splits = [_tensors(preparation, prepared.codes, prepared.numbers, told.numbers(aim))]
+        preparation, prepared = Preparation.fitted(columns, roles, processors, fitted_target, formats, reading)
+        splits = [_tensors(preparation, prepared.codes, prepared.numbers, fitted_target.numbers(values))]
         splits += [_rows(part, preparation) for part in (valid, test) if part is not None]
-        notes = describe_roles(columns, raw, preparation)
+        notes = [*notes, *describe_roles(columns, raw, preparation)]
         remarks = [
             *remarks_on(prepared.read, len(train), raw, preparation),
             *remarks_on_codes({name: columns[name] for name in raw.continuous}),
@@ -428,13 +388,26 @@ def table_of_parts(
         _check_unknown(preparation, splits[1:], notes, remarks)
     except DataError as error:
         raise DataError(error.what, where=error.where or name, hint=error.hint) from error
-    tell(name, notes, remarks)
+    log_notes(name, notes, remarks)
     return attrs.evolve(_data(preparation, splits, _fingerprint(preparation, splits)), notes=(*notes, *remarks))
+
+
+def _with_defaults(options: Mapping[str, Any]) -> SimpleNamespace:
+    """Return options with the defaults of ``table``, whose signature is the only list of them."""
+    parameters = inspect.signature(table).parameters
+    unknown = [name for name in options if name not in parameters]
+    if unknown:
+        raise TypeError(f"table has no parameter '{unknown[0]}'")
+    defaults = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
+    return SimpleNamespace(**{**defaults, **options})
+
+
+_WHERE = "dataset 'table'"
 
 
 @attrs.frozen
 class Writing:
-    """Formats of values given by the user; parameters of ``table``."""
+    """Formats of values that the user declared; parameters of ``table``."""
 
     numeric: tuple[str, ...]
     decimal: str
@@ -444,37 +417,37 @@ class Writing:
     missing: tuple[str, ...]
 
     def check(self, dates: Sequence[str]) -> None:
-        """Raise a ParameterError for values that cannot be."""
+        """Raise a ParameterError for values out of range."""
         if self.decimal not in (".", ","):
             raise ParameterError(f"decimal='{self.decimal}'", where=_WHERE, hint="'.' or ','")
         if self.thousands not in (None, "", ".", ",", " ", "'") or self.thousands == self.decimal:
             raise ParameterError(
                 f"thousands='{self.thousands}' with decimal='{self.decimal}'",
                 where=_WHERE,
-                hint="one of . , ' and a blank, another than decimal",
+                hint="one of . , ' and a space, other than decimal",
             )
         if isinstance(self.date_format, Mapping):
             unknown = [name for name in self.date_format if name not in dates]
             if unknown:
                 raise ParameterError(
-                    f"date_format names '{unknown[0]}', which is not among dates",
+                    f"date_format names '{unknown[0]}', which is not in dates",
                     where=_WHERE,
                     hint=f"dates=['{unknown[0]}']",
                 )
 
-    def format_of_date(self, name: str) -> str | None:
-        """The format that was given for a column."""
+    def date_format_of(self, name: str) -> str | None:
+        """Return the format that was declared for a column."""
         return self.date_format.get(name) if isinstance(self.date_format, Mapping) else self.date_format
 
     def kind(self, column: pd.Series, name: str, *, is_target: bool = False) -> str:
-        """``number`` or ``category``; see ``infer_kind``."""
+        """Return ``number`` or ``category``; see ``infer_kind``."""
         if name in self.numeric:
             return "number"
         column = without(column, self.missing)
         return infer_kind(column, name, decimal=self.decimal, thousands=self.thousands, is_target=is_target)
 
     def of_numbers(self, column: pd.Series, name: str) -> ColumnFormat:
-        """The format of a column of numbers."""
+        """Return the format of a numeric column."""
         form = number_format(
             without(column, self.missing),
             name,
@@ -485,14 +458,13 @@ class Writing:
         return attrs.evolve(form, missing=self.missing)
 
     def of_categories(self, column: pd.Series) -> ColumnFormat:
-        """The format of a column of categories."""
+        """Return the format of a categorical column."""
         return attrs.evolve(category_format(without(column, self.missing)), missing=self.missing)
 
     def of_dates(self, column: pd.Series, name: str) -> ColumnFormat:
-        """The format of a column of dates."""
-        form = date_format_of(
-            without(column, self.missing), name, given=self.format_of_date(name), dayfirst=self.dayfirst
-        )
+        """Return the format of a column of dates."""
+        given = self.date_format_of(name)
+        form = date_format_of(without(column, self.missing), name, given=given, dayfirst=self.dayfirst)
         return attrs.evolve(form, missing=self.missing)
 
 
@@ -507,20 +479,20 @@ def _formats(
 
 
 MIN_UNKNOWN_TO_WARN = 0.05
-"""A smaller share of unseen categories stands in the notes and is no warning."""
+"""Fraction of unknown categories from which on a note becomes a warning."""
 
 
 def _check_unknown(preparation: Preparation, splits: Sequence[Rows], notes: list[str], remarks: list[str]) -> None:
-    """Add sentences on categories that only later splits have; an error where a column has no other."""
+    """Report categories that only later splits have; raise if a column of a split has no other."""
     for label, rows in zip(("valid", "test"), splits, strict=False):
         for name, (count, among) in preparation.unknown_categories(rows.categorical.numpy()).items():
             if count == among and preparation.min_count <= 1:
                 raise DataError(
-                    f"column '{name}': the training rows have none of the categories of the split '{label}'",
+                    f"column '{name}': no category of the split '{label}' occurs in the training rows",
                     hint=f"{_known_categories(preparation, name)}\ndrop=['{name}'] if they differ on purpose",
                 )
-            place_of_it = notes if count < MIN_UNKNOWN_TO_WARN * among else remarks
-            place_of_it.append(f"{label}: {describe_unknown(name, count, among)}")
+            lines = notes if count < MIN_UNKNOWN_TO_WARN * among else remarks
+            lines.append(f"{label}: {describe_unknown(name, count, among)}")
 
 
 def _data(preparation: Preparation, splits: Sequence[Rows], fingerprint: str) -> TableData:
@@ -556,46 +528,38 @@ def _tensors(preparation: Preparation, codes: np.ndarray, numbers: np.ndarray, t
     return Rows(*map(torch.from_numpy, (codes, numbers, values)))
 
 
-def _roles(
-    columns: Mapping[str, pd.Series],
-    target: str,
-    categorical: Sequence[str] | None,
-    continuous: Sequence[str] | None,
-    dates: Sequence[str],
-    drop: Sequence[str],
-    writing: Writing,
-) -> Roles:
-    """Which column is what; those that nobody named are looked at."""
-    written = [name for name in writing.numeric if name != target and name not in (continuous or ())]
-    named = [*(categorical or ()), *(continuous or ()), *written, *dates]
+def _roles(columns: Mapping[str, pd.Series], target: str, options: SimpleNamespace, writing: Writing) -> Roles:
+    """Return the role of every column, inferred for those that the user did not name."""
+    categorical, continuous, dates = options.categorical, options.continuous, options.dates
+    declared = [name for name in writing.numeric if name != target and name not in (continuous or ())]
+    named = [*(categorical or ()), *(continuous or ()), *declared, *dates]
     if target in named:
         raise DataError(f"the target '{target}' cannot be an input as well")
-    if target in drop:
-        raise DataError(f"the target '{target}' cannot be left out")
+    if target in options.drop:
+        raise DataError(f"the target '{target}' cannot be dropped")
     twice = [name for name, count in Counter(named).items() if count > 1]
     if twice:
-        raise ParameterError(f"column '{twice[0]}' is named twice", where=_WHERE, hint="one kind each")
-    known = {*named, *drop, target}
+        raise ParameterError(f"column '{twice[0]}' has two roles", where=_WHERE, hint="one role per column")
+    known = {*named, *options.drop, target}
     rest = [name for name in columns if name not in known]
     if categorical is not None and continuous is not None:
         rest = []
     unnamed = [name for name in rest if name.startswith("Unnamed: ")]
     if unnamed:
+        number = unnamed[0].removeprefix("Unnamed: ")
         raise DataError(
-            f"column {int(unnamed[0].removeprefix('Unnamed: ')) + 1} has no name"
-            if unnamed[0].removeprefix("Unnamed: ").isdigit()
-            else "a column has no name",
-            hint=f"drop=['{unnamed[0]}'] if it holds the numbers of the rows, or give it a name in the header",
+            f"column {int(number) + 1} has no name" if number.isdigit() else "a column has no name",
+            hint=f"drop=['{unnamed[0]}'] if it holds row numbers, or name it in the header",
         )
     is_number = {name: writing.kind(columns[name], name) == "number" for name in rest}
     empty = [name for name in (*rest, *named) if _is_empty(without(columns[name], writing.missing))]
     if empty:
         raise DataError(f"column '{empty[0]}' has no value in the training rows", hint=f"drop=['{empty[0]}']")
-    texts = [name for name in rest if not is_number[name]] if categorical is None else []
+    strings = [name for name in rest if not is_number[name]] if categorical is None else []
     numbers = [name for name in rest if is_number[name]] if continuous is None else []
-    roles = Roles([*(categorical or ()), *texts], [*(continuous or ()), *written, *numbers], list(dates))
+    roles = Roles([*(categorical or ()), *strings], [*(continuous or ()), *declared, *numbers], list(dates))
     if not (roles.categorical or roles.continuous or roles.dates):
-        raise DataError("there is no column beside the target", hint="a model needs something to look at")
+        raise DataError("there is no column besides the target", hint="a model needs at least one input")
     return roles
 
 
@@ -607,11 +571,11 @@ def _is_empty(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column) and not as_strings(column)[1]
 
 
-def _is_class(column: pd.Series, target: str, task: Task | None, log_target: bool, writing: Writing) -> bool:
-    if task is not None or log_target:
-        if log_target and task == "classification":
+def _is_class(column: pd.Series, target: str, options: SimpleNamespace, writing: Writing) -> bool:
+    if options.task is not None or options.log_target:
+        if options.log_target and options.task == "classification":
             raise ParameterError("classes have no logarithm", where=_WHERE, hint="log_target=False")
-        return task == "classification"
+        return bool(options.task == "classification")
     if target in writing.numeric:
         return False
     if writing.kind(column, target, is_target=True) == "category":
@@ -620,100 +584,10 @@ def _is_class(column: pd.Series, target: str, task: Task | None, log_target: boo
     return len(values) <= MAX_INFERRED_CLASSES and bool((values % 1 == 0).all())
 
 
-def _validating(
-    frame: pd.DataFrame,
-    share: float,
-    seed: int,
-    rows: tuple[int, int] | None,
-    last: str | None,
-    column: str | None,
-    folds: int | None,
-    fold: int,
-    name: str,
-    options: Mapping[str, Any],
-) -> np.ndarray:
-    """Which rows validate, (N,) bool."""
-    count = len(frame)
-    chosen = np.zeros(count, bool)
-    if not 0 < share < 1:
-        raise ParameterError(f"valid_share must lie in (0, 1), got {share}", where=_WHERE)
-    if rows is not None:
-        if not 0 <= rows[0] < rows[1] <= count:
-            raise ParameterError(f"there are no rows {rows[0]} to {rows[1]}", where=_WHERE, hint=f"{count:,} rows")
-        chosen[slice(*rows)] = True
-    elif column is not None:
-        require_columns([column], frame, name)
-        chosen = _marked(frame[column], column)
-    elif last is not None:
-        require_columns([last], frame, name)
-        order = np.argsort(_times(frame[last], last, options), kind="stable")
-        chosen[order[count - round(count * share) :]] = True
-    elif folds is not None:
-        if not (folds > 1 and 0 <= fold < folds):
-            raise ParameterError(f"of {folds} folds there is no number {fold}", where=_WHERE, hint="folds from 2 on")
-        order = np.random.default_rng(seed).permutation(count)
-        chosen[order[round(count * fold / folds) : round(count * (fold + 1) / folds)]] = True
-    else:
-        chosen[np.random.default_rng(seed).permutation(count)[: round(count * share)]] = True
-    if not 0 < chosen.sum() < count:
-        raise DataError(
-            f"of {count:,} rows {int(chosen.sum()):,} would validate",
-            where=name,
-            hint="both parts need rows: give more of them, or split otherwise",
-        )
-    return chosen
-
-
-_YES = frozenset({"true", "yes", "y", "t", "x", "valid", "val", "validation", "dev"})
-_NO = frozenset({"false", "no", "n", "f", "train", "training"})
-
-
-def _marked(column: pd.Series, name: str) -> np.ndarray:
-    """Rows that a column marks (N,) bool: with a number but 0, ``true``, ``yes``, ``valid`` …
-
-    Raises:
-        DataError: a value could mean either.
-    """
-    codes, texts = as_strings(column)
-    numbers = plain_numbers(texts)
-    marks = [text.lower() in _YES or bool(abs(number) > 0) for text, number in zip(texts, numbers, strict=True)]
-    for text, mark, number in zip(texts, marks, numbers, strict=True):
-        if not mark and number != 0 and text.lower() not in _NO:
-            raise DataError(
-                f"valid_column '{name}' says '{text}', which is neither yes nor no",
-                hint="write 1 in the rows that validate, and 0 or nothing in the others",
-            )
-    return np.append(np.array(marks, bool), False)[codes]
-
-
-def _times(column: pd.Series, name: str, options: Mapping[str, Any]) -> np.ndarray:
-    """Numbers or dates (N,) by which rows are sorted."""
-    import pandas as pd
-
-    given = options.get("date_format")
-    given = given.get(name) if isinstance(given, Mapping) else given
-    is_date = name in options.get("dates", ()) or given or pd.api.types.is_datetime64_any_dtype(column)
-    if not is_date:
-        _, texts = as_strings(column)
-        is_date = bool(len(texts)) and bool(np.isnan(plain_numbers(texts)).all())
-    if is_date:
-        form = date_format_of(column, name, given=given, dayfirst=options.get("dayfirst"))
-        return read_column(column, name, form).to_numpy()
-    numbers = as_numbers(column, name)
-    gaps = np.isnan(numbers)
-    if gaps.any():
-        raise DataError(
-            f"valid_last '{name}' is missing in {row_label(column, int(gaps.argmax()))} "
-            f"({int(gaps.sum()):,} such rows)",
-            hint="leave such rows out",
-        )
-    return numbers
-
-
 def _fingerprint(preparation: Preparation, splits: Sequence[Rows]) -> str:
-    """A hash of everything that a model or a callback can see."""
+    """Return a hash of everything that a model or a callback can see."""
     content = preparation.to_json()
-    for of_the_file in ("formats", "reading"):  # the same values written in another way are the same data
+    for of_the_file in ("formats", "reading"):  # the same values in another format are the same data
         del content[of_the_file]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for split in splits:

@@ -1,4 +1,4 @@
-"""What a trained network knows of categories: their vectors, as features for other models, and as a map."""
+"""Entity embeddings of a trained network: vectors of categories, as features for other models and as a map."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["CategoryMap", "category_map", "compare_encodings", "embedding_features", "entity_embeddings"]
 
 Encoding = Literal["one_hot", "embedding"]
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 
 def entity_embeddings(learner: Learner) -> dict[str, pd.DataFrame]:
-    """Column → a frame with a row per category of the training rows, its vector in columns 0, 1, …
+    """Return a frame for each column with a row per known category and its vector in columns 0, 1, …
 
     Raises:
         LabError: the model has no embeddings.
@@ -42,11 +42,11 @@ def entity_embeddings(learner: Learner) -> dict[str, pd.DataFrame]:
 
 
 def embedding_features(learner: Learner, frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows as features for other models: every category replaced by its vector, numbers scaled as in training.
+    """Return features for other models: categories replaced by their vectors, numbers scaled as in training.
 
     Args:
         learner: a trained network with embeddings.
-        frame: with the columns of training.
+        frame: rows with the columns of training.
 
     Returns:
         A frame with the same index and the columns ``town_0, town_1, …, rooms, …``.
@@ -58,28 +58,28 @@ def embedding_features(learner: Learner, frame: pd.DataFrame) -> pd.DataFrame:
     values = _encoded(learner, torch.from_numpy(codes), torch.from_numpy(numbers), "embedding")
     widths = [table.embedding_dim for table in _tables(learner)]
     named = zip(data.category_names, widths, strict=True)
-    names = [f"{name}_{place}" for name, width in named for place in range(width)]
+    names = [f"{name}_{number}" for name, width in named for number in range(width)]
     return pd.DataFrame(values, index=frame.index, columns=[*names, *data.continuous_names])
 
 
 def compare_encodings(
     learner: Learner, *, sample: int = 10_000, seed: int = 0, estimators: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Other models on one-hot categories and on the network's vectors: Guo & Berkhahn 2016, table 3.
+    """Compare other models on one-hot categories and on the embeddings: Guo & Berkhahn 2016, table 3.
 
-    Nearest neighbours, a random forest and gradient boosting are fitted to a sample of the training rows and judged on
-    the validation rows, as the network is.
+    Nearest neighbors, a random forest and gradient boosting are fitted to a sample of the training rows and evaluated
+    on the validation rows, as the network is.
 
     Args:
         learner: a trained network with embeddings.
-        sample: training rows that are used, at most; as many validation rows.
-        seed: of the sample and of the estimators.
-        estimators: some of ``nearest neighbours, random forest, gradient boosting``; empty for all.
+        sample: maximum number of training rows, and of validation rows.
+        seed: seed of the sample and of the estimators.
+        estimators: some of ``nearest neighbors, random forest, gradient boosting``; empty for all.
 
     Returns:
-        A row per model with its errors ``one_hot`` and ``embedding``; the first row is the network's own, whose
-        ``one_hot`` is None. Errors are the share of wrong classes, or of values the mean absolute error relative to the
-        target where its logarithm was learned, the root of the mean squared error otherwise; ``measure`` says which.
+        A row per model with its errors ``one_hot`` and ``embedding``; the first row is the network itself, whose
+        ``one_hot`` is None. ``measure`` names the error: the fraction of wrong classes; for regression, the mean
+        absolute relative error if the logarithm was predicted, and the root mean squared error otherwise.
     """
     data = _data(learner)
     generator = np.random.default_rng(seed)
@@ -115,7 +115,7 @@ def _estimators(data: TableData, seed: int) -> dict[str, Any]:
         getattr(ensemble, f"HistGradientBoosting{kind}"),
     )
     return {
-        "nearest neighbours": lambda: near(NEIGHBOURS, weights="distance"),
+        "nearest neighbors": lambda: near(NEIGHBORS, weights="distance"),
         "random forest": lambda: forest(100, min_samples_leaf=2, max_features=0.5, random_state=seed),
         "gradient boosting": lambda: boosting(random_state=seed),
     }
@@ -141,7 +141,7 @@ def _sampled(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
 
 def _measure(data: TableData) -> str:
     if data.class_names:
-        return "share of wrong classes"
+        return "fraction of wrong classes"
     return "mean absolute relative error" if data.target_is_log else "root mean squared error"
 
 
@@ -155,14 +155,14 @@ def _error(data: TableData, predicted: np.ndarray, rows: Rows) -> float:
 
 
 class CategoryMap(NamedTuple):
-    """Categories on a map of their vectors.
+    """Map of the categories of a column.
 
     Attributes:
-        column: whose categories.
-        names: of the categories.
-        places: (N, 2), the first two principal components; where true places are known, turned and scaled to them.
-        truth: (N, 2), the true places, or None.
-        correlation: of the distances between vectors with those between true places (Spearman), or None.
+        column: the column.
+        names: the categories.
+        places: (N, 2), the first two principal components, rotated and scaled to the true positions if known.
+        truth: (N, 2), the true positions, or None.
+        correlation: Spearman correlation between the distances of vectors and of true positions, or None.
     """
 
     column: str
@@ -173,16 +173,16 @@ class CategoryMap(NamedTuple):
 
 
 def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float, float]] | None = None) -> CategoryMap:
-    """The vectors of a column's categories on a plane, beside their places on a map where these are known.
+    """Project the vectors of a column's categories onto a plane, next to their true positions if known.
 
     Args:
         learner: a trained network with embeddings.
-        column: whose categories.
-        places: category → where it lies; None takes those that the data knows, if it knows any.
+        column: the column.
+        places: category → position; None takes those of the data, if it has any.
 
     Raises:
-        UnknownNameError: there is no such column among the categories.
-        LabError: fewer than three categories have a place.
+        UnknownNameError: there is no such categorical column.
+        LabError: fewer than three categories have a position.
     """
     from scipy.spatial import procrustes
     from scipy.spatial.distance import pdist
@@ -198,16 +198,17 @@ def category_map(learner: Learner, column: str, places: Mapping[str, tuple[float
     if places:
         frame = frame[frame.index.isin(list(places))]
     if len(frame) < 3:
-        raise LabError(f"column '{column}' has {len(frame)} categories on a map", hint="three are needed")
+        raise LabError(f"column '{column}' has {len(frame)} categories to map", hint="at least three are needed")
     flat = PCA(min(2, frame.shape[1])).fit_transform(frame.to_numpy(float))
     flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
     if not places:
         return CategoryMap(column, list(frame.index), flat, None, None)
     truth = np.array([places[name] for name in frame.index], float)
     correlation = float(spearmanr(pdist(frame.to_numpy(float)), pdist(truth)).statistic)
-    standard, turned, _ = procrustes(truth, flat)
+    # Principal components have no orientation: without the rotation, a good map may be upside down.
+    standard, rotated, _ = procrustes(truth, flat)
     scale = (truth - truth.mean(0)).std() / standard.std()
-    return CategoryMap(column, list(frame.index), turned * scale + truth.mean(0), truth, correlation)
+    return CategoryMap(column, list(frame.index), rotated * scale + truth.mean(0), truth, correlation)
 
 
 def _data(learner: Learner) -> TableData:
@@ -220,7 +221,7 @@ def _tables(learner: Learner) -> Sequence[Any]:
     model = learner.model
     if not isinstance(model, TabularMLP) or not isinstance(model.categories, Embeddings):
         raise LabError(
-            "this model has no embeddings of categories",
+            "this model has no category embeddings",
             where=type(model).__name__,
             hint="architecture=use('tabular_mlp', categories='embedding')",
         )

@@ -1,7 +1,7 @@
-"""Formats of columns: how numbers, dates and categories are written. Learned of the training rows and kept with them.
+"""Formats of columns: numbers, dates and categories as strings. Inferred from the training rows and stored with them.
 
-A column is read in the same way at every later time. Where a text could be read in two ways, or looks like a number or
-a date and was not declared as one, that is an error with the parameters that decide it, not a guess.
+A column is parsed with the same format ever after. A string that is ambiguous, or that looks like a number or a date
+but was not declared as one, is an error with the parameters that decide it, not a guess.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 SOFT_MISSING = frozenset({"-", "--", "---", ".", "..", "none", "n.a.", "n/a", "nil", "missing", "unknown", "undefined"})
-"""Gaps where all other values of a column are numbers; categories elsewhere. In lower case."""
+"""Missing values, in lower case, if all other values of a column are numbers; categories otherwise."""
 
 MAX_SAMPLED = 1000
-"""Different values of a column that are looked at to guess what they are."""
+"""Number of distinct values from which the kind of a column is inferred."""
 
 ISO = "ISO8601"
 
@@ -49,18 +49,19 @@ class ColumnFormat:
     """Format of the values of a column.
 
     Attributes:
-        kind: what they are.
-        decimal, thousands: signs in numbers.
-        written: whether numbers have currency signs, units, percent signs or parentheses.
+        kind: kind of values.
+        decimal, thousands: decimal sign and thousands separator.
+        written: numbers may have currency signs, units, percent signs or parentheses.
         unit: the unit of such numbers, the same in all rows.
-        gaps: further texts for a missing number, in lower case.
-        form: of categories: ``text``, whole or other ``number`` (``1``, ``1.0`` and ``01`` are one) or ``truth``.
-        missing: texts that stand for a gap, given by the user.
-        date: strftime format, ``ISO8601``, or empty for a column that holds dates and not texts.
-        zone: the time zone that dates are told in; empty for dates without one.
-        several_zones: whether the training rows had more than one.
+        gaps: further strings for a missing number, in lower case.
+        form: of categories: ``text``, ``number`` (``1``, ``1.0`` and ``01`` are one) or ``truth``.
+        missing: strings that mean a missing value, given by the user.
+        date: strftime format, ``ISO8601``, or "" if the column holds dates and not strings.
+        zone: the time zone that dates are converted to; "" if they have none.
+        several_zones: True if the training rows had more than one.
     """
 
+    # The names and values of these fields stand in the preparation.json of finished runs.
     kind: Literal["number", "category", "date"] = attrs.field(validator=in_(("number", "category", "date")))
     decimal: str = attrs.field(default=".", validator=in_((".", ",")))
     thousands: str = attrs.field(default="", validator=in_(("", ".", ",", " ", "'")))
@@ -80,10 +81,10 @@ class ColumnFormat:
 
 
 def read_column(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
-    """The values as float64, as a categorical of texts, or as dates without a zone; gaps stay gaps but in dates.
+    """Parse values: float64, a categorical of strings, or dates without a zone. Dates must not be missing.
 
     Raises:
-        DataError: a value is not written so; its row is named.
+        DataError: a value does not have the format; its row is given.
     """
     import pandas as pd
 
@@ -92,7 +93,7 @@ def read_column(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
 
 
 def read_values(column: pd.Series, name: str, form: ColumnFormat) -> Any:
-    """As ``read_column``, numbers as an array, which is made in a tenth of the time."""
+    """Parse values as ``read_column`` does, but numbers to an array, which takes a tenth of the time."""
     import pandas as pd
 
     refuse_nested(column, name)
@@ -113,7 +114,10 @@ def read_values(column: pd.Series, name: str, form: ColumnFormat) -> Any:
 
 
 def category_format(column: pd.Series) -> ColumnFormat:
-    """Numbers and truth values in one form each, unless zeros in front show that they are codes, as in ``01234``."""
+    """Return the format of categories: numbers and truth values have one spelling each.
+
+    Numbers with leading zeros, such as ``01234``, are codes and stay as they are.
+    """
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column):
@@ -128,7 +132,7 @@ def category_format(column: pd.Series) -> ColumnFormat:
 
 
 def _canonical(text: str, form: str) -> str:
-    """One way to write a category.
+    """Return the canonical spelling of a category.
 
     >>> [_canonical(*each) for each in (("1.0", "number"), ("1.50", "number"), ("x", "number"), ("TRUE", "truth"))]
     ['1', '1.5', 'x', 'True']
@@ -139,7 +143,7 @@ def _canonical(text: str, form: str) -> str:
         )
     if form == "text":
         return text
-    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):  # not by float, which holds 15 digits
+    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):  # not float(), which holds 15 digits: longer ids would become one
         return str(int(text.partition(".")[0]))
     try:
         value = float(text)
@@ -179,7 +183,7 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str] | None:
-    """A number as people write it and its unit; None if it is none.
+    """Parse a formatted number and return its value and unit, or None.
 
     >>> _written_number("$1,234.50", ".", ","), _written_number("(5)", ".", ","), _written_number("1.234,5 €", ",", ".")
     ((1234.5, '$'), (-5.0, ''), (1234.5, '€'))
@@ -213,17 +217,16 @@ def _is_currency(text: str) -> bool:
 def number_format(
     column: pd.Series, name: str, *, decimal: str = ".", thousands: str | None = None, written: bool = False
 ) -> ColumnFormat:
-    """The format of a column of numbers.
+    """Infer the format of a numeric column.
 
     Args:
-        column: of the training rows.
+        column: the column in the training rows.
         name: its name.
-        decimal, thousands: signs.
-        written: whether numbers may have currency signs, units and so on; ``thousands`` is then the other sign by
-            itself.
+        decimal, thousands: decimal sign and thousands separator.
+        written: allow currency signs, units and so on; ``thousands`` then defaults to the other sign.
 
     Raises:
-        DataError: such numbers have several units.
+        DataError: the numbers have several units.
     """
     import pandas as pd
 
@@ -240,18 +243,16 @@ def number_format(
     known = sorted({unit for unit, value in zip(units, values, strict=True) if not np.isnan(value)})
     if len(known) > 1:
         shown = " and ".join(f"'{unit}'" if unit else "no unit" for unit in known[:3])
-        raise DataError(
-            f"column '{name}' has numbers with {shown}", hint="write all of them with one unit, or as categorical"
-        )
+        raise DataError(f"column '{name}' has numbers with {shown}", hint="use one unit, or list it under categorical")
     return attrs.evolve(form, unit=known[0] if known else "")
 
 
 def _parsed(texts: Sequence[str], form: ColumnFormat) -> tuple[np.ndarray, list[str]]:
-    """Different texts as numbers, NaN where they are none, and their units."""
+    """Return strings as numbers, NaN if they are not, and their units."""
     if form.is_plain:
         return plain_numbers(texts), [""] * len(texts)
     found = [_written_number(text, form.decimal, form.thousands) for text in texts]
-    if not form.written:  # signs of separation alone
+    if not form.written:  # only separators were declared, so that a unit is an error
         found = [None if each is None or each[1] else each for each in found]
     return np.array([np.nan if each is None else each[0] for each in found]), [
         each[1] if each else "" for each in found
@@ -269,33 +270,33 @@ def _numbers(column: pd.Series, name: str, form: ColumnFormat) -> np.ndarray:
         raise DataError(
             f"column '{name}' holds {'dates' if pd.api.types.is_datetime64_any_dtype(column) else 'durations'}, "
             "not numbers",
-            hint=f"dates=['{name}'] takes dates apart; write durations as numbers",
+            hint=f"dates=['{name}'] expands dates; convert durations to numbers",
         )
     else:
         codes, texts = as_strings(column)
         values, units = _parsed(texts, form)
-        is_gap = np.array([text.lower() in form.gaps for text in texts], bool)
+        is_missing = np.array([text.lower() in form.gaps for text in texts], bool)
         wrong = np.array([unit != form.unit for unit in units], bool) & ~np.isnan(values)
-        bad = np.append((np.isnan(values) | wrong) & ~is_gap, False)[codes]
+        bad = np.append((np.isnan(values) | wrong) & ~is_missing, False)[codes]
         numbers = np.append(values, np.nan)[codes]
         if bad.any():
             row = int(bad.argmax())
             said = str(column.iloc[row])
             raise DataError(
-                f"column '{name}', {row_label(column, row)}: '{said}' is no number"
+                f"column '{name}', {row_label(column, row)}: '{said}' is not a number"
                 + (f" in {form.unit}" if form.unit else "")
                 + f" ({int(bad.sum()):,} such rows)",
-                hint=_numeric_hint([said.strip()], name, form) or "mend the column, or name it under categorical",
+                hint=_numeric_hint([said.strip()], name, form) or "fix the column, or list it under categorical",
             )
     _refuse_large(numbers, column, name)
     return numbers
 
 
 def as_numbers(column: pd.Series | np.ndarray, name: str) -> np.ndarray:
-    """The values (N,) as float64, NaN where there is a gap; numbers as Python writes them. Arrays were read already.
+    """Return values (N,) as float64, NaN if missing, from Python's notation; arrays are parsed already.
 
     Raises:
-        DataError: a value is no number, infinite, or beyond float32; its row is named.
+        DataError: a value is not a number, infinite, or beyond float32; its row is given.
     """
     return column if isinstance(column, np.ndarray) else _numbers(column, name, ColumnFormat("number"))
 
@@ -311,12 +312,12 @@ def _refuse_large(numbers: np.ndarray, column: pd.Series, name: str) -> None:
             row = int(bad.argmax())
             raise DataError(
                 f"column '{name}', {row_label(column, row)}: {numbers[row]} {said} ({int(bad.sum()):,} such rows)",
-                hint="mend the column, or leave such values empty",
+                hint="fix the column, or leave such values empty",
             )
 
 
 def _numeric_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = None) -> str | None:
-    """The parameters with which texts would be numbers; None if there are none."""
+    """Return the parameters with which strings would be numbers, or None."""
     styles = [style for style in _STYLES if all(_written_number(text, *style) for text in texts)]
     if form is not None and not form.is_plain:
         styles = [style for style in styles if style != (form.decimal, form.thousands)]
@@ -332,11 +333,11 @@ def _numeric_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = N
         values = _written_number(texts[0], decimal, thousands)
         line = f"numeric=['{name}']{separators}"
         lines.append(f"{line} reads '{texts[0]}' as {values[0]:.12g}" if values else line)
-    return "\n".join([*_different(lines)[:3], f"or categorical=['{name}'] where it is no number"])
+    return "\n".join([*_different(lines)[:3], f"or categorical=['{name}'] if it is not a number"])
 
 
 def _different(lines: Sequence[str]) -> list[str]:
-    """Lines whose end (what is read) was not there before."""
+    """Return the lines with distinct readings."""
     seen: dict[str, str] = {}
     for line in lines:
         seen.setdefault(line.rpartition(" as ")[2], line)
@@ -372,16 +373,16 @@ _MAYBE_DATE = re.compile(
 def date_format_of(
     column: pd.Series, name: str, *, given: str | None = None, dayfirst: bool | None = None
 ) -> ColumnFormat:
-    """The one format in which all dates of a column are written.
+    """Infer the one format of all dates of a column.
 
     Args:
-        column: of the training rows.
+        column: the column in the training rows.
         name: its name.
         given: a strftime format, which decides.
-        dayfirst: whether ``05/12/2024`` is in December; None asks where no date of the column shows it.
+        dayfirst: True reads ``05/12/2024`` as a day in December; None raises if the column is ambiguous.
 
     Raises:
-        DataError: a value is no date, there is a gap, there are several formats, or one cannot tell day from month.
+        DataError: a value is missing or not a date, the formats are mixed, or day and month are ambiguous.
     """
     import pandas as pd
 
@@ -413,9 +414,10 @@ def _only_format(texts: list[str], column: pd.Series, name: str, dayfirst: bool 
         fitting = [form for form in fitting if _day_first(form) in (None, dayfirst)]
         if not fitting:
             raise DataError(
-                f"column '{name}': its dates are written {other}, and dayfirst={dayfirst}",
+                f"column '{name}': the dates have the format {other}, but dayfirst={dayfirst}",
                 hint=f"date_format={{'{name}': '{other}'}}",
             )
+    # Formats that read every date alike, such as %y and %Y of nothing but four digits, are one.
     different: dict[tuple[Any, ...], str] = {}
     for form in fitting:
         different.setdefault(tuple(_parse(texts, form)), form)
@@ -428,21 +430,21 @@ def _only_format(texts: list[str], column: pd.Series, name: str, dayfirst: bool 
         readings = "\n".join(
             f"date_format={{'{name}': '{form}'}} reads it as {_day(_parse([example], form)[0])}" for form in forms[:4]
         )
-        why = "can be read in several ways" if len(forms) > 1 else "has a year of two digits"
+        why = "is ambiguous" if len(forms) > 1 else "has a two-digit year"
         short = "\nor, for all columns: dayfirst=True or False" if len(forms) > 1 and not two_digits else ""
         raise DataError(f"column '{name}': '{example}' {why}", hint=readings + short)
     return forms[0]
 
 
 def _day_first(form: str) -> bool | None:
-    """Return whether the day stands before the month; None where they cannot be mistaken."""
+    """Return True if the day is before the month, None if they cannot be confused."""
     if form == ISO or form.startswith("%Y") or "%d" not in form or "%m" not in form:
         return None
     return form.index("%d") < form.index("%m")
 
 
 def _candidates(texts: Sequence[str]) -> list[str]:
-    """Formats in which one of the first texts is written."""
+    """Return the formats that fit one of the first strings."""
     looked = texts[:MAX_SAMPLED]
     found: list[str] = []
     if looked and all(re.fullmatch(r"(19|20)\d{6}", text) for text in looked):
@@ -482,19 +484,19 @@ def _day(when: Any) -> str:
 
 
 def _refuse_dates(good: np.ndarray, column: pd.Series, name: str, form: str | None = None) -> None:
-    """Raise a DataError for the first gap, or the first text that is not ``good``."""
+    """Raise a DataError for the first missing value, or the first string that is not ``good``."""
     codes, _ = as_strings(column)
     bad = ~np.append(good, False)[codes]
     if not bad.any():
         return
     row = int(bad.argmax())
-    is_gap = codes[row] < 0
+    is_missing = codes[row] < 0
     raise DataError(
         f"column '{name}', {row_label(column, row)}: "
-        + ("the date is missing" if is_gap else f"'{column.iloc[row]}' is no date")
-        + (f" as the others, which are written {form}" if form and not is_gap else "")
+        + ("the date is missing" if is_missing else f"'{column.iloc[row]}' is not a date")
+        + (f" in the format {form} of the others" if form and not is_missing else "")
         + f" ({int(bad.sum()):,} such rows)",
-        hint="leave such rows out" if is_gap else "write dates as 2015-07-31, or give date_format, as in '%d/%m/%Y'",
+        hint="remove these rows" if is_missing else "write dates as 2015-07-31, or set date_format='%d/%m/%Y'",
     )
 
 
@@ -502,7 +504,7 @@ _OFFSET = re.compile(r"(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGNORECASE)
 
 
 def _zones(texts: Sequence[str], name: str, form: ColumnFormat) -> set[str]:
-    """The offsets of dates; empty where they have none."""
+    """Return the UTC offsets of dates; empty if they have none."""
     if form.date == ISO:
         found = [match[1] if (match := _ISO_DATE.fullmatch(text)) else None for text in texts]
     elif "%z" in form.date:
@@ -511,9 +513,7 @@ def _zones(texts: Sequence[str], name: str, form: ColumnFormat) -> set[str]:
         return set()
     zones = {_offset(each) if each else "" for each in found}
     if len(zones) > 1 and "" in zones:
-        raise DataError(
-            f"column '{name}' has dates with a time zone and dates without one", hint="write all of them in one way"
-        )
+        raise DataError(f"column '{name}' mixes dates with and without a time zone", hint="use one format")
     return zones - {""}
 
 
@@ -539,25 +539,25 @@ def _dates(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
         zones = _zones(texts, name, ColumnFormat("date", date=written))
         values = _parse(texts, written, utc=bool(zones))
         good = ~values.isna().to_numpy()
-        if written == ISO:  # pandas takes years and months alone for dates as well
+        if written == ISO:  # pandas also accepts a year, or year and month, as ISO 8601
             good &= np.array([bool(_ISO_DATE.fullmatch(text)) for text in texts], bool)
         _refuse_dates(good, column, name, None if written == ISO else written)
         dates = values.iloc[codes].set_axis(column.index)
     if getattr(dates.dt, "tz", None) is not None:
         if not form.zone:
             raise DataError(
-                f"column '{name}' has dates with a time zone, and those of the training rows have none",
-                hint="write all of them in one way",
+                f"column '{name}' has dates with a time zone, but the training rows have none",
+                hint="use one format",
             )
         try:
             dates = dates.dt.tz_convert(_zone_of(form.zone)).dt.tz_localize(None)
-        except (KeyError, ValueError, OSError) as error:  # zones of other systems, and of damaged runs
-            raise DataError(f"column '{name}': there is no time zone '{form.zone}' here") from error
+        except (KeyError, ValueError, OSError) as error:  # the run may be from another system, or damaged
+            raise DataError(f"column '{name}': unknown time zone '{form.zone}'") from error
     return dates.rename(column.name)
 
 
 def as_dates(column: pd.Series, name: str) -> pd.Series:
-    """The values as dates without a zone; errors as in ``date_format_of``."""
+    """Parse values as dates without a zone; errors as in ``date_format_of``."""
     return _dates(column, name, date_format_of(column, name))
 
 
@@ -576,17 +576,17 @@ def _zone_of(name: str) -> Any:
 def infer_kind(
     column: pd.Series, name: str, *, decimal: str = ".", thousands: str | None = None, is_target: bool = False
 ) -> Literal["number", "category"]:
-    """Return whether a column that nobody declared holds numbers or categories.
+    """Infer whether a column that was not declared holds numbers or categories.
 
     Args:
-        column: of the training rows.
+        column: the column in the training rows.
         name: its name.
-        decimal, thousands: signs in numbers.
-        is_target: a target cannot be declared as a date, and is called a class and not a category.
+        decimal, thousands: decimal sign and thousands separator.
+        is_target: word messages for a target, which has classes and cannot be a date.
 
     Raises:
-        DataError: its texts look like numbers or dates, some are numbers and some are not, or its values are neither
-            numbers nor texts; the parameters that decide are named.
+        DataError: strings look like numbers or dates, numbers and strings are mixed, or values are neither; the
+            parameters that decide are given.
     """
     import pandas as pd
 
@@ -594,12 +594,10 @@ def infer_kind(
     if pd.api.types.is_datetime64_any_dtype(column):
         raise DataError(
             f"column '{name}' holds dates",
-            hint=_TARGET_OF_DATES
-            if is_target
-            else f"dates=['{name}'] takes them apart; drop=['{name}'] leaves them out",
+            hint=_TARGET_OF_DATES if is_target else f"dates=['{name}'] expands them; drop=['{name}'] drops them",
         )
     if pd.api.types.is_timedelta64_dtype(column):
-        raise DataError(f"column '{name}' holds durations", hint=f"write them as numbers, or drop=['{name}']")
+        raise DataError(f"column '{name}' holds durations", hint=f"convert them to numbers, or drop=['{name}']")
     if pd.api.types.is_bool_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype):
         return "category"
     if pd.api.types.is_numeric_dtype(column):
@@ -617,14 +615,14 @@ def infer_kind(
         is_bad = np.append(np.isnan(values), False)[codes]
         row, count = int(is_bad.argmax()), int((~is_bad & (codes >= 0)).sum())
         raise DataError(
-            f"column '{name}' mixes numbers and texts: {row_label(column, row)} says '{column.iloc[row]}', "
+            f"column '{name}' mixes numbers and strings: {row_label(column, row)} has '{column.iloc[row]}', "
             f"{count:,} other rows have numbers",
-            hint="mend the column, or " + ("task='classification'" if is_target else "name it under categorical"),
+            hint="fix it, or " + ("task='classification'" if is_target else "list it under categorical"),
         )
     return "category"
 
 
-_TARGET_OF_DATES = "write the target as a number of days; or, if each date is a class: task='classification'"
+_TARGET_OF_DATES = "convert the target to a number of days; or, if each date is a class: task='classification'"
 
 
 def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_target: bool) -> None:
@@ -637,7 +635,7 @@ def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_t
             f"column '{name}' looks like dates and would be {len(texts):,} {kind}: {shown}",
             hint=_TARGET_OF_DATES
             if is_target
-            else f"dates=['{name}'] takes them apart; drop=['{name}'] or categorical=['{name}'] does not",
+            else f"dates=['{name}'] expands them; otherwise drop=['{name}'] or categorical=['{name}']",
         )
     numbers = [text for text in looked if any(_written_number(text, *style) for style in _STYLES)]
     if 2 * len(numbers) >= len(looked):

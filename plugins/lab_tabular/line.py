@@ -1,4 +1,4 @@
-"""A straight line through points, y = a x + b: the first thing that one trains, by hand and by torch, on film."""
+"""Linear regression of one variable, y = a x + b: a first example, by hand and with torch, animated."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FILM = "line.json"
 def line(
     *, slope: float = 3.0, intercept: float = 8.0, count: int = 100, noise: float = 0.3, data_seed: int = 0
 ) -> Data:
-    """Points around y = a x + b, x between 0 and 1; a fifth validates. Lesson 2 of fast.ai 2019 has 3 and 8 too.
+    """Noisy points on y = a x + b, x between 0 and 1; a fifth validates. The defaults are those of fast.ai 2019.
 
     Args:
         slope, intercept: a and b.
-        count: points, at least 10.
-        noise: standard deviation of y around the line.
-        data_seed: another seed gives other points.
+        count: number of points, at least 10.
+        noise: standard deviation of y.
+        data_seed: seed of the points.
 
     Shapes:
         x (B, 1) and y (B, 1)
@@ -44,7 +44,7 @@ def line(
         raise ParameterError(
             f"slope={slope}, intercept={intercept}, noise={noise}, data_seed={data_seed}",
             where="dataset 'line'",
-            hint="finite numbers, and a noise and a seed from 0 on",
+            hint="values must be finite, noise and data_seed at least 0",
         )
     generator = np.random.default_rng(data_seed)
     x = generator.uniform(size=(count, 1)).astype(np.float32)
@@ -57,7 +57,7 @@ def line(
 
 
 class Line(nn.Module):
-    """y = a x + b, beginning at a = b = 0.
+    """Linear model y = a x + b, initialized with a = b = 0.
 
     Shapes:
         (B, 1) -> (B, 1)
@@ -74,33 +74,33 @@ class Line(nn.Module):
 
 
 class ByHand(Supervised):
-    """A step of gradient descent for ``line`` in numpy, with derivatives worked out by hand.
+    """Gradient descent for ``line`` in NumPy, with the gradients derived by hand.
 
-    Of the mean squared error, 2 mean((a x + b - y) x) for a and 2 mean(a x + b - y) for b; plain descent with the
-    learner's rate, the optimizer is not asked.
+    The gradients of the mean squared error are 2 mean((a x + b - y) x) for a and 2 mean(a x + b - y) for b. The step
+    uses the learner's learning rate; the optimizer is not called.
     """
 
     def train_step(self, batch: Any) -> Tensor:
         model = self.learner.model
         if not isinstance(model, Line):
-            raise LabError("derivatives by hand are those of the architecture 'line'", where=type(model).__name__)
+            raise LabError("the stepper 'by_hand' needs the architecture 'line'", where=type(model).__name__)
         x, y = (each.detach().cpu().numpy() for each in batch)
         a, b = (weight.detach().cpu().numpy() for weight in (model.slope, model.intercept))
         error = a * x + b - y
         with self.learner.level("backward"):
-            along_a, along_b = 2 * (error * x).mean(), 2 * error.mean()
+            gradient_a, gradient_b = 2 * (error * x).mean(), 2 * error.mean()
         with self.learner.level("step"), torch.no_grad():
             rate = np.float32(self.learner.optimizer.param_groups[0]["lr"])
-            model.slope.copy_(torch.from_numpy(a - rate * along_a))
-            model.intercept.copy_(torch.from_numpy(b - rate * along_b))
+            model.slope.copy_(torch.from_numpy(a - rate * gradient_a))
+            model.intercept.copy_(torch.from_numpy(b - rate * gradient_b))
         return torch.tensor(float((error**2).mean()), device=batch[0].device)
 
 
 class LineFilm(Callback):
-    """Watches a line being found: ``line.json`` with a, b and the loss of every step, and ``line.gif``.
+    """Record a, b and the loss of every step in ``line.json``, and animate them in ``line.gif``.
 
     Args:
-        frames: pictures in the film, at most; evenly spread over the steps.
+        frames: maximum number of frames, evenly spread over the steps.
     """
 
     observer = True
@@ -111,7 +111,7 @@ class LineFilm(Callback):
 
     def check(self, learner: Learner) -> None:
         if not isinstance(learner.model, Line):
-            raise LabError("the film is of the architecture 'line'", where=type(learner.model).__name__)
+            raise LabError("the callback 'line_film' needs the architecture 'line'", where=type(learner.model).__name__)
 
     def after_batch(self, learner: Learner) -> None:
         model: Any = learner.model

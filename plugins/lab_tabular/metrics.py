@@ -1,4 +1,4 @@
-"""Metrics of tables that the basics do not have; on the scale of the target's column where they say so."""
+"""Metrics of tabular competitions, on the scale of the target column where stated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST_SHARE = 1e-7
 
 
 class LogLoss(Mean):
-    """Mean of minus the logarithm of the probability of the class that was true; no probability is below 1e-7.
+    """Mean negative log-probability of the true class; probabilities are clipped at 1e-7.
 
     Shapes:
         output (B, K) logits, target (B,)
@@ -30,12 +30,12 @@ class LogLoss(Mean):
 
 
 class RMSPE(Mean):
-    """Root of the mean squared relative error, (y - ŷ) / y, on the scale of the target's column; y = 0 does not count.
+    """Root mean squared relative error, (y - ŷ) / y, on the scale of the target column; rows with y = 0 are skipped.
 
-    The figure of the Rossmann competition.
+    The metric of the Rossmann competition.
 
     Args:
-        target_is_log: whether outputs and targets are logarithms.
+        target_is_log: outputs and targets are logarithms.
 
     Shapes:
         output, target (B,)
@@ -52,22 +52,22 @@ class RMSPE(Mean):
         output, target = (each.double() for each in aligned(output, target, "rmspe"))
         if self.target_is_log:
             output, target = output.exp(), target.exp()
-        counts = target != 0
-        errors = torch.where(counts, (output - target) / torch.where(counts, target, 1), 0)
-        return errors.square().sum(), counts.sum()
+        is_counted = target != 0
+        errors = torch.where(is_counted, (output - target) / torch.where(is_counted, target, 1), 0)
+        return errors.square().sum(), is_counted.sum()
 
     def finish(self, mean: Tensor) -> Tensor:
         return mean.sqrt()
 
 
 class RMSLE(Mean):
-    """Root of the mean squared difference of logarithms: the figure of the House Prices competition.
+    """Root mean squared logarithmic error, the metric of the House Prices competition.
 
-    Predictions below ``floor`` count as ``floor``, as in *Dive into Deep Learning*, where it is 1.
+    Predictions are clipped at ``floor`` from below, as in *Dive into Deep Learning*, where it is 1.
 
     Args:
-        target_is_log: whether outputs and targets are logarithms already.
-        floor: on the scale of the target's column, above 0.
+        target_is_log: outputs and targets are logarithms already.
+        floor: lowest prediction on the scale of the target column, above 0.
 
     Shapes:
         output, target (B,)
@@ -83,7 +83,7 @@ class RMSLE(Mean):
         output, target = (each.double() for each in aligned(output, target, "log_rmse"))
         if not self.target_is_log:
             if bool((target <= 0).any()):
-                raise DataError("metric 'log_rmse' needs positive targets", hint="choose rmse")
+                raise DataError("metric 'log_rmse' needs positive targets", hint="use rmse")
             output, target = output.clamp(min=self.floor).log(), target.log()
         return (output - target).square().sum(), len(target)
 

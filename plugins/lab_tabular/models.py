@@ -1,4 +1,4 @@
-"""Models of tables: codes (B, C) long and numbers (B, D) float to classes (B, K) or values (B,)."""
+"""Tabular models: codes (B, C) long and numbers (B, D) float to logits (B, K) or values (B,)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Numbers = Literal["plain", "periodic"]
 
 
 def embedding_width(size: int, rule: Rule) -> int:
-    """How wide the embedding of a category with ``size`` codes is, by a rule of thumb.
+    """Return the embedding width of a category with ``size`` codes, by a rule of thumb.
 
     ``min_50`` is fast.ai 2018's min(50, (n + 1) // 2), ``min_600`` fast.ai 2019's min(600, round(1.6 n^0.56)).
 
@@ -32,8 +32,8 @@ def embedding_width(size: int, rule: Rule) -> int:
     return min(50, (size + 1) // 2) if rule == "min_50" else min(600, round(1.6 * size**0.56))
 
 
-class _Answer(nn.Module):
-    """Base class: from numbers of the network to what is said of a row."""
+class _Head(nn.Module):
+    """Base class that maps scores to logits, or to values on the scale of the target."""
 
     def __init__(
         self,
@@ -44,35 +44,36 @@ class _Answer(nn.Module):
     ) -> None:
         super().__init__()
         if y_range is not None and output_size > 1:
-            raise ParameterError("y_range is for values, not for classes", where="y_range", hint="y_range=None")
+            raise ParameterError("y_range needs a regression target", where="y_range", hint="y_range=None")
         if y_range is not None and not y_range[0] < target_mean < y_range[1]:
             raise ParameterError(
-                f"the target's mean {target_mean:.4g} lies outside of y_range {tuple(y_range)}", where="y_range"
+                f"the mean of the target, {target_mean:.4g}, lies outside y_range {tuple(y_range)}", where="y_range"
             )
         self.output_size, self.y_range = output_size, None if y_range is None else tuple(y_range)
         self.mean, self.deviation = target_mean, target_deviation
 
-    def answer(self, score: Tensor) -> Tensor:
-        """Scores (B, K) as classes' logits, or (B, 1) as values (B,) on the target's scale."""
+    def rescale(self, score: Tensor) -> Tensor:
+        """Return scores (B, K) as logits, or (B, 1) as values (B,) on the target's scale."""
         if self.output_size > 1:
             return score
         score = score.squeeze(-1)
         if self.y_range is None:
             return self.mean + self.deviation * score
         low, high = self.y_range
+        # Shifted so that a score of 0 is the mean of the target, where training starts.
         return low + (high - low) * torch.sigmoid(score + math.log((self.mean - low) / (high - self.mean)))
 
 
-class Linear(_Answer):
-    """A linear model of one-hot categories and numbers; with classes, softmax regression.
+class Linear(_Head):
+    """Linear model of one-hot categories and numbers; softmax regression for classes.
 
-    Zhang et al., *Dive into Deep Learning*, chapters 3 and 4. Weights begin at zero.
+    Zhang et al., *Dive into Deep Learning*, chapters 3 and 4. Weights are initialized to zero.
 
     Args:
-        category_sizes: codes of each categorical column.
-        continuous_count: columns with numbers.
-        output_size: classes, or 1 for a value.
-        target_mean, target_deviation: of the training rows' target; where a model of values begins, and its unit.
+        category_sizes: number of codes of each categorical column.
+        continuous_count: number of continuous columns.
+        output_size: number of classes, or 1 for regression.
+        target_mean, target_deviation: mean and standard deviation of the training target, the scale of regression.
 
     Shapes:
         codes (B, C), numbers (B, D) -> (B, K), or (B,) where K is 1
@@ -94,11 +95,11 @@ class Linear(_Answer):
 
     def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
         check_widths(categorical, continuous, len(self.one_hot.sizes), self.output.in_features - self.one_hot.width)
-        return self.answer(self.output(torch.cat([self.one_hot(categorical), continuous], 1)))
+        return self.rescale(self.output(torch.cat([self.one_hot(categorical), continuous], 1)))
 
 
 class OneHot(nn.Module):
-    """Codes (B, C) as zeros and ones (B, sum of sizes); an unseen category is all zeros."""
+    """One-hot encoding of codes (B, C) as (B, sum of sizes); an unknown category is all zeros."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class OneHot(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """Codes (B, C) as learned vectors, side by side (B, sum of widths); an unseen category is all zeros, and stays so.
+    """Entity embeddings of codes (B, C), concatenated (B, sum of widths); an unknown category is zero and not trained.
 
     Guo & Berkhahn 2016, "Entity embeddings of categorical variables".
     """
@@ -122,6 +123,7 @@ class Embeddings(nn.Module):
             with part(name):
                 table = nn.Embedding(size, width, padding_idx=0)
                 nn.init.trunc_normal_(table.weight, std=0.01, a=-0.02, b=0.02)
+                # nn.Embedding zeroes the padding row only in its own initialization.
                 with torch.no_grad():
                     table.weight[0].zero_()
                 self.tables.append(table)
@@ -134,16 +136,16 @@ class Embeddings(nn.Module):
 
 
 class PeriodicEmbedding(nn.Module):
-    """Numbers (B, D) as vectors (B, D · width): sines and cosines of learned frequencies, a layer of each column's own.
+    """Periodic embeddings of numbers (B, D) as (B, D · width): learned frequencies and a linear layer per column.
 
     Gorishniy, Rubachev & Babenko 2022, "On embeddings for numerical features in tabular deep learning", PLR:
     relu(linear([cos(2π c x), sin(2π c x)])), c drawn from a normal distribution.
 
     Args:
-        count: columns.
-        frequencies: of each column.
-        std: deviation of the initial frequencies; the paper searches it between 0.01 and 100.
-        width: of each column's vector.
+        count: number of columns.
+        frequencies: number of frequencies per column.
+        std: standard deviation of the initial frequencies; the paper searches it between 0.01 and 100.
+        width: width of the embedding of a column.
     """
 
     def __init__(self, count: int, *, frequencies: int = 48, std: float = 0.1, width: int = 24) -> None:
@@ -161,29 +163,29 @@ class PeriodicEmbedding(nn.Module):
         return vectors.transpose(0, 1).flatten(1)
 
 
-class TabularMLP(_Answer):
-    """Embeddings of categories beside numbers, into a multilayer perceptron: fast.ai's ``TabularModel``.
+class TabularMLP(_Head):
+    """Multilayer perceptron on category embeddings and numbers: fast.ai's ``TabularModel``.
 
-    Each hidden layer is linear, ReLU, batch norm, dropout, as in the course. Differs from it: an unseen category has a
-    vector of zeros that is not trained, and a model of values begins at the target's mean and counts in its deviation.
+    Each hidden layer is linear, ReLU, batch norm, dropout, as in the course. Differs from it: the vector of an unknown
+    category is zero and not trained, and regression is scaled by the mean and standard deviation of the target.
 
     Args:
-        category_sizes: codes of each categorical column.
-        continuous_count: columns with numbers.
-        output_size: classes, or 1 for a value.
-        target_mean, target_deviation: of the training rows' target.
-        category_names: of the categorical columns, in the order of their sizes; each is a part of the model.
+        category_sizes: number of codes of each categorical column.
+        continuous_count: number of continuous columns.
+        output_size: number of classes, or 1 for regression.
+        target_mean, target_deviation: mean and standard deviation of the training target.
+        category_names: names of the categorical columns; each seeds the initialization of its embedding.
         categories: ``embedding``, or ``one_hot``.
-        embedding_rule: how wide embeddings are; see ``embedding_width``.
-        embedding_size: one width for all of them instead.
-        embedding_dropout: share of the embeddings' outputs that are left out in training.
+        embedding_rule: rule for the width of embeddings; see ``embedding_width``.
+        embedding_size: one width for all embeddings instead.
+        embedding_dropout: dropout probability of the embeddings.
         layers: widths of the hidden layers; empty gives a linear model.
-        dropout: behind each hidden layer, one for all or one each.
-        batch_norm: behind each hidden layer.
-        continuous_norm: batch norm on the numbers as they come in.
-        numbers: ``plain``, or ``periodic`` for Gorishniy et al.'s embeddings; see ``PeriodicEmbedding``.
-        frequencies, frequency_std, number_size: of these: how many, their initial deviation, their width.
-        y_range: lowest and highest value that can be said, by a scaled sigmoid; None leaves values free.
+        dropout: dropout probability after each hidden layer, one for all or one each.
+        batch_norm: batch norm after each hidden layer.
+        continuous_norm: batch norm of the numbers at the input.
+        numbers: ``plain``, or ``periodic`` for the embeddings of Gorishniy et al.; see ``PeriodicEmbedding``.
+        frequencies, frequency_std, number_size: their number, initial standard deviation and width.
+        y_range: range of predictions, by a scaled sigmoid; None leaves them unbounded.
 
     Shapes:
         codes (B, C), numbers (B, D) -> (B, K), or (B,) where K is 1
@@ -234,10 +236,10 @@ class TabularMLP(_Answer):
             self.output = nn.Linear([self.input_width, *layers][-1], output_size)
 
     def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
-        return self.answer(self.output(self.hidden(self.inputs(categorical, continuous))))
+        return self.rescale(self.output(self.hidden(self.inputs(categorical, continuous))))
 
     def inputs(self, categorical: Tensor, continuous: Tensor) -> Tensor:
-        """What the first layer sees (B, W) of codes and numbers."""
+        """Return the input of the first hidden layer, (B, W)."""
         check_widths(categorical, continuous, *self.sizes)
         if self.continuous_norm is not None:
             continuous = self.continuous_norm(continuous)
@@ -246,18 +248,18 @@ class TabularMLP(_Answer):
         return torch.cat([self.categories(categorical), continuous], 1)
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """What takes rows in, the hidden layers, and the output."""
+        """Return the input layers, the hidden layers, and the output layer."""
         first = [module for module in (self.categories, self.continuous_norm, self.numbers) if module is not None]
         return [first, [self.hidden], [self.output]]
 
 
 def _hidden(width: int, layers: Sequence[int], dropouts: Sequence[float], batch_norm: bool) -> nn.Sequential:
     blocks: list[nn.Module] = []
-    for number, ((before, after), share) in enumerate(zip(pairwise([width, *layers]), dropouts, strict=True)):
+    for number, ((before, after), dropout) in enumerate(zip(pairwise([width, *layers]), dropouts, strict=True)):
         with part(f"hidden{number}"):
             blocks += [nn.Linear(before, after), nn.ReLU()]
         blocks += [nn.BatchNorm1d(after)] if batch_norm else []
-        blocks += [nn.Dropout(share)] if share else []
+        blocks += [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*blocks)
 
 

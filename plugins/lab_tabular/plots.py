@@ -1,4 +1,4 @@
-"""Pictures of tables: categories on a map, and the film of a line."""
+"""Plots of tabular models: maps of categories, and the animation of a line."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ __all__ = ["film_of_line", "plot_maps"]
 
 
 def plot_maps(maps: Sequence[Mapping[str, Any]]) -> Figure:
-    """A row per column: the categories' vectors on a plane, beside their true places where these are known."""
+    """Plot each column's categories on a plane, next to their true positions if known."""
     from matplotlib.figure import Figure
 
     wide = any(each["truth"] for each in maps)
     figure = Figure(figsize=(11 if wide else 6, 5 * len(maps)), layout="constrained")
     axes = figure.subplots(len(maps), 2 if wide else 1, squeeze=False)
     for row, each in zip(axes, maps, strict=True):
-        _scatter(row[0], each["places"], each["names"], f"{each['column']}: what the network has learned")
+        _scatter(row[0], each["places"], each["names"], f"{each['column']}: learned embeddings")
         if each["truth"]:
             _scatter(
-                row[1], each["truth"], each["names"], f"the map (correlation of distances {each['correlation']:.2f})"
+                row[1],
+                each["truth"],
+                each["names"],
+                f"true positions (correlation of distances {each['correlation']:.2f})",
             )
         elif wide:
             row[1].set_axis_off()
@@ -38,7 +41,7 @@ def _scatter(axes: Any, places: Sequence[Sequence[float]], names: Sequence[str],
 
 
 def film_of_line(content: Mapping[str, Any], frames: int) -> bytes:
-    """A GIF: on the left the points and the line as it stands, on the right the loss so far."""
+    """Return a GIF with the points and the current line on the left and the loss so far on the right."""
     from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,7 +49,7 @@ def film_of_line(content: Mapping[str, Any], frames: int) -> bytes:
     steps = content["steps"]
     count = min(frames, len(steps))
     shown = sorted({round(number * (len(steps) - 1) / max(count - 1, 1)) for number in range(count)})
-    figure = Figure(figsize=(8, 3.4))  # laid out once: doing it for every picture takes most of the time
+    figure = Figure(figsize=(8, 3.4))  # a fixed layout: computing one per frame takes most of the time
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.15, top=0.9)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
@@ -70,7 +73,7 @@ def film_of_line(content: Mapping[str, Any], frames: int) -> bytes:
 
 
 def _written(animation: Any, writer: Any) -> bytes:
-    """The film as bytes; matplotlib writes films to files only."""
+    """Return an animation as bytes; matplotlib writes animations to files only."""
     import tempfile
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is in here: tables, nets and trees of them, what they predict, and what their embeddings know."""
+"""Tabular data: tables, networks and trees, prediction, and entity embeddings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lab_corpora() -> dict[str, Any]:
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Models of tables."""
+    """Tabular models."""
     return {
         "line": "lab_tabular.line:Line",
         "linear": "lab_tabular.models:Linear",
@@ -48,13 +48,13 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Steps of nets, and models that fit themselves."""
+    """Training steps of models that fit themselves, and gradient descent by hand."""
     return {"fit_or_step": "lab_tabular.steppers:FitOrStep", "by_hand": "lab_tabular.line:ByHand"}
 
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """How tables are judged."""
+    """Metrics of tabular competitions."""
     return {
         "log_loss": "lab_tabular.metrics:LogLoss",
         "log_rmse": "lab_tabular.metrics:RMSLE",
@@ -64,7 +64,7 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Pretraining, and what a run leaves to look at."""
+    """Pretraining, maps of category embeddings, and the animation of a line."""
     return {
         "autoencoder": "lab_tabular.pretraining:AutoencoderPretraining",
         "entity_maps": "lab_tabular.callbacks:EntityMaps",
@@ -80,7 +80,7 @@ def lab_former_names() -> dict[str, str]:
 
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
-    """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and what compares them."""
+    """``learner.entity_embeddings()``, ``learner.embedding_features(frame)`` and others on embeddings."""
     names = ("category_map", "compare_encodings", "embedding_features", "entity_embeddings")
     return {name: f"lab_tabular.embeddings:{name}" for name in names}
 
@@ -93,7 +93,7 @@ def lab_commands() -> dict[str, str]:
 
 @hookimpl
 def lab_run_finished(run: Any, result: Any) -> None:
-    """How rows were prepared, kept with the run."""
+    """Store the preprocessing with the run."""
     if result.status == "finished" and hasattr(run.data, "preparation"):
         from lab_tabular.predict import keep_preparation
 
@@ -102,7 +102,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Maps of categories, other models on their vectors, and the film of a line."""
+    """Maps of category embeddings, other models on them, and the animation of a line."""
     from lab_tabular.report import sections
 
     return sections(runs)
@@ -110,5 +110,5 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
-    return "lab_tabular.conformance:offer"
+    """Example data for the conformance kit."""
+    return "lab_tabular.conformance:support"

@@ -1,4 +1,4 @@
-"""Predicting rows with a finished run, whose preparation was kept with it; the data it was trained on is not needed."""
+"""Prediction with a finished run from its stored preprocessing, without the training data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREPARATION = "preparation.json"
 
 
 def keep_preparation(run: Any, folder: Path) -> None:
-    """Write how the rows of a run were prepared beside its weights; a run on other data keeps nothing."""
+    """Write the preprocessing of a run on a table next to its weights."""
     from lab.study.files import to_standard, write_sealed
 
     if isinstance(run.data, TableData):
@@ -28,16 +28,16 @@ def keep_preparation(run: Any, folder: Path) -> None:
 
 
 def load_learner(key: str, runs: Path, *, catalog: Catalog, **options: Any) -> Learner:
-    """The learner of a finished run on a table, ready to predict frames; it has no rows of its own.
+    """Load the learner of a finished run on a table, without its rows, to predict frames.
 
     Args:
-        key: the run's key, or its first few digits.
+        key: the run's key, or its first digits.
         runs: the folder of runs.
         catalog: the plugins.
         options: ``file``, ``stored_source``, ``anyway`` and ``tell`` of ``lab.load``.
 
     Raises:
-        LabError: the run was not trained on a table, or what it kept cannot be read.
+        LabError: the run was not trained on a table, or its preprocessing cannot be read.
     """
     from lab.study import files
     from lab.study.rebuild import finished_run, load
@@ -49,8 +49,8 @@ def load_learner(key: str, runs: Path, *, catalog: Catalog, **options: Any) -> L
         data = kept_data(content)
     except FileNotFoundError as error:
         raise LabError(
-            f"run {key} keeps no preparation of a table", hint="`lab predict` is for runs on tables (lab_tabular)"
+            f"run {key} has no stored preprocessing", hint="`lab predict` needs a run on a table (lab_tabular)"
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise StoreError("the preparation of this run cannot be read", where=f"{path}: {describe(error)}") from error
+        raise StoreError("the preprocessing of this run cannot be read", where=f"{path}: {describe(error)}") from error
     return load(key, runs, catalog=catalog, data=data, **options)

@@ -1,4 +1,4 @@
-"""Pretraining without targets: a denoising autoencoder of rows."""
+"""Self-supervised pretraining: a denoising autoencoder of rows."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Autoencoder", "AutoencoderPretraining"]
 
 
 class Autoencoder(nn.Module):
-    """The body of a network with a way back to its inputs.
+    """Body of a network with a decoder that reconstructs its inputs.
 
     Args:
         body: a ``tabular_mlp``; its output layer is not used.
-        category_sizes: codes of each categorical column.
+        category_sizes: number of codes of each categorical column.
 
     Shapes:
         codes (B, C), numbers (B, D) -> a list of C logits (B, size), and numbers (B, D)
@@ -34,17 +34,17 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.body = body
         self.sizes, count = list(category_sizes), body.sizes[1]
-        self.back = nn.Linear(body.output.in_features, sum(self.sizes) + count)
+        self.decoder = nn.Linear(body.output.in_features, sum(self.sizes) + count)
 
     def forward(self, categorical: Tensor, continuous: Tensor) -> tuple[list[Tensor], Tensor]:
-        back = self.back(self.body.hidden(self.body.inputs(categorical, continuous)))
-        numbers = back.shape[1] - sum(self.sizes)
-        *codes, continuous = back.split([*self.sizes, numbers], 1)
+        decoded = self.decoder(self.body.hidden(self.body.inputs(categorical, continuous)))
+        numbers = decoded.shape[1] - sum(self.sizes)
+        *codes, continuous = decoded.split([*self.sizes, numbers], 1)
         return codes, continuous
 
 
 class _Denoise(Stepper):
-    """Some cells are swapped with those of other rows; the network says what they were."""
+    """Reconstruct rows in which some cells were replaced by those of other rows."""
 
     def __init__(self, share: float) -> None:
         self.share = share
@@ -60,13 +60,14 @@ class _Denoise(Stepper):
         return Evaluation(loss, None, None, len(batch.target))
 
     def _noisy(self, cells: Tensor) -> Tensor:
+        # Drawn on the CPU, so that the noise is the same on every device.
         generator = self.learner.streams.generator("stepper")
         others = torch.rand(cells.shape, generator=generator).argsort(0).to(cells.device)
         swapped = (torch.rand(cells.shape, generator=generator) < self.share).to(cells.device)
         return torch.where(swapped, cells.gather(0, others), cells)
 
     def _loss(self, batch: TableBatch, categorical: Tensor, continuous: Tensor) -> Tensor:
-        """The mean over columns: cross-entropy of codes, squared error of numbers."""
+        """Return the mean over columns of the cross-entropy of codes and the squared error of numbers."""
         codes, numbers = self.learner.model(categorical, continuous)
         losses = [functional.cross_entropy(logits, batch.categorical[:, c]) for c, logits in enumerate(codes)]
         losses += list((numbers - batch.continuous).square().mean(0))
@@ -74,15 +75,15 @@ class _Denoise(Stepper):
 
 
 class AutoencoderPretraining(Callback):
-    """Before training: the body learns to restore rows of which some cells come from other rows ("swap noise").
+    """Pretrain the body as a denoising autoencoder of rows with swap noise, before training starts.
 
-    What fast.ai 2018 tells of in lesson 4, after Jahrer's first place in the Porto Seguro competition (2017). Targets
-    are not looked at; the validation rows are not either. Only the output layer then starts from nothing.
+    Described in fast.ai 2018, lesson 4, after Jahrer's winning entry of the Porto Seguro competition (2017). Neither
+    targets nor validation rows are used. Afterwards only the output layer is untrained.
 
     Args:
-        epochs: of pretraining.
-        lr: its learning rate, with Adam and one cycle.
-        share: of the cells that are swapped.
+        epochs: number of epochs.
+        lr: learning rate, with Adam and the one-cycle schedule.
+        share: fraction of the cells that are swapped.
     """
 
     rehearse = False  # it trains
@@ -96,10 +97,10 @@ class AutoencoderPretraining(Callback):
 
     def check(self, learner: Learner) -> None:
         if not isinstance(learner.model, TabularMLP):
-            raise LabError("only a tabular_mlp can be pretrained as an autoencoder", where=type(learner.model).__name__)
+            raise LabError("the callback 'autoencoder' needs a tabular_mlp", where=type(learner.model).__name__)
 
     def before_fit(self, learner: Learner) -> None:
-        if learner.position.step or learner.epochs_done or self.losses:
+        if learner.position.step or learner.epochs_done or self.losses:  # resumed: the weights are pretrained already
             return
         body: Any = learner.model
         seed = learner.streams.seed("autoencoder") % 2**31

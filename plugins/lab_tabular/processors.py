@@ -1,8 +1,8 @@
-"""From rows as people write them to numbers: processors, fitted on the training rows alone, kept as JSON.
+"""Preprocessing of rows: processors that are fitted on the training rows alone and stored as JSON.
 
-Each processor takes a pandas frame and gives another; what it learned of the training rows are its attributes. A
-``Preparation`` is a row of them with the target's own treatment. The order is fixed: dates are taken apart, gaps are
-filled, categories become codes, numbers are scaled.
+Each processor transforms columns; what it learned from the training rows are its attributes. A ``Preparation`` is a
+sequence of processors and the transformation of the target. The order is fixed: dates are expanded, missing values
+filled, categories coded, numbers scaled.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ __all__ = [
 ]
 
 UNKNOWN, MISSING = 0, 1
-"""Codes of a category that the training rows do not have, and of a gap."""
+"""Codes of a category that is not in the training rows, and of a missing value."""
 
 FIRST_CODE = 2
 
 
 @attrs.define
 class Roles:
-    """Which columns are what, as the rows go through the processors.
+    """Roles of the columns; processors change them.
 
     Attributes:
         categorical, continuous, dates: names of columns, in the order in which a model sees them.
@@ -62,14 +62,14 @@ class Roles:
 
 @attrs.define
 class DateParts:
-    """A date as what people mean by it: categories that repeat, and the days that have passed.
+    """Expansion of dates into categories that repeat, and the number of days that have passed.
 
-    Of a column ``day``: ``day_year, day_month, day_week, day_day, day_day_of_week, day_day_of_year,
+    A column ``day`` becomes ``day_year, day_month, day_week, day_day, day_day_of_week, day_day_of_year,
     day_is_month_start, day_is_month_end, day_is_quarter_start, day_is_quarter_end, day_is_year_start,
     day_is_year_end`` as categories and ``day_elapsed`` (days since 1970) as a number; fast.ai's ``add_datepart``.
 
     Attributes:
-        columns: dates.
+        columns: names of the dates.
     """
 
     kind: ClassVar[str] = "date_parts"
@@ -81,7 +81,7 @@ class DateParts:
     columns: list[str]
 
     def fit(self, frame: Columns, roles: Roles) -> None:
-        """Learn nothing; dates become other columns."""
+        """Replace the dates by their parts in ``roles``; nothing is learned."""
         for name in self.columns:
             _refuse_clash([f"{name}_{part}" for part in (*self.CATEGORIES, "elapsed")], frame, f"the date '{name}'")
             roles.categorical += [f"{name}_{part}" for part in self.CATEGORIES]
@@ -89,7 +89,7 @@ class DateParts:
         roles.dates.clear()
 
     def transform(self, frame: Columns) -> Any:
-        """The frame with the parts of every date."""
+        """Return the frame with the parts of every date."""
         parts: dict[str, Any] = {}
         for name in self.columns:
             dates = as_dates(frame[name], name).dt
@@ -102,16 +102,16 @@ class DateParts:
 
 @attrs.define
 class FillMissing:
-    """Gaps in numbers: filled, and marked.
+    """Imputation of missing numbers, with an indicator category.
 
-    A column that has gaps in the training rows gets a category ``{column}_missing`` beside it; gaps that appear only
-    later are filled alike but have no mark, since the model would never have seen one.
+    A column with missing values in the training rows gets a category ``{column}_missing``. Values that are missing in
+    later rows only are filled but not marked, since the model has never seen the mark.
 
     Attributes:
         how: ``median`` or ``mean`` of the training rows, or ``zero``.
-        indicators: whether gaps are marked.
-        values: column → what fills it.
-        marked: columns with a mark.
+        indicators: mark missing values.
+        values: column → fill value.
+        marked: columns with an indicator.
     """
 
     kind: ClassVar[str] = "fill_missing"
@@ -122,38 +122,38 @@ class FillMissing:
     marked: list[str] = attrs.field(factory=list)
 
     def fit(self, frame: Columns, roles: Roles) -> None:
-        """Learn what fills each column."""
+        """Learn the fill value of each column."""
         for name in roles.continuous:
             numbers = as_numbers(frame[name], name)
-            there = numbers[~np.isnan(numbers)]
-            if not len(there):
-                raise DataError(f"column '{name}' has no value in the training rows", hint="leave the column out")
-            self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(there))
-            if self.indicators and len(there) < len(numbers):
+            known = numbers[~np.isnan(numbers)]
+            if not len(known):
+                raise DataError(f"column '{name}' has no value in the training rows", hint="drop the column")
+            self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(known))
+            if self.indicators and len(known) < len(numbers):
                 self.marked.append(name)
         marks = [f"{name}_missing" for name in self.marked]
-        _refuse_clash(marks, frame, "gaps (missing_indicators)")
+        _refuse_clash(marks, frame, "the missing_indicators")
         roles.categorical += marks
 
     def transform(self, frame: Columns) -> Any:
-        """The frame without gaps in its numbers."""
+        """Return the frame with missing numbers filled."""
         filled: dict[str, Any] = {}
         for name, value in self.values.items():
             numbers = as_numbers(frame[name], name)
-            gaps = np.isnan(numbers)
-            filled[name] = np.where(gaps, value, numbers)
+            is_missing = np.isnan(numbers)
+            filled[name] = np.where(is_missing, value, numbers)
             if name in self.marked:
-                filled[f"{name}_missing"] = gaps
+                filled[f"{name}_missing"] = is_missing
         return with_columns(frame, filled)
 
 
 @attrs.define
 class Categorify:
-    """Categories as codes: 0 for one that the training rows do not have, 1 for a gap, then each category.
+    """Coding of categories: 0 for unknown, 1 for missing, then the categories of the training rows.
 
     Attributes:
-        min_count: categories with fewer training rows count as unseen.
-        categories: column → its categories, code 2 first; numbers in their order, texts in the alphabet's.
+        min_count: categories with fewer training rows are unknown.
+        categories: column → its categories, the first with code 2; numbers in numeric order, then strings.
     """
 
     kind: ClassVar[str] = "categorify"
@@ -171,7 +171,7 @@ class Categorify:
             )
 
     def transform(self, frame: Columns) -> Any:
-        """The frame with codes in the place of categories."""
+        """Return the frame with categories replaced by codes."""
         coded: dict[str, Any] = {}
         for name, categories in self.categories.items():
             codes, texts = as_strings(frame[name])
@@ -182,18 +182,18 @@ class Categorify:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Column → how many codes it has."""
+        """Return the number of codes of each column."""
         return {name: len(categories) + FIRST_CODE for name, categories in self.categories.items()}
 
 
 @attrs.define
 class Normalize:
-    """Numbers on one scale. A column that is constant in the training rows becomes 0.
+    """Scaling of numbers. A column that is constant in the training rows becomes 0.
 
     Attributes:
-        how: ``standard`` (mean 0, deviation 1) or ``quantile`` (the normal score of the rank, as in Gorishniy et al.
-            2022; outliers lose their weight).
-        values: column → mean and deviation, or its quantiles in equal steps of rank.
+        how: ``standard`` (mean 0, standard deviation 1) or ``quantile`` (the normal score of the rank, as in Gorishniy
+            et al. 2022, which is robust to outliers).
+        values: column → mean and standard deviation, or quantiles at equal steps of rank.
     """
 
     kind: ClassVar[str] = "normalize"
@@ -204,7 +204,7 @@ class Normalize:
     values: dict[str, list[float]] = attrs.field(factory=dict)
 
     def fit(self, frame: Columns, roles: Roles) -> None:
-        """Learn each column's scale."""
+        """Learn the scale of each column."""
         for name in roles.continuous:
             numbers = np.asarray(frame[name], float)
             if self.how == "standard":
@@ -213,7 +213,7 @@ class Normalize:
                 self.values[name] = np.quantile(numbers, np.linspace(0, 1, self.STEPS + 1)).tolist()
 
     def transform(self, frame: Columns) -> Any:
-        """The frame with its numbers scaled."""
+        """Return the frame with scaled numbers."""
         scale = self._standard if self.how == "standard" else self._quantile
         scaled = {name: scale(np.asarray(frame[name], float), np.array(values)) for name, values in self.values.items()}
         return with_columns(frame, scaled)
@@ -221,11 +221,12 @@ class Normalize:
     @staticmethod
     def _standard(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
         mean, deviation = values
+        # Rounding leaves a tiny deviation in a constant column, and dividing by it would blow up later rows.
         is_constant = deviation <= 1e-9 * max(abs(mean), 1e-30)
         return np.zeros_like(numbers) if is_constant else (numbers - mean) / deviation
 
     def _quantile(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """The rank from below and from above, averaged, so that ties stand in the middle of theirs."""
+        """Return the normal score of the rank; ranks from below and above are averaged, so that ties are centered."""
         from scipy.special import ndtri
 
         if values[0] == values[-1]:
@@ -240,8 +241,8 @@ def _refuse_clash(names: Sequence[str], frame: Columns, what: str) -> None:
     clash = next((name for name in names if name in there), None)
     if clash is not None:
         raise DataError(
-            f"there is a column '{clash}' already, and {what} would become one of that name",
-            hint="rename the column, or leave it out with drop",
+            f"column '{clash}' exists already, and {what} would add another",
+            hint=f"rename the column, or drop=['{clash}']",
         )
 
 
@@ -252,14 +253,14 @@ _KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (DateParts, FillMiss
 
 @attrs.define
 class TargetColumn:
-    """What is predicted.
+    """Target of prediction, as learned from the training rows.
 
     Attributes:
         name: its column.
-        classes: the classes in the order of their numbers, or None for a number.
-        is_log: whether the model predicts the logarithm.
-        mean, deviation: over the training rows, of what the model predicts; 0 and 1 for classes.
-        low, high: likewise the lowest and the highest.
+        classes: the classes by number, or None for regression.
+        is_log: the model predicts the logarithm.
+        mean, deviation: mean and standard deviation of what the model predicts; 0 and 1 for classes.
+        low, high: its lowest and highest value.
     """
 
     name: str
@@ -272,18 +273,18 @@ class TargetColumn:
 
     @classmethod
     def fitted(cls, column: pd.Series, *, is_class: bool, is_log: bool) -> TargetColumn:
-        """Learn the target of the training rows.
+        """Learn the target from the training rows.
 
         Raises:
-            DataError: a target is missing, not finite, not positive where its logarithm is asked for, or there is one
-                class only.
+            DataError: a target is missing, infinite, or not positive although its logarithm is needed, or there is only
+                one class.
         """
         target = cls(str(column.name), is_log=is_log)
         if is_class:
             _, texts = as_strings(column)
             target.classes = sorted(texts, key=_in_order)
             if len(target.classes) < 2:
-                raise DataError(f"target '{target.name}' has one class only", hint="there is nothing to tell apart")
+                raise DataError(f"target '{target.name}' has only one class", hint="at least two are needed")
             return target
         values = target.numbers(column)
         target.mean, target.deviation = float(values.mean()), float(values.std()) or 1.0
@@ -291,26 +292,26 @@ class TargetColumn:
         return target
 
     def numbers(self, column: pd.Series) -> np.ndarray:
-        """What the model is to predict: class numbers (N,) int64, or values (N,) float64.
+        """Return the targets as the model sees them: class numbers (N,) int64, or values (N,) float64.
 
         Raises:
-            DataError: a target cannot be used; its row is named.
+            DataError: a target cannot be used; its row is given.
         """
         if self.classes is not None:
             return self._class_numbers(column)
         values = as_numbers(column, self.name)
-        _refuse(np.isnan(values), column, f"target '{self.name}' is missing", "leave such rows out")
+        _refuse(np.isnan(values), column, f"target '{self.name}' is missing", "remove these rows")
         if not self.is_log:
             return values
-        _refuse(values <= 0, column, f"target '{self.name}' has no logarithm", "log_target=False, or leave them out")
+        _refuse(values <= 0, column, f"target '{self.name}' has no logarithm", "log_target=False, or remove these rows")
         return np.log(values)
 
     def _class_numbers(self, column: pd.Series) -> np.ndarray:
         codes, texts = as_strings(column)
-        _refuse(codes < 0, column, f"target '{self.name}' is missing", "leave such rows out")
-        places = {text: number for number, text in enumerate(self.classes or ())}
-        numbers = np.array([places.get(text, -1) for text in texts], np.int64)[codes]
-        _refuse(numbers < 0, column, f"target '{self.name}' has a class that the training rows do not have", "")
+        _refuse(codes < 0, column, f"target '{self.name}' is missing", "remove these rows")
+        known = {text: number for number, text in enumerate(self.classes or ())}
+        numbers = np.array([known.get(text, -1) for text in texts], np.int64)[codes]
+        _refuse(numbers < 0, column, f"target '{self.name}' has a class that is not in the training rows", "")
         return numbers
 
 
@@ -318,16 +319,14 @@ def _refuse(bad: np.ndarray, column: pd.Series, what: str, hint: str) -> None:
     if bad.any():
         row = int(bad.argmax())
         said = column.iloc[row]
-        raise DataError(
-            f"{what} in {row_label(column, row)}, which says '{said}' ({int(bad.sum()):,} such rows)", hint=hint
-        )
+        raise DataError(f"{what} in {row_label(column, row)}: '{said}' ({int(bad.sum()):,} such rows)", hint=hint)
 
 
 class Prepared(NamedTuple):
-    """Training rows.
+    """Preprocessed training rows.
 
     Attributes:
-        read: column → values as they were read, before any processor.
+        read: column → parsed values, before any processor.
         codes: (N, C) int64.
         numbers: (N, D) float32.
     """
@@ -339,15 +338,15 @@ class Prepared(NamedTuple):
 
 @attrs.define
 class Preparation:
-    """How rows become numbers, as learned from the training rows.
+    """Fitted preprocessing, from rows to codes and numbers.
 
     Attributes:
-        columns: the columns that a row must have; the target is not among them.
-        roles: which of the prepared columns are categories and which are numbers.
-        processors: in their order.
-        target: the target's treatment.
-        formats: column, the target among them → how its values are written in the training rows, and so later too.
-        reading: how the file of the training rows was read: separator and encoding.
+        columns: the columns that a row must have, without the target.
+        roles: roles of the preprocessed columns.
+        processors: the processors in order.
+        target: the target.
+        formats: column, the target included → its format in the training rows, which later rows must have too.
+        reading: separator and encoding of the training file.
     """
 
     columns: list[str]
@@ -367,7 +366,7 @@ class Preparation:
         formats: Mapping[str, ColumnFormat] | None = None,
         reading: Mapping[str, str] | None = None,
     ) -> tuple[Preparation, Prepared]:
-        """Fit processors one after the other on the training rows, which come back prepared."""
+        """Fit processors on the training rows; return the preparation and these rows, preprocessed."""
         columns = [*roles.categorical, *roles.continuous, *roles.dates]
         rows = read = _read(frame, columns, formats or {})
         for processor in processors:
@@ -377,10 +376,10 @@ class Preparation:
         return fitted, Prepared(read, *fitted._matrices(rows, frame[columns[0]]))
 
     def __call__(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Codes (N, C) int64 and numbers (N, D) float32 of rows.
+        """Return codes (N, C) int64 and numbers (N, D) float32 of rows.
 
         Raises:
-            DataError: a column is not there, or holds what it cannot; column and row are named.
+            DataError: a column is missing, or a value is invalid; column and row are given.
         """
         frame = with_string_names(frame)
         require_columns(self.columns, frame)
@@ -391,7 +390,7 @@ class Preparation:
         return self._matrices(rows, columns[self.columns[0]])
 
     def _matrices(self, rows: Columns, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-        """Codes and numbers; ``column`` names the rows in messages."""
+        """Return codes and numbers; ``column`` names the rows in messages."""
         codes = _matrix(rows, self.roles.categorical, np.int64, len(column))
         with np.errstate(over="ignore"):
             numbers = _matrix(rows, self.roles.continuous, np.float32, len(column))
@@ -401,7 +400,7 @@ class Preparation:
             raise DataError(
                 f"column '{self.roles.continuous[number]}', {row_label(column, row)}: scaled, it is beyond the "
                 f"largest float32, {MAX_FLOAT32:.2g}",
-                hint="normalize='quantile', or mend the column",
+                hint="normalize='quantile', or fix the column",
             )
         return codes, numbers
 
@@ -412,10 +411,10 @@ class Preparation:
         return self.target.numbers(read_column(column, name, self.formats[name]) if name in self.formats else column)
 
     def unknown_categories(self, codes: np.ndarray) -> dict[str, tuple[int, int]]:
-        """Column → rows with a category that training did not have, and rows with any; where there are such.
+        """Count unknown categories: column → rows with one, and rows with any category; columns without are left out.
 
         Args:
-            codes: (N, C) of rows.
+            codes: (N, C) codes of rows.
         """
         found = {}
         for number, name in enumerate(self.roles.categorical):
@@ -426,19 +425,19 @@ class Preparation:
 
     @property
     def min_count(self) -> int:
-        """Categories with fewer training rows count as unseen."""
+        """Return the number of training rows below which a category is unknown."""
         return next((each.min_count for each in self.processors if isinstance(each, Categorify)), 1)
 
     @property
     def categories(self) -> dict[str, list[str]]:
-        """Column → its categories; code 2 is the first."""
+        """Return the categories of each column, the first with code 2."""
         for processor in self.processors:
             if isinstance(processor, Categorify):
                 return processor.categories
         return {}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, from which ``from_json`` makes the same preparation."""
+        """Return plain JSON, from which ``from_json`` builds the same preparation."""
         return {
             "columns": self.columns,
             "roles": attrs.asdict(self.roles),
@@ -450,10 +449,10 @@ class Preparation:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Preparation:
-        """The preparation that was written.
+        """Build the preparation that ``to_json`` wrote.
 
         Raises:
-            DataError: it is none.
+            DataError: the content is damaged.
         """
         try:
             processors = [
@@ -471,11 +470,11 @@ class Preparation:
             _check_types(found)
             return found
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError("this is no preparation of a table", where=str(error)) from error
+            raise DataError("this is not the preparation of a table", where=str(error)) from error
 
 
 def _check_types(preparation: Preparation) -> None:
-    """Raise a TypeError unless values are what they were when they were written; files may be damaged or foreign."""
+    """Raise a TypeError unless every value has its type: the file may be damaged, or from elsewhere."""
     roles, target, reading = preparation.roles, preparation.target, preparation.reading
     for values in (preparation.columns, roles.categorical, roles.continuous, roles.dates, [target.name]):
         _check_all(values, str)
@@ -487,14 +486,14 @@ def _check_types(preparation: Preparation) -> None:
         there = _check_processor(each, there)
     asked = {*roles.categorical, *roles.continuous}
     if not there or not asked <= there or not reading.keys() <= {"separator", "encoding"}:
-        raise TypeError("columns are missing, or it says unknown things of the file")
+        raise TypeError("columns are missing, or options of the file are unknown")
     filled = {name for each in preparation.processors if isinstance(each, FillMissing) for name in each.values}
     if not (set(roles.categorical) <= set(preparation.categories) and set(roles.continuous) <= filled):
-        raise TypeError("the categories of a column are not there, or what fills its gaps")
+        raise TypeError("the categories or the fill value of a column are missing")
 
 
 def _check_processor(each: Processor, there: set[str]) -> set[str]:
-    """The columns behind a processor, given those in front of it."""
+    """Return the columns after a processor, given those before it."""
     if isinstance(each, DateParts):
         _check_all(each.columns, str)
         used = set(each.columns)
@@ -521,16 +520,16 @@ def _check_processor(each: Processor, there: set[str]) -> set[str]:
 
 def _check_all(values: Any, kind: Any) -> None:
     if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
-        raise TypeError(f"{values!r:.80} is not a list of {'texts' if kind is str else 'numbers'}")
+        raise TypeError(f"{values!r:.80} is not a list of {'strings' if kind is str else 'numbers'}")
 
 
 def _read(frame: Columns, columns: Sequence[str], formats: Mapping[str, ColumnFormat]) -> dict[str, Any]:
-    """Columns with their values read as they are written; numbers as arrays."""
+    """Return columns with parsed values; numbers as arrays."""
     return {name: read_values(frame[name], name, formats[name]) if name in formats else frame[name] for name in columns}
 
 
 def _matrix(rows: Columns, columns: Sequence[str], kind: Any, count: int) -> np.ndarray:
-    """Columns side by side (N, C), in memory of its own that torch may share."""
+    """Return columns as a matrix (N, C) in its own memory, which torch may share."""
     matrix = np.empty((count, len(columns)), kind)
     for number, name in enumerate(columns):
         matrix[:, number] = np.asarray(rows[name])
@@ -538,7 +537,7 @@ def _matrix(rows: Columns, columns: Sequence[str], kind: Any, count: int) -> np.
 
 
 def _in_order(text: str) -> tuple[int, float, str]:
-    """Numbers before texts, each in their own order.
+    """Sort key: numbers in numeric order, then strings.
 
     >>> sorted(["10", "b", "9", "a"], key=_in_order)
     ['9', '10', 'a', 'b']

@@ -1,4 +1,4 @@
-"""Reading tables from files, with clear words about files that are none."""
+"""Readers of tables from CSV, Parquet and Excel files, with errors that say what else a file is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import logging
 import re
 import zlib
 from pathlib import Path
@@ -23,7 +24,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 
 _STARTS = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"PK\x03\x04": "a zip archive or an Excel workbook (.xlsx)",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "a Parquet file (.parquet)",
     b"SQLite format 3": "an SQLite database",
@@ -40,23 +41,26 @@ _BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BO
 
 
 def read_table(path: Path, *, separator: str = ",", encoding: str = "utf-8") -> pd.DataFrame:
-    """The rows of a ``.csv``, ``.csv.gz`` or ``.parquet`` file; of a CSV file, texts, with their lines as index.
+    """Read the rows of a ``.csv``, ``.csv.gz``, ``.parquet`` or ``.xlsx`` file.
 
-    A value in quotation marks may have line ends; its row has the line in which it begins.
+    A CSV file gives strings, with line numbers as index; a quoted value may contain line ends, and its row has the line
+    in which it begins. Of a workbook, the first sheet is read; its index is the row of the sheet.
 
     Args:
         path: the file.
-        separator: of columns of a CSV file: one sign, or ``tab``.
-        encoding: of a CSV file.
+        separator: column separator of a CSV file: one character, or ``tab``.
+        encoding: encoding of a CSV file.
 
     Raises:
-        DataError: the file is not there, is empty, damaged, of another kind or encoding, or a row has more or fewer
+        DataError: the file does not exist, is empty, damaged, of another kind or encoding, or a row has more or fewer
             values than there are columns.
         ParameterError: there is no such encoding or separator.
     """
     separator = "\t" if separator in ("tab", "\\t") else separator
     if len(separator) != 1 or separator in '"\r\n':
-        raise ParameterError(f"separator='{separator}' is not one sign", where=str(path), hint="',', ';', '|' or 'tab'")
+        raise ParameterError(
+            f"separator='{separator}' is not one character", where=str(path), hint="',', ';', '|' or 'tab'"
+        )
     try:
         codecs.lookup(encoding)
     except (LookupError, ValueError) as error:
@@ -64,16 +68,18 @@ def read_table(path: Path, *, separator: str = ",", encoding: str = "utf-8") -> 
             f"there is no encoding '{encoding}'", where=str(path), hint="utf-8, cp1252, utf-16"
         ) from error
     if path.is_dir():
-        raise DataError(
-            "this is a folder, not the file of a table", where=str(path), hint="give a .csv or .parquet file"
-        )
+        raise DataError("this is a folder, not a table", where=str(path), hint="name a .csv, .parquet or .xlsx file")
     if not path.exists():
-        raise DataError("the table's file is not there", where=str(path), hint="check the path")
+        raise DataError("table file not found", where=str(path), hint="check the path")
     if not path.is_file():
-        raise DataError("this is neither a file nor a folder", where=str(path), hint="give a .csv or .parquet file")
+        raise DataError(
+            "this is neither a file nor a folder", where=str(path), hint="name a .csv, .parquet or .xlsx file"
+        )
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path)
+        if path.suffix.lower() in (".xlsx", ".xlsm"):
+            return _read_excel(path)
         return _read_csv(path, separator, encoding)
     except PermissionError as error:
         raise DataError("the file cannot be opened: permission denied", where=str(path)) from error
@@ -86,11 +92,36 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except ImportError as error:
         raise DataError("reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'") from error
-    except Exception as error:  # pyarrow's own errors on damaged files, beside ValueError and OSError
-        raise DataError("this is no Parquet file, or a damaged one", where=f"{path}: {error}") from error
+    except Exception as error:  # pyarrow has errors of its own for damaged files, besides ValueError and OSError
+        raise DataError("this is not a Parquet file, or a damaged one", where=f"{path}: {error}") from error
     refuse_twins([str(name) for name in frame.columns], str(path))
     if not len(frame):
         raise DataError("the file has columns, but no rows", where=str(path))
+    return frame
+
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        with pd.ExcelFile(path, engine="openpyxl") as book:
+            sheet, *others = book.sheet_names
+            # Read once for the names: pandas would rename a second column 'a' to 'a.1' without a word.
+            header = pd.read_excel(book, sheet_name=sheet, header=None, nrows=1, dtype=object)
+            frame = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=list(MISSING_STRINGS))
+    except ImportError as error:
+        raise DataError("reading Excel needs openpyxl", where=str(path), hint="pip install 'lab[excel]'") from error
+    except Exception as error:  # openpyxl has errors of its own, besides those of zip and XML
+        raise DataError("this is not an Excel workbook, or a damaged one", where=f"{path}: {error}") from error
+    if header.empty:
+        raise DataError(f"the sheet '{sheet}' is empty", where=str(path), hint="the first sheet is read")
+    refuse_twins([str(name).strip() for name in header.iloc[0].dropna()], str(path))
+    if not len(frame):
+        raise DataError(f"the sheet '{sheet}' has a header, but no rows", where=str(path))
+    if others:
+        logging.getLogger("lab").warning("%s: read sheet '%s', not: %s", path, sheet, ", ".join(map(str, others)))
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    frame.index = pd.RangeIndex(2, len(frame) + 2, name="row")
     return frame
 
 
@@ -113,7 +144,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
             low_memory=False,
         )
     except pd.errors.EmptyDataError as error:
-        raise DataError("the file is empty", where=str(path), hint="give it a header and rows") from error
+        raise DataError("the file is empty", where=str(path), hint="a header and rows are needed") from error
     except pd.errors.ParserError as error:
         raise _parser_error(error, path) from error
     except UnicodeError as error:
@@ -121,7 +152,9 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
     if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError("the rows have more values than the header has columns", where=str(path), hint="name them all")
+        raise DataError(
+            "the rows have more values than the header has columns", where=str(path), hint="name every column"
+        )
     frame.columns = pd.Index([name or f"Unnamed: {number}" for number, name in enumerate(header)][: frame.shape[1]])
     if not len(frame):
         raise DataError("the file has a header, but no rows", where=str(path))
@@ -134,17 +167,17 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _without_bom(encoding: str) -> str:
-    """The encoding that skips a byte-order mark: before a quotation mark the csv module would not see the mark."""
+    """Return the encoding that skips a byte-order mark, which the csv module would take for part of the first name."""
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
 def _damaged(path: Path, error: BaseException) -> DataError:
     what = "the compressed file is damaged or cut short" if path.suffix.lower() == ".gz" else "the file cannot be read"
-    return DataError(what, where=f"{path}: {error}", hint="fetch or write it again")
+    return DataError(what, where=f"{path}: {error}", hint="download or write it again")
 
 
 def _refuse_other_kinds(path: Path, encoding: str) -> None:
-    """Files that are no text, or of another encoding, by their first bytes."""
+    """Raise if the first bytes are of another kind of file or encoding."""
     try:
         with _open(path) as file:
             head = file.read(HEAD_BYTES)
@@ -152,18 +185,16 @@ def _refuse_other_kinds(path: Path, encoding: str) -> None:
         if isinstance(error, PermissionError):
             raise
         if isinstance(error, gzip.BadGzipFile):
-            raise DataError(
-                "the file is called .gz and is not compressed", where=str(path), hint="rename it"
-            ) from error
+            raise DataError("the file is named .gz but not compressed", where=str(path), hint="rename it") from error
         raise _damaged(path, error) from error
     if head.startswith(b"\x1f\x8b"):
-        raise DataError("the file is compressed with gzip", where=str(path), hint=f"call it {path.name}.gz")
+        raise DataError("the file is compressed with gzip", where=str(path), hint=f"rename it to {path.name}.gz")
     for start, kind in _STARTS.items():
         if head.startswith(start):
             raise DataError(f"this is {kind}, not a CSV file", where=str(path), hint="save it as CSV, or unpack it")
     if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
         raise DataError(
-            "this is a web page (HTML or XML), not a CSV file", where=str(path), hint="fetch the table itself"
+            "this is a web page (HTML or XML), not a CSV file", where=str(path), hint="download the table itself"
         )
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
         for mark, name in _BOMS.items():
@@ -171,19 +202,19 @@ def _refuse_other_kinds(path: Path, encoding: str) -> None:
                 raise DataError(f"the file is {name.upper()}, not UTF-8", where=str(path), hint=f"encoding='{name}'")
         if b"\0" in head:
             even, odd = head[::2].count(0), head[1::2].count(0)
-            hint = f"encoding='utf-16-{'le' if odd > even else 'be'}'" if max(even, odd) > len(head) // 8 else "mend it"
-            raise DataError("the file has zero bytes, so it is not a text in UTF-8", where=str(path), hint=hint)
+            hint = f"encoding='utf-16-{'le' if odd > even else 'be'}'" if max(even, odd) > len(head) // 8 else "fix it"
+            raise DataError("the file has zero bytes, so it is not UTF-8 text", where=str(path), hint=hint)
 
 
 def _header(path: Path, separator: str, encoding: str) -> list[str]:
-    """Names of the columns, without blanks around them."""
+    """Return the names of the columns, stripped."""
     try:
         with _open(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
             header = next((row for row in csv.reader(file, delimiter=separator, skipinitialspace=True) if row), [])
     except UnicodeError as error:
         raise _not_encoded(path, encoding) from error
     except csv.Error as error:
-        raise DataError(f"the header cannot be read: {error}", where=str(path), hint="mend the first line") from error
+        raise DataError(f"the header cannot be read: {error}", where=str(path), hint="fix the first line") from error
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
     header = [name.strip() for name in header]
@@ -192,8 +223,8 @@ def _header(path: Path, separator: str, encoding: str) -> list[str]:
         if other is not None:
             shown = "tab" if other == "\t" else other
             raise DataError(
-                f"the columns are not separated by {SEPARATORS.get(separator, repr(separator))}, "
-                f"but by {SEPARATORS[other]}, it seems",
+                f"the columns are not separated by {SEPARATORS.get(separator, repr(separator))}; "
+                f"they seem to be separated by {SEPARATORS[other]}",
                 where=str(path),
                 hint=f"separator='{shown}'",
             )
@@ -204,19 +235,19 @@ def _parser_error(error: Exception, path: Path) -> DataError:
     said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
     if inside := re.search(r"EOF inside string starting at row (\d+)", said):
         return DataError(
-            f"a quotation mark that opens in row {int(inside[1]):,} is not closed",
+            f"a quotation mark opened in row {int(inside[1]):,} is not closed",
             where=str(path),
-            hint="close it; a quotation mark inside of a quoted text is written twice",
+            hint='close it; write " inside a quoted value as ""',
         )
     return DataError(
         f"a row does not fit the header: {said}",
         where=str(path),
-        hint="mend the line; texts with commas stand in quotation marks",
+        hint="fix the line; quote values that contain the separator",
     )
 
 
 def _not_encoded(path: Path, encoding: str) -> DataError:
-    """The first line that is not of this encoding, and the encoding that it seems to have."""
+    """Return the error for the first line that is not in this encoding, with a likely encoding."""
     with _open(path) as file:
         for number, line in enumerate(file, 1):
             try:
@@ -235,10 +266,10 @@ def _not_encoded(path: Path, encoding: str) -> DataError:
 
 
 def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd.Index:
-    """The line in which each row begins.
+    """Return the line in which each row begins.
 
-    Without line ends in texts and without empty lines these follow each other. Otherwise, and where the last column has
-    gaps, which short rows also make, the file is read once more by a reader that counts lines.
+    Without line ends in values and without empty lines these are consecutive. Otherwise, and if the last column has
+    missing values, which too short rows also look like, the file is read again by a reader that counts lines.
     """
     import pandas as pd
 
@@ -256,12 +287,12 @@ def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd
                 width = width or len(row)
                 if len(row) < width:
                     raise DataError(
-                        f"line {start:,} has {len(row)} values, and the header {width} columns",
+                        f"line {start:,} has {len(row)} values, the header {width} columns",
                         where=str(path),
-                        hint="mend the line; a missing value stands as nothing between two separators",
+                        hint="fix the line; a missing value is nothing between two separators",
                     )
                 starts.append(start)
-    except csv.Error:  # a value of more than 131,072 signs: the limit is global, so it is not raised here
+    except csv.Error:  # a value is longer than 131,072 characters; raising the limit would change it for the process
         starts = []
     if len(starts) != len(frame) + 1:
         return pd.RangeIndex(1, len(frame) + 1, name="row")

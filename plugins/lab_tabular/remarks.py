@@ -1,10 +1,9 @@
-"""Sentences on a table that was read: roles and formats of columns, and what looks odd."""
+"""Notes and warnings on a table that was read: roles and formats of columns, and anything that looks odd."""
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,48 +12,39 @@ from lab_tabular.columns import as_strings
 from lab_tabular.formats import ISO
 from lab_tabular.processors import Preparation, Roles
 
-__all__ = ["describe_roles", "describe_unknown", "remarks_on", "remarks_on_codes", "tell"]
+__all__ = ["describe_roles", "describe_unknown", "remarks_on", "remarks_on_codes"]
 
 MAX_SHOWN = 20
 MANY_CATEGORIES = 50
-"""Columns with so many categories are reported if most of them occur once."""
+"""Number of categories from which on a column is reported if most of them occur once."""
 
 _ID = re.compile(r"(.*[_ ])?(id|index|row|nr|no|uuid|key)|.*[a-z](Id|ID)", re.IGNORECASE)
 
 
-def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log what was read at the level INFO, and what looks odd as a warning."""
-    log = logging.getLogger("lab")
-    if notes:
-        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
-    if remarks:
-        log.warning("%s:\n%s", name, "\n".join(f"  {remark}" for remark in remarks))
-
-
 def describe_roles(train: Iterable[str], roles: Roles, preparation: Preparation) -> list[str]:
-    """One sentence for the target and for each kind of column, with the number of values of each."""
+    """Return one sentence for the target and one for each role, with the number of categories of each column."""
     target, categories = preparation.target, preparation.categories
     if target.classes:
         shown = ", ".join(target.classes[:5]) + (" …" if len(target.classes) > 5 else "")
-        told = [f"target '{target.name}': {len(target.classes)} classes, {shown}"]
+        notes = [f"target '{target.name}': {len(target.classes)} classes, {shown}"]
     else:
         low, high = np.exp([target.low, target.high]) if target.is_log else (target.low, target.high)
-        scale = ", of which the logarithm is learned" if target.is_log else ""
-        told = [f"target '{target.name}': a number from {low:.6g} to {high:.6g}{scale}"]
+        scale = ", predicted as its logarithm" if target.is_log else ""
+        notes = [f"target '{target.name}': a number from {low:.6g} to {high:.6g}{scale}"]
     if roles.categorical:
-        told.append("categories: " + _listed(f"{name} ({len(categories[name]):,})" for name in roles.categorical))
+        notes.append("categorical: " + _listed(f"{name} ({len(categories[name]):,})" for name in roles.categorical))
     if roles.continuous:
-        told.append("numbers: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
+        notes.append("continuous: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
     if roles.dates:
-        told.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
+        notes.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
     odd = {name: {"None", "none", "-", "--"} & set(categories[name]) for name in roles.categorical}
     if like_gaps := [f"'{min(each)}' in '{name}'" for name, each in odd.items() if each]:
-        told.append(f"categories that could mean a gap: {_listed(like_gaps)}; missing=['None', '-'] makes them gaps")
+        notes.append(f"categories that may mean a missing value: {_listed(like_gaps)}; if so: missing=['None', '-']")
     used = {*preparation.columns, target.name}
     left = [name for name in train if name not in used]
     if left:
-        told.append("not used: " + _listed(left))
-    return told
+        notes.append("not used: " + _listed(left))
+    return notes
 
 
 def _writing(preparation: Preparation, name: str) -> str:
@@ -74,14 +64,12 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def describe_unknown(name: str, count: int, among: int) -> str:
-    """Count the rows that have a category that the training rows do not have."""
-    return (
-        f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category that training did not have"
-    )
+    """Return a sentence on the rows with unknown categories."""
+    return f"column '{name}': {count:,} of {among:,} rows ({count / among:.0%}) have a category unknown in training"
 
 
 def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: Preparation) -> Iterator[str]:
-    """Remarks on the training rows as they were read, for the plan."""
+    """Yield warnings on the training rows as they were read."""
     constant, many = [], []
     for name in roles.categorical:
         known = preparation.categories[name]
@@ -94,22 +82,22 @@ def remarks_on(read: Mapping[str, Any], count: int, roles: Roles, preparation: P
         if np.nanmin(numbers) == np.nanmax(numbers) and not np.isnan(numbers).any():
             constant.append(name)
         elif _ID.fullmatch(name) and len(np.unique(numbers)) == count > 2:
-            yield f"column '{name}' is another number in every row; if it only names the row: drop=['{name}']"
+            yield f"column '{name}' has another number in every row; if it is an id: drop=['{name}']"
         if form.gaps:
-            yield f"column '{name}': {', '.join(map(repr, form.gaps))} count as gaps among its numbers"
+            yield f"column '{name}': {', '.join(map(repr, form.gaps))} read as missing numbers"
     if constant:
         yield f"the same value in every training row: {_listed(constant)}"
     if many:
-        yield f"categories of which most occur once: {_listed(many)}; drop leaves columns out, min_count joins them"
+        yield f"most categories occur once: {_listed(many)}; drop removes columns, min_count merges rare categories"
     classes = preparation.target.classes
     if classes and len(classes) > max(MANY_CATEGORIES, count // 2):
         yield f"target '{preparation.target.name}' has {len(classes):,} classes in {count:,} rows"
     if several := [name for name in roles.dates if preparation.formats[name].several_zones]:
-        yield f"dates with several time zones, all told in UTC: {_listed(several)}"
+        yield f"dates with several time zones, converted to UTC: {_listed(several)}"
 
 
 def remarks_on_codes(columns: Mapping[str, Any]) -> Iterator[str]:
-    """Columns of numbers that look like codes or dates; they are numbers all the same."""
+    """Yield warnings on numeric columns that look like codes or dates; they stay numbers."""
     codes, dates = [], []
     for name, column in columns.items():
         if column.dtype.kind in "fbc":
@@ -120,6 +108,6 @@ def remarks_on_codes(columns: Mapping[str, Any]) -> Iterator[str]:
         if texts and all(re.fullmatch(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", text) for text in texts):
             dates.append(f"{name} ('{texts[0]}')")
     if codes:
-        yield f"numbers with zeros in front: {_listed(codes)}; where they are codes, name them under categorical"
+        yield f"numbers with leading zeros: {_listed(codes)}; if they are codes, list them under categorical"
     if dates:
-        yield f"numbers that look like dates: {_listed(dates)}; dates takes such columns apart"
+        yield f"numbers that look like dates: {_listed(dates)}; if so, list them under dates"

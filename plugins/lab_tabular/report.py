@@ -1,4 +1,4 @@
-"""What the report of a study on tables shows: maps of categories, other models on their vectors, the film of a line."""
+"""Report sections of tabular runs: maps of category embeddings, other models on them, the animation of a line."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = ["sections"]
 
 
 def sections(runs: Sequence[FinishedRun]) -> list[Section]:
-    """One section per kind, of the first run of each arm that left something."""
+    """Return one section per kind of artefact, with the first run of each arm that has it."""
     entities, films = first_of_each_arm(runs, ENTITIES), first_of_each_arm(runs, FILM)
     found = []
     if entities:
         text = "\n\n".join(f"{run.arm}\n{_entities_text(content)}" for run, content in entities)
         body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_entities_html(content)}" for run, content in entities)
-        found.append(Section("What the network knows of categories", text, body, weight=10))
+        found.append(Section("Category embeddings", text, body, weight=10))
     if films:
         text = "\n".join(f"{run.arm}: {_film_text(content)}" for run, content in films)
         body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_film_html(run, content)}" for run, content in films)
-        found.append(Section("How the line was found", text, body, weight=10))
+        found.append(Section("Training of the line", text, body, weight=10))
     return found
 
 
 def _entities_text(content: Mapping[str, Any]) -> str:
     lines = []
     for each in content["maps"]:
-        told = f"  {each['column']}: {len(each['names'])} categories on a map"
+        line = f"  {each['column']}: map of {len(each['names'])} categories"
         if each["correlation"] is not None:
-            told += f"; its distances go with the true ones: correlation {each['correlation']:.2f}"
-        lines.append(told)
+            line += f", correlation of distances with the true ones {each['correlation']:.2f}"
+        lines.append(line)
     if content["encodings"]:
         lines += ["", f"  {content['encodings'][0]['measure']}   one-hot  embedding"]
         for row in content["encodings"]:
-            lines.append(f"  {row['model']:<28}{_figure(row['one_hot']):>9}  {_figure(row['embedding'])}")
+            lines.append(f"  {row['model']:<28}{_error(row['one_hot']):>9}  {_error(row['embedding'])}")
     return "\n".join(lines)
 
 
@@ -53,19 +53,19 @@ def _entities_html(content: Mapping[str, Any]) -> str:
     if not content["encodings"]:
         return picture
     rows = "".join(
-        f"<tr><td>{html.escape(row['model'])}</td><td>{_figure(row['one_hot'])}</td>"
-        f"<td>{_figure(row['embedding'])}</td></tr>"
+        f"<tr><td>{html.escape(row['model'])}</td><td>{_error(row['one_hot'])}</td>"
+        f"<td>{_error(row['embedding'])}</td></tr>"
         for row in content["encodings"]
     )
     measure = html.escape(content["encodings"][0]["measure"])
     return (
         f"{picture}<table><caption>{measure} on validation rows (Guo &amp; Berkhahn 2016, table 3)</caption>"
-        f"<thead><tr><th>model</th><th>one-hot</th><th>the network's vectors</th></tr></thead>"
+        f"<thead><tr><th>model</th><th>one-hot</th><th>embeddings</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _figure(error: float | None) -> str:
+def _error(error: float | None) -> str:
     return "–" if error is None else f"{error:.4f}"
 
 

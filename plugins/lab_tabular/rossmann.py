@@ -1,4 +1,4 @@
-"""Rossmann: daily sales of 1,115 German drugstores, joined with what is known of each store and of the days around."""
+"""Rossmann: daily sales of 1,115 German drugstores, joined with features of each store and of the days around."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["GERMAN_STATES", "rossmann", "rossmann_corpus", "rossmann_frame"]
 
 EVENTS = ("promo", "state_holiday", "school_holiday")
 FARTHEST_EVENT = 60
-"""Days after which an event no longer counts as near."""
+"""Upper bound of the distance to an event, in days."""
 
 CATEGORIES = (
     *("store", "day_of_week", "year", "month", "day", "week", "state_holiday", "promo", "school_holiday", "state"),
@@ -44,7 +44,7 @@ GERMAN_STATES = {
     "ST": (11.7, 52.0),
     "TH": (11.0, 50.9),
 }
-"""Longitude and latitude of the middle of each state in degrees, read off a map to about 20 km."""
+"""Longitude and latitude of the center of each state in degrees, read from a map to about 20 km."""
 
 
 def rossmann_corpus() -> Corpus:
@@ -57,7 +57,7 @@ def rossmann_corpus() -> Corpus:
         license="rules of the Kaggle competition",
         publisher="https://www.kaggle.com/c/rossmann-store-sales",
         files={name.partition(".")[0]: (f"rossmann/{name}",) for name in parts},
-        note="its publisher asks for an account, so that it cannot be fetched by itself",
+        note="the publisher requires an account, so it cannot be downloaded automatically",
     )
 
 
@@ -69,20 +69,20 @@ def rossmann(
     log_target: bool = True,
     stores: int | None = None,
 ) -> TableData:
-    """Rossmann Store Sales: what a store sells on a day; the last days of the training file validate.
+    """Rossmann Store Sales: predict a store's sales on a day; the last days of the training file validate.
 
-    Of each day: the date's parts, promotions and holidays, days since and until the nearest of each, how many of them
-    lie within a week, what kind of store it is, in which state, and for how long it has had competition.
+    Features are the parts of the date, promotions and holidays, the days since and until the nearest of each and their
+    number within a week, the kind and state of the store, and how long it has had competition.
 
     Args:
-        valid_days: so many last days validate; the competition asked for 48 days, six weeks are in the course.
-        closed: whether days without sales are kept; they have no relative error.
-        normalize: how numbers are scaled.
+        valid_days: number of last days that validate; the competition had 48, the course has six weeks.
+        closed: keep days without sales, which have no relative error.
+        normalize: scaling of numbers.
         log_target: predict the logarithm of the sales.
-        stores: only so many stores, for a quick look.
+        stores: use only the first N stores.
     """
     if closed and log_target:
-        raise ParameterError("no sales have no logarithm", where="dataset 'rossmann'", hint="log_target=False")
+        raise ParameterError("sales of 0 have no logarithm", where="dataset 'rossmann'", hint="log_target=False")
     for label, value in (("valid_days", valid_days), ("stores", stores)):
         if value is not None and value < 1:
             raise ParameterError(f"{label} must be at least 1, got {value}", where="dataset 'rossmann'")
@@ -107,7 +107,7 @@ def rossmann(
 
 
 def rossmann_frame(stores: int | None = None) -> pd.DataFrame:
-    """Every day of every store with everything that is known of it, in the order of the days."""
+    """Return every day of every store with all features, in the order of days."""
     import pandas as pd
 
     corpus = find_corpus("rossmann")
@@ -130,7 +130,7 @@ def rossmann_frame(stores: int | None = None) -> pd.DataFrame:
 
 
 def _snake(name: str) -> str:
-    """A name as the other columns have it.
+    """Return a column name in snake case.
 
     >>> _snake("CompetitionOpenSinceYear"), _snake("Promo2SinceWeek")
     ('competition_open_since_year', 'promo2_since_week')
@@ -144,7 +144,7 @@ def _date(dates: pd.Series) -> dict[str, Any]:
 
 
 def _events(days: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Of each kind of event: days since the last and until the next, and how many within the week before and after.
+    """Return, for each kind of event, the days since and until the nearest, and the counts in the weeks around.
 
     ``days`` is sorted by store and date. An event on the day itself is 0 days away.
     """
@@ -162,16 +162,17 @@ def _events(days: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _distance(date: np.ndarray, store: np.ndarray, happens: np.ndarray) -> np.ndarray:
-    """Days since the last event of the same store, at most ``FARTHEST_EVENT``; as much where there was none."""
-    places = np.where(happens, np.arange(len(date)), -1)
-    last = np.maximum.accumulate(places)
+    """Return the days since the store's last event, ``FARTHEST_EVENT`` if more or if there was none."""
+    # A running maximum of the rows with events is the row of the last one; a loop over a million days takes minutes.
+    last = np.maximum.accumulate(np.where(happens, np.arange(len(date)), -1))
     known = (last >= 0) & (store[last] == store)
     return np.where(known, np.minimum(date - date[last], FARTHEST_EVENT), FARTHEST_EVENT).astype(float)
 
 
 def _within(date: np.ndarray, store: np.ndarray, happens: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Events of the same store from ``first`` to ``last`` days away, by the difference of two running counts."""
+    """Count the store's events from ``first`` to ``last`` days away, as the difference of two running counts."""
     counts = np.concatenate([[0], happens.cumsum()])
+    # One axis for all stores, with a gap between them that no window of days can cross.
     clock = store.astype(np.int64) * 100_000 + date
     start = np.searchsorted(clock, clock + first, side="left")
     end = np.searchsorted(clock, clock + last, side="right")
@@ -179,7 +180,7 @@ def _within(date: np.ndarray, store: np.ndarray, happens: np.ndarray, first: int
 
 
 def _since(joined: pd.DataFrame) -> dict[str, Any]:
-    """How long a store has had competition, in months up to 24, and its own second promotion, in weeks up to 25."""
+    """Return the age of a store's competition, in months up to 24, and of its second promotion, in weeks up to 25."""
     parts = joined["date"].dt
     months = (
         12 * (parts.year - joined["competition_open_since_year"]) + parts.month - joined["competition_open_since_month"]

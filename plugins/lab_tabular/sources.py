@@ -1,4 +1,4 @@
-"""Where tables come from: public ones in the data directory, scikit-learn's bundled ones, and one that is generated."""
+"""Named tables: public ones in the data directory, scikit-learn's bundled ones, and a generated one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ADULT_COLUMNS = (
 
 
 def adult_corpus() -> Corpus:
-    """Adult: 32,561 and 16,281 persons of the US census of 1994; does somebody earn more than $50,000 a year?"""
+    """Adult: 32,561 and 16,281 persons of the US census of 1994, with an income above $50,000 or not."""
     url = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult"
     return Corpus(
         name="adult",
@@ -49,15 +49,15 @@ def adult(
     split_seed: int = 42,
     max_rows: int | None = None,
 ) -> TableData:
-    """Adult (Kohavi 1996): does somebody earn more than $50,000 a year? Six numbers, eight categories.
+    """Adult (Kohavi 1996): predict an income above $50,000 from six numbers and eight categories.
 
     Args:
         valid: ``random`` holds out a fifth of the training file; ``test`` validates on UCI's test file.
-        normalize: how numbers are scaled.
-        exact_numbers: whether every number is a category as well, ``age_exactly`` and so on; a value with fewer than
-            ten training rows counts as unseen. Some sums of capital gain belong to one class alone.
-        split_seed: of the random split.
-        max_rows: only so many rows of each file are read.
+        normalize: scaling of numbers.
+        exact_numbers: add every number as a category as well, ``age_exactly`` and so on; a value with fewer than ten
+            training rows is unknown. Some amounts of capital gain occur in one class only.
+        split_seed: seed of the random split.
+        max_rows: read only the first N rows of each file.
     """
     if max_rows is not None and max_rows < 1:
         raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where="dataset 'adult'")
@@ -91,6 +91,7 @@ def _read_adult(path: Any) -> pd.DataFrame:
 
 def house_prices_corpus() -> Corpus:
     """House Prices: 1,460 sales in Ames, Iowa, with prices, and 1,459 without."""
+    # The publisher's test file has no prices, so only the training file is a dataset.
     url = "https://d2l-data.s3-accelerate.amazonaws.com"
     return Corpus(
         name="house_prices",
@@ -116,13 +117,13 @@ def house_prices(
     log_target: bool = True,
     min_count: int = 1,
 ) -> TableData:
-    """House Prices (De Cock 2011): 79 facts of a house and its sale, and the price.
+    """House Prices (De Cock 2011): predict a price from 79 features of a house and its sale.
 
-    ``MSSubClass`` is a number that names a kind of house, so it is a category.
+    ``MSSubClass`` is the code of a kind of house, so it is a category.
 
     Args:
         folds, fold: cross-validation; None holds out a fifth.
-        split_seed: of the random split.
+        split_seed: seed of the random split.
         missing_indicators, normalize, log_target, min_count: as in ``table``.
     """
     from lab_tabular.reading import read_table
@@ -159,12 +160,12 @@ def bundled_table(
     normalize: Scale = "standard",
     split_seed: int = 42,
 ) -> TableData:
-    """A table that comes with scikit-learn; nothing is downloaded.
+    """Table bundled with scikit-learn; nothing is downloaded.
 
     Args:
-        name: ``breast_cancer`` (569 rows, 30 numbers, 2 classes), ``diabetes`` (442 rows, 9 numbers and a category, a
-            value), ``digits`` (1,797 rows, 64 numbers, 10 classes), ``iris`` (150, 4, 3) or ``wine`` (178, 13, 3).
-        valid_share: share of the rows that validate.
+        name: ``breast_cancer`` (569 rows, 30 numbers, 2 classes), ``diabetes`` (442 rows, 9 numbers and a category,
+            regression), ``digits`` (1,797 rows, 64 numbers, 10 classes), ``iris`` (150, 4, 3) or ``wine`` (178, 13, 3).
+        valid_share: fraction of the rows that is held out for validation.
         folds, fold, normalize, split_seed: as in ``table``.
     """
     frame = _bundled(name)
@@ -196,13 +197,13 @@ def _bundled(name: str) -> pd.DataFrame:
 def towns(
     *, rows: int = 6000, missing_indicators: bool = True, normalize: Scale = "standard", data_seed: int = 0
 ) -> TableData:
-    """Generated rents whose making is known: of flats in towns that lie on a map; see ``towns_frame``.
+    """Generated rents of flats in towns on a map, from a known formula; see ``towns_frame``.
 
     Args:
-        rows: how many flats, at least 100; a fifth of them validates.
-        missing_indicators: whether a category tells which incomes were not given.
-        normalize: how numbers are scaled.
-        data_seed: another seed gives other flats in the same towns.
+        rows: number of flats, at least 100; a fifth of them validates.
+        missing_indicators: add a category that marks missing incomes.
+        normalize: scaling of numbers.
+        data_seed: seed of the flats; the towns stay the same.
     """
     if rows < 100:
         raise ParameterError(f"rows must be at least 100, got {rows}", where="dataset 'towns'")
@@ -223,11 +224,11 @@ def towns(
 
 @cache
 def towns_frame(rows: int = 6000, data_seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Flats, and where their towns lie.
+    """Generate flats and the positions of their towns.
 
-    Sixty towns lie on a square; rents grow smoothly to the east, and to the south in summer, so that the place of a
-    town is all that matters of it. Incomes are missing where the rent is high more often than elsewhere, so that a gap
-    tells something. Noise has a deviation of 0.1 on a rent of 10 with a deviation of about 2.
+    Sixty towns lie in a square; rents increase smoothly to the east, and to the south in summer, so that only the
+    position of a town matters. Incomes are missing more often if the rent is high, so that a missing value is
+    informative. The noise has a standard deviation of 0.1, the rent about 2 around 10.
 
     Returns:
         The flats (``town, kind, month, rooms, income, rent``) and the towns (``town, x, y``).
@@ -252,14 +253,14 @@ def towns_frame(rows: int = 6000, data_seed: int = 0) -> tuple[pd.DataFrame, pd.
         + 0.5 * (income - 3)
         + 0.1 * generator.normal(size=rows)
     )
-    is_told = generator.uniform(size=rows) > 1 / (1 + np.exp(-2 * (rent - 12)))
+    is_known = generator.uniform(size=rows) > 1 / (1 + np.exp(-2 * (rent - 12)))
     flats = pd.DataFrame(
         {
             "town": names[town],
             "kind": kind,
             "month": month,
             "rooms": rooms,
-            "income": np.where(is_told, income.round(3), np.nan),
+            "income": np.where(is_known, income.round(3), np.nan),
             "rent": rent.round(3),
         }
     )

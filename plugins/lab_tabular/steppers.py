@@ -1,4 +1,4 @@
-"""Steps for tables: models that fit themselves beside models that are stepped, and a pretraining without targets."""
+"""Stepper for models that fit themselves, such as trees, next to models that are trained step by step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["FitOrStep"]
 
 
 class FitOrStep(Supervised):
-    """Trees beside nets: a model that has ``fit`` gathers an epoch and is fitted to all of it; others are stepped.
+    """Supervised steps, or one call of ``model.fit`` on a whole epoch for models that have it.
 
-    Such a model says ``fit(*inputs, target, seed=…)`` and ``is_fitted``. It is fitted when its first epoch ends, whose
-    training loss is that of the fitted model; then training is over, however many epochs were asked for.
+    Such a model implements ``fit(*inputs, target, seed=…)`` and ``is_fitted``. It is fitted at the end of the first
+    epoch, whose training loss is that of the fitted model; then training stops, whatever the number of epochs.
     """
 
     def train_step(self, batch: Any) -> Tensor:
         model: Any = self.learner.model
         if not _fits_itself(model):
             return super().train_step(batch)
-        if model.is_fitted:
+        if model.is_fitted:  # a second epoch would fit the same rows again
             raise CancelFit
         self._gathered = [*getattr(self, "_gathered", ()), batch]
         *inputs, target = batch

@@ -1,7 +1,7 @@
-"""Estimators of scikit-learn as modules: fitted trees are tensors, so that they are saved, moved and read like weights.
+"""Tree estimators of scikit-learn as modules: fitted trees are buffers, so they are saved and moved like weights.
 
-Nothing is pickled: what a fitted tree is (which column, which threshold, which child) becomes buffers, and torch walks
-the trees. The numbers are scikit-learn's own, to rounding.
+Nothing is pickled: the nodes of a fitted tree (column, threshold, children) become buffers, and torch traverses the
+trees. Predictions are those of scikit-learn up to rounding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import ensemble, tree  # here, since importing it draws from Python's generator, which no component may
+from sklearn import ensemble, tree  # at the top: importing it draws from Python's generator, forbidden inside a run
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, UnknownNameError
@@ -30,40 +30,40 @@ FORESTS = (
     "RandomForestRegressor",
 )
 ESTIMATORS = (*BOOSTED, *FORESTS)
-"""The estimators of scikit-learn that can be used."""
+"""Supported estimators of scikit-learn."""
 
 MAX_CATEGORIES = 255
 ROWS_AT_ONCE = 4096
 SMALLEST_SHARE = 1e-7
 
 _BUFFERS: dict[str, torch.dtype] = {
-    "roots": torch.long,  # (T,) the first node of each tree
-    "outputs": torch.long,  # (T,) the output that a tree adds to; all of them where it is -1
-    "feature": torch.long,  # (N,) which column a node looks at
-    "threshold": torch.double,  # (N,) numbers up to it go left
-    "left": torch.long,  # (N,) a leaf is its own child
+    "roots": torch.long,  # (T,) root node of each tree
+    "outputs": torch.long,  # (T,) the output that a tree contributes to; -1 for all of them
+    "feature": torch.long,  # (N,) column that a node splits
+    "threshold": torch.double,  # (N,) values up to it go left
+    "left": torch.long,  # (N,) left child; a leaf is its own child
     "right": torch.long,
-    "gap_left": torch.bool,  # (N,) whether unknown categories go left
+    "gap_left": torch.bool,  # (N,) unknown categories go left
     "set": torch.long,  # (N,) the set of categories that go left, or -1
     "sets": torch.bool,  # (S, 256)
-    "value": torch.double,  # (N, K) what a leaf says
-    "codes": torch.double,  # (C, M) how boosting numbers a category's codes
+    "value": torch.double,  # (N, K) value of a leaf
+    "codes": torch.double,  # (C, M) boosting's numbers of the codes of a category
     "baseline": torch.double,  # (K,)
 }
 
 
 class Trees(nn.Module):
-    """Boosted trees or a forest: it fits itself, by scikit-learn, instead of being stepped.
+    """Boosted trees or a forest, fitted by scikit-learn instead of gradient steps.
 
-    Categories come in as codes. Boosting splits them by sets of categories, up to 255 per column; forests, and boosting
-    where a column has more, take the codes as numbers.
+    Categories are codes. Boosting splits them by sets of categories, up to 255 per column; forests, and boosting of a
+    column with more, treat the codes as numbers.
 
     Args:
-        category_sizes: codes of each categorical column.
-        continuous_count: columns with numbers.
-        output_size: classes, or 1 for a value.
-        target_mean: what is said before fitting.
-        estimator: a class of scikit-learn.
+        category_sizes: number of codes of each categorical column.
+        continuous_count: number of continuous columns.
+        output_size: number of classes, or 1 for regression.
+        target_mean: prediction before fitting.
+        estimator: name of a class of scikit-learn.
         options: its parameters; ``random_state`` comes from the run's stream ``stepper``.
 
     Shapes:
@@ -91,7 +91,7 @@ class Trees(nn.Module):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether there are trees."""
+        """Return True if trees were fitted or loaded."""
         return len(self.roots) > 0
 
     def fit(self, categorical: Tensor, continuous: Tensor, target: Tensor, *, seed: int) -> None:
@@ -99,7 +99,7 @@ class Trees(nn.Module):
 
         Args:
             categorical, continuous, target: (N, C), (N, D) and (N,).
-            seed: of whatever the estimator draws.
+            seed: seed of the estimator.
         """
         rows = _rows(categorical, continuous).cpu().numpy()
         wanted = target.cpu().numpy()
@@ -126,14 +126,14 @@ class Trees(nn.Module):
             )
         rows = _rows(categorical, continuous)
         raw = torch.cat([self._raw(block) for block in rows.split(ROWS_AT_ONCE)])
-        return self._answer(raw).float()
+        return self._log_probabilities(raw).float()
 
     def _raw(self, rows: Tensor) -> Tensor:
-        """The sum of what the leaves say (B, K)."""
+        """Return the summed leaf values (B, K)."""
         node = self.roots.expand(len(rows), -1)
         coded = self._coded(rows)
         everyone = torch.arange(len(rows), device=rows.device)[:, None]
-        while True:
+        while True:  # all rows descend all trees at once, one level per iteration, until every node is a leaf
             feature, wanted = self.feature[node], self.set[node]
             numbers = coded[everyone, feature]
             is_left = numbers <= self.threshold[node]
@@ -141,18 +141,18 @@ class Trees(nn.Module):
                 unknown = numbers.isnan()
                 within = self.sets[wanted.clamp(min=0), numbers.nan_to_num(0).long().clamp(0, 255)]
                 is_left = torch.where(wanted >= 0, torch.where(unknown, self.gap_left[node], within), is_left)
-            following = torch.where(is_left, self.left[node], self.right[node])
-            if torch.equal(following, node):
+            child = torch.where(is_left, self.left[node], self.right[node])
+            if torch.equal(child, node):
                 break
-            node = following
-        values = self.value[node]  # (B, T, K), or (B, T, 1) where a tree adds to one output
+            node = child
+        values = self.value[node]  # (B, T, K), or (B, T, 1) if a tree contributes to one output
         if self.outputs[0] < 0:
             return values.mean(1)
         raw = self.baseline.expand(len(rows), -1).clone()
         return raw.index_add_(1, self.outputs, values.squeeze(-1))
 
     def _coded(self, rows: Tensor) -> Tensor:
-        """Rows (B, F) with categories as boosting numbers them, NaN where it does not know one."""
+        """Return rows (B, F) with boosting's numbers of categories, NaN for unknown ones."""
         if not self.codes.numel():
             return rows
         count = len(self.codes)
@@ -160,7 +160,8 @@ class Trees(nn.Module):
         columns = torch.arange(count, device=rows.device)
         return torch.cat([self.codes[columns, codes], rows[:, count:]], 1)
 
-    def _answer(self, raw: Tensor) -> Tensor:
+    def _log_probabilities(self, raw: Tensor) -> Tensor:
+        """Return log-probabilities (B, K), or the values (B,) of a regression."""
         if self.output_size == 1:
             return raw.squeeze(-1)
         if self.outputs[0] < 0:
@@ -178,17 +179,17 @@ def sklearn(
     estimator: str = "HistGradientBoostingClassifier",
     **options: Any,
 ) -> Trees:
-    """Trees of scikit-learn as an architecture; train it with the stepper ``fit_or_step``, in one epoch.
+    """Trees of scikit-learn as an architecture; use the stepper ``fit_or_step`` and one epoch.
 
     Args:
-        category_sizes, continuous_count, output_size, target_mean: of the data.
+        category_sizes, continuous_count, output_size, target_mean: facts of the data.
         estimator: ``HistGradientBoosting``, ``RandomForest``, ``ExtraTrees`` or ``DecisionTree``, each with
             ``Classifier`` or ``Regressor``.
         options: parameters of that class, for example ``max_iter=300``.
 
     Raises:
-        UnknownNameError: no such estimator.
-        ParameterError: it has no such parameter, or predicts the other kind of target.
+        UnknownNameError: there is no such estimator.
+        ParameterError: the estimator has no such parameter, or predicts the other kind of target.
     """
     return Trees(category_sizes, continuous_count, output_size, target_mean, estimator=estimator, **options)
 
@@ -203,7 +204,7 @@ def _check_kind(estimator: str, output_size: int) -> None:
             hint=f"estimators: {', '.join(ESTIMATORS)}",
         )
     if estimator.endswith("Classifier") != (output_size > 1):
-        kind = "classes" if output_size > 1 else "a value"
+        kind = "classes" if output_size > 1 else "numbers"
         other = (
             estimator.replace("Regressor", "Classifier")
             if output_size > 1
@@ -234,7 +235,8 @@ def _rows(categorical: Tensor, continuous: Tensor) -> Tensor:
 
 
 def _read_boosted(model: Any, output_size: int) -> dict[str, Any]:
-    """The tensors of histogram gradient boosting; scikit-learn keeps them in attributes that it calls private."""
+    """Return the tensors of histogram gradient boosting."""
+    # scikit-learn has no public access to these trees; the parity tests fail if a release changes the private one.
     predictors = [(grown, output) for stage in model._predictors for output, grown in enumerate(stage)]
     parts: dict[str, list[Any]] = {name: [] for name in ("roots", "outputs", "nodes", "left", "right", "set", "sets")}
     first = sets = 0
@@ -269,17 +271,17 @@ def _read_boosted(model: Any, output_size: int) -> dict[str, Any]:
 
 
 def _bits(words: np.ndarray) -> np.ndarray:
-    """Sets of categories (S, 8) of 32 bits as (S, 256) bool."""
-    places = np.arange(32, dtype=np.uint32)
-    return ((words[:, :, None] >> places) & 1).astype(bool).reshape(len(words), 256)
+    """Unpack sets of categories from (S, 8) words of 32 bits to (S, 256) bool."""
+    shifts = np.arange(32, dtype=np.uint32)
+    return ((words[:, :, None] >> shifts) & 1).astype(bool).reshape(len(words), 256)
 
 
 def _category_codes(model: Any) -> np.ndarray:
-    """(C, M) how the estimator numbers code m of column c, NaN where it has not seen it."""
+    """Return (C, M) the estimator's number of code m of column c, NaN if unknown."""
     if model._preprocessor is None:
         return np.zeros((0, 0))
     categories = model._preprocessor.named_transformers_["encoder"].categories_
-    widest = max(int(each.max()) for each in categories) + 2  # the last is for codes that lie beyond
+    widest = max(int(each.max()) for each in categories) + 2  # the last entry is for all codes beyond
     table = np.full((len(categories), widest), np.nan)
     for column, each in enumerate(categories):
         table[column, each.astype(int)] = np.arange(len(each))
@@ -313,10 +315,11 @@ def _read_forest(model: Any, output_size: int) -> dict[str, Any]:
 
 
 def _leaf_values(model: Any, tree: Any, output_size: int) -> np.ndarray:
-    """(N, K) shares of the classes, which the training rows need not all have, or values (N, 1)."""
+    """Return class probabilities (N, K), or values (N, 1)."""
     values = tree.value[:, 0, :]
     if output_size == 1:
         return values
-    shares = np.zeros((len(values), output_size))
-    shares[:, np.asarray(model.classes_, int)] = values / values.sum(1, keepdims=True)
-    return shares
+    # By class number, since scikit-learn leaves out classes that no training row has.
+    probabilities = np.zeros((len(values), output_size))
+    probabilities[:, np.asarray(model.classes_, int)] = values / values.sum(1, keepdims=True)
+    return probabilities

@@ -39,17 +39,21 @@ def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) 
         write: makes it. Its source, and that of all that it imports, is part of the entry's name.
         made_by: further classes and functions that decide what is written: a tokenizer's, a network's.
     """
+    # A change in the code that writes an entry makes a new entry; nobody has to remember a version number.
     sources = closure_of(modules_of(getattr(write, "__func__", write))).fingerprints()
     folder = cache_folder() / "text" / content_key({"key": key, "sources": sources, "by": fingerprint_of(*made_by)})
+    # Complete by construction: a folder gets this name only after everything is written.
     if folder.is_dir():
         return folder
+    # In the same folder, so that the rename is atomic.
     temporary = _temporary_folder(folder.parent, folder.name)
     try:
         write(temporary)
         _publish(temporary, folder)
     except OSError as error:
+        # ``write`` also reads corpora: their errors are not those of the cache.
         if error.filename is not None and not str(error.filename).startswith(str(folder.parent)):
-            raise  # not of the cache
+            raise
         raise _unwritable(folder.parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -84,6 +88,7 @@ def _publish(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError:
+        # Another process has published the same content first.
         if not folder.is_dir():
             raise
 
@@ -115,6 +120,7 @@ class ArrayWriter:
         else:
             block = np.asarray(values, self._dtype)
         self.length += len(block)
+        # Appended block by block: a corpus of 22 million pairs does not fit into memory.
         self._file.write(block.tobytes())
 
     def close(self) -> None:
@@ -130,4 +136,5 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         found: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:
         found = np.load(path, allow_pickle=False)
-    return found.view(np.ndarray)  # indexing a memmap object costs a microsecond more
+    # Indexing a memmap object costs a microsecond more than indexing an array.
+    return found.view(np.ndarray)

@@ -33,6 +33,7 @@ def data(context: click.Context, data_dir: Path | None) -> None:
 def _choose(data_dir: Path | None) -> None:
     """Set LAB_DATA for this process from the option."""
     if data_dir is not None:
+        # The environment, because corpora of plugins read it, too.
         os.environ["LAB_DATA"] = str(data_dir)
 
 
@@ -41,6 +42,7 @@ def _choose(data_dir: Path | None) -> None:
 @_DATA_DIR
 def get(name: str, data_dir: Path | None) -> None:
     """Download the corpus NAME from its publisher; goes on where an earlier download stopped."""
+    # Imported on use: `lab --help` lists this command without loading it.
     from lab_text.corpora import data_folder, find_corpus
     from lab_text.download import fetch_corpus
 

@@ -15,7 +15,16 @@ from torch.nn import functional
 
 from lab import use
 from lab.errors import DataError, ParameterError
-from lab.testing import Conformance, Example, Finding, Offer, Trial, no_global_randomness, same, skip
+from lab.testing import (
+    ComponentCase,
+    Conformance,
+    ConformanceSupport,
+    Example,
+    Finding,
+    no_global_randomness,
+    same,
+    skip,
+)
 from lab_text.batches import TranslationBatch
 from lab_text.corpora import Corpus
 from lab_text.parallel import TranslationData, fr_en_questions
@@ -23,7 +32,7 @@ from lab_text.tokenizer import Tokenizer
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import EOS_ID, PAD_ID, Vocabulary
 
-__all__ = ["CorpusConformance", "TokenizerConformance", "Translation", "VectorsConformance", "offer"]
+__all__ = ["CorpusConformance", "TokenizerConformance", "Translation", "VectorsConformance", "support"]
 
 WIDTH = 8
 SENTENCES = ("Où est la gare ?", "What's   the matter?", "L'été, c'est fini… non ?", "A", "tab\tand\nline")
@@ -33,7 +42,7 @@ class Translation(Example):
     """Two dozen French questions and their translations: output (T, B, V), target (T, B) ids, time first."""
 
     batch_dim = 1
-    is_plain = False
+    has_flat_targets = False
     kinds = ("architectures", "losses", "metrics", "steppers")
 
     def make_data(self) -> TranslationData:
@@ -54,23 +63,24 @@ class Translation(Example):
     def output(self, batch: TranslationBatch, generator: torch.Generator) -> Tensor:
         """Return logits of random words, with an end at the target's end."""
         words = torch.randn(*batch.target.shape, self.facts["target_vocab_size"], generator=generator)
+        # Metrics that decode need an end; random logits would run on.
         words[(batch.target == PAD_ID) | (batch.target == EOS_ID)] = 0.0
         words[..., EOS_ID] += 20.0 * (words == 0.0).all(-1)
         return words
 
-    def perfect(self, batch: TranslationBatch) -> Tensor:
+    def perfect_output(self, batch: TranslationBatch) -> Tensor:
         return 20.0 * functional.one_hot(batch.target, self.facts["target_vocab_size"]).float()
 
-    def wrong(self, batch: TranslationBatch) -> TranslationBatch:
+    def wrong_shape_batch(self, batch: TranslationBatch) -> TranslationBatch:
         """Return one source more than there are targets."""
         return batch._replace(source=torch.cat([batch.source, batch.source[:, :1]], 1))
 
-    def pad_more(self, batch: TranslationBatch) -> TranslationBatch:
+    def with_extra_padding(self, batch: TranslationBatch) -> TranslationBatch:
         source, target = (functional.pad(ids, (0, 0, 0, 3), value=PAD_ID) for ids in (batch.source, batch.target))
         return batch._replace(source=source, target=target)
 
-    def real(self, batch: TranslationBatch) -> Tensor:
-        return batch.target != PAD_ID
+    def padding_mask(self, batch: TranslationBatch) -> Tensor:
+        return batch.target == PAD_ID
 
 
 class _WordByWord(nn.Module):
@@ -236,6 +246,7 @@ class CorpusConformance(Conformance):
 @cache
 def _folder() -> Path:
     """Return a folder with a small parallel corpus and a file of vectors, gone when the process ends."""
+    # Kept in a list for the life of the process: the checks of different components share the files.
     holder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
     _HOLDERS.append(holder)
     folder = Path(holder.name)
@@ -250,21 +261,21 @@ def _folder() -> Path:
 _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """Return example data, the checks of this plugin's registries, and small files for components that read files."""
     folder = _folder()
     small = {"tokenizer": "whitespace"}
-    return Offer(
+    return ConformanceSupport(
         examples={"translation": Translation},
         kinds={"corpora": CorpusConformance, "tokenizers": TokenizerConformance, "vectors": VectorsConformance},
-        trials={
-            "datasets.fr_en_questions": Trial(use("fr_en_questions", pairs=64, **small)),
-            "datasets.multi30k": Trial(use("multi30k", pairs=64, **small)),
-            "datasets.parallel_text": Trial(
+        cases={
+            "datasets.fr_en_questions": ComponentCase(use("fr_en_questions", pairs=64, **small)),
+            "datasets.multi30k": ComponentCase(use("multi30k", pairs=64, **small)),
+            "datasets.parallel_text": ComponentCase(
                 use("parallel_text", source=str(folder / "pairs.tsv"), holdout=0.3, **small)
             ),
-            "vectors.text_vectors": Trial(use("text_vectors", path=str(folder / "words.vec"))),
-            "vectors.random": Trial(use("random", width=8)),
-            "vectors.fasttext_trained": Trial(use("fasttext_trained", width=8, buckets=100)),
+            "vectors.text_vectors": ComponentCase(use("text_vectors", path=str(folder / "words.vec"))),
+            "vectors.random": ComponentCase(use("random", width=8)),
+            "vectors.fasttext_trained": ComponentCase(use("fasttext_trained", width=8, buckets=100)),
         },
     )

@@ -41,6 +41,7 @@ MANIFEST_FILE = "MANIFEST.tsv"
 
 def _safe_path(instance: object, attribute: object, value: str) -> None:
     """Raise if a path of a description leaves the data directory."""
+    # Descriptions come from plugins and must not write outside of the data directory.
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise DataError(f"a corpus may only name files inside the data directory, not {value!r}")
@@ -141,6 +142,7 @@ def _manifest(path: Path, changed_ns: int) -> dict[str, str]:
 def known_checksums(folder: Path) -> dict[str, str]:
     """Return the sha256 of paths inside ``folder``: recorded ones, overridden by the manifest."""
     manifest = folder / MANIFEST_FILE
+    # The time of change is an argument, so that a cached manifest is read again after it changed.
     listed = _manifest(manifest, manifest.stat().st_mtime_ns) if manifest.is_file() else {}
     return {**_recorded(folder), **listed}
 
@@ -163,6 +165,7 @@ def _recorded(folder: Path) -> dict[str, str]:
 def record_checksum(folder: Path, path: str, sha256: str) -> None:
     """Require this sha256 of ``path`` from now on."""
     book = folder / CHECKSUMS_FILE
+    # Written aside and renamed: a crash must not lose the checksums of other corpora.
     temporary = book.with_name(f".{book.name}-{os.getpid()}")
     temporary.write_text(json.dumps({**_recorded(folder), path: sha256}, indent=1, sort_keys=True), encoding="utf-8")
     temporary.replace(book)
@@ -173,6 +176,7 @@ def _check_content(folder: Path, path: str, corpus: str) -> None:
     from lab.cache import file_digest
 
     expected = known_checksums(folder).get(path)
+    # A corpus that changed on disk would change results under the same name.
     if expected is not None and file_digest(folder / path) != expected:
         raise DataError(
             f"{path} has another sha256 than the one on record",
@@ -209,6 +213,7 @@ def status(corpus: Corpus, folder: Path | None = None) -> Status:
     folder = folder or data_folder()
     here = {role: path for role, paths in corpus.files.items() if (path := _first(folder, paths))}
     missing = tuple(role for role in corpus.files if role not in here)
+    # A plain file stands in for its gzip: nothing is fetched twice.
     wanted = [d for d in corpus.downloads if any(not _stands_in(corpus, folder, result) for result in d.results)]
     return Status(
         tuple(here), missing, sum(p.stat().st_size for p in set(here.values())), sum(d.size for d in wanted if missing)
@@ -323,6 +328,7 @@ def known_corpora() -> dict[str, Corpus]:
 
 def _registered() -> dict[str, Corpus]:
     """Return the corpora of plugins; broken plugins are reported elsewhere and skipped here."""
+    # The catalog is loaded only if no built-in corpus has the name.
     from lab.registry.plugins import load_catalog
 
     catalog = load_catalog(warn=lambda message: None)
@@ -333,6 +339,7 @@ def _registered() -> dict[str, Corpus]:
         try:
             value = entry.load()
             found[entry.name] = value if isinstance(value, Corpus) else value()
+        # A broken plugin must not hide the corpora of others.
         except LabError:
             continue
     return found
@@ -340,6 +347,7 @@ def _registered() -> dict[str, Corpus]:
 
 def find_corpus(name: str) -> Corpus:
     """Return the corpus called ``name``; an UnknownNameError with close matches if there is none."""
+    # Without the catalog, which imports every plugin.
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
 

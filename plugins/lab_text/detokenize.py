@@ -11,9 +11,11 @@ _APOSTROPHES = "'’"
 _CLOSING = frozenset([".", ",", "...", "…", "?", "!", ":", ";", ")", "]", "}", "%", "”"])
 _OPENING = frozenset(["(", "[", "{", "“", "¿", "¡", "$", "£", "#"])
 _SPACED_IN_FRENCH = frozenset(["?", "!", ":", ";", "%", "»"])
+# The German closing quote is the English opening one.
 _GERMAN_QUOTES = {"„": "opening", "“": "closing"}
 _PAIRED = frozenset(['"'])
 _ELIDING = frozenset(["fr", "it", "ca"])
+# spaCy splits these into two tokens without a mark between them.
 _SPLIT_WORDS = {"can not", "gon na", "wan na", "got ta", "let 's", "lem me", "gim me", "dun no"}
 _JOINERS = frozenset(["-", "–", "/"])
 _DIGITS = re.compile(r"[\d.,]*\d")
@@ -35,6 +37,7 @@ def join_tokens(tokens: Sequence[str], language: str) -> str:
         if position and not _glued(before, token, language, quotes_open):
             pieces.append(" ")
         if token in _PAIRED:
+            # Straight quotes look alike: every second one closes.
             quotes_open ^= {token}
         pieces.append(token)
     return "".join(pieces)
@@ -42,6 +45,7 @@ def join_tokens(tokens: Sequence[str], language: str) -> str:
 
 def _glued(before: str, token: str, language: str, quotes_open: set[str]) -> bool:
     """Return True if no space separates ``before`` and ``token``; ``quotes_open`` holds the unclosed quotes."""
+    # French typography has a space before these signs.
     if language == "fr" and token in _SPACED_IN_FRENCH:
         return False
     if token in _PAIRED:
@@ -57,6 +61,7 @@ def _clitic(before: str, token: str, language: str) -> bool:
     """Return True for two parts of one written word: ``l' homme``, ``est -ce``, ``do n't``, ``can not``."""
     if len(token) > 1 and token[0] == "-" and token[1].isalpha():
         return True
+    # Elided words keep their apostrophe: ``l' homme`` is ``l'homme``.
     if language in _ELIDING:
         return len(before) > 1 and before[-1] in _APOSTROPHES
     if language == "en":
@@ -78,6 +83,7 @@ def capitalize(sentence: str, language: str) -> str:
     'What should I do?'
     """
     if language == "en":
+        # Not in ``i.e.`` or ``i-beam``.
         sentence = _FIRST_PERSON.sub("I", sentence)
     for position, character in enumerate(sentence):
         if character.isalnum():

@@ -27,7 +27,8 @@ __all__ = ["Fetched", "ResumingDownloader", "fetch_corpus"]
 log = logging.getLogger("lab")
 
 _BLOCK_BYTES = 1 << 18
-_RECEIVED_BYTES = 1 << 14  # what is lost at most when a connection breaks
+# Small blocks: at most one is lost when the connection breaks.
+_RECEIVED_BYTES = 1 << 14
 _TIMEOUT_S = 60.0
 
 
@@ -57,7 +58,8 @@ def fetch_corpus(corpus: Corpus, folder: Path | None = None) -> list[Fetched]:
     if not corpus.downloads:
         raise DataError(f"corpus '{corpus.name}' is generated; there is nothing to download")
     serving = [_there(corpus, folder, result) for download in corpus.downloads for result in download.results]
-    if all(serving):  # a directory that cannot be written will do
+    # Also works in a data directory that is read-only.
+    if all(serving):
         return [_fetched(folder, path, "there") for path in serving if path]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,8 @@ def _alone(corpus: Corpus, folder: Path) -> Iterator[None]:
     except Timeout:
         log.info("another process fetches corpus '%s'; waiting for it", corpus.name)
         lock = FileLock(path).acquire()
-    except NotImplementedError:  # file systems without locks
+    # Some network file systems have no locks; downloads then run unguarded.
+    except NotImplementedError:
         yield
         return
     with lock:
@@ -90,6 +93,7 @@ def _writing(folder: Path) -> Iterator[None]:
     except PermissionError as error:
         raise _unwritable(folder, error) from error
     except OSError as error:
+        # requests raises subclasses of OSError, which have no errno.
         if error.errno is None:
             raise
         raise _unwritable(folder, error) from error
@@ -113,6 +117,7 @@ def _fetch(corpus: Corpus, download: Download, folder: Path) -> list[Fetched]:
         return [archive]
     _unpack(folder / download.path, download.members, folder)
     results = [_fetched(folder, path, _accept(folder, path)) for path in download.results]
+    # The archive is as large as its members and no longer needed.
     (folder / download.path).unlink()
     return [archive, *results]
 
@@ -159,6 +164,7 @@ def _retrieve(download: Download, folder: Path) -> Fetched:
 
     expected = download.sha256 or known_checksums(folder).get(download.path)
     target = folder / download.path
+    # pooch announces every file; the command prints its own lines.
     pooch.get_logger().setLevel("ERROR")
     pooch.retrieve(
         download.url,
@@ -181,6 +187,7 @@ def _refuse_other_content(target: Path, download: Download) -> None:
     """Raise if a file without known checksum is empty, or the login page of a network provider."""
     with target.open("rb") as file:
         head = file.read(1 << 10)
+    # Captive portals answer any address with status 200 and a page.
     is_page = re.match(rb"\s*(<!doctype html|<html)", head, re.IGNORECASE) and target.suffix not in (".html", ".htm")
     if head and not is_page:
         return
@@ -227,6 +234,7 @@ class ResumingDownloader:
     def __call__(self, url: str, output_file: str | Path, pooch: Any, check_only: bool = False) -> None:
         """Download the file; pooch then moves ``output_file`` to its place."""
         self._download(url)
+        # Checked before the file gets its name: a wrong file is never used.
         if self.expected is not None and (actual := _digest(self.part)) != self.expected:
             self._version_file.unlink(missing_ok=True)
             raise _rejected(self.part, self.target.name, self.expected, actual)
@@ -238,6 +246,7 @@ class ResumingDownloader:
 
         try:
             with requests.get(url, stream=True, timeout=_TIMEOUT_S, headers=self._headers()) as answer:
+                # The partial file is already complete.
                 if answer.status_code == requests.codes.requested_range_not_satisfiable and self.part.is_file():
                     return
                 answer.raise_for_status()
@@ -256,17 +265,20 @@ class ResumingDownloader:
 
     def _headers(self) -> dict[str, str]:
         """Return headers that ask for the rest of a partial file, if it is still the same file, uncompressed."""
+        # The offsets of a range are those of the transferred bytes; a compressed transfer would not fit the file.
         headers = {"Accept-Encoding": "identity"}
         if not self.part.is_file() or not self.part.stat().st_size:
             return headers
         rest = {"Range": f"bytes={self.part.stat().st_size}-"}
         if self._version_file.is_file():
+            # With If-Range the server sends the whole file if it has changed.
             return {**headers, **rest, "If-Range": self._version_file.read_text(encoding="utf-8")}
         return {**headers, **rest} if self.expected else headers
 
     def _receive(self, answer: Any) -> None:
         import requests
 
+        # Servers may ignore the range and send everything with status 200.
         goes_on = answer.status_code == requests.codes.partial_content
         self._remember_version(answer.headers)
         done = self.part.stat().st_size if goes_on else 0
@@ -276,12 +288,14 @@ class ResumingDownloader:
             for block in answer.iter_content(_RECEIVED_BYTES):
                 file.write(block)
                 bar.update(len(block))
+        # urllib3 before version 2 does not raise if a connection closes early.
         if announced and self.part.stat().st_size < done + announced:
             raise requests.ConnectionError("the server closed the connection early")
 
     def _remember_version(self, headers: Any) -> None:
         """Save what identifies the server's file; a weak ETag does not."""
         etag = headers.get("ETag", "")
+        # A weak ETag promises equal meaning, not equal bytes.
         version = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
         if version:
             self._version_file.write_text(version, encoding="utf-8")
@@ -310,10 +324,12 @@ def _unpack(archive: Path, members: Mapping[str, str], folder: Path) -> None:
 
 
 def _unpack_one(archive: Path, names: list[str], read: Callable[[str], IO[bytes]], member: str, target: Path) -> None:
+    # By base name: archives of the same release differ in their folders. Nothing else is unpacked.
     name = next((name for name in names if PurePosixPath(name).name == member), None)
     if name is None:
         raise DataError(f"the archive has no {member}", where=str(archive), hint="the publisher has changed it")
     target.parent.mkdir(parents=True, exist_ok=True)
+    # A file under its final name is always complete.
     temporary = target.with_name(f".{target.name}.unpacking")
     with read(name) as source, temporary.open("wb") as file:
         shutil.copyfileobj(source, file, _BLOCK_BYTES)

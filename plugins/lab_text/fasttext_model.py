@@ -58,6 +58,7 @@ def open_fasttext(path: Path) -> Iterator[FastTextModel]:
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise DataError("not a fastText model", where=str(path), hint=HINT)
+        # Mapped: a model of several gigabytes is opened in milliseconds, and only the rows of wanted words are read.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content[:4] != MAGIC:
                 raise DataError("not a fastText model", where=str(path), hint=_other_format(content))
@@ -98,9 +99,11 @@ class FastTextModel:
             if end < 0:
                 raise EOFError
             word = self._content[self._place : end]
+            # The terminating zero, an int64 count and an int8 type.
             self._place = end + 10
             if self._place > len(self._content):
                 raise EOFError
+            # Type 0 is a word, 1 a label; words come first.
             if self._content[end + 9] != (number >= self.words):
                 raise self._damaged(f"entry {number + 1:,} of its dictionary is neither word nor label")
             if number < self.words:
@@ -128,8 +131,10 @@ class FastTextModel:
         for what, is_odd in odd.items():
             if is_odd:
                 raise self._damaged(f"it says of itself: {what}")
+        # Refuses absurd counts before a loop of billions starts.
         if 10 * count + 8 * max(self._pruned, 0) > size:
             raise EOFError
+        # fastText itself ignores n-grams in supervised models of version 11.
         longest = 0 if version == 11 and arguments.model == _SUPERVISED else arguments.longest
         self._ngram_lengths = (arguments.shortest, longest)
 
@@ -192,6 +197,7 @@ class FastTextModel:
         start = self._place
         self._skip(count * np.dtype(kind).itemsize)
         return (
+            # A small array is copied: a view would keep the file mapped.
             np.frombuffer(self._content, kind, count, start).copy()
             if count < 1 << 20
             else self._view(kind, count, start)
@@ -226,15 +232,18 @@ class FastTextModel:
         Raises:
             DataError: it has values that are not finite.
         """
+        # Words may hold bytes that are not UTF-8.
         text = word.encode("utf-8", "surrogateescape")
         own = self.ids.get(text)
         rows = [] if own is None else [own]
+        # The end of sentence has no n-grams.
         if own is None or word != _END:
             rows += self._ngram_rows(b"<" + text + b">")
         total = np.zeros(self.arguments.width, np.float32)
         for row in rows:
             total += self._row(row)
         if rows:
+            # float32 like fastText, so that the numbers are the same.
             total *= np.float32(1.0 / len(rows))
         if not np.isfinite(total).all():
             raise self._damaged(f"the vector of '{word}' has values that are not finite")
@@ -253,6 +262,7 @@ class FastTextModel:
         shortest, longest = self._ngram_lengths
         if self._pruned == 0 or not longest:
             return []
+        # Starts of characters in UTF-8: n-grams are counted in characters, hashed in bytes.
         starts = [place for place, byte in enumerate(word) if byte & 0xC0 != 0x80]
         ends = [*starts[1:], len(word)]
         rows = []
@@ -260,8 +270,10 @@ class FastTextModel:
             code, place = 2166136261, start
             for length, end in enumerate(ends[first : first + longest], 1):
                 for byte in word[place:end]:
+                    # FNV-1a over signed chars, as in fastText: bytes above 127 are sign-extended before the xor.
                     code = ((code ^ (byte if byte < 128 else byte | 0xFFFFFF00)) * 16777619) & 0xFFFFFFFF
                 place = end
+                # fastText skips the brackets alone.
                 if length >= shortest and not (length == 1 and (start == 0 or end == len(word))):
                     rows.append(code % self.arguments.buckets)
         if self._pruned > 0:

@@ -67,6 +67,7 @@ def check_encoding(encoding: str, where: str) -> None:
     """Raise a ParameterError if Python has no such encoding of text."""
     try:
         codec = codecs.lookup(encoding)
+        # codecs.lookup also knows base64, zip and other transformations.
         is_text = codec._is_text_encoding and codec.name not in _NOT_OF_FILES
     except (LookupError, ValueError, TypeError):
         is_text = False
@@ -134,6 +135,7 @@ def _head(path: Path) -> bytes:
     try:
         with open_bytes(path) as file:
             return file.read(HEAD_BYTES)
+    # The full read reports the damage with its line.
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return b""
 
@@ -146,8 +148,10 @@ def _refuse_other_kinds(path: Path, head: bytes, *, pages: bool) -> None:
             raise DataError(
                 f"this is {kind}, not a text file", where=str(path), hint="unpack it, or save it as plain text"
             )
+    # The only format here whose mark is not at the beginning.
     if head[257:262] == b"ustar":
         raise DataError("this is a tar archive, not a text file", where=str(path), hint="unpack it, and name one file")
+    # Login and error pages get saved under the name of the file that was asked for.
     if not pages and re.match(rb"\s*(\xef\xbb\xbf)?\s*<(!doctype html|html)\b", head, re.IGNORECASE):
         raise DataError("this is a web page, not a text file", where=str(path), hint="fetch the file itself")
 
@@ -164,6 +168,7 @@ def _zip_hint(path: Path) -> str:
 
 
 def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
+    # UTF-16 and UTF-32 report a missing mark themselves when they are read.
     name = codecs.lookup(encoding).name
     if name.startswith(("utf-16", "utf-32")):
         return
@@ -172,7 +177,9 @@ def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
             raise DataError(
                 f"the file is {other.upper()}, not {encoding.upper()}", where=str(path), hint=f"encoding='{other}'"
             )
-    if head.count(0) * 50 > len(head):  # few of them are told by those who read it
+    # A few zero bytes are reported by the readers, with their line.
+    if head.count(0) * 50 > len(head):
+        # Western text in UTF-16 has a zero in every second byte.
         even, odd = head[::2].count(0), head[1::2].count(0)
         wide = max(even, odd) > len(head) // 8 and min(even, odd) < max(even, odd) // 8
         hint = f"encoding='utf-16-{'le' if odd > even else 'be'}'" if wide else "give a text file"
@@ -191,6 +198,7 @@ def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
 def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
     """Raise if the text is valid UTF-8: text of another encoding hardly ever is."""
     try:
+        # Incremental: the head may end within a character.
         text = codecs.getincrementaldecoder("utf-8")().decode(head)
         letters = next((sign for sign in text if not sign.isascii()), "")
         other = letters.encode().decode(encoding, "replace")
@@ -203,6 +211,7 @@ def _tell_utf8(path: Path, head: bytes, encoding: str) -> None:
 def not_encoded(path: Path, encoding: str, line: bytes, number: int, error: UnicodeDecodeError) -> DataError:
     """Return the line that is not of this encoding, as the likely one would read it."""
     column = error.start + 1
+    # cp1252 is the most likely encoding of a Western text that is not UTF-8.
     shown = line[max(0, error.start - MAX_SHOWN // 2) : error.start + MAX_SHOWN // 2].decode("cp1252", "replace")
     other = f"encoding='cp1252' reads '{' '.join(shown.split())}'"
     hint = f"{other}\nor convert the file, for example: iconv -f latin1 -t utf-8 {path.name}"
@@ -270,4 +279,5 @@ def recoded_lines(file: IO[bytes], encoding: str) -> Iterator[bytes]:
         for line in text:
             yield line.encode()
     finally:
-        text.detach()  # or the file would be closed with it
+        # Otherwise the wrapper would close the file of the caller.
+        text.detach()

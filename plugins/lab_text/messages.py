@@ -41,6 +41,7 @@ def send(stream: IO[bytes], content: Content, *parts: Part) -> None:
     header = {"content": content, "parts": [(kind, len(block)) for kind, block in packed]}
     stream.write(json.dumps(header).encode() + b"\n")
     stream.writelines(block for _, block in packed)
+    # The other side waits for the message.
     stream.flush()
 
 
@@ -51,6 +52,7 @@ def receive(stream: IO[bytes]) -> Message:
         Closed: there is none, or not the whole of it.
     """
     line = stream.readline()
+    # A process that died may have written half a line.
     if not line.endswith(b"\n"):
         raise Closed
     header = json.loads(line)
@@ -62,6 +64,7 @@ def _packed(part: Part) -> tuple[str | None, bytes]:
         return None, b""
     if isinstance(part, str):
         return "text", part.encode("utf-8", _SURROGATES)
+    # Raw bytes: as JSON, a chunk of numbers would take longer to write than to tokenize.
     return "numbers", part.astype(np.int64, copy=False).tobytes()
 
 
@@ -103,6 +106,7 @@ def _path(name: object) -> str | None:
 
 def _explained(error: Exception) -> DataError:
     """Return an exception that nobody foresaw, as one that a reader can act on."""
+    # The innermost line, which is usually in the tokenizer.
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return DataError(
         f"tokenizing failed with {type(error).__name__}: {error}",
@@ -116,6 +120,7 @@ def _kind(error: LabError) -> str:
     names: list[str] = [
         kind.__name__
         for kind in type(error).__mro__
+        # Only classes whose constructor takes what, where and hint can be rebuilt.
         if getattr(lab.errors, kind.__name__, None) is kind and kind.__init__ is LabError.__init__
     ]
     return names[0]
@@ -127,7 +132,9 @@ def retold(content: Content) -> Exception:
     if "system" in content:
         error = OSError(*content["system"])
     else:
+        # Never another class: the name comes from another process.
         kind = getattr(lab.errors, content["kind"]) if content["kind"] in lab.errors.__all__ else DataError
         error = kind(content["what"], where=content["where"], hint=content["hint"])
+    # A traceback object cannot travel; its text is shown as the cause.
     error.__cause__ = WorkerTraceback(content["trace"])
     return error

@@ -34,6 +34,7 @@ def joined(texts: Iterable[str]) -> str:
     >>> joined(["Who?", "Me!"])
     'Who?\\x00Me!'
     """
+    # One string for the whole chunk: it is split by one call of C code and not by 10,000.
     texts = tuple(texts)
     together = _BREAK.join(texts)
     if together.count(_BREAK) == len(texts) - 1:
@@ -167,9 +168,12 @@ class WordNumbering:
 
     def read(self, text: str) -> Chunk:
         """Return the chunk of these sentences."""
+        # Between chunks, because internal ids of the current chunk must stay valid.
         if len(self._table) > _REMEMBERED_WORDS:
             self._forget()
+        # Breaks become words of their own, so that one split and one lookup do for the chunk.
         words = text.replace(_BREAK, f" {_BREAK} ").split()
+        # The defaultdict gives new words their ids while they are looked up, without a branch in Python.
         numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
         self._learn()
         breaks = np.flatnonzero(numbers == 0)
@@ -185,6 +189,7 @@ class WordNumbering:
 
     def _tell_first(self, parts: Ragged) -> None:
         """Give the first word with letters of each sentence its internal id for that position."""
+        # The first word of a sentence is capitalized whatever it is; counting it would distort the casing.
         lettered = np.flatnonzero(self._table.column("lettered")[parts.values])
         places = np.searchsorted(lettered, parts.starts)
         inside = places < np.searchsorted(lettered, parts.starts + parts.lengths)
@@ -206,6 +211,7 @@ class WordNumbering:
         """Count words, and number the tokens of new ones in order of occurrence."""
         times = np.zeros(len(self._table), np.int64)
         times[: len(self._times)] = self._times
+        # dict.fromkeys: distinct words in order of occurrence.
         for word in dict.fromkeys(words[times[words] == 0].tolist()):
             self._asked.append(word)
             self._table.number(word, self.words)
@@ -216,6 +222,7 @@ class WordNumbering:
         self._spellings = self.spellings()
         old, times = self._table, np.bincount(self._table.column("bases"), self._times, len(self._table))
         self._begin()
+        # A quarter, so that the table does not fill up again at once.
         for word in np.argsort(-times, kind="stable")[: _REMEMBERED_WORDS // 4].tolist():
             if times[word]:
                 self._numbers[old.names[word]]
@@ -239,6 +246,7 @@ class _WordTable:
         self.words = 0  # without twins
         self.names: list[str] = []
         self.tokens: list[Sequence[str]] = []  # () where they have numbers
+        # array and not list: millions of ints, read by numpy without a copy.
         self.ids = array("i")  # the numbers of the tokens of all words
         self.starts = array("q")  # where those of a word stand in ids; -1 where they have none yet
         self.lengths = array("q")  # how many they are
@@ -303,6 +311,7 @@ def _counts(sentences: Iterable[Sequence[object]]) -> Numbers:
 
 def _sums(values: Numbers, like: Ragged) -> Numbers:
     """Return the sum over each stretch."""
+    # Prefix sums; np.add.reduceat gives wrong values for empty stretches.
     totals = np.concatenate(([0], np.cumsum(values)))
     sums: Numbers = totals[like.starts + like.lengths] - totals[like.starts]
     return sums
@@ -315,5 +324,6 @@ def ranges(starts: Numbers, lengths: Numbers) -> Numbers:
     [7, 8, 0, 1, 2]
     """
     firsts = np.cumsum(lengths) - lengths
+    # Without a loop: a chunk has 10,000 stretches.
     positions: Numbers = np.arange(int(lengths.sum())) + np.repeat(starts - firsts, lengths)
     return positions

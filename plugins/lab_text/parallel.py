@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import torch
+from lab_basics.notes import counted, log_notes, percent
 
 from lab.errors import DataError, ParameterError
 from lab.training.data import Data
@@ -23,7 +24,7 @@ from lab_text.cache import content_key
 from lab_text.corpora import Corpus, data_folder, find_corpus
 from lab_text.files import check_encoding
 from lab_text.reading import AlignedFiles, PairSource, TabFile
-from lab_text.remarks import languages_look_swapped, of, remarks_on_specials, share, tell
+from lab_text.remarks import languages_look_swapped, remarks_on_specials
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
 from lab_text.tokenizer import Tokenizer
 from lab_text.tokenizers import tokenizer_factory
@@ -83,6 +84,7 @@ class TranslationData(Data):
 
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Return target ids (T, B) as sentences: up to ``_eos_``, detokenized, capitalized as in the corpus."""
+        # Names and sentence beginnings get the corpus's spelling back, for scores against the original text.
         casing = self.train.pairs.target.casing if _folds_case(self.target_tokenizer) else {}
         columns = (self.target_vocab.tokens(column) for column in ids.T.tolist())
         return [self.target_tokenizer.detokenize([casing.get(word, word) for word in words]) for words in columns]
@@ -253,6 +255,7 @@ def fr_en_questions(
     )
     if corpus == "embedded":
         sources = _Sources(EmbeddedPairs(pairs or _EMBEDDED_PAIRS))
+        # The generated pairs are questions of moderate length already.
         choices = attrs.evolve(choices, filters=Filters("fr", "en"), percentiles=(None, None))
     else:
         sources = _Sources(_corpus_pairs(find_corpus(corpus), "fr", "en"))
@@ -326,6 +329,7 @@ class EmbeddedPairs:
     @property
     def identity(self) -> dict[str, Any]:
         """Plain JSON that changes whenever the pairs might."""
+        # The grammar is only imported if it is used.
         from lab_text import embedded
 
         return {"embedded": str(embedded.VERSION), "pairs": self.number, "seed": 0}
@@ -385,6 +389,7 @@ def _files(source: str, target: str | None, columns: tuple[int, int], encoding: 
 
 def _find_file(path: str) -> Path:
     """Return a file by its path, or by its place in the data directory; where neither is there, the path itself."""
+    # The path itself if neither exists: the message then names what was given.
     here = Path(path).expanduser()
     return here if here.exists() or not (data_folder() / path).is_file() else data_folder() / path
 
@@ -432,11 +437,15 @@ class _Language:
 def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     """Read or fetch from the cache, split, build the vocabularies, and put it all together."""
     _check_choices(choices)
+    # Both are built first: a wrong language is reported before files are read.
     tokenizers = _tokenizers(choices)
+    # Everything below is cheap; the tokenized corpus is cached.
     corpus = tokenized_pairs(sources.train, *tokenizers, choices.filters)
+    # Validation and test sets keep every pair, so that scores are comparable with published ones.
     whole = attrs.evolve(choices.filters, questions=False, max_target_tokens=None, pairs=None)
     given = {"valid": sources.valid, "test": sources.test}
     others = {name: tokenized_pairs(s, *tokenizers, whole) for name, s in given.items() if s is not None}
+    # A part is held out only if no validation file is given.
     rows, held_out = _hold_out(len(corpus), 0.0 if "valid" in others else choices.holdout, choices.split_seed)
     languages = [_language(corpus, position, rows, tokenizers[position], choices) for position in (0, 1)]
     splits = {"valid": _split(corpus, held_out, languages)} | {
@@ -445,7 +454,7 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     train = _split(corpus, rows, languages)
     _refuse_empty(train, {**splits, "train": train}, corpus.statistics)
     notes, remarks = _described(sources, choices, train, splits, languages, {"train": corpus, **others})
-    tell(sources.train.name, notes, remarks)
+    log_notes(sources.train.name, notes, remarks)
     data = _data(train, splits, languages, {"train": corpus, **others})
     return attrs.evolve(data, notes=(*notes, *remarks))
 
@@ -453,9 +462,11 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
 def _refuse_empty(train: TranslationSplit, splits: dict[str, TranslationSplit], statistics: dict[str, int]) -> None:
     """Raise for splits without pairs and vocabularies without words."""
     for name, split in splits.items():
+        # An empty split would fail much later, in the loader.
         if not len(split):
             raise DataError(f"the split '{name}' has no pairs", hint="give more pairs, or another holdout")
     for name, coder in (("source", train.source), ("target", train.target)):
+        # A model of unknown words trains without error and learns nothing.
         if not (coder.table > UNK_ID).any():
             raise DataError(
                 f"the vocabulary of the {name} is empty",
@@ -475,25 +486,27 @@ def _described(
     """Return notes on the data and warnings of what looks odd."""
     kept = corpora["train"].statistics
     whole = len(train) + (0 if "valid" in corpora else len(splits["valid"]))
-    held_out = "" if "valid" in corpora else f", {share(len(splits['valid']), whole)} of all, drawn at random"
+    held_out = "" if "valid" in corpora else f", {percent(len(splits['valid']), whole)} of all, drawn at random"
     notes = [
-        f"train: {of(len(train), 'pair')} ({_dropped(kept)})",
-        f"valid: {of(len(splits['valid']), 'pair')}{held_out}",
+        f"train: {counted(len(train), 'pair')} ({_dropped(kept)})",
+        f"valid: {counted(len(splits['valid']), 'pair')}{held_out}",
     ]
     if "test" in splits:
-        notes.append(f"test: {of(len(splits['test']), 'pair')}")
+        notes.append(f"test: {counted(len(splits['test']), 'pair')}")
     notes += [note for pairs in corpora.values() for note in pairs.notes]
     remarks = [remark for pairs in corpora.values() for remark in pairs.remarks]
+    # Hashes of tokens: pairs count as equal if a model cannot tell them apart.
     trained = row_hashes(train.pairs, train.rows)
     for name, split in splits.items():
         both = int(np.isin(row_hashes(split.pairs, split.rows), trained).sum())
         if both:
             are = "is" if both == 1 else "are"
-            said = f"{of(both, 'pair')} of '{name}' ({share(both, len(split))}) {are} in train too"
+            said = f"{counted(both, 'pair')} of '{name}' ({percent(both, len(split))}) {are} in train too"
+            # Short sentences repeat in every corpus; only many of them are a warning.
             (remarks if both >= _MANY_TWINS * len(split) else notes).append(said)
     for name, language in zip(("source", "target"), languages, strict=True):
         side = train.pairs.source if name == "source" else train.pairs.target
-        notes.append(f"{name}: {of(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
+        notes.append(f"{name}: {counted(len(language.vocabulary) - len(SPECIAL_TOKENS), 'word')} in the vocabulary")
         remarks += remarks_on_specials(name, side.words, SPECIAL_TOKENS)
         if language.vectors is not None and language.vectors.note:
             notes.append(f"{name}: {language.vectors.note}")
@@ -507,8 +520,8 @@ def _described(
     return notes, remarks
 
 
+# Duplicates between splits below this share are a note, not a warning.
 _MANY_TWINS = 0.01
-"""A smaller share of pairs that are in two splits stands in the notes and is no warning."""
 
 
 def _dropped(statistics: dict[str, int]) -> str:
@@ -575,6 +588,7 @@ def _tokenizers(choices: _Choices) -> tuple[Tokenizer, Tokenizer]:
 
 def _hold_out(size: int, part: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return training and held-out rows, both ascending, as the course drew them with ``np.random.seed``."""
+    # RandomState and rand, as in the course: its split can be reproduced.
     keep = np.random.RandomState(seed).rand(size) > part if part else np.ones(size, bool)
     if not keep.any() or (part and keep.all()):
         raise DataError(
@@ -591,6 +605,7 @@ def _language(
     words, counts = side.words, side.word_counts(counted)
     vocabulary = Vocabulary.from_arrays(words, counts, choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
+    # Over the whole corpus, as in the course; + 1 for ``_eos_``.
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))
     table = None if vectors is None else vectors.table(vocabulary, lambda: _sentences(side, rows))
     return _Language(tokenizer, vocabulary, limit, table)
@@ -612,6 +627,7 @@ def _split(
 
 def _fingerprint(splits: Sequence[TranslationSplit], languages: Sequence[_Language]) -> str:
     """Return a hash of everything that a batch is made of."""
+    # A run's key depends on this hash: whatever changes a batch must change it.
     digests = [hashlib.sha256(split.rows.tobytes()).hexdigest() for split in splits]
     tables = [language.weights for language in languages]
     weights = [None if table is None else hashlib.sha256(table.numpy().tobytes()).hexdigest() for table in tables]

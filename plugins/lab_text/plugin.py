@@ -66,7 +66,7 @@ def lab_commands() -> dict[str, str]:
 @hookimpl
 def lab_conformance() -> str:
     """Support for the conformance kit."""
-    return "lab_text.conformance:offer"
+    return "lab_text.conformance:support"
 
 
 @hookimpl

@@ -20,7 +20,9 @@ def progress_bar(title: str, total: int | None, *, done: int = 0) -> Any:
     """
     from tqdm.auto import tqdm
 
+    # A log file would get a line for every update.
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    # A bar that flashes for a second only distracts.
     small = total is not None and total < _QUIET_BYTES
     return tqdm(
         desc=title, total=total, initial=done, unit="B", unit_scale=True, leave=False, disable=small or not watched

@@ -26,6 +26,7 @@ Progress = Callable[[int], Any]
 
 _BLOCK_BYTES = 1 << 20
 _BOM = "\ufeff"
+# The course's patterns, to reproduce its corpus.
 _ENGLISH_QUESTION = re.compile(r"^(Wh[^?.!]+\?)")
 _OTHER_QUESTION = re.compile(r"^([^?.!]+\?)")
 
@@ -60,10 +61,12 @@ def read_lines(path: Path, progress: Progress = lambda count: None, encoding: st
     Raises:
         DataError: the file is missing, empty, no text, cut short, or a line is not in this encoding.
     """
+    # Refuses files of other kinds, with their kind, before a line is decoded.
     check_text_file(path, encoding)
     number = 0
     with path.open("rb") as raw:
         try:
+            # Bytes, decoded line by line: an error then names its line, and only \n separates lines.
             for number, line in enumerate(_counted(raw, progress, encoding), start=1):
                 text = line.decode("utf-8")
                 if number == 1:
@@ -107,6 +110,7 @@ def _other_encoding(path: Path, number: int, encoding: str, error: UnicodeError)
 
 def _counted(raw: BinaryIO, progress: Progress, encoding: str) -> Iterator[bytes]:
     """Yield the lines of an open file, in UTF-8; ``progress`` hears of every few thousand."""
+    # By content, since names are often wrong.
     compressed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     told = 0
@@ -115,6 +119,7 @@ def _counted(raw: BinaryIO, progress: Progress, encoding: str) -> Iterator[bytes
     if not is_utf8(encoding):
         lines = recoded_lines(cast(IO[bytes], lines), encoding)
     for number, line in enumerate(lines):
+        # Asking for the position of every line would cost more than reading it.
         if number % 4096 == 0:
             position = told + len(line) if plain else raw.tell()
             progress(position - told)
@@ -160,6 +165,7 @@ class AlignedFiles:
         lines = [read_lines(path, progress, self.encoding) for path in self.files]
         for number, (source, target) in enumerate(zip_longest(*lines)):
             if source is None or target is None:
+                # Both counts in the message show whether a few lines or half a file is missing.
                 rest = 1 + sum(1 for _ in lines[0 if target is None else 1])
                 raise self._unequal(number, rest, source_longer=target is None)
             yield source, target
@@ -219,7 +225,8 @@ class TabFile:
         for number, line in enumerate(read_lines(self.path, progress, self.encoding), start=1):
             fields = line.split("\t")
             if len(fields) != count:
-                if not line:  # counted as a pair that is empty
+                # Blank lines at the end of a file are common; they count as empty pairs, which are dropped and counted.
+                if not line:
                     yield "", ""
                     continue
                 others, first_other = (others + 1, first_other or number) if count else (0, 0)
@@ -249,12 +256,14 @@ def _size(files: Iterable[Path]) -> int:
 
 def _encoded(encoding: str) -> dict[str, str]:
     """Return the part of an identity for an encoding; empty for UTF-8."""
+    # Caches of UTF-8 corpora keep their keys.
     return {} if is_utf8(encoding) else {"encoding": encoding}
 
 
 def _digests(files: Iterable[Path]) -> list[str]:
     from lab.cache import file_digest
 
+    # A missing file should be reported as such, not as an error of hashing.
     for path in files:
         if not path.is_file():
             check_text_file(path)
@@ -280,6 +289,7 @@ def questions_only(pairs: Iterable[Pair], source_language: str, target_language:
     in_target = _question(target_language).match
     for source, target in pairs:
         found = in_source(source), in_target(target)
+        # Both sides must match: the filter is on pairs.
         if found[0] and found[1]:
             yield found[0].group(1), found[1].group(1)
 

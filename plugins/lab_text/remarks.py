@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["count_signs", "describe_signs", "languages_look_swapped", "of", "remarks_on_specials", "share", "tell"]
+__all__ = ["count_signs", "describe_signs", "languages_look_swapped", "remarks_on_specials"]
 
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 _BREAKS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
@@ -28,34 +27,9 @@ _COMMON = {
 }
 
 
-def tell(name: str, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Log notes at the level INFO and remarks as a warning."""
-    log = logging.getLogger("lab")
-    if notes:
-        log.info("%s:\n%s", name, "\n".join(f"  {note}" for note in notes))
-    if remarks:
-        log.warning("%s: %s", name, "\n  ".join(remarks) if len(remarks) == 1 else "\n  " + "\n  ".join(remarks))
-
-
-def share(part: float, whole: float) -> str:
-    """Return a share in percent.
-
-    >>> share(9, 102_000), share(1, 5), share(5, 5), share(2999, 3000)
-    ('0.0088 %', '20 %', '100 %', '99.97 %')
-    """
-    percent = 100 * part / whole if whole else 0.0
-    if percent < 1:
-        return f"{percent:.2g} %"
-    return f"{percent:.2f} %" if 99 < percent < 100 else f"{percent:.3g} %"
-
-
-def of(count: int, one: str, several: str = "") -> str:
-    """Return a number and what is counted: ``1 pair``, ``3,000 pairs``."""
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
 def count_signs(text: str) -> Counter[str]:
     """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
+    # Most chunks are ASCII: counting the other signs would cost a pass over the text for each.
     if text.isascii():
         kinds = {kind: signs for kind, signs in _KINDS.items() if kind == "control characters" or signs is _BREAKS}
     else:
@@ -85,11 +59,13 @@ def languages_look_swapped(source: Mapping[str, int], target: Mapping[str, int],
         source, target: word in lower case → how often it occurs.
         languages: of source and target.
     """
+    # Nothing is known about the common words of other languages.
     if languages[0] == languages[1] or not all(language in _COMMON for language in languages):
         return False
     own, other = _COMMON[languages[0]], _COMMON[languages[1]]
     as_told = _hits(source, own) + _hits(target, other)
     swapped = _hits(source, other) + _hits(target, own)
+    # Both conditions: short corpora and mixed languages must not raise false alarms.
     return swapped >= 20 and swapped > 5 * as_told
 
 

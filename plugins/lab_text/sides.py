@@ -83,6 +83,7 @@ def _opened(
 
 def _spare_processors(given: Sequence[tuple[str, Tokenizer]]) -> bool:
     """Return True for several languages whose tokenizers can all run in another process."""
+    # The processors of this process, which a cluster may restrict.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return usable > 1 and all(getattr(tokenizer, "processes", None) != 1 for _, tokenizer in given)
 
@@ -91,8 +92,10 @@ def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: Exit
     """Return a process for each side; none where they cannot start, or a tokenizer cannot be described to them."""
     with contextlib.suppress(NoWorker), ExitStack() as own:
         sides = _opened(SideProcess, folder, given, own)
+        # All start at the same time, and are then waited for.
         for side in sides:
             side.wait()
+        # Only if all have started; otherwise ``own`` stops those that have.
         stack.enter_context(own.pop_all())
         return sides
     log.info("the tokenizing processes could not start; going on in one process")
@@ -123,11 +126,13 @@ class SideWriter:
         self._bounds, self._text_bounds = (
             ArrayWriter(folder / f"{side}.{name}.npy", "q") for name in ("bounds", "text_bounds")
         )
+        # Bounds begin with 0: sentence n is values[bounds[n]:bounds[n + 1]].
         for writer in (self._bounds, self._text_bounds):
             writer.extend([0])
 
     def advance(self, rows: Rows, text: str | None) -> None:
         """Write the ``rows`` of the sentences given before; then take in further ones."""
+        # The rows of a chunk are known only after both languages have counted its tokens.
         if rows is not None:
             self._write(self._chunk.take(rows))
         if text is not None:
@@ -159,6 +164,7 @@ def _casing(spellings: Counter[str], words: Container[str]) -> dict[str, str]:
     best: dict[str, str] = {}
     for spelling, number in spellings.items():
         lower = spelling.lower()
+        # The most frequent spelling wins; ties keep the first.
         if lower in words and number > spellings.get(best.get(lower, ""), 0):
             best[lower] = spelling
     return {lower: spelling for lower, spelling in best.items() if lower != spelling}
@@ -195,6 +201,7 @@ class SideProcess(Worker):
 
     def close(self) -> None:
         """Finish the files."""
+        # The answer to the last chunk is still in the pipe.
         self.receive()
         self.send({"complete": True})
         self.receive()

@@ -35,10 +35,12 @@ def spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], processes: int) ->
         LabError: what the tokenizer raised there.
     """
     with ExitStack() as stack:
+        # No process is started for an empty stream.
         for first in chunks:
             turns: Iterator[_Helper | _Here] = cycle(_started(tokenizer, processes, stack))
             for texts in chain([first], chunks):
                 yield next(turns).exchange(texts)
+            # The answers still in flight, in the order of the questions.
             for helper in islice(turns, processes):
                 yield helper.exchange([])
 
@@ -75,6 +77,7 @@ def _started(tokenizer: Tokenizer, processes: int, stack: ExitStack) -> Sequence
     helpers: list[_Helper] = []
     try:
         for _ in range(processes):
+            # Registered one by one: if the third cannot start, the first two are stopped.
             helpers.append(_Helper(tokenizer))
             stack.callback(helpers[-1].stop)
         for helper in helpers:

@@ -30,8 +30,8 @@ log = logging.getLogger("lab")
 
 FORMAT_VERSION = 1
 _CHUNK_PAIRS = 10_000
+# Fewer odd characters per pair than this are a note, not a warning.
 _MANY_SIGNS = 1e-3
-"""Fewer odd signs per pair stand in the notes and are no warning."""
 _LARGE_BYTES = 100_000_000
 _LARGE_PAIRS = 500_000
 _STATISTICS = ("read", "dropped_empty", "dropped_long", "kept")
@@ -93,6 +93,7 @@ class TokenizedSide:
     def word_counts(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Count each of ``words`` in the sentences ``rows`` (ascending)."""
         counts = np.zeros(len(self.words), np.int64)
+        # In blocks: the ids of all sentences at once would need gigabytes.
         for block in np.array_split(rows, max(1, len(rows) // 100_000)):
             counts += np.bincount(self.flat(block), minlength=len(self.words))
         return counts
@@ -150,10 +151,12 @@ def tokenized_pairs(
         }
     )
     builder = _Builder(source, source_tokenizer, target_tokenizer, filters)
+    # Their code decides what is written, so it is part of the entry's name.
     made_by = [type(source), type(source_tokenizer), type(target_tokenizer)]
     folder = entry(key, builder.write, made_by)
     try:
         pairs = _load(folder, key)
+    # A truncated or edited entry; the message names the folder to remove.
     except (OSError, ValueError, IndexError, EOFError) as error:
         raise damaged_entry(folder, error) from error
     _report(source.name, pairs.statistics)
@@ -162,12 +165,14 @@ def tokenized_pairs(
 
 def row_hashes(pairs: TokenizedPairs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return a number for the tokens of each pair, the same in this process for equal pairs of any corpus."""
+    # int64 arithmetic wraps around, which is fine for a hash.
     total = np.zeros(len(rows), np.int64)
     for factor, side in ((1, pairs.source), (0x5851F42D, pairs.target)):
         words = np.fromiter(map(hash, side.words), np.int64, len(side.words))
         lengths = side.token_counts[rows]
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1] if len(rows) else 0) - np.repeat(ends - lengths, lengths)
+        # Odd factors by position, so that the order of tokens counts.
         values = words[side.flat(rows)] * (2 * places + factor)
         sums = np.concatenate(([0], np.cumsum(values)))
         total = total * 31 + sums[ends] - sums[ends - lengths]
@@ -190,6 +195,7 @@ def _load_side(folder: Path, side: str) -> TokenizedSide:
     words, casing = (json.loads((folder / f"{side}.{n}.json").read_text(encoding="utf-8")) for n in ("words", "casing"))
     arrays = {name: load_array(folder / f"{side}.{name}.npy") for name in ("ids", "bounds", "text", "text_bounds")}
     for bounds, values in (("bounds", "ids"), ("text_bounds", "text")):
+        # Wrong bounds would give wrong sentences without an error.
         if arrays[bounds][0] != 0 or arrays[bounds][-1] != len(arrays[values]) or (np.diff(arrays[bounds]) < 0).any():
             raise ValueError(f"{side}.{bounds} does not fit {side}.{values}")
     if len(arrays["ids"]) and not 0 <= arrays["ids"].min() <= arrays["ids"].max() < len(words):
@@ -233,18 +239,22 @@ class _Builder:
     def _is_large(self) -> bool:
         """Return True if the corpus is large enough for one process per language."""
         limit = self.filters.pairs
+        # Starting two interpreters takes seconds, which a small corpus does not.
         return (self.origin.size or 0) > _LARGE_BYTES and (limit is None or limit > _LARGE_PAIRS)
 
     def _write(self, pairs: Iterator[Pair], sides: Sequence[Side]) -> None:
         """Write all pairs; a chunk is tokenized while the next one is read."""
+        # One chunk is tokenized (perhaps in other processes) while the next one is read.
         rows, chunk = None, self._next(pairs)
         while chunk:
             for side, texts in zip(sides, zip(*chunk, strict=True), strict=True):
                 text = joined(texts)
                 self.signs += count_signs(text)
                 side.advance(rows, text)
+            # At most as many pairs are read as may still be kept, in case all of this chunk are.
             following = self._next(pairs, under_way=len(chunk))
             rows = self._kept(*(side.token_counts() for side in sides))
+            # If the limit was assumed too early, more may be read now.
             chunk = following or self._next(pairs)
         for side in sides:
             side.advance(rows, None)

@@ -22,7 +22,8 @@ from lab_text.tokenizer import Tokenizer
 __all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
 
 _CHUNK_SENTENCES = 10_000
-_LONGEST_WORD = 5_000  # for elisions spaCy takes seconds for 10,000 characters, and minutes for more
+# For elisions spaCy takes seconds for a word of 10,000 characters, and minutes for longer ones.
+_LONGEST_WORD = 5_000
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
@@ -127,6 +128,7 @@ class SpacyTokenizer(Tokenizer):
     @property
     def identity(self) -> dict[str, Any]:
         """Name, version and parameters, part of cache keys."""
+        # New versions have new rules, hence other tokens.
         version = importlib.metadata.version("spacy")
         return {"name": "spacy", "version": version, "language": self.language, "lowercase": self.lowercase}
 
@@ -138,6 +140,7 @@ class SpacyTokenizer(Tokenizer):
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """Yield the tokens of every text, in order."""
         chunks = _chunks(texts)
+        # A short stream ends before processes would have started.
         for chunk in islice(chunks, _POOL_AFTER_CHUNKS):
             yield from self.tokenize_all(chunk)
         workers = self._workers()
@@ -157,6 +160,7 @@ class SpacyTokenizer(Tokenizer):
         """Return the tokens of every text of one chunk, in this process."""
         if not self._splits_at_spaces:
             return [self._texts(doc) for doc in self._nlp.pipe(texts)]
+        # spaCy's rules never look past a space, so words can be tokenized alone.
         words = [text.split() for text in texts]
         self._remember(set(chain.from_iterable(words)))
         known = self._remembered.__getitem__
@@ -166,9 +170,11 @@ class SpacyTokenizer(Tokenizer):
         """Tokenize new words; clear the memory when it is full."""
         if len(self._remembered) > _REMEMBERED_WORDS:
             self._remembered.clear()
-            self._pipeline = None  # spaCy remembers every word too, and is full of cycles
+            # spaCy keeps every word it has seen, in cyclic structures; only a new pipeline frees them.
+            self._pipeline = None
             gc.collect()
         new = list(words.difference(self._remembered))
+        # Catches texts without spaces before spaCy spends minutes on them.
         if new and len(longest := max(new, key=len)) > _LONGEST_WORD:
             raise DataError(
                 f"a word has {len(longest):,} characters without a blank",
@@ -182,8 +188,10 @@ class SpacyTokenizer(Tokenizer):
     def _tokens_of(self, words: list[str]) -> list[tuple[str, ...]]:
         """Return the tokens of each word: all as one text, which is faster, unless a rule sees beyond a space."""
         tokenize = self._nlp.tokenizer
+        # Joined by spaces: one call for 1,000 words is faster than 1,000 calls.
         rows = [(token.lower_, token.text, token.whitespace_, token.is_space) for token in tokenize(" ".join(words))]
         ends = [position for position, row in enumerate(rows, start=1) if row[2]]
+        # A rule that spans a space shows in the number of ends; these words are tokenized one by one.
         if len(ends) != len(words) - 1 or any(is_space for *_, is_space in rows):
             return [tuple(self._texts(doc)) for doc in tokenize.pipe(words)]
         tokens = [row[0 if self.lowercase else 1] for row in rows]
@@ -203,6 +211,7 @@ class SpacyTokenizer(Tokenizer):
     @property
     def _splits_at_spaces(self) -> bool:
         """False for languages with their own tokenizer (Chinese, Japanese …)."""
+        # Imported on use, because spaCy is slow to import.
         from spacy.tokenizer import Tokenizer as RuleTokenizer  # type: ignore[import-not-found,unused-ignore]
 
         return type(self._nlp.tokenizer) is RuleTokenizer
@@ -214,6 +223,7 @@ class SpacyTokenizer(Tokenizer):
 
 
 def _check_language(language: str) -> None:
+    # spacy.blank would import a module of this name.
     if not (language.isascii() and language.isalpha() and len(language) in (2, 3)):
         raise ParameterError(f"not a language code: {language!r}", hint="write it as in ISO 639: fr, en, de")
 

@@ -18,10 +18,10 @@ from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
+from lab_basics.notes import percent
 
 from lab.errors import DataError
 from lab_text.files import check_text_file, is_gzip, is_utf8, open_bytes, recoded_lines
-from lab_text.remarks import share
 
 __all__ = ["VectorFile", "variants"]
 
@@ -30,8 +30,8 @@ log = logging.getLogger("lab")
 Vector = npt.NDArray[np.float32]
 
 _BLOCK_BYTES = 1 << 20
+# Number of lines from which the width is determined.
 _LOOKED_AT = 500
-"""Lines from whose number of values the width is taken."""
 MAX_SHOWN = 60
 _LONGEST_WORD = 10_000
 _BOM = b"\xef\xbb\xbf"
@@ -63,6 +63,7 @@ class VectorFile:
 
     def find(self, words: Sequence[str]) -> tuple[int, dict[str, Vector]]:
         """Return the width, and the vectors of the words that have one."""
+        # Bytes: lines of unwanted words are never decoded.
         wanted = {spelling.encode() for word in words for spelling in variants(word)}
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
@@ -82,8 +83,9 @@ class VectorFile:
             ("without the signs that mark the beginning of a word", lambda word: word.strip("▁Ġ#_")),
         ):
             count = sum(change(word) in there for word in words)
+            # A tenth is far above chance and reports the likely mistake.
             if count * 10 > len(words):
-                return f"{share(count, len(words))} of them would be found {how}"
+                return f"{percent(count, len(words))} of them would be found {how}"
         return ""
 
     def _binary_words(self) -> Iterator[tuple[int, bytes, Vector]]:
@@ -106,6 +108,7 @@ class VectorFile:
                         f"the vector file is cut short: it promises {self.promised:,} vectors of {self.width:,} values "
                         f"and holds {number - 1:,}"
                     )
+                # Some writers end each vector with a newline, others do not.
                 yield number, content[place:end].lstrip(b"\n"), np.frombuffer(content[end + 1 : end + 1 + size], "<f4")
                 place = end + 1 + size
             if rest := content[place:].strip():
@@ -127,6 +130,7 @@ class VectorFile:
         fields = header.split()
         if len(fields) != 2 or not all(field.isdigit() and 0 < int(field) < 1 << 40 for field in fields):
             return False
+        # Text has no control characters; float32 values almost always have some.
         values = rest.partition(b" ")[2][: 4 * int(fields[1])]
         return any(byte < 9 or 14 <= byte < 32 for byte in values)
 
@@ -135,6 +139,7 @@ class VectorFile:
         for number, word, values in self._binary_words():
             if word not in wanted:
                 continue
+            # The first vector counts, as in word2vec and fastText.
             if word in found:
                 self._seen_twice.append((number, word.decode()))
                 continue
@@ -146,6 +151,7 @@ class VectorFile:
     def _scan(self, wanted: set[bytes]) -> dict[bytes, Vector]:
         """Return the first vector of every wanted spelling; of other lines only the word is looked at."""
         found: dict[bytes, Vector] = {}
+        # Joining fields costs time on every line, and few vocabularies have words with spaces.
         blanks = any(b" " in word for word in wanted)
         for number, word, rest in self._words():
             if blanks and (longer := self._whole_word(word, rest)) in wanted:
@@ -166,11 +172,13 @@ class VectorFile:
     def _words(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Yield line number, first word and the rest of each line with a vector."""
         lines = self._lines()
+        # A single line cannot tell a header from a damaged line.
         first = list(islice(lines, _LOOKED_AT))
         if not first:
             raise self._fault("the vector file is empty")
         count = 0
         for number, line in chain(self._without_header(first), lines):
+            # No split: only the first word of most lines is needed, and lines have hundreds of values.
             end = line.find(b" ")
             tab = line.find(b"\t", 0, end) if end >= 0 else line.find(b"\t")
             end = tab if tab >= 0 else end
@@ -211,6 +219,7 @@ class VectorFile:
         fields = lines[0][1].split()
         counts = Counter(_values_of(line.split()) for _, line in lines[1:] if line.strip())
         common = counts.most_common(1)[0][0] if counts else 0
+        # Two integers are a header, unless all vectors have width 1.
         if len(fields) == 2 and all(field.isdigit() for field in fields) and not (common == 1 != int(fields[1])):
             self.promised, self.width = int(fields[0]), int(fields[1])
             if common and common != self.width and not counts[self.width] and counts[common] * 2 > counts.total():
@@ -240,6 +249,7 @@ class VectorFile:
     def _values(self, number: int, word: bytes, rest: bytes) -> Vector | None:
         """Return the numbers of one line; None where the line is that of a longer word."""
         values = None
+        # np.fromstring is much faster than float() for each field; odd lines take the slow way.
         with contextlib.suppress(ValueError, DeprecationWarning):
             values = np.fromstring(rest, np.float32, sep=" ")
         if values is None or len(values) != self.width or self.width == 1:
@@ -255,6 +265,7 @@ class VectorFile:
 
     def _checked_values(self, number: int, fields: list[bytes]) -> Vector | None:
         others = fields[: max(0, len(fields) - self.width)]
+        # More text fields than one: the line of a longer word that was not asked for.
         if others and not all(map(_is_number, others)):
             return None
         if len(fields) != self.width:

@@ -89,6 +89,7 @@ class WordVectors(ABC):
             DataError: a file is missing, damaged or cut short, its width is not the one asked for, or it has a vector
                 for none of the words.
         """
+        # Special tokens have no meaning that a file could know.
         words = vocabulary.words[len(SPECIAL_TOKENS) :]
         width, found = self.find(words, sentences)
         if self.width is not None and width != self.width:
@@ -126,14 +127,15 @@ class WordVectors(ABC):
             )
         note = f"{there:,} of {len(words):,} words have a vector, {len(missing):,} have none{shown if missing else ''}"
         is_low = there < _LOW_COVERAGE * len(words)
+        # Looking for a reason reads the file a second time.
         if is_low and (reason := self.unmatched(missing)):
             note += f"; {reason}"
         log.log(logging.WARNING if is_low else logging.INFO, "%s: %s", self.origin, note)
         return note
 
 
+# Warn if a smaller share of the words has a vector.
 _LOW_COVERAGE = 0.5
-"""Share of the words with a vector below which that is a warning."""
 
 
 def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | None, seed: int) -> torch.Tensor:
@@ -141,12 +143,15 @@ def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | Non
     first = len(SPECIAL_TOKENS)  # a word of a file may be written like a special token
     rows = [position for position, word in enumerate(vocabulary.words[first:], first) if word in found]
     values = np.stack([found[vocabulary.words[row]] for row in rows]) if rows else np.zeros((0, width), np.float32)
+    # One scale for all values keeps the angles between words.
     spread = float(values.std()) if rows else 0.0
     scale = 1.0 if std is None or spread == 0.0 else std / spread
+    # Drawn for all words: the random vector of a word does not depend on which others have one.
     weights = torch.randn(len(vocabulary), width, generator=torch.Generator().manual_seed(seed))
     weights *= std if std is not None else (spread or 1.0)
     values *= np.float32(scale)
     weights[rows] = torch.from_numpy(values)
+    # nn.Embedding never updates the row of padding_idx.
     weights[PAD_ID] = 0.0
     if not torch.isfinite(weights).all():
         raise DataError("a vector has values that are not finite", hint="fetch or train the vectors again")
@@ -253,10 +258,12 @@ class FastTextVectors(WordVectors):
 def _model_vectors(model: FastTextModel, words: Iterable[str], *, subwords: bool) -> Found:
     found: Found = {}
     for word in words:
+        # Exact spellings first; n-grams only for words that the model does not list in any.
         listed = next((spelling for spelling in variants(word) if spelling.encode() in model.ids), None)
         if listed is None and not subwords:
             continue
         vector = model.vector(listed or word)
+        # A word without any known n-gram has the zero vector.
         if vector.any():
             found[word] = vector
     return found
@@ -292,6 +299,7 @@ class FastTextTrained(WordVectors):
         """Return the width, and the vectors of the words that have one."""
         with tempfile.TemporaryDirectory() as folder:
             corpus = Path(folder) / "sentences.txt"
+            # The hash of the sentences: another split or tokenizer is another training.
             key = content_key({"sentences": _write_sentences(corpus, sentences()), **self._identity()})
             kept = entry(key, lambda target: self._train(corpus, target), [type(self)])
         try:
@@ -325,6 +333,7 @@ class FastTextTrained(WordVectors):
             bucket=self.buckets,
             lr=self.lr,
             ws=self.context,
+            # More threads update weights in a race: two trainings would differ.
             thread=1,
             verbose=0,
         )

@@ -41,6 +41,7 @@ class Vocabulary:
         self.words = [*SPECIAL_TOKENS, *words]
         self.counts = list(counts)
         first = len(SPECIAL_TOKENS)
+        # Special tokens are no words: a text cannot inject ``_eos_``.
         self._ids = {word: position for position, word in enumerate(words, first) if word not in SPECIAL_TOKENS}
         if len(self._ids) + first != len(self.words):
             raise DataError("a vocabulary holds every word once", hint=f"twice: {_repeated(self.words)!r}")
@@ -60,6 +61,7 @@ class Vocabulary:
         cls, words: Sequence[str], counts: npt.NDArray[np.int64], max_size: int = 40_000, min_freq: int = 1
     ) -> Vocabulary:
         """Build a vocabulary as :meth:`from_counts` does, from parallel sequences of words and counts."""
+        # Stable: equal counts keep the order of occurrence, so ids are the same on every machine.
         order = np.argsort(-counts, kind="stable")[:max_size]
         kept = [int(i) for i in order if counts[i] >= min_freq and words[i] not in SPECIAL_TOKENS]
         return cls([words[i] for i in kept], [int(counts[i]) for i in kept])
@@ -103,6 +105,7 @@ class Vocabulary:
         """Return the words of ``ids`` up to the first ``_eos_``; ``_bos_`` and ``_pad_`` are left out."""
         words: list[str] = []
         for position in ids:
+            # Whatever follows the end is padding or noise.
             if position == EOS_ID:
                 break
             if position not in (BOS_ID, PAD_ID):

@@ -48,6 +48,7 @@ def describe(tokenizer: Tokenizer) -> Content:
     """
     kind = type(tokenizer)
     parameters = {name: getattr(tokenizer, attribute, _NOTHING) for name, attribute in _parameters(kind)}
+    # A class inside a function cannot be imported elsewhere.
     if "<locals>" in kind.__qualname__ or not _is_json(parameters):
         raise NoWorker
     if "processes" in parameters:
@@ -84,6 +85,7 @@ def rebuild(description: Content) -> Tokenizer:
     if not (isinstance(found, type) and issubclass(found, Tokenizer)):
         raise NoWorker
     tokenizer: Tokenizer = found(**description["parameters"])
+    # Another version there would give other tokens under the same cache key.
     if tokenizer.identity != description["identity"]:
         raise NoWorker
     return tokenizer
@@ -103,7 +105,9 @@ class Worker:
 
     def __init__(self, module: str, tokenizer: Tokenizer, *settings: Any) -> None:
         opening = {"tokenizer": describe(tokenizer), "settings": settings}
+        # The child finds what this process finds, without running its main module.
         path = os.pathsep.join(entry for entry in sys.path if entry)
+        # Not multiprocessing: that imports the main program again, which scripts must guard against.
         command = [sys.executable, "-c", f"from {module} import serve; serve()"]
         environment = {**os.environ, "PYTHONPATH": path}
         try:
@@ -152,6 +156,7 @@ class Worker:
         """End the process."""
         with contextlib.suppress(BrokenPipeError):
             self._to.close()
+        # Both pipes first: the child ends when it reads or writes a closed one.
         self._from.close()
         self._process.wait()
 
@@ -163,10 +168,13 @@ def serve(work: Work) -> None:
         work: called with the tokenizer and the settings; a context manager that gives what is called with the content
             and the parts of each message, and returns those of the answer.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one tells it when to end
+    # Ctrl-C reaches the whole process group; the parent ends its children in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Millions of small strings and no cycles.
     gc.disable()
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print is no answer
+    # Whatever a library prints must not end up between the messages.
+    os.dup2(2, 1)
     with contextlib.suppress(BrokenPipeError), ExitStack() as stack:
         for answer in _answers(sys.stdin.buffer, work, stack):
             send(answers, *answer)

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a few small pictures, and features of them."""
+"""Example data for the conformance kit: small drawn pictures, and features of them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import use
-from lab.testing import Example, Offer, Trial
+from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_vision.data import ImageBatch, ImageData, image_data
 from lab_vision.layers import AveragePool
 from lab_vision.transfer import FeatureData, Head, precompute
 
-__all__ = ["SomeFeatures", "SomeLargePictures", "SomePictures", "offer"]
+__all__ = ["SomeFeatures", "SomeLargePictures", "SomePictures", "support"]
 
 
 class SomePictures(Example):
     """Stripes and squares, 16 × 16 in three colours: pictures (B, 3, 16, 16), classes (B,) of three."""
 
-    is_plain = False
+    has_flat_targets = False
     edge = 16
 
     def make_data(self) -> ImageData:
@@ -40,15 +40,15 @@ class SomePictures(Example):
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch[1]), 3, generator=generator)
 
-    def perfect(self, batch: Any) -> Tensor:
+    def perfect_output(self, batch: Any) -> Tensor:
         return 100 * functional.one_hot(batch[1], 3).float()
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return ImageBatch(torch.cat([batch.images, batch.images], 1), batch.target)
 
 
 class SomeLargePictures(SomePictures):
-    """The same drawn large, 96 × 96, for nets that shrink pictures a lot."""
+    """Drawn pictures of 96 × 96 pixels, for networks that downsample a lot."""
 
     edge = 96
 
@@ -65,7 +65,7 @@ class SomeFeatures(SomePictures):
     def model(self) -> nn.Module:
         return Head(8, 3, hidden=(), dropouts=0.0)
 
-    def wrong(self, batch: Any) -> Any:
+    def wrong_shape_batch(self, batch: Any) -> Any:
         return torch.cat([batch[0], batch[0]], 1), batch[1]
 
 
@@ -84,11 +84,11 @@ class _Body(nn.Module):
 
 @cache
 def _drawn(edge: int, count: int) -> ImageData:
-    """Upright stripes, level stripes and squares, in noise."""
+    """Draw vertical stripes, horizontal stripes and squares, with noise."""
     generator = np.random.default_rng(0)
-    place = np.arange(edge) * 16 // edge
-    stripes = np.broadcast_to((place // 2 % 2)[None, :], (edge, edge))
-    square = ((place >= 4) & (place < 12)).astype(int)
+    position = np.arange(edge) * 16 // edge
+    stripes = np.broadcast_to((position // 2 % 2)[None, :], (edge, edge))
+    square = ((position >= 4) & (position < 12)).astype(int)
     shapes = np.stack([stripes, stripes.T, square[:, None] * square[None, :]])
     target = np.arange(count + count // 2) % 3
     noise = generator.integers(0, 60, (len(target), 3, edge, edge))
@@ -100,7 +100,7 @@ def _drawn(edge: int, count: int) -> ImageData:
 
 @cache
 def _folder() -> str:
-    """Drawn pictures as files, gone when the process ends."""
+    """Write drawn pictures to files that are deleted when the process ends."""
     from PIL import Image
 
     folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
@@ -113,36 +113,36 @@ def _folder() -> str:
     return folder.name
 
 
-def offer() -> Offer:
-    """A few pictures, and what is tried on them."""
+def support() -> ConformanceSupport:
+    """Return the example data and how each component is tried."""
     small, large, features = ("some_pictures",), ("some_large_pictures",), ("some_features",)
     shrinking = {"alexnet": {"dense_size": 16}, "vgg": {"dense_size": 16}, "nin": {}}
-    same = {"test_splits_are_disjoint": "the publisher's files have the same picture twice"}
-    return Offer(
+    same = {"test_splits_are_disjoint": "the publisher's files contain some pictures twice"}
+    return ConformanceSupport(
         examples={
             "some_pictures": SomePictures,
             "some_large_pictures": SomeLargePictures,
             "some_features": SomeFeatures,
         },
-        trials={
+        cases={
             **{
-                f"architectures.{name}": Trial(use(name, **options), examples=large)
+                f"architectures.{name}": ComponentCase(use(name, **options), examples=large)
                 for name, options in shrinking.items()
             },
-            "architectures.head": Trial(use("head", hidden=[4]), examples=features),
-            "architectures.transfer": Trial(
+            "architectures.head": ComponentCase(use("head", hidden=[4]), examples=features),
+            "architectures.transfer": ComponentCase(
                 use("transfer", body=use("course_net", widths=[4, 8]), hidden=[4]), examples=small
             ),
-            "callbacks.augment": Trial(
+            "callbacks.augment": ComponentCase(
                 use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4, anywhere=True), examples=small
             ),
-            "callbacks.look_inside": Trial(use("look_inside", count=2), examples=small),
-            "datasets.cifar10": Trial(use("cifar10", max_examples=300), exceptions=same),
-            "datasets.dogs_cats": Trial(use("dogs_cats", size=16)),
-            "datasets.fashion_mnist": Trial(use("fashion_mnist", max_examples=300), exceptions=same),
-            "datasets.features": Trial(use("features", images="digits", body=use("course_net", channels=1))),
-            "datasets.image_folder": Trial(use("image_folder", path=_folder(), size=16)),
-            "steppers.cut_mix": Trial(use("cut_mix"), examples=small),
-            "steppers.mix_up": Trial(use("mix_up"), examples=small),
+            "callbacks.look_inside": ComponentCase(use("look_inside", count=2), examples=small),
+            "datasets.cifar10": ComponentCase(use("cifar10", max_examples=300), exceptions=same),
+            "datasets.dogs_cats": ComponentCase(use("dogs_cats", size=16)),
+            "datasets.fashion_mnist": ComponentCase(use("fashion_mnist", max_examples=300), exceptions=same),
+            "datasets.features": ComponentCase(use("features", images="digits", body=use("course_net", channels=1))),
+            "datasets.image_folder": ComponentCase(use("image_folder", path=_folder(), size=16)),
+            "steppers.cut_mix": ComponentCase(use("cut_mix"), examples=small),
+            "steppers.mix_up": ComponentCase(use("mix_up"), examples=small),
         },
     )

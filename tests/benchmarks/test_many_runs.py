@@ -15,11 +15,11 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from lab_report.html import write_report
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from lab import Study, use
-from lab.report.html import write_report
 from lab.study.execute import Silence, run_study
 from lab.study.listing import list_runs
 from lab.study.record import read_study

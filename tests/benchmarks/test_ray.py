@@ -17,6 +17,7 @@ from lab.registry.plugins import load_catalog
 from lab.study.execute import InProcess, Silence
 from lab.study.preflight import plan_study
 from lab.study.store import Store
+from lab.study.workspace import Workspace
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
 
@@ -48,7 +49,7 @@ def milliseconds_a_run(executor: Any, folder: Path, count: int) -> float:
     )
     store = Store(folder)
     store.prepare()
-    plan = plan_study(Study(base, seeds=count + CORES, name="trivial"), load_catalog(only=[]), store)
+    plan = plan_study(Study(base, seeds=count + CORES, name="trivial"), Workspace(load_catalog(only=[]), store))
     given = executor.submit(plan.to_do, Silence(), threading.Event(), fresh=False)
     for _ in range(CORES):
         next(given)

@@ -67,7 +67,7 @@ def test_a_bad_plugin_is_left_out_whole_and_told_of_in_two_lines(catalog_with, c
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_everything_else_works_beside_a_bad_plugin(catalog_with, name):
     catalog = catalog_with(name)
-    assert [plugin.status for plugin in catalog.plugins.values() if plugin.is_builtin] == ["loaded"] * 11
+    assert [plugin.status for plugin in catalog.plugins.values() if plugin.is_builtin] == ["loaded"] * 13
     resolver = Resolver(catalog)
     assert resolver.resolve("optimizers", use("adam", eps=1e-6)) is not None
 
@@ -123,7 +123,7 @@ def test_a_hook_that_fails_at_report_time_is_told_of_and_the_others_answer(catal
     catalog = catalog_with("fails_at_report")
     sections = dict(catalog.call("lab_report_sections", study=None, runs=[]))
     assert all(plugin.is_builtin for plugin in sections)
-    catalog.call("lab_study_finished", study=None, runs=[])
+    catalog.call("lab_study_finished", study=None, runs=[], results=None, record=None, sections=[])
     assert complaints == [
         "lab: plugin fails_at_report 1.0 failed in lab_report_sections\n"
         "  ZeroDivisionError: division by zero (fails_at_report.py, line 8)",
@@ -134,7 +134,7 @@ def test_a_hook_that_fails_at_report_time_is_told_of_and_the_others_answer(catal
 def test_strict_stops_at_a_hook_that_fails(catalog_with):
     catalog = catalog_with("fails_at_report", strict=True)
     with pytest.raises(LabError) as caught:
-        catalog.call("lab_study_finished", study=None, runs=[])
+        catalog.call("lab_study_finished", study=None, runs=[], results=None, record=None, sections=[])
     assert str(caught.value) == (
         "plugin fails_at_report 1.0 failed in lab_study_finished\n  SystemExit: 3 (fails_at_report.py, line 13)"
     )

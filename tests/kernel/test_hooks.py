@@ -10,12 +10,13 @@ from types import ModuleType
 import click
 import pytest
 
-from lab import Data, RegistrySpec, Section, Study, hookimpl
+from lab import Data, RegistrySpec, Section, Study, hookimpl, use
 from lab.cli.main import Commands, Session, cli
 from lab.registry import hookspecs
 from lab.report.terminal import sections_of
-from lab.study.execute import run_study
-from tests.kernel.toys import experiment, plugin_module
+from lab.study.execute import finish, run_study
+from lab.study.study import Arm
+from tests.kernel.toys import COMPONENTS, experiment, plugin_module
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("lab_") and callable(hook)}
 FILLING = [name for name in HOOKS if name in {spec.hook for spec in hookspecs.KERNEL_REGISTRIES}]
@@ -194,6 +195,35 @@ def test_lab_study_finished_fires_once_with_every_run(watched):
     assert seen == [("watched", [(arm, seed, "finished") for arm, seed in watched_again])]
 
 
+def test_lab_study_finished_gets_the_record_where_a_report_is_asked_for_and_its_lines_are_shown(watched):
+    seen = []
+
+    def lab_study_finished(results, record, sections):
+        seen.append((results.study.name, record, sections))
+        return ["one line"]
+
+    results = watched(lab_study_finished=lab_study_finished)
+    record, catalog = object(), results.runs and results.plan.workspace.catalog
+    assert finish(results, catalog, record, ["section"]) == ["one line"]
+    assert seen == [("watched", None, ()), ("watched", record, ["section"])]
+
+
+def test_lab_rounds_says_which_arms_come_next(catalog, tmp_path):
+    rounds = iter([[Arm("one more", {"lr": 0.2})], [Arm("the last", {"lr": 0.3})], []])
+    catalog.remove("toys")
+    catalog.add_module(plugin_module(**{**COMPONENTS, "lab_rounds": {"mine": lambda *_: next(rounds)}}), "toys", "1.0")
+    study = Study(experiment(epochs=1), seeds=1, name="rounds").search({"lr": (0.1, 0.5)}, searcher=use(NoTrials))
+    results = run_study(study, runs=tmp_path / "runs", catalog=catalog)
+    assert [run.arm for run in results.runs] == ["base", "one more", "the last"]
+
+
+class NoTrials:
+    """A searcher that is not asked."""
+
+    def propose(self, space, seen, count, seed):
+        raise AssertionError("asked")
+
+
 def test_lab_run_started_and_lab_run_finished_fire_around_every_run(watched):
     seen = []
 
@@ -239,15 +269,15 @@ def test_hooks_are_called_in_the_order_of_loading(load):
 # --- the conformance kit ----------------------------------------------------------------------------------------------
 
 
-def offer():
+def support():
     """What a plugin gives to the conformance kit."""
-    from lab.testing.example import Offer
+    from lab.testing import ConformanceSupport
 
-    return Offer(trials={"losses.mine": None})
+    return ConformanceSupport(cases={"losses.mine": None})
 
 
-def test_lab_conformance_gives_the_kit_an_offer(load):
-    from lab.testing.conformance import offers_of
+def test_lab_conformance_supports_the_kit(load):
+    from lab.testing.conformance import kit_of
 
-    loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:offer"))
-    assert offers_of(loaded.catalog).trials == {"losses.mine": None}
+    loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:support"))
+    assert kit_of(loaded.catalog).cases == {"losses.mine": None}

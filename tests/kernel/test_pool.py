@@ -43,7 +43,7 @@ def _pool(study: Path, runs: Path, *more: str) -> subprocess.Popen[bytes]:
 def _workers(parent: int) -> list[int]:
     children = Path(f"/proc/{parent}/task/{parent}/children")
     pids = [int(pid) for pid in children.read_text().split()]
-    return [pid for pid in pids if b"lab.study.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if b"lab_executors.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def _wait_for(condition, process: subprocess.Popen[bytes]) -> None:
@@ -102,7 +102,7 @@ def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path, left_i
 def test_a_worker_ends_with_a_parent_that_is_killed_whatever_it_is_doing(
     study: Path, tmp_path: Path, where: str
 ) -> None:
-    stuck = "import os, sys, time\nif 'lab.study.worker' in sys.orig_argv:\n    time.sleep(300)\n"
+    stuck = "import os, sys, time\nif 'lab_executors.worker' in sys.orig_argv:\n    time.sleep(300)\n"
     text = STUDY.replace("time.sleep(0.004)", "time.sleep(300 if learner.position.step else 0)")
     study.write_text(STUDY.replace("import time\n", f"import time\n{stuck}", 1) if where == "import" else text)
     process = _pool(study, tmp_path / "runs", "--threads", "1")
@@ -131,7 +131,7 @@ def test_a_file_in_the_working_folder_shadows_nothing_in_a_worker(study: Path, t
 
 KILLED_AT_IMPORT = """
 import os, sys
-if "lab.study.worker" in sys.orig_argv and os.path.exists({flag!r}):
+if "lab_executors.worker" in sys.orig_argv and os.path.exists({flag!r}):
     os.kill(os.getpid(), 9)
 """
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_report.html import write_report
 from PIL import Image
 
 from lab import Section
-from lab.report.html import write_report
 from lab.report.pieces import image_html
 from lab.study.record import read_study
 from lab.study.store import Store

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from lab_report.charts import curves_chart, difference_chart, figures_of, histories_of
+from lab_report.html import render_report, write_report
 
 from lab import Section
 from lab.errors import StoreError, UnknownNameError
-from lab.report.charts import curves_chart, difference_chart, figures_of, histories_of
-from lab.report.html import render_report, write_report
 from lab.study.record import StudyRecord, read_study
 from lab.study.results import Results
 from lab.study.store import Store
@@ -177,7 +177,7 @@ def test_a_report_is_written_whole_and_leaves_nothing_else(tmp_path: Path) -> No
 def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = store_study(tmp_path)
     (folder / "report.html").write_text("old")
-    monkeypatch.setattr("lab.report.html.render_report", lambda *_: 1 / 0)
+    monkeypatch.setattr("lab_report.html.render_report", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(*read(tmp_path))
     assert (folder / "report.html").read_text() == "old"

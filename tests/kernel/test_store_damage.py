@@ -334,7 +334,7 @@ def test_names_that_are_no_study_are_told(tmp_path: Path, name: str) -> None:
 
 
 def test_a_line_end_in_a_cell_breaks_no_markdown_table() -> None:
-    from lab.report.tables import _markdown
+    from lab_report.tables import _markdown
 
     assert _markdown("two\nlines") == "two lines"
 
@@ -361,7 +361,7 @@ def test_a_folder_of_runs_that_is_none_is_told(folder: str) -> None:
 def test_a_checkpoint_that_a_kill_left_is_cleaned_when_its_run_is_found(sealed: Path) -> None:
     (sealed / "checkpoint-000003").mkdir()
     (sealed / ".checkpoint-000004.1.abc.tmp").mkdir()
-    assert Store(sealed.parents[1]).is_found(sealed.name)
+    assert Store(sealed.parents[1]).finished(sealed.name)
     assert not list(sealed.glob("*checkpoint*"))
 
 

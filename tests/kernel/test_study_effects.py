@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from lab_report.html import render_report
 from rich.console import Console
 
 from lab.cli.main import cli
 from lab.errors import UnknownNameError
-from lab.report.html import render_report
 from lab.report.terminal import print_results
 from lab.study.compare import Effect, factorial_effects
 from lab.study.record import StudyRecord, read_study

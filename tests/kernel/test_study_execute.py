@@ -13,6 +13,7 @@ from lab.errors import LabError, StudyError
 from lab.study.execute import InProcess, run_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
+from lab.study.workspace import Workspace
 from tests.kernel.toys import Line, Points, experiment, plugin_module, points
 
 
@@ -25,8 +26,8 @@ def store(tmp_path):
 
 @pytest.fixture
 def plan(catalog, store):
-    def plan(study, **options):
-        return plan_study(study, catalog, store, **options)
+    def plan(study, device="cpu", **options):
+        return plan_study(study, Workspace(catalog, store, device), **options)
 
     return plan
 

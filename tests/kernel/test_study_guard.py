@@ -17,11 +17,12 @@ from lab import Callback, Learner, Study
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
-from lab.study.guard import isolated, keeps_global_state
+from lab.study.guard import assert_global_state_unchanged, isolated
 from lab.study.load import load_study
 from lab.study.preflight import plan_study
 from lab.study.store import Store
 from lab.study.unkept import changing_attributes, unkept_notes
+from lab.study.workspace import Workspace
 from lab.training import Stepper, Supervised
 from tests.kernel.toys import experiment
 from tests.kernel.training_toys import toy_data
@@ -81,7 +82,7 @@ class Overriding(nn.Linear):
 
 def _plan(tmp_path: Path, architecture: Any, stepper: type[Stepper] = Supervised) -> None:
     base = lab.Experiment(dataset=toy_data, architecture=architecture, loss="cross_entropy", stepper=stepper)
-    plan_study(lab.Study(base, seeds=1, name="guarded"), load_catalog(), Store(tmp_path))
+    plan_study(lab.Study(base, seeds=1, name="guarded"), Workspace(load_catalog(), Store(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_who_changes_something_in_a_step_is_named_and_not_the_stepper(
 ) -> None:
     base = lab.Experiment(dataset=toy_data, architecture=architecture, loss=loss)
     with pytest.raises(StudyError) as caught:
-        plan_study(lab.Study(base, seeds=1, name="guarded"), load_catalog(), Store(tmp_path))
+        plan_study(lab.Study(base, seeds=1, name="guarded"), Workspace(load_catalog(), Store(tmp_path)))
     assert str(caught.value).startswith(f"{who} 'tests.kernel.test_study_guard:")
     assert "changes the seed of torch's random generator" in str(caught.value)
 
@@ -146,7 +147,7 @@ def test_what_was_changed_is_put_back() -> None:
     random.seed(1)
 
     def change() -> None:
-        with keeps_global_state("somebody", draws=False):
+        with assert_global_state_unchanged("somebody", allow_torch_rng=False):
             random.random()
             torch.rand(1)
 
@@ -302,7 +303,7 @@ def test_what_torch_wraps_by_itself_is_nobodys_change(monkeypatch: pytest.Monkey
     from torch._compile import _disable_dynamo
 
     monkeypatch.setattr(torch, "manual_seed", torch.manual_seed)
-    with keeps_global_state("somebody", draws=True, functions=True):
+    with assert_global_state_unchanged("somebody", allow_torch_rng=True, functions=True):
         torch.manual_seed = _disable_dynamo(torch.manual_seed)
 
 
@@ -386,7 +387,7 @@ def test_attributes_that_a_callback_carries_from_step_to_step_are_found(kind: ty
 
 def test_the_plan_tells_of_state_that_a_checkpoint_does_not_hold(tmp_path: Path, catalog: Any) -> None:
     study = Study(experiment(callbacks=[Counting, Keeping]), seeds=1, name="counting")
-    (check,) = plan_study(study, catalog, Store(tmp_path)).checks.values()
+    (check,) = plan_study(study, Workspace(catalog, Store(tmp_path))).checks.values()
     assert [note for note in check.notes if "checkpoint does not hold" in note] == [
         "callback 'counting' keeps state that a checkpoint does not hold: count; a resumed run goes on without it "
         "(give it state_dict and load_state_dict)"

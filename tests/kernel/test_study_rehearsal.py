@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from lab.errors import StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.preflight import Plan, plan_study
 from lab.study.store import Store
+from lab.study.workspace import Workspace
 
 
 @cache
@@ -58,7 +60,7 @@ def study(**changes: Any) -> Study:
 @pytest.fixture
 def plan(tmp_path: Path) -> Callable[..., Plan]:
     def plan(**changes: Any) -> Plan:
-        return plan_study(study(**changes), _catalog(), Store(tmp_path / "runs"))
+        return plan_study(study(**changes), Workspace(_catalog(), Store(tmp_path / "runs")))
 
     return plan
 
@@ -141,14 +143,14 @@ def test_a_loss_that_does_not_add_up_is_noted_by_name(plan) -> None:
 
 
 def test_a_trial_of_a_search_may_diverge(tmp_path: Path) -> None:
+    from lab_search.rounds import next_arms
+
     from lab.study.results import Results
-    from lab.study.search import grow
 
     searched = study(optimizer="sgd").search({"lr": [1e38, 3e38]}, trials=1, searcher="random")
-    first = plan_study(searched, _catalog(), Store(tmp_path))
-    grown = grow(searched, Results(first, []), _catalog())
-    assert grown is not None
-    assert len(plan_study(grown, _catalog(), Store(tmp_path)).checks) == 2
+    first = plan_study(searched, Workspace(_catalog(), Store(tmp_path)))
+    grown = attrs.evolve(searched, arms=next_arms(searched, Results(first, []), _catalog()))
+    assert len(plan_study(grown, Workspace(_catalog(), Store(tmp_path))).checks) == 2
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from lab import Study, log, use
 from lab.errors import StudyError
 from lab.study.execute import run_study
 from lab.study.record import read_study
-from lab.study.search import Options, Range, read_space
+from lab.study.space import Options, Range, read_space
 from lab.study.store import Store
 from tests.kernel.toys import experiment, plugin_module
 

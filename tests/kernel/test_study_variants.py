@@ -186,10 +186,11 @@ def test_what_is_found_needs_no_store_that_can_be_written(
 
 def plan(catalog: Any, store: Store, **changes: Any) -> Any:
     from lab.study.preflight import plan_study
+    from lab.study.workspace import Workspace
 
     options = {"seeds": 1, "name": "toy", **changes}
     base: Experiment = options.pop("base", experiment())
-    return plan_study(Study(base, **options).swap("lr", {"large": 0.1}), catalog, store)
+    return plan_study(Study(base, **options).swap("lr", {"large": 0.1}), Workspace(catalog, store))
 
 
 def test_records_written_at_the_same_time_are_all_kept(catalog: Any, tmp_path: Path) -> None:

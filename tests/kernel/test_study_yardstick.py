@@ -12,13 +12,13 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from lab_report.tables import FORMATS, comparison_table
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from lab import Callback, Data, Learner, Study, use
 from lab.errors import StudyError
 from lab.report.cells import difference_cells, figure_cell, percent
-from lab.report.tables import FORMATS, comparison_table
 from lab.study.execute import run_study
 from lab.study.results import FinishedRun, Results
 from lab.study.store import RunRecord

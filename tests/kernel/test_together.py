@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from lab_executors import torchrun
 from torch import distributed
 
-from lab.study import together
 from lab.study.execute import Silence
 from lab.study.run import Run
 from lab.study.store import Store
+from lab.study.workspace import Workspace
 from lab.training.data import EpochSampler, SequentialSampler
 from lab.training.distributed.collectives import pack, unpack
 from lab.training.rng import Streams
@@ -109,14 +110,14 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, stop, said = Store(tmp_path), threading.Event(), []
-    run = Run("study", "base", 0, "0" * 20, None, "cpu", store, None, None)  # type: ignore[arg-type]
+    run = Run("study", "base", 0, "0" * 20, None, Workspace(None, store), None)  # type: ignore[arg-type]
 
     class Waiting(Silence):
         def run_waits(self, run: Run) -> None:
             stop.set()
 
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(together, "broadcast", lambda message: said.append(message))
+    monkeypatch.setattr(torchrun, "broadcast", lambda message: said.append(message))
     with store.lock(run.key), pytest.raises(KeyboardInterrupt):
-        next(together.Together().submit([run], Waiting(), stop, fresh=False))
+        next(torchrun.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
     assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"

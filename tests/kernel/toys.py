@@ -94,6 +94,7 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "lab_datasets": {"points": points},
     "lab_architectures": {"line": Line, "deep": preset("line", width=4), "deeper": preset("deep", bias=False)},
     "lab_losses": {"squared": squared},
+    "lab_rounds": {"search": "lab_search.rounds:next_arms"},
     "lab_samplers": {"shuffle": shuffled, "late": "lab.training.data:ShuffleSampler"},
     "lab_steppers": {"supervised": "lab.training.stepper:Supervised"},
     "lab_callbacks": {

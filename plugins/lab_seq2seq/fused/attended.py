@@ -35,6 +35,7 @@ class AttendedGRU:
 
     def __init__(self, rnn: nn.GRU, attend: Stage, project: Stage, rows: int = 0) -> None:
         self.layers = [SteppedLayer(rnn, f"_l{layer}", rows) for layer in range(rnn.num_layers)]
+        # Read once: all steps of a pass have the same mode.
         self.dropout = rnn.dropout if rnn.training else 0.0
         self.attend, self.project = attend, project
         self._anchors = (*attend.anchors, *project.anchors, *(layer.anchor for layer in self.layers))
@@ -55,6 +56,7 @@ class AttendedGRU:
 class _Attended(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, words: Tensor, run: _Run, *states_and_anchors: Tensor) -> tuple[Tensor, ...]:
+        # Outputs or last states may be unused; None is cheaper than zeros of their size.
         ctx.set_materialize_grads(False)
         ctx.run, ctx.others = run, len(states_and_anchors)
         return run.forward(words, states_and_anchors)
@@ -118,6 +120,7 @@ class _Run:
         total, size = sum(self._sizes), self._sizes[-1]
         of_outputs = known.new_zeros(total, known.shape[1]) if of_outputs is None else of_outputs
         following = [known.new_zeros(size, known.shape[1]) if each is None else each for each in of_last]
+        # Collected and concatenated once; writing into one tensor would need its dtype before the first step.
         towards_words: list[Tensor] = []
         for saved in reversed(self._saved):
             towards_word, following = self._step_backward(saved, of_outputs[saved.rows].clone(), following)
@@ -138,11 +141,13 @@ class _Run:
         for place in reversed(range(len(gru.layers))):
             behind = following[place]
             gradient = gradient.to(behind.dtype)
+            # Sentences that ended at this step have no later gradient.
             gradient[: behind.size(0)].add_(behind)
             gradient, towards_state = gru.layers[place].backward(gradient, saved.starts[place])
             gradient = self._dropped(gradient, place, saved.rows)
             before.insert(0, towards_state)
         towards_context = gru.project.backward(gradient, saved.projected)
+        # The top state has two uses: the recurrence and the attention query.
         before[-1] += gru.attend.backward(towards_context, saved.attended)
         return gradient, before
 

@@ -41,6 +41,7 @@ class FusedAttention(Stage):
         scores, of_scores = self._scores.forward(x)
         if self._padding is not None:
             scores = scores.masked_fill(self._padding[: x.size(0)], -math.inf)
+        # Like autocast, which computes softmax in float32.
         weights = scores.softmax(1, dtype=_at_least_float32(scores))
         context, of_sums = self._sums.forward(weights)
         return context, (weights, of_scores, of_sums)
@@ -48,6 +49,7 @@ class FusedAttention(Stage):
     def backward(self, gradient: Tensor, saved: Any, *, needed: bool = True) -> Tensor:
         weights, of_scores, of_sums = saved
         towards_weights = self._sums.backward(gradient, of_sums)
+        # Weights that are exactly 0 (padding) get no gradient, so the mask needs no backward pass of its own.
         of_softmax = torch.ops.aten._softmax_backward_data(towards_weights, weights, 1, weights.dtype)
         return self._scores.backward(of_softmax, of_scores)
 
@@ -112,7 +114,9 @@ class TanhScores(Stage):
         # are doubled once, and the -1 becomes a shift of every score.
         self._prepared = _batch_first(prepared, dtype) * 2
         self._shift = -self._weight.sum()
+        # As many sentences as fit into the cache, at least one.
         most = max(1, _CHUNK // max(1, self._prepared[0].numel()))
+        # Two buffers for all steps: allocating (n, S, P) at every step would clear fresh pages each time.
         self._signals, self._slopes = (self._prepared.new_empty(most, *self._prepared.shape[1:]) for _ in range(2))
         self._uses = _TanhUses(self._prepared, self._weight)
         self.anchors = (defer(self._uses, prepared, score_weight),)
@@ -161,6 +165,7 @@ class _Pairs(Deferred):
     def gradients(self) -> tuple[Tensor, ...] | None:
         if not self._left:
             return None
+        # Zeros at the end of shorter steps add nothing to the product.
         left, right = _stack(self._left, self._batch), _stack(self._right, self._batch)
         self._left.clear()
         self._right.clear()
@@ -170,6 +175,7 @@ class _Pairs(Deferred):
 
 def _stack(parts: list[Tensor], batch: int) -> Tensor:
     """Stack parts (n, X), n at most ``batch``, as (T, B, X), padded with zeros."""
+    # Not pad_sequence: the product needs all B rows, even if no step has them.
     whole = parts[0].new_zeros(len(parts), batch, parts[0].shape[1])
     for place, part in enumerate(parts):
         whole[place, : len(part)] = part
@@ -202,6 +208,7 @@ class _TanhUses(Deferred):
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         of_prepared, of_weight = self._of_prepared, self._of_weight
+        # A second backward pass over a retained graph starts from zero again.
         self._of_prepared = self._of_weight = None
         if of_prepared is None or of_weight is None:
             return None

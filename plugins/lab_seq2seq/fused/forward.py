@@ -52,6 +52,7 @@ def fused_forward(
     """
     layout = Layout.full(*target.shape) if lengths is None else Layout.of(lengths, target)
     source = source if layout.order is None else source.index_select(1, layout.order)
+    # The encoder is called as a module, so that hooks on it run; only the recurrence is replaced.
     rnn = model.encoder.recurrent.rnn
     state = model.start(source, FusedGRU(rnn) if _by_hand(rnn) else None)
     features = _decode(model, state.hidden, state.memory, target, forced, layout)
@@ -77,9 +78,11 @@ def _decode(
     outputs: list[Tensor] = []
     for (start, end), words in zip(runs, parts, strict=True):
         sizes = layout.sizes[start:end]
+        # Sentences are sorted, so the unfinished ones are the first rows.
         if sizes[0] < hidden[0].shape[1]:
             hidden = tuple(part[:, : sizes[0]].contiguous() for part in hidden)
         if not forced[start]:
+            # Gradients do not flow through the prediction; the projection is computed again with gradient at the end.
             predicted = _predict(model, outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
             words = torch.cat([decoder_input.words(model.embedding(predicted)), words[sizes[0] :]])
         features, hidden = step_fn(words, sizes, hidden)
@@ -132,10 +135,13 @@ def _make_step_fn(model: Any, memory: Memory | None, decoder_input: _DecoderInpu
 
         def recur_and_attend(words: Tensor, sizes: Sequence[int], hidden: Any) -> tuple[Tensor, Any]:
             states, hidden = recur(words, sizes, hidden)
+            # The new states are all known after the recurrence; a query per step keeps the rows of unfinished
+            # sentences.
             contexts = torch.cat([attend(queries)[0] for queries in states.split(list(sizes))])
             return model.combine(states, contexts), hidden
 
         return recur_and_attend, True
+    # The query is the previous state, so the recurrence has to stop at every step.
     rnn = model.decoder.rnn
     attention = fused_attention(model.attention, memory) if _by_hand(rnn) else None
     if attention is not None:
@@ -165,6 +171,7 @@ def _recur(recurrent: Any, words: Tensor, sizes: Sequence[int], hidden: Any) -> 
 
     Returns the outputs (N, H), packed, and for every row the state after its own last step.
     """
+    # A single step has nothing to share; torch's own layer is the fastest there.
     if len(sizes) == 1:
         outputs, hidden = recurrent(words.unsqueeze(0), hidden)
         return outputs[0], hidden

@@ -155,6 +155,7 @@ class SteppedLayer:
         self._product_type, self.dtype = product_type(of_input), of_state.dtype
         self._input_weight, self._input_factor = both_layouts(of_input, self._product_type)
         self._state_weight, self._state_factor = _state_layouts(of_state, self._product_type)
+        # The state bias of the gates is added to the input's, which saves an addition at every step.
         self._input_bias = (input_bias.detach() + _gate_bias(state_bias)).to(self._product_type)
         self._state_bias = state_bias.detach()
         self._uses = _StepUses(self._input_weight, of_state.detach(), rows)
@@ -167,6 +168,7 @@ class SteppedLayer:
 
     def forward(self, x: Tensor, state: Tensor, out: Tensor) -> tuple[Tensor, int]:
         """Write the next states into ``out``; return them and the number of the step. Runs without a graph."""
+        # Padded rows hold values of earlier steps or garbage; their products are cut off below.
         uses, count = self._uses, x.size(0)
         start = uses.begin(x, state)
         from_input = times(uses.inputs.read(start, count), self._input_factor, self._input_bias)[:count]
@@ -181,6 +183,7 @@ class SteppedLayer:
         saved = (*uses.saved(start, count), uses.states.part(start, count))
         towards_state = _step_backward(gradient, saved, gradients[:count])
         gradients = gradients.to(self._product_type)
+        # The direct part comes from the update gate, this one from the state's product.
         towards_state += times(_of_state(gradients), self._state_weight)[:count]
         return times(_of_input(gradients), self._input_weight)[:count], towards_state
 
@@ -265,12 +268,14 @@ class _Sweep(torch.autograd.Function):
         count, width = len(inputs), first.shape[1]
         weight, factor = _state_layouts(weight, dtype)
         states = Rows(first.to(dtype), count)  # before each step
+        # One allocation each for all steps; a step writes into its rows.
         gates, new, old, outputs = (first.new_empty(count, size * width) for size in (2, 1, 1, 1))
         steps = _steps(sizes, backwards=backwards)
         for rows, previous in steps:
             size = rows.stop - rows.start
             state = _before(first, outputs, size, previous)
             states.write(rows.start, state)
+            # The product with a zero state is zero.
             if from_zero and previous is None:
                 product = inputs.new_zeros(size, 3 * width)
             else:
@@ -291,6 +296,7 @@ class _Sweep(torch.autograd.Function):
         following = gradient[:0]  # towards the states that enter the step after this one
         for rows, previous in reversed(ctx.steps):
             size = rows.stop - rows.start
+            # Autograd's gradient must not be changed in place.
             of_outputs = gradient[rows].clone()
             of_outputs[: following.size(0)].add_(following[:size])
             # Seen from the end, sequences that begin at the next step lead to their first states.
@@ -298,6 +304,7 @@ class _Sweep(torch.autograd.Function):
             saved = (gates[rows], new[rows], old[rows], _before(first, outputs, size, previous))
             part = gradients.read(rows.start, size)
             following = _step_backward(of_outputs, saved, part[:size])
+            # Nothing reads the gradient of first states that are constant zeros.
             if previous is not None or ctx.needs_input_grad[1]:
                 following += times(_of_state(part).to(weight.dtype), weight)[:size]
         of_first[: following.size(0)] = following
@@ -321,6 +328,7 @@ def _step(
     """
     gates, new, old, following = into
     width = state.shape[1]
+    # In-place and out= operations: a step writes straight into the rows that its backward pass reads.
     torch.add(from_input[:, : 2 * width], from_state[:, : 2 * width], out=gates).sigmoid_()
     reset, update = gates[:, :width], gates[:, width:]
     torch.add(from_state[:, 2 * width :], bias[2 * width :], out=old)
@@ -345,6 +353,7 @@ def _step_backward(gradient: Tensor, saved: Sequence[Tensor], into: Tensor) -> T
     torch.mul(of_new, old, out=of_gates[:, :width])
     torch.mul(gradient, state - new, out=of_gates[:, width:])
     torch.ops.aten.sigmoid_backward.grad_input(of_gates, gates, grad_input=of_gates)
+    # The state's share of the new state is multiplied by the reset gate in the forward pass.
     torch.mul(of_new, reset, out=into[:, :width])
     return towards_state
 
@@ -374,6 +383,7 @@ def _state_layouts(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def _gate_bias(bias: Tensor) -> Tensor:
     """Return a state bias (3H,) without the new state's third: only that one cannot be added to the input product."""
+    # GRU as in cuDNN and torch: the reset gate multiplies the state product with its bias.
     gates = bias.detach().clone()
     gates[len(bias) * 2 // 3 :] = 0
     return gates
@@ -386,6 +396,7 @@ def _parameters(rnn: nn.GRU, end: str) -> list[nn.Parameter]:
 
 def _last_rows(sizes: Sequence[int]) -> Tensor:
     """Return the row of each sequence's last step in a packed sequence."""
+    # Sizes fall, so sequence b is alive at step t exactly if b < sizes[t].
     alive = torch.arange(sizes[0]).unsqueeze(1) < torch.tensor(sizes)  # (B, T)
     starts = torch.tensor([0, *accumulate(sizes)])
     return starts[alive.sum(1) - 1] + torch.arange(sizes[0])

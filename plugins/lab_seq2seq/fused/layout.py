@@ -41,6 +41,7 @@ class Layout(NamedTuple):
         # Stable, so that sentences of one length keep their order on every machine.
         lengths, order = lengths.sort(descending=True, stable=True)
         alive = torch.arange(int(lengths[0])).unsqueeze(1) < lengths  # (T, B)
+        # Trailing steps that are padding for all sentences are part of T, too.
         position = torch.nn.functional.pad(alive, (0, 0, 0, len(tokens) - len(alive))).flatten().nonzero().squeeze(1)
         return cls(alive.sum(1).tolist(), order.to(tokens.device), position.to(tokens.device))
 
@@ -52,6 +53,7 @@ class Layout(NamedTuple):
 
     def pack(self, values: Tensor) -> PackedSequence:
         """Return the packed sequence with ``values`` (N, …) as its data."""
+        # PackedSequence wants the inverse permutation, to restore the order.
         back = None if self.order is None else self.order.argsort()
         return PackedSequence(values, torch.tensor(self.sizes), self.order, back)
 

@@ -42,11 +42,13 @@ class DeferredLinear(Stage):
         return times(rows, self._factor, self._bias)[: x.size(0)], saved
 
     def backward(self, gradient: Tensor, saved: Tensor | int, *, needed: bool = True) -> Tensor:
+        # Under autocast a later float32 operation returns a float32 gradient.
         rows = gradient = gradient.to(self._weight.dtype)
         if isinstance(saved, int):
             rows = self._uses.save(saved, gradient)
         else:
             self._uses.add(saved, gradient)
+        # An input without gradient (embeddings that are frozen) saves a product.
         return times(rows, self._weight)[: gradient.size(0)] if needed else gradient[:0]
 
 
@@ -87,9 +89,11 @@ class _LinearUses(Deferred):
 
     def gradients(self) -> tuple[Tensor, ...] | None:
         if self._gradients is not None:
+            # Rows of unused steps are uninitialized memory, possibly NaN.
             self._uses.zero_unreached(self._gradients)
             count = self._inputs.count
             self.add(self._inputs.all(count), self._gradients.all(count))
+        # Cleared, so that a second backward pass over a retained graph does not add to the first.
         total, self._total, self._gradients = self._total, None, None
         return total
 

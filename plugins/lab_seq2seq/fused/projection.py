@@ -54,6 +54,7 @@ def projected_cross_entropy(
         target: (N,) ids in [0, V).
         label_smoothing: share of the target probability spread over all words, in [0, 1).
     """
+    # The autograd function disables autocast inside, so the dtype is read here.
     device = features.device.type
     lowered = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     mean: Tensor = _ProjectedCrossEntropy.apply(features, weight, bias, target, label_smoothing, lowered)  # type: ignore[no-untyped-call]
@@ -71,6 +72,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
         label_smoothing: float,
         lowered: torch.dtype | None,
     ) -> Tensor:
+        # Casts are explicit below: autocast would cast the whole weight for every chunk.
         with torch.autocast(features.device.type, enabled=False):
             chunks = _Chunks(features, weight, bias, ctx.needs_input_grad[:3], label_smoothing, lowered)
             loss = chunks.mean_loss(target)
@@ -101,6 +103,7 @@ class _Chunks:
     ) -> None:
         self._features, self._bias, self._smoothing = features, bias, label_smoothing
         self._product_type = lowered or features.dtype
+        # Softmax and losses in bfloat16 would lose the small differences between words.
         self._exact = torch.promote_types(features.dtype, torch.float32)
         self._weight = weight.to(self._product_type)
         self.gradients = [
@@ -110,6 +113,7 @@ class _Chunks:
     def mean_loss(self, target: Tensor) -> Tensor:
         rows, vocabulary = len(target), len(self._weight)
         size = round_down(max(1, _CHUNK // vocabulary))
+        # Row counts of one size, so that few shapes are compiled.
         losses = [self._chunk(slice(start, start + size), target, rows) for start in range(0, rows, size)]
         return torch.cat(losses).mean() if losses else self._features.new_zeros(()) / 0
 
@@ -121,11 +125,14 @@ class _Chunks:
         logits = whole[: len(ids)].add_(self._bias)  # (n, V)
         of_target = logits.gather(1, ids).squeeze(1)
         top = logits.amax(1)
+        # Label smoothing mixes the target's logit with the mean logit.
         spread = logits.mean(1) if self._smoothing else of_target
+        # In place: the chunk stays in the cache, and logits are not needed after this.
         probabilities = torch.softmax(logits, 1, out=logits)
         # log Σ exp from the softmax: its largest entry is exp(top) / Σ exp, at least 1 / V, so the log is safe.
         normalizer = top - probabilities.amax(1).log()
         losses = normalizer - torch.lerp(of_target, spread, self._smoothing)
+        # The padding rows take part in the weight's product.
         whole[len(ids) :].zero_()
         self._add_gradients(rows, features, whole, ids, count)
         return losses
@@ -153,6 +160,7 @@ class _Chunks:
         if of_features is not None:
             torch.mul((error @ self._weight)[: len(ids)], 1 / count, out=of_features[rows])
         if of_weight is not None and error.dtype == of_weight.dtype:
+            # Accumulates in place; only possible if the dtypes agree.
             of_weight.addmm_(error.t(), features, alpha=1 / count)
         elif of_weight is not None:
             of_weight.add_(error.t() @ features, alpha=1 / count)

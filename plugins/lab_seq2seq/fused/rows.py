@@ -28,6 +28,7 @@ def padded_size(rows: int) -> int:
     >>> padded_size(125), padded_size(1_187)
     (128, 1280)
     """
+    # Whole blocks have one shape anyway; only the last one is padded.
     rest = rows % _BLOCK
     return rows + -rest % _multiple(rest)
 
@@ -49,6 +50,7 @@ def _multiple(rows: int) -> int:
 def pad_rows(x: Tensor) -> Tensor:
     """Return ``x`` (N, …) with zero rows appended up to ``padded_size``; on a CPU only."""
     count = x.size(0)
+    # cuBLAS does not compile per shape.
     missing = padded_size(count) - count if x.is_cpu else 0
     return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
@@ -78,6 +80,7 @@ def weight_gradient(gradients: Tensor, inputs: Tensor) -> Tensor:
     """Return ``gradientsᵀ · inputs``, the gradient of a weight over all rows: (N, O), (N, I) -> (O, I)."""
     first, *others = _blocks(gradients)
     total = pad_rows(gradients[first]).t() @ pad_rows(inputs[first])
+    # Accumulated in place, block by block.
     for rows in others:
         total.addmm_(pad_rows(gradients[rows]).t(), pad_rows(inputs[rows]))
     return total
@@ -142,11 +145,13 @@ class Rows:
     def all(self, count: int) -> Tensor:
         """Return the first ``count`` rows, padded with zeros."""
         size = padded_size(count)
+        # These rows take part in products over all rows.
         self._whole[count:size].zero_()
         return self._whole[:size]
 
     def _grow(self) -> None:
         old = self._whole
+        # Doubling keeps the number of copies logarithmic if the number of rows was unknown.
         self._whole = old.new_empty(self._room(2 * self.count), old.shape[1])
         self._whole[: len(old)] = old
 

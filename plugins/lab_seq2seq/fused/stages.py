@@ -106,6 +106,7 @@ class _Anchor(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.uses = uses
         ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]
+        # A scalar of the same device and dtype: the anchor carries no values, only an edge of the graph.
         some = next(tensor for tensor in tensors if tensor is not None)
         return torch.zeros((), dtype=some.dtype, device=some.device)
 
@@ -113,6 +114,7 @@ class _Anchor(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: None) -> tuple[Tensor | None, ...]:
         gradients = ctx.uses.gradients()
+        # No use was reached: the tensors get no gradient, as in plain autograd.
         if gradients is None:
             return (None,) * (1 + len(ctx.dtypes))
         cast = (None if dtype is None else each.to(dtype) for each, dtype in zip(gradients, ctx.dtypes, strict=True))

@@ -22,7 +22,7 @@ _ARTICLES = {"LE": "le", "LA": "la", "LES": "les"}
 
 
 def tokens(text: str) -> list[str]:
-    """Return the tokens as counted by :attr:`Pair.alignment <lab_text.embedded.Pair>`.
+    """Return the tokens of a sentence, as counted by :attr:`Pair.alignment <lab_text.embedded.Pair>`.
 
     Punctuation stands apart; an elided word keeps its apostrophe (``l'`` ``homme``), as does an English genitive
     (``king`` ``'s``); an inverted pronoun keeps its hyphen (``a`` ``-t`` ``-il``). Words with an inner hyphen stay

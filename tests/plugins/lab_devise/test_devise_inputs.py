@@ -52,15 +52,15 @@ def test_no_class_with_a_vector_is_an_error_with_the_count(images):
     with pytest.raises(DataError) as caught:
         _devise(images, _some())
     lines = str(caught.value).splitlines()
-    assert lines[0] == "0 classes have a vector and are trained; two are needed"
+    assert lines[0] == "0 classes have a vector and are trained, at least 2 needed"
     assert lines[1] == f"  dataset 'devise', without a vector: 6 of 6: {', '.join(NAMES)}"
 
 
 def test_what_was_read_is_told(images):
     notes = _devise(images, _some(*NAMES[:5]), held_out=["egg"]).notes
-    assert notes[0] == "5 of 6 classes have a vector; trained: 4, held out: 1; 0 further words are searched"
-    assert notes[1] == "train: 20 pictures, valid: 16, of held-out classes: 4"
-    assert notes[2] == "1 of 6 classes have no word vector: fox; their pictures are left out"
+    assert notes[0] == "5 of 6 classes have a vector; trained: 4, held out: 1; 0 other words are searched"
+    assert notes[1] == "train: 20 images, valid: 16, of held-out classes: 4"
+    assert notes[2] == "1 of 6 classes have no word vector: fox; their images are left out"
 
 
 def test_many_classes_without_a_vector_are_counted_and_the_first_shown(images):
@@ -108,7 +108,7 @@ def test_targets_that_are_no_class_numbers_are_told(images, target):
 def test_a_split_without_pictures_of_trained_classes_is_told(images):
     only = torch.full((24,), 5)
     odd = attrs.evolve(images, valid=type(images.train)(images.valid.pixels, only))
-    with pytest.raises(DataError, match="the split 'valid' has no pictures of the classes that are trained"):
+    with pytest.raises(DataError, match="the split 'valid' has no images of trained classes"):
         _devise(odd, held_out="fox")
 
 

@@ -85,7 +85,7 @@ def test_wordnet_knows_what_is_near(lab_data):
 def test_classes_without_a_vector_are_left_out_and_told(caplog):
     data = devise(digits(), searched="embedded")
     assert data.left_out == ("zero", "one")
-    assert "2 of 10 classes have no word vector: zero, one; their pictures are left out" in caplog.text
+    assert "2 of 10 classes have no word vector: zero, one; their images are left out" in caplog.text
     assert data.trained_count == 8
 
 
@@ -95,7 +95,7 @@ def test_classes_without_a_vector_may_be_an_error():
 
 
 def test_one_class_with_a_vector_is_not_enough():
-    with pytest.raises(DataError, match="1 classes have a vector and are trained; two are needed"):
+    with pytest.raises(DataError, match="1 classes have a vector and are trained, at least 2 needed"):
         devise(digits(), Fixed(), held_out=("two",), searched="classes")
 
 
@@ -122,7 +122,7 @@ def test_a_number_leaves_two_classes_to_be_trained():
 
 def test_what_has_no_class_names_is_refused():
     split = TensorDataset(torch.zeros(4, 2))
-    with pytest.raises(ParameterError, match="images have no class names, so there are no words for them"):
+    with pytest.raises(ParameterError, match="the images have no class names, so there are no words for them"):
         devise(Data(split, split), _SomeVectors())
 
 
@@ -196,7 +196,7 @@ def test_a_class_at_the_mean_of_all_points_nowhere():
             known = {"one": [1.0, 0.0], "two": [0.0, 1.0], "three": [0.0, 1.0]}
             return 2, {word: np.array(known[word], np.float32) for word in words if word in known}
 
-    with pytest.raises(DataError, match="'two' lies at the mean of all and points nowhere from there"):
+    with pytest.raises(DataError, match="'two' equals the mean, so it has no direction"):
         devise(digits(), Crossed(), held_out=("one",), searched="classes", center="classes")
 
 
@@ -292,7 +292,7 @@ def test_hierarchical_precision_grows_its_circle_until_k_classes_are_within():
 
 
 def test_hierarchical_precision_needs_wordnet():
-    with pytest.raises(DataError, match="how near classes are in WordNet"):
+    with pytest.raises(DataError, match="no WordNet distances"):
         HierarchicalPrecision(VECTORS, 3, None)
 
 
@@ -352,5 +352,5 @@ def test_a_damaged_index_is_told(tmp_path):
 
 
 def test_a_vector_of_zeros_points_nowhere():
-    with pytest.raises(DataError, match="points nowhere"):
+    with pytest.raises(DataError, match="has no direction"):
         ExactIndex().build(np.zeros((3, 2), np.float32))

@@ -78,13 +78,11 @@ def test_never_trained_classes_are_searched_as_well(learner):
 
 @pytest.mark.parametrize("question", [{}, {"text": "two", "image": 3}])
 def test_either_words_or_a_picture_are_asked_for(learner, question):
-    with pytest.raises(LabError, match="give either words or a picture"):
+    with pytest.raises(LabError, match="give either words or an image"):
         search(learner, **question)
 
 
-@pytest.mark.parametrize(
-    ("image", "said"), [(10**6, "there is no picture"), ("nowhere.png", "there is no such picture")]
-)
+@pytest.mark.parametrize(("image", "said"), [(10**6, "there is no image"), ("nowhere.png", "image file not found")])
 def test_a_picture_that_is_not_there_is_told(learner, image, said):
     with pytest.raises(LabError, match=said):
         search(learner, image=image)
@@ -113,16 +111,16 @@ def test_the_command_line_searches_and_writes_a_sheet(finished, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert sheet.read_bytes().startswith(b"\x89PNG")
-    assert done.output.count("(picture ") == 4
+    assert done.output.count("(image ") == 4
 
 
 def test_the_report_has_the_page_and_the_recall_of_the_index(finished):
     results, _ = finished
     [section] = sections(results.runs)
-    assert "pictures nearest to two: two" in section.text
+    assert "images nearest to two: two" in section.text
     assert "recall@10 1.000" in section.text
-    assert "never trained: seven" in section.text
-    assert "left out, since their names have no vector: zero, one" in section.text
+    assert "held out: seven" in section.text
+    assert "left out (no word vector): zero, one" in section.text
     assert 'sandbox="allow-scripts"' in section.html
 
 
@@ -197,5 +195,5 @@ def test_an_index_of_other_pictures_or_vectors_is_told(learner, tmp_path, monkey
     folder.mkdir(parents=True)
     index.save(folder)
     monkeypatch.setattr(learner, "folder", tmp_path)
-    with pytest.raises(StoreError, match=f"the index holds {shape[0]} vectors of {shape[1]} numbers, the data"):
+    with pytest.raises(StoreError, match=f"the index has {shape[0]} vectors of width {shape[1]}, but the data"):
         _picture_index(learner)

@@ -21,6 +21,7 @@ from lab.study.load import load_study
 from lab.study.preflight import Plan, plan_study
 from lab.study.run import Run, RunProgress
 from lab.study.store import RunRecord, Store
+from lab.study.workspace import Workspace
 from tests.kernel.kill_study import STUDY, outcome
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
@@ -113,7 +114,7 @@ def planned(folder: Path, runs: Path, text: str) -> Plan:
     (folder / "killed.py").write_text(text)
     catalog, store = load_catalog(only=[]), Store(runs)
     store.prepare()
-    return plan_study(load_study(folder / "killed.py", catalog), catalog, store)
+    return plan_study(load_study(folder / "killed.py", catalog), Workspace(catalog, store))
 
 
 def execute(plan: Plan, *, listener: Any = None, stop: threading.Event | None = None, **params: Any) -> list[RunRecord]:

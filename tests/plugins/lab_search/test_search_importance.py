@@ -14,7 +14,7 @@ from lab_search.searchers import QuasiRandom
 
 from lab.cli.main import cli
 from lab.errors import LabError, StoreError
-from lab.study.search import Options, Range, Trial
+from lab.study.space import ObservedTrial, Options, Range
 
 SPACE = {
     "lr": Range(1e-4, 1.0, is_log=True),
@@ -30,7 +30,7 @@ def _trials(function, count=80, noise=0.02):
     settings = QuasiRandom().propose(SPACE, [], count, seed=1)
     shares = [{path: SPACE[path].share(value) for path, value in each.items()} for each in settings]
     return [
-        Trial(each, float(function(share) + noise * generator.normal()))
+        ObservedTrial(each, float(function(share) + noise * generator.normal()))
         for each, share in zip(settings, shares, strict=True)
     ]
 
@@ -68,7 +68,7 @@ def test_an_interaction_is_found_where_neither_setting_matters_alone():
 
 def test_options_can_matter():
     worse = {"shuffle": 0.0, "sort": 1.0, "sortish": 0.1}
-    trials = [Trial(trial.settings, worse[trial.settings["sampler"]]) for trial in _trials(lambda at: 0.0)]
+    trials = [ObservedTrial(trial.settings, worse[trial.settings["sampler"]]) for trial in _trials(lambda at: 0.0)]
     found = importances(SPACE, trials)
     assert found.settings[0].path == "sampler"
     effect = found.effects["sampler"]
@@ -84,7 +84,7 @@ def test_where_nothing_matters_the_error_says_so():
 
 
 def test_where_every_trial_is_the_same_nothing_can_matter():
-    trials = [Trial(trial.settings, 1.0) for trial in _trials(lambda at: 0.0)]
+    trials = [ObservedTrial(trial.settings, 1.0) for trial in _trials(lambda at: 0.0)]
     found = importances(SPACE, trials)
     assert found.verdict() == "every trial gave the same figure: no setting can matter here"
     assert all(setting.permutation == 0 for setting in found.settings)
@@ -103,7 +103,7 @@ def test_effects_follow_the_planted_function():
 
 def test_failed_trials_are_counted_and_left_out():
     trials = _trials(lambda at: at["lr"])
-    failed = [Trial(trial.settings, None) for trial in trials[:7]]
+    failed = [ObservedTrial(trial.settings, None) for trial in trials[:7]]
     found = importances(SPACE, [*failed, *trials[7:]])
     assert (found.trials, found.failed) == (73, 7)
     assert "(73 trials; 7 failed and are left out)" in describe(found)
@@ -111,7 +111,7 @@ def test_failed_trials_are_counted_and_left_out():
 
 def test_figures_of_trials_that_diverged_do_not_drown_the_others():
     trials = _trials(lambda at: at["lr"])
-    trials[3] = Trial(trials[3].settings, 1e6)
+    trials[3] = ObservedTrial(trials[3].settings, 1e6)
     found = importances(SPACE, trials)
     assert found.outlying == 1
     assert found.settings[0].path == "lr"

@@ -7,7 +7,7 @@ import pytest
 from lab_search.searchers import TPE, GaussianProcess, QuasiRandom, Random
 
 from lab.errors import ParameterError
-from lab.study.search import Options, Range, Trial
+from lab.study.space import ObservedTrial, Options, Range
 
 SPACE = {
     "lr": Range(1e-4, 1.0, is_log=True),
@@ -22,7 +22,7 @@ EVERY = pytest.mark.parametrize(
 
 def _seen(count):
     settings = Random().propose(SPACE, [], count, seed=9)
-    return [Trial(each, float(each["lr"])) for each in settings]
+    return [ObservedTrial(each, float(each["lr"])) for each in settings]
 
 
 @EVERY
@@ -53,7 +53,7 @@ def test_trials_of_one_batch_differ(searcher):
 
 @EVERY
 def test_failed_trials_are_borne(searcher):
-    seen = [*_seen(5), Trial(_seen(6)[5].settings, None)]
+    seen = [*_seen(5), ObservedTrial(_seen(6)[5].settings, None)]
     assert len(searcher.propose(SPACE, seen, 3, seed=0)) == 3
 
 
@@ -61,7 +61,7 @@ def test_failed_trials_are_borne(searcher):
 def test_rounds_continue_one_sequence(searcher):
     whole = searcher.propose(SPACE, [], 8, seed=0)
     first = searcher.propose(SPACE, [], 4, seed=0)
-    seen = [Trial(settings, 1.0) for settings in first]
+    seen = [ObservedTrial(settings, 1.0) for settings in first]
     assert first + searcher.propose(SPACE, seen, 4, seed=0) == whole
 
 
@@ -82,7 +82,7 @@ def test_what_was_learnt_leads_to_better_settings_than_chance(searcher):
         seen = []
         while len(seen) < 40:
             batch = searcher.propose(space, seen, 5, seed=0)
-            seen += [Trial(each, (each["x"] - 0.3) ** 2 + (each["y"] - 0.8) ** 2) for each in batch]
+            seen += [ObservedTrial(each, (each["x"] - 0.3) ** 2 + (each["y"] - 0.8) ** 2) for each in batch]
         return np.median([trial.value for trial in seen[20:]])
 
     assert best_of(searcher) < 0.4 * best_of(Random())

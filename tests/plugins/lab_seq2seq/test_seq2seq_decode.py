@@ -112,9 +112,7 @@ def test_alignments_of_a_translation_are_those_of_its_decoding(model: Any, sourc
 def test_alignments_need_attention(make_model: Any, source: torch.Tensor) -> None:
     with pytest.raises(LabError) as failure:
         alignments(make_model(vocab=6), source, source)
-    assert str(failure.value) == (
-        "this model has no attention to look at\n  set architecture.attention, e.g. to additive"
-    )
+    assert str(failure.value) == ("this model has no attention\n  set architecture.attention, e.g. to additive")
 
 
 def test_a_beam_without_width_is_refused(model: Any, source: torch.Tensor) -> None:
@@ -151,8 +149,7 @@ def test_other_models_cannot_translate(data: Any) -> None:
     with pytest.raises(LabError) as failure:
         translate(learner, "a")
     assert str(failure.value) == (
-        "a Linear cannot translate\n"
-        "  translating needs a model with start(source) and step(tokens, state), such as seq2seq_rnn"
+        "a Linear cannot translate\n  use a model with start(source) and step(tokens, state), such as seq2seq_rnn"
     )
 
 

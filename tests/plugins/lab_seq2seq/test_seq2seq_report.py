@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_report.html import render_report
 from lab_seq2seq import plugin
 from lab_seq2seq.callbacks import Translations
 from lab_seq2seq.losses import Seq2SeqLoss
@@ -18,7 +19,6 @@ from lab_seq2seq.steppers import TeacherForcing
 
 from lab import Section
 from lab.registry.plugins import Catalog
-from lab.report.html import render_report
 from lab.report.section import sections_of
 from lab.study.record import StudyRecord, read_study
 from lab.study.results import FinishedRun, Results
@@ -146,7 +146,7 @@ def test_signatures_say_how_scores_were_made(stored: Any, leave: Leave) -> None:
         leave(arm, 0, translations=translated("x"), signatures=signatures)
     section = only(results.runs, "Sample translations")
     assert blocks(section.text)[-1] == [
-        ["how they were scored (sacrebleu):"],
+        ["signatures (sacrebleu):"],
         ["bleu", "nrefs:1|tok:13a"],
         ["chrf", "of base (base)"],
         ["chrf", "of attn (attn)"],
@@ -185,13 +185,13 @@ def test_the_page_links_to_the_files_in_the_store(stored: Any, leave: Leave) -> 
 def test_the_terminal_says_where_the_maps_are(stored: Any, leave: Leave) -> None:
     _, results = stored()
     folder = leave("attn", 0, maps=[MAP, MAP])
-    assert only(results.runs, "Where the decoder looks").text == f"attn  {folder / 'attention'} (2 pictures)"
+    assert only(results.runs, "Attention").text == f"attn  {folder / 'attention'} (2 pictures)"
 
 
 def test_a_map_is_told_in_words_too(stored: Any, leave: Leave) -> None:
     _, results = stored()
     leave("attn", 0, maps=[MAP])
-    html = only(results.runs, "Where the decoder looks").html
+    html = only(results.runs, "Attention").html
     assert '<th scope="row" dir="auto">where</th><td>où 90 %, sont 7 %</td>' in html
     assert '<th scope="row" dir="auto">_eos_</th><td>_eos_ 75 %, sont 25 %</td>' in html
 
@@ -200,7 +200,7 @@ def test_the_data_of_the_map_can_be_read_back_from_the_page(stored: Any, leave: 
     _, results = stored()
     awkward = {**MAP, "source": ["où", BAD, "<!--"], "target": ["'\"&", "\u2028"]}
     leave("attn", 0, maps=[MAP, awkward])
-    html = only(results.runs, "Where the decoder looks").html
+    html = only(results.runs, "Attention").html
     text = re.search(r'<script type="application/json" id="attention-data">(.*?)</script>', html, re.DOTALL)
     assert text is not None
     assert json.loads(text.group(1)) == [{"arm": "attn", "maps": [MAP, awkward]}]
@@ -252,7 +252,7 @@ def test_both_sections_stand_in_the_report_of_a_study(stored: Any, leave: Leave)
     catalog = Catalog(strict=True)
     catalog.add_module(plugin, "lab_seq2seq", "0.1.0")
     found = sections_of(results, catalog)
-    assert [section.title for section in found] == ["Sample translations", "Where the decoder looks"]
+    assert [section.title for section in found] == ["Sample translations", "Attention"]
     page = render_report(record, results, found)
     assert page.count('class="added"') == 2
     assert "où 90 %, sont 7 %" in page

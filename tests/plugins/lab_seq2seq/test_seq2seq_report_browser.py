@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_report.html import write_report
 from lab_seq2seq.report import sections
 
-from lab.report.html import write_report
 from lab.study.record import read_study
 from lab.study.store import Store
 from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for

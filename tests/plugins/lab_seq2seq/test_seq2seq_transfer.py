@@ -53,7 +53,7 @@ def test_a_file_of_something_else_is_refused(data: ToyTranslation, tmp_path: Pat
     with pytest.raises(StoreError) as failure:
         load_encoder(learner, tmp_path / "model.safetensors")
     assert str(failure.value) == (
-        f"this file holds no encoder\n  {tmp_path / 'model.safetensors'}\n  write one with learner.save_encoder(path)"
+        f"this file has no encoder\n  {tmp_path / 'model.safetensors'}\n  write one with learner.save_encoder(path)"
     )
 
 

@@ -65,6 +65,22 @@ def test_the_last_in_time_validate():
     assert data.valid.continuous[:, data.continuous_names.index("x")].tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(("share", "days"), [(0.22, [8, 9]), (0.06, [9]), (0.99, list(range(1, 10)))])
+def test_rows_with_one_value_are_on_one_side_of_a_split_by_value(share, days):
+    frame = pd.DataFrame({"day": np.arange(100) // 10, "x": np.arange(100.0), "y": np.arange(100.0) / 3})
+    data = table_of_frame(frame, "y", valid_last="day", valid_share=share, normalize=None)
+    day = data.continuous_names.index("day")
+    assert data.valid.continuous[:, day].unique().tolist() == days
+    assert not set(data.train.continuous[:, day].tolist()) & set(days)
+    assert any(f"day from {days[0]}" in note for note in data.notes)
+
+
+def test_a_column_with_one_value_cannot_split():
+    frame = pd.DataFrame({"day": 3, "x": np.arange(10.0), "y": np.arange(10.0) / 3})
+    with pytest.raises(DataError, match="valid_last 'day' has the same value in every row"):
+        table_of_frame(frame, "y", valid_last="day")
+
+
 def test_a_column_says_which_rows_validate_and_is_no_input():
     frame = pd.DataFrame({"x": np.arange(6.0), "y": np.arange(6.0) / 3, "held": [0, 1, 0, 0, 1, 0]})
     data = table_of_frame(frame, "y", valid_column="held", normalize=None)
@@ -94,22 +110,22 @@ BAD = {
     "the target is not there": ("a,prise\n1,2\n", {}, "there is no column 'price'.*'price': did you mean: prise"),
     "the target has gaps": ("a,price\n1,2.5\n2,\n3,4.5\n", {}, "target 'price' is missing in line 3"),
     "a column is not there": (GOOD, {"continuous": ["rooom"]}, "there is no column 'rooom'.*rooms"),
-    "a column is mixed": ("a,price\n1,2.5\n2,1.5\nx,3.5\n", {}, "column 'a' mixes numbers and texts: line 4 says 'x'"),
-    "a number is a text": ("a,price\n1,2.5\nx,3.5\n", {"continuous": ["a"]}, "column 'a', line 3: 'x' is no number"),
+    "a column is mixed": ("a,price\n1,2.5\n2,1.5\nx,3.5\n", {}, "column 'a' mixes numbers and strings: line 4 has 'x'"),
+    "a number is a text": ("a,price\n1,2.5\nx,3.5\n", {"continuous": ["a"]}, "column 'a', line 3: 'x' is not a number"),
     "a number is infinite": ("a,price\n1,2.5\ninf,3.5\n", {}, "column 'a', line 3: inf is not finite"),
     "a column is empty": ("a,b,price\n1,,2.5\n2,,3.5\n", {}, "column 'b' has no value in the training rows"),
-    "two columns have one name": ("a,a,price\n1,2,2.5\n", {}, "two columns are called 'a'"),
+    "two columns have one name": ("a,a,price\n1,2,2.5\n", {}, "duplicate column 'a'"),
     "the file is empty": ("", {}, "the file is empty"),
     "there are no rows": ("a,price\n", {}, "a header, but no rows"),
     "a row is too long": ("a,price\n1,2.5\n1,2,3\n", {}, "Expected 2 fields in line 3, saw 3"),
     "all rows are too long": ("a,price\n1,2,3\n1,2,3\n", {}, "more values than the header has columns"),
     "the separator is another": ("a;price\n1;2\n", {}, "not separated by commas"),
-    "there is one class": ("a,price\n1,x\n2,x\n3,x\n", {}, "target 'price' has one class only"),
-    "there is nothing to look at": ("price\n1\n2\n3.5\n", {}, "there is no column beside the target"),
-    "a date is none": ("d,price\n2020-01-01,1.5\nsoon,2.5\n", {"dates": ["d"]}, "line 3: 'soon' is no date"),
-    "one row cannot be split": ("a,price\n1,2.5\n", {}, "of 1 rows 0 would validate"),
-    "the range lies outside": (GOOD, {"valid_rows": (3, 9)}, "there are no rows 3 to 9"),
-    "the fold does not exist": (GOOD, {"folds": 3, "fold": 3}, "of 3 folds there is no number 3"),
+    "there is one class": ("a,price\n1,x\n2,x\n3,x\n", {}, "target 'price' has only one class"),
+    "there is nothing to look at": ("price\n1\n2\n3.5\n", {}, "there is no column besides the target"),
+    "a date is none": ("d,price\n2020-01-01,1.5\nsoon,2.5\n", {"dates": ["d"]}, "line 3: 'soon' is not a date"),
+    "one row cannot be split": ("a,price\n1,2.5\n", {}, "0 of 1 rows would validate"),
+    "the range lies outside": (GOOD, {"valid_rows": (3, 9)}, "rows 3 to 9 do not exist"),
+    "the fold does not exist": (GOOD, {"folds": 3, "fold": 3}, "fold 3 of 3 does not exist"),
 }  # fmt: skip
 
 
@@ -132,7 +148,7 @@ def test_latin_letters_are_told(tmp_path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(DataError, match="the table's file is not there"):
+    with pytest.raises(DataError, match="table file not found"):
         read_table(tmp_path / "nowhere.csv")
 
 

@@ -37,7 +37,7 @@ def test_features_stand_for_rows(learner):
 def test_other_models_do_better_on_vectors_than_on_ones_and_zeros(learner):
     rows = compare_encodings(learner, sample=2000)
     assert [row["model"] for row in rows] == [
-        *("the network", "nearest neighbours", "random forest", "gradient boosting"),
+        *("the network", "nearest neighbors", "random forest", "gradient boosting"),
     ]
     assert all(row["embedding"] < row["one_hot"] for row in rows[1:])
 
@@ -50,7 +50,7 @@ def test_an_unknown_column_has_close_matches(learner):
 def test_a_network_of_ones_and_zeros_has_no_vectors():
     data = flats()
     learner = Learner(net(data, categories="one_hot"), data, lambda output, target: output.sum(), progress=False)
-    with pytest.raises(LabError, match="no embeddings of categories"):
+    with pytest.raises(LabError, match="no category embeddings"):
         entity_embeddings(learner)
 
 
@@ -64,9 +64,9 @@ def test_the_report_shows_maps_encodings_and_films(tmp_path):
     for name, base in (("rents", rents), ("line", line)):
         runs = Study(base, seeds=1, name=name).run(runs=tmp_path).runs
         found |= {section.title: section for section in sections(runs)}
-    entities, film = found["What the network knows of categories"], found["How the line was found"]
-    assert "town: 59 categories on a map" in entities.text
-    assert "nearest neighbours" in entities.text
+    entities, film = found["Category embeddings"], found["Training of the line"]
+    assert "town: map of 59 categories" in entities.text
+    assert "nearest neighbors" in entities.text
     assert "<svg" in entities.html
     assert "data:image/gif;base64," in film.html
     assert film.text.startswith("base: y = ")

@@ -33,7 +33,7 @@ def test_the_line_is_found():
 
 def test_by_hand_is_for_lines_only():
     learner = Learner(torch.nn.Linear(1, 1), line(), mse, stepper=ByHand(), progress=False)
-    with pytest.raises(LabError, match="those of the architecture 'line'"):
+    with pytest.raises(LabError, match="needs the architecture 'line'"):
         learner.fit(1)
 
 

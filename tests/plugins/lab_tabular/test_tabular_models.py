@@ -55,7 +55,7 @@ def test_y_range_is_kept():
 
 
 def test_a_y_range_beside_the_target_is_refused():
-    with pytest.raises(ParameterError, match="lies outside of y_range"):
+    with pytest.raises(ParameterError, match="lies outside y_range"):
         net(flats(), y_range=(0.0, 5.0))
 
 
@@ -182,7 +182,7 @@ def test_an_unknown_parameter_of_an_estimator_has_close_matches():
 
 
 def test_a_classifier_for_values_is_refused():
-    with pytest.raises(ParameterError, match=r"does not predict a value(.|\n)*HistGradientBoostingRegressor"):
+    with pytest.raises(ParameterError, match=r"does not predict numbers(.|\n)*HistGradientBoostingRegressor"):
         sklearn((), 3, 1, 0.0)
 
 
@@ -215,7 +215,7 @@ def test_pretraining_happens_once():
 def test_trees_cannot_be_pretrained():
     data = bundled_table("iris")
     learner = Learner(sklearn(*(getattr(data, name) for name in NEEDS)), data, cross_entropy, progress=False)
-    with pytest.raises(LabError, match="only a tabular_mlp"):
+    with pytest.raises(LabError, match="needs a tabular_mlp"):
         AutoencoderPretraining().check(learner)
 
 

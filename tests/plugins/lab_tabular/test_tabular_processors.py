@@ -119,16 +119,16 @@ def test_a_preparation_comes_back_from_json():
 
 
 def test_what_is_no_preparation_is_told():
-    with pytest.raises(DataError, match="no preparation"):
+    with pytest.raises(DataError, match="not the preparation"):
         Preparation.from_json({"columns": []})
 
 
 def test_a_logarithm_needs_positive_targets():
-    with pytest.raises(DataError, match=r"target 'price' has no logarithm in row 1, which says '0\.0'"):
+    with pytest.raises(DataError, match=r"target 'price' has no logarithm in row 1: '0\.0'"):
         TargetColumn.fitted(pd.Series([1.0, 0.0], name="price"), is_class=False, is_log=True)
 
 
 def test_a_class_that_training_does_not_have_is_told_with_its_row():
     rows = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": ["a", "b", "a", "c"]})
-    with pytest.raises(DataError, match="a class that the training rows do not have in row 3, which says 'c'"):
+    with pytest.raises(DataError, match="a class that is not in the training rows in row 3: 'c'"):
         table_of_frame(rows, "y", valid_rows=(3, 4))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from lab.testing import Conformance, Finding, Offer, same
+from lab.testing import Conformance, ConformanceSupport, Finding, same
 
-__all__ = ["ActivationConformance", "offer"]
+__all__ = ["ActivationConformance", "support"]
 
 
 class ActivationConformance(Conformance):
@@ -22,6 +22,6 @@ class ActivationConformance(Conformance):
             raise Finding(f"{self.label}: a number's place changes what becomes of it")
 
 
-def offer() -> Offer:
+def support() -> ConformanceSupport:
     """The checks of this plugin's registry."""
-    return Offer(kinds={"activations": ActivationConformance})
+    return ConformanceSupport(kinds={"activations": ActivationConformance})

@@ -27,4 +27,4 @@ def lab_architectures() -> dict[str, str]:
 @hookimpl
 def lab_conformance() -> str:
     """The checks of activations."""
-    return "lab_activations.conformance:offer"
+    return "lab_activations.conformance:support"

@@ -27,27 +27,13 @@ from lab.study.store import RunRecord, Store
 from lab.training.distributed.collectives import broadcast
 from lab.training.distributed.setup import alone, sharded
 
-__all__ = ["Together", "follow", "process_group"]
+__all__ = ["TorchrunExecutor"]
 
 PATIENCE = timedelta(minutes=1)
 ASK_EVERY = 16
 
 
-@contextmanager
-def process_group(device: str) -> Iterator[int]:
-    """Join the processes that torchrun started; gives the rank of this one."""
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
-    try:
-        with alone():  # whatever is done besides executing runs, each process does by itself
-            yield distributed.get_rank()
-    finally:
-        distributed.destroy_process_group()
-
-
-class Together:
+class TorchrunExecutor:
     """All processes that torchrun started train each run; this is the first of them, which keeps it.
 
     In a process that nobody is with, the plain executor.
@@ -60,6 +46,19 @@ class Together:
 
     def __init__(self, *, shard: bool = False) -> None:
         self.shard = shard
+
+    @contextmanager
+    def process_group(self, device: str) -> Iterator[int]:
+        """Join the processes that torchrun started; gives the rank of this one."""
+        on_gpu = device.startswith("cuda")
+        if on_gpu:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+        try:
+            with alone():  # whatever is done besides executing runs, each process does by itself
+                yield distributed.get_rank()
+        finally:
+            distributed.destroy_process_group()
 
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
@@ -89,38 +88,36 @@ class Together:
             if not agreed.reached:
                 broadcast({"key": ""})
 
+    def follow_rank0(self, make_plan: Callable[[Store], Plan]) -> None:
+        """In every process but the first: execute what the first one executes, until it has finished.
 
-def follow(make_plan: Callable[[Store], Plan], *, shard: bool = False) -> None:
-    """In every process but the first: execute what the first one executes, until it has finished.
+        Args:
+            make_plan: plans the same study for another folder of runs.
 
-    Args:
-        make_plan: plans the same study for another folder of runs.
-        shard: as the first process's.
-
-    Raises:
-        LabError: the first process executes a run that this one does not know, so their code or data differ.
-        RunFailed: a run went wrong in this process alone.
-    """
-    broadcast()  # the first has read the data, so that caches are there
-    with tempfile.TemporaryDirectory(prefix="lab-follows-") as folder, stop_on_interrupt() as stop:
-        store = Store(folder)
-        store.prepare()
-        known = {run.key: run for run in make_plan(store).runs}
-        agreed = AgreedStop(stop)
-        while (message := broadcast())["key"]:
-            run = known.get(message["key"])
-            if run is None:
-                raise LabError(
-                    f"process {distributed.get_rank()} does not know run {message['key']} of the first process",
-                    hint="do all machines have the same code, plugins and data?",
-                )
-            write_files(store.folder / run.key, message["files"])
-            try:
-                with alone(False), sharded(shard):
-                    record = run.execute_locked(Silence(), agreed, fresh=False)
-            except KeyboardInterrupt:
-                return
-            wait_for_all(run, record)
+        Raises:
+            LabError: the first process executes a run that this one does not know, so their code or data differ.
+            RunFailed: a run went wrong in this process alone.
+        """
+        broadcast()  # the first has read the data, so that caches are there
+        with tempfile.TemporaryDirectory(prefix="lab-follows-") as folder, stop_on_interrupt() as stop:
+            store = Store(folder)
+            store.prepare()
+            known = {run.key: run for run in make_plan(store).runs}
+            agreed = AgreedStop(stop)
+            while (message := broadcast())["key"]:
+                run = known.get(message["key"])
+                if run is None:
+                    raise LabError(
+                        f"process {distributed.get_rank()} does not know run {message['key']} of the first process",
+                        hint="do all machines have the same code, plugins and data?",
+                    )
+                write_files(store.folder / run.key, message["files"])
+                try:
+                    with alone(False), sharded(self.shard):
+                        record = run.execute_locked(Silence(), agreed, fresh=False)
+                except KeyboardInterrupt:
+                    return
+                wait_for_all(run, record)
 
 
 class AgreedStop(threading.Event):

@@ -20,11 +20,11 @@ __all__ = ["report"]
 @click.pass_obj
 def report(session: Session, study: str, variant: str, show: bool, folder: Path) -> None:
     """Write report.html and runs.csv of STUDY again, from what the store holds now."""
-    from lab.cli.compare import tell_of_damage, tell_of_variants
-    from lab.report.html import write_report
+    from lab.cli.options import tell_of_damage, tell_of_variants
     from lab.report.section import sections_of
     from lab.study.record import read_study
     from lab.study.store import Store
+    from lab_report.html import write_report
 
     store = Store(folder)
     record = read_study(store, study, variant)

@@ -1,6 +1,6 @@
 """A worker process: gets runs as lines of JSON, trains them, and reports in lines of JSON.
 
-    python -P -m lab.study.worker PARENT
+    python -P -m lab_executors.worker PARENT
 
 The first line says where the store is and which plugins are off; each further line is a run, or asks to stop. Whatever
 components print goes to stderr, so that it cannot be taken for an answer.

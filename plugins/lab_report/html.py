@@ -14,10 +14,10 @@ import jinja2
 
 from lab.errors import StoreError
 from lab.files import atomic_path
-from lab.report import charts
 from lab.report.cells import (
     BUDGET,
     EFFECTS_NOTE,
+    arm_color,
     budget_cells,
     difference_cells,
     effect_cells,
@@ -35,6 +35,7 @@ from lab.study.compare import ArmComparison, Effect, summarise
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, FinishedRun, Results
+from lab_report import charts
 
 __all__ = ["render_report", "runs_beside", "write_report"]
 
@@ -121,7 +122,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
             *([search_note(results)] if record.study.searching else []),
             *results.budget_notes(),
         ],
-        "arms": [{"name": name, "colour": charts.arm_colour(i)} for i, name in enumerate(names)],
+        "arms": [{"name": name, "colour": arm_color(i)} for i, name in enumerate(names)],
         "figures": figures,
         "charts": drawn,
         "drawing_code": charts.drawing_code() if drawn else "",

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.options import runs_option, study_argument, variant_option
+from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
 
-if TYPE_CHECKING:
-    from lab.study.record import StudyRecord
-    from lab.study.results import Results
-
-__all__ = ["compare", "tell_of_damage", "tell_of_variants"]
+__all__ = ["compare"]
 
 
 @click.command(
@@ -51,9 +46,9 @@ def compare(
     """
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
-    from lab.report.tables import FORMATS, Table, comparison_table, effects_table
     from lab.study.record import read_study
     from lab.study.store import Store
+    from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
     store = Store(folder)
     record = read_study(store, study, variant)
@@ -64,19 +59,3 @@ def compare(
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
     tell_of_variants(record)
     tell_of_damage(results)
-
-
-def tell_of_variants(record: StudyRecord) -> None:
-    """Say which variant of a study was shown, where it has several."""
-    if record.others:
-        which = "the variant run last" if record.is_last else "a variant"
-        others = "".join(f"\n  --variant {name}  {label}" for name, label in record.others.items())
-        click.echo(f"{which} of {len(record.others) + 1}: {record.variant}  {record.label}{others}", err=True)
-
-
-def tell_of_damage(results: Results) -> None:
-    """Name the runs that are left out since their files are damaged."""
-    for run in results.damaged:
-        lines = run.record.result["error"].splitlines()
-        click.echo(f"left out: {run.arm}, seed {run.seed} (run {run.key}): {lines[0]}", err=True)
-        click.echo("".join(f"  {line.strip()}\n" for line in lines[1:]), err=True, nl=False)

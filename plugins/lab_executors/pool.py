@@ -30,7 +30,7 @@ class Worker:
     def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
         self.run: Run | None = None
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        command = ["-P", "-m", "lab.study.worker", str(os.getpid())]  # -P: nothing from the working folder
+        command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]  # -P: nothing from the working folder
         with signals_held():
             self.process = subprocess.Popen(
                 [sys.executable, *command],

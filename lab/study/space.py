@@ -1,46 +1,29 @@
-"""Searching settings: trials that are arms of an ordinary study, proposed in rounds.
-
-A trial is an arm whose values a *searcher* chose, so it is checked, trained, found again and reported like any other.
-What a round proposes follows from the seed and from what earlier rounds gave, and from nothing else: an interrupted
-search goes on where it stopped, and a finished one is only read.
-"""
+"""The space of a search: what may stand at each path, how trials are proposed, and how many."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from lab.errors import LabError, StudyError
-from lab.registry.component import Reference, plain_number, plain_value
-from lab.registry.plugins import Catalog
-from lab.registry.resolve import Resolver
+from lab.registry.component import Reference, Use, as_use, plain_number, plain_value
 from lab.study.checks import MAX_ARMS, bound_problems, name_problem, number_problems, shown, text_of, text_problem
-from lab.study.compare import summarise
-from lab.study.study import Arm, Study, TrialOfArm, label_of
-
-if TYPE_CHECKING:
-    from lab.study.results import Results
 
 __all__ = [
+    "ObservedTrial",
     "Options",
     "Range",
     "Search",
     "Searcher",
     "Space",
-    "Trial",
-    "check_search",
-    "grow",
+    "label_of",
     "log",
     "read_space",
-    "value_of",
 ]
-
-SHARE = 3
-"""Of so many trials one goes on to the next rung."""
 
 
 @attrs.frozen
@@ -167,12 +150,12 @@ def _read_choice(path: str, choice: Any) -> Range | Options:
 
 
 @attrs.frozen
-class Trial:
-    """What a searcher is told of an earlier trial.
+class ObservedTrial:
+    """An earlier trial, as a searcher sees it.
 
     Attributes:
         settings: path → number, or name of the option.
-        value: the figure that decides, lower is better; None for a trial that failed.
+        value: of the primary metric, lower is better; None for a trial that failed.
     """
 
     settings: Mapping[str, Any]
@@ -187,7 +170,7 @@ class Searcher(Protocol):
     keeps nothing: the same space, trials and seed give the same proposals.
     """
 
-    def propose(self, space: Space, seen: Sequence[Trial], count: int, seed: int) -> list[dict[str, Any]]: ...
+    def propose(self, space: Space, seen: Sequence[ObservedTrial], count: int, seed: int) -> list[dict[str, Any]]: ...
 
 
 def _plain_numbers(numbers: Any) -> Any:
@@ -228,125 +211,11 @@ class Search:
             raise StudyError([f"rungs must be rising epochs from 1 on, got {self.rungs}"])
 
 
-def grow(study: Study, results: Results, catalog: Catalog) -> Study | None:
-    """The study with the arms of its next round, or None where it is no search or is through.
-
-    Args:
-        study: with the arms of all rounds so far.
-        results: of these arms.
-        catalog: where the searcher is looked up.
-    """
-    search = study.searching
-    if search is None:
-        return None
-    arms = _promoted(study, search, results) or _proposed(study, search, results, catalog)
-    return attrs.evolve(study, arms=(*study.arms, *arms)) if arms else None
-
-
-def value_of(arm: str, results: Results) -> float | None:
-    """The figure that decides, over the seeds of an arm, lower is better; None where a run of it failed."""
-    figure = results.study.compare
-    values = results.figures(arm, figure)
-    if len(values) < len(results.study.seed_list) or not all(map(math.isfinite, values.values())):
-        return None
-    mean = summarise(list(values.values())).mean
-    return -mean if results.is_higher_better(figure) else mean
-
-
-def _promoted(study: Study, search: Search, results: Results) -> list[Arm]:
-    """The trials that go on to their next rung, of every rung."""
-    return [arm for rung in range(len(search.rungs)) for arm in _promoted_from(rung, study, search, results)]
-
-
-def _promoted_from(rung: int, study: Study, search: Search, results: Results) -> list[Arm]:
-    here = {arm.trial.number: arm for arm in study.arms if arm.trial is not None and arm.trial.rung == rung}
-    gone_on = {arm.trial.number for arm in study.arms if arm.trial is not None and arm.trial.rung == rung + 1}
-    values = {number: value_of(arm.name, results) for number, arm in here.items()}
-    finished = {number: value for number, value in values.items() if value is not None}
-    best = sorted(finished, key=lambda number: (finished[number], number))[: math.ceil(len(here) / SHARE)]
-    return [_arm(search, number, here[number].trial.settings, rung + 1) for number in best if number not in gone_on]  # type: ignore[union-attr]
-
-
-def _proposed(study: Study, search: Search, results: Results, catalog: Catalog) -> list[Arm]:
-    """New trials, as many as a batch has and the search still wants."""
-    seen = _seen(study, results)
-    count = min(search.batch, search.trials - len(seen))
-    if count <= 0:
-        return []
-    proposals = _searcher(search, catalog).propose(search.space, seen, count, search.seed)
-    return [_arm(search, len(seen) + index, settings, 0) for index, settings in enumerate(proposals)]
-
-
-def _seen(study: Study, results: Results) -> list[Trial]:
-    """Every trial once, in order, with its value at the highest rung that it reached."""
-    highest: dict[int, Arm] = {}
-    for arm in study.arms:
-        if arm.trial is not None:
-            highest[arm.trial.number] = arm
-    return [
-        Trial(arm.trial.settings, value_of(arm.name, results))
-        for _, arm in sorted(highest.items())
-        if arm.trial is not None
-    ]
-
-
-def _arm(search: Search, number: int, settings: Mapping[str, Any], rung: int) -> Arm:
-    """The arm of a trial on a rung."""
-    changes = {path: _value(search.space[path], setting) for path, setting in settings.items()}
-    name = f"trial {number}"
-    if rung < len(search.rungs):
-        changes["epochs"] = search.rungs[rung]
-        name = f"{name} for {search.rungs[rung]} epochs"
-    return Arm(name, changes, trial=TrialOfArm(number, rung, dict(settings)))
-
-
-def _value(choice: Range | Options, setting: Any) -> Any:
-    return choice.values[setting] if isinstance(choice, Options) else setting
-
-
-def _searcher(search: Search, catalog: Catalog) -> Searcher:
-    resolver = Resolver(catalog)
-    component = resolver.resolve("searchers", search.searcher)
-    if component is None:
-        raise StudyError(resolver.problems)
-    return component.build({})  # type: ignore[no-any-return]
-
-
-def check_search(study: Study, catalog: Catalog) -> list[str]:
-    """What can be said against a search before its first trial: its searcher, and every corner of its space."""
-    search = study.searching
-    if search is None:
-        return []
-    resolver = Resolver(catalog)
-    resolver.resolve("searchers", search.searcher)
-    problems = resolver.problems
-    if "epochs" in search.space and search.rungs:
-        problems.append("search: epochs stands in the space, and rungs say how long trials are trained")
-    epochs = _epochs(study)
-    if search.rungs and epochs is not None and search.rungs[-1] >= epochs:
-        problems.append(f"search: rungs must stay below the base's {epochs} epochs, got {search.rungs}")
-    for path, choice in search.space.items():
-        found = [_complaint(study, path, value, catalog) for value in _extremes(choice)]
-        problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
-    return problems
-
-
-def _epochs(study: Study) -> int | None:
-    """The epochs of the base, also as written on a command line; None where they are no whole number."""
-    try:
-        return int(study.base.epochs)
-    except (TypeError, ValueError):
-        return None
-
-
-def _extremes(choice: Range | Options) -> list[Any]:
-    return list(choice.values.values()) if isinstance(choice, Options) else [choice.low, choice.high]
-
-
-def _complaint(study: Study, path: str, value: Any, catalog: Catalog) -> str:
-    """What is wrong with one value at a path, or nothing."""
-    try:
-        _, problems = study.base.changed(path, value, catalog).resolve(catalog)
-    except (LabError, TypeError) as error:
-        return str(error)
-    return "\n".join(problems)
+def label_of(path: str, value: Any) -> str:
+    """A short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
+    last = path.rpartition(".")[2]
+    if value is True or value is False or value is None:
+        return last if value else f"no {last}"
+    if isinstance(value, (str, Use)) or callable(value):
+        return as_use(value).name
+    return f"{last}={text_of(value)}"

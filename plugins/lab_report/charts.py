@@ -14,12 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 from lab.errors import StoreError
-from lab.report.cells import is_judged
+from lab.report.cells import arm_color, is_judged
 from lab.study.results import ArmRow, FinishedRun
 
 __all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
 
-COLOURS = 9
 """How many ``--arm-N`` the style sheet has; number 0 is the base's."""
 MOST_EPOCHS = 200
 """Of longer histories every n-th epoch is drawn."""
@@ -202,7 +201,7 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
     colour = {
         "field": "arm",
         "type": "nominal",
-        "scale": {"domain": list(arms), "range": [f"var(--arm-{arm_colour(index)})" for index in range(len(arms))]},
+        "scale": {"domain": list(arms), "range": [f"var(--arm-{arm_color(index)})" for index in range(len(arms))]},
         "legend": None,
     }
     mean = {"x": x, "y": {**value, "field": "value", "aggregate": "mean"}, "color": colour}
@@ -224,15 +223,6 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
             "encoding": {**mean, "tooltip": tooltip},
         },
     ]
-
-
-def arm_colour(index: int) -> int:
-    """The number of an arm's colour; the base keeps its own.
-
-    >>> [arm_colour(index) for index in (0, 1, 8, 9)]
-    [0, 1, 8, 1]
-    """
-    return 0 if index == 0 else (index - 1) % (COLOURS - 1) + 1
 
 
 def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, int]:

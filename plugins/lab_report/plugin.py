@@ -1,0 +1,28 @@
+"""What is in here: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_commands() -> dict[str, str]:
+    """``lab report`` and ``lab compare``."""
+    return {
+        "compare": "lab_report.compare_command:compare",
+        "report": "lab_report.report_command:report",
+    }
+
+
+@hookimpl
+def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> list[str]:
+    """Write the report, and say where it lies."""
+    if record is None:
+        return []
+    from lab_report.html import runs_beside, write_report
+
+    path = write_report(record, results, sections)
+    return [f"report: {path}", f"one row per run: {runs_beside(path)}"]
