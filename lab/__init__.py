@@ -8,12 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookimplMarker
-
 if TYPE_CHECKING:
     from lab.errors import LabError
     from lab.registry.component import preset, use
-    from lab.registry.hookspecs import plugin_api
+    from lab.registry.hookspecs import hookimpl, plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
     from lab.study.execute import run_study
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-hookimpl = HookimplMarker("lab")
-
 _HOMES = {
     "Callback": "lab.training.callback",
     "CancelBatch": "lab.training.state",
@@ -47,6 +43,7 @@ _HOMES = {
     "Section": "lab.report.section",
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
+    "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
     "log": "lab.study.space",
     "mean_over": "lab.training.means",

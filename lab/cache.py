@@ -13,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lab.files import atomic_path
-
 __all__ = ["cache_folder", "file_digest", "read_cache", "tree_digest", "write_cache"]
 
 
@@ -38,6 +36,8 @@ def read_cache(file: Path) -> dict[str, Any]:
 
 def write_cache(file: Path, content: Mapping[str, Any]) -> None:
     """Write atomically, so that two processes never read half a file."""
+    from lab.files import atomic_path
+
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file, durable=False) as temporary:

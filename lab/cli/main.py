@@ -6,19 +6,22 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import LabError, PluginError, UnknownNameError, printable
-from lab.registry.plugins import Catalog, load_catalog
-from lab.registry.registry import Plugin, load_object
+from lab.registry.discovery import find_entry_points
 from lab.streams import make_robust
 from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
 
+if TYPE_CHECKING:
+    from lab.registry.plugins import Catalog
+
 __all__ = ["Session", "cli", "main", "session_of"]
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 """Characters of a file's name that a message shows."""
 
 COMMANDS = {
@@ -33,44 +36,87 @@ COMMANDS = {
 }
 
 
+Owned = dict[str, tuple[str, Any]]
+"""Name of a command → (its plugin, the command or where it is)."""
+
+
 class Session:
-    """What the options before the command say, and the catalog, loaded when it is first needed."""
+    """The options before the command, and the catalog, loaded when it is first needed."""
 
     def __init__(self, without: tuple[str, ...], strict: bool, debug: bool) -> None:
         self.without, self.strict, self.debug = without, strict, debug
         self._catalog: Catalog | None = None
-        self._commands: dict[str, tuple[Plugin, Any]] | None = None
+        self._commands: Owned | None = None
 
     def catalog(self, only: list[str] | None = None) -> Catalog:
-        """The installed plugins."""
+        """Return the installed plugins."""
         if self._catalog is None or only is not None:
+            from lab.registry.plugins import load_catalog
+
             self._catalog = load_catalog(without=self.without, strict=self.strict, only=only)
         return self._catalog
 
-    def commands(self) -> dict[str, tuple[Plugin, Any]]:
-        """The commands of plugins, with their owners; no plugin is imported whose commands are known from before."""
-        if self._commands is None:
-            from lab.cli.known_commands import collect_commands, recall_commands
+    def commands(self) -> Owned:
+        """Return the commands of plugins, from the cache if no plugin has changed since it was written.
 
-            is_plain = self._catalog is None and not self.without and not self.strict
-            known = recall_commands(COMMANDS) if is_plain else None
-            self._commands = collect_commands(self.catalog(), COMMANDS) if known is None else known
+        Importing all plugins takes a fifth of the time of ``lab --help``, and more with each that is installed. A
+        plugin that cannot be loaded or that is warned of leaves nothing in the cache, so every command warns again.
+        """
+        if self._commands is not None:
+            return self._commands
+        is_plain = self._catalog is None and not self.without and not self.strict
+        stamp = _installed_plugins() if is_plain else None
+        file = cache_folder() / "commands.json"
+        known = read_cache(file) if stamp else {}
+        if stamp and known.get("plugins") == stamp:
+            self._commands = known["commands"]
+            return self._commands
+        catalog, warnings = self.catalog(), list[str]()
+        warn, catalog.warn = catalog.warn, warnings.append
+        found = catalog.collect_owned("lab_commands", taken=COMMANDS)
+        catalog.warn = warn
+        for warning in warnings:
+            warn(warning)
+        self._commands = {name: (str(plugin), target) for name, (plugin, target) in found.items()}
+        is_sound = not warnings and all(plugin.status == "loaded" for plugin in catalog.plugins.values())
+        if stamp and is_sound and all(isinstance(target, str) for _, target in self._commands.values()):
+            write_cache(file, {"plugins": stamp, "commands": self._commands})
         return self._commands
+
+
+def _installed_plugins() -> list[Any] | None:
+    """Return the state of every installed plugin's file, and of the kernel's commands; None if one has no file."""
+    if os.environ.get("LAB_DISABLE_PLUGINS") or os.environ.get("LAB_DISABLE_THIRD_PARTY"):
+        return None
+    found: list[Any] = [sorted(COMMANDS)]
+    for point in find_entry_points("lab"):
+        module = point.value.partition(":")[0].strip().replace(".", "/")
+        places = [os.path.join(folder or ".", module) for folder in dict.fromkeys(sys.path)]
+        files = [file for place in places for file in (f"{place}.py", f"{place}/__init__.py")]
+        file = next(filter(os.path.isfile, files), None)
+        if file is None:
+            return None
+        status = os.stat(file)
+        found.append([*point, os.path.abspath(file), status.st_mtime_ns, status.st_size])
+    return found
 
 
 class Commands(click.Group):
     """The kernel's commands and those of plugins; a command is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name."""
-        return sorted({*COMMANDS, *self._of_plugins(ctx)})
+        """Return every command's name."""
+        return sorted({*COMMANDS, *session_of(ctx).commands()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command called ``cmd_name``."""
+        """Return the command called ``cmd_name``."""
+        from lab.registry.registry import load_object
+
         if cmd_name in COMMANDS:
-            return _import_command(COMMANDS[cmd_name][0])
-        plugin, found = self._of_plugins(ctx).get(cmd_name, (None, None))
-        if plugin is None:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        plugin, found = session_of(ctx).commands().get(cmd_name, ("", None))
+        if not plugin:
             return None
         label = f"command '{cmd_name}' ({plugin})"
         command = load_object(found, label) if isinstance(found, str) else found
@@ -81,7 +127,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with close matches for a name that is not there."""
+        """Resolve as click does, with close matches for an unknown name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             error = UnknownNameError.among("command", name, self.list_commands(ctx))
@@ -89,29 +135,21 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line per command; nothing is imported to write it."""
+        """Write one line per command; nothing is imported for it."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        rows += [(name, f"(added by {plugin})") for name, (plugin, _) in sorted(self._of_plugins(ctx).items())]
+        rows += [(name, f"(added by {plugin})") for name, (plugin, _) in sorted(session_of(ctx).commands().items())]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def _of_plugins(self, ctx: click.Context) -> dict[str, tuple[Plugin, Any]]:
-        return session_of(ctx).commands()
-
 
 def session_of(ctx: click.Context) -> Session:
-    """The session of a context, before the group's own function ran too: for ``--help`` and completion."""
+    """Return the session of a context, also before the group's own function has run: for ``--help`` and completion."""
     root = ctx.find_root()
     if root.obj is None:
         root.obj = Session(
             tuple(root.params.get("without", ())), bool(root.params.get("strict")), bool(root.params.get("debug"))
         )
     return root.obj  # type: ignore[no-any-return]
-
-
-def _import_command(path: str) -> click.Command:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
 @click.group(
@@ -154,7 +192,7 @@ def main() -> None:
 
 
 def _flushed(code: int) -> int:
-    """The exit code once everything is printed; a disk that is too full for that is an error, not a shorter answer."""
+    """Return the exit code once everything is printed; output that a full disk cuts short is an error."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -217,7 +255,7 @@ def _explain(error: OSError) -> int:
         text = f"cannot write: {error}\n  make room and give the same command again; finished runs are kept"
     else:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        shown = [name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…" for name in names]
+        shown = [name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…" for name in names]
         text = "\n  ".join([f"the system refuses: {error.strerror}", *shown, "--debug shows where"])
     click.echo(f"lab: {printable(text)}", err=True)
     return LabError.exit_code

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookspecMarker
+from pluggy import HookimplMarker, HookspecMarker
 
 from lab.registry.registry import RegistrySpec
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     Components = Mapping[str, Any]
 
-__all__ = ["KERNEL_REGISTRIES", "plugin_api"]
+__all__ = ["KERNEL_REGISTRIES", "hookimpl", "plugin_api"]
 
 hookspec = HookspecMarker("lab")
+hookimpl = HookimplMarker("lab")
 
 plugin_api = "1.0"
 """Version of the hooks and contracts. A plugin may state the range it works with: ``plugin_api = ">=1,<2"``."""

@@ -1,4 +1,4 @@
-"""Imports as they happen: keep the source of the user's modules, and note which files they read."""
+"""Imports as they happen: keep the source of the user's modules."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lab.registry.modules import await_read, keep_source, note_environment, settle_reads, stands_elsewhere
+from lab.registry.modules import keep_source, note_environment, settle_reads, stands_elsewhere
+from lab.registry.reads import watch_reads
 
-__all__ = ["recording_reads", "watch_imports", "watch_reads"]
-
-WRITES = os.O_WRONLY | os.O_RDWR
-CODE = (".py", ".pyc", ".so", ".pyd")
+__all__ = ["recording_reads", "watch_imports"]
 
 
 class _KeepingLoader(importlib.machinery.SourceFileLoader):
@@ -74,38 +71,3 @@ def recording_reads() -> Iterator[None]:
         yield
     finally:
         settle_reads()
-
-
-@cache
-def watch_reads() -> None:
-    """Note which files modules open from now on, in whatever way Python opens them."""
-    sys.addaudithook(_on_event)  # a hook cannot be removed: it is added once
-
-
-def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note an opened file: every one passes here, those of ``os.open`` and ``io.open_code`` included."""
-    if event not in ("open", "sqlite3.connect"):
-        return
-    file = arguments[0]
-    if event == "open" and (not isinstance(arguments[2], int) or arguments[2] & WRITES):
-        return
-    if isinstance(file, (str, bytes, os.PathLike)):
-        names, is_import = _modules_being_imported(sys._getframe(1))
-        path = os.fsdecode(file) if names else ""
-        if names and not (is_import and path.endswith(CODE)):
-            await_read(names, os.path.abspath(path))
-
-
-def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
-    """Return the modules whose bodies run in a frame or around it, innermost first; and whether an import opens."""
-    names: list[str] = []
-    is_import = False
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "<module>":
-            name = str(frame.f_globals.get("__name__", ""))
-            names += [] if name.startswith("__main__") else [name]  # its body runs as long as the process
-        elif not names and code.co_name in ("_find_and_load", "_exec") and "importlib" in code.co_filename:
-            is_import = True
-        frame = frame.f_back
-    return names, is_import

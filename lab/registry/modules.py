@@ -1,4 +1,4 @@
-"""Modules as they were imported, and which of them decide what a component computes.
+"""Modules as they were imported, and the closure of modules that a component is made of.
 
 A component's *closure* is its module and, transitively, every module that it imports, as far as it is source of the
 user's or of a plugin. The standard library and torch are left out; installed libraries count by their versions. A
@@ -27,13 +27,13 @@ import attrs
 
 from lab.cache import cache_folder, file_digest
 from lab.errors import LabError
+from lab.registry.reads import opened_files
 from lab.registry.source import Facts, cached_facts, possible_variables, read_facts, save_facts
 
 __all__ = [
     "STUDY",
     "Closure",
     "ModuleSource",
-    "await_read",
     "changed_since_import",
     "closure_of",
     "facts_of",
@@ -461,22 +461,12 @@ def stands_elsewhere(path: str) -> bool:
     return Path(path).is_relative_to(_prefixes()[0]) or _is_installed(Path(path))
 
 
-_waiting: list[tuple[list[str], str]] = []
 NO_DATA = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev", "/etc", "/usr"))
-
-
-def await_read(names: list[str], path: str) -> None:
-    """Note that modules, the innermost first, opened a file; ``settle_reads`` handles it later.
-
-    Nothing is looked up here: an audit hook runs inside of the import that opens the file.
-    """
-    _waiting.append((names, path))
 
 
 def settle_reads() -> None:
     """Add every opened file to the innermost module of the user's or of a plugin: its content is part of it."""
-    while _waiting:
-        names, path = _waiting.pop(0)
+    for names, path in opened_files():
         name = next((name for name in names if not name.startswith("__main__") and _kind_of(name) == "source"), None)
         if name is None:
             continue

@@ -17,7 +17,7 @@ from lab.errors import LabError, PluginError, UnknownNameError, describe, did_yo
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.discovery import EntryPoint, find_entry_points
-from lab.registry.imports import watch_reads
+from lab.registry.reads import watch_reads
 from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
 from lab.streams import stdout_to_stderr
 

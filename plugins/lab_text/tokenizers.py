@@ -23,7 +23,7 @@ __all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "token
 
 _CHUNK_SENTENCES = 10_000
 # For elisions spaCy takes seconds for a word of 10,000 characters, and minutes for longer ones.
-_LONGEST_WORD = 5_000
+_MAX_WORD_LENGTH = 5_000
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
@@ -175,7 +175,7 @@ class SpacyTokenizer(Tokenizer):
             gc.collect()
         new = list(words.difference(self._remembered))
         # Catches texts without spaces before spaCy spends minutes on them.
-        if new and len(longest := max(new, key=len)) > _LONGEST_WORD:
+        if new and len(longest := max(new, key=len)) > _MAX_WORD_LENGTH:
             raise DataError(
                 f"a word has {len(longest):,} characters without a blank",
                 where=f"it begins with {longest[:40]!r}",

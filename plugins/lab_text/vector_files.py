@@ -33,7 +33,7 @@ _BLOCK_BYTES = 1 << 20
 # Number of lines from which the width is determined.
 _LOOKED_AT = 500
 MAX_SHOWN = 60
-_LONGEST_WORD = 10_000
+_MAX_WORD_LENGTH = 10_000
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -100,8 +100,8 @@ class VectorFile:
             self.promised, self.width = map(int, content[:place].split())
             size = 4 * self.width
             for number in range(1, self.promised + 1):
-                end = content.find(b" ", place, place + _LONGEST_WORD)
-                if end < 0 and len(content) - place > _LONGEST_WORD:
+                end = content.find(b" ", place, place + _MAX_WORD_LENGTH)
+                if end < 0 and len(content) - place > _MAX_WORD_LENGTH:
                     raise self._fault(f"word {number:,} of the vector file has no end; is it of another width?")
                 if end < 0 or end + 1 + size > len(content):
                     raise self._fault(

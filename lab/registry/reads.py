@@ -1,0 +1,60 @@
+"""Files that modules open while they are imported: they are part of what the modules are made of."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import Any
+
+__all__ = ["opened_files", "watch_reads"]
+
+WRITES = os.O_WRONLY | os.O_RDWR
+CODE = (".py", ".pyc", ".so", ".pyd")
+
+_opened: list[tuple[list[str], str]] = []
+
+
+@cache
+def watch_reads() -> None:
+    """Note which files modules open from now on, in whatever way Python opens them."""
+    sys.addaudithook(_on_event)  # a hook cannot be removed: it is added once
+
+
+def opened_files() -> list[tuple[list[str], str]]:
+    """Return the files that were opened since the last call, each with the modules that were being imported."""
+    found = _opened[:]
+    del _opened[: len(found)]
+    return found
+
+
+def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note an opened file: every one passes here, those of ``os.open`` and ``io.open_code`` included.
+
+    Nothing is looked up here: the hook runs inside of the import that opens the file.
+    """
+    if event not in ("open", "sqlite3.connect"):
+        return
+    file = arguments[0]
+    if event == "open" and (not isinstance(arguments[2], int) or arguments[2] & WRITES):
+        return
+    if isinstance(file, (str, bytes, os.PathLike)):
+        names, is_import = _modules_being_imported(sys._getframe(1))
+        path = os.fsdecode(file) if names else ""
+        if names and not (is_import and path.endswith(CODE)):
+            _opened.append((names, os.path.abspath(path)))
+
+
+def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
+    """Return the modules whose bodies run in a frame or around it, innermost first; and whether an import opens."""
+    names: list[str] = []
+    is_import = False
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "<module>":
+            name = str(frame.f_globals.get("__name__", ""))
+            names += [] if name.startswith("__main__") else [name]  # its body runs as long as the process
+        elif not names and code.co_name in ("_find_and_load", "_exec") and "importlib" in code.co_filename:
+            is_import = True
+        frame = frame.f_back
+    return names, is_import
