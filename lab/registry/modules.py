@@ -1,4 +1,4 @@
-"""Modules as they were imported, and which of them decide what a component computes.
+"""Modules as they were imported, and the closure of modules that a component is made of.
 
 A component's *closure* is its module and, transitively, every module that it imports, as far as it is source of the
 user's or of a plugin. The standard library and torch are left out; installed libraries count by their versions. A
