@@ -1,4 +1,4 @@
-"""Errors that a user can act on: what happened, where it comes from, what to do."""
+"""Errors that a user can act on: the problem, its origin, and the remedy."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def describe(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """The message of an error as text that can be written; also of one whose ``__str__`` raises."""
+    """Return the message of an error as text that can be written, even if its ``__str__`` raises."""
     try:
         text = str(error)
     except BaseException as second:  # whatever it is, the first error is the one to tell
@@ -166,7 +166,7 @@ def error_text(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """An error for a reader: type, message, and the line of the user's own code in which it was raised.
+    """Describe an error for a reader: type, message, and the line of the user's own code in which it was raised.
 
     A ``LabError`` speaks for itself.
     """
@@ -178,24 +178,24 @@ def describe_error(error: BaseException) -> str:
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Add a note to an error; to one whose notes are no list, none."""
+    """Add a note to an error, unless the error's class does not allow it."""
     with suppress(TypeError, AttributeError):
         error.add_note(note)
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """The notes of an error as text, whatever its class left there."""
+    """Return the notes of an error as text, whatever its class left there."""
     notes = getattr(error, "__notes__", None)
     return [printable(note) for note in notes if isinstance(note, str)] if isinstance(notes, (list, tuple)) else []
 
 
 def printable(text: str) -> str:
-    """Text that can be written as UTF-8."""
+    """Return text that can be written as UTF-8."""
     return text.encode("utf-8", "replace").decode()
 
 
 def own_line(error: BaseException) -> str:
-    """File, line and source of the innermost frame of an error that is the user's own code; empty if none is.
+    """Return file, line and source of the innermost frame of an error in the user's own code; empty if none is.
 
     The user's own is what neither Python, an installed package, ``lab`` nor one of its own plugins brings.
     """
@@ -205,7 +205,7 @@ def own_line(error: BaseException) -> str:
 
 
 def own_caller() -> str:
-    """File, line and source of the innermost call that is the user's own code; empty if none is."""
+    """Return file, line and source of the innermost call in the user's own code; empty if none is."""
     import traceback
 
     calls = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_stack(None)]
@@ -230,7 +230,7 @@ def _is_own(file: str) -> bool:
 
 @lru_cache
 def _installed() -> tuple[str, ...]:
-    """Folders of code that is not the user's: Python's library, installed packages, ``lab`` and its plugins."""
+    """Return the folders of code that is not the user's: Python's library, installed packages, ``lab``, its plugins."""
     import sysconfig
 
     kernel = os.path.dirname(os.path.abspath(__file__))

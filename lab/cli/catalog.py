@@ -1,4 +1,4 @@
-"""``lab list``, ``lab show``, ``lab plugins``: what is there, what it is, where from."""
+"""``lab list``, ``lab show``, ``lab plugins``: components, their signatures and their plugins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["list_components", "plugins", "show"]
 
 SLOW_S = 0.5
-"""An import of a plugin that takes longer is remarked on: it delays every command."""
+"""Slower imports of a plugin are marked: they delay every command."""
 
 
 def _complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -135,7 +135,7 @@ def _unknown(catalog: Catalog, name: str) -> UnknownNameError:
 
 
 def describe(entry: Entry, catalog: Catalog) -> str:
-    """One component in full; of a preset, what it presets too."""
+    """Return one component in full; of a preset, its target too."""
     from lab.registry.component import Use
     from lab.registry.resolve import follow_presets
     from lab.registry.signature import parameters_of
@@ -152,7 +152,7 @@ def describe(entry: Entry, catalog: Catalog) -> str:
 
 
 def _signature(name: str, parameters: Sequence[Parameter], is_open: bool) -> str:
-    """One parameter per line, those that the data fills before the star."""
+    """Return a signature with one parameter per line, those that the data fills before the star."""
     needs = [str(parameter) for parameter in parameters if parameter.is_required]
     chosen = [str(parameter) for parameter in parameters if not parameter.is_required]
     lines = [*needs, *(["*"] if chosen else []), *chosen, *(["**options"] if is_open else [])]

@@ -366,7 +366,7 @@ def _tell_of_damage(plan: Plan, store: Store) -> None:
 
 
 def _fitting_executor(plan: Plan, threads: int | None) -> Use:
-    """Without a wish of the user: as many runs at once as there are cores, unless starting workers takes longer.
+    """Return the default executor: as many runs at once as there are cores, unless starting workers takes longer.
 
     On a CPU several runs with a thread each end sooner than one after the other with all threads.
     """

@@ -1,4 +1,4 @@
-"""References to components: what a researcher writes, before any name is looked up."""
+"""References to components, as a researcher writes them, before any name is looked up."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import attrs
 __all__ = ["Preset", "Reference", "Use", "as_use", "is_definition", "plain_number", "plain_value", "preset", "use"]
 
 Reference = Any
-"""A name, a ``Use``, or a class or function: whatever may stand where a component is expected."""
+"""A name, a ``Use``, or a class or function: anything that may be given for a component."""
 
 
 def plain_number(value: Any) -> Any:
-    """A NumPy number, text or truth value as Python's own, so that both give one key; anything else as it is."""
+    """Return a NumPy scalar as Python's own number, text or bool, so that both give one key; anything else as it is."""
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     plain = value.item()
@@ -24,7 +24,7 @@ def plain_number(value: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """``plain_number``, also inside lists, tuples, dictionaries and slices."""
+    """Convert NumPy scalars as ``plain_number`` does, also inside lists, tuples, dictionaries and slices."""
     kind = type(value)
     if kind in (list, tuple):
         return kind(map(plain_value, value))
@@ -44,7 +44,7 @@ class Use:
     """A component with some of its parameters chosen.
 
     Attributes:
-        target: a registered name (``"adam"`` or ``"plugin:adam"``), or a class or function of one's own.
+        target: a registered name (``"adam"`` or ``"plugin:adam"``), or a user-defined class or function.
         params: the chosen parameters; a value may itself be a component.
     """
 
@@ -53,15 +53,15 @@ class Use:
 
     @property
     def name(self) -> str:
-        """What to call it in tables and messages."""
+        """Its name in tables and messages."""
         return self.target if isinstance(self.target, str) else getattr(self.target, "__name__", str(self.target))
 
     def with_param(self, name: str, value: Any) -> Use:
-        """The same component with one parameter changed."""
+        """Return the component with one parameter changed."""
         return self.with_params({name: value})
 
     def with_params(self, params: Mapping[str, Any]) -> Use:
-        """The same component with some parameters changed."""
+        """Return the component with some parameters changed."""
         return Use(self.target, {**self.params, **params})
 
     def __repr__(self) -> str:
@@ -88,11 +88,11 @@ def preset(target: str, /, **params: Any) -> Preset:
 
 
 def as_use(reference: Reference) -> Use:
-    """Any reference as a ``Use``.
+    """Return any reference as a ``Use``.
 
     Raises:
-        TypeError: it is neither a name, a ``Use``, a class nor a function. An object is refused although it may be
-            called: what it holds could not be written down, so two of them could not be told apart.
+        TypeError: it is neither a name, a ``Use``, a class nor a function. Callable *instances* are rejected: their
+            state cannot be serialized, so two of them would get the same key.
     """
     if isinstance(reference, Use):
         return reference
@@ -104,5 +104,5 @@ def as_use(reference: Reference) -> Use:
 
 
 def is_definition(thing: object) -> bool:
-    """Whether ``thing`` is a class or a function: something that its source describes in full."""
+    """Return whether ``thing`` is a class or a function, which its source describes in full."""
     return isinstance(thing, (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType))

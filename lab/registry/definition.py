@@ -22,8 +22,10 @@ from typing import Any
 
 from lab.cache import file_digest, tree_digest
 from lab.errors import LabError
+from lab.registry.closure import closure_of
 from lab.registry.component import is_definition
-from lab.registry.modules import STUDY, closure_of, is_local, source_of_module
+from lab.registry.modules import source_of_module
+from lab.registry.places import STUDY, is_local
 from lab.registry.source import short_hash, tree_fingerprint
 
 __all__ = ["fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]

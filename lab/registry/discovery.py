@@ -20,7 +20,7 @@ class EntryPoint(NamedTuple):
     """One line of a package's ``entry_points.txt``.
 
     Attributes:
-        name: what stands before the equals sign.
+        name: the text before the equals sign.
         value: ``"module"`` or ``"module:attribute"``.
         distribution: the package's name, as its metadata writes it.
         version: the package's version.
@@ -32,7 +32,7 @@ class EntryPoint(NamedTuple):
     version: str
 
     def load(self) -> Any:
-        """Import the module, and give it or its attribute."""
+        """Import the module, and return it or its attribute."""
         module, _, attribute = self.value.partition(":")
         found: Any = importlib.import_module(module.strip())
         for name in filter(None, attribute.strip().split(".")):
@@ -41,7 +41,7 @@ class EntryPoint(NamedTuple):
 
 
 def find_entry_points(group: str) -> list[EntryPoint]:
-    """The entry points of a group over ``sys.path``; of a package that is there twice, the first counts."""
+    """Return the entry points of a group over ``sys.path``; if a package is there twice, the first counts."""
     found: dict[str, list[EntryPoint]] = {}
     for folder in _metadata_folders():
         lines = _section(_read(f"{folder}/entry_points.txt"), group)
@@ -62,7 +62,7 @@ def _metadata_folders() -> Iterator[str]:
 
 
 def _section(text: str, group: str) -> list[tuple[str, str]]:
-    """The ``name = value`` lines below ``[group]``."""
+    """Return the ``name = value`` lines below ``[group]``."""
     _, found, body = f"\n{text}".partition(f"\n[{group}]\n")
     lines = body.partition("\n[")[0].splitlines() if found else []
     pairs = [line.partition("=") for line in lines if not line.lstrip().startswith(("#", ";"))]

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lab.registry.modules import keep_source, note_environment, settle_reads, stands_elsewhere
+from lab.registry.closure import note_environment
+from lab.registry.modules import keep_source, settle_reads
+from lab.registry.places import stands_elsewhere
 from lab.registry.reads import watch_reads
 
 __all__ = ["recording_reads", "watch_imports"]

@@ -22,7 +22,7 @@ WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def check_value(value: Any, annotation: Any) -> Any:
-    """``value`` as the annotation wants it: a list may become a tuple, a string a path; nothing is guessed.
+    """Return ``value`` as the annotation wants it: a list may become a tuple, a string a path; nothing is guessed.
 
     Raises:
         TypeError: the value is of another type.
@@ -45,7 +45,7 @@ def check_value(value: Any, annotation: Any) -> Any:
 
 
 def parse_text(text: str, annotation: Any) -> Any:
-    """A value written on a command line, as the annotation wants it.
+    """Return the value of a text from a command line, as the annotation wants it.
 
     >>> parse_text("64", int), parse_text("64", str), parse_text("false", bool)
     (64, '64', False)
@@ -72,7 +72,7 @@ def _literal(text: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _adapter(annotation: Any) -> Any:
-    """pydantic's reader of a type, or None where it has none."""
+    """Return pydantic's reader of a type, or None if it has none."""
     import pydantic
 
     try:
@@ -87,12 +87,12 @@ def _adapter(annotation: Any) -> Any:
 
 
 def _is_open(annotation: Any) -> bool:
-    """Whether an annotation says too little to be checked: a string that did not resolve, a type variable."""
+    """Return whether an annotation cannot be checked: a string that did not resolve, a type variable."""
     return isinstance(annotation, (str, typing.TypeVar, typing.ForwardRef))
 
 
 def describe_type(annotation: Any) -> str:
-    """A type as a reader would write it.
+    """Return a type as a reader would write it.
 
     >>> describe_type(int | None), describe_type(tuple[float, ...]), describe_type(typing.Literal["gru", "lstm"])
     ('int | None', 'tuple[float, ...]', "'gru' | 'lstm'")
@@ -118,7 +118,7 @@ def describe_type(annotation: Any) -> str:
 
 
 def to_plain(value: Any) -> Any:
-    """A parameter's value as JSON; a class or function as where it is from.
+    """Return a parameter's value as JSON; of a class or function, its origin.
 
     Raises:
         TypeError: it cannot be written down.

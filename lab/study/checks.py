@@ -22,8 +22,8 @@ __all__ = [
     "text_problem",
 ]
 
-LONGEST_NAME = 200
-LONGEST_SHOWN = 80
+MAX_NAME_LENGTH = 200
+MAX_LENGTH_SHOWN = 80
 MAX_SEEDS = 10_000
 MAX_ARMS = 10_000
 MAX_RUNS = 50_000
@@ -36,7 +36,7 @@ def shown(value: Any) -> str:
         text = repr(value)
     except Exception:  # a class of the user's own, or a number of thousands of digits
         text = f"a {type(value).__name__}"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if len(text) <= MAX_LENGTH_SHOWN else f"{text[:MAX_LENGTH_SHOWN]}…"
 
 
 def text_of(value: Any) -> str:
@@ -63,8 +63,8 @@ def name_problem(what: str, value: Any) -> list[str]:
         return problems
     if not value.isprintable() or value != value.strip():
         return [f"the name of {what} must not hold line breaks or begin or end with blanks: {shown(value)}"]
-    if len(value) > LONGEST_NAME:
-        return [f"the name of {what} is longer than {LONGEST_NAME} characters: {shown(value)}"]
+    if len(value) > MAX_NAME_LENGTH:
+        return [f"the name of {what} is longer than {MAX_NAME_LENGTH} characters: {shown(value)}"]
     return []
 
 

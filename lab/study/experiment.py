@@ -24,13 +24,13 @@ from lab.registry.values import check_value, to_plain
 __all__ = ["Experiment", "ResolvedExperiment"]
 
 
-LONGEST_NUMBER = 8
+MAX_DIGITS = 8
 """A number with more characters is shortened where it is shown."""
 
 BITS = 63
 """Torch counts in 64 bits, one of them the sign."""
 
-MOST_OTHERS = 3
+MAX_SUGGESTIONS = 3
 """How many datasets are named that would offer what one lacks."""
 
 SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
@@ -248,7 +248,7 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component, cat
     names = ", ".join(f"'{need}'" for need in missing)
     hint = [f"offered: {', '.join(sorted(offered)) or 'nothing'}"]
     if others := _offering(missing, dataset, catalog):
-        hint.append(f"datasets that offer it: {', '.join(others[:MOST_OTHERS])}")
+        hint.append(f"datasets that offer it: {', '.join(others[:MAX_SUGGESTIONS])}")
     hint.append(f"or choose it: use('{component.alias}', {missing[0]}=...)")
     what = f"{component.label} needs {names}, which {dataset.label} does not offer"
     return [str(ParameterError(what, hint="\n".join(hint)))]
@@ -329,7 +329,7 @@ def describe_value(value: Any) -> str:
     >>> describe_value(0.005), describe_value(0.0264982895), describe_value(True), describe_value(None)
     ('0.005', '0.0265', 'true', '–')
     """
-    if isinstance(value, float) and len(repr(value)) > LONGEST_NUMBER:
+    if isinstance(value, float) and len(repr(value)) > MAX_DIGITS:
         return f"{value:.4g}"
     return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
 

@@ -49,7 +49,7 @@ __all__ = [
     "study_source",
 ]
 
-MOST_THREADS = 4096
+MAX_THREADS = 4096
 
 
 @attrs.frozen
@@ -370,7 +370,7 @@ def _set_threads(record: RunRecord, notes: list[str]) -> None:
     """Use as many threads as the record says: sums over them are added in another order otherwise."""
     machine = _environment_of(record, notes).get("machine", {})
     threads = machine.get("threads")
-    if isinstance(threads, int) and 1 <= threads <= MOST_THREADS:
+    if isinstance(threads, int) and 1 <= threads <= MAX_THREADS:
         torch.set_num_threads(threads)
     elif machine:
         notes.append("environment.json does not say with how many threads it was trained")

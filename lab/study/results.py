@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArmRow", "Results"]
 
-LEADING = 10
+TOP_TRIALS = 10
 """So many trials of a search are shown at most; all are in ``runs.csv``."""
 
 
@@ -254,7 +254,7 @@ class Results:
         }
         finished = {name: value for name, value in values.items() if value is not None}
         plain = [arm.name for arm in self.arms if arm.trial is None]
-        return [*plain, *sorted(finished, key=finished.__getitem__)[:LEADING]]
+        return [*plain, *sorted(finished, key=finished.__getitem__)[:TOP_TRIALS]]
 
     def leading_rows(self, rows: Sequence[ArmRow]) -> list[ArmRow]:
         """Of the rows that ``compare`` gave those of ``leading_arms``, in that order."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
 
 SOURCES = "sources.json"
-MOST_REMEMBERED = 2000
+MAX_REMEMBERED = 2000
 
 
 # --- kept with a run --------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def remember_study(file: str) -> None:
         known = read_cache(book)
         if known.get(place) != digest:
             kept = {name: value for name, value in known.items() if name != place}
-            write_cache(book, dict([*list(kept.items())[-MOST_REMEMBERED:], (place, digest)]))
+            write_cache(book, dict([*list(kept.items())[-MAX_REMEMBERED:], (place, digest)]))
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:

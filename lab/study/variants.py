@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 FILE = "study.json"
-MOST_SHOWN = 4
+MAX_SHOWN = 4
 """Settings that stand in the label of a variant."""
 
 Content = Mapping[str, Any]
@@ -114,15 +114,15 @@ def labels(variants: Sequence[Content]) -> dict[str, str]:
 
 def _label(settings: Mapping[str, str], names: Sequence[str]) -> str:
     found = [f"{name}={settings[name]}" for name in names if name in settings]
-    more = len(found) - MOST_SHOWN
-    return ", ".join([*found[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+    more = len(found) - MAX_SHOWN
+    return ", ".join([*found[:MAX_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _described(content: Content) -> dict[str, str]:
     arms = list(content["arms"])[1:]
     found = {
         "file": content["file"],
-        "arms": "+".join(arms) if len(arms) <= MOST_SHOWN else f"{len(arms)} arms",
+        "arms": "+".join(arms) if len(arms) <= MAX_SHOWN else f"{len(arms)} arms",
         "seeds": _numbers(content["seeds"]),
         "device": content.get("device", "cpu"),
     }

@@ -1,4 +1,4 @@
-"""The conformance kit for plugin authors: what every component of a kind must do, as tests to inherit.
+"""The conformance kit for plugin authors: checks of the components of each kind, as tests to inherit.
 
 ::
 

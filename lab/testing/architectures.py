@@ -1,4 +1,4 @@
-"""What holds for every architecture."""
+"""Checks of architectures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lab.testing.conformance import Conformance, on_every_example, skip
 from lab.testing.example import Example
 from lab.testing.finding import Finding
-from lab.testing.probe import clear_error, leaves, map_tensors, no_global_randomness, same, seeded
+from lab.testing.probe import clear_error, leaves, no_global_randomness, same, seeded
 from lab.training.rng import Streams
 from lab.training.weights import load_weights, save_weights
 
@@ -28,7 +29,7 @@ class ArchitectureConformance(Conformance):
     kind = "architectures"
 
     def build(self, example: Example, seed: int = 0) -> nn.Module:
-        """The model for ``example``, with the initial weights of ``seed``."""
+        """Return the model for ``example``, with the initial weights of ``seed``."""
         with Streams(seed).initializing():
             model = self.resolved.build(example.facts)
         if not isinstance(model, nn.Module):
@@ -39,7 +40,7 @@ class ArchitectureConformance(Conformance):
         example.forward(self.build(example), example.batch())
 
     def evaluated(self, model: nn.Module, example: Example, batch: Any) -> Tensor:
-        """The output for ``batch`` in evaluation mode."""
+        """Return the output for ``batch`` in evaluation mode."""
         model.eval()
         with torch.no_grad():
             return example.forward(model, batch)
@@ -61,7 +62,7 @@ class ArchitectureConformance(Conformance):
 
     @on_every_example
     def test_gradients_reach_every_trainable_parameter(self, example: Example) -> None:
-        """Every parameter learns, and everything that learns is a parameter."""
+        """Every parameter gets a gradient, and every tensor that gets one is a parameter."""
         model = self.build(example)
         loss = self._training_loss(model, example)
         known = {id(weight) for weight in model.parameters()}
@@ -131,7 +132,7 @@ class ArchitectureConformance(Conformance):
 
     @on_every_example
     def test_weights_survive_safetensors(self, example: Example) -> None:
-        """What is saved and loaded into a model of another seed gives the same output."""
+        """Weights that are saved and loaded into a model of another seed give the same output."""
         model, other, batch = self.build(example), self.build(example, seed=1), example.batch()
         with TemporaryDirectory() as folder:
             save_weights(model, Path(folder) / "model.safetensors")
@@ -146,7 +147,7 @@ class ArchitectureConformance(Conformance):
     def test_moves_to_double_precision(self, example: Example) -> None:
         """``model.double()`` computes in double precision, with every tensor that it holds."""
         model = self.build(example).double()
-        batch = map_tensors(example.batch(), lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+        batch = tree_map_only(Tensor, lambda each: each.double() if each.is_floating_point() else each, example.batch())
         output = self.evaluated(model, example, batch)
         if output.dtype != torch.float64:
             raise Finding(f"{self.label}: in double precision its output is {str(output.dtype).removeprefix('torch.')}")
@@ -163,7 +164,7 @@ class ArchitectureConformance(Conformance):
         if torch.cuda.is_available():
             model, batch = self.build(example), example.batch()
             expected = self.evaluated(model, example, batch)
-            given = self.evaluated(model.to("cuda"), example, map_tensors(batch, Tensor.cuda))
+            given = self.evaluated(model.to("cuda"), example, tree_map_only(Tensor, Tensor.cuda, batch))
             if not same(given.cpu(), expected, 1e-2):
                 raise Finding(f"{self.label}: on the GPU it gives another output")
 
@@ -194,7 +195,7 @@ def _without_padding(output: Tensor, example: Example, batch: Any) -> Tensor:
 
 
 def _without_randomness(model: nn.Module) -> nn.Module:
-    """Every probability of dropout 0, batch norm in evaluation mode."""
+    """Set every dropout probability to 0 and batch norm to evaluation mode."""
     for module in model.modules():
         is_dropout = "drop" in type(module).__name__.lower()
         for name, value in list(vars(module).items()):
@@ -209,7 +210,7 @@ _OF_TORCH = ("_parameters", "_buffers", "_modules", "_flat_weights", "_flat_weig
 
 
 def _left_behind(model: nn.Module) -> Iterator[str]:
-    """Tensors and layers among plain attributes that did not move to ``meta``."""
+    """Iterate over tensors and layers in plain attributes that did not move to ``meta``."""
     for place, module in model.named_modules():
         for name, value in vars(module).items():
             if name not in _OF_TORCH and any(tensor.device.type != "meta" for tensor in _tensors(value)):
@@ -218,18 +219,15 @@ def _left_behind(model: nn.Module) -> Iterator[str]:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, nn.Module):
-        yield from value.state_dict(keep_vars=True).values()
-    elif isinstance(value, dict):
-        yield from (tensor for item in value.values() for tensor in _tensors(item))
-    elif isinstance(value, (list, tuple)):
-        yield from (tensor for item in value for tensor in _tensors(item))
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif isinstance(leaf, nn.Module):
+            yield from leaf.state_dict(keep_vars=True).values()
 
 
 def _place(model: nn.Module, leaf: Tensor) -> str:
-    """Where a tensor sits among the attributes of a model, or its shape."""
+    """Return the attribute of a model that holds a tensor, or the tensor's shape."""
     for place, module in model.named_modules():
         for name, value in vars(module).items():
             if name not in _OF_TORCH and any(tensor is leaf for tensor in _tensors(value)):

@@ -1,4 +1,4 @@
-"""What holds for every callback."""
+"""Checks of callbacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CallbackConformance(Conformance):
     kind = "callbacks"
 
     def build(self, example: Example) -> Callback:
-        """The callback for ``example``."""
+        """Return the callback for ``example``."""
         callback = self.resolved.build(example.facts)
         if not isinstance(callback, Callback):
             raise Finding(f"{self.label} must be a lab.Callback, not a {type(callback).__name__}")
@@ -63,14 +63,14 @@ class CallbackConformance(Conformance):
 
     @on_every_example
     def test_training_ends_with_it(self, example: Example) -> None:
-        """A short training comes to its end, with a figure for every epoch."""
+        """A short training ends, with a row of history for every epoch."""
         history = self._train(example).history
         if not history:
             raise Finding(f"{self.label}: no epoch was finished", hint="CancelEpoch and CancelFit leave an epoch early")
 
     @on_every_example
     def test_works_without_a_folder(self, example: Example) -> None:
-        """A learner by itself has no folder; what writes artefacts then does nothing or says so."""
+        """A learner by itself has no folder; a callback that writes artefacts then does nothing or says so."""
         from lab.errors import LabError
 
         try:
@@ -81,7 +81,7 @@ class CallbackConformance(Conformance):
 
     @on_every_example
     def test_leaves_global_random_state_alone(self, example: Example) -> None:
-        """The global state is the stream of the model's dropout: what draws from it changes the numbers of the run."""
+        """The global state is the stream of the model's dropout: a draw from it changes the numbers of the run."""
         callback = self.build(example)
         for moment in ("before", "after"):
             for event in EVENTS:
@@ -90,7 +90,7 @@ class CallbackConformance(Conformance):
 
     @on_every_example
     def test_an_observer_changes_no_number(self, example: Example) -> None:
-        """``observer = True`` says that it only looks on: runs are found whether they were trained with it or not."""
+        """``observer = True`` promises that numbers do not change: a run has one key with and without it."""
         if not self.build(example).observer:
             skip("it does not say that it is an observer")
         plain = small_learner(example)
@@ -118,7 +118,7 @@ class CallbackConformance(Conformance):
 
     @on_every_example
     def test_state_survives_a_crash(self, example: Example) -> None:
-        """A run whose power was cut ends as the one that went straight on, and so does all that the callback knows."""
+        """A run that is resumed after a power cut ends like an uninterrupted one, and so does the callback's state."""
         if isinstance(self.build(example), Checkpoint):
             skip("it is what saves the others")
         straight, resumed = self._with_power_cut(example)
@@ -161,7 +161,7 @@ def _watch(callback: Callback, name: str, label: str) -> None:
 
 
 def _lost(again: Learner, straight: Learner, resumed: Learner, label: str) -> list[str]:
-    """What the callback knows after a straight run and not after a resumed one; what differs anyway does not count."""
+    """Return the state that a callback lacks after a resumed run, as far as two straight runs agree on it."""
     known, same_run, after_cut = (flat_state(learner.callbacks[-1]) for learner in (straight, again, resumed))
     steady = [name for name in known if name in same_run and same(known[name], same_run[name])]
     return [

@@ -1,4 +1,4 @@
-"""The base class of every conformance class: which component is checked, on which example data, and by which checks.
+"""The base class of conformance classes: the component that is checked, its example data, and the checks.
 
 A check is a method whose name begins with ``test_``. It takes nothing, needs no pytest, and raises a ``Finding``; so
 pytest runs a subclass as it is, and ``lab check`` runs the same methods.
@@ -38,7 +38,7 @@ __all__ = [
 
 @cache
 def installed() -> Catalog:
-    """Every installed plugin, loaded once."""
+    """Return every installed plugin, loaded once."""
     return load_catalog()
 
 
@@ -46,7 +46,7 @@ ConformanceT = TypeVar("ConformanceT", bound="Conformance")
 
 
 def on_every_example(check: Callable[[ConformanceT, Example], None]) -> Callable[[ConformanceT], None]:
-    """A check that is made on each example data that the component works on; a finding says on which."""
+    """Make a check run on each example data that the component works on; a finding says on which."""
 
     def checked(self: ConformanceT) -> None:
         for example in self.fitting():
@@ -61,7 +61,7 @@ def on_every_example(check: Callable[[ConformanceT, Example], None]) -> Callable
 
 
 class Conformance:
-    """What holds for a component of any kind: its name resolves, its parameters bind, its signature is documented.
+    """Checks of components of any kind: the name resolves, parameters bind, the signature is documented.
 
     ::
 
@@ -70,10 +70,10 @@ class Conformance:
 
     Attributes:
         kind: the registry, for example ``"architectures"``.
-        component: what is checked: a name, ``use(...)``, a class or a function.
+        component: the component to check: a name, ``use(...)``, a class or a function.
         examples: names of the example data it is meant for, each of which it must then work on. Empty: all that offer
             what it needs, of which it must work on at least one.
-        exceptions: check → why it does not apply; the check is then left out.
+        exceptions: check → why it does not apply; the check is skipped.
         catalog: the plugins; None takes the installed ones.
     """
 
@@ -94,7 +94,7 @@ class Conformance:
 
     @classmethod
     def checks(cls) -> list[str]:
-        """Names of its checks, the general ones first."""
+        """Return the names of its checks, the general ones first."""
         ordered = [name for owner in reversed(cls.__mro__) for name in vars(owner) if name.startswith("test_")]
         return [name for name in dict.fromkeys(ordered) if callable(getattr(cls, name))]
 
@@ -116,12 +116,12 @@ class Conformance:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         return self.resolved.label
 
     @property
     def needs(self) -> list[str]:
-        """What it asks the data for, with the components built inside it."""
+        """The facts that it needs, with those of the components built inside it."""
         return [
             need
             for part in self.resolved.walk_built()
@@ -132,7 +132,7 @@ class Conformance:
     # --- what it is tried on ------------------------------------------------------------------------------------------
 
     def candidates(self) -> list[Example]:
-        """The example data it is meant for, or all that offer what it needs.
+        """Return the example data it is meant for, or all that offer the facts it needs.
 
         Raises:
             Finding: there is none.
@@ -158,10 +158,10 @@ class Conformance:
         return (asks or example.has_flat_targets) and (not example.kinds or self.kind in example.kinds)
 
     def fitting(self) -> list[Example]:
-        """The example data that it works on.
+        """Return the example data that it works on.
 
         Raises:
-            Finding: it works on none, or not on one that it is meant for; with what went wrong on each.
+            Finding: it works on none, or fails on one that it is meant for; with the error on each.
         """
         if type(self) not in _TRIED:
             _TRIED[type(self)] = self._try()
@@ -171,7 +171,7 @@ class Conformance:
         return found
 
     def _try(self) -> tuple[list[Example], list[str]]:
-        """What it works on, and what went wrong on the others."""
+        """Return the example data it works on, and the errors on the others."""
         found: list[Example] = []
         refusals: list[str] = []
         for example in self.candidates():
@@ -183,7 +183,7 @@ class Conformance:
         return found, refusals
 
     def try_on(self, example: Example) -> None:
-        """Use the component once on ``example``; raises where the two do not go together."""
+        """Use the component once on ``example``; raise if the two do not fit."""
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _documentation(factory: Any) -> str:
-    """The docstring of a function, or of a class and its bases, with those that it refers to: "those of ``name``"."""
+    """Return the docstring of a function, or of a class and its bases, with those that it refers to by name."""
     if not isinstance(factory, type):
         text = factory.__doc__ or ""
     else:
@@ -307,5 +307,5 @@ def kit_of(catalog: Catalog) -> Kit:
 
 
 def skip(reason: str) -> NoReturn:
-    """Leave the check: it says nothing about this component."""
+    """Skip the check: it does not apply to this component."""
     raise NotApplicable(reason)

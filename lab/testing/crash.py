@@ -1,4 +1,4 @@
-"""A power cut in the middle of training, and what a run that goes on from its checkpoint then looks like."""
+"""A power cut in the middle of training, and the run that is resumed from its checkpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PowerCut(Callback):
 
 
 def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder: Path) -> tuple[Learner, Learner]:
-    """The same training twice: straight on, and resumed from where the power was cut in its second epoch.
+    """Train twice: without a break, and resumed after a power cut in the second epoch.
 
     Args:
         make: makes the learner, with a folder and further callbacks.
@@ -62,7 +62,7 @@ def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder
 
 
 def differences(first: Learner, second: Learner) -> list[str]:
-    """What differs between two learners after training: figures of the history (clocks apart), and weights."""
+    """Return the differences of two learners after training: history (clocks apart) and weights."""
     rows = zip(first.history, second.history, strict=False)
     found = [
         f"{name} of epoch {one['epoch']:.0f} is {value:.6g} and {other.get(name, float('nan')):.6g}"

@@ -1,4 +1,4 @@
-"""What holds for every dataset."""
+"""Checks of datasets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lab.errors import DataError
 from lab.study.experiment import declared_facts
@@ -34,7 +34,7 @@ class DatasetConformance(Conformance):
 
     @cached_property
     def data(self) -> Data:
-        """The data; skips where its corpus is not here."""
+        """The data; skips if its corpus is not on this machine."""
         return self._build()
 
     def test_gives_data_with_a_training_split(self) -> None:
@@ -90,7 +90,7 @@ class DatasetConformance(Conformance):
         for name, split in self._splits().items():
             for size in (1, min(4, len(split))):
                 batch = next(iter(self.data.loader(split, SequentialSampler(size, size))))
-                if not list(_tensors(batch)):
+                if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(batch)):
                     raise Finding(f"{self.label}: a batch of {name} holds no tensor: {type(batch).__name__}")
 
     def test_lengths_belong_to_the_examples(self) -> None:
@@ -137,26 +137,5 @@ class DatasetConformance(Conformance):
 
 
 def _digest(example: Any) -> bytes:
-    return hashlib.sha256(repr(_plain(example)).encode()).digest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.tolist()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _tensors(batch: Any) -> Any:
-    if isinstance(batch, torch.Tensor):
-        yield batch
-    elif isinstance(batch, dict):
-        yield from _tensors(list(batch.values()))
-    elif isinstance(batch, (tuple, list)):
-        for item in batch:
-            yield from _tensors(item)
+    plain = tree_map_only((Tensor, np.ndarray), lambda array: array.tolist(), example)
+    return hashlib.sha256(repr(plain).encode()).digest()

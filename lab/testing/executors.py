@@ -1,4 +1,4 @@
-"""What holds for every executor."""
+"""Checks of executors."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class ExecutorConformance(Conformance):
         return found[:1]
 
     def execute(self, example: Example, executor: Any, *, lr: float | None = None) -> list[Any]:
-        """(seed, status, figures or failure) of every run of a study of two seeds, in the order of their seeds."""
+        """Return (seed, status, metrics or failure) of every run of a study of two seeds, by seed."""
         with TemporaryDirectory() as folder:
             plan = self._plan(example, Path(folder), lr)
             runs = [run for run in plan.to_do if lr is None or run.arm != BASE]
             given = list(executor.submit(runs, Silence(), threading.Event(), fresh=False))
-        return sorted(((run.seed, record.status, _figures(record)) for run, record in given), key=lambda row: row[0])
+        return sorted(((run.seed, record.status, _metrics(record)) for run, record in given), key=lambda row: row[0])
 
     def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:
         experiment = example.experiment()
@@ -65,7 +65,7 @@ class ExecutorConformance(Conformance):
 
     @on_every_example
     def test_gives_the_numbers_of_the_plain_executor(self, example: Example) -> None:
-        """Where a run is executed changes no figure."""
+        """A run has the same metrics wherever it is executed."""
         here, there = self.execute(example, InProcess()), self.execute(example, self.resolved.build({}))
         if here != there:
             raise Finding(f"{self.label}: it gives {there}, in one process the runs give {here}")
@@ -91,8 +91,8 @@ class ExecutorConformance(Conformance):
         raise Finding(f"{self.label}: told to stop, it gave back {len(given)} runs", hint="raise KeyboardInterrupt")
 
 
-def _figures(record: RunRecord) -> dict[str, Any]:
-    """Final figures, clocks apart; of a failed run its error."""
+def _metrics(record: RunRecord) -> dict[str, Any]:
+    """Return the final metrics, clocks apart; of a failed run its error."""
     if record.status == "failed":
         return {"error": record.result.get("error", "")}
     return {name: value for name, value in record.metrics.items() if not name.startswith(CLOCKS)}

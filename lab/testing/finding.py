@@ -1,4 +1,4 @@
-"""What a check says: a finding, or that it does not apply."""
+"""Outcomes of a check: a finding, or that it does not apply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Finding(AssertionError):
     """A component does what its contract forbids, or does not do what it asks for.
 
     Args:
-        what: one sentence of what was seen.
+        what: one sentence of what was observed.
         hint: what to do about it; may hold several lines.
     """
 
@@ -21,4 +21,4 @@ class Finding(AssertionError):
 
 
 class NotApplicable(unittest.SkipTest):
-    """This check says nothing about this component; the message says why. pytest shows it as skipped."""
+    """The check does not apply to this component; the message says why. pytest shows it as skipped."""

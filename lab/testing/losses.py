@@ -1,4 +1,4 @@
-"""What holds for every loss."""
+"""Checks of losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LossConformance(Conformance):
     kind = "losses"
 
     def build(self, example: Example) -> Callable[[Any, Any], Tensor]:
-        """The loss for ``example``, called as ``loss(output, target)``."""
+        """Return the loss for ``example``, called as ``loss(output, target)``."""
         is_class = isinstance(self.resolved.factory, type)
         loss = self.resolved.build(example.facts) if is_class else self.resolved.partial(example.facts)
         if isinstance(loss, nn.Module):
@@ -69,7 +69,7 @@ class LossConformance(Conformance):
 
     @on_every_example
     def test_is_lower_for_a_perfect_output(self, example: Example) -> None:
-        """An output that knows every target costs less than a random one."""
+        """A perfect output has a lower loss than a random one."""
         batch = example.batch()
         loss, target = self.build(example), example.target(batch)
         perfect, other = loss(example.perfect_output(batch), target), loss(example.output(batch, seeded()), target)
@@ -81,7 +81,7 @@ class LossConformance(Conformance):
 
     @on_every_example
     def test_same_input_gives_the_same_loss(self, example: Example) -> None:
-        """It changes neither its arguments nor, from call to call, its mind."""
+        """It does not change its arguments, and gives the same value at every call."""
         batch = example.batch()
         output, target = example.output(batch, seeded()), example.target(batch)
         copies = output.clone(), target.clone()

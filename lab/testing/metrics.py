@@ -1,4 +1,4 @@
-"""What holds for every metric."""
+"""Checks of metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetricConformance(Conformance):
     kind = "metrics"
 
     def build(self, example: Example) -> Any:
-        """The metric for ``example``."""
+        """Return the metric for ``example``."""
         metric = self.resolved.build(example.facts)
         missing = [name for name in ("update", "compute", "reset", "higher_is_better") if not hasattr(metric, name)]
         if missing:
@@ -32,14 +32,14 @@ class MetricConformance(Conformance):
         return metric
 
     def try_on(self, example: Example) -> None:
-        self._figure(example, self.build(example))
+        self._score(example, self.build(example))
 
     @on_every_example
     def test_gives_one_number(self, example: Example) -> None:
-        """The figure of an epoch is one finite number."""
-        figure = self._figure(example, self.build(example))
-        if not math.isfinite(figure):
-            raise Finding(f"{self.label} gives {figure} for random outputs")
+        """The score of an epoch is one finite number."""
+        score = self._score(example, self.build(example))
+        if not math.isfinite(score):
+            raise Finding(f"{self.label} gives {score} for random outputs")
 
     @on_every_example
     def test_has_a_direction(self, example: Example) -> None:
@@ -47,9 +47,9 @@ class MetricConformance(Conformance):
         metric = self.build(example)
         if not isinstance(metric.higher_is_better, bool):
             raise Finding(f"{self.label}: higher_is_better must be True or False, not {metric.higher_is_better!r}")
-        other = self._figure(example, metric)
+        other = self._score(example, metric)
         metric.reset()
-        perfect = self._figure(example, metric, perfect=True)
+        perfect = self._score(example, metric, perfect=True)
         if perfect == other or (perfect > other) is not metric.higher_is_better:
             raise Finding(
                 f"{self.label}: a perfect output scores {perfect:.4g}, a random one {other:.4g}, "
@@ -58,13 +58,13 @@ class MetricConformance(Conformance):
 
     @on_every_example
     def test_does_not_depend_on_how_batches_are_cut(self, example: Example) -> None:
-        """The figure of an epoch is that of its examples, whatever the batch size."""
+        """The score of an epoch is that of its examples, whatever the batch size."""
         size = len(example.data.split("valid"))
-        whole = [self._figure(example, self.build(example), batch_size=count) for count in (size, max(1, size - 1), 2)]
-        if not all(math.isclose(figure, whole[0], rel_tol=1e-4, abs_tol=1e-6) for figure in whole):
-            figures = ", ".join(f"{figure:.5g}" for figure in whole)
+        whole = [self._score(example, self.build(example), batch_size=count) for count in (size, max(1, size - 1), 2)]
+        if not all(math.isclose(score, whole[0], rel_tol=1e-4, abs_tol=1e-6) for score in whole):
+            scores = ", ".join(f"{score:.5g}" for score in whole)
             raise Finding(
-                f"{self.label}: the same outputs in batches of other sizes score {figures}",
+                f"{self.label}: the same outputs in batches of other sizes score {scores}",
                 hint="add up sums and counts in update, divide in compute",
             )
 
@@ -72,12 +72,12 @@ class MetricConformance(Conformance):
     def test_reset_forgets_everything(self, example: Example) -> None:
         """After ``reset`` an epoch scores as in a new metric; asked twice, a metric says the same."""
         metric = self.build(example)
-        self._figure(example, metric, perfect=True)
+        self._score(example, metric, perfect=True)
         metric.reset()
-        figure, fresh = self._figure(example, metric), self._figure(example, self.build(example))
-        if not same(figure, fresh):
-            raise Finding(f"{self.label}: after reset it scores {figure:.5g}, a new one {fresh:.5g}")
-        if not same(float(metric.compute()), figure):
+        score, fresh = self._score(example, metric), self._score(example, self.build(example))
+        if not same(score, fresh):
+            raise Finding(f"{self.label}: after reset it scores {score:.5g}, a new one {fresh:.5g}")
+        if not same(float(metric.compute()), score):
             raise Finding(f"{self.label}: compute gives another number when it is asked again")
 
     @on_every_example
@@ -93,8 +93,8 @@ class MetricConformance(Conformance):
         if not same((output, target), copies):
             raise Finding(f"{self.label} changes its arguments", hint="compute out of place")
 
-    def _figure(self, example: Example, metric: Any, *, perfect: bool = False, batch_size: int = 4) -> float:
-        """The figure of the validation split, for the same outputs however it is cut into batches."""
+    def _score(self, example: Example, metric: Any, *, perfect: bool = False, batch_size: int = 4) -> float:
+        """Return the score on the validation split, for the same outputs however it is split into batches."""
         outputs = _outputs(example, perfect)
         done = 0
         for batch in example.batches("valid", batch_size):
@@ -103,13 +103,11 @@ class MetricConformance(Conformance):
             output = outputs.narrow(example.batch_dim, done, count)
             _update(metric, _cut(output, target, example), target, batch)
             done += count
-        figure = metric.compute()
+        score = metric.compute()
         try:
-            return float(figure)
+            return float(score)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise Finding(
-                f"{self.label}: compute must give one number, not {figure!r}", hint=describe(error)
-            ) from error
+            raise Finding(f"{self.label}: compute must give one number, not {score!r}", hint=describe(error)) from error
 
 
 def _outputs(example: Example, perfect: bool) -> Tensor:
@@ -118,7 +116,7 @@ def _outputs(example: Example, perfect: bool) -> Tensor:
 
 
 def _cut(output: Tensor, target: Tensor, example: Example) -> Tensor:
-    """Of time-first outputs, the steps that the targets of a smaller batch have."""
+    """Return the steps of a time-first output that the targets of a smaller batch have."""
     return output[: len(target)] if example.batch_dim else output
 
 

@@ -1,4 +1,4 @@
-"""What holds for every optimizer."""
+"""Checks of optimizers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OptimizerConformance(Conformance):
     kind = "optimizers"
 
     def build(self, weights: list[nn.Parameter]) -> Optimizer:
-        """The optimizer over two groups, as a learner makes it."""
+        """Return the optimizer over two groups, as a learner makes it."""
         groups = [{"params": [weight], "lr": LR, "initial_lr": LR} for weight in weights]
         optimizer = self.resolved.partial({})(groups, lr=LR)
         if not isinstance(optimizer, Optimizer):
@@ -42,7 +42,7 @@ class OptimizerConformance(Conformance):
             raise Finding(f"{self.label} loses a group's 'lr' or 'initial_lr'", hint="hand the groups on as they are")
 
     def test_descends(self) -> None:
-        """It comes nearer to the lowest point of a bowl."""
+        """It approaches the minimum of a quadratic bowl."""
         weights = _weights()
         before = _bowl(weights).item()
         self._steps(self.build(weights), weights, 30)

@@ -1,4 +1,4 @@
-"""Instruments of the checks: random state, differences between tensors, what an error says."""
+"""Tools of the checks: random state, differences between tensors, clear errors."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from lab.errors import LabError, describe
 from lab.testing.finding import Finding
 
-__all__ = ["clear_error", "flat_state", "leaves", "map_tensors", "no_global_randomness", "same", "seeded"]
+__all__ = ["clear_error", "flat_state", "leaves", "no_global_randomness", "same", "seeded"]
 
 _OWN = "take a torch.Generator instead, such as the sampler's `generator` or learner.streams.generator(...)"
 
 
 def seeded(seed: int = 0) -> torch.Generator:
-    """A generator of one's own."""
+    """Return a generator that nothing else draws from."""
     return torch.Generator().manual_seed(seed)
 
 
 @contextmanager
 def no_global_randomness(who: str, *, torch_too: bool = True, hint: str = _OWN) -> Iterator[None]:
-    """A Finding where the block moves a global random state: torch's, NumPy's or Python's."""
+    """Raise a Finding if the block changes a global random state: torch's, NumPy's or Python's."""
     before = _global_states()
     yield
     after = _global_states()
@@ -46,7 +46,7 @@ def _global_states() -> dict[str, Any]:
 
 
 def same(first: Any, second: Any, tolerance: float = 0.0) -> bool:
-    """Whether two values are equal: tensors in shape and content, containers item by item."""
+    """Return whether two values are equal: tensors in shape and content, containers item by item."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         if first.shape != second.shape:
             return False
@@ -62,21 +62,8 @@ def same(first: Any, second: Any, tolerance: float = 0.0) -> bool:
     return bool(first == second) or (first != first and second != second)
 
 
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same nesting with every tensor changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: map_tensors(item, change) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_tensors(item, change) for item in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(map_tensors(item, change) for item in value)
-    return value
-
-
 def leaves(loss: Tensor) -> list[Tensor]:
-    """Every tensor that the gradient of ``loss`` ends in."""
+    """Return every leaf tensor that the gradient of ``loss`` reaches."""
     waiting, seen, found = [loss.grad_fn], set(), []
     while waiting:
         node = waiting.pop()
@@ -91,7 +78,7 @@ def leaves(loss: Tensor) -> list[Tensor]:
 
 
 def clear_error(action: Callable[[], Any], what: str) -> None:
-    """A Finding unless ``action`` refuses, with a message that says what does not fit."""
+    """Raise a Finding unless ``action`` raises an error that says what does not fit."""
     import warnings
 
     try:
@@ -111,7 +98,7 @@ def clear_error(action: Callable[[], Any], what: str) -> None:
 
 
 def flat_state(thing: Any, path: str = "", depth: int = 4) -> dict[str, Any]:
-    """The plain values and tensors inside an object, by path: what it remembers."""
+    """Return the plain values and tensors inside an object, by path."""
     if thing is None or isinstance(thing, (bool, int, float, str)):
         return {path: thing}
     if isinstance(thing, Tensor):

@@ -1,4 +1,4 @@
-"""Running the checks without pytest, for ``lab check``; and finding the conformance class of a registered component."""
+"""Checks without pytest, for ``lab check``, and the conformance class of a registered component."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ KINDS: dict[str, type[Conformance]] = {
 
 @attrs.frozen
 class Outcome:
-    """What one check said.
+    """The outcome of one check.
 
     Attributes:
         check: its name in words.
         status: ``ok``, ``failed`` or ``skipped``.
-        text: what was found, or why the check does not apply.
+        text: the finding, or why the check does not apply.
     """
 
     check: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
-    """The checks of a registered component: those of its registry, with how its plugin says that it is tried.
+    """Return the conformance class of a registered component, with the case that its plugin gives for it.
 
     A registry without a class of its own gets the general checks.
     """
@@ -75,13 +75,13 @@ def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
 
 
 def check_entry(entry: Entry, catalog: Catalog) -> Iterator[Outcome]:
-    """Every check of a registered component, one after the other."""
+    """Run every check of a registered component, one after the other."""
     kind = conformance_of(entry, catalog)
     return (run_check(kind, name) for name in kind.checks())
 
 
 def run_check(kind: type[Conformance], name: str) -> Outcome:
-    """One check of a conformance class."""
+    """Run one check of a conformance class."""
     words = name.removeprefix("test_").replace("_", " ")
     try:
         getattr(kind(), name)()

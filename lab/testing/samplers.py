@@ -1,4 +1,4 @@
-"""What holds for every sampler."""
+"""Checks of samplers."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class SamplerConformance(Conformance):
     replaces: ClassVar[bool] = False
 
     def build(self, size: int, batch_size: int, streams: Streams | None = None) -> Sampler:
-        """The sampler over ``size`` examples, drawing from the stream ``sampler``."""
+        """Return the sampler over ``size`` examples, drawing from the stream ``sampler``."""
         streams = streams or Streams(0)
         return self.resolved.build(self._facts(size, batch_size) | {"generator": streams.generator("sampler")})  # type: ignore[no-any-return]
 
     def epoch(self, number: int, *, skip_batches: int = 0, rank: int = 0, ranks: int = 1) -> list[list[Any]]:
-        """The batches of an epoch, as a fresh run that starts there sees them."""
+        """Return the batches of an epoch, as a fresh run that starts there sees them."""
         streams, (size, batch_size) = Streams(3), self._settings()[0]
         sampler = EpochSampler(self.build(size, batch_size, streams), streams, rank=rank, ranks=ranks)
         sampler.start_at(number, skip_batches)
@@ -89,7 +89,7 @@ class SamplerConformance(Conformance):
             raise Finding(f"{self.label}: resumed behind two batches, it gives others than the epoch had")
 
     def test_several_processes_share_an_epoch(self) -> None:
-        """What the processes of a group see is, batch by batch, what one alone would: nothing lost, nothing twice."""
+        """The processes of a group see, batch by batch, the examples of a single process: none lost, none twice."""
         shares = [self.epoch(1, rank=rank, ranks=2) for rank in range(2)]
         together = [sorted(one if one == other else one + other) for one, other in zip(*shares, strict=True)]
         if together != [sorted(batch) for batch in self.epoch(1)]:
@@ -104,7 +104,7 @@ class SamplerConformance(Conformance):
             _plain(self.build(*self._settings()[0]))
 
     def test_leaves_the_lengths_alone(self) -> None:
-        """What it is told of the examples is not changed."""
+        """The lengths that it is given are not changed."""
         size, batch_size = self._settings()[0]
         facts = self._facts(size, batch_size) | {"generator": seeded()}
         before = facts["lengths"].copy()
@@ -113,7 +113,7 @@ class SamplerConformance(Conformance):
             raise Finding(f"{self.label} changes `lengths`", hint="work on a copy")
 
     def _settings(self) -> Sequence[tuple[int, int]]:
-        """(size, batch_size) of what it is tried on; of its example data where it asks for more than these say."""
+        """Return (size, batch_size) pairs to try; those of its example data if it needs further facts."""
         if not self.needs:
             return SETTINGS
         return [(len(self.candidates()[0].data.split("train")), 4)]
@@ -125,7 +125,7 @@ class SamplerConformance(Conformance):
 
 
 def _plain(batches: Any) -> list[list[Any]]:
-    """Batches as lists; what stands in them for an index, where a split takes something else, is a tuple."""
+    """Return batches as lists; an index may be a tuple, if the split takes tuples."""
     return [[index if isinstance(index, tuple) else int(index) for index in batch] for batch in _checked(batches)]
 
 

@@ -1,4 +1,4 @@
-"""What holds for every searcher."""
+"""Checks of searchers."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class SearcherConformance(Conformance):
                     raise Finding(f"{self.label}: {settings[path]!r} is no {path} of {choice}")
 
     def test_same_trials_and_seed_give_the_same_proposals(self) -> None:
-        """So that an interrupted search goes on as it would have."""
+        """An interrupted search goes on as it would have."""
         with no_global_randomness(self.label):
             first, again = self.propose(_trials()), self.propose(_trials())
         if first != again:
             raise Finding(f"{self.label}: twice the same trials and seed, but {first} and {again}")
 
     def test_failed_trials_are_borne(self) -> None:
-        """A trial without a figure is no reason to stop."""
+        """A failed trial, which has no score, does not stop the search."""
         self.propose((*_trials(), ObservedTrial(SETTINGS[0], None)))
         self.propose((ObservedTrial(SETTINGS[0], None),))
 

@@ -1,4 +1,4 @@
-"""What holds for every stepper."""
+"""Checks of steppers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StepperConformance(Conformance):
     kind = "steppers"
 
     def learner(self, example: Example, callbacks: Sequence[Callback] = (), folder: Path | None = None) -> Learner:
-        """A learner with this stepper, about to train."""
+        """Return a learner with this stepper, about to train."""
         stepper = self.resolved.build(example.facts)
         if not isinstance(stepper, Stepper):
             raise Finding(f"{self.label} must be a lab.Stepper, not a {type(stepper).__name__}")
@@ -109,7 +109,7 @@ class StepperConformance(Conformance):
 
     @on_every_example
     def test_resumes_with_the_same_numbers(self, example: Example) -> None:
-        """A run whose power was cut in the middle of an epoch ends as the run that went straight on."""
+        """A run that is resumed after a power cut in the middle of an epoch ends like an uninterrupted one."""
         with TemporaryDirectory() as folder:
             straight, resumed = train_with_power_cut(
                 lambda place, callbacks: self.learner(example, callbacks, place), Path(folder)
@@ -138,7 +138,7 @@ class _Witness(Callback):
 
 
 def small_learner(example: Example, **options: Any) -> Learner:
-    """A silent learner on example data: its model, loss and stepper unless others are given."""
+    """Return a silent learner on example data, with its model, loss and stepper unless others are given."""
     with global_generator(0):
         model: nn.Module = example.model()
     settings: dict[str, Any] = {"stepper": example.stepper(), "lr": 0.02, "batch_size": 4, "progress": False}

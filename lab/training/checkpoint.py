@@ -88,7 +88,11 @@ class Checkpoint(Callback):
         self._saved_at = time.monotonic()
 
     def after_batch(self, learner: Training) -> None:
-        if self._due(learner):
+        due = self.every_steps is not None and learner.position.step % self.every_steps == 0
+        if not due and self.every_minutes is not None:
+            is_late = time.monotonic() - self._saved_at > 60 * self.every_minutes
+            due = learner.distributed.broadcast_flag(is_late)
+        if due:
             self.save(learner)
 
     def after_epoch(self, learner: Training) -> None:
@@ -132,13 +136,6 @@ class Checkpoint(Callback):
             save_checkpoint(learner, learner.folder)
             self._saved_at = time.monotonic()
             self._saving_s = self._saved_at - began
-
-    def _due(self, learner: Training) -> bool:
-        if self.every_steps is not None and learner.position.step % self.every_steps == 0:
-            return True
-        if self.every_minutes is None:
-            return False
-        return learner.distributed.broadcast_flag(time.monotonic() - self._saved_at > 60 * self.every_minutes)
 
 
 def rehearse_checkpoint(learner: Training) -> None:

@@ -151,7 +151,7 @@ class TensorBatches:
         sampler: batches of indices.
     """
 
-    def __init__(self, split: TensorDataset, sampler: Iterable[Sequence[int]]) -> None:
+    def __init__(self, split: TensorDataset, sampler: Iterable[Any]) -> None:
         self.split, self.sampler = split, sampler
 
     def __len__(self) -> int:
@@ -160,10 +160,15 @@ class TensorBatches:
     def __iter__(self) -> Iterator[list[Tensor]]:
         tensors = self.split.tensors
         for batch in self.sampler:
+            # copies, never views: a training step may change its batch in place
             try:
-                # copies, never views: a training step may change its batch in place
-                index = torch.as_tensor(batch)
-                selected = [tensor.index_select(0, index) for tensor in tensors]
+                start, stop = batch[0], batch[-1] + 1
+                if start >= 0 and stop <= len(self.split) and batch == list(range(start, stop)):
+                    selected = [tensor[start:stop].clone() for tensor in tensors]
+                else:
+                    # np.array reads a list of integers in a fifth of the time of torch.tensor
+                    index = batch if isinstance(batch, Tensor) else torch.from_numpy(np.array(batch))
+                    selected = [tensor.index_select(0, index) for tensor in tensors]
             except (IndexError, RuntimeError, TypeError, ValueError):
                 # negative, missing or other indices: what TensorDataset does with them, and its errors
                 selected = default_collate([self.split[number] for number in batch])

@@ -16,7 +16,7 @@ from lab.training.data import Data, SamplerFactory, ShuffleSampler, to_device
 from lab.training.loop import fit, validate
 from lab.training.progress import EpochProgress
 from lab.training.rng import all_generators
-from lab.training.state import LearningRate, Position, Training
+from lab.training.state import EVENTS, LearningRate, Level, Position, Training
 from lab.training.stepper import Stepper, Supervised
 from lab.training.weights import load_weights, save_weights
 
@@ -107,7 +107,7 @@ class Learner(Training):
 
     def _set_callbacks(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = order_callbacks(callbacks)
-        self._listeners = listeners_of(self.callbacks)
+        self._levels = {event: Level(event, listeners_of(self.callbacks, event), self) for event in EVENTS}
 
     # --- training -----------------------------------------------------------------------------------------------------
 

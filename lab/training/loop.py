@@ -124,8 +124,9 @@ def _train_batches(training: Training) -> None:
         try:  # not suppress(), which costs three calls per batch
             training.batch = to_device(batch, device)
             with training.level("batch"):
-                ranks.prepare_step()
-                ranks.seed_dropout(training.streams, training.epochs_done, position.batch)
+                if ranks.world_size > 1:
+                    ranks.prepare_step()
+                    ranks.seed_dropout(training.streams, training.epochs_done, position.batch)
                 loss = ranks.global_loss(training.stepper.train_step(training.batch))
                 training.step_loss = loss
                 training.losses.add(loss)

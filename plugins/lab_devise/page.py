@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["search_page", "sheet"]
 
-MOST_PICTURES, MOST_WORDS = 300, 4000
+MAX_PICTURES, MAX_WORDS = 300, 4000
 
 
 def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> str:
@@ -33,8 +33,8 @@ def search_page(learner: Learner, vectors: Tensor, *, title: str = "Search") -> 
     data: Any = learner.data
     places, classes = pictures_of(data)
     # Evenly spaced over classes and splits; the page stays below a few megabytes.
-    chosen = np.linspace(0, len(places) - 1, min(MOST_PICTURES, len(places))).astype(int)
-    words = (*data.class_names, *data.words)[:MOST_WORDS]
+    chosen = np.linspace(0, len(places) - 1, min(MAX_PICTURES, len(places))).astype(int)
+    words = (*data.class_names, *data.words)[:MAX_WORDS]
     held_out = set(data.class_names[data.trained_count :])
     content = {
         "width": data.output_size,

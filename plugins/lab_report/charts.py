@@ -21,7 +21,7 @@ from lab.study.store import RunRecord
 __all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
 
 """How many ``--arm-N`` the style sheet has; number 0 is the base's."""
-MOST_EPOCHS = 200
+MAX_EPOCHS = 200
 """Of longer histories every n-th epoch is drawn."""
 STATES = {True: "better", False: "worse", None: "open"}
 
@@ -239,7 +239,7 @@ def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, i
     return text.getvalue(), epochs
 
 
-def thinned(history: Sequence[Mapping[str, float]], most: int = MOST_EPOCHS) -> list[Mapping[str, float]]:
+def thinned(history: Sequence[Mapping[str, float]], most: int = MAX_EPOCHS) -> list[Mapping[str, float]]:
     """At most ``most`` epochs of a history, evenly, always with the last.
 
     >>> [row["epoch"] for row in thinned([{"epoch": n} for n in range(10)], most=4)]

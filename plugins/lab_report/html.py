@@ -41,7 +41,7 @@ from lab_report import charts
 __all__ = ["render_report", "runs_beside", "write_report"]
 
 INTERACTION = "what the two do together, beyond the sum of what each does alone"
-LONGEST_TITLE = 150
+MAX_TITLE_LENGTH = 150
 MARKS = {"better": "▲", "worse": "▼", "open": "○"}
 PLAIN_COLUMNS = ("arm", "seed", "status", "key")
 TABLE_EPOCHS = 12
@@ -141,7 +141,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
 def _title(record: StudyRecord) -> tuple[str, list[str]]:
     """The heading and what stands below it: the question's first paragraph, if it is short enough for a heading."""
     paragraphs = [" ".join(part.split()) for part in record.study.question.split("\n\n") if part.strip()]
-    if paragraphs and len(paragraphs[0]) <= LONGEST_TITLE:
+    if paragraphs and len(paragraphs[0]) <= MAX_TITLE_LENGTH:
         return paragraphs[0], paragraphs[1:]
     return record.study.name, paragraphs
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["reproduce"]
 
-SHOWN = 10
+MAX_ROWS_SHOWN = 10
 
 
 @click.command(epilog="Example:  lab reproduce 1f3a9c  ·  lab reproduce 1f3a9c --anyway")
@@ -62,8 +62,8 @@ def _describe(result: Reproduction) -> list[str]:
     if not found:
         what = f"identical: every figure of {result.epochs} epochs, the final figures and the weights ({name})"
         return [*lines, what]
-    shown = [f"  {line}" for line in found[:SHOWN]]
-    more = len(found) - SHOWN
+    shown = [f"  {line}" for line in found[:MAX_ROWS_SHOWN]]
+    more = len(found) - MAX_ROWS_SHOWN
     return [*lines, f"not identical: {_where(result)} ({name})", *shown, *([f"  and {more} more"] if more > 0 else [])]
 
 

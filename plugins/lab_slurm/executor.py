@@ -109,7 +109,7 @@ class Slurm:
         gpus = self.gpus if self.gpus is not None else int(on_gpu)
         again = {"slurm_max_num_timeout": self.max_timeouts} if self.cluster == "slurm" else {}
         executor = submitit.AutoExecutor(folder, cluster=self.cluster, **again)
-        wishes = {
+        settings = {
             "name": "lab",
             "timeout_min": self.timeout_min,
             "nodes": 1,
@@ -121,7 +121,7 @@ class Slurm:
             "slurm_partition": self.partition,
             "slurm_additional_parameters": self.options or None,
         }
-        executor.update_parameters(**wishes)  # None stands for what is not wished
+        executor.update_parameters(**settings)  # None: not asked for
         return executor
 
 
@@ -165,7 +165,7 @@ class _Queue:
 
     def __init__(
         self,
-        wishes: Slurm,
+        settings: Slurm,
         folder: Path,
         runs: Sequence[Run],
         listener: Listener,
@@ -173,10 +173,10 @@ class _Queue:
         *,
         fresh: bool,
     ) -> None:
-        self.wishes, self.folder, self.listener, self.stop, self.fresh = wishes, folder, listener, stop, fresh
-        self.executor = wishes.queue(folder / "submitit", any(run.device.startswith("cuda") for run in runs))
+        self.settings, self.folder, self.listener, self.stop, self.fresh = settings, folder, listener, stop, fresh
+        self.executor = settings.queue(folder / "submitit", any(run.device.startswith("cuda") for run in runs))
         self.waiting = deque(runs)
-        self.most = wishes.workers or len(runs)
+        self.most = settings.workers or len(runs)
         self.jobs: list[_Job] = []
         self.attempts: Counter[str] = Counter()
         self.refusal: LabError | None = None
@@ -198,7 +198,7 @@ class _Queue:
                 if lost and job in self.jobs:
                     yield from self._on_job_death(job)
             if not heard:
-                time.sleep(POLL_S / 5 if self.wishes.cluster == "local" else POLL_S)
+                time.sleep(POLL_S / 5 if self.settings.cluster == "local" else POLL_S)
         if self.refusal is not None:
             raise self.refusal
         if self.stop.is_set():
@@ -223,12 +223,12 @@ class _Queue:
             "file": str(Path(run.file).absolute()) if run.file else "",
             "root": str(run.store.root.absolute()),
             "without": run.catalog.switched_off,
-            "threads": self.wishes.threads,
+            "threads": self.settings.threads,
             "fresh": False,
         }
         write_json(folder / JOB, content)
         job = self.executor.submit(Training(), str(folder))
-        self.jobs.append(_Job(run, folder, job, LATE_NEWS_S[self.wishes.cluster]))
+        self.jobs.append(_Job(run, folder, job, LATE_NEWS_S[self.settings.cluster]))
 
     def _stop(self) -> None:
         if not self.stopping:
@@ -242,7 +242,7 @@ class _Queue:
         """End it; what it has not saved is lost."""
         self.jobs.remove(job)
         job.job.cancel(check=False)
-        job.wait(SHUTDOWN_TIMEOUT_S if self.wishes.cluster == "local" else 0.0)
+        job.wait(SHUTDOWN_TIMEOUT_S if self.settings.cluster == "local" else 0.0)
 
     def _take(self, job: _Job, message: Mapping[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
         if message["event"] == "here":
@@ -255,7 +255,7 @@ class _Queue:
             yield from self._end(job, message)
 
     def _end(self, job: _Job, message: Mapping[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
-        job.wait(SHUTDOWN_TIMEOUT_S if self.wishes.cluster == "local" else 0.0)
+        job.wait(SHUTDOWN_TIMEOUT_S if self.settings.cluster == "local" else 0.0)
         self.jobs.remove(job)
         if message["how"] == "refused":
             self.refusal = LabError(

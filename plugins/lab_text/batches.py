@@ -22,7 +22,7 @@ class TranslationBatch(NamedTuple):
 
     Attributes:
         source: int64 (S, B), time first; every column ends with ``_eos_`` and is then padded.
-        target: int64 (T, B), likewise.
+        target: int64 (T, B), in the same format.
         references: the B original target sentences.
     """
 
@@ -46,7 +46,7 @@ class SideCoder:
     Args:
         side: the tokenized sentences.
         table: int64, the id in the vocabulary of each of ``side.words``.
-        limit: the greatest number of ids of a sentence, ``_eos_`` included; longer ones are cut. None cuts nothing.
+        limit: maximum number of ids per sentence, ``_eos_`` included; longer ones are cut. None does not cut.
     """
 
     side: TokenizedSide
@@ -83,8 +83,8 @@ class TranslationSplit:
 
     Args:
         pairs: the corpus.
-        rows: int64, which of its pairs.
-        source, target: how ids are made.
+        rows: int64, the pairs of this split.
+        source, target: encoders of both sides.
     """
 
     pairs: TokenizedPairs
@@ -109,7 +109,7 @@ class TranslationSplit:
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The target length of every pair, ``_eos_`` included: the sort key of samplers."""
+        """Target length of every pair, ``_eos_`` included: the sort key of samplers."""
         return self.target.lengths(self.rows)
 
     def source_text(self, index: int) -> str:

@@ -1,7 +1,7 @@
 """Cache of tokenized corpora and trained vectors, keyed by a hash of their inputs.
 
 A cache entry is a folder named by its key. It is written under a temporary name and renamed when complete, so another
-process sees all of it or nothing. Arrays are ``.npy`` and are mapped into memory; nothing is pickled.
+process sees all of it or nothing. Arrays are ``.npy`` files, mapped into memory; no pickle.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from lab.cache import cache_folder
 from lab.errors import DataError
+from lab.registry.closure import closure_of
 from lab.registry.definition import fingerprint_of, modules_of
-from lab.registry.modules import closure_of
 
 __all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
 
@@ -35,9 +35,9 @@ def entry(key: str, write: Callable[[Path], None], made_by: Sequence[Any] = ()) 
     """Return the folder of ``key``, created by ``write(temporary folder)`` if it is not there yet.
 
     Args:
-        key: of what it is made of.
-        write: makes it. Its source, and that of all that it imports, is part of the entry's name.
-        made_by: further classes and functions that decide what is written: a tokenizer's, a network's.
+        key: hash of the inputs.
+        write: writes the entry. Its source code and that of its imports are part of the entry's name.
+        made_by: other classes and functions that decide what is written, such as a tokenizer's class.
     """
     # A change in the code that writes an entry makes a new entry; nobody has to remember a version number.
     sources = closure_of(modules_of(getattr(write, "__func__", write))).fingerprints()
@@ -79,7 +79,7 @@ def _unwritable(parent: Path, error: OSError) -> DataError:
 def damaged_entry(folder: Path, error: Exception) -> DataError:
     """Return the error for an entry whose files cannot be read."""
     return DataError(
-        "an entry of the cache is damaged", where=f"{folder}: {error}", hint="remove this folder; it is made anew"
+        "a cache entry is damaged", where=f"{folder}: {error}", hint="remove this folder; it will be written again"
     )
 
 
@@ -94,7 +94,7 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 
 class ArrayWriter:
-    """A one-dimensional ``.npy`` file that grows, in constant memory.
+    """Growing one-dimensional ``.npy`` file, in constant memory.
 
     Args:
         path: the file to write.
@@ -124,7 +124,7 @@ class ArrayWriter:
         self._file.write(block.tobytes())
 
     def close(self) -> None:
-        """Write the final length; the second time nothing."""
+        """Write the final length; later calls have no effect."""
         if not self._file.closed:
             self._write_header()
             self._file.close()

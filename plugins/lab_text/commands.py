@@ -41,7 +41,7 @@ def _choose(data_dir: Path | None) -> None:
 @click.argument("name")
 @_DATA_DIR
 def get(name: str, data_dir: Path | None) -> None:
-    """Download the corpus NAME from its publisher; goes on where an earlier download stopped."""
+    """Download the corpus NAME from its publisher; resumes an interrupted download."""
     # Imported on use: `lab --help` lists this command without loading it.
     from lab_text.corpora import data_folder, find_corpus
     from lab_text.download import fetch_corpus
@@ -56,7 +56,7 @@ def get(name: str, data_dir: Path | None) -> None:
     click.echo(f"in {data_folder()}")
 
 
-_ORIGINS = {"there": "was here", "checked": "as expected", "recorded": "recorded, required from now on"}
+_ORIGINS = {"there": "already here", "checked": "verified", "recorded": "recorded, required from now on"}
 
 
 def _print_table() -> None:
@@ -77,9 +77,7 @@ def _state(corpus: Corpus) -> str:
     state = status(corpus)
     figures = [f"{_size(state.bytes_here)} on disk"] if state.present else []
     if state.missing:
-        figures.append(
-            f"{_size(state.bytes_to_fetch)} to fetch" if state.bytes_to_fetch else "size of download unknown"
-        )
+        figures.append(f"{_size(state.bytes_to_fetch)} to fetch" if state.bytes_to_fetch else "download size unknown")
     return f"{state.word} ({', '.join(figures)})"
 
 

@@ -106,7 +106,7 @@ class _WordByWord(nn.Module):
 
 
 class TokenizerConformance(Conformance):
-    """The checks of tokenizers: a subclass of ``lab_text.tokenizer.Tokenizer``."""
+    """Checks of tokenizers: a subclass of ``lab_text.tokenizer.Tokenizer``."""
 
     kind = "tokenizers"
 
@@ -149,7 +149,7 @@ class TokenizerConformance(Conformance):
                     raise Finding(f"{self.label}: {what} of {text!r} give {given!r}")
 
     def test_identity_is_json_and_steady(self) -> None:
-        """``identity`` is part of cache keys: plain JSON, the same for the same tokenizer, with a name of its own."""
+        """``identity`` is plain JSON, the same for equal tokenizers, as it is part of cache keys."""
         first, second = self.build().identity, self.build().identity
         if json.loads(json.dumps(first)) != first or first != second or not first:
             raise Finding(f"{self.label}: identity must be the same plain JSON every time, not {first!r}")
@@ -168,7 +168,7 @@ def _letters(text: str) -> str:
 
 
 class VectorsConformance(Conformance):
-    """The checks of word vectors: a subclass of ``lab_text.vectors.WordVectors``; none without its file."""
+    """Checks of word vectors: a subclass of ``lab_text.vectors.WordVectors``; skipped if their file is missing."""
 
     kind = "vectors"
     words: Sequence[str] = ("où", "est", "la", "gare", "?")
@@ -211,7 +211,7 @@ class VectorsConformance(Conformance):
 
 
 class CorpusConformance(Conformance):
-    """The checks of corpora: a function that gives a ``lab_text.corpora.Corpus``; nothing is downloaded."""
+    """Checks of corpora: functions that return a ``lab_text.corpora.Corpus``; nothing is downloaded."""
 
     kind = "corpora"
 
@@ -240,7 +240,9 @@ class CorpusConformance(Conformance):
         wanted = {path for paths in corpus.files.values() for path in paths}
         for download in corpus.downloads:
             if not wanted & set(download.results) or not download.url.startswith("https://"):
-                raise Finding(f"{self.label}: {download.url} gives {download.results}, which is not what is looked for")
+                raise Finding(
+                    f"{self.label}: {download.url} gives {download.results}, which are not files of the corpus"
+                )
 
 
 @cache

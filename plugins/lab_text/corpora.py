@@ -52,11 +52,11 @@ class Download:
     """One file to fetch.
 
     Attributes:
-        url: where its publisher offers it.
-        path: where it is put, inside the data directory.
-        size: bytes to download, as last seen; 0 where the publisher does not say.
-        sha256: the publisher's, if known; else the manifest's or the recorded one counts.
-        sha256_starts: its first digits, where the publisher gives no more, for example in the file's name.
+        url: of the publisher.
+        path: destination inside the data directory.
+        size: bytes to download, as last seen; 0 if unknown.
+        sha256: the publisher's, if known; otherwise the manifest's or the recorded one is used.
+        sha256_starts: its first digits, if the publisher gives no more, for example in the file's name.
         members: of an archive (``.zip``, ``.tar``, ``.tar.gz``): the member's base name → its path inside the data
             directory; the archive itself is removed afterwards.
     """
@@ -72,7 +72,7 @@ class Download:
 
     @property
     def results(self) -> tuple[str, ...]:
-        """The files that are there afterwards."""
+        """Files that exist after the download."""
         return tuple(self.members.values()) if self.members else (self.path,)
 
 
@@ -81,15 +81,15 @@ class Corpus:
     """The description of a named corpus.
 
     Attributes:
-        name: what it is called in experiments and on the command line.
-        title: one line of what it is.
+        name: name in experiments and on the command line.
+        title: one-line description.
         languages: codes of its languages.
         license: in the publisher's words.
-        publisher: the page of who published it first.
-        files: role (``train.fr``, ``pairs`` …) → paths inside the data directory, any one of which will do.
-        columns: of a file ``pairs`` with tab-separated columns, the language of each.
-        downloads: what ``lab data get`` fetches; empty for a corpus that is generated.
-        note: what a user should know before using it.
+        publisher: page of the original publisher.
+        files: role (``train.fr``, ``pairs`` …) → alternative paths inside the data directory.
+        columns: languages of the tab-separated columns of a file ``pairs``.
+        downloads: files that ``lab data get`` fetches; empty for a generated corpus.
+        note: remarks for users.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Corpus:
         """Return the file of one role, after checking its known checksum.
 
         Raises:
-            DataError: it is not in the data directory, or it is not the file it should be.
+            DataError: it is not in the data directory, or its checksum is wrong.
         """
         folder = data_folder()
         for candidate in self.files[role]:
@@ -190,9 +190,9 @@ class Status:
     """State of a corpus in the data directory.
 
     Attributes:
-        present, missing: roles whose file is or is not there.
-        bytes_here: on disk.
-        bytes_to_fetch: what a download would cost; 0 if nothing is missing or the size is unknown.
+        present, missing: roles with and without a file.
+        bytes_here: size on disk.
+        bytes_to_fetch: size of the download; 0 if nothing is missing or the size is unknown.
     """
 
     present: tuple[str, ...]

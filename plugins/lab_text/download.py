@@ -34,12 +34,12 @@ _TIMEOUT_S = 60.0
 
 @attrs.frozen
 class Fetched:
-    """One file that was fetched or was there.
+    """A file that was downloaded or already there.
 
     Attributes:
         path: inside the data directory.
         sha256: of its content.
-        origin: ``there`` (nothing to do), ``checked`` (against a known sha256) or ``recorded`` (for the first time).
+        origin: ``there`` (already), ``checked`` (against a known sha256) or ``recorded`` (the first time).
     """
 
     path: str
@@ -48,15 +48,15 @@ class Fetched:
 
 
 def fetch_corpus(corpus: Corpus, folder: Path | None = None) -> list[Fetched]:
-    """Download what is missing of a corpus into the data directory.
+    """Download missing files of a corpus into the data directory.
 
     Raises:
-        DataError: the corpus has nothing to download, the directory cannot be written, the server fails, or a file has
-            another sha256 than it should; such a file is kept under another name and never used.
+        DataError: the corpus has nothing to download, the directory is not writable, the server fails, or a file has a
+            wrong sha256; such a file is renamed and never used.
     """
     folder = folder or data_folder()
     if not corpus.downloads:
-        raise DataError(f"corpus '{corpus.name}' is generated; there is nothing to download")
+        raise DataError(f"corpus '{corpus.name}' is generated, so there is nothing to download")
     serving = [_there(corpus, folder, result) for download in corpus.downloads for result in download.results]
     # Also works in a data directory that is read-only.
     if all(serving):
@@ -76,7 +76,7 @@ def _alone(corpus: Corpus, folder: Path) -> Iterator[None]:
     try:
         lock = FileLock(path, timeout=0).acquire()
     except Timeout:
-        log.info("another process fetches corpus '%s'; waiting for it", corpus.name)
+        log.info("another process is downloading corpus '%s'; waiting", corpus.name)
         lock = FileLock(path).acquire()
     # Some network file systems have no locks; downloads then run unguarded.
     except NotImplementedError:
@@ -154,7 +154,7 @@ def _rejected(path: Path, name: str, expected: str, actual: str) -> DataError:
     return DataError(
         f"{name} has the wrong sha256",
         where=f"expected {expected}\ngot      {actual}",
-        hint=f"it was put aside as {aside}; if its publisher replaced it on purpose, edit or remove the old checksum",
+        hint=f"renamed to {aside}; if the publisher replaced the file, edit or remove the old checksum",
     )
 
 
@@ -196,7 +196,7 @@ def _refuse_other_content(target: Path, download: Download) -> None:
     raise DataError(
         f"the server sent {'a web page' if head else 'an empty file'} instead of {target.name}",
         where=download.url,
-        hint=f"look into {aside}: does the network ask to log in?",
+        hint=f"see {aside}: does the network require a login?",
     )
 
 
@@ -207,15 +207,15 @@ def _digest(path: Path) -> str:
 
 @attrs.frozen
 class ResumingDownloader:
-    """A downloader for pooch: gathers ``<target>.part`` and goes on there if it stops half way.
+    """Downloader for pooch that writes ``<target>.part`` and resumes it after an interruption.
 
-    A partial file is only continued if the server says that the file is still the same (its ETag or date of change), or
-    if the checksum will tell; otherwise the download starts anew.
+    A partial file is resumed only if the server confirms that the file has not changed (ETag or modification date), or
+    if the checksum is known; otherwise the download starts again.
 
     Args:
-        target: the file in the end.
-        expected: its sha256, if known.
-        size: its size in bytes as last seen, for the progress bar.
+        target: final path.
+        expected: sha256, if known.
+        size: size in bytes as last seen, for the progress bar.
     """
 
     target: Path
@@ -256,11 +256,11 @@ class ResumingDownloader:
             raise DataError(
                 f"the server cannot be reached: {_cause(error)}"
                 if is_offline
-                else f"the download stopped: {_cause(error)}",
+                else f"the download failed: {_cause(error)}",
                 where=url,
                 hint="is this machine online? behind a proxy set HTTPS_PROXY"
                 if is_offline
-                else "run it again; it goes on where it stopped",
+                else "run it again to resume",
             ) from error
 
     def _headers(self) -> dict[str, str]:

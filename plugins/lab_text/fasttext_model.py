@@ -53,7 +53,7 @@ def open_fasttext(path: Path) -> Iterator[FastTextModel]:
     """Open the model of a file.
 
     Raises:
-        DataError: it is no model of fastText, cut short, or its counts contradict each other.
+        DataError: it is not a fastText model, truncated, or its counts are inconsistent.
     """
     with path.open("rb") as file:
         if not path.stat().st_size:
@@ -78,7 +78,7 @@ def _other_format(content: mmap.mmap) -> str:
 
 
 class FastTextModel:
-    """A model whose words are known, and whose vectors are taken from the file when they are asked for."""
+    """Model whose dictionary is in memory and whose vectors are read from the file on demand."""
 
     def __init__(self, path: Path, content: mmap.mmap) -> None:
         self.path, self._content, self._place = path, content, 8
@@ -123,14 +123,14 @@ class FastTextModel:
             f"{count:,} entries, {self.words:,} words and {labels:,} labels": min(self.words, labels) < 0
             or count != self.words + labels,
             f"{arguments.buckets:,} buckets": arguments.buckets < 0 or (arguments.buckets == 0 < arguments.longest),
-            f"n-grams of {arguments.shortest:,} to {arguments.longest:,} signs": not (
+            f"n-grams of {arguments.shortest:,} to {arguments.longest:,} characters": not (
                 0 <= arguments.shortest <= _MAX_NGRAM and 0 <= arguments.longest <= _MAX_NGRAM
             ),
             f"{self._pruned:,} n-grams kept": self._pruned < -1,
         }
         for what, is_odd in odd.items():
             if is_odd:
-                raise self._damaged(f"it says of itself: {what}")
+                raise self._damaged(f"its header claims {what}")
         # Refuses absurd counts before a loop of billions starts.
         if 10 * count + 8 * max(self._pruned, 0) > size:
             raise EOFError
@@ -204,7 +204,7 @@ class FastTextModel:
         )
 
     def _view(self, kind: type[np.generic], count: int, start: int) -> npt.NDArray[np.generic]:
-        """Return a large array stays in the file; a mapping of its own outlives the one that is closed."""
+        """Return an array that stays in the file, with its own mapping, which outlives the model's."""
         return np.memmap(self.path, kind, "r", start, (count,)).view(np.ndarray)
 
     def _skip(self, count: int) -> None:
@@ -216,7 +216,7 @@ class FastTextModel:
         size = len(self._content)
         promised = f": {size:,} of {self._place:,} bytes" if self._place > size else ""
         return DataError(
-            f"the fastText model is cut short{promised}", where=str(self.path), hint="fetch the file again"
+            f"the fastText model is truncated{promised}", where=str(self.path), hint="fetch the file again"
         )
 
     def _damaged(self, what: str) -> DataError:
@@ -227,7 +227,7 @@ class FastTextModel:
         self._matrix = self._codes = None
 
     def vector(self, word: str) -> Rows:
-        """Return the vector of a word (width,) as fastText computes it: the mean of its own row and of its n-grams'.
+        """Return the vector of a word (width,) as in fastText: the mean of its row and of its n-grams' rows.
 
         Raises:
             DataError: it has values that are not finite.

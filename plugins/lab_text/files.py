@@ -73,7 +73,7 @@ def check_encoding(encoding: str, where: str) -> None:
         is_text = False
     if not is_text:
         raise ParameterError(
-            f"there is no encoding {encoding!r}", where=where, hint="for example: utf-8, cp1252, latin-1, utf-16"
+            f"unknown encoding {encoding!r}", where=where, hint="for example: utf-8, cp1252, latin-1, utf-16"
         )
 
 
@@ -83,7 +83,7 @@ def is_utf8(encoding: str) -> bool:
 
 
 def without_mark(encoding: str) -> str:
-    """Return the encoding that leaves out a byte-order mark at the beginning."""
+    """Return the encoding that skips a byte-order mark."""
     return "utf-8-sig" if is_utf8(encoding) else encoding
 
 
@@ -101,19 +101,18 @@ def open_bytes(path: Path) -> IO[bytes]:
 def check_text_file(
     path: Path, encoding: str = "utf-8", *, noun: str = "corpus file", empty: str = "", pages: bool = False
 ) -> None:
-    """Look at the name and at the first bytes of a file.
+    """Raise unless a file exists and its first bytes look like text in this encoding.
 
     Args:
         path: the file, plain or gzip.
-        encoding: in which it will be read.
-        noun: what messages call it.
-        empty: the message for an empty file.
-        pages: whether it may be a web page.
+        encoding: expected encoding.
+        noun: name of the file in messages.
+        empty: message for an empty file.
+        pages: accept web pages.
 
     Raises:
-        DataError: it is missing, a folder, empty, of another kind than text, or in another encoding, as far as the
-            beginning shows.
-        ParameterError: there is no such encoding.
+        DataError: it is missing, a folder, empty, not text, or in another encoding, judging by its beginning.
+        ParameterError: the encoding is unknown.
     """
     check_encoding(encoding, str(path))
     if not path.is_file():
@@ -131,7 +130,7 @@ def check_text_file(
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes; of a compressed file that is damaged none, which reading it tells with the line."""
+    """Return the first bytes; nothing for a damaged gzip file, which is reported when it is read."""
     try:
         with open_bytes(path) as file:
             return file.read(HEAD_BYTES)
@@ -184,7 +183,7 @@ def _refuse_other_encodings(path: Path, head: bytes, encoding: str) -> None:
         wide = max(even, odd) > len(head) // 8 and min(even, odd) < max(even, odd) // 8
         hint = f"encoding='utf-16-{'le' if odd > even else 'be'}'" if wide else "give a text file"
         place = "" if wide else f" (the first in line {head.count(10, 0, head.index(0)) + 1:,})"
-        raise DataError(f"the file has zero bytes{place}, so it is no text in {encoding}", where=str(path), hint=hint)
+        raise DataError(f"the file has zero bytes{place}, so it is not text in {encoding}", where=str(path), hint=hint)
     if not is_utf8(encoding):
         if head.startswith(codecs.BOM_UTF8):
             raise DataError(
@@ -250,7 +249,7 @@ def decoded(path: Path, content: bytes, encoding: str) -> str:
 def read_text(
     path: Path, encoding: str = "utf-8", *, noun: str = "text file", empty: str = "", pages: bool = False
 ) -> str:
-    """Return the whole content of a text file, plain or gzip, as it stands there; only a byte-order mark is left out.
+    """Return the content of a text file, plain or gzip, without a byte-order mark.
 
     Raises:
         DataError: see :func:`check_text_file` and :func:`decoded`.
@@ -267,7 +266,7 @@ def read_text(
     if (place := text.find("\0")) >= 0:
         line = text.count("\n", 0, place) + 1
         raise DataError(
-            f"line {line:,} has a zero byte, so the file is no text", where=str(path), hint="give a text file"
+            f"line {line:,} has a zero byte, so the file is not text", where=str(path), hint="give a text file"
         )
     return text
 

@@ -1,7 +1,7 @@
 """Messages over a pipe: a line of JSON, then numbers and texts as raw bytes.
 
-Both ends use the same two functions, :func:`send` and :func:`receive`. An exception travels as what a reader is told
-of it; its class is looked up in :mod:`lab.errors` and nowhere else.
+Both ends use the same two functions, :func:`send` and :func:`receive`. An exception is sent as its message; its class
+is looked up in :mod:`lab.errors` and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy.typing as npt
 import lab.errors
 from lab.errors import DataError, LabError
 
-__all__ = ["Closed", "Content", "Message", "Part", "WorkerTraceback", "receive", "retold", "send", "told"]
+__all__ = ["Closed", "Content", "Message", "Part", "WorkerTraceback", "pack_error", "receive", "send", "unpack_error"]
 
 Content = dict[str, Any]
 Part = npt.NDArray[np.int64] | str | None
 Message = tuple[Content, list[Part]]
 
-_SURROGATES = "surrogatepass"  # half a character is the tokenizer's trouble, not the pipe's
+# Lone surrogates are passed on; the tokenizer decides what to do with them.
+_SURROGATES = "surrogatepass"
 
 
 class Closed(Exception):
-    """The other end has closed the pipe."""
+    """Raised if the other end has closed the pipe."""
 
 
 def send(stream: IO[bytes], content: Content, *parts: Part) -> None:
@@ -35,7 +36,7 @@ def send(stream: IO[bytes], content: Content, *parts: Part) -> None:
     Args:
         stream: an open pipe.
         content: plain JSON values.
-        parts: numbers (int64, of one dimension), texts or None; they travel as they are.
+        parts: one-dimensional int64 arrays, texts or None, sent as raw bytes.
     """
     packed = [_packed(part) for part in parts]
     header = {"content": content, "parts": [(kind, len(block)) for kind, block in packed]}
@@ -49,7 +50,7 @@ def receive(stream: IO[bytes]) -> Message:
     """Return the next message: its content, and its parts; the numbers are read-only.
 
     Raises:
-        Closed: there is none, or not the whole of it.
+        Closed: there is no complete message.
     """
     line = stream.readline()
     # A process that died may have written half a line.
@@ -82,16 +83,16 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 
 
 class WorkerTraceback(Exception):
-    """The traceback of an exception in another process; the cause of the one that is raised here."""
+    """Traceback of an exception in another process, the cause of the one raised here."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
-def told(error: Exception) -> Content:
+def pack_error(error: Exception) -> Content:
     """Return an exception as JSON: the parts of a LabError or of an OSError.
 
-    Any other is told as a DataError that names its type, its text and the line that raised it.
+    Any other exception becomes a DataError with its type, its text and the line that raised it.
     """
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, OSError) and error.errno is not None:
@@ -105,18 +106,18 @@ def _path(name: object) -> str | None:
 
 
 def _explained(error: Exception) -> DataError:
-    """Return an exception that nobody foresaw, as one that a reader can act on."""
+    """Return a DataError for an unexpected exception."""
     # The innermost line, which is usually in the tokenizer.
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return DataError(
         f"tokenizing failed with {type(error).__name__}: {error}",
         where=f"{frame.filename}, line {frame.lineno}, in {frame.name}",
-        hint="give the tokenizer one of the corpus's sentences by itself; --debug shows the traceback",
+        hint="try the tokenizer on a single sentence of the corpus; --debug shows the traceback",
     )
 
 
 def _kind(error: LabError) -> str:
-    """Return the nearest class of lab.errors that is made of what, where and hint."""
+    """Return the nearest class of lab.errors whose constructor takes what, where and hint."""
     names: list[str] = [
         kind.__name__
         for kind in type(error).__mro__
@@ -126,8 +127,8 @@ def _kind(error: LabError) -> str:
     return names[0]
 
 
-def retold(content: Content) -> Exception:
-    """Return the exception that :func:`told` told of, with the traceback of the other process as its cause."""
+def unpack_error(content: Content) -> Exception:
+    """Return the exception packed by :func:`pack_error`, with the traceback of the other process as its cause."""
     error: Exception
     if "system" in content:
         error = OSError(*content["system"])

@@ -1,7 +1,7 @@
 """Numbering of tokens, a chunk of sentences at a time.
 
-Most tokenizers look at one white-space separated word at a time. For these, each distinct word is tokenized once, and
-a corpus is only looked up: all words of a chunk in one dictionary, then in flat tables of numbers.
+Most tokenizers split at white space first. For these, each distinct word is tokenized once, and a corpus is only looked
+up: all words of a chunk in one dictionary, then in flat tables of numbers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def joined(texts: Iterable[str]) -> str:
 
 @attrs.frozen(eq=False)
 class Ragged:
-    """N stretches of a flat array.
+    """N stretches of a flat array (a ragged array).
 
     Attributes:
         values: the flat array.
@@ -65,20 +65,19 @@ class Ragged:
         return Ragged(self.values, self.starts[rows], self.lengths[rows])
 
     def flat(self) -> npt.NDArray[Any]:
-        """Return the values of all stretches, in a row."""
+        """Return the concatenated values of all stretches."""
         found: npt.NDArray[Any] = self.values[ranges(self.starts, self.lengths)]
         return found
 
 
 @attrs.frozen(eq=False)
 class Chunk:
-    """N sentences that were read.
+    """A chunk of N sentences.
 
     Attributes:
         texts: the sentences, with single spaces, in UTF-8.
-        parts: what numbers are made of: of a :class:`TextNumbering` the tokens; of a :class:`WordNumbering` the
-            private numbers of the words.
-        token_counts: int64 (N), how many tokens each has.
+        parts: the tokens, for a :class:`TextNumbering`; the internal ids of the words, for a :class:`WordNumbering`.
+        token_counts: int64 (N), tokens per sentence.
     """
 
     texts: Ragged
@@ -91,31 +90,31 @@ class Chunk:
 
 
 class Numbering(Protocol):
-    """Gives every token the number of its first occurrence.
+    """Numbering of tokens in the order of their first occurrence.
 
     Attributes:
-        words: token → number, by first occurrence in what :meth:`ids` was asked for.
+        words: token → number, in the order of first occurrence in :meth:`ids`.
     """
 
     words: dict[str, int]
 
     def read(self, text: str) -> Chunk:
-        """Return the chunk of sentences that :func:`joined` put together; the one before is done with."""
+        """Return the chunk of sentences joined by :func:`joined`; invalidates the previous chunk."""
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """Return the numbers of all tokens of a chunk, or of what was taken of it, in a row."""
+        """Return the concatenated numbers of the tokens of a chunk, or of a part of it."""
 
     def spellings(self) -> Counter[str]:
         """Count each run of letters as written, except at the beginning of sentences."""
 
 
 def numbering_of(tokenizer: Tokenizer) -> Numbering:
-    """Return the faster of the two that gives what ``tokenizer`` gives."""
+    """Return the faster numbering that is right for ``tokenizer``."""
     return WordNumbering(tokenizer) if tokenizer.by_word else TextNumbering(tokenizer)
 
 
 class TextNumbering:
-    """Numbers of tokens, for a tokenizer that has to see whole texts."""
+    """Numbering for a tokenizer that needs whole texts."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.words: dict[str, int] = defaultdict(count().__next__)
@@ -131,7 +130,7 @@ class TextNumbering:
         return Chunk(Ragged.of(np.frombuffer(b"".join(encoded), np.uint8), _counts(encoded)), parts, parts.lengths)
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """Return the numbers of all tokens, in a row."""
+        """Return the concatenated numbers of all tokens."""
         for start, length in zip(chunk.texts.starts.tolist(), chunk.texts.lengths.tolist(), strict=True):
             text = chunk.texts.values[start : start + length].tobytes().decode()
             self._spellings.update(_LETTERS.findall(text)[1:])
@@ -143,12 +142,12 @@ class TextNumbering:
 
 
 class WordNumbering:
-    """Numbers of tokens, for a tokenizer that looks at one word at a time.
+    """Numbering for a tokenizer that splits at white space.
 
-    A word has a private number from when it is met, and another for where it begins a sentence and its case says
-    nothing. Its tokens get their numbers when it is first asked for, so words of sentences that are not kept leave no
-    trace. Beyond ``_REMEMBERED_WORDS`` private numbers the rarer words are forgotten, and tokenized again when they
-    come back: memory does not grow with the corpus.
+    Each word gets an internal id when it first occurs, and another one for its occurrences at the beginning of
+    sentences, where its case carries no information. Its tokens are numbered on its first use in :meth:`ids`, so words
+    of dropped sentences leave no trace. Beyond ``_REMEMBERED_WORDS`` ids the rarer words are dropped and tokenized
+    again when they recur, so memory does not grow with the corpus.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -163,8 +162,8 @@ class WordNumbering:
         self._numbers: defaultdict[str, int] = defaultdict(self._next.__next__, {_BREAK: next(self._next)})
         self._table = _WordTable()
         self._table.add(_BREAK, ())
-        self._asked: list[int] = []  # private numbers in the order in which they were first asked for
-        self._times = np.zeros(1, np.int64)  # how often each was asked for
+        self._asked: list[int] = []  # internal ids in the order of first use
+        self._times = np.zeros(1, np.int64)  # uses of each internal id
 
     def read(self, text: str) -> Chunk:
         """Return the chunk of these sentences."""
@@ -200,7 +199,7 @@ class WordNumbering:
         parts.values[first] = self._table.column("twins")[words]
 
     def ids(self, chunk: Chunk) -> npt.NDArray[np.int32]:
-        """Return the numbers of all tokens, in a row."""
+        """Return the concatenated numbers of all tokens."""
         words = chunk.parts.flat()
         self._count(words)
         starts, lengths = (self._table.column(name)[words] for name in ("starts", "lengths"))
@@ -218,7 +217,7 @@ class WordNumbering:
         self._times = times + np.bincount(words, minlength=len(times))
 
     def _forget(self) -> None:
-        """Keep the more frequent words, up to a quarter of all that may be remembered, under new private numbers."""
+        """Keep the most frequent words, a quarter of the limit, under new internal ids."""
         self._spellings = self.spellings()
         old, times = self._table, np.bincount(self._table.column("bases"), self._times, len(self._table))
         self._begin()
@@ -245,24 +244,24 @@ class _WordTable:
     def __init__(self) -> None:
         self.words = 0  # without twins
         self.names: list[str] = []
-        self.tokens: list[Sequence[str]] = []  # () where they have numbers
+        self.tokens: list[Sequence[str]] = []  # () once they are numbered
         # array and not list: millions of ints, read by numpy without a copy.
-        self.ids = array("i")  # the numbers of the tokens of all words
-        self.starts = array("q")  # where those of a word stand in ids; -1 where they have none yet
-        self.lengths = array("q")  # how many they are
-        self.lettered = array("q")  # whether the word has letters
-        self.bases = array("q")  # of a word at the beginning of a sentence the word elsewhere; of others itself
-        self.twins = array("q")  # the other way round; -1 where it was not met there
+        self.ids = array("i")  # numbers of the tokens of all words
+        self.starts = array("q")  # first position of a word in ids; -1 before it is numbered
+        self.lengths = array("q")  # tokens per word
+        self.lettered = array("q")  # 1 if the word has letters
+        self.bases = array("q")  # the word itself, or for a twin the word elsewhere in sentences
+        self.twins = array("q")  # the twin at the beginning of sentences; -1 for none
 
     def __len__(self) -> int:
         return len(self.names)
 
     def column(self, name: str) -> Numbers:
-        """Return one column as it is now; let go of it before words are added."""
+        """Return a view of a column; release it before words are added."""
         return np.frombuffer(getattr(self, name), np.int64)
 
     def add(self, name: str, tokens: Sequence[str], ids: Sequence[int] = ()) -> None:
-        """Add a word, with its tokens or with the numbers of its tokens."""
+        """Add a word with its tokens, or with their numbers."""
         self.words += 1
         self._append(name, tokens, len(self.ids) if ids else -1, len(ids or tokens))
         self.lettered.append(_LETTERS.search(name) is not None)
@@ -270,7 +269,7 @@ class _WordTable:
         self.ids.extend(ids)
 
     def add_twin(self, base: int, number: int) -> None:
-        """Add ``number``: the word ``base`` at the beginning of a sentence."""
+        """Add the twin ``number`` of the word ``base`` for the beginning of sentences."""
         self._append("", (), -1, self.lengths[base])
         self.lettered.append(1)
         self.bases.append(base)
@@ -284,7 +283,7 @@ class _WordTable:
         self.twins.append(-1)
 
     def number(self, word: int, numbers: dict[str, int]) -> None:
-        """Number the tokens of a word that is asked for."""
+        """Number the tokens of a word on its first use."""
         base = self.bases[word]
         if self.starts[base] < 0:
             self.starts[base] = len(self.ids)

@@ -49,15 +49,15 @@ class TranslationData(Data):
     """Sentence pairs as ids, with what a translation model may ask for.
 
     Attributes:
-        source_vocab, target_vocab: of the training split, unless the dataset was told otherwise.
-        source_vocab_size, target_vocab_size: their sizes, the four special tokens included.
+        source_vocab, target_vocab: of the training split, or of all splits with ``vocabulary_from="all"``.
+        source_vocab_size, target_vocab_size: their sizes, including the four special tokens.
         source_vectors, target_vectors: float32 (vocabulary, width), or None.
         bos_id, pad_id, eos_id, unk_id: 0, 1, 2, 3.
-        max_length: the longest target of the training split, ``_eos_`` included.
-        source_tokenizer, target_tokenizer: how text becomes tokens and tokens become text.
-        missing_vectors: the words of ``source`` and ``target`` that word vectors were asked for and had none.
-        statistics: how many pairs each file had, lost and kept: ``{"train": {"read": …, "dropped_long": …}}``.
-        notes: sentences on what was read: how many pairs each split has, and what looks odd.
+        max_length: length of the longest training target, ``_eos_`` included.
+        source_tokenizer, target_tokenizer: the tokenizers.
+        missing_vectors: words of ``source`` and ``target`` without a word vector.
+        statistics: pairs read, dropped and kept per file: ``{"train": {"read": …, "dropped_long": …}}``.
+        notes: notes and warnings: how many pairs each split has, and what looks odd.
     """
 
     source_vocab: Vocabulary
@@ -153,41 +153,38 @@ def parallel_text(
 ) -> TranslationData:
     """Sentence pairs from two line-aligned files, or from one file with tab-separated columns; plain or gzip.
 
-    Files are read as a stream; what is kept is tokenized once and cached. Files given for validation and test keep
-    every pair that is not empty, at its full length.
+    Files are read as a stream; the pairs that are kept are tokenized once and cached. Validation and test files keep
+    every non-empty pair at its full length.
 
     Args:
-        source: the file of source sentences, or the one file; relative to here or to the data directory.
-        target: the file of target sentences; None if ``source`` has both in columns.
-        columns: of one file, the positions of source and target, counted from 0.
-        encoding: of the files.
-        valid_source, valid_target, test_source, test_target: further files; without ``valid_source`` a part of the
-            training pairs is held out.
-        source_language, target_language: their codes.
-        reverse: translate the other way round: source and target of every file change places.
+        source: file of source sentences, or of both; relative to the working directory or to the data directory.
+        target: file of target sentences; None if ``source`` has both in columns. columns: positions of source and
+        target in a single file, counted from 0. encoding: of the files. valid_source, valid_target, test_source,
+        test_target: files of the other splits; without ``valid_source``, part of
+            the training pairs is held out.
+        source_language, target_language: language codes.
+        reverse: swap source and target of every file.
         questions: keep pairs that begin with a question, cut to it (by ``^(Wh[^?.!]+\\?)`` in English and
             ``^([^?.!]+\\?)`` in the other language).
         max_target_tokens: drop pairs with more target tokens than this; None keeps all.
-        source_percentile, target_percentile: cut sentences to the length that so many percent do not exceed
-            (0-100; ``_eos_`` counts); None cuts nothing.
-        holdout: the part of the training pairs held out for validation, 0-1 exclusive; used without ``valid_source``.
-        split_seed: which ones (numpy's ``RandomState``, as the course did).
-        pairs: stop after so many pairs; None takes all.
-        tokenizer: of both languages, or of the source alone if ``target_tokenizer`` is given.
-        target_tokenizer: of the target.
-        max_size: the greatest size of each vocabulary, special tokens not counted.
-        min_freq: words seen less often become ``_unk``.
-        vocabulary_from: "all" counts the words of held-out pairs, too, as the course did: no word of them is unknown
-            then, and losses are lower than they would be on new text.
+        source_percentile, target_percentile: cut sentences to this percentile of the lengths (0-100; ``_eos_`` counts);
+            None does not cut.
+        holdout: share of the training pairs held out for validation, in (0, 1); used without ``valid_source``.
+        split_seed: seed of the held-out pairs (numpy's ``RandomState``, as in the course). pairs: stop after this
+        number of pairs; None for all. tokenizer: of both languages, or of the source if ``target_tokenizer`` is given.
+        target_tokenizer: of the target. max_size: maximum size of each vocabulary, without special tokens. min_freq:
+        rarer words become ``_unk``. vocabulary_from: "all" counts words of held-out pairs, too, as in the course: they
+        then have no unknown words, and
+            losses are lower than on new text.
         source_vectors, target_vectors: word vectors for the embeddings.
 
     Raises:
-        DataError: a file is missing, empty, damaged, not UTF-8, or of another length than its partner; or no pair is
-            left.
-        ParameterError: no file is named, or a value is out of its range.
+        DataError: a file is missing, empty, damaged, not UTF-8, or has another number of lines than its partner; or no
+            pairs are left.
+        ParameterError: no file is given, or a value is out of range.
     """
     if not source:
-        raise ParameterError("no corpus file was named", where="dataset 'parallel_text'", hint="source=…, target=…")
+        raise ParameterError("no corpus file was given", where="dataset 'parallel_text'", hint="source=…, target=…")
     check_encoding(encoding, "dataset 'parallel_text'")
     for name, one, other in (("valid", valid_source, valid_target), ("test", test_source, test_target)):
         if other and not one:
@@ -236,8 +233,8 @@ def fr_en_questions(
     Args:
         corpus: ``embedded`` (generated, no download), ``tatoeba`` (8,623 questions), ``giga-fren`` (the course's), or
             any other named corpus of French and English.
-        pairs: take only the first so many pairs; None takes all (of ``embedded``, 20,000).
-        questions: false takes all sentences of a real corpus, not only its questions.
+        pairs: number of pairs to take, from the beginning; None for all (20,000 of ``embedded``).
+        questions: false takes all sentences of a real corpus, not only questions.
 
     The other parameters are those of ``parallel_text``. The embedded corpus is neither filtered nor cut.
     """
@@ -284,7 +281,7 @@ def multi30k(
 
     Args:
         source, target: two of ``en``, ``fr``, ``de``.
-        pairs: take only the first so many training pairs.
+        pairs: number of training pairs to take, from the beginning.
 
     The other parameters are those of ``parallel_text``; validation and test captions are neither dropped nor cut.
     """
@@ -312,7 +309,7 @@ def multi30k(
 
 @attrs.frozen
 class EmbeddedPairs:
-    """The generated corpus as a source of pairs."""
+    """Generated corpus as a source of pairs."""
 
     number: int
 
@@ -344,7 +341,7 @@ class EmbeddedPairs:
 
 @attrs.frozen
 class _Reversed:
-    """A source of pairs, the other way round."""
+    """Source of pairs with the languages swapped."""
 
     forward: PairSource
 
@@ -365,7 +362,7 @@ class _Reversed:
 
     @property
     def remarks(self) -> list[str]:
-        """After reading, what looks odd."""
+        """Warnings, after reading."""
         return list(getattr(self.forward, "remarks", ()))
 
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
@@ -382,13 +379,13 @@ def _files(source: str, target: str | None, columns: tuple[int, int], encoding: 
         return TabFile(_find_file(source), columns, encoding)
     if _find_file(source) == _find_file(target):
         raise ParameterError(
-            "source and target are one file", where=source, hint="of a file with columns, give source=… alone"
+            "source and target are the same file", where=source, hint="for a file with columns, give only source=…"
         )
     return AlignedFiles(_find_file(source), _find_file(target), encoding)
 
 
 def _find_file(path: str) -> Path:
-    """Return a file by its path, or by its place in the data directory; where neither is there, the path itself."""
+    """Return a file by its path, or relative to the data directory; the path itself if neither exists."""
     # The path itself if neither exists: the message then names what was given.
     here = Path(path).expanduser()
     return here if here.exists() or not (data_folder() / path).is_file() else data_folder() / path
@@ -421,7 +418,7 @@ def _directed(sources: _Sources, choices: _Choices, *, reverse: bool) -> tuple[_
 
 @attrs.frozen(eq=False)
 class _Language:
-    """One side of the data, as the training split determines it."""
+    """One side of the data, determined by the training split."""
 
     tokenizer: Tokenizer
     vocabulary: Vocabulary
@@ -430,7 +427,7 @@ class _Language:
 
     @property
     def weights(self) -> torch.Tensor | None:
-        """The rows of the vocabulary, or None."""
+        """Vectors of the vocabulary, or None."""
         return None if self.vectors is None else self.vectors.weights
 
 
@@ -626,7 +623,7 @@ def _split(
 
 
 def _fingerprint(splits: Sequence[TranslationSplit], languages: Sequence[_Language]) -> str:
-    """Return a hash of everything that a batch is made of."""
+    """Return a hash of everything that determines a batch."""
     # A run's key depends on this hash: whatever changes a batch must change it.
     digests = [hashlib.sha256(split.rows.tobytes()).hexdigest() for split in splits]
     tables = [language.weights for language in languages]

@@ -14,8 +14,8 @@ def progress_bar(title: str, total: int | None, *, done: int = 0) -> Any:
     """Return a ``tqdm`` bar over bytes on stderr; disabled for small files and without a terminal.
 
     Args:
-        title: stands before the bar.
-        total: bytes in all; None where unknown.
+        title: label of the bar.
+        total: total bytes; None if unknown.
         done: bytes already there.
     """
     from tqdm.auto import tqdm

@@ -1,6 +1,6 @@
 """Reading sentence pairs from files, one at a time: plain or gzip, two aligned files or one with columns.
 
-Every fault is a DataError that names the file and, where there is one, the line.
+Every error is a DataError that names the file and, if possible, the line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PairSource(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Plain JSON values that change whenever the pairs might."""
+        """Plain JSON that changes whenever the pairs might."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class PairSource(Protocol):
 
     @property
     def size(self) -> int | None:
-        """The number of bytes that reading it reports to ``progress``; None where unknown."""
+        """Number of bytes that reading reports to ``progress``; None if unknown."""
 
     def pairs(self, progress: Progress) -> Iterator[Pair]:
         """Yield (source, target) sentences; ``progress`` is called with the bytes read since the last call."""
@@ -55,11 +55,11 @@ def read_lines(path: Path, progress: Progress = lambda count: None, encoding: st
 
     Args:
         path: the file; gzip is known by its first bytes, not by its name.
-        progress: told now and then how many bytes of the file (compressed ones, for gzip) were read.
-        encoding: of the file; a byte-order mark is left out.
+        progress: called from time to time with the number of bytes read (compressed bytes, for gzip).
+        encoding: of the file; a byte-order mark is skipped.
 
     Raises:
-        DataError: the file is missing, empty, no text, cut short, or a line is not in this encoding.
+        DataError: the file is missing, empty, not text, truncated, or a line is not in this encoding.
     """
     # Refuses files of other kinds, with their kind, before a line is decoded.
     check_text_file(path, encoding)
@@ -81,7 +81,7 @@ def read_lines(path: Path, progress: Progress = lambda count: None, encoding: st
             raise _other_encoding(path, number, encoding, error) from error
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
-                f"the compressed file is damaged or cut short behind line {number:,}", where=str(path), hint=_AGAIN
+                f"the compressed file is damaged or truncated after line {number:,}", where=str(path), hint=_AGAIN
             ) from error
     if number == 0:
         raise DataError("corpus file is empty", where=str(path), hint=_AGAIN)
@@ -102,14 +102,14 @@ def _refuse_mac(path: Path, text: str) -> None:
 
 def _other_encoding(path: Path, number: int, encoding: str, error: UnicodeError) -> DataError:
     return DataError(
-        f"behind line {number:,} the file is not {encoding.upper()}: {error}",
+        f"after line {number:,} the file is not {encoding.upper()}: {error}",
         where=str(path),
         hint="encoding='utf-8', 'cp1252', 'utf-16', …",
     )
 
 
 def _counted(raw: BinaryIO, progress: Progress, encoding: str) -> Iterator[bytes]:
-    """Yield the lines of an open file, in UTF-8; ``progress`` hears of every few thousand."""
+    """Yield the lines of an open file, in UTF-8; ``progress`` is called every few thousand lines."""
     # By content, since names are often wrong.
     compressed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
@@ -185,11 +185,11 @@ class TabFile:
 
     Args:
         path: the file.
-        columns: the positions of the source and the target column, counted from 0; further columns are ignored.
+        columns: the positions of the source and the target column, counted from 0; other columns are ignored.
         encoding: of the file.
 
     Attributes:
-        remarks: after reading, what looks odd in it.
+        remarks: warnings, after reading.
     """
 
     path: Path
@@ -244,7 +244,7 @@ class TabFile:
     def _too_few(self, number: int, count: int) -> DataError:
         return DataError(
             f"line {number:,} has {count} tab-separated {'column' if count == 1 else 'columns'}, "
-            f"column {max(self.columns) + 1} is asked for",
+            f"expected at least {max(self.columns) + 1}",
             where=str(self.path),
             hint="write source<TAB>target on every line, or give two files",
         )
@@ -281,7 +281,7 @@ def questions_only(pairs: Iterable[Pair], source_language: str, target_language:
     """
     if "en" not in (source_language, target_language):
         raise ParameterError(
-            "questions are told by their English side, and neither language is English",
+            "questions=True needs English as source or target",
             where=f"source {source_language}, target {target_language}",
             hint="set questions to false",
         )

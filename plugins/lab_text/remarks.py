@@ -12,12 +12,12 @@ _BREAKS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
 _COMBINING = "\u0300\u0301\u0302\u0303\u0308\u0327\u030a\u030c"
 _CONTROL = "".join(map(chr, [*range(1, 9), *range(0x0E, 0x1C), 0x1F, 0x7F]))
 _KINDS = {
-    "invisible signs (such as zero-width spaces)": _INVISIBLE,
-    "separators of lines or pages that are no line end": _BREAKS,
-    "combining accents (letters in the form NFD; iconv or unicodedata.normalize('NFC', …) joins them)": _COMBINING,
+    "invisible characters (such as zero-width spaces)": _INVISIBLE,
+    "line or page separators that are not line ends": _BREAKS,
+    "combining accents (NFD; unicodedata.normalize('NFC', …) or iconv composes them)": _COMBINING,
     "control characters": _CONTROL,
-    "replacement characters (U+FFFD: zero bytes, or a text that was read in a wrong encoding before)": "\ufffd",
-    "sequences such as 'Ã©' (UTF-8 that was read as Latin-1 before)": ("Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "â€™", "Â "),
+    "replacement characters (U+FFFD: zero bytes, or text that was decoded with a wrong encoding)": "\ufffd",
+    "sequences such as 'Ã©' (UTF-8 that was decoded as Latin-1)": ("Ã©", "Ã¨", "Ã¤", "Ã¶", "Ã¼", "â€™", "Â "),
 }
 
 _COMMON = {
@@ -28,7 +28,7 @@ _COMMON = {
 
 
 def count_signs(text: str) -> Counter[str]:
-    """Count each kind of sign that a reader does not see, or that shows a wrong encoding."""
+    """Count invisible characters and signs of a wrong encoding, by kind."""
     # Most chunks are ASCII: counting the other signs would cost a pass over the text for each.
     if text.isascii():
         kinds = {kind: signs for kind, signs in _KINDS.items() if kind == "control characters" or signs is _BREAKS}
@@ -39,7 +39,7 @@ def count_signs(text: str) -> Counter[str]:
 
 
 def describe_signs(counts: Mapping[str, int]) -> list[str]:
-    """Return one sentence for each kind of such signs."""
+    """Return one sentence for each kind."""
     return [f"{count:,} {kind}" for kind, count in counts.items()]
 
 
@@ -49,14 +49,14 @@ def remarks_on_specials(side: str, words: Iterable[str], specials: Sequence[str]
     found = [word for word in specials if word in there]
     if found:
         shown = ", ".join(f"'{word}'" for word in found)
-        yield f"the {side} sentences hold {shown}, written like special tokens; they count as unknown words"
+        yield f"the {side} sentences contain {shown}, spelled like special tokens; they become unknown words"
 
 
 def languages_look_swapped(source: Mapping[str, int], target: Mapping[str, int], languages: Sequence[str]) -> bool:
-    """Return True if the common words of each language stand on the other side.
+    """Return True if the common words of each language occur on the other side.
 
     Args:
-        source, target: word in lower case → how often it occurs.
+        source, target: lower-case word → its frequency.
         languages: of source and target.
     """
     # Nothing is known about the common words of other languages.

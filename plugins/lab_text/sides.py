@@ -37,15 +37,15 @@ class Side(Protocol):
     """Writer of one language, a chunk at a time."""
 
     def advance(self, rows: Rows, text: str | None) -> None:
-        """Write some of the sentences given before, then take in further ones.
+        """Write sentences of the previous chunk, then read the next chunk.
 
         Args:
-            rows: which to write, ascending; None at the first time.
-            text: the further ones, as :func:`lab_text.numbering.joined` gives them; None at the last time.
+            rows: sentences of the previous chunk to write, ascending; None in the first call.
+            text: the next chunk, from :func:`lab_text.numbering.joined`; None in the last call.
         """
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """Return the number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence of the last chunk."""
 
     def close(self) -> None:
         """Finish the files."""
@@ -60,8 +60,8 @@ def open_sides(folder: Path, given: Sequence[tuple[str, Tokenizer]], *, apart: b
 
     Args:
         folder: an existing folder.
-        given: the name of each side and its tokenizer.
-        apart: whether each may have a process of its own, where there are processors for it.
+        given: name and tokenizer of each side.
+        apart: use one process per language, if there are processors for it.
     """
     with ExitStack() as stack, _no_collection():
         sides = _processes(folder, given, stack) if apart and _spare_processors(given) else []
@@ -89,7 +89,7 @@ def _spare_processors(given: Sequence[tuple[str, Tokenizer]]) -> bool:
 
 
 def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: ExitStack) -> Sequence[Side]:
-    """Return a process for each side; none where they cannot start, or a tokenizer cannot be described to them."""
+    """Return a process for each side; none if they cannot start or a tokenizer cannot be described to them."""
     with contextlib.suppress(NoWorker), ExitStack() as own:
         sides = _opened(SideProcess, folder, given, own)
         # All start at the same time, and are then waited for.
@@ -98,7 +98,7 @@ def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: Exit
         # Only if all have started; otherwise ``own`` stops those that have.
         stack.enter_context(own.pop_all())
         return sides
-    log.info("the tokenizing processes could not start; going on in one process")
+    log.info("the tokenizing processes could not start; using one process")
     return []
 
 
@@ -115,7 +115,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class SideWriter:
-    """Writes one language while it is tokenized."""
+    """Writer of one language while it is tokenized."""
 
     _chunk: Chunk
 
@@ -131,7 +131,7 @@ class SideWriter:
             writer.extend([0])
 
     def advance(self, rows: Rows, text: str | None) -> None:
-        """Write the ``rows`` of the sentences given before; then take in further ones."""
+        """Write ``rows`` of the previous chunk, then read the next one."""
         # The rows of a chunk are known only after both languages have counted its tokens.
         if rows is not None:
             self._write(self._chunk.take(rows))
@@ -139,7 +139,7 @@ class SideWriter:
             self._chunk = self._numbering.read(text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """Return the number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence of the last chunk."""
         return self._chunk.token_counts
 
     def _write(self, chunk: Chunk) -> None:
@@ -176,26 +176,26 @@ def _append(values: ArrayWriter, bounds: ArrayWriter, lengths: npt.NDArray[np.in
 
 
 class SideProcess(Worker):
-    """A :class:`SideWriter` in a process of its own: the same calls, the same files.
+    """A :class:`SideWriter` in its own process, with the same interface and files.
 
     Args:
         folder, side, tokenizer: as of :class:`SideWriter`; the tokenizer is described to the process.
 
     Raises:
         NoWorker: the process cannot be started, or the tokenizer cannot be described to it.
-        DataError: from any method, when the process has ended, or something other than a LabError ended its work.
-        LabError: from any method, what the tokenizer raised there.
+        DataError: from any method: the process has died, or failed with another exception than a LabError.
+        LabError: from any method: raised by the tokenizer.
     """
 
     def __init__(self, folder: Path, side: str, tokenizer: Tokenizer) -> None:
         super().__init__("lab_text.sides", tokenizer, str(folder), side)
 
     def advance(self, rows: Rows, text: str | None) -> None:
-        """Write the ``rows`` of the sentences given before and take in further ones, while this process goes on."""
+        """Write ``rows`` of the previous chunk and read the next one, in the background."""
         self.send({"complete": False}, rows, text)
 
     def token_counts(self) -> npt.NDArray[np.int64]:
-        """Return the number of tokens of each sentence given last."""
+        """Return the number of tokens of each sentence of the last chunk."""
         _, (counts,) = self.receive()
         return cast(npt.NDArray[np.int64], counts)
 

@@ -23,16 +23,16 @@ Tokens = list[list[str]]
 def spread(tokenizer: Tokenizer, chunks: Iterator[list[str]], processes: int) -> Iterator[Tokens]:
     """Yield the tokens of every text of each chunk, in order; at most one chunk per process is in flight.
 
-    What comes back is read here, so this pays where a text takes longer to tokenize than its tokens take to read.
+    Answers are parsed in this process, so this pays only if tokenizing takes longer than parsing the tokens.
 
     Args:
-        tokenizer: is rebuilt in each process; where that cannot be, the work is done here.
-        chunks: lists of texts, none empty; read when they are needed.
-        processes: how many, at least 1; none is started where there is no chunk.
+        tokenizer: rebuilt in each process; if that fails, this process does the work.
+        chunks: non-empty lists of texts, read as needed.
+        processes: number of processes, at least 1; none is started for an empty stream.
 
     Raises:
-        DataError: a process has ended, or something other than a LabError ended its work.
-        LabError: what the tokenizer raised there.
+        DataError: a process has died, or failed with another exception than a LabError.
+        LabError: raised by the tokenizer.
     """
     with ExitStack() as stack:
         # No process is started for an empty stream.
@@ -53,7 +53,7 @@ class _Helper(Worker):
         self._is_busy = False
 
     def exchange(self, texts: list[str]) -> Tokens:
-        """Give it texts, if there are any; the tokens of those that it was given before."""
+        """Send texts, if any; return the tokens of the texts sent before."""
         tokens: Tokens = self.receive()[0]["tokens"] if self._is_busy else []
         self._is_busy = bool(texts)
         if texts:
@@ -83,7 +83,7 @@ def _started(tokenizer: Tokenizer, processes: int, stack: ExitStack) -> Sequence
         for helper in helpers:
             helper.wait()
     except NoWorker:
-        log.info("the tokenizing processes could not start; going on in one process")
+        log.info("the tokenizing processes could not start; using one process")
         return [_Here(tokenizer)]
     return helpers
 

@@ -42,10 +42,10 @@ class Filters:
     """Filters of sentence pairs.
 
     Attributes:
-        source_language, target_language: their codes; questions are told by the English side.
+        source_language, target_language: language codes; the filter of questions needs English.
         questions: keep pairs that begin with a question, cut to it.
         max_target_tokens: drop pairs with more target tokens; None keeps all.
-        pairs: stop after so many kept pairs; None reads everything.
+        pairs: stop after this number of kept pairs; None for all.
     """
 
     source_language: str
@@ -61,10 +61,10 @@ class TokenizedSide:
 
     Attributes:
         words: every word that occurs, by first occurrence; ``ids`` points into it.
-        ids: int32, the tokens of all sentences in a row.
+        ids: int32, the concatenated tokens of all sentences.
         bounds: int64 (N + 1), where each sentence begins in ``ids``.
         text, text_bounds: the sentences as they were read, in UTF-8.
-        casing: lower-cased word → how it is mostly written inside sentences, where that is another way.
+        casing: lower-case word → its most frequent spelling inside sentences, if different.
     """
 
     words: list[str]
@@ -99,14 +99,14 @@ class TokenizedSide:
         return counts
 
     def counts_in_lower_case(self, rows: npt.NDArray[np.int64]) -> dict[str, int]:
-        """Count each word of the sentences ``rows``, whatever its case."""
+        """Count each word of the sentences ``rows``, ignoring case."""
         found: dict[str, int] = {}
         for word, count in zip(self.words, self.word_counts(rows).tolist(), strict=True):
             found[word.lower()] = found.get(word.lower(), 0) + count
         return found
 
     def flat(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """Return the ids of the sentences ``rows``, in a row."""
+        """Return the concatenated ids of the sentences ``rows``."""
         starts = self.bounds[rows]
         found: npt.NDArray[np.int32] = self.ids[ranges(starts, self.bounds[rows + 1] - starts)]
         return found
@@ -120,7 +120,7 @@ class TokenizedPairs:
         source, target: the two languages; sentence n of one translates sentence n of the other.
         statistics: how many pairs were ``read``, ``dropped_empty``, ``dropped_long`` and ``kept``.
         key: a hash of everything the content depends on.
-        notes, remarks: sentences on what looks odd in the text, little and more of it.
+        notes, remarks: notes and warnings about the text.
     """
 
     source: TokenizedSide
@@ -140,7 +140,7 @@ def tokenized_pairs(
     """Return the tokenized corpus of ``source``: from the cache, or read, tokenized and cached now.
 
     Raises:
-        DataError: a file cannot be read, or no pair is left.
+        DataError: a file cannot be read, or no pairs are left.
     """
     key = content_key(
         {
@@ -278,7 +278,7 @@ class _Builder:
     def _refuse_nothing(self) -> None:
         if self.statistics["kept"] == 0:
             figures = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in self.statistics.items())
-            raise DataError("no sentence pair is left", where=self.origin.name, hint=figures)
+            raise DataError("no sentence pairs are left", where=self.origin.name, hint=figures)
 
     def _read(self) -> Generator[Pair, None, None]:
         with progress_bar(self.origin.name, self.origin.size) as bar:

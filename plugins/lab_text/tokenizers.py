@@ -23,7 +23,7 @@ __all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "token
 
 _CHUNK_SENTENCES = 10_000
 # For elisions spaCy takes seconds for a word of 10,000 characters, and minutes for longer ones.
-_LONGEST_WORD = 5_000
+_MAX_WORD_LENGTH = 5_000
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
@@ -31,10 +31,10 @@ _POOL_AFTER_CHUNKS = 20
 
 @attrs.define
 class WhitespaceTokenizer(Tokenizer):
-    """Tokens are what stands between white space.
+    """Tokens separated by white space.
 
     Args:
-        language: the code of the language; it changes nothing here.
+        language: language code; no effect here.
         lowercase: fold the text to lower case first; :meth:`detokenize` then capitalizes the first letter.
 
     >>> WhitespaceTokenizer("fr")("Où sont-ils ?")
@@ -67,12 +67,12 @@ class WhitespaceTokenizer(Tokenizer):
 
 @attrs.define
 class CharacterTokenizer(Tokenizer):
-    """Tokens are characters; runs of white space become one ``space`` character.
+    """Characters as tokens; runs of white space become one ``space`` character.
 
     Args:
-        language: the code of the language; it changes nothing here.
+        language: language code; no effect here.
         lowercase: fold the text to lower case first.
-        space: the token that stands for a space.
+        space: token for a space.
 
     >>> CharacterTokenizer("fr")("Où ?")
     ['O', 'ù', '▁', '?']
@@ -108,9 +108,9 @@ class SpacyTokenizer(Tokenizer):
     Args:
         language: the code of the language, any that ``spacy.blank`` knows (``fr``, ``en``, ``de``; ``xx`` for none).
         lowercase: fold tokens to lower case; :meth:`detokenize` then capitalizes the first letter.
-        processes: how many processes :meth:`pipe` spreads a long stream of texts over; None decides by its length, the
-            language (words that are remembered need no other process) and the number of processors, 1 never starts
-            any. A dataset of a large corpus gives each language a process of its own, unless this is 1.
+        processes: number of processes for a long stream of texts; None chooses by its length, the language (words that
+            are cached need no other process) and the number of processors; 1 never starts any. A dataset of a large
+            corpus gives each language its own process unless this is 1.
 
     Raises:
         ParameterError: spaCy does not know the language, or lacks a package for it.
@@ -175,7 +175,7 @@ class SpacyTokenizer(Tokenizer):
             gc.collect()
         new = list(words.difference(self._remembered))
         # Catches texts without spaces before spaCy spends minutes on them.
-        if new and len(longest := max(new, key=len)) > _LONGEST_WORD:
+        if new and len(longest := max(new, key=len)) > _MAX_WORD_LENGTH:
             raise DataError(
                 f"a word has {len(longest):,} characters without a blank",
                 where=f"it begins with {longest[:40]!r}",

@@ -33,7 +33,7 @@ _BLOCK_BYTES = 1 << 20
 # Number of lines from which the width is determined.
 _LOOKED_AT = 500
 MAX_SHOWN = 60
-_LONGEST_WORD = 10_000
+_MAX_WORD_LENGTH = 10_000
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,8 +50,8 @@ class VectorFile:
         encoding: of its words.
 
     Raises:
-        DataError: from its methods: the file is no text file of vectors, damaged, or a vector that is wanted has
-            another number of values, or one that is not a finite number; the line is given.
+        DataError: from its methods: the file is not a text file of vectors, or damaged, or a wanted vector has another
+            number of values or a value that is not finite; the message gives the line.
     """
 
     def __init__(self, path: Path, encoding: str = "utf-8") -> None:
@@ -66,7 +66,7 @@ class VectorFile:
         # Bytes: lines of unwanted words are never decoded.
         wanted = {spelling.encode() for word in words for spelling in variants(word)}
         with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that a text is no number
+            warnings.simplefilter("error", DeprecationWarning)  # numpy's warning for text that is not a number
             found = self._scan_binary(wanted) if self._is_binary() else self._scan(wanted)
         self._tell()
         return self.width, _by_word(words, found)
@@ -80,7 +80,7 @@ class VectorFile:
             ("in upper case", str.upper),
             ("in the form NFC", lambda word: unicodedata.normalize("NFC", word)),
             ("in the form NFD", lambda word: unicodedata.normalize("NFD", word)),
-            ("without the signs that mark the beginning of a word", lambda word: word.strip("▁Ġ#_")),
+            ("without the mark of a word's beginning", lambda word: word.strip("▁Ġ#_")),
         ):
             count = sum(change(word) in there for word in words)
             # A tenth is far above chance and reports the likely mistake.
@@ -100,8 +100,8 @@ class VectorFile:
             self.promised, self.width = map(int, content[:place].split())
             size = 4 * self.width
             for number in range(1, self.promised + 1):
-                end = content.find(b" ", place, place + _LONGEST_WORD)
-                if end < 0 and len(content) - place > _LONGEST_WORD:
+                end = content.find(b" ", place, place + _MAX_WORD_LENGTH)
+                if end < 0 and len(content) - place > _MAX_WORD_LENGTH:
                     raise self._fault(f"word {number:,} of the vector file has no end; is it of another width?")
                 if end < 0 or end + 1 + size > len(content):
                     raise self._fault(
@@ -118,7 +118,7 @@ class VectorFile:
                 )
 
     def _is_binary(self) -> bool:
-        """Return True if a header in text is followed by values that are no text."""
+        """Return True if a text header is followed by binary values."""
         if not self.path.is_file() or not is_utf8(self.encoding):
             return False
         try:
@@ -149,7 +149,7 @@ class VectorFile:
         return found
 
     def _scan(self, wanted: set[bytes]) -> dict[bytes, Vector]:
-        """Return the first vector of every wanted spelling; of other lines only the word is looked at."""
+        """Return the first vector of every wanted spelling; other lines are read up to the word only."""
         found: dict[bytes, Vector] = {}
         # Joining fields costs time on every line, and few vocabularies have words with spaces.
         blanks = any(b" " in word for word in wanted)
@@ -276,7 +276,7 @@ class VectorFile:
             return np.array(fields, dtype=np.float32)
         except ValueError as error:
             hint = "write numbers with a point" if any(b"," in field for field in fields) else _AGAIN
-            raise self._fault(f"line {number:,} of the vector file has a value that is no number", hint) from error
+            raise self._fault(f"line {number:,} of the vector file has a value that is not a number", hint) from error
 
     def _count_encoding(self, word: bytes) -> None:
         try:
@@ -298,7 +298,7 @@ class VectorFile:
         if self._seen_twice:
             shown = ", ".join(f"'{word}' (line {number:,})" for number, word in self._seen_twice[:5])
             log.warning(
-                "%s: %s further vectors of words that have one already are not used: %s",
+                "%s: only the first vector of a repeated word is used (%s repeated): %s",
                 self.path,
                 f"{len(self._seen_twice):,}",
                 shown,
@@ -318,7 +318,7 @@ _AGAIN = "fetch the file again"
 
 
 def _values_of(fields: Sequence[bytes]) -> int:
-    """Count the numbers at the end of a line, behind at least one word."""
+    """Count the numbers at the end of a line, after at least one word."""
     count = 0
     while count < len(fields) - 1 and _is_number(fields[-1 - count].replace(b",", b".")):
         count += 1

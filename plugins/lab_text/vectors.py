@@ -38,12 +38,12 @@ _SHOWN_WORDS = 8
 
 @attrs.frozen(eq=False)
 class VectorTable:
-    """The vectors of a vocabulary of V words.
+    """Vectors of a vocabulary of V words.
 
     Attributes:
         weights: float32 (V, width); the row of ``_pad_`` is zero.
-        missing: the words that had no vector and got random ones, in the order of the vocabulary.
-        note: a sentence on how many words have one.
+        missing: words without a vector, which got random ones, in the order of the vocabulary.
+        note: a sentence on how many words have a vector.
     """
 
     weights: torch.Tensor
@@ -60,13 +60,13 @@ def _positive(vectors: Any, attribute: Any, value: float | None) -> None:
 
 @attrs.define(kw_only=True)
 class WordVectors(ABC):
-    """The contract of the registry ``vectors``.
+    """Base class of word vectors.
 
     Args:
-        std: the standard deviation that all values together are scaled to (the course multiplied fastText's vectors
-            by 3 to come near 1); None leaves them as they are.
-        width: the width that the model needs; None takes what is there.
-        seed: of the random vectors given to words that have none.
+        std: scale all values to this standard deviation (the course multiplied fastText's vectors by 3 to come near 1);
+            None does not scale.
+        width: required width; None for any.
+        seed: of the random vectors for words without one.
     """
 
     std: float | None = attrs.field(default=1.0, validator=_positive)
@@ -79,22 +79,22 @@ class WordVectors(ABC):
 
         Args:
             words: the vocabulary without its special tokens.
-            sentences: called, gives the tokenized training sentences anew.
+            sentences: returns an iterator over the tokenized training sentences.
         """
 
     def table(self, vocabulary: Vocabulary, sentences: Sentences = tuple) -> VectorTable:
         """Return the vectors of ``vocabulary``; words without one are counted in the log and listed in the table.
 
         Raises:
-            DataError: a file is missing, damaged or cut short, its width is not the one asked for, or it has a vector
-                for none of the words.
+            DataError: a file is missing, damaged or truncated, has another width, or has a vector for none of the
+            words.
         """
         # Special tokens have no meaning that a file could know.
         words = vocabulary.words[len(SPECIAL_TOKENS) :]
         width, found = self.find(words, sentences)
         if self.width is not None and width != self.width:
             raise DataError(
-                f"these vectors are {width} wide, {self.width} is asked for",
+                f"these vectors are {width} wide, expected {self.width}",
                 where=self.origin,
                 hint="choose another file or another width",
             )
@@ -103,7 +103,7 @@ class WordVectors(ABC):
         return VectorTable(_assemble(vocabulary, found, width, self.std, self.seed), missing, note)
 
     def unmatched(self, words: Sequence[str]) -> str:
-        """Return a sentence on why words are not found, where that can be seen; else an empty one."""
+        """Return a sentence on why words are not found; empty if unknown."""
         return ""
 
     @property
@@ -160,7 +160,7 @@ def _assemble(vocabulary: Vocabulary, found: Found, width: int, std: float | Non
 
 @attrs.define(kw_only=True)
 class RandomVectors(WordVectors):
-    """Normally distributed vectors; nothing counts as missing.
+    """Normally distributed vectors for all words.
 
     Args:
         width: of the vectors.
@@ -180,7 +180,7 @@ class RandomVectors(WordVectors):
 
 
 def _data_path(path: str | Path) -> Path:
-    """Return a vector file by its path, or by its place in the data directory; a DataError where it is not."""
+    """Return a vector file by its path, or relative to the data directory; raise a DataError if it does not exist."""
     from lab_text.corpora import data_folder
 
     for candidate in (Path(path), data_folder() / path):
@@ -238,7 +238,7 @@ class FastTextVectors(WordVectors):
 
     Args:
         path: the file; relative to the working directory or to the data directory.
-        subwords: compose vectors of unlisted words.
+        subwords: compute vectors of unlisted words from n-grams.
     """
 
     path: str = ""
@@ -283,7 +283,7 @@ class FastTextTrained(WordVectors):
         subword_lengths: shortest and longest character n-gram; (0, 0) for none.
         buckets: the number of hash buckets of the n-grams.
         lr: the learning rate.
-        context: how many words on either side are predicted.
+        context: number of words predicted on either side.
     """
 
     width: int | None = 100
@@ -320,7 +320,7 @@ class FastTextTrained(WordVectors):
         import fasttext
 
         if corpus.stat().st_size == 0:
-            raise DataError("there is no sentence to train vectors on", where="vectors 'fasttext_trained'")
+            raise DataError("no sentences to train vectors on", where="vectors 'fasttext_trained'")
         log.info("training fastText vectors (%s)", self.model)
         model = fasttext.train_unsupervised(
             str(corpus),

@@ -1,4 +1,4 @@
-"""The vocabulary of one language: words to ids and back, with four ids kept for the sequence model."""
+"""Vocabulary of one language: words to ids and back, with four special tokens."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BOS_ID, PAD_ID, EOS_ID, UNK_ID = range(4)
 
 
 class Vocabulary:
-    """Words in the order of their ids; the first four are ``_bos_ _pad_ _eos_ _unk``.
+    """Words by id; the first four are ``_bos_ _pad_ _eos_ _unk``.
 
-    No text has the id of a special token: a word of a text that is written like one is unknown.
+    Words spelled like a special token are unknown words.
 
     Args:
-        words: the words behind the four special tokens, most frequent first, each once.
-        counts: how often each of ``words`` was seen; empty where that is not known.
+        words: the words after the four special tokens, most frequent first, without duplicates.
+        counts: frequency of each of ``words``; empty if unknown.
 
     Raises:
-        DataError: a word stands twice, or there are counts but not one per word.
+        DataError: a word occurs twice, or the number of counts is wrong.
 
     >>> vocabulary = Vocabulary.from_tokens([["who", "won", "?"], ["who", "?"]])
     >>> vocabulary.words
@@ -44,7 +44,7 @@ class Vocabulary:
         # Special tokens are no words: a text cannot inject ``_eos_``.
         self._ids = {word: position for position, word in enumerate(words, first) if word not in SPECIAL_TOKENS}
         if len(self._ids) + first != len(self.words):
-            raise DataError("a vocabulary holds every word once", hint=f"twice: {_repeated(self.words)!r}")
+            raise DataError("duplicate word in a vocabulary", hint=f"{_repeated(self.words)!r}")
         if self.counts and len(self.counts) != len(words):
             raise DataError(f"a vocabulary of {len(words)} words was given {len(self.counts)} counts")
 
@@ -97,7 +97,7 @@ class Vocabulary:
         return self._ids.get(word, UNK_ID)
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
-        """Return the ids of ``tokens``; nothing is added."""
+        """Return the ids of ``tokens``; no words are added."""
         find = self._ids.get
         return [find(token, UNK_ID) for token in tokens]
 
@@ -135,6 +135,6 @@ class Vocabulary:
 
 
 def _repeated(words: Iterable[str]) -> str | None:
-    """Return the first word that stands twice."""
+    """Return the first duplicate."""
     seen: set[str] = set()
     return next((word for word in words if word in seen or seen.add(word)), None)  # type: ignore[func-returns-value]

@@ -2,7 +2,7 @@
 
 The process is a fresh interpreter that imports what it serves and the tokenizer's module, never the program that is
 running here, so a script needs no ``if __name__ == "__main__"``. Both talk over its standard streams, in
-:mod:`lab_text.messages`; a tokenizer is told of by the name of its class and its parameters, as plain JSON.
+:mod:`lab_text.messages`; a tokenizer is described by the name of its class and its parameters, as plain JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, Any, cast
 import attrs
 
 from lab.errors import DataError
-from lab_text.messages import Closed, Content, Message, Part, receive, retold, send, told
+from lab_text.messages import Closed, Content, Message, Part, pack_error, receive, send, unpack_error
 from lab_text.tokenizer import Tokenizer
 
 __all__ = ["NoWorker", "Work", "Worker", "describe", "rebuild", "serve"]
@@ -34,7 +34,7 @@ Work = Callable[..., AbstractContextManager[Callable[..., tuple[Any, ...]]]]
 
 
 class NoWorker(Exception):
-    """No process could be started that has this tokenizer; what it was for is done here."""
+    """Raised if no process with this tokenizer can be started; the caller then does the work itself."""
 
 
 def describe(tokenizer: Tokenizer) -> Content:
@@ -44,7 +44,7 @@ def describe(tokenizer: Tokenizer) -> Content:
     attribute that it sets. ``processes`` becomes 1: a process that was started for a tokenizer starts no others.
 
     Raises:
-        NoWorker: the class is no module's own, or a parameter is no attribute or no plain JSON value.
+        NoWorker: the class cannot be imported, or a parameter is not an attribute or not plain JSON.
     """
     kind = type(tokenizer)
     parameters = {name: getattr(tokenizer, attribute, _NOTHING) for name, attribute in _parameters(kind)}
@@ -76,7 +76,7 @@ def rebuild(description: Content) -> Tokenizer:
     """Return the tokenizer that :func:`describe` described.
 
     Raises:
-        NoWorker: its class is no tokenizer here, or what it builds here is another one.
+        NoWorker: the class is not a tokenizer here, or builds a different one.
     """
     module, _, path = description["class"].partition(":")
     found: Any = importlib.import_module(module)
@@ -92,12 +92,12 @@ def rebuild(description: Content) -> Tokenizer:
 
 
 class Worker:
-    """A process with a tokenizer of its own.
+    """Process with its own tokenizer.
 
     Args:
-        module: the module whose function ``serve`` the process calls.
-        tokenizer: is rebuilt in the process.
-        settings: further arguments of what it serves, plain JSON values.
+        module: module whose function ``serve`` the process calls.
+        tokenizer: rebuilt in the process.
+        settings: other arguments, plain JSON values.
 
     Raises:
         NoWorker: the process cannot be started, or the tokenizer cannot be described to it.
@@ -121,8 +121,8 @@ class Worker:
         """Wait until the process is ready.
 
         Raises:
-            NoWorker: it could not start, or it could not rebuild the tokenizer.
-            LabError: its work could not begin, for a reason that is no fault of the data.
+            NoWorker: it could not start or rebuild the tokenizer.
+            LabError: it could not start for another reason than the data.
         """
         try:
             content, _ = self.receive()
@@ -133,15 +133,15 @@ class Worker:
 
     def send(self, content: Content, *parts: Part) -> None:
         """Send a message without waiting for the answer."""
-        with contextlib.suppress(BrokenPipeError):  # told when the answer is missing
+        with contextlib.suppress(BrokenPipeError):  # reported when the answer is missing
             send(self._to, content, *parts)
 
     def receive(self) -> Message:
         """Return the answer to the earliest message without one.
 
         Raises:
-            DataError: the process has ended, or an exception that is no LabError ended its work.
-            LabError: what it raised there.
+            DataError: the process has died, or failed with another exception than a LabError.
+            LabError: raised in the process.
         """
         try:
             content, parts = receive(self._from)
@@ -149,7 +149,7 @@ class Worker:
             hint = "was the machine short of memory? tokenizer.processes=1 stays in one process"
             raise DataError("a tokenizing process ended early", hint=hint) from error
         if "error" in content:
-            raise retold(content["error"])
+            raise unpack_error(content["error"])
         return content, parts
 
     def stop(self) -> None:
@@ -165,8 +165,9 @@ def serve(work: Work) -> None:
     """Run the process of a :class:`Worker`: answer the messages on standard input.
 
     Args:
-        work: called with the tokenizer and the settings; a context manager that gives what is called with the content
-            and the parts of each message, and returns those of the answer.
+        work: context manager, called with the tokenizer and the settings; yields a function from the content and the
+        parts
+            of a message to those of the answer.
     """
     # Ctrl-C reaches the whole process group; the parent ends its children in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -193,7 +194,7 @@ def _answers(messages: IO[bytes], work: Work, stack: ExitStack) -> Iterator[tupl
     except Closed:
         return
     except Exception as error:
-        yield ({"error": told(error)},)
+        yield ({"error": pack_error(error)},)
 
 
 def _rebuilt(description: Content) -> Tokenizer | None:

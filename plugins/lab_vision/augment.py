@@ -1,7 +1,6 @@
-"""Variations of pictures, whole batches at a time, on their device, drawn from the stream ``augment``.
+"""Data augmentation of whole batches on their device, drawn from the random stream ``augment``.
 
-Written here with torch's own operations: a rotation, a zoom and a shift are one sampling of the batch, and there is
-nothing that a further library would do faster on batches that are tensors already.
+Rotation, zoom and shift are one resampling of the batch with torch's own operations.
 """
 
 from __future__ import annotations
@@ -20,27 +19,26 @@ from lab.training.stepper import Supervised
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["Augment", "CutMix", "MixUp", "crop_padded", "cut_out", "flip", "light", "tta", "turn"]
+__all__ = ["Augment", "CutMix", "MixUp", "crop_padded", "cut_out", "flip", "light", "rotate_zoom", "tta"]
 
 Border = Literal["reflect", "mean"]
 
 
 class Augment(Callback):
-    """Varies every training batch; validation sees pictures as they are.
+    """Augment every training batch; validation batches are unchanged.
 
-    Each picture has draws of its own. ``tta`` uses the same variations.
+    Parameters are drawn for each picture. ``tta`` uses the same augmentation.
 
     Args:
-        pad: pixels of border, of which a crop of the old size is taken at random; 0 for none.
-        flips: whether half of the pictures are mirrored.
-        degrees: rotated by up to so many, both ways.
-        zoom: enlarged by a factor between 1 and this.
-        anywhere: whether what is enlarged may lie anywhere in the picture, as in random resized crops (Szegedy et al.
-            2015), here without other proportions; otherwise it lies in the middle.
-        border: what stands where pixels are missing: ``reflect`` mirrors the picture, ``mean`` puts the mean colour, in
-            which there is nothing to look at.
-        lighting: brightness moved by up to so much and contrast multiplied by 1 ± so much, in deviations of pixels.
-        cutout: edge in pixels of a square that is taken out (DeVries & Taylor 2017); 0 for none.
+        pad: padding in pixels before a random crop to the original size; 0 for none.
+        flips: mirror half of the pictures.
+        degrees: maximum rotation in either direction.
+        zoom: maximum magnification, at least 1.
+        anywhere: place the magnified part anywhere, as in random resized crops (Szegedy et al. 2015) without changes of
+            the aspect ratio; otherwise it is centered.
+        border: fill of missing pixels: ``reflect`` mirrors the picture, ``mean`` is the mean color.
+        lighting: maximum change of brightness, in standard deviations of pixels, and relative change of contrast.
+        cutout: edge in pixels of a square that is erased (DeVries & Taylor 2017); 0 for none.
     """
 
     reads_metrics = False
@@ -69,26 +67,27 @@ class Augment(Callback):
     def check(self, learner: Learner) -> None:
         images = learner.data.train[0][0]
         if images.dim() != 4:
-            raise LabError("there are no pictures (B, C, H, W) to vary", where=f"inputs {tuple(images.shape)}")
+            raise LabError("the callback 'augment' needs pictures (B, C, H, W)", where=f"inputs {tuple(images.shape)}")
         if self.border == "reflect" and self.pad >= min(images.shape[2:]):
             raise ParameterError(
-                f"pad={self.pad} is too wide for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
+                f"pad={self.pad} is too large for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
             )
 
     def before_batch(self, learner: Learner) -> None:
         images, *rest = learner.batch
         generator = learner.streams.generator("augment")
-        varied = self.varied(images, generator)
-        learner.batch = type(learner.batch)(varied, *rest) if hasattr(learner.batch, "_fields") else (varied, *rest)
+        augmented = self.augmented(images, generator)
+        is_named = hasattr(learner.batch, "_fields")
+        learner.batch = type(learner.batch)(augmented, *rest) if is_named else (augmented, *rest)
 
-    def varied(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """A variation of pictures (B, C, H, W)."""
+    def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a random augmentation of pictures (B, C, H, W)."""
         if self.pad:
             images = crop_padded(images, self.pad, generator, border=self.border)
         if self.flips:
             images = flip(images, generator)
         if self.degrees or self.zoom > 1:
-            images = turn(images, self.degrees, self.zoom, generator, anywhere=self.anywhere, border=self.border)
+            images = rotate_zoom(images, self.degrees, self.zoom, generator, anywhere=self.anywhere, border=self.border)
         if self.lighting:
             images = light(images, self.lighting, generator)
         if self.cutout:
@@ -97,11 +96,12 @@ class Augment(Callback):
 
 
 def crop_padded(images: Tensor, pad: int, generator: torch.Generator, *, border: Border = "reflect") -> Tensor:
-    """Pictures with a border of ``pad`` pixels, cut back to their size at random places (B, C, H, W)."""
+    """Pad pictures (B, C, H, W) by ``pad`` pixels and crop each to its size at a random position."""
     count, _, height, width = images.shape
     padded = functional.pad(images, (pad,) * 4, mode="reflect" if border == "reflect" else "constant")
     device = images.device
     down, across = torch.randint(0, 2 * pad + 1, (2, count), generator=generator).to(device)
+    # One gather with indices that differ per picture replaces a loop over the batch.
     rows = (down[:, None] + torch.arange(height, device=device))[:, None, :, None]
     columns = (across[:, None] + torch.arange(width, device=device))[:, None, None, :]
     which = torch.arange(count, device=device)[:, None, None, None]
@@ -110,12 +110,12 @@ def crop_padded(images: Tensor, pad: int, generator: torch.Generator, *, border:
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the pictures mirrored (B, C, H, W)."""
+    """Mirror each picture of (B, C, H, W) with probability one half."""
     chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
     return torch.where(chosen[:, None, None, None], images.flip(-1), images)
 
 
-def turn(
+def rotate_zoom(
     images: Tensor,
     degrees: float,
     zoom: float,
@@ -124,11 +124,11 @@ def turn(
     anywhere: bool = False,
     border: Border = "reflect",
 ) -> Tensor:
-    """Pictures rotated by up to ``degrees`` and enlarged by up to ``zoom`` around the middle or ``anywhere``
-    (B, C, H, W)."""
+    """Rotate pictures (B, C, H, W) by up to ``degrees`` and magnify them by up to ``zoom``."""
     draws = torch.rand(2, len(images), generator=generator).to(images.device)
     angle = (2 * draws[0] - 1) * math.radians(degrees)
     scale = 1 / (1 + draws[1] * (zoom - 1))
+    # affine_grid's coordinates run from -1 to 1 along both edges, so rotating them shears a picture that is not square.
     ratio = images.shape[2] / images.shape[3]
     across = down = torch.zeros_like(angle)
     if anywhere:
@@ -143,25 +143,25 @@ def turn(
 
 
 def light(images: Tensor, amount: float, generator: torch.Generator) -> Tensor:
-    """Pictures with brightness and contrast changed (B, C, H, W)."""
+    """Change the brightness and contrast of pictures (B, C, H, W)."""
     draws = (2 * torch.rand(2, len(images), 1, 1, 1, generator=generator) - 1).to(images)
     return images * (1 + amount * draws[0]) + amount * draws[1]
 
 
 def cut_out(images: Tensor, edge: int, generator: torch.Generator) -> Tensor:
-    """Pictures with a square set to their mean, 0; it may reach over the border (B, C, H, W)."""
+    """Set a random square of each picture (B, C, H, W) to 0, the mean of scaled pixels; it may cross the border."""
     count, _, height, width = images.shape
     device = images.device
-    centre = torch.rand(2, count, generator=generator).to(device) * torch.tensor([[height], [width]], device=device)
-    rows = (torch.arange(height, device=device) - centre[0, :, None]).abs() < edge / 2
-    columns = (torch.arange(width, device=device) - centre[1, :, None]).abs() < edge / 2
+    center = torch.rand(2, count, generator=generator).to(device) * torch.tensor([[height], [width]], device=device)
+    rows = (torch.arange(height, device=device) - center[0, :, None]).abs() < edge / 2
+    columns = (torch.arange(width, device=device) - center[1, :, None]).abs() < edge / 2
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 
 class _Mixing(Supervised):
-    """Base class: trains on what is made of two pictures each, and on the sum of their losses.
+    """Base class: train on mixtures of two pictures with the weighted sum of their losses.
 
-    λ l(y) + (1 − λ) l(y'), where λ of Beta(alpha, alpha) is drawn once per batch, as in both papers' code.
+    The loss is λ l(y) + (1 − λ) l(y'); λ from Beta(alpha, alpha) is drawn once per batch, as in both papers' code.
     """
 
     where = ""
@@ -172,7 +172,7 @@ class _Mixing(Supervised):
         self.alpha = alpha
 
     def mixed(self, images: Tensor, others: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
-        """Pictures (B, C, H, W) made of two, and the share of the first in them."""
+        """Return mixed pictures (B, C, H, W), and the fraction λ of the first."""
         raise NotImplementedError
 
     def train_step(self, batch: Any) -> Tensor:
@@ -189,19 +189,21 @@ class _Mixing(Supervised):
         return loss.detach()
 
     def _share(self, generator: torch.Generator) -> float:
-        """A draw from Beta(alpha, alpha), which is a ratio of gamma draws."""
+        """Draw from Beta(alpha, alpha) as a ratio of gamma variates."""
+        # torch.distributions.Beta takes no generator and would draw from the global one.
         draws = torch._standard_gamma(torch.full((2,), self.alpha, dtype=torch.double), generator=generator)
         return float(draws[0] / draws.sum())
 
 
 class MixUp(_Mixing):
-    """Trains on sums of two pictures each, and of their losses: Zhang et al. 2018, arXiv:1710.09412.
+    """Mixup: train on convex combinations of two pictures and of their losses (Zhang et al. 2018, arXiv:1710.09412).
 
-    λ x + (1 - λ) x' with the loss λ l(y) + (1 - λ) l(y'); one λ per batch, from Beta(alpha, alpha), as in the
-    paper's code.
+    The input is λ x + (1 - λ) x', the loss λ l(y) + (1 - λ) l(y'), with one λ per batch from Beta(alpha, alpha), as in
+    the paper's code.
 
     Args:
-        alpha: 0 does not mix; the paper takes 0.1 to 0.4 for ImageNet, 1 for CIFAR-10.
+        alpha: parameter of the beta distribution; 0 does not mix. The paper uses 0.1 to 0.4 for ImageNet, 1 for
+            CIFAR-10.
     """
 
     where = "stepper 'mix_up'"
@@ -214,15 +216,14 @@ class MixUp(_Mixing):
 
 
 class CutMix(_Mixing):
-    """Trains on pictures with a rectangle of another in each, and on the sum of both losses by area: Yun et al. 2019,
-    arXiv:1905.04899.
+    """CutMix: paste a rectangle of another picture and weight both losses by area (Yun et al. 2019, arXiv:1905.04899).
 
-    The rectangle has the picture's proportions and 1 − λ of its area, is centred anywhere and cut at the border; then λ
-    is the share that is left of the first picture. One λ and one rectangle per batch, as in the paper's code. The
-    paper reports that nets trained so look at more of an object than with mix-up or cut-out.
+    The rectangle has the aspect ratio of the picture and 1 − λ of its area, is centered anywhere and clipped at the
+    border; λ then becomes the fraction that is left of the first picture. One λ and one rectangle per batch, as in the
+    paper's code. The paper reports that the network attends to more of an object than with mixup or cutout.
 
     Args:
-        alpha: 0 does not mix; the paper takes 1, which draws all shares alike.
+        alpha: parameter of the beta distribution; 0 does not mix. The paper uses 1, the uniform distribution.
     """
 
     where = "stepper 'cut_mix'"
@@ -232,8 +233,8 @@ class CutMix(_Mixing):
 
     def mixed(self, images: Tensor, others: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, float]:
         spans = []
-        for size, place in zip(images.shape[2:], torch.rand(2, generator=generator).tolist(), strict=True):
-            middle, half = int(place * size), int(size * math.sqrt(1 - share)) // 2
+        for size, position in zip(images.shape[2:], torch.rand(2, generator=generator).tolist(), strict=True):
+            middle, half = int(position * size), int(size * math.sqrt(1 - share)) // 2
             spans.append(slice(max(middle - half, 0), min(middle + half, size)))
         rows, columns = spans
         inputs = images.clone()
@@ -245,17 +246,17 @@ class CutMix(_Mixing):
 def tta(
     learner: Learner, split: str = "valid", *, count: int = 4, share: float = 0.5, seed: int = 0
 ) -> dict[str, float]:
-    """Test-time augmentation: loss and accuracy of the mean over variations of each picture.
+    """Evaluate with test-time augmentation.
 
-    fast.ai 2018: the log-probabilities of the picture as it is, and the mean of those of ``count`` variations, are
-    averaged. Variations are those of the run's callback ``augment``, or flips and small crops where it has none.
+    As in fast.ai 2018, the log-probabilities of the original picture and the mean of those of ``count`` augmentations
+    are averaged. The augmentation is that of the run's callback ``augment``, or flips and small crops if it has none.
 
     Args:
-        learner: trained on pictures.
-        split: which pictures.
-        count: variations of each.
-        share: weight of the variations against the picture as it is, in [0, 1].
-        seed: of the variations.
+        learner: a learner trained on pictures.
+        split: the split to evaluate.
+        count: number of augmentations of each picture.
+        share: weight of the augmentations against the original, in [0, 1].
+        seed: seed of the augmentations.
 
     Returns:
         ``{"loss": …, "accuracy": …, "plain_accuracy": …}``
@@ -268,8 +269,8 @@ def tta(
         for images, target in learner.valid_loader(split):
             images, target = images.to(learner.device), target.to(learner.device)
             plain = learner.model(images).log_softmax(-1)
-            varied = [learner.model(augment.varied(images, generator)).log_softmax(-1) for _ in range(count)]
-            mean = plain if not varied else (1 - share) * plain + share * torch.stack(varied).mean(0)
+            others = [learner.model(augment.augmented(images, generator)).log_softmax(-1) for _ in range(count)]
+            mean = plain if not others else (1 - share) * plain + share * torch.stack(others).mean(0)
             loss += float(functional.cross_entropy(mean, target, reduction="sum"))
             right += float((mean.argmax(-1) == target).sum())
             plain_right += float((plain.argmax(-1) == target).sum())

@@ -1,4 +1,4 @@
-"""What stands around the things that pictures show: corners of the training pictures, as a class of their own."""
+"""Random corner crops of the training pictures as a background class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MIDDLE_EDGE = (0.45, 0.75)
 
 
 class Cuttings(NamedTuple):
-    """Parts of pictures.
+    """Crops of pictures.
 
     Attributes:
         pixels: (N, C, size, size) uint8.
-        row: (N,) the picture that each was cut from.
-        is_corner: (N,) whether it was cut from a corner, and not shows the picture whole or its middle.
+        row: (N,) index of the picture that each was cropped from.
+        is_corner: (N,) True for corners, False for centers and whole pictures.
     """
 
     pixels: np.ndarray
@@ -31,18 +31,18 @@ class Cuttings(NamedTuple):
 
 
 def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: bool = False) -> Cuttings:
-    """So many corners of each picture, and for each corner but one the picture once more: its middle, or whole.
+    """Crop random corners of each picture, and for each corner but one its center or the whole picture.
 
-    With each picture whole besides, there are as many corners as pictures of things. The same pictures give the same
-    parts.
+    Together with the original pictures, there are as many corners as pictures of objects.
 
     Args:
-        pictures: that can be read.
-        corners: 1 to 4 of each, drawn. A corner's edge is 0.22 to 0.36 of the shorter edge of the picture, a middle's
-            0.45 to 0.75.
-        size: edge of the parts in pixels.
+        pictures: pictures that can be read.
+        corners: corners per picture, 1 to 4, drawn at random. The edge of a corner is 0.22 to 0.36 of the shorter edge
+            of the picture, that of a center 0.45 to 0.75.
+        size: edge of the crops in pixels.
         grey: one channel instead of three.
     """
+    # A fixed seed, not the run's: the crops are part of the data, which all runs of a study share.
     generator = np.random.default_rng(0)
     pixels, rows, is_corner = [], [], []
     for row, picture in enumerate(pictures):
@@ -59,7 +59,7 @@ def _corners(count: int, generator: np.random.Generator) -> Iterator[Square]:
 
 
 def _things(count: int, generator: np.random.Generator) -> Iterator[Square]:
-    """Middles and whole pictures in turn."""
+    """Yield centers and whole pictures in turn."""
     for number in range(count):
         is_whole = number % 2
         yield WHOLE if is_whole else Square(generator.uniform(*MIDDLE_EDGE), *generator.uniform(0.35, 0.65, 2))

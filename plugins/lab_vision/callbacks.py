@@ -1,4 +1,4 @@
-"""What a run on pictures leaves to look at."""
+"""Artefacts of a run on pictures: confusion matrix, largest losses, activation maps, filters."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ KINDS = ("confusion", "losses", "cam", "filters")
 
 
 class LookInside(Callback):
-    """When training ends: the confusion matrix, the largest losses, where the model looked, and its first filters.
+    """Plot the confusion matrix, the largest losses, activation maps and the first filters when training ends.
 
-    Artefacts ``confusion.png``, ``losses.png``, ``cam.png``, ``filters.png`` and ``inside.json``; the report and
-    TensorBoard show them. Maps are of the class that the model said: class activation maps where it ends in average
-    pooling, Grad-CAM of ``layer`` otherwise; a model without convolutions has neither maps nor filters.
+    The artefacts are ``confusion.png``, ``losses.png``, ``cam.png``, ``filters.png`` and ``inside.json``; the report
+    and TensorBoard show them. Maps are of the predicted class: class activation maps if the model ends in global
+    average pooling, Grad-CAM of ``layer`` otherwise. A model without convolutions has neither maps nor filters.
 
     Args:
-        count: pictures on a sheet.
-        layer: for Grad-CAM; empty takes the last layer whose features are planes.
-        tta: whether test-time augmentation is measured as well.
+        count: number of pictures per plot.
+        layer: layer for Grad-CAM; empty takes the last one with feature maps.
+        tta: evaluate test-time augmentation as well.
     """
 
     observer = True
@@ -41,7 +41,7 @@ class LookInside(Callback):
 
     def check(self, learner: Learner) -> None:
         if not hasattr(learner.data, "pixels_of"):
-            raise LabError("there are no pictures to look at", where=type(learner.data).__name__)
+            raise LabError("the callback 'look_inside' needs pictures", where=type(learner.data).__name__)
         if self.layer:
             grad_cam(learner, learner.data.train[0][0], self.layer)
 
@@ -54,20 +54,20 @@ class LookInside(Callback):
         names = data.class_names
         counts = confusion_matrix(learner)
         self._save(learner, "confusion", plot_confusion(counts, names))
-        judged = largest_losses(learner, self.count)
-        images = data.valid.__getitems__([each.index for each in judged])[0]
-        titles = [f"{names[each.target]}\nsaid {names[each.predicted]}, {each.loss:.1f}" for each in judged]
+        worst = largest_losses(learner, self.count)
+        images = data.valid.__getitems__([each.index for each in worst])[0]
+        titles = [f"{names[each.target]}\npredicted {names[each.predicted]}, {each.loss:.1f}" for each in worst]
         self._save(learner, "losses", plot_sheet(data.pixels_of(images), titles))
         content: dict[str, Any] = {"worst": self._worst(counts, names)}
-        layer = self.layer or _last_planes(learner, images[:1])
+        layer = self.layer or _last_feature_maps(learner, images[:1])
         if layer:
             spread = torch.linspace(0, len(data.valid) - 1, self.count).long().tolist()
             shown, target = data.valid.__getitems__(spread)
-            said = learner.predict(shown).argmax(-1).cpu()
-            maps, kind = self._maps(learner, shown, layer, said)
+            predicted = learner.predict(shown).argmax(-1).cpu()
+            maps, kind = self._maps(learner, shown, layer, predicted)
             content["maps"] = kind
             self._save(
-                learner, "cam", plot_sheet(data.pixels_of(shown), map_titles(names, target, said), overlays=maps)
+                learner, "cam", plot_sheet(data.pixels_of(shown), map_titles(names, target, predicted), overlays=maps)
             )
             self._save(learner, "filters", plot_filters(first_filters(learner)))
         if self.tta:
@@ -88,7 +88,7 @@ class LookInside(Callback):
 
     @staticmethod
     def _worst(counts: torch.Tensor, names: tuple[str, ...]) -> list[tuple[str, str, int]]:
-        """The pairs of classes that are confused most."""
+        """Return the pairs of classes that are confused most often."""
         errors = counts.clone().fill_diagonal_(0)
         order = errors.flatten().argsort(descending=True)[:5].tolist()
         pairs = [divmod(each, len(names)) for each in order]
@@ -101,16 +101,16 @@ class LookInside(Callback):
         learner.artefact(f"{name}.png").write_bytes(as_png(figure))
 
 
-def map_titles(names: Sequence[str], target: torch.Tensor, said: torch.Tensor) -> list[str]:
-    """What stands above each map: the picture's class, and the one that the model said, of which the map is."""
+def map_titles(names: Sequence[str], target: torch.Tensor, predicted: torch.Tensor) -> list[str]:
+    """Return the title of each map: the class of the picture, and the predicted one, which the map explains."""
     return [
-        names[right] if right == told else f"{names[right]}\nsaid {names[told]}"
-        for right, told in zip(target.tolist(), said.tolist(), strict=True)
+        names[right] if right == answer else f"{names[right]}\npredicted {names[answer]}"
+        for right, answer in zip(target.tolist(), predicted.tolist(), strict=True)
     ]
 
 
-def _last_planes(learner: Learner, images: torch.Tensor) -> str:
-    """The last module that gives features (B, C, h, w) of more than one pixel; empty where there is none."""
+def _last_feature_maps(learner: Learner, images: torch.Tensor) -> str:
+    """Return the name of the last module with an output (B, C, h, w) of more than one pixel, or ""."""
     from lab_basics.hooks import Hooks
 
     found = [""]

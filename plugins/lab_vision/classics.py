@@ -1,7 +1,7 @@
-"""The classics of *Dive into Deep Learning*, chapter 8, each a function that gives a row of layers.
+"""Classic architectures of *Dive into Deep Learning*, chapter 8, each a function that returns a stack of layers.
 
-The book's sizes are for pictures of 96 or 224 pixels. Where it has dense layers behind convolutions, their width
-follows the pictures' size; weights begin as Xavier & Bengio propose, as in the book.
+The book's sizes are for pictures of 96 or 224 pixels. The input width of dense layers follows the size of the pictures;
+weights have Xavier initialization, as in the book.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _with_dense(
     width: int,
     smallest: int,
 ) -> StackedNet:
-    """Convolutions, then two dense layers with dropout, as AlexNet and VGG have them."""
+    """Append two dense layers with dropout, as in AlexNet and VGG."""
     body = nn.Sequential(*features, nn.Flatten())
     flat = _flat_width(body, channels, image_size)
     dense = [
@@ -42,10 +42,10 @@ def _with_dense(
 
 
 def alexnet(channels: int, image_size: tuple[int, int], output_size: int, *, dense_size: int = 4096) -> StackedNet:
-    """AlexNet (Krizhevsky, Sutskever & Hinton 2012) as in the book, section 8.1; for 63 pixels and more.
+    """AlexNet (Krizhevsky, Sutskever & Hinton 2012) as in the book, section 8.1; for at least 63 pixels.
 
     Args:
-        channels, image_size, output_size: of the data.
+        channels, image_size, output_size: facts of the data.
         dense_size: width of the two dense layers.
     """
     features = [
@@ -65,11 +65,11 @@ def vgg(
     blocks: Sequence[tuple[int, int]] = ((1, 16), (1, 32), (2, 64), (2, 128), (2, 128)),
     dense_size: int = 4096,
 ) -> StackedNet:
-    """VGG-11 (Simonyan & Zisserman 2015) with a quarter of its channels, as the book trains it, section 8.2.
+    """VGG-11 (Simonyan & Zisserman 2015) with a quarter of its channels, as in the book, section 8.2.
 
     Args:
-        channels, image_size, output_size: of the data; every block halves the picture.
-        blocks: convolutions and channels of each block.
+        channels, image_size, output_size: facts of the data; every block halves the picture.
+        blocks: number of convolutions and of channels of each block.
         dense_size: width of the two dense layers.
     """
     features: list[nn.Module] = []
@@ -83,10 +83,10 @@ def vgg(
 
 
 def nin(channels: int, output_size: int) -> StackedNet:
-    """Network in network (Lin, Chen & Yan 2014) as in the book, section 8.3; for 63 pixels and more.
+    """Network in network (Lin, Chen & Yan 2014) as in the book, section 8.3; for at least 67 pixels.
 
     Args:
-        channels, output_size: of the data.
+        channels, output_size: facts of the data.
     """
 
     def block(before: int, after: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
@@ -105,7 +105,7 @@ def nin(channels: int, output_size: int) -> StackedNet:
 
 
 class _Inception(nn.Module):
-    """Four paths side by side: 1×1; 1×1 and 3×3; 1×1 and 5×5; the largest nearby and 1×1."""
+    """Inception block of four parallel paths: 1×1; 1×1 and 3×3; 1×1 and 5×5; max pooling and 1×1."""
 
     def __init__(self, before: int, first: int, second: tuple[int, int], third: tuple[int, int], fourth: int) -> None:
         super().__init__()
@@ -128,11 +128,10 @@ class _Inception(nn.Module):
 
 
 def googlenet(channels: int, output_size: int) -> StackedNet:
-    """GoogLeNet (Szegedy et al. 2015) without its two side outputs, as in the book, section 8.4; for 32 pixels and
-    more.
+    """GoogLeNet (Szegedy et al. 2015) without auxiliary outputs, as in the book, section 8.4; for at least 17 pixels.
 
     Args:
-        channels, output_size: of the data.
+        channels, output_size: facts of the data.
     """
     sizes: list[list[tuple[int, tuple[int, int], tuple[int, int], int]]] = [
         [(64, (96, 128), (16, 32), 32), (128, (128, 192), (32, 96), 64)],
@@ -160,7 +159,7 @@ def googlenet(channels: int, output_size: int) -> StackedNet:
 
 
 class _DenseLayer(nn.Module):
-    """Batch norm, ReLU and a convolution, whose channels are put behind those that came in."""
+    """Batch norm, ReLU and a convolution, whose output is concatenated to the input."""
 
     def __init__(self, before: int, growth: int) -> None:
         super().__init__()
@@ -171,12 +170,12 @@ class _DenseLayer(nn.Module):
 
 
 def densenet(channels: int, output_size: int, *, growth: int = 32, blocks: Sequence[int] = (4, 4, 4, 4)) -> StackedNet:
-    """DenseNet (Huang et al. 2017) as in the book, section 8.7; for 32 pixels and more.
+    """DenseNet (Huang et al. 2017) as in the book, section 8.7; for at least 32 pixels.
 
     Args:
-        channels, output_size: of the data.
-        growth: channels that a layer adds.
-        blocks: layers of each block; between two, channels and edges are halved.
+        channels, output_size: facts of the data.
+        growth: channels that each layer adds.
+        blocks: number of layers of each block; transitions between blocks halve channels and edges.
     """
     if growth < 1 or not blocks:
         raise ParameterError(f"growth={growth}, blocks={list(blocks)}", where="architecture 'densenet'")

@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: a few small pictures, and features of them."""
+"""Example data for the conformance kit: small drawn pictures, and features of them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SomePictures(Example):
 
 
 class SomeLargePictures(SomePictures):
-    """The same drawn large, 96 × 96, for nets that shrink pictures a lot."""
+    """Drawn pictures of 96 × 96 pixels, for networks that downsample a lot."""
 
     edge = 96
 
@@ -84,11 +84,11 @@ class _Body(nn.Module):
 
 @cache
 def _drawn(edge: int, count: int) -> ImageData:
-    """Upright stripes, level stripes and squares, in noise."""
+    """Draw vertical stripes, horizontal stripes and squares, with noise."""
     generator = np.random.default_rng(0)
-    place = np.arange(edge) * 16 // edge
-    stripes = np.broadcast_to((place // 2 % 2)[None, :], (edge, edge))
-    square = ((place >= 4) & (place < 12)).astype(int)
+    position = np.arange(edge) * 16 // edge
+    stripes = np.broadcast_to((position // 2 % 2)[None, :], (edge, edge))
+    square = ((position >= 4) & (position < 12)).astype(int)
     shapes = np.stack([stripes, stripes.T, square[:, None] * square[None, :]])
     target = np.arange(count + count // 2) % 3
     noise = generator.integers(0, 60, (len(target), 3, edge, edge))
@@ -100,7 +100,7 @@ def _drawn(edge: int, count: int) -> ImageData:
 
 @cache
 def _folder() -> str:
-    """Drawn pictures as files, gone when the process ends."""
+    """Write drawn pictures to files that are deleted when the process ends."""
     from PIL import Image
 
     folder = tempfile.TemporaryDirectory(prefix="lab-conformance-")
@@ -114,10 +114,10 @@ def _folder() -> str:
 
 
 def support() -> ConformanceSupport:
-    """A few pictures, and what is tried on them."""
+    """Return the example data and how each component is tried."""
     small, large, features = ("some_pictures",), ("some_large_pictures",), ("some_features",)
     shrinking = {"alexnet": {"dense_size": 16}, "vgg": {"dense_size": 16}, "nin": {}}
-    same = {"test_splits_are_disjoint": "the publisher's files have the same picture twice"}
+    same = {"test_splits_are_disjoint": "the publisher's files contain some pictures twice"}
     return ConformanceSupport(
         examples={
             "some_pictures": SomePictures,

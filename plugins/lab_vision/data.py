@@ -1,4 +1,4 @@
-"""Pictures as data: pixels kept as bytes, cut into batches, scaled as they leave."""
+"""Image data: pixels stored as bytes and scaled when a batch is built."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 
 
 class ImageBatch(NamedTuple):
-    """Some pictures.
+    """A batch of pictures.
 
     Attributes:
-        images: (B, C, H, W) float, with mean 0 and deviation 1 over the training pictures.
+        images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
         target: (B,) class numbers.
     """
 
@@ -40,7 +40,7 @@ class ImageBatch(NamedTuple):
 
 
 class Images:
-    """A split: pixels (N, C, H, W) uint8, their classes (N,), and how pixels are scaled."""
+    """Dataset of pixels (N, C, H, W) uint8 and classes (N,) that scales the pixels of a batch."""
 
     def __init__(self, pixels: Tensor, target: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
         self.pixels, self.target = pixels, target
@@ -58,23 +58,24 @@ class Images:
         return ImageBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, C, H, W) uint8 as a model sees them."""
+        """Scale pixels (B, C, H, W) uint8 to the input of a model."""
+        # In place: a batch of floats is allocated once instead of three times.
         return pixels.float().sub_(self._shift).mul_(self._scale)
 
 
 @attrs.define(eq=False, kw_only=True)
 class ImageData(Data):
-    """Pictures of classes.
+    """Pictures with classes.
 
     Attributes:
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for grey, 3 for color.
         image_size: height and width in pixels.
-        input_size: numbers of a picture, channels × height × width.
+        input_size: channels × height × width.
         output_size: number of classes.
-        class_names: in the order of their numbers.
-        channel_mean, channel_std: of the training pictures, pixels between 0 and 1; what they are scaled by.
+        class_names: names of the classes by number.
+        channel_mean, channel_std: mean and standard deviation of the training pixels, between 0 and 1.
         skipped: (name, reason) of pictures that could not be read.
-        picture_fit: how files are fitted to the size when they are predicted; as the training pictures were.
+        picture_fit: how the training pictures were fitted to their size, and files for prediction are too.
     """
 
     channels: int
@@ -88,24 +89,25 @@ class ImageData(Data):
     picture_fit: Literal["crop", "squish"] = "crop"
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
-        """Batches are taken as they are; of a list of picture files, the classes with their probabilities.
+        """Predict the class probabilities of picture files, or the output for a batch as it is.
 
-        ``learner.predict(["a.jpg", "b.png"])`` gives a list of dictionaries, class → probability, the likeliest first.
+        ``learner.predict(["a.jpg", "b.png"])`` returns a list of dictionaries, class → probability, the most likely
+        first.
         """
         if not (len(inputs) == 1 and isinstance(inputs[0], (list, tuple)) and _are_paths(inputs[0])):
             return super().predict(apply, *inputs)
-        shares = apply(self.prepared(inputs[0])).float().cpu().softmax(-1)
+        probabilities = apply(self.prepared(inputs[0])).float().cpu().softmax(-1)
         found = []
-        for row in shares:
+        for row in probabilities:
             order = row.argsort(descending=True).tolist()
             found.append({self.class_names[number]: float(row[number]) for number in order})
         return found
 
     def prepared(self, paths: Sequence[Path | str]) -> Tensor:
-        """Picture files (B, C, H, W), fitted to the size of the training pictures and scaled like them.
+        """Read picture files (B, C, H, W), fitted to the size of the training pictures and scaled like them.
 
         Raises:
-            DataError: a file is not there or cannot be read; it is named.
+            DataError: a file cannot be read; it is named.
         """
         split: Images = self.train
         return split.scaled(torch.from_numpy(np.stack([self._pixels_of_file(Path(path)) for path in paths])))
@@ -124,14 +126,14 @@ class ImageData(Data):
             raise DataError(error.what, where=str(path), hint=error.hint) from error
         if pixels.shape[1:] != (height, width):
             raise DataError(
-                f"the picture has {pixels.shape[2]} × {pixels.shape[1]} pixels, those of training {width} × {height}",
+                f"the picture has {pixels.shape[2]} × {pixels.shape[1]} pixels, in training {width} × {height}",
                 where=str(path),
-                hint="only square pictures are fitted: scale it, or give a batch of pixels",
+                hint="only square pictures are resized: resize it, or pass a batch of pixels",
             )
         return pixels
 
     def pixels_of(self, images: Tensor) -> Tensor:
-        """Scaled pictures (B, C, H, W) back between 0 and 1, for looking at."""
+        """Return scaled pictures (B, C, H, W) as pixels between 0 and 1, for plots."""
         mean, std = (
             torch.tensor(each, device=images.device)[:, None, None] for each in (self.channel_mean, self.channel_std)
         )
@@ -154,32 +156,36 @@ def image_data(
     fit: Literal["crop", "squish"] = "crop",
     notes: Sequence[str] = (),
 ) -> ImageData:
-    """Data of decoded pictures.
+    """Build the data of decoded pictures.
 
     Args:
-        splits: for training, validation and perhaps testing, pixels (N, C, H, W) uint8 and class numbers (N,).
-        class_names: in the order of their numbers.
-        mean, std: per channel, of pixels between 0 and 1; None computes them of the training pictures.
-        skipped: what could not be read.
-        name: how messages call it.
-        each_shown: whether a class that no training picture shows is an error.
-        fit: how files are fitted when they are predicted.
+        splits: pixels (N, C, H, W) uint8 and class numbers (N,) for training, validation and optionally testing.
+        class_names: names of the classes by number.
+        mean, std: per channel, of pixels between 0 and 1; None computes them from the training pictures.
+        skipped: (name, reason) of pictures that could not be read.
+        name: the name of the data in messages.
+        each_shown: raise if a class has no training picture.
+        fit: how files for prediction are fitted.
         notes: sentences on what was read.
 
     Raises:
-        DataError: there is one class only, or a class without a training picture.
-        ParameterError: mean is given without std, or they do not fit the channels.
+        DataError: there is only one class, or a class without a training picture.
+        ParameterError: only one of mean and std is given, or they do not match the channels.
     """
     check_scale(mean, std, splits[0][0].shape[1], name)
     if len(class_names) < 2:
         raise DataError(
-            f"there is one class only: {class_names[0] if class_names else 'none'}", where=name, hint="two are needed"
+            f"there is only one class: {class_names[0] if class_names else 'none'}",
+            where=name,
+            hint="at least two are needed",
         )
     pixels, target = splits[0]
     counts = np.bincount(target, minlength=len(class_names))
     if each_shown and not counts.all():
         empty = [class_names[number] for number in np.flatnonzero(counts == 0)]
-        raise DataError(f"no training picture shows '{empty[0]}'", where=name, hint="remove the class, or give it some")
+        raise DataError(
+            f"class '{empty[0]}' has no training picture", where=name, hint="remove the class, or add pictures"
+        )
     if mean is None or std is None:
         mean, std = _statistics(pixels)
     parts = [Images(torch.from_numpy(np.array(p)), torch.from_numpy(t.astype(np.int64)), mean, std) for p, t in splits]
@@ -209,13 +215,13 @@ def image_data(
 
 
 def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None, channels: int, where: str) -> None:
-    """Raise a ParameterError unless mean and std are both given, or neither, one finite number per channel each."""
+    """Raise a ParameterError unless mean and std are both None, or both one finite number per channel."""
     if mean is None and std is None:
         return
     if mean is None or std is None:
         given, lacking = ("std", "mean") if mean is None else ("mean", "std")
         raise ParameterError(
-            f"{given} is given without {lacking}", where=where, hint="give both, or neither to compute them"
+            f"{given} is given without {lacking}", where=where, hint="set both, or neither to compute them"
         )
     for label, values in (("mean", mean), ("std", std)):
         if isinstance(values, (str, int, float)) or len(values) != channels:
@@ -227,13 +233,13 @@ def check_scale(mean: Sequence[float] | None, std: Sequence[float] | None, chann
 
 
 def require_count(label: str, value: int | None, least: int, where: str) -> None:
-    """Raise a ParameterError for a number below ``least``; None is allowed."""
+    """Raise a ParameterError if a number is below ``least``; None is allowed."""
     if value is not None and value < least:
         raise ParameterError(f"{label} must be at least {least}, got {value}", where=where)
 
 
 def require_size(size: int | None, where: str) -> None:
-    """Raise a ParameterError for a size that no picture can have; None is allowed."""
+    """Raise a ParameterError if a size is below 1 or too large; None is allowed."""
     from lab_vision.pictures import MAX_PIXELS
 
     require_count("size", size, 1, where)
@@ -242,7 +248,8 @@ def require_size(size: int | None, where: str) -> None:
 
 
 def _statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and deviation per channel, of pixels between 0 and 1, by counting how often each value occurs."""
+    """Return mean and standard deviation per channel, of pixels between 0 and 1."""
+    # From a histogram of the 256 values: converting all pixels to float would take eight times their memory.
     values = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(pixels.shape[1]):

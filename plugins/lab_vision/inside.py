@@ -1,4 +1,4 @@
-"""What a model looks at, and where it errs."""
+"""Interpretation of image models: class activation maps, Grad-CAM, confusion matrix, largest losses, filters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lab.errors import LabError, UnknownNameError
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["Judged", "cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses"]
+__all__ = ["PredictedPicture", "cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses"]
 
 
-class Judged(NamedTuple):
-    """A picture and what a model said of it: its place in the split, its loss, the true and the predicted class."""
+class PredictedPicture(NamedTuple):
+    """A picture by its index in the split, with its loss, true class and predicted class."""
 
     index: int
     loss: float
@@ -27,21 +27,21 @@ class Judged(NamedTuple):
 
 
 def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tensor:
-    """Class activation maps (Zhou et al. 2016) of a model that ends in average pooling and one linear layer.
+    """Class activation maps (Zhou et al. 2016) of a model with global average pooling and one linear layer.
 
-    The map of class k is the sum of the last features, each weighted by what the last layer gives it for k. Differs
-    from the paper: less what it gives it for all classes in the mean, since that changes no probability.
+    The map of a class is the sum of the last feature maps, weighted by the weights of that class in the linear layer.
+    Differs from the paper: the mean weight of all classes is subtracted, which changes no probability.
 
     Args:
-        learner: trained on pictures; its model has ``features``, and its last linear layer reads their means.
+        learner: a learner trained on pictures; its model has ``features`` and ends in a linear layer on their means.
         images: (B, C, H, W), scaled as in training.
         classes: (B,) class numbers; None takes the predicted ones.
 
     Returns:
-        (B, H, W), between 0 and 1 for each picture.
+        Maps (B, H, W), between 0 and 1 for each picture.
 
     Raises:
-        LabError: the model has another end; ``grad_cam`` works for all.
+        LabError: the model ends in other layers; ``grad_cam`` works for all.
     """
     model: Any = learner.model
     output = _last_linear(model)
@@ -54,36 +54,39 @@ def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tens
         classes = logits.argmax(-1) if classes is None else classes.to(learner.device)
         weights = output.weight - output.weight.mean(0)
         maps = torch.einsum("bchw,bc->bhw", found, weights[classes])
-    return _stretched(maps, images.shape[2:])
+    return _rescaled(maps, images.shape[2:])
 
 
 def _reads_means(output: nn.Linear, found: Tensor, logits: Tensor) -> bool:
-    """Whether the logits are what the last layer makes of the mean features, as maps take for granted."""
+    """Return True if the logits are the linear layer's output for the mean features."""
+    # Computed, not read off the modules: a model may pool or reshape in its forward, where no module shows it.
     if found.dim() != 4 or found.shape[1] != output.in_features:
         return False
-    told = output(found.mean((2, 3)))
-    return told.shape == logits.shape and bool((told - logits).abs().max() <= 0.01 * logits.abs().max())
+    expected = output(found.mean((2, 3)))
+    return expected.shape == logits.shape and bool((expected - logits).abs().max() <= 0.01 * logits.abs().max())
 
 
 def _other_end(model: nn.Module) -> LabError:
     return LabError(
-        "this model's end is not a mean and a linear layer", where=type(model).__name__, hint="use grad_cam"
+        "CAM needs global average pooling followed by one linear layer",
+        where=type(model).__name__,
+        hint="use grad_cam",
     )
 
 
 def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | None = None) -> Tensor:
-    """Grad-CAM (Selvaraju et al. 2017) of any layer with features (B, C, h, w).
+    """Grad-CAM (Selvaraju et al. 2017) of any layer with feature maps (B, C, h, w).
 
-    Features are weighted by the mean gradient of the class's logit for them; what speaks against the class is cut off.
+    Feature maps are weighted by the mean gradient of the class logit; negative evidence is cut off by ReLU.
 
     Args:
-        learner: trained on pictures.
+        learner: a learner trained on pictures.
         images: (B, C, H, W), scaled as in training.
-        layer: the module's name, such as ``layer4``.
+        layer: name of the module, such as ``layer4``.
         classes: (B,) class numbers; None takes the predicted ones.
 
     Returns:
-        (B, H, W), between 0 and 1 for each picture.
+        Maps (B, H, W), between 0 and 1 for each picture.
 
     Raises:
         UnknownNameError: there is no such layer.
@@ -100,16 +103,16 @@ def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | Non
             logits = learner.model(images.detach().clone().to(learner.device).requires_grad_())
             found = kept.get(layer)
             if not isinstance(found, Tensor) or found.dim() != 4:
-                raise LabError(f"layer '{layer}' gives no features (B, C, h, w)", where=type(modules[layer]).__name__)
+                raise LabError(f"layer '{layer}' has no feature maps (B, C, h, w)", where=type(modules[layer]).__name__)
             classes = logits.argmax(-1) if classes is None else classes.to(logits.device)
             [gradient] = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), found)
     finally:
         learner.model.train(training)
     maps = (found * gradient.mean((2, 3), keepdim=True)).sum(1).relu().detach()
-    return _stretched(maps, images.shape[2:])
+    return _rescaled(maps, images.shape[2:])
 
 
-def _stretched(maps: Tensor, size: Any) -> Tensor:
+def _rescaled(maps: Tensor, size: Any) -> Tensor:
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     scaled = (maps - low) / (high - low).clamp(min=1e-12)
     return functional.interpolate(scaled[:, None], tuple(size), mode="bilinear", align_corners=False)[:, 0].cpu()
@@ -120,8 +123,8 @@ def _last_linear(model: nn.Module) -> nn.Linear | None:
     return linear[-1] if linear else None
 
 
-def _judged(learner: Learner, split: str) -> tuple[Tensor, Tensor]:
-    """Logits (N, K) and classes (N,) of a split, in its order."""
+def _predictions(learner: Learner, split: str) -> tuple[Tensor, Tensor]:
+    """Return the logits (N, K) and classes (N,) of a split, in its order."""
     examples = learner.data.split(split)
     outputs, targets = [], []
     with learner.evaluating():
@@ -132,27 +135,27 @@ def _judged(learner: Learner, split: str) -> tuple[Tensor, Tensor]:
     return torch.cat(outputs), torch.cat(targets)
 
 
-def largest_losses(learner: Learner, count: int = 9, split: str = "valid") -> list[Judged]:
-    """The pictures that the model was most wrong about."""
-    logits, target = _judged(learner, split)
+def largest_losses(learner: Learner, count: int = 9, split: str = "valid") -> list[PredictedPicture]:
+    """Return the pictures with the largest losses."""
+    logits, target = _predictions(learner, split)
     losses = functional.cross_entropy(logits, target, reduction="none")
     order = losses.argsort(descending=True)[:count]
     predicted = logits.argmax(-1)
-    return [Judged(int(i), float(losses[i]), int(target[i]), int(predicted[i])) for i in order]
+    return [PredictedPicture(int(i), float(losses[i]), int(target[i]), int(predicted[i])) for i in order]
 
 
 def confusion_matrix(learner: Learner, split: str = "valid") -> Tensor:
-    """How often class i was taken for class j (K, K), in whole numbers."""
-    logits, target = _judged(learner, split)
+    """Return the number of pictures (K, K) of class i (row) that were predicted as class j (column)."""
+    logits, target = _predictions(learner, split)
     count = logits.shape[1]
     return torch.bincount(target * count + logits.argmax(-1), minlength=count * count).reshape(count, count)
 
 
 def first_filters(learner: Learner) -> Tensor:
-    """The weights (F, C, h, w) of the first convolution.
+    """Return the weights (F, C, h, w) of the first convolution.
 
     Raises:
-        LabError: the model has none.
+        LabError: the model has no convolution.
     """
     for module in learner.model.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Layers that the models share."""
+"""Layers shared by the models."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ Pool = Literal["average", "max", "concat"]
 
 
 class WrittenBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation (Ioffe & Szegedy 2015) of (B, C, H, W), written out; it gives what ``nn.BatchNorm2d`` gives.
+    """Batch normalization (Ioffe & Szegedy 2015) of (B, C, H, W), written out; equal to ``nn.BatchNorm2d``.
 
-    Parameters and running averages are those of ``nn.BatchNorm2d``; the arithmetic stands below.
-
-    In training x is scaled by the mean and the variance of the batch, the latter divided by n, and running averages are
-    kept, of the variance divided by n - 1; in evaluation these are used. The course's ``BnLayer`` differs in four
-    things: it divides by the deviation with n - 1 also in training, adds no eps, keeps no averages but uses the last
-    training batch in evaluation, and calls weight and bias m and a.
+    In training, x is normalized by the mean and the biased variance (divisor n) of the batch, and running averages of
+    the mean and the unbiased variance (n - 1) are updated; evaluation uses these. The course's ``BnLayer`` differs in
+    four ways: it uses the unbiased standard deviation in training too, adds no eps, keeps no running averages but uses
+    the last training batch in evaluation, and calls weight and bias m and a.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +45,6 @@ class WrittenBatchNorm(nn.BatchNorm2d):
     def _track(self, mean: Tensor, variance: Tensor) -> None:
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
-            # momentum None is torch's cumulative mean
             share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean, share)
             self.running_var.lerp_(variance, share)
@@ -63,7 +60,7 @@ def conv_norm_act(
     norm: Norm = "none",
     place: Place = "before",
 ) -> nn.Sequential:
-    """A convolution, and ReLU, with a normalisation before or after ReLU; one before it replaces the bias."""
+    """Return a convolution with ReLU and, before or after it, normalization; norm before ReLU replaces the bias."""
     padding = kernel // 2 if padding is None else padding
     conv = nn.Conv2d(before, after, kernel, stride, padding, bias=norm == "none" or place == "after")
     if norm == "none":
@@ -73,35 +70,35 @@ def conv_norm_act(
 
 
 class ConcatPool(nn.Module):
-    """The largest and the mean of each channel side by side: (B, C, H, W) to (B, 2C), as in fast.ai's heads."""
+    """Global max and average pooling, concatenated: (B, C, H, W) to (B, 2C), as in fast.ai's heads."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)
 
 
 class AveragePool(nn.Module):
-    """The mean of each channel: (B, C, H, W) to (B, C)."""
+    """Global average pooling: (B, C, H, W) to (B, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3))
 
 
 class MaxPool(nn.Module):
-    """The largest of each channel: (B, C, H, W) to (B, C)."""
+    """Global max pooling: (B, C, H, W) to (B, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.amax((2, 3))
 
 
 def make_pool(pool: Pool) -> tuple[nn.Module, int]:
-    """A pooling over the whole picture, and by how much it widens."""
+    """Return a global pooling layer, and the factor by which it widens the features."""
     kinds: dict[str, tuple[type[nn.Module], int]] = {
         "average": (AveragePool, 1),
         "max": (MaxPool, 1),
         "concat": (ConcatPool, 2),
     }
     if pool not in kinds:
-        raise ParameterError(f"there is no pooling '{pool}'", hint=", ".join(kinds))
+        raise ParameterError(f"unknown pooling '{pool}'", hint=", ".join(kinds))
     kind, factor = kinds[pool]
     return kind(), factor
 
@@ -110,5 +107,6 @@ def check_images(images: Tensor, channels: int, smallest: int = 1) -> None:
     """Raise a ShapeError unless pictures are (B, channels, H, W) and large enough."""
     if images.dim() != 4 or images.shape[1] != channels or min(images.shape[2:]) < smallest:
         raise ShapeError(
-            f"pictures have the shape {tuple(images.shape)}, expected (B, {channels}, H, W) from {smallest} pixels on"
+            f"pictures have the shape {tuple(images.shape)}, "
+            f"expected (B, {channels}, H, W) with at least {smallest} pixels"
         )

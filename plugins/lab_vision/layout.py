@@ -1,4 +1,4 @@
-"""Splits and classes of a folder of pictures, read off the folders' names, or asked for where these do not decide."""
+"""Splits and classes of a folder of pictures, from the names of folders; ambiguous layouts are errors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ NAMES = {
 _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
 _FILLERS = frozenset({"set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split", "the"})
 _LIKE_SPLITS = frozenset({*_SPLIT_OF, "eval", "evaluation", "holdout", "heldout", "unlabeled", "unlabelled"})
-_SPLITS_HINT = (
-    "name the folders: splits={'train': '…', 'valid': '…'}\nor, if all folders are classes: splits='random' holds a "
-    "share of the pictures out"
-)
+_SPLITS_HINT = "name the folders: splits={'train': '…', 'valid': '…'}\nor, if all folders are classes: splits='random'"
 
 
 @attrs.frozen
@@ -35,10 +32,10 @@ class Layout:
     """The split and the class of each picture.
 
     Attributes:
-        splits: per picture ``train``, ``valid``, ``test``, "" where a split must be drawn, None where it is left out.
+        splits: per picture ``train``, ``valid`` or ``test``; "" if it is to be drawn, None if the picture is not used.
         classes: per picture.
-        folders: split → the folder that it was read from.
-        warnings: sentences on what was taken for what although it could be meant otherwise.
+        folders: split → its folder.
+        warnings: sentences on choices that may not be what was meant.
     """
 
     splits: list[str | None]
@@ -48,7 +45,7 @@ class Layout:
 
 
 def split_named(folder: str) -> str | None:
-    """The split that a folder's name stands for, in any case and usual spelling; None for another name.
+    """Return the split that a folder is named after, in any case and usual spelling, or None.
 
     >>> [split_named(name) for name in ("TRAIN", "validation", "test_set", "Training Images", "cat", "train2017")]
     ['train', 'valid', 'test', 'train', None, None]
@@ -66,20 +63,19 @@ def split_named(folder: str) -> str | None:
 def lay_out(names: Sequence[str], classes_from: ClassesFrom, splits: Splits, where: str) -> Layout:
     """Find the split and the class of each picture.
 
-    Folders that hold everything are roots and say nothing. If at some depth every folder has the name of a split, and
-    there is one for training and another, these are the splits. The first folder below is the class; folders inside
-    belong to it.
+    Folders that contain everything are ignored. If all folders at some depth are named after splits, with one for
+    training and another, they are the splits. The first folder below is the class; folders inside belong to it.
 
     Args:
-        names: paths of pictures inside their root.
-        classes_from: ``folder``, ``outermost`` (the same, also where folders of one name lie in several classes),
-            ``innermost``, or the first part of the picture's ``name``.
-        splits: ``random`` takes no folder for a split; a mapping names the folder of each split.
-        where: how messages call the root.
+        names: paths of pictures relative to the root.
+        classes_from: ``folder``; ``outermost``, the same even if several classes contain folders of one name;
+            ``innermost``; or the first part of the picture's ``name``.
+        splits: ``random`` treats no folder as a split; a mapping names the folder of each split.
+        where: the name of the root in messages.
 
     Raises:
-        DataError: a folder has the name of a split and cannot be one; folders could be read in two ways; a picture has
-            no class.
+        DataError: a folder is named after a split but cannot be one, the layout is ambiguous, or a picture has no
+            class.
         ParameterError: ``splits`` names folders without pictures, or splits that do not exist.
     """
     paths = [tuple(part for part in name.split("/") if part not in ("", ".")) for name in names]
@@ -99,7 +95,7 @@ def lay_out(names: Sequence[str], classes_from: ClassesFrom, splits: Splits, whe
         _refuse_names_without_class(classes, taken, where)
     left_out = taken.count(None)
     if left_out:
-        reader.warnings.append(f"left out, since they lie in none of the folders that splits names: {left_out:,}")
+        reader.warnings.append(f"pictures outside the folders that splits names, not used: {left_out:,}")
     return Layout(taken, classes, reader.split_folders, reader.warnings)
 
 
@@ -107,9 +103,9 @@ def _refuse_names_without_class(classes: Sequence[str], taken: Sequence[str | No
     used = [each for each, split in zip(classes, taken, strict=True) if split is not None]
     if len(used) > 2 and len(set(used)) == len(used):
         raise DataError(
-            f"each of {len(used):,} pictures has a class of its own, such as '{used[0]}'",
+            f"each of {len(used):,} pictures would be a class of its own, such as '{used[0]}'",
             where=where,
-            hint="classes_from='name' takes what stands before the first point: cat.12.jpg; or: classes_from='folder'",
+            hint="classes_from='name' takes the part before the first dot: cat.12.jpg; or: classes_from='folder'",
         )
 
 
@@ -117,7 +113,7 @@ Placed = dict[Parts, tuple[str | None, Parts]]
 
 
 class _Reader:
-    """Folders with pictures, one picture of each, and what is found out about them."""
+    """Inference of splits and classes from the folders with pictures; ``examples`` has one picture of each."""
 
     def __init__(self, examples: Mapping[Parts, str], classes_from: ClassesFrom, where: str) -> None:
         self.examples, self.classes_from, self.where = examples, classes_from, where
@@ -139,7 +135,7 @@ class _Reader:
         unknown = [name for name in splits if name not in NAMES]
         if unknown or "train" not in splits:
             raise ParameterError(
-                f"there is no split '{unknown[0]}'" if unknown else "splits names no folder for training",
+                f"unknown split '{unknown[0]}'" if unknown else "splits names no folder for training",
                 where=self.where,
                 hint="train, and valid, test or both",
             )
@@ -155,7 +151,7 @@ class _Reader:
                 )
             for folder in inside:
                 if placed[folder][0] is not None:
-                    raise ParameterError(f"the folders of two splits hold '{'/'.join(folder)}'", where=self.where)
+                    raise ParameterError(f"two splits contain the folder '{'/'.join(folder)}'", where=self.where)
                 placed[folder] = (split, folder[len(start) :])
             self.split_folders[split] = "/".join(start)
         if len(splits) == 1:
@@ -173,9 +169,9 @@ class _Reader:
                 twins = [name for name, each in named.items() if each == split]
                 if len(twins) > 1:
                     raise DataError(
-                        f"'{twins[0]}' and '{twins[1]}' are both names of one split, '{split}'",
+                        f"both '{twins[0]}' and '{twins[1]}' name the split '{split}'",
                         where=self.where,
-                        hint="rename or join them, or " + _SPLITS_HINT,
+                        hint="rename or merge them, or " + _SPLITS_HINT,
                     )
                 self.split_folders[str(split)] = twins[0]
             placed: Placed = {
@@ -186,13 +182,13 @@ class _Reader:
         return self.without_splits()
 
     def _refuse_unused_splits(self) -> None:
-        """A folder that looks like a split and is none is a question: a guess would mix training and validation."""
+        """Raise if a folder looks like a split but cannot be one: a guess would mix training and validation."""
         for name in self.root:
             if split_named(name) in ("valid", "test") and not any(split_named(each) == "train" for each in self.root):
                 raise DataError(
-                    f"all pictures lie in '{name}', which looks like a split, and there are none for training",
+                    f"all pictures are in '{name}', which looks like a split, and there are none for training",
                     where=self.where,
-                    hint="add the folder for training, or splits='random' holds a share of these pictures out",
+                    hint="add the training folder, or use splits='random' to hold out some of these pictures",
                 )
         children: dict[Parts, set[str]] = {}
         for _, inner in self._inner():
@@ -204,7 +200,7 @@ class _Reader:
                 continue
             has_folders = any((*parent, name) in children for name in like)
             exact = [name for name in like if split_named(name)]
-            # "train_station" beside "airport" is a class: it holds pictures, no folders of classes
+            # "train_station" next to "airport" is a class: it contains pictures and no folders of classes.
             if not exact and not has_folders and len(like) < len(beside) and self.classes_from != "name":
                 continue
             others = sorted(beside - set(like))
@@ -213,13 +209,13 @@ class _Reader:
                 f"{_shown(like)} {'looks like a split' if len(like) == 1 else 'look like splits'}"
                 + (f" in '{inside}'" if inside else "")
                 + (f", {_shown(others)} beside {'it' if len(like) == 1 else 'them'} not" if others else "")
-                + ": it is not clear what trains and what validates",
+                + ": training and validation pictures cannot be told apart",
                 where=self.where,
                 hint=_SPLITS_HINT,
             )
 
     def _without_roots(self, placed: Placed) -> Placed:
-        """Folders that hold a whole split, as in ``train/images/cat``, say nothing either."""
+        """Skip folders that contain a whole split, as in ``train/images/cat``."""
         while True:
             used = [(str(split), rest) for split, rest in placed.values() if split is not None]
             if any(len(rest) <= self.below for _, rest in used):
@@ -235,14 +231,14 @@ class _Reader:
             placed = {folder: (split, rest if split is None else rest[1:]) for folder, (split, rest) in placed.items()}
 
     def with_classes(self, placed: Placed) -> Placed:
-        """The class is the first or the last folder of those that are left."""
+        """Take the first or the last of the remaining folders as the class."""
         used = {folder: rest for folder, (split, rest) in placed.items() if split is not None}
         for folder, rest in used.items():
             if not rest:
                 raise DataError(
-                    f"picture '{self.examples[folder]}' lies in no folder that could be its class",
+                    f"picture '{self.examples[folder]}' is in no folder that could be its class",
                     where=self.where,
-                    hint="put each class into a folder, or: classes_from='name'"
+                    hint="put each class into a folder, or use classes_from='name'"
                     + (f"\n{_SPLITS_HINT}" if self.split_folders else ""),
                 )
         nested = {rest for rest in used.values() if len(rest) > 1}
@@ -273,28 +269,28 @@ class _Reader:
         names = sorted({name for inner in inside.values() for name in inner})
         if shared and len(names) > 1:  # a single name could not tell classes apart
             raise DataError(
-                f"folders called {_shown(shared)} lie in several of {_shown(sorted(tops))}: "
-                "either could be the classes",
+                f"several of {_shown(sorted(tops))} contain folders {_shown(shared)}: either could be the classes",
                 where=self.where,
                 hint=f"classes_from='innermost': {_shown(names)}\nclasses_from='outermost': {_shown(sorted(tops))}",
             )
         outer = min(inside)
         self.warnings.append(
-            f"folders inside of classes belong to them: {_shown(sorted(inside[outer]))} to '{outer}'"
-            + (f", likewise in {len(inside) - 1} more classes" if len(inside) > 1 else "")
-            + "; if they are classes of their own: classes_from='innermost'"
+            f"folders inside a class belong to it: {_shown(sorted(inside[outer]))} to '{outer}'"
+            + (f", and in {len(inside) - 1} more classes" if len(inside) > 1 else "")
+            + "; if they are classes themselves: classes_from='innermost'"
         )
 
 
 def _common(folders: Sequence[Parts]) -> Parts:
-    """The folders that all paths begin with."""
+    """Return the folders that all paths start with."""
+    # The first and the last in order differ the most, so what they share is shared by all.
     low, high = min(folders), max(folders)
     count = next((n for n, (one, other) in enumerate(zip(low, high, strict=False)) if one != other), len(low))
     return low[:count]
 
 
 def _looks_like_split(name: str) -> bool:
-    """Return whether a word of the name is that of a split, as in ``seg_train``, ``test1``, ``val2017``."""
+    """Return True if a word of the name is that of a split, as in ``seg_train``, ``test1``, ``val2017``."""
     words = re.split(r"[\W_\d]+", name.lower())
     return split_named(name) is not None or any(word in _LIKE_SPLITS for word in words)
 

@@ -1,4 +1,4 @@
-"""Models of pictures: (B, C, H, W) float to logits (B, K)."""
+"""Image models: (B, C, H, W) float to logits (B, K)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ __all__ = ["CourseNet", "LeNet", "SoftmaxRegression", "StackedNet"]
 
 
 class SoftmaxRegression(nn.Module):
-    """Hidden layers of ReLU over all pixels: softmax regression where there are none, ``simple_net`` of the course
-    with one.
+    """Softmax regression on all pixels, or a multilayer perceptron if there are hidden layers.
 
-    Zhang et al., *Dive into Deep Learning*, chapter 4; fast.ai 2018, lesson 7 (3072–40–10).
+    Zhang et al., *Dive into Deep Learning*, chapter 4; ``simple_net`` of fast.ai 2018, lesson 7 (3072–40–10).
 
     Args:
         input_size: channels × height × width.
-        output_size: classes.
-        layers: widths of the hidden layers.
-        dropout: behind each of these.
+        output_size: number of classes.
+        layers: widths of the hidden layers, each with ReLU.
+        dropout: dropout probability after each hidden layer.
     """
 
     def __init__(self, input_size: int, output_size: int, *, layers: Sequence[int] = (), dropout: float = 0.0) -> None:
@@ -49,25 +48,25 @@ class SoftmaxRegression(nn.Module):
 
 
 class CourseNet(nn.Module):
-    """The convolutional nets of fast.ai 2018, lesson 7, "CIFAR10 from scratch": one class, the steps are its options.
+    """Convolutional networks of fast.ai 2018, lesson 7, "CIFAR10 from scratch", as options of one class.
 
-    A stage is a convolution of stride 2, and further layers of stride 1 behind it; those may be residual. The largest
-    value of each channel goes to a linear layer. The course's nets end in log-probabilities, these in logits.
+    A stage is a convolution with stride 2, followed by layers with stride 1, which may be residual; the network
+    ends in global pooling and a linear layer. The course's networks return log-probabilities, these logits.
 
     Args:
-        channels: of the pictures.
-        output_size: classes.
+        channels: number of channels of the pictures.
+        output_size: number of classes.
         widths: channels of the stages; with a stem, the first is the stem's.
-        stem: kernel of a first convolution of stride 1; None has none.
-        padding: whether convolutions keep the size; without, each takes a border off.
-        further: layers of stride 1 in each stage.
-        residual: whether a further layer adds to its input (He et al. 2016).
-        norm: ``none``, ``written`` (written out, as the course does) or ``batch`` (torch's, faster).
-        norm_place: ``before`` or ``after`` ReLU; the course's stands after.
-        pool: ``max``, ``average`` or ``concat``.
-        dropout: before the last layer.
-        weights: a ``.pth`` or ``.safetensors`` file of such a net, or the folder of a finished run,
-            ``runs/.store/<key>``, to begin with; a last layer for other classes is left out.
+        stem: kernel size of a first convolution with stride 1, or None.
+        padding: pad convolutions to keep the size.
+        further: number of layers with stride 1 in each stage.
+        residual: add the input of these layers to their output (He et al. 2016).
+        norm: ``none``, ``written`` (written out, as in the course) or ``batch`` (torch's, faster).
+        norm_place: norm ``before`` or ``after`` ReLU; the course has it after.
+        pool: global pooling: ``max``, ``average`` or ``concat``.
+        dropout: dropout probability before the last layer.
+        weights: initial weights: a ``.pth`` or ``.safetensors`` file of such a network, or the folder of a finished
+            run, ``runs/.store/<key>``; the last layer is skipped if it is for other classes.
     """
 
     def __init__(
@@ -119,18 +118,18 @@ class CourseNet(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last stage gives (B, width, h, w)."""
+        """Return the feature maps (B, width, h, w) of the last stage."""
         check_images(images, self.channels)
         found: Tensor = self.stages(images)
         return found
 
     def layer_groups(self) -> list[nn.Module]:
-        """The stages, and the last layer."""
+        """Return the stages, and the last layer."""
         return [self.stages, self.output]
 
 
 class Residual(nn.Module):
-    """What a layer gives, added to what it is given."""
+    """Residual connection around a layer."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -144,10 +143,10 @@ class LeNet(nn.Module):
     """LeNet-5 (LeCun et al. 1998) as in *Dive into Deep Learning*, chapters 7 and 8.
 
     Args:
-        channels, image_size, output_size: of the data; from 12 pixels on.
+        channels, image_size, output_size: facts of the data; at least 12 pixels.
         activation: ``sigmoid`` as in the book, or ``relu``.
         pool: ``average`` as in the book, or ``max``.
-        norm: ``batch`` puts batch norm behind every layer but the last, as in chapter 8.
+        norm: ``batch`` adds batch norm after every layer but the last, as in chapter 8.
     """
 
     def __init__(
@@ -196,12 +195,12 @@ class LeNet(nn.Module):
 
 
 class StackedNet(nn.Module):
-    """A net that is a row of layers, with nothing beside it: what the classics of chapter 8 are built on.
+    """Sequential network that checks its input; base of the classic architectures.
 
     Args:
-        layers: from pictures to logits.
-        channels: of the pictures.
-        smallest: edge in pixels below which nothing would be left.
+        layers: layers from pictures to logits.
+        channels: number of channels of the pictures.
+        smallest: smallest edge in pixels for which the layers have an output.
     """
 
     def __init__(self, layers: nn.Sequential, channels: int, smallest: int) -> None:
@@ -215,20 +214,21 @@ class StackedNet(nn.Module):
 
 
 def _flat_width(features: nn.Module, channels: int, image_size: tuple[int, int]) -> int:
-    """How many numbers come out of convolutions for one picture."""
+    """Return the width of the flattened features of one picture."""
+    # In evaluation mode, since batch norm refuses the single picture in training.
     try:
         with torch.no_grad():
             return int(features.eval()(torch.zeros(1, channels, *image_size)).shape[1])
     except RuntimeError as error:
         raise ShapeError(
-            f"pictures of {tuple(image_size)} pixels are too small for this net", hint="size=96"
+            f"pictures of {tuple(image_size)} pixels are too small for this network", hint="size=96"
         ) from error
     finally:
         features.train()
 
 
 def _xavier(model: nn.Module) -> None:
-    """The book's initial weights."""
+    """Initialize weights as in the book (Xavier)."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             nn.init.xavier_uniform_(module.weight)

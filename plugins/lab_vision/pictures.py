@@ -1,4 +1,4 @@
-"""Pictures from folders and archives, decoded once, with limits that files from elsewhere cannot break."""
+"""Listing and decoding of pictures in folders and archives, with limits that protect against hostile files."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ SUFFIXES = (
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
-"""Formats that Pillow may open. Others (EPS …) start programs or read other files."""
+"""Formats that Pillow may open. Others, such as EPS, start programs or read other files."""
 
 HIDDEN = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "__pycache__", "lost+found"})
-"""Files that operating systems leave in folders, in lower case; names that begin with a dot count as hidden too."""
+"""Files that operating systems leave in folders, in lower case; names that start with a dot are hidden too."""
 
 MAX_PIXELS = 50_000_000
-"""A picture with more is refused: 50 million pixels take 150 MB."""
+"""Limit of pixels of a picture: 50 million take 150 MB."""
 
 MANY = 2000
 MAX_BYTES = 100_000_000
-"""A file or a member of an archive with more is refused before it is read."""
+"""Limit of the size of a file or archive member, checked before it is read."""
 
 Fit = Literal["crop", "squish"]
 
 
 class Square(NamedTuple):
-    """A square part of a picture.
+    """A square crop of a picture.
 
     Attributes:
-        edge: as a share of the shorter edge of the picture, in (0, 1].
-        across, down: shares of what is free that lie to its left and above it; 0.5 is the middle.
+        edge: edge as a fraction of the shorter edge of the picture, in (0, 1].
+        across, down: fractions of the remaining width and height to its left and above it; 0.5 is centered.
     """
 
     edge: float
@@ -74,11 +74,11 @@ class Square(NamedTuple):
 
 
 WHOLE = Square(1.0)
-"""As much of a picture as a square can show."""
+"""The largest centered square."""
 
 
 class Picture(NamedTuple):
-    """A picture that can be read: its path inside the folder or archive, and how its bytes are had."""
+    """A picture by its path inside the folder or archive, with a function that reads its bytes."""
 
     name: str
     read: Callable[[], bytes]
@@ -89,11 +89,11 @@ class Listing:
     """The content of a folder or an archive.
 
     Attributes:
-        pictures: sorted by folder and name.
+        pictures: pictures, sorted by folder and name.
         folders: every folder that is not hidden, with or without pictures.
         passed_over: suffix of files that are not read → their number.
-        hidden: number of hidden files and folders, which are not looked into.
-        remarks: sentences on what was met, such as links that lead in circles.
+        hidden: number of hidden files and folders, which are skipped.
+        remarks: warnings, such as of links that lead in circles.
     """
 
     pictures: list[Picture] = attrs.field(factory=list)
@@ -104,14 +104,14 @@ class Listing:
 
 
 class Decoded(NamedTuple):
-    """Pictures, decoded.
+    """Decoded pictures.
 
     Attributes:
-        names: of those that could be read.
+        names: names of those that could be read.
         pixels: (N, C, H, W) uint8.
         skipped: (name, reason) of those that could not.
-        digests: of the bytes of each file that could be read.
-        traits: ``frames`` (more than one; the first is read), ``grey``, ``exif`` (damaged) → the rows that have it.
+        digests: hash of the bytes of each file that could be read.
+        traits: ``frames`` (more than one; the first is read), ``grey``, ``exif`` (damaged) → rows.
     """
 
     names: list[str]
@@ -122,26 +122,26 @@ class Decoded(NamedTuple):
 
 
 def pictures_in(path: Path) -> list[Picture]:
-    """The pictures of a folder or a ``.zip``, sorted by name; see ``list_pictures``."""
+    """Return the pictures of a folder or a ``.zip``, sorted by name; see ``list_pictures``."""
     return list_pictures(path).pictures
 
 
 def list_pictures(path: Path) -> Listing:
-    """List a folder or a ``.zip``; nothing is unpacked to the disk.
+    """List a folder or a ``.zip``; archives are not unpacked to disk.
 
-    Links are followed inside the folder. Names that are not UTF-8 are written with ``\\x``, and letters with accents in
-    one form (NFC), so that a folder has one name whatever system wrote it.
+    Links are followed inside the folder. Bytes of names that are not UTF-8 are written as ``\\x``, and accents are
+    composed (NFC), so that a name does not depend on the system that wrote it.
 
     Raises:
-        DataError: there is no such file, it is no archive or an encrypted one, a link leads out of the folder, or a
-            member's path climbs out of the archive, is a link, or is absurdly large.
+        DataError: there is no such file, it is not an archive or an encrypted one, a link leads out of the folder, or a
+            member has a path outside the archive, is a link, or is too large.
     """
     if path.is_dir():
         listing = _list_folder(path)
     elif path.is_file():
         listing = _list_archive(path)
     else:
-        raise DataError("there is no folder or archive of pictures", where=str(path), hint="check the path")
+        raise DataError("folder or archive of pictures not found", where=str(path), hint="check the path")
     listing.pictures.sort(key=lambda picture: picture.name.split("/"))
     return listing
 
@@ -166,8 +166,8 @@ def _list_folder(path: Path) -> Listing:
             kind = _kind(each)
             if kind == "folder":
                 real = Path(each.path).resolve()
-                if real in above:  # a link to a folder that holds it would be followed for ever
-                    found.remarks.append(f"the link '{name}' leads back to a folder around it and was not followed")
+                if real in above:  # following a link to a folder around it would never end
+                    found.remarks.append(f"the link '{name}' leads back to a parent folder and was not followed")
                     continue
                 found.folders.add(name)
                 waiting.append((Path(each.path), name + "/", (*above, real)))
@@ -186,7 +186,9 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda each: each.name)
     except OSError as error:
         raise DataError(
-            f"a folder cannot be read: {error.strerror}", where=_clean(str(folder)), hint="allow it, or remove it"
+            f"a folder cannot be read: {error.strerror}",
+            where=_clean(str(folder)),
+            hint="change its permissions, or remove it",
         ) from error
 
 
@@ -198,7 +200,7 @@ def _kind(each: os.DirEntry[str]) -> str:
             return "file"
     except OSError:  # links in a circle
         pass
-    return "links that lead nowhere" if each.is_symlink() else "neither file nor folder"
+    return "broken links" if each.is_symlink() else "neither file nor folder"
 
 
 def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
@@ -211,7 +213,7 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
         raise DataError(
             "a link leads out of the folder of pictures",
             where=_clean(link.path),
-            hint="remove it, or give the folder that holds both",
+            hint="remove it, or use the folder that contains both",
         )
 
 
@@ -231,7 +233,7 @@ def _suffix(name: str) -> str:
 
 
 def _clean(name: str) -> str:
-    """A file name that can be printed and hashed: bytes that are not UTF-8 as ``\\x``, accents composed."""
+    """Return a file name that can be printed and hashed: bytes that are not UTF-8 as ``\\x``, accents composed."""
     if name.isascii():
         return name
     return unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "backslashreplace"))
@@ -247,7 +249,7 @@ def _list_archive(path: Path) -> Listing:
     except OSError as error:
         raise DataError(f"the archive cannot be opened: {error.strerror}", where=str(path)) from error
     except Exception as error:  # damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
-        raise DataError("this is no zip archive", where=f"{path}: {error}", hint="give a folder or a .zip") from error
+        raise DataError("this is not a zip archive", where=f"{path}: {error}", hint="use a folder or a .zip") from error
     found = Listing()
     for member in members:
         name = _member_name(member)
@@ -269,10 +271,11 @@ def _list_archive(path: Path) -> Listing:
 
 
 def _member_name(member: zipfile.ZipInfo) -> str:
-    """The path with slashes. Names without the flag for UTF-8 are CP437 by the standard, but UTF-8 from macOS."""
+    """Return the path of a member with slashes."""
     name = member.filename
+    # Names without the flag for UTF-8 are CP437 by the standard, but macOS writes UTF-8 without the flag.
     if not (member.flag_bits & 0x800 or name.isascii()):
-        with suppress(UnicodeError):  # where this fails it is CP437, as zipfile has read it
+        with suppress(UnicodeError):  # not UTF-8 either, so it is CP437, as zipfile has decoded it
             name = name.encode("cp437").decode("utf-8")
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
@@ -280,11 +283,11 @@ def _member_name(member: zipfile.ZipInfo) -> str:
 def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
     where = f"{path}: {inside[:80]}"
     if inside.startswith("/") or inside[1:3] == ":/" or ".." in inside.split("/"):
-        raise DataError("a path in the archive climbs out of it", where=where, hint="do not trust this archive")
+        raise DataError("the archive contains a path outside itself", where=where, hint="do not trust this archive")
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise DataError("the archive holds a link", where=where, hint="do not trust this archive")
+        raise DataError("the archive contains a link", where=where, hint="do not trust this archive")
     if member.flag_bits & 0x1:
-        raise DataError("the archive is encrypted", where=where, hint="unpack it with its password; give the folder")
+        raise DataError("the archive is encrypted", where=where, hint="unpack it, and use the folder")
     if member.file_size > MAX_BYTES:
         raise DataError(
             f"a member of the archive would be {member.file_size:,} bytes", where=where, hint=f"at most {MAX_BYTES:,}"
@@ -295,7 +298,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(member)
     except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
-        raise DataError(f"the archive is damaged here: {error}") from error
+        raise DataError(f"the archive is damaged: {error}") from error
 
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
@@ -304,14 +307,14 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 def read_pictures(
     pictures: Sequence[Picture], size: int | None, *, grey: bool = False, fit: Fit = "crop", progress: bool = True
 ) -> Decoded:
-    """Decode pictures to one size; those that cannot be read are listed, not fatal.
+    """Decode pictures to one size; those that cannot be read are listed in the result.
 
     Args:
-        pictures: what to read.
-        size: edge of the square in pixels; None leaves pictures as they are, and then all must be of one size.
-        grey: one channel instead of three; colour is taken away, and given to grey pictures otherwise.
-        fit: ``crop`` scales the shorter edge and cuts the middle out, ``squish`` scales both.
-        progress: whether a bar is shown while many pictures are read.
+        pictures: the pictures.
+        size: edge of the square in pixels; None keeps the size, which must be the same for all.
+        grey: convert to one channel; otherwise all pictures have three.
+        fit: ``crop`` scales the shorter edge and crops the center, ``squish`` scales both edges.
+        progress: show a progress bar for many pictures.
 
     Raises:
         DataError: no picture can be read, or they differ in size and ``size`` is None.
@@ -334,8 +337,10 @@ def read_pictures(
         names.append(picture.name)
         digests.append(hashlib.sha256(content).hexdigest()[:32])
     if not pixels:
-        told = "\n".join(f"{name}: {reason}" for name, reason in skipped[:5])
-        raise DataError("no picture can be read", where=told or "there is none", hint=f"files: {', '.join(SUFFIXES)}")
+        reasons = "\n".join(f"{name}: {reason}" for name, reason in skipped[:5])
+        raise DataError(
+            "no picture can be read", where=reasons or "there is none", hint=f"files: {', '.join(SUFFIXES)}"
+        )
     if size is None:
         _require_one_size(names, pixels)
     return Decoded(names, np.stack(pixels), skipped, digests, traits)
@@ -351,38 +356,38 @@ def _require_one_size(names: Sequence[str], pixels: Sequence[np.ndarray]) -> Non
     raise DataError(
         f"the pictures have {len(sizes)} sizes: most are {usual[1]} × {usual[0]}, '{names[other]}' is "
         f"{width} × {height}",
-        hint="give one: size=64",
+        hint="set one size: size=64",
     )
 
 
 def decode(
     content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "crop", traits: list[str] | None = None
 ) -> np.ndarray:
-    """The pixels (C, H, W) of an encoded picture, uint8, turned as its EXIF data say; transparent parts become white.
+    """Decode a picture to pixels (C, H, W) uint8, with its EXIF orientation applied and transparency on white.
 
-    Grey values of 16 bits are scaled from their type's range, floats from 0 to 1. Of several frames or pages the first
-    is read.
+    Grey values of 16 bits are scaled from the range of their type, floats from 0 to 1. Of several frames or pages, the
+    first is read.
 
     Args:
         content: the bytes of the file.
         size, grey, fit: as in ``read_pictures``.
-        traits: gets ``frames``, ``grey`` and ``exif`` where they apply; see ``Decoded``.
+        traits: list to which ``frames``, ``grey`` and ``exif`` are added if they apply; see ``Decoded``.
 
     Raises:
-        DataError: it is no picture, is truncated, has too many pixels, or values of an unknown range.
+        DataError: it is not a picture, is truncated, has too many pixels, or values of an unknown range.
     """
     with _opened(content) as picture:
         if size is not None and fit == "crop":
-            picture.draft(None, (2 * size, 2 * size))  # a JPEG need not be decoded larger than that
-        coloured = _coloured(picture, grey, traits)
-        return _pixels(coloured if size is None else _resized(coloured, size, WHOLE if fit == "crop" else None))
+            picture.draft(None, (2 * size, 2 * size))  # libjpeg then decodes at a fraction of the size, and faster
+        converted = _converted(picture, grey, traits)
+        return _pixels(converted if size is None else _resized(converted, size, WHOLE if fit == "crop" else None))
 
 
 def cut(content: bytes, size: int, squares: Iterable[Square], *, grey: bool = False) -> list[np.ndarray]:
-    """Squares of an encoded picture, each scaled to pixels (C, size, size), uint8; errors as in ``decode``."""
+    """Crop squares of an encoded picture, each scaled to pixels (C, size, size) uint8; errors as in ``decode``."""
     with _opened(content) as picture:
-        coloured = _coloured(picture, grey)
-        return [_pixels(_resized(coloured, size, square)) for square in squares]
+        converted = _converted(picture, grey)
+        return [_pixels(_resized(converted, size, square)) for square in squares]
 
 
 @contextmanager
@@ -402,7 +407,7 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise
         except UnidentifiedImageError as error:
             is_tiff = content[:4] in (b"II*\0", b"MM\0*")
-            raise DataError("this kind of TIFF cannot be read" if is_tiff else "this is no picture") from error
+            raise DataError("this kind of TIFF cannot be read" if is_tiff else "this is not a picture") from error
         except Image.DecompressionBombError as error:
             raise DataError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
         except (
@@ -411,7 +416,7 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
-def _coloured(picture: Image, grey: bool, traits: list[str] | None = None) -> Image:
+def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> Image:
     from PIL import Image
 
     traits = [] if traits is None else traits
@@ -429,7 +434,7 @@ def _coloured(picture: Image, grey: bool, traits: list[str] | None = None) -> Im
 
 
 def _turn_upright(picture: Image, traits: list[str]) -> None:
-    """Turn and mirror the picture as its EXIF orientation says, all eight of them; in place, so that tags stay."""
+    """Apply the EXIF orientation, all eight of them, in place, which keeps the tags."""
     from PIL import ImageOps
 
     picture.load()
@@ -440,12 +445,10 @@ def _turn_upright(picture: Image, traits: list[str]) -> None:
 
 
 def _eight_bits(picture: Image) -> Image:
-    """Grey values of more than 8 bits, scaled from the range of their type.
-
-    Pillow's own conversion cuts 16-bit values off at 255 and leaves floats between 0 and 1 black.
-    """
+    """Scale grey values of more than 8 bits from the range of their type."""
     from PIL import Image
 
+    # Pillow's own conversion clips 16-bit values at 255 and leaves floats between 0 and 1 black.
     values = np.asarray(picture).astype(np.float64)
     if picture.mode == "F":
         low, high = float(values.min()), float(values.max())
@@ -456,7 +459,7 @@ def _eight_bits(picture: Image) -> Image:
         full = float(_full_scale(picture))
     shares = values / full
     tags = getattr(picture, "tag_v2", {})
-    if tags.get(262) == 0:  # PhotometricInterpretation: WhiteIsZero, which Pillow heeds for 8 bits alone
+    if tags.get(262) == 0:  # PhotometricInterpretation: WhiteIsZero, which Pillow honors for 8 bits only
         shares = 1 - shares
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
@@ -465,7 +468,7 @@ def _eight_bits(picture: Image) -> Image:
 
 
 def _full_scale(picture: Image) -> int:
-    """The largest grey value that the picture's type can hold."""
+    """Return the largest grey value of the picture's type."""
     if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
         raise DataError("grey values of 32 bits have no known range; save the picture with 8 or 16 bits")
     bits = getattr(picture, "tag_v2", {}).get(258, (16,))  # BitsPerSample of a TIFF
@@ -473,7 +476,7 @@ def _full_scale(picture: Image) -> int:
 
 
 def _resized(picture: Image, size: int, square: Square | None) -> Image:
-    """The whole picture, or a square of it, with edges of ``size`` pixels."""
+    """Resize the whole picture, or a square of it, to edges of ``size`` pixels."""
     from PIL import Image
 
     if picture.size == (size, size) and square in (None, WHOLE):

@@ -1,4 +1,4 @@
-"""Pictures of pictures: sheets, overlays, confusion matrices, filters."""
+"""Plots: grids of pictures, overlays, confusion matrices, filters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_NAMED = 40
 
 
 def plot_sheet(pixels: Tensor, titles: Sequence[str], *, overlays: Tensor | None = None, columns: int = 6) -> Figure:
-    """A sheet of pictures.
+    """Plot a grid of pictures.
 
     Args:
         pixels: (N, C, H, W) between 0 and 1.
-        titles: above each.
-        overlays: (N, H, W) between 0 and 1, laid over as warm colours.
-        columns: pictures in a row.
+        titles: title of each.
+        overlays: heat maps (N, H, W) between 0 and 1.
+        columns: pictures per row.
     """
     from matplotlib.figure import Figure
 
@@ -47,7 +47,7 @@ def _shown(picture: Tensor) -> np.ndarray:
 
 
 def plot_confusion(counts: Tensor, names: Sequence[str]) -> Figure:
-    """How often a class (rows) was taken for another (columns), with the numbers where there are few classes."""
+    """Plot a confusion matrix, targets as rows and predictions as columns, with counts if there are few classes."""
     from matplotlib.figure import Figure
 
     size = max(4.0, min(12.0, 1.5 + 0.5 * len(names)))
@@ -62,14 +62,14 @@ def plot_confusion(counts: Tensor, names: Sequence[str]) -> Figure:
         for row in range(len(names)):
             for column in range(len(names)):
                 if counts[row, column]:
-                    colour = "white" if shares[row, column] > 0.6 else "black"
-                    axes.text(column, row, int(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xlabel="taken for", ylabel="is")
+                    color = "white" if shares[row, column] > 0.6 else "black"
+                    axes.text(column, row, int(counts[row, column]), ha="center", va="center", fontsize=7, color=color)
+    axes.set(xlabel="predicted", ylabel="target")
     return figure
 
 
 def plot_filters(filters: Tensor, *, most: int = 64) -> Figure:
-    """Weights (F, C, h, w) of a first convolution, each stretched between its smallest and its largest."""
+    """Plot the weights (F, C, h, w) of a convolution, each filter scaled to its own range."""
     filters = filters[:most]
     if filters.shape[1] not in (1, 3):
         filters = filters[:, :1]
@@ -78,7 +78,7 @@ def plot_filters(filters: Tensor, *, most: int = 64) -> Figure:
 
 
 def as_png(figure: Figure, **options: Any) -> bytes:
-    """The picture as a file."""
+    """Return a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, **options)
     return buffer.getvalue()

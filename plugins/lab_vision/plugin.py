@@ -1,4 +1,4 @@
-"""What is in here: pictures and their variations, models of pictures, transfer, and looking inside."""
+"""Vision: pictures, augmentation, image models, transfer learning, and interpretation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lab_datasets() -> dict[str, Any]:
 
 @hookimpl
 def lab_corpora() -> dict[str, Any]:
-    """Public pictures, and published weights."""
+    """Public image datasets, and published weights."""
     return {
         "cifar10": "lab_vision.sources:cifar10_corpus",
         "dogs_cats": "lab_vision.sources:dogs_cats_corpus",
@@ -35,7 +35,7 @@ def lab_corpora() -> dict[str, Any]:
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Models of pictures: the ladder of the course, the classics of the book, residual networks, transfer."""
+    """Image models: the course's networks, the book's classics, residual networks, transfer learning."""
     ladder = {"stem": 5, "norm": "written"}
     return {
         # the ladder of fast.ai 2018, lesson 7
@@ -88,13 +88,13 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Steps on mixed pictures."""
+    """Training steps on mixed pictures."""
     return {"cut_mix": "lab_vision.augment:CutMix", "mix_up": "lab_vision.augment:MixUp"}
 
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Variations of pictures, and looking inside."""
+    """Augmentation, and plots of what a model has learned."""
     return {"augment": "lab_vision.augment:Augment", "look_inside": "lab_vision.callbacks:LookInside"}
 
 
@@ -106,14 +106,14 @@ def lab_former_names() -> dict[str, str]:
 
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
-    """``learner.cam(...)``, ``learner.tta()`` and their kin."""
+    """``learner.cam(...)``, ``learner.tta()`` and other methods of interpretation."""
     inside = ("cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses")
     return {"tta": "lab_vision.augment:tta", **{name: f"lab_vision.inside:{name}" for name in inside}}
 
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Where models erred, and what they looked at."""
+    """Confusions, largest losses, activation maps and filters."""
     from lab_vision.report import sections
 
     return sections(runs)
@@ -121,5 +121,5 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
+    """Example data for the conformance kit."""
     return "lab_vision.conformance:support"

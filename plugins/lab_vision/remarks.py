@@ -1,4 +1,4 @@
-"""Sentences on pictures that were read: splits and classes with their counts, and what looks odd."""
+"""Notes and warnings on pictures that were read: splits and classes with counts, and anything that looks odd."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SPLITS = ("train", "valid", "test")
 def describe_splits(
     rows: Sequence[np.ndarray], target: np.ndarray, classes: Sequence[str], folders: Mapping[str, str]
 ) -> list[str]:
-    """One sentence for each split: where it comes from, and how many pictures of each class it has."""
-    told = []
+    """Return one sentence per split with its origin and the number of pictures of each class."""
+    notes = []
     has_valid = "valid" in folders or not folders
     for label, each in zip(SPLITS, rows, strict=False):
         source = label if has_valid or label == "train" else "test"
         origin = f"folder '{folders[source]}'" if source in folders else "drawn at random"
-        told.append(f"{label} ({origin}): {_pictures(len(each))}, {_counts(target[each], classes)}")
-    return told
+        notes.append(f"{label} ({origin}): {_pictures(len(each))}, {_counts(target[each], classes)}")
+    return notes
 
 
 def _counts(target: np.ndarray, classes: Sequence[str]) -> str:
@@ -37,14 +37,14 @@ def _counts(target: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def describe_skipped(skipped: Sequence[tuple[str, str]]) -> str:
-    """Count the pictures that were left out, with the first of them with their reasons."""
+    """Return the number of skipped pictures, and the first of them with reasons."""
     lines = [f"  {name}: {reason}" for name, reason in skipped[:MAX_SHOWN]]
     lines += [f"  and {len(skipped) - MAX_SHOWN:,} more"] if len(skipped) > MAX_SHOWN else []
-    return "\n".join([f"{_pictures(len(skipped))} left out", *(f"  {line}" for line in lines)])
+    return "\n".join([f"{_pictures(len(skipped))} skipped", *(f"  {line}" for line in lines)])
 
 
 def describe_passed_over(listing: Listing) -> str:
-    """Count the files that were not looked at, by kind; empty if there are none."""
+    """Return the number of files that are not pictures, by kind, or ""."""
     kinds = listing.passed_over.most_common()
     shown = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:MAX_SHOWN])
     rest = sum(count for _, count in kinds[MAX_SHOWN:])
@@ -65,16 +65,16 @@ def remarks_on(
     found: set[str],
     all_shown: bool,
 ) -> Iterator[str]:
-    """Remarks on pictures as they were read, for the plan.
+    """Yield a warning for everything that looks odd in these pictures.
 
     Args:
-        listing: of the folder.
+        listing: the content of the folder.
         decoded: the pictures that could be read.
-        rows: of ``decoded``, per split.
+        rows: rows of ``decoded`` per split.
         target: (N,) class numbers of ``decoded``.
-        classes: their names.
-        found: classes that have files, whether they could be read or not.
-        all_shown: whether each class ought to be shown; False where classes were named.
+        classes: names of the classes.
+        found: classes that have files, readable or not.
+        all_shown: warn of classes without validation pictures.
     """
     if decoded.skipped:
         yield describe_skipped(decoded.skipped)
@@ -84,7 +84,7 @@ def remarks_on(
     if empty := _empty_folders(listing):
         yield f"{_names(empty)} {_has(empty)} no pictures"
     if unreadable := sorted(found - {classes[number] for number in np.unique(target)}):
-        yield f"of {_names(unreadable)} no picture can be read, so {_are(unreadable)} not among the classes"
+        yield f"no picture of {_names(unreadable)} can be read, so {_are(unreadable)} not among the classes"
     if all_shown:
         absent = [classes[n] for n in np.flatnonzero(np.bincount(target[rows[1]], minlength=len(classes)) == 0)]
         if absent:
@@ -99,19 +99,19 @@ def _empty_folders(listing: Listing) -> list[str]:
         parts = picture.name.split("/")[:-1]
         holders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
     empty = sorted(listing.folders - holders)
-    return [name for name in empty if name.rpartition("/")[0] in holders]  # not those inside of empty ones
+    return [name for name in empty if name.rpartition("/")[0] in holders]  # only the outermost of nested empty folders
 
 
 def _on_traits(decoded: Decoded) -> Iterator[str]:
     names = {trait: [decoded.names[row] for row in rows] for trait, rows in decoded.traits.items()}
     if frames := names.get("frames"):
-        yield f"{_pictures(len(frames))} with more than one frame or page, of which the first is read: {_names(frames)}"
+        yield f"{_pictures(len(frames))} with more than one frame or page; the first is read: {_names(frames)}"
     if damaged := names.get("exif"):
-        yield f"{_pictures(len(damaged))} with damaged EXIF data, not turned: {_names(damaged)}"
+        yield f"{_pictures(len(damaged))} with damaged EXIF data, orientation unknown: {_names(damaged)}"
     grey = set(names.get("grey", []))
     if grey and len(grey) < len(decoded.names):
-        coloured = [name for name in decoded.names if name not in grey]
-        fewer, kind = (sorted(grey), "grey") if len(grey) <= len(coloured) else (coloured, "in colour")
+        in_color = [name for name in decoded.names if name not in grey]
+        fewer, kind = (sorted(grey), "grey") if len(grey) <= len(in_color) else (in_color, "in color")
         all_of_them = _pictures(len(decoded.names))
         yield f"{len(fewer):,} of {all_of_them} {_are(fewer)} {kind}, unlike the others: {_names(fewer)}"
 
@@ -119,7 +119,7 @@ def _on_traits(decoded: Decoded) -> Iterator[str]:
 def _on_twins(
     decoded: Decoded, rows: Sequence[np.ndarray], target: np.ndarray, classes: Sequence[str]
 ) -> Iterator[str]:
-    """Files with the same bytes in two splits, or in two classes."""
+    """Warn of files with the same bytes in two splits, or in two classes."""
     counts = Counter(decoded.digests)
     if len(counts) == len(decoded.digests):
         return

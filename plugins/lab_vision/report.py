@@ -1,4 +1,4 @@
-"""What the report of a study on pictures shows: where models erred, and what they looked at."""
+"""Report section of image models: confusions, largest losses, activation maps, filters."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["sections"]
 
 CAPTIONS = {
-    "confusion": "which classes are taken for which",
-    "losses": "the pictures it was most wrong about",
-    "cam": "where it looked",
-    "filters": "its first filters",
+    "confusion": "confusion matrix",
+    "losses": "largest losses",
+    "cam": "activation maps",
+    "filters": "filters of the first layer",
 }
 
 
 def sections(runs: Sequence[RunRecord]) -> list[Section]:
-    """One section, of the first run of each arm that left something."""
+    """Return one section with the first run of each arm that has the artefact, or none."""
     found = first_of_each_arm(runs, INSIDE)
     if not found:
         return []
@@ -32,16 +32,16 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     body = "".join(
         f"<h4>{html.escape(run.arm)}</h4><p>{html.escape(_text(content))}</p>{_pictures(run)}" for run, content in found
     )
-    return [Section("Looking inside", text, body, weight=10)]
+    return [Section("Interpretation", text, body, weight=10)]
 
 
 def _text(content: Mapping[str, Any]) -> str:
-    pairs = [f"{one} for {other} ({count})" for one, other, count in content["worst"][:3]]
-    told = f"takes {', '.join(pairs)}" if pairs else "takes no picture for another class"
+    pairs = [f"{one} as {other} ({count})" for one, other, count in content["worst"][:3]]
+    text = f"most confused: {', '.join(pairs)}" if pairs else "no picture is misclassified"
     if "tta" in content:
         tta = content["tta"]
-        told += f"; accuracy {tta['plain_accuracy']:.4f}, with variations of each picture {tta['accuracy']:.4f}"
-    return told
+        text += f"; accuracy {tta['plain_accuracy']:.4f}, with test-time augmentation {tta['accuracy']:.4f}"
+    return text
 
 
 def _pictures(run: RunRecord) -> str:

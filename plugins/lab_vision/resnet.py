@@ -1,4 +1,4 @@
-"""Residual networks whose parameters have the names that published weights have."""
+"""Residual networks with the parameter names of published weights."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ __all__ = ["ResNet", "load_published", "resnet18_corpus", "resnet34_corpus", "re
 
 Stem = Literal["large", "small"]
 PUBLISHED = {"resnet18": "f37072fd", "resnet34": "b627a593", "resnet50": "0676ba61"}
-"""Model → the first eight digits of the sha256 of its published weights, which stand in the file's name."""
+"""Model → the first eight digits of the SHA-256 of its published weights, part of the file's name."""
 
 
 class ResNet(nn.Module):
-    """Residual network (He et al. 2016) of two or three convolutions per block.
+    """Residual network (He et al. 2016) with two or three convolutions per block.
 
-    Names and shapes of parameters are those of the weights that PyTorch's project publishes (``conv1``,
-    ``layer1.0.bn2``, ``layer2.0.downsample.0``, ``fc`` …), so that these load; of three convolutions the second has
-    the stride.
+    Parameters have the names and shapes of torchvision's (``conv1``, ``layer1.0.bn2``, ``layer2.0.downsample.0``,
+    ``fc`` …), so that its published weights load; of three convolutions, the second has the stride.
 
     Args:
-        channels: of the pictures.
-        output_size: classes.
-        blocks: of the four stages: (2, 2, 2, 2) is ResNet-18, (3, 4, 6, 3) ResNet-34 and, with bottlenecks, ResNet-50.
-        bottleneck: three convolutions per block, the widths four times as large.
+        channels: number of channels of the pictures.
+        output_size: number of classes.
+        blocks: blocks of the four stages: (2, 2, 2, 2) is ResNet-18, (3, 4, 6, 3) ResNet-34 and, with bottlenecks,
+            ResNet-50.
+        bottleneck: three convolutions per block, with four times as many output channels.
         width: channels of the first stage.
-        stem: ``large`` is 7 × 7 with stride 2 and pooling, for pictures of 64 pixels and more; ``small`` is 3 × 3.
-        preactivation: batch norm and ReLU in front of each convolution (He et al. 2016b); published weights do not fit.
-        weights: a ``.pth`` or ``.safetensors`` file, the folder of a finished run, or the name of published weights,
-            ``resnet34``, which ``lab data get resnet34`` fetches; a last layer for other classes is left out.
+        stem: ``large`` is 7 × 7 with stride 2 and pooling, for at least 64 pixels; ``small`` is 3 × 3.
+        preactivation: batch norm and ReLU before each convolution (He et al. 2016b); published weights do not fit.
+        weights: initial weights: a ``.pth`` or ``.safetensors`` file, the folder of a finished run, or the name of
+            published weights such as ``resnet34`` (``lab data get resnet34`` downloads them); the last layer is skipped
+            if it is for other classes.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class ResNet(nn.Module):
             load_published(self, weights)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last stage gives (B, width, H / 32, W / 32), H / 8 with the small stem."""
+        """Return the feature maps (B, width, H / 32, W / 32) of the last stage; H / 8 with the small stem."""
         check_images(images, self.channels)
         x = self.conv1(images)
         if not self.preactivation:
@@ -101,7 +102,7 @@ class ResNet(nn.Module):
         return logits
 
     def layer_groups(self) -> list[list[nn.Module]]:
-        """The stem and the first two stages, the last two, and the last layer."""
+        """Return the stem and the first two stages, the last two stages, and the last layer."""
         first, second, third, fourth = self._stages()
         return [[self.conv1, self.bn1, first, second], [third, fourth, self.last], [self.fc]]
 
@@ -110,7 +111,7 @@ class ResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Base class: convolutions beside a short way, which has a convolution of its own where shapes change."""
+    """Base class: convolutions with a shortcut, which has a convolution if the shape changes."""
 
     growth = 1
 
@@ -140,14 +141,14 @@ class _Block(nn.Module):
 
 
 class _Basic(_Block):
-    """Two convolutions of 3 × 3."""
+    """Basic block of two 3 × 3 convolutions."""
 
     def __init__(self, before: int, width: int, stride: int, preactivation: bool) -> None:
         super().__init__(before, [(width, 3, stride), (width, 3, 1)], stride, preactivation)
 
 
 class _Bottleneck(_Block):
-    """1 × 1, 3 × 3 and 1 × 1, four times as wide."""
+    """Bottleneck block of 1 × 1, 3 × 3 and 1 × 1 convolutions, the last four times as wide."""
 
     growth = 4
 
@@ -156,7 +157,7 @@ class _Bottleneck(_Block):
 
 
 def load_published(model: nn.Module, weights: Path) -> None:
-    """Load weights of a file or a finished run, or published ones by their name, as ``load_weights`` does."""
+    """Load the weights of a file or a finished run, or published ones by name; see ``load_weights``."""
     name = str(weights)
     path = find_corpus(name).path("weights") if name in PUBLISHED else Path(weights)
     load_weights(model, path, output="fc", hint=f"a file, a run's folder, or one of: {', '.join(PUBLISHED)}")

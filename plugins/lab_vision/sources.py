@@ -1,4 +1,4 @@
-"""Where pictures come from: folders and archives, CIFAR-10, Fashion-MNIST, cats and dogs, and scikit-learn's digits."""
+"""Image datasets: folders and archives, CIFAR-10, Fashion-MNIST, cats and dogs, and scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -62,37 +62,35 @@ def image_folder(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> ImageData:
-    """Pictures in a folder or a zip.
+    """Pictures in a folder or a zip, one folder per class.
 
-    Folders called ``train``, ``valid`` and ``test``, in any case and usual spelling (``Training``, ``val``,
-    ``test_set`` …), are the splits; with ``train`` and ``test`` alone the latter validates; without such folders a
-    share is held out at random. A folder that looks like a split and cannot be one is an error, not a guess. Below,
-    each folder is a class, and folders inside it belong to it. Folders around everything say nothing. Hidden files
-    are skipped. Files that cannot be read are left out, listed in ``data.skipped``, and reported, as is what else
-    looks odd: classes without validation pictures, the same picture in two splits, more than one frame …
+    Folders named ``train``, ``valid`` and ``test``, in any case and usual spelling (``Training``, ``val``, ``test_set``
+    …), are the splits; if there are only ``train`` and ``test``, the latter validates; without such folders, some
+    pictures are held out at random. A folder that looks like a split but cannot be one is an error. Inside a split,
+    each folder is a class, with all folders below it. Folders that contain everything are ignored, hidden files are
+    skipped. Files that cannot be read are skipped, listed in ``data.skipped`` and reported, like anything else that
+    looks odd: classes without validation pictures, a picture in two splits, several frames …
 
     Args:
-        path: the folder or the ``.zip``; an archive is not unpacked.
-        size: edge of the square in pixels; None leaves pictures of one size as they are.
+        path: the folder or the ``.zip``, which is not unpacked.
+        size: edge of the square in pixels; None keeps the size, which must be the same for all pictures.
         grey: one channel instead of three.
-        fit: ``crop`` cuts the middle out, ``squish`` squeezes.
-        classes_from: the ``folder`` of each class; where folders inside of classes have the same names in several of
-            them, ``outermost`` or ``innermost`` says which are the classes. ``name`` takes the first part of a
-            picture's name, as in ``cat.12.jpg``.
-        classes: names in the order of their numbers, some of which no picture may show, so that a net that knows ten
-            classes goes on learning from pictures of two; None takes those that are shown.
-        splits: ``{"train": "train2017", "valid": "val2017"}`` names the folders of the splits (pictures elsewhere are
-            left out); ``"random"`` says that none is one; None goes by their names.
-        corners: so many corners of each training picture are trained as one class more, ``background``, since what
-            fills a picture's border is seldom what it shows (Wei et al. 2012, "Geodesic saliency using background
-            priors"). For each corner but one the picture is trained once more, its middle and whole in turn.
-        valid_share, split_seed: of the random split.
+        fit: ``crop`` crops the center, ``squish`` changes the aspect ratio.
+        classes_from: the ``folder`` of each class; if folders inside several classes have the same names, ``outermost``
+            or ``innermost`` decides. ``name`` takes the first part of a picture's name, as in ``cat.12.jpg``.
+        classes: class names by number; classes without pictures are allowed, so that a network for ten classes can be
+            trained further on two. None takes those of the pictures.
+        splits: ``{"train": "train2017", "valid": "val2017"}`` names the folders of the splits (other pictures are not
+            used); ``"random"`` treats no folder as a split; None infers them from their names.
+        corners: number of random corner crops of each training picture that are added as a class ``background``, since
+            the border of a picture seldom shows its subject (Wei et al. 2012, "Geodesic saliency using background
+            priors"). For each corner but one, the center or the whole picture is added too.
+        valid_share, split_seed: fraction and seed of the random split.
         mean, std: per channel, for pixels between 0 and 1; None computes them.
 
     Raises:
-        DataError: there are no pictures, or no classes, or others than ``classes``; names say which. Or folders can be
-            read in two ways.
-        ParameterError: a value is out of range, or mean is given without std.
+        DataError: there are no pictures, no classes, or others than ``classes``, or the layout is ambiguous.
+        ParameterError: a value is out of range, or only one of mean and std is given.
     """
     where = "dataset 'image_folder'"
     if not 0 < valid_share < 1:
@@ -121,10 +119,12 @@ def image_folder(
     named = [placed[name][1] for name in decoded.names]
     numbered = sorted(set(named)) if classes is None else list(classes)
     if corners and BACKGROUND in numbered:
-        raise ParameterError(f"'{BACKGROUND}' is the class of corners", where=path, hint="give yours another name")
+        raise ParameterError(f"'{BACKGROUND}' is the class of corners", where=path, hint="rename your class")
     others = sorted(set(named) - set(numbered))
     if others:
-        raise DataError(f"pictures show '{others[0]}'", where=path, hint=f"classes: {', '.join(numbered)}")
+        raise DataError(
+            f"class '{others[0]}' of the pictures is not in classes", where=path, hint=f"classes: {', '.join(numbered)}"
+        )
     target = np.array([numbered.index(each) for each in named])
     rows = _splits([str(placed[name][0]) for name in decoded.names], valid_share, split_seed, path)
     notes = describe_splits(rows, target, numbered, layout.folders)
@@ -154,14 +154,14 @@ def image_folder(
 
 def _check_classes(classes: Sequence[str] | None, where: str) -> None:
     if isinstance(classes, str):
-        raise ParameterError(f"classes='{classes}' is one text", where=where, hint=f"a list: classes=['{classes}', …]")
+        raise ParameterError(f"classes='{classes}' is a string", where=where, hint=f"classes=['{classes}', …]")
     twice = [name for name in dict.fromkeys(classes or ()) if list(classes or ()).count(name) > 1]
     if twice:
-        raise ParameterError(f"class '{twice[0]}' is named twice", where=where, hint="each class once")
+        raise ParameterError(f"duplicate class: '{twice[0]}'", where=where, hint="list each class once")
 
 
 def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit) -> Decoded:
-    """Decoded pictures; the second time they are read from the cache, which is found by their content."""
+    """Return decoded pictures from the cache, keyed by their content, or decode them."""
     names = hashlib.sha256("\0".join(picture.name for picture in pictures).encode()).hexdigest()
     key = content_key({"of": digest, "names": names, "size": size, "grey": grey, "fit": fit, "kind": "pictures 2"})
 
@@ -178,7 +178,7 @@ def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bo
 
 
 def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
-    """Corners of the training pictures; the second time they are read from the cache, as whole pictures are."""
+    """Return corner crops of the training pictures from the cache, or crop them."""
     names = [picture.name for picture in pictures]
     key = content_key(
         {"of": digest, "names": names, "size": size, "grey": grey, "corners": corners, "kind": "corners 2"}
@@ -193,7 +193,7 @@ def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size
 
 
 def _joined(whole: tuple[np.ndarray, np.ndarray], parts: Cuttings, corner: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and classes of whole pictures and then of their parts; corners have the class ``corner``."""
+    """Append crops to whole pictures; corners get the class ``corner``."""
     pixels, target = whole
     shown = np.where(parts.is_corner, corner, target[parts.row])
     return np.concatenate([pixels, parts.pixels]), np.concatenate([target, shown])
@@ -206,27 +206,25 @@ def _digest(path: Path, pictures: Sequence[Picture]) -> str:
     for picture in pictures:
         try:
             content = hashlib.sha256(picture.read()).digest()
-        except (DataError, OSError) as error:  # left out later, with its name
+        except (DataError, OSError) as error:  # the decoder skips it later and reports its name
             content = f"unreadable: {error}".encode()
         digest.update(picture.name.encode() + b"\0" + content)
     return digest.hexdigest()
 
 
 def _splits(splits: Sequence[str], share: float, seed: int, where: str) -> list[np.ndarray]:
-    """Rows that train, validate and perhaps test; ``splits`` are "" where they are to be drawn."""
+    """Return the rows of training, validation and optionally test; ``splits`` are "" if they are to be drawn."""
     tops = np.array(splits)
     there = set(splits)
     if there != {""}:
         found = [np.flatnonzero(tops == each) for each in ("train", "valid", "test") if each in there]
         if "train" not in there or len(found) < 2:
-            raise DataError(
-                "no picture can be read that " + ("validates" if "train" in there else "trains"), where=where
-            )
+            raise DataError(f"no {'validation' if 'train' in there else 'training'} picture can be read", where=where)
         return found
     order = np.random.default_rng(seed).permutation(len(splits))
     count = round(share * len(splits))
     if not 0 < count < len(splits):
-        raise DataError(f"{len(splits)} pictures cannot be split", where=where, hint="give more of them")
+        raise DataError(f"too few pictures to split: {len(splits)}", where=where, hint="both parts need pictures")
     return [np.sort(order[count:]), np.sort(order[:count])]
 
 
@@ -250,7 +248,7 @@ def cifar10_corpus() -> Corpus:
                 members={f"{name}.bin": f"{CIFAR_FOLDER}/{name}.bin" for name in CIFAR_BATCHES},
             ),
         ),
-        note="the zip of pictures is a smaller part, 15,000 and 5,000, compressed again",
+        note="the zip of pictures is a subset of 15,000 and 5,000, recompressed as JPEG",
     )
 
 
@@ -258,20 +256,18 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_exampl
     """CIFAR-10 (Krizhevsky 2009): ten classes, 32 × 32 pixels; the test pictures validate.
 
     Args:
-        path: a folder with the binary batches (``data_batch_1.bin`` …) or the python ones (``data_batch_1`` …, of which
-            nothing is executed), or a zip of pictures ``train/<class>/…`` and ``test/<class>/…``; None takes the first
-            of these that the data directory has.
-        held_out: classes of which no picture is used.
-        max_examples: only so many pictures of each split, for a quick look.
+        path: a folder with the binary batches (``data_batch_1.bin`` …) or the Python ones (``data_batch_1`` …, whose
+            pickles are not executed), or a zip of pictures ``train/<class>/…`` and ``test/<class>/…``; None takes the
+            first of these in the data directory.
+        held_out: classes that are not used.
+        max_examples: use only N pictures of each split.
     """
     require_count("max_examples", max_examples, 1, "dataset 'cifar10'")
     source = Path(path) if path else _cifar_path()
     splits = _cifar_batches(source) if source.is_dir() and _batches(source) else _cifar_pictures(source)
     unknown = [name for name in held_out if name not in CIFAR_CLASSES]
     if unknown:
-        raise ParameterError(
-            f"there is no class '{unknown[0]}'", where="dataset 'cifar10'", hint=", ".join(CIFAR_CLASSES)
-        )
+        raise ParameterError(f"unknown class '{unknown[0]}'", where="dataset 'cifar10'", hint=", ".join(CIFAR_CLASSES))
     names = [name for name in CIFAR_CLASSES if name not in held_out]
     numbers = np.array([names.index(name) if name in names else -1 for name in CIFAR_CLASSES])
     kept = []
@@ -299,27 +295,27 @@ def _cifar_batches(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
         read = _binary_batch if path.suffix == ".bin" else _python_batch
         parts[path.name.startswith("test")].append(read(path))
     if not (parts[False] and parts[True]):
-        raise DataError("batches of CIFAR-10 are missing", where=str(folder), hint="data_batch_1 … 5 and test_batch")
+        raise DataError("batches of CIFAR-10 are missing", where=str(folder), hint="data_batch_1 … 5, test_batch")
     return [tuple(np.concatenate(each) for each in zip(*parts[is_test], strict=True)) for is_test in (False, True)]  # type: ignore[misc]
 
 
 def _binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     rows = np.frombuffer(path.read_bytes(), np.uint8)
     if not len(rows) or len(rows) % 3073:
-        raise DataError(f"{len(rows):,} bytes are no batch of CIFAR-10", where=str(path), hint="3,073 bytes a picture")
+        raise DataError(
+            f"a file of {len(rows):,} bytes is not a batch of CIFAR-10", where=str(path), hint="3,073 bytes per picture"
+        )
     rows = rows.reshape(-1, 3073)
     if rows[:, 0].max() > 9:
         raise DataError(
-            f"class {rows[:, 0].max()} is not one of CIFAR-10's ten", where=str(path), hint="fetch it again"
+            f"class {rows[:, 0].max()} is not one of CIFAR-10's ten", where=str(path), hint="download it again"
         )
     return rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0].astype(np.int64)
 
 
 def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels and classes of a pickled batch, read off its opcodes: the long byte string and the list of numbers.
-
-    Nothing is unpickled, so nothing that a file asks for is executed.
-    """
+    """Return the pixels and classes of a pickled batch: the longest byte string and the list of numbers."""
+    # Read from the opcodes, since unpickling would execute whatever the file asks for.
     longest, numbers = b"", []
     runs: list[list[int]] = [[]]
     try:
@@ -328,14 +324,14 @@ def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 longest = value if isinstance(value, bytes) else value.encode("latin-1")
             if opcode.name in ("BININT1", "BININT", "BININT2", "INT"):
                 runs[-1].append(int(value))  # type: ignore[arg-type]
-            elif opcode.name not in ("APPENDS", "MARK"):  # a long list comes in pieces between these
+            elif opcode.name not in ("APPENDS", "MARK"):  # pickle writes a long list in chunks between these
                 runs.append([])
     except Exception as error:  # pickletools raises ValueError, IndexError, struct.error … on damaged files
-        raise DataError("this is no python batch of CIFAR-10", where=f"{path}: {error}") from error
+        raise DataError("this is not a Python batch of CIFAR-10", where=f"{path}: {error}") from error
     count = len(longest) // 3072
     numbers = next((run for run in runs if len(run) == count), [])
     if not count or len(longest) % 3072 or not numbers or not 0 <= min(numbers) <= max(numbers) <= 9:
-        raise DataError("this is no python batch of CIFAR-10", where=str(path), hint="take the binary ones")
+        raise DataError("this is not a Python batch of CIFAR-10", where=str(path), hint="use the binary version")
     return np.frombuffer(longest, np.uint8).reshape(-1, 3, 32, 32), np.array(numbers)
 
 
@@ -356,15 +352,15 @@ def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     height_width = decoded.pixels.shape[2:]
     if height_width != (32, 32):
         raise DataError(
-            f"the pictures have {height_width[1]} × {height_width[0]} pixels, those of CIFAR-10 32 × 32",
+            f"the pictures have {height_width[1]} × {height_width[0]} pixels, CIFAR-10 has 32 × 32",
             where=str(path),
-            hint="read others with the dataset image_folder",
+            hint="use the dataset image_folder for other pictures",
         )
     target = np.array([CIFAR_CLASSES.index(str(placed[name][1])) for name in decoded.names])
     splits = np.array([str(placed[name][0]) for name in decoded.names])
     parts = [(decoded.pixels[rows], target[rows]) for rows in (splits == "train", splits == "test")]
     if not all(len(rows) for _, rows in parts):
-        raise DataError("pictures for training or for testing are missing", where=str(path), hint="train/… and test/…")
+        raise DataError("training or test pictures are missing", where=str(path), hint="train/… and test/…")
     return parts
 
 
@@ -391,8 +387,8 @@ def fashion_mnist(*, size: int | None = None, max_examples: int | None = None) -
     """Fashion-MNIST (Xiao et al. 2017): ten kinds of clothes, grey, 28 × 28; the test pictures validate.
 
     Args:
-        size: edge in pixels to enlarge to, as *Dive into Deep Learning* does for its larger networks; None leaves 28.
-        max_examples: only so many pictures of each split, for a quick look.
+        size: edge in pixels to upscale to, as *Dive into Deep Learning* does for larger networks; None keeps 28.
+        max_examples: use only N pictures of each split.
     """
     require_count("max_examples", max_examples, 1, "dataset 'fashion_mnist'")
     require_size(size, "dataset 'fashion_mnist'")
@@ -402,26 +398,28 @@ def fashion_mnist(*, size: int | None = None, max_examples: int | None = None) -
         pixels, target = (_idx(corpus.path(f"{part}_{what}"))[:max_examples] for what in ("images", "labels"))
         if pixels.ndim != 3 or target.ndim != 1 or len(pixels) != len(target) or (len(target) and target.max() > 9):
             raise DataError(
-                f"{len(pixels):,} pictures and {len(target):,} classes do not belong together",
+                f"{len(pixels):,} pictures do not match {len(target):,} classes",
                 where=str(corpus.path(f"{part}_images")),
-                hint="fetch both again",
+                hint="download both again",
             )
         splits.append((_enlarged(pixels[:, None], size), target))
     return image_data(splits, FASHION_CLASSES, name="corpus 'fashion_mnist'")
 
 
 def _idx(path: Path) -> np.ndarray:
-    """An array in the IDX format of MNIST: two zeros, a type, the rank, big-endian sizes, then the numbers."""
+    """Read an array in the IDX format of MNIST: two zeros, a type, the rank, big-endian sizes, then the numbers."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"the file cannot be unpacked: {error}", where=str(path), hint="fetch it again") from error
+        raise DataError(f"the file cannot be unpacked: {error}", where=str(path), hint="download it again") from error
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
-        raise DataError("this is no IDX file of bytes", where=str(path))
+        raise DataError("this is not an IDX file of bytes", where=str(path))
     shape = struct.unpack_from(f">{content[3]}I", content, 4)
     start = 4 + 4 * content[3]
     if len(content) - start != int(np.prod(shape)):
-        raise DataError(f"{len(content) - start:,} bytes are not {shape}", where=str(path), hint="fetch it again")
+        raise DataError(
+            f"{len(content) - start:,} bytes do not match the shape {shape}", where=str(path), hint="download it again"
+        )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -449,7 +447,7 @@ def dogs_cats_corpus() -> Corpus:
         license="rules of the Kaggle competition (Asirra)",
         publisher="https://www.kaggle.com/c/dogs-vs-cats",
         files={"pictures": ("dogs_cats/dogs_cats_1000.zip",)},
-        note="its publisher asks for an account, so that it cannot be fetched by itself",
+        note="the publisher requires an account, so it cannot be downloaded automatically",
     )
 
 
@@ -461,13 +459,13 @@ def dogs_cats(
     valid_share: float = 0.2,
     split_seed: int = 42,
 ) -> ImageData:
-    """Dogs and cats in colour, the class in each picture's name.
+    """Dogs and cats in color.
 
     Args:
         size: edge of the square in pixels.
-        classes: names in the order of their numbers, ``cat`` and ``dog`` among them; None takes these two.
-        corners: so many corners of each training picture are one class more, ``background``; see ``image_folder``.
-        valid_share, split_seed: of the random split.
+        classes: class names by number, with ``cat`` and ``dog``; None takes these two.
+        corners: corner crops of each training picture as a class ``background``; see ``image_folder``.
+        valid_share, split_seed: fraction and seed of the random split.
     """
     return image_folder(
         str(find_corpus("dogs_cats").path("pictures")),
@@ -481,12 +479,12 @@ def dogs_cats(
 
 
 def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed: int = 42) -> ImageData:
-    """Scikit-learn's 1,797 digits, written by hand, 8 × 8, grey: nothing is downloaded. A quarter validates.
+    """Scikit-learn's 1,797 handwritten digits, 8 × 8, grey; no download. A quarter validates.
 
     Args:
-        size: edge in pixels to enlarge to; None leaves 8.
-        held_out: names of digits of which no picture is used, for example ``("seven",)``.
-        split_seed: of the random split.
+        size: edge in pixels to upscale to; None keeps 8.
+        held_out: names of digits that are not used, for example ``("seven",)``.
+        split_seed: seed of the random split.
     """
     from sklearn.datasets import load_digits
 
@@ -495,7 +493,7 @@ def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed:
     require_count("split_seed", split_seed, 0, where)
     unknown = [name for name in held_out if name not in DIGIT_NAMES]
     if unknown:
-        raise ParameterError(f"there is no class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
+        raise ParameterError(f"unknown class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
     bunch = load_digits()
     pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[:, None]
     names = [name for name in DIGIT_NAMES if name not in held_out]

@@ -1,4 +1,4 @@
-"""Transfer: a body that was trained on something else, a new head, and features that are computed once."""
+"""Transfer learning: a pretrained body with a new head, and precomputed features."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ AT_ONCE = 256
 
 
 class Head(nn.Module):
-    """Hidden layers with batch norm and dropout on features: the head of fast.ai 2018.
+    """Multilayer perceptron with batch norm and dropout on features: the head of fast.ai 2018.
 
-    For each width: batch norm, dropout, linear, ReLU; then batch norm, dropout and a linear layer.
+    For each hidden layer: batch norm, dropout, linear, ReLU; then batch norm, dropout and a linear layer.
 
     Args:
         feature_size: width of the features.
-        output_size: classes, or whatever is answered.
+        output_size: width of the output, such as the number of classes.
         hidden: widths of the hidden layers.
-        dropouts: in front of each linear layer, one more than there are hidden layers; one number halves before the
-            last.
+        dropouts: dropout probability before each linear layer, one more than hidden layers; a single number is that of
+            the last, and half of it that of the others.
 
     Shapes:
         (B, feature_size) -> (B, output_size)
@@ -75,18 +75,18 @@ class Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if features.dim() != 2 or features.shape[1] != self.feature_size:
             raise ShapeError(f"features have the shape {tuple(features.shape)}, expected (B, {self.feature_size})")
-        answer: Tensor = self.layers(features)
-        return answer
+        output: Tensor = self.layers(features)
+        return output
 
 
 class Transfer(nn.Module):
-    """A body without its last layer, pooling, and a new head.
+    """Body of a model without its last layer, global pooling, and a new head.
 
     Args:
-        channels, output_size: of the data.
-        body: a model that has ``features(images)`` and says their ``width``: any ``resnet`` or net of the course.
-        pool: of the body's features: ``concat`` (largest and mean), ``average`` or ``max``.
-        hidden, dropouts: of the head; see ``Head``.
+        channels, output_size: facts of the data.
+        body: a model with ``features(images)`` and their ``width``: any ``resnet`` or ``course_net``.
+        pool: global pooling of the features: ``concat`` (max and average), ``average`` or ``max``.
+        hidden, dropouts: parameters of the head; see ``Head``.
 
     Shapes:
         (B, C, H, W) -> (B, K)
@@ -113,17 +113,17 @@ class Transfer(nn.Module):
         self.head = Head(factor * width, output_size, hidden=hidden, dropouts=dropouts)
 
     def forward(self, images: Tensor) -> Tensor:
-        answer: Tensor = self.head(self.pool(self.features(images)))
-        return answer
+        logits: Tensor = self.head(self.pool(self.features(images)))
+        return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """What the body gives (B, width, h, w)."""
+        """Return the feature maps (B, width, h, w) of the body."""
         body: Any = self.body
         found: Tensor = body.features(images)
         return found
 
     def layer_groups(self) -> list[Any]:
-        """Those of the body, without its last layer, and the head."""
+        """Return the layer groups of the body without its last layer, and the head."""
         body: Any = self.body
         groups = body.layer_groups()[:-1] if hasattr(body, "layer_groups") else [self.body]
         return [*groups, self.head]
@@ -141,7 +141,8 @@ def _width(body: nn.Module) -> int:
 
 
 def _without_output(body: nn.Module) -> nn.Module:
-    """The body; its last layer, which nothing reads, is taken away."""
+    """Replace the last layer of a body, which is not used, by the identity."""
+    # Left in place it would get no gradient, and every parameter must be trained or frozen on purpose.
     for name in ("fc", "output"):
         if isinstance(getattr(body, name, None), nn.Linear):
             setattr(body, name, nn.Identity())
@@ -153,12 +154,12 @@ def _without_output(body: nn.Module) -> nn.Module:
 
 @attrs.define(eq=False, kw_only=True)
 class FeatureData(Data):
-    """Features of pictures in the place of pictures.
+    """Precomputed features of pictures.
 
     Attributes:
         feature_size: width of the features.
         output_size: number of classes.
-        class_names: in the order of their numbers.
+        class_names: names of the classes by number.
         images: the pictures.
     """
 
@@ -169,7 +170,7 @@ class FeatureData(Data):
 
 
 class _Features:
-    """A split: features (N, F) and classes (N,)."""
+    """Dataset of features (N, F) and classes (N,)."""
 
     def __init__(self, values: Tensor, target: Tensor) -> None:
         self.values, self.target = values, target
@@ -186,16 +187,16 @@ class _Features:
 
 
 def features(images: Data, *, body: Callable[..., nn.Module], pool: Pool = "concat", body_seed: int = 0) -> FeatureData:
-    """Features of a frozen body for all pictures, computed once and kept in the cache; train the architecture ``head``.
+    """Features of all pictures from a frozen body, computed once and cached, for the architecture ``head``.
 
     Args:
         images: a dataset of pictures.
-        body: a model that has ``features`` and ``width``, such as ``use("resnet34", weights="resnet34")``.
-        pool: of its features.
-        body_seed: of its initial weights, where it loads none.
+        body: a model with ``features`` and ``width``, such as ``use("resnet34", weights="resnet34")``.
+        pool: global pooling of the features.
+        body_seed: seed of the initial weights of a body that loads none.
     """
     if not isinstance(images, ImageData):
-        raise ParameterError(f"{type(images).__name__} holds no pictures", where="dataset 'features'")
+        raise ParameterError(f"{type(images).__name__} has no pictures", where="dataset 'features'")
     from lab.training.rng import Streams
 
     with Streams(body_seed).initializing():
@@ -204,16 +205,15 @@ def features(images: Data, *, body: Callable[..., nn.Module], pool: Pool = "conc
 
 
 def precompute(body: nn.Module, images: ImageData, *, pool: Pool = "concat", device: str = "cpu") -> FeatureData:
-    """The features that a body gives of every picture, in evaluation mode, as data of their own.
+    """Compute the features of every picture in evaluation mode.
 
-    They are kept in the cache under a hash of the body's weights, the pictures and the pooling, so that the next
-    head, and the next run, read them.
+    They are cached by a hash of the body's weights, the pictures and the pooling, so that later runs read them.
 
     Args:
-        body: it has ``features`` and ``width``; its own last layer is not used.
+        body: a model with ``features`` and ``width``; its last layer is not used.
         images: the pictures.
-        pool: of the features.
-        device: where the body runs.
+        pool: global pooling of the features.
+        device: device of the body.
     """
     pooled, factor = make_pool(pool)
     width = factor * _width(body)

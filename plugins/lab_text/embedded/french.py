@@ -55,14 +55,14 @@ _BEFORE_VOWEL = {
 
 
 def starts_with_vowel(word: str) -> bool:
-    """Whether ``word`` begins with a vowel sound: a vowel letter or a mute h (``homme``, not ``haricot``)."""
+    """Return True if ``word`` begins with a vowel sound: a vowel letter or a mute h (``homme``, not ``haricot``)."""
     if word[0] in "hHo" and word.lower().startswith(_ASPIRATED):
         return False
     return word[0] in _VOWELS or word[0] in "hH"
 
 
 def elides(word: str, following: str) -> bool:
-    """Whether ``word`` loses its vowel before ``following``: ``que`` + ``elle``; ``si`` only before ``il(s)``."""
+    """Return True if ``word`` elides before ``following``: ``que`` + ``elle``; ``si`` only before ``il(s)``."""
     if word == "si":
         return following in ("il", "ils")
     return word in _ELIDED and starts_with_vowel(following)
@@ -114,7 +114,7 @@ def participle_form(participle: str, is_feminine: bool, is_plural: bool) -> str:
 
 
 def inverted_pronoun(finite: str, pronoun: str) -> list[str]:
-    """What follows an inverted verb, as tokens: ``a`` + ``il`` -> ``-t -il``; ``vend`` + ``il`` -> ``-il``."""
+    """Return the tokens after an inverted verb: ``a`` + ``il`` -> ``-t -il``; ``vend`` + ``il`` -> ``-il``."""
     euphonic = finite[-1] in "ae" and pronoun in ("il", "elle")
     return ["-t", "-" + pronoun] if euphonic else ["-" + pronoun]
 

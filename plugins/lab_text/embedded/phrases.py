@@ -293,7 +293,7 @@ def _natural_possessor(draw: Draw, noun: Noun) -> NounPhrase | None:
 
 
 def is_owned(noun: Noun) -> bool:
-    """Whether people possess such a thing: a coat, a cow; not a lion, not a valley."""
+    """Return True if people possess such a thing: a coat, a cow; not a lion, not a valley."""
     return noun.category in ("clothing", "object", "vehicle", "text") or noun in NOUNS["tame"]
 
 
@@ -387,7 +387,7 @@ def _number(draw: Draw, determiner: str, plural: bool) -> tuple[Tokens, Tokens]:
 
 
 def _opinion_first(adjectives: _Adjectives | None) -> bool:
-    """Whether English puts the French second adjective first: *un petit hôtel cher*, an expensive small hotel."""
+    """Return True if the second French adjective is first in English: *un petit hôtel cher*, expensive small hotel."""
     if not adjectives or not adjectives.before or not adjectives.after:
         return False
     adjective, is_very = adjectives.before
@@ -478,7 +478,7 @@ _SIDES = (
 
 
 def surroundings(draw: Draw) -> tuple[Tokens, Tokens]:
-    """Where something happens: *à Paris*, *en Italie*, *dans une grande forêt*, *derrière l'école*."""
+    """Return a place where something happens: *à Paris*, *en Italie*, *dans une grande forêt*, *derrière l'école*."""
     if draw.chance(0.42):
         return region(draw)
     noun = draw.fresh(NOUNS["building"] if draw.chance(0.6) else NOUNS["nature"])
@@ -494,7 +494,7 @@ def region(draw: Draw) -> tuple[Tokens, Tokens]:
 
 
 def destination(draw: Draw) -> tuple[Tokens, Tokens]:
-    """Where someone goes: *à Lyon*, *au Portugal*, *à la vieille gare*."""
+    """Return a destination: *à Lyon*, *au Portugal*, *à la vieille gare*."""
     if draw.chance(0.5):
         return _in_place(draw, draw.fresh(CITIES if draw.chance(0.5) else COUNTRIES), "to")
     phrase = noun_phrase(draw, draw.fresh(NOUNS["reachable"]), "definite", plural=False)
@@ -590,7 +590,7 @@ _TIMES = {
 
 
 def time(draw: Draw, tense: str) -> tuple[Tokens, Tokens]:
-    """When something happens, in agreement with the tense: *hier*, *chaque lundi*, *dans dix jours*.
+    """Return a time, in agreement with the tense: *hier*, *chaque lundi*, *dans dix jours*.
 
     Raises:
         Stuck: the drawn phrase repeats a word of the sentence.

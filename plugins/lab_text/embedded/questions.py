@@ -94,7 +94,7 @@ def _where(draw: Draw) -> _Sides:
 
 
 def _is_short(clause: Clause) -> bool:
-    """Whether the subject may simply follow the verb: *où dort le chat*."""
+    """Return True if the subject may simply follow the verb: *où dort le chat*."""
     bare = not (clause.verb.before or clause.french)
     return bare and clause.subject.noun is not None and len(clause.verb.after) <= 1 and len(clause.subject.french) < 5
 

@@ -73,9 +73,9 @@ def test_texts_in_other_encodings_are_read(text_file, encoding):
     [
         (
             bytes(range(256)) * 4 + bytes(999),
-            "the file has zero bytes (the first in line 1), so it is no text in utf-8",
+            "the file has zero bytes (the first in line 1), so it is not text in utf-8",
         ),
-        (b"some text\n" * 500 + b"a\0b", "line 501 has a zero byte, so the file is no text"),
+        (b"some text\n" * 500 + b"a\0b", "line 501 has a zero byte, so the file is not text"),
         (b"PK\x03\x04 ...", "this is a zip archive, not a text file"),
         (LINES.encode("utf-16"), "the file is UTF-16, not UTF-8"),
         (gzip.compress(LINES.encode(), mtime=0)[:-9], "the compressed file is damaged or cut short"),
@@ -136,7 +136,7 @@ def test_a_huge_alphabet_is_told(text_file, caplog):
 
 def test_signs_that_nobody_sees_are_told(text_file):
     notes = " ".join(char_text(path=text_file("a\u200bb e\u0301 \ufffd\n" * 60)).notes)
-    assert "60 invisible signs" in notes
+    assert "60 invisible characters" in notes
     assert "60 combining accents" in notes
     assert "60 replacement characters" in notes
 

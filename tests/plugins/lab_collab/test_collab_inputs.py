@@ -221,7 +221,7 @@ def test_dates_that_may_begin_with_the_day_are_asked_about(file):
         ("1,2,3\n1,2\n", "line 2 has 2 columns, the header 3"),
         ("userId,movieId,stars\n1,2,3\n", "unknown column 'user'"),
         ("\n\n", "the file is empty"),
-        (b"user,item,rating\n" * 9 + b"u,i\0,r", "line 10 has a zero byte, so the file is no text"),
+        (b"user,item,rating\n" * 9 + b"u,i\0,r", "line 10 has a zero byte, so the file is not text"),
     ],
 )
 def test_files_that_cannot_be_read_are_told(file, content, message):

@@ -146,7 +146,7 @@ def test_vectors_of_pictures_that_are_not_finite_make_no_index():
         (gzip.compress(b"a\tb\tc\td\te\tf\nx\ty\n", mtime=0), "line 2 has 2 columns, not 6"),
         (
             gzip.compress(b"a\tb\tc\td\te\tf\n" * 9, mtime=0)[:-9],
-            "the compressed file is damaged or cut short behind line",
+            "the compressed file is damaged or truncated after line",
         ),
         (b"PK\x03\x04", "this is a zip archive, not a text file"),
     ],

@@ -92,5 +92,5 @@ def test_a_damaged_entry_is_told(corpus: Path, own_cache: Path, name: str, damag
     words(corpus, WhitespaceTokenizer)
     (path,) = own_cache.rglob(name)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match="an entry of the cache is damaged"):
+    with pytest.raises(DataError, match="a cache entry is damaged"):
         words(corpus, WhitespaceTokenizer)

@@ -102,8 +102,8 @@ def interrupted(publisher: Publisher, folder: Path, **options: object) -> Path:
     with pytest.raises(DataError) as caught:
         fetch_corpus(corpus(publisher, **options), folder)
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("the download stopped: ")
-    assert lines[1:] == [f"  {publisher.url}/a.txt", "  run it again; it goes on where it stopped"]
+    assert lines[0].startswith("the download failed: ")
+    assert lines[1:] == [f"  {publisher.url}/a.txt", "  run it again to resume"]
     publisher.stop_after = None
     return folder / "letters" / "a.txt.part"
 
@@ -178,7 +178,7 @@ def test_a_wrong_checksum_is_an_error_and_the_file_is_kept_aside(
         "a.txt has the wrong sha256",
         f"  expected {expected}",
         f"  got      {sha256(CONTENT)}",
-        f"  it was put aside as {aside}; if its publisher replaced it on purpose, edit or remove the old checksum",
+        f"  renamed to {aside}; if the publisher replaced the file, edit or remove the old checksum",
     ]
     assert aside.read_bytes() == CONTENT
     assert [path.name for path in (empty_data / "letters").iterdir()] == ["a.txt.rejected"]
@@ -188,9 +188,9 @@ def test_an_answer_that_is_an_error(publisher: Publisher, empty_data: Path) -> N
     with pytest.raises(DataError) as caught:
         fetch_corpus(corpus(publisher, url=f"{publisher.url}/b.txt"), empty_data)
     assert str(caught.value).splitlines() == [
-        "the download stopped: the server answered 404 Not Found",
+        "the download failed: the server answered 404 Not Found",
         f"  {publisher.url}/b.txt",
-        "  run it again; it goes on where it stopped",
+        "  run it again to resume",
     ]
 
 
@@ -240,7 +240,7 @@ def test_an_archive_that_is_none(publisher: Publisher, empty_data: Path) -> None
 def test_a_generated_corpus_has_nothing_to_download() -> None:
     with pytest.raises(DataError) as caught:
         fetch_corpus(corpora.embedded())
-    assert str(caught.value) == "corpus 'embedded' is generated; there is nothing to download"
+    assert str(caught.value) == "corpus 'embedded' is generated, so there is nothing to download"
 
 
 def test_a_data_directory_that_cannot_be_written(publisher: Publisher, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_nothing_left_is_an_error_with_the_figures(write_lines: Write) -> None:
     with pytest.raises(DataError) as caught:
         parallel_text(source=str(source), target=str(target))
     assert message(caught) == [
-        "no sentence pair is left",
+        "no sentence pairs are left",
         "  a.fr + a.en",
         "  read 2, dropped empty 2, dropped long 0, kept 0",
     ]
@@ -203,7 +203,7 @@ def test_too_few_pairs_to_hold_any_out(write_lines: Write) -> None:
 def test_a_file_must_be_named() -> None:
     with pytest.raises(ParameterError) as caught:
         parallel_text()
-    assert message(caught) == ["no corpus file was named", "  dataset 'parallel_text'", "  source=…, target=…"]
+    assert message(caught) == ["no corpus file was given", "  dataset 'parallel_text'", "  source=…, target=…"]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_compressed_file_cut_short(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"un\n" * 10)[:-9])
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert message(caught)[0].startswith("the compressed file is damaged or cut short behind line ")
+    assert message(caught)[0].startswith("the compressed file is damaged or truncated after line ")
     assert message(caught)[1:] == [f"  {path}", "  fetch or write it again"]
 
 
@@ -106,7 +106,7 @@ def test_a_line_without_a_tab(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         list(TabFile(path, (1, 0)).pairs(nothing))
     assert message(caught) == [
-        "line 2 has 1 tab-separated column, column 2 is asked for",
+        "line 2 has 1 tab-separated column, expected at least 2",
         f"  {path}",
         "  write source<TAB>target on every line, or give two files",
     ]
@@ -130,7 +130,7 @@ def test_questions_need_english_on_one_side() -> None:
     with pytest.raises(ParameterError) as caught:
         list(questions_only([], "fr", "de"))
     assert message(caught) == [
-        "questions are told by their English side, and neither language is English",
+        "questions=True needs English as source or target",
         "  source fr, target de",
         "  set questions to false",
     ]

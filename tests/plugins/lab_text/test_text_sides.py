@@ -107,7 +107,7 @@ def test_a_tokenizer_that_cannot_be_sent_stays_here(
 
     with caplog.at_level(logging.INFO, logger="lab"):
         data = parallel_text(**corpus, tokenizer=Local)
-    assert caplog.messages[0] == "the tokenizing processes could not start; going on in one process"
+    assert caplog.messages[0] == "the tokenizing processes could not start; using one process"
     assert data.statistics["train"]["kept"] == 50
 
 
@@ -117,7 +117,7 @@ def test_a_tokenizer_that_cannot_be_rebuilt_stays_here(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="lab"):
         data = parallel_text(**corpus, tokenizer=kind)
-    assert caplog.messages[0] == "the tokenizing processes could not start; going on in one process"
+    assert caplog.messages[0] == "the tokenizing processes could not start; using one process"
     assert data.statistics["train"]["kept"] == 50
 
 
@@ -152,7 +152,7 @@ def test_an_exception_that_is_no_labs_is_told_with_its_type(tmp_path: Path, two_
     what, where, hint = str(caught.value).splitlines()
     assert what == "tokenizing failed with ValueError: too clumsy"
     assert re.fullmatch(r"  \S.*odd_tokenizers\.py, line \d+, in pipe", where)
-    assert hint == "  give the tokenizer one of the corpus's sentences by itself; --debug shows the traceback"
+    assert hint == "  try the tokenizer on a single sentence of the corpus; --debug shows the traceback"
     assert 'raise ValueError("too clumsy")' in "".join(traceback.format_exception(caught.value))
 
 

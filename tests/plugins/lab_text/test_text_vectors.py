@@ -114,7 +114,7 @@ def test_vectors_of_another_width_than_asked_for(vec: Path) -> None:
     with pytest.raises(DataError) as caught:
         TextVectors(path=str(vec), width=300).table(WORDS)
     assert message(caught) == [
-        "these vectors are 2 wide, 300 is asked for",
+        "these vectors are 2 wide, expected 300",
         f"  {vec}",
         "  choose another file or another width",
     ]
@@ -125,7 +125,7 @@ def test_vectors_of_another_width_than_asked_for(vec: Path) -> None:
     [
         ("3 2\nthe 1 2\nof 3\n", "line 3 of the vector file has 1 values, expected 2"),
         ("the 1 2\nof 3 4 5\n", "line 2 of the vector file has 3 values, expected 2"),
-        ("3 2\nthe 1 x\n", "line 2 of the vector file has a value that is no number"),
+        ("3 2\nthe 1 x\n", "line 2 of the vector file has a value that is not a number"),
         ("3 2\nthe 1 2\nof 3 4\n", "the vector file is cut short: it promises 3 vectors and holds 2"),
         ("", "the vector file is empty"),
     ],
@@ -174,7 +174,7 @@ def test_fasttext_model_cut_short(trained_bin: Path, tmp_path: Path, kept: int) 
     path.write_bytes(trained_bin.read_bytes()[:kept])
     with pytest.raises(DataError) as caught:
         FastTextVectors(path=str(path)).table(WORDS)
-    assert message(caught)[0].startswith("the fastText model is cut short")
+    assert message(caught)[0].startswith("the fastText model is truncated")
     assert message(caught)[1:] == [f"  {path}", "  fetch the file again"]
 
 
@@ -183,7 +183,7 @@ def test_a_model_cut_in_its_matrix_says_how_much_is_missing(trained_bin: Path, t
     path.write_bytes(whole[:-1])
     with pytest.raises(DataError) as caught:
         FastTextVectors(path=str(path)).table(WORDS)
-    assert message(caught)[0] == f"the fastText model is cut short: {len(whole) - 1:,} of {len(whole):,} bytes"
+    assert message(caught)[0] == f"the fastText model is truncated: {len(whole) - 1:,} of {len(whole):,} bytes"
 
 
 @pytest.mark.parametrize("content", [b"", b"3 2\nthe 1 2\n", struct.pack("<i", 7) * 40])
@@ -219,7 +219,7 @@ def test_trained_vectors_are_trained_once(monkeypatch: pytest.MonkeyPatch) -> No
 def test_training_vectors_on_nothing_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
         FastTextTrained().table(WORDS, tuple)
-    assert message(caught) == ["there is no sentence to train vectors on", "  vectors 'fasttext_trained'"]
+    assert message(caught) == ["no sentences to train vectors on", "  vectors 'fasttext_trained'"]
 
 
 def test_random_vectors_have_the_spread_asked_for_and_miss_nothing() -> None:

@@ -58,7 +58,7 @@ def test_file_round_trip(tmp_path: Path) -> None:
 def test_a_word_twice_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(["who", "won", "who"])
-    assert str(caught.value) == "a vocabulary holds every word once\n  twice: 'who'"
+    assert str(caught.value) == "duplicate word in a vocabulary\n  'who'"
 
 
 def test_a_file_that_is_no_vocabulary_is_an_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from lab_text import spread as spreading
 from lab_text import tokenizers
-from lab_text.messages import Closed, receive, retold, send, told
+from lab_text.messages import Closed, pack_error, receive, send, unpack_error
 from lab_text.spread import spread
 from lab_text.tokenizer import Tokenizer
 from lab_text.tokenizers import SpacyTokenizer, WhitespaceTokenizer
@@ -79,15 +79,15 @@ class OwnError(ParameterError):
     ],
 )
 def test_an_error_of_the_lab_keeps_its_parts_and_the_nearest_known_class(error: LabError, kind: type) -> None:
-    (content, _) = through_a_pipe(told(error))
-    again = retold(content)
+    (content, _) = through_a_pipe(pack_error(error))
+    again = unpack_error(content)
     assert type(again) is kind
     assert str(again) == str(error)
 
 
 def test_a_class_that_lab_errors_does_not_have_is_not_looked_up() -> None:
-    content = {**told(DataError("what")), "kind": "annotations"}
-    assert type(retold(content)) is DataError
+    content = {**pack_error(DataError("what")), "kind": "annotations"}
+    assert type(unpack_error(content)) is DataError
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_remembered_words_need_no_other_process(language: str, processes: int, m
 def test_work_goes_on_here_when_processes_cannot_start(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="lab"):
         assert list(spread(Cutting("fr"), iter([["un deux"], ["trois"]]), 1)) == [[["un", "deux"]], [["trois"]], []]
-    assert caplog.messages == ["the tokenizing processes could not start; going on in one process"]
+    assert caplog.messages == ["the tokenizing processes could not start; using one process"]
 
 
 @pytest.mark.parametrize(

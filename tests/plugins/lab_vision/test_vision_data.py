@@ -72,7 +72,7 @@ def test_classes_may_be_named_beyond_those_that_are_shown(tmp_path):
 
 def test_pictures_of_a_class_that_is_not_among_those_named_are_told(tmp_path):
     folder = str(folder_of(tmp_path / "p", some_files()))
-    with pytest.raises(DataError, match=r"pictures show 'dog'\n.*\n.*classes: ape, cat"):
+    with pytest.raises(DataError, match=r"class 'dog' of the pictures is not in classes\n.*\n.*classes: ape, cat"):
         image_folder(folder, size=4, classes=("ape", "cat"))
 
 
@@ -152,8 +152,8 @@ def test_pictures_that_cannot_be_read_are_listed_and_not_fatal(tmp_path, caplog)
     files = some_files() | {"cat/broken.png": encoded()[:30], "dog/text.jpg": b"hello"}
     data = image_folder(str(folder_of(tmp_path / "p", files)), size=4)
     assert [name for name, _ in data.skipped] == ["cat/broken.png", "dog/text.jpg"]
-    assert data.skipped[1][1] == "this is no picture"
-    assert "2 pictures left out" in caplog.text
+    assert data.skipped[1][1] == "this is not a picture"
+    assert "2 pictures skipped" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
@@ -189,7 +189,7 @@ def test_too_many_pixels_are_refused_by_their_number(monkeypatch):
 
 @pytest.mark.parametrize("name", ["../outside.png", "/etc/outside.png", "a/../../outside.png"])
 def test_paths_that_climb_out_of_an_archive_are_refused(tmp_path, name):
-    with pytest.raises(DataError, match="climbs out"):
+    with pytest.raises(DataError, match="path outside itself"):
         list(pictures_in(zipped(tmp_path / "p.zip", {name: encoded()})))
 
 
@@ -198,7 +198,7 @@ def test_links_in_an_archive_are_refused(tmp_path):
     member.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.writestr(member, "/etc/passwd")
-    with pytest.raises(DataError, match="holds a link"):
+    with pytest.raises(DataError, match="contains a link"):
         pictures_in(tmp_path / "p.zip")
 
 
@@ -218,19 +218,19 @@ def test_members_of_absurd_size_are_refused(tmp_path, monkeypatch):
 
 def test_what_is_no_archive_is_told(tmp_path):
     (tmp_path / "p.zip").write_bytes(b"hello")
-    with pytest.raises(DataError, match="no zip archive"):
+    with pytest.raises(DataError, match="not a zip archive"):
         pictures_in(tmp_path / "p.zip")
 
 
 def test_one_class_is_not_enough(tmp_path):
     files = {name: content for name, content in some_files().items() if name.startswith("cat")}
-    with pytest.raises(DataError, match="one class only: cat"):
+    with pytest.raises(DataError, match="only one class: cat"):
         image_folder(str(folder_of(tmp_path / "p", files)), size=4)
 
 
 def test_a_class_without_training_pictures_is_told():
     pixels = np.zeros((4, 1, 2, 2), np.uint8)
-    with pytest.raises(DataError, match="no training picture shows 'c'"):
+    with pytest.raises(DataError, match="class 'c' has no training picture"):
         image_data([(pixels, np.array([0, 0, 1, 1]))], ["a", "b", "c"])
 
 
@@ -241,7 +241,7 @@ def test_pictures_of_several_sizes_need_one(tmp_path):
 
 
 def test_pictures_without_a_folder_have_no_class(tmp_path):
-    with pytest.raises(DataError, match="lies in no folder"):
+    with pytest.raises(DataError, match="is in no folder"):
         image_folder(str(folder_of(tmp_path / "p", {"a.png": encoded(), "b.png": encoded()})), size=4)
 
 
@@ -277,7 +277,7 @@ def test_a_python_batch_that_wants_to_run_something_runs_nothing(tmp_path):
 
     for name in ("data_batch_1", "test_batch"):
         (tmp_path / name).write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(DataError, match="no python batch of CIFAR-10"):
+    with pytest.raises(DataError, match="not a Python batch of CIFAR-10"):
         cifar10(path=str(tmp_path))
     assert not (tmp_path / "written").exists()
 
@@ -287,7 +287,7 @@ def test_an_idx_file_is_read_and_a_short_one_told(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(content))
     assert _idx(tmp_path / "a.gz").tolist() == [[0, 1, 2], [3, 4, 5]]
     (tmp_path / "b").write_bytes(content[:-1])
-    with pytest.raises(DataError, match=r"5 bytes are not \(2, 3\)"):
+    with pytest.raises(DataError, match=r"5 bytes do not match the shape \(2, 3\)"):
         _idx(tmp_path / "b")
 
 
@@ -298,7 +298,7 @@ def test_classes_may_be_held_out():
 
 
 def test_a_class_that_cannot_be_held_out_is_told(lab_data):
-    with pytest.raises(ParameterError, match="there is no class 'cow'"):
+    with pytest.raises(ParameterError, match="unknown class 'cow'"):
         cifar10(held_out=("cow",))
 
 

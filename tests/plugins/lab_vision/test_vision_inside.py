@@ -103,7 +103,7 @@ def test_maps_are_not_drawn_of_a_last_layer_that_reads_no_means(pool):
     """As many channels are not enough: of the largest values, a map would show what the logits are not made of."""
     model = CourseNet(1, 10, widths=(4, 8), stem=3, pool=pool)
     learner = Learner(model, digits(), functional.cross_entropy, progress=False)
-    with pytest.raises(LabError, match=r"not a mean and a linear layer\n.*CourseNet\n.*use grad_cam"):
+    with pytest.raises(LabError, match=r"CAM needs global average pooling.*\n.*CourseNet\n.*use grad_cam"):
         cam(learner, learner.data.valid.__getitems__([0]).images)
 
 
@@ -153,14 +153,14 @@ def test_the_report_shows_where_models_looked(tmp_path):
     )  # fmt: skip
     runs = Study(base, seeds=1, name="digits").run(runs=tmp_path).runs
     [section] = sections(runs)
-    assert section.text.startswith("base: takes ")
-    assert "with variations of each picture" in section.text
+    assert section.text.startswith("base: most confused: ")
+    assert "with test-time augmentation" in section.text
     assert section.html.count("data:image/png;base64,") == 4
 
 
 def test_a_map_is_titled_by_the_class_that_it_is_of_where_that_is_not_the_pictures():
     titles = map_titles(("cat", "dog"), torch.tensor([0, 1]), torch.tensor([0, 0]))
-    assert titles == ["cat", "dog\nsaid cat"]
+    assert titles == ["cat", "dog\npredicted cat"]
 
 
 @pytest.mark.parametrize("average", [use("ema", decay=0.9), use("swa", start=0.5)])

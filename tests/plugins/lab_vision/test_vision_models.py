@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_vision.augment import Augment, CutMix, MixUp, crop_padded, cut_out, flip, light, tta, turn
+from lab_vision.augment import Augment, CutMix, MixUp, crop_padded, cut_out, flip, light, rotate_zoom, tta
 from lab_vision.layers import WrittenBatchNorm
 from lab_vision.models import CourseNet
 from lab_vision.resnet import ResNet, load_published
@@ -179,9 +179,7 @@ def test_a_last_layer_that_is_left_out_is_initialised_as_without_weights(tmp_pat
 def test_weights_that_are_not_there_are_told(tmp_path):
     with pytest.raises(DataError) as told:
         course(weights=str(tmp_path))
-    assert str(told.value) == (
-        f"there are no such weights\n  {tmp_path / 'model.safetensors'}\n  a file, or a run's folder"
-    )
+    assert str(told.value) == (f"weights not found\n  {tmp_path / 'model.safetensors'}\n  a file, or a run's folder")
 
 
 def test_weights_for_pictures_of_other_channels_are_told(tmp_path):
@@ -258,13 +256,13 @@ def test_crops_are_shifts_with_a_reflected_border():
 
 
 def test_no_rotation_and_no_zoom_leave_pictures_as_they_are():
-    assert torch.allclose(turn(IMAGES, 0.0, 1.0, generator()), IMAGES, atol=1e-5)
+    assert torch.allclose(rotate_zoom(IMAGES, 0.0, 1.0, generator()), IMAGES, atol=1e-5)
 
 
 def test_a_rotation_keeps_the_middle():
     spot = torch.zeros(4, 1, 9, 9)
     spot[:, :, 4, 4] = 1
-    varied = turn(spot, 90.0, 1.0, generator())
+    varied = rotate_zoom(spot, 90.0, 1.0, generator())
     assert (varied.flatten(1).argmax(1) == 40).all()
 
 
@@ -274,23 +272,25 @@ def test_a_border_of_the_mean_colour_is_zero():
     windows = padded.unfold(2, 8, 1).unfold(3, 8, 1)
     for each, places in zip(varied, windows.permute(0, 2, 3, 1, 4, 5), strict=True):
         assert any(torch.equal(each, place) for place in places.reshape(25, 3, 8, 8))
-    turned = turn(IMAGES, 45.0, 1.0, generator(), border="mean")
+    turned = rotate_zoom(IMAGES, 45.0, 1.0, generator(), border="mean")
     assert int((turned[:, :, 0, 0] == 0).all(1).sum()) > int((turned[:, :, 4, 4] == 0).all(1).sum()) == 0
 
 
 def test_only_a_reflected_border_is_bound_to_the_size_of_the_picture(learner):
     Augment(pad=9, border="mean").check(learner)
-    with pytest.raises(ParameterError, match="pad=9 is too wide for pictures of"):
+    with pytest.raises(ParameterError, match="pad=9 is too large for pictures of"):
         Augment(pad=9).check(learner)
 
 
 def test_what_is_enlarged_lies_in_the_middle_or_anywhere_within_the_picture():
     ramp = torch.arange(32.0).expand(64, 1, 32, 32)
-    places = {anywhere: turn(ramp, 0.0, 4.0, generator(), anywhere=anywhere).mean((1, 2, 3)) for anywhere in (0, 1)}
+    places = {
+        anywhere: rotate_zoom(ramp, 0.0, 4.0, generator(), anywhere=anywhere).mean((1, 2, 3)) for anywhere in (0, 1)
+    }
     assert torch.allclose(places[False], torch.full((64,), 15.5), atol=1e-3)
     assert float(places[True].min()) < 8
     assert float(places[True].max()) > 23
-    assert float(turn(1 + 0 * ramp, 0.0, 4.0, generator(), anywhere=True, border="mean").min()) > 0.49
+    assert float(rotate_zoom(1 + 0 * ramp, 0.0, 4.0, generator(), anywhere=True, border="mean").min()) > 0.49
 
 
 def test_light_moves_all_pixels_of_a_picture_alike():
@@ -309,8 +309,8 @@ def test_a_square_is_cut_out():
 
 def test_the_same_stream_gives_the_same_variations():
     augment = Augment(pad=2, degrees=10, zoom=1.2, lighting=0.1, cutout=2)
-    assert torch.equal(augment.varied(IMAGES, generator(3)), augment.varied(IMAGES, generator(3)))
-    assert not torch.equal(augment.varied(IMAGES, generator(3)), augment.varied(IMAGES, generator(4)))
+    assert torch.equal(augment.augmented(IMAGES, generator(3)), augment.augmented(IMAGES, generator(3)))
+    assert not torch.equal(augment.augmented(IMAGES, generator(3)), augment.augmented(IMAGES, generator(4)))
 
 
 def test_variations_are_for_training_alone(learner):

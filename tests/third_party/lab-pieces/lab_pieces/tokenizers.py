@@ -18,7 +18,7 @@ class Pieces(Tokenizer):
     """Every word is cut into pieces of a few letters; the first piece of a word begins with ``▁``.
 
     Args:
-        language: the code of the language; it changes nothing here.
+        language: language code; no effect here.
         letters: how many letters a piece has, at most.
     """
 
