@@ -237,6 +237,7 @@ class Training:
         self.stepper = stepper
         self.lr = lr
         if _uninitialized(model):
+            # the stepper runs the batch, and the optimizer must see the parameters that it creates
             stepper.attach(self)
             self._initialize_lazy_modules()
         groups = [
@@ -310,6 +311,7 @@ class Training:
         """Set the learning rate of every layer group, from which schedules scale."""
         self.lr = lr
         rates = self._spread(lr)
+        # an optimizer may have split a group, for example by weight decay
         for index, group in enumerate(self.optimizer.param_groups):
             group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
 
@@ -317,6 +319,7 @@ class Training:
         count = len(self.layer_groups())
         if isinstance(lr, slice):
             low, high = lr.start, lr.stop
+            # slice(high): fastai's shorthand for a tenth up to the last group
             low = high / 10 if low is None else low
             return [low * (high / low) ** (index / max(count - 1, 1)) for index in range(count - 1)] + [high]
         if isinstance(lr, Sequence):
@@ -393,10 +396,12 @@ class Training:
         lengths = self.data.length(examples)
         if lengths is None:
             return SequentialSampler(len(examples), self.valid_batch_size)
+        # the longest first: a batch that does not fit in memory fails at once
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
         return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]], generator: torch.Generator) -> Any:
+        # pinned memory can be copied to a GPU while it computes
         pin = self.device.type == "cuda"
         return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin, generator=generator)
 
@@ -442,6 +447,7 @@ class Training:
         try:
             yield
         finally:
+            # kept for the next fit, and for a checkpoint between two
             self._is_training = False
             self._dropout_state = global_random_state(self.device)
             set_global_random_state(outside, self.device)
@@ -459,6 +465,7 @@ class Training:
             "streams": self.streams.state_dict(),
             "dropout": global_random_state(self.device) if self._is_training else self._dropout_state,
             "stepper": self.stepper.state_dict(),
+            # "carried" is what earlier versions called it
             "carried": extra_state(self.model),
             "buffers": self._unsaved.changed(self.model),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
@@ -472,6 +479,7 @@ class Training:
         self.history = list(state["history"])
         if len(self.history) > self.epochs_done:  # saved in after_epoch, before the epoch was counted
             self.position.end_epoch()
+        # one by one, as training adds them
         self.losses.clear()
         for loss in state["losses"].to(self.device):
             self.losses.add(loss)
@@ -485,6 +493,7 @@ class Training:
 
     def restore_callbacks(self) -> None:
         """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
+        # once: a second fit must not begin with the state of a checkpoint
         states, self._callback_states = self._callback_states, None
         for callback in self.callbacks:
             if states and states.get(callback.name):
@@ -501,6 +510,7 @@ class Training:
                 f"there is no folder for the artefact '{name}'",
                 hint="make the learner with folder=..., or use `lab run`",
             )
+        # resolved, so that no name with ".." or a link leads out
         root = (self.folder / "artefacts").resolve()
         path = (root / name).resolve()
         if not path.is_relative_to(root) or path == root:
