@@ -53,7 +53,7 @@ class Position:
 
     Attributes:
         epoch: epochs finished in this fit, so the index of the current one.
-        epochs: epochs that this fit was asked for.
+        epochs: epochs of this fit.
         batch: batches finished in this epoch, so before a step the index of the current one.
         batches: batches of an epoch.
         step: batches finished in this fit.
@@ -343,7 +343,7 @@ class Training:
     def bn_freeze(self, on: bool = True) -> None:
         """Keep the running statistics of batch norm whose weights are frozen while the rest is trained.
 
-        Without it frozen batch norm goes on normalizing by its batch, and its averages move, as everywhere in torch.
+        Without it frozen batch norm normalizes by its batch and updates its running statistics, as everywhere in torch.
         """
         self._bn_freeze = on
 
@@ -455,7 +455,7 @@ class Training:
     # --- saving -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that decides how training goes on."""
+        """Return everything but the weights that the rest of training depends on."""
         return {
             "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
             "epochs_before_fit": self.epochs_before_fit,
@@ -472,7 +472,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; the next ``fit`` goes on from there."""
+        """Restore what ``state_dict`` returned; the next ``fit`` continues from there."""
         epoch, epochs, batch, step = state["position"]
         self.position = Position(epoch=epoch, epochs=epochs, batch=batch, step=step)
         self.epochs_before_fit = state["epochs_before_fit"]
