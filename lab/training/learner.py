@@ -39,7 +39,7 @@ class Learner(Training):
     ``Training``, its base, documents the attributes that callbacks and steppers use.
 
     Args:
-        model: any module; its ``layer_groups()``, where it has one, returns lists of parameters, the first layers first.
+        model: any module; its ``layer_groups()``, if any, returns lists of parameters, the first layers first.
         data: splits, collate and facts.
         loss: called as ``loss(output, target)``.
         optimizer: called as ``optimizer(param_groups, lr=lr)``, with one group per layer group; each says its

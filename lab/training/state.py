@@ -140,20 +140,18 @@ class Level:
                 before(self._training)
             except BaseException as error:
                 self._locate(error, callback, "before")
-                self._leave(error, number)
+                self._leave([entry for entry in self._after if entry[0] <= number], error)
                 raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._after:
-            first = self._leave(error)
+            first = self._leave(self._after, error)
             if first is not None and error is None:
                 raise first
 
-    def _leave(self, first: BaseException | None, entered: int | None = None) -> BaseException | None:
-        """Call ``after_X``, up to the callback that failed on entry; returns the first failure."""
-        for number, callback, after in self._after:
-            if entered is not None and number > entered:
-                continue
+    def _leave(self, entries: Sequence[Any], first: BaseException | None) -> BaseException | None:
+        """Call ``after_X`` of the callbacks that were entered; returns the first failure."""
+        for _, callback, after in entries:
             try:
                 after(self._training)
             except BaseException as failure:
@@ -380,22 +378,20 @@ class Training:
 
     def valid_loader(self, split: str, *, local: bool = False) -> Any:
         """Return the batches of a split for validation, the same at every call; ``local`` ones are this rank's."""
-        batches = self._valid_sampler(self.data.split(split))
+        batches = self.valid_batches(split)
         generator = self.streams.restart(f"workers/{split}")
         return self._loader(split, self.distributed.local_batches(batches) if local else batches, generator)
 
     def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
         """Return the batches of a split for validation, as indices."""
-        return list(self._valid_sampler(self.data.split(split)))
-
-    def _valid_sampler(self, examples: Any) -> Iterable[Sequence[int]]:
+        examples = self.data.split(split)
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")
             facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
-            return call_with(self._valid_sampler_factory, facts)  # type: ignore[no-any-return]
+            return list(call_with(self._valid_sampler_factory, facts))
         lengths = self.data.length(examples)
         if lengths is None:
-            return SequentialSampler(len(examples), self.valid_batch_size)
+            return list(SequentialSampler(len(examples), self.valid_batch_size))
         # the longest first: a batch that does not fit in memory fails at once
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
         return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]

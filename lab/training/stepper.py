@@ -55,7 +55,7 @@ class Stepper:
         raise NotImplementedError
 
     def evaluation(self, output: Any, target: Any) -> Evaluation:
-        """Return the result of ``valid_step``: the learner's loss and the number of elements that it is the mean over."""
+        """Return the result of ``valid_step``: the learner's loss and its number of elements."""
         loss, weight = normalized_loss(self.learner.loss, output, target)
         return Evaluation(loss, output, target, weight)
 
