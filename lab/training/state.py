@@ -16,14 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, UnknownNameError, add_note, error_text
-from lab.training.data import (
-    Data,
-    EpochSampler,
-    SamplerFactory,
-    SequentialSampler,
-    call_with,
-    to_device,
-)
+from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, call_with, to_device
 from lab.training.distributed.setup import find_processes, local_device
 from lab.training.rng import Streams, global_random_state, seed_all_generators, set_global_random_state
 from lab.training.weights import UnsavedBuffers, extra_state, load_extra_state
