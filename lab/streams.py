@@ -40,7 +40,8 @@ def make_robust() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor, which is this one
+            # os.open returns the lowest free descriptor, which is this one.
+            os.open(os.devnull, os.O_RDWR)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
@@ -51,7 +52,8 @@ def make_robust() -> None:
 
 
 def _robust(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
-    if os.name == "nt" and stream.isatty():  # a console is no file there
+    # A Windows console cannot be written through its file descriptor.
+    if os.name == "nt" and stream.isatty():
         stream.reconfigure(errors="replace")
         return stream
     with suppress(OSError):
@@ -84,5 +86,6 @@ def stdout_to_stderr() -> Iterator[None]:
 
 def _flush(stream: TextIO | None) -> None:
     if stream is not None:
-        with suppress(ValueError):  # it is closed
+        # Flushing a closed stream raises ValueError.
+        with suppress(ValueError):
             stream.flush()

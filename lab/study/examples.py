@@ -22,7 +22,7 @@ import torch
 from lab.cache import tree_digest
 from lab.errors import DataError
 from lab.registry.definition import state_digest
-from lab.registry.modules import STUDY
+from lab.registry.places import STUDY
 from lab.training.data import Data
 
 __all__ = ["fingerprint_of_examples", "hash_of_some", "hash_of_values", "pristine", "protect"]

@@ -21,15 +21,9 @@ import attrs
 
 from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_cache
 from lab.errors import LabError
+from lab.registry.closure import Closure, closure_of
 from lab.registry.definition import modules_of, origin_of, state_digest
-from lab.registry.modules import (
-    Closure,
-    ModuleSource,
-    changed_since_import,
-    closure_of,
-    facts_of,
-    source_of_file,
-)
+from lab.registry.modules import ModuleSource, changed_since_import, facts_of, source_of_file
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
 from lab.study.experiment import ResolvedExperiment

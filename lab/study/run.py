@@ -347,6 +347,9 @@ class Recorder(Callback):
         self._next_refresh = 0.0
 
     def after_batch(self, learner: Training) -> None:
+        # a run that several processes train is stopped in all of them at the same step
+        if (sync := getattr(self.stop, "sync", None)) is not None:
+            sync(learner.position.step)
         if self.stop.is_set():
             if learner.folder is not None:
                 save_checkpoint(learner, learner.folder)

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from lab.registry.modules import is_local
+from lab.registry.places import is_local
 from lab.training.callback import Callback
 from lab.training.state import EVENTS
 from lab.training.stepper import Stepper

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import graphlib
-import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from lab.errors import LabError, UnknownNameError
-from lab.training.state import EVENTS, Listener, Training
+from lab.training.state import Listener, Training
 
 __all__ = ["Callback", "listeners_of", "order_callbacks"]
 
@@ -111,20 +110,17 @@ class Callback:
         """Restore what ``state_dict`` returned."""
 
 
-def listeners_of(callbacks: Sequence[Callback]) -> dict[str, list[Listener]]:
-    """Return for every event the callbacks that override a method of it, looked up once.
-
-    An event without listeners costs one dictionary look-up, a method that is not overridden is never called.
-    """
-    found: dict[str, list[Listener]] = {event: [] for event in EVENTS}
-    for callback, event in itertools.product(callbacks, EVENTS):
-        names = (f"before_{event}", f"after_{event}")
+def listeners_of(callbacks: Iterable[Callback], event: str) -> list[Listener]:
+    """Return the callbacks that override a method of an event, with these methods; base methods are never called."""
+    names = (f"before_{event}", f"after_{event}")
+    found: list[Listener] = []
+    for callback in callbacks:
         before, after = (
             None if getattr(type(callback), name) is getattr(Callback, name) else getattr(callback, name)
             for name in names
         )
         if before or after:
-            found[event].append((callback, before, after))
+            found.append((callback, before, after))
     return found
 
 
@@ -171,6 +167,7 @@ def _predecessors(named: dict[str, Callback]) -> dict[str, set[str]]:
             if other in earlier:
                 earlier[other].add(name)
     last = [name for name, callback in named.items() if ALL_OTHERS in callback.after]
+    # two that ask to be last keep the order in which they were given
     for name in last:
         earlier[name] |= {other for other in named if other not in last and name not in earlier[other]}
     return earlier

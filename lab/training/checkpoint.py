@@ -88,17 +88,24 @@ class Checkpoint(Callback):
         self._saved_at = time.monotonic()
 
     def after_batch(self, learner: Training) -> None:
-        if self._due(learner):
+        due = self.every_steps is not None and learner.position.step % self.every_steps == 0
+        if not due and self.every_minutes is not None:
+            is_late = time.monotonic() - self._saved_at > 60 * self.every_minutes
+            due = learner.distributed.broadcast_flag(is_late)
+        if due:
             self.save(learner)
 
     def after_epoch(self, learner: Training) -> None:
+        # after a failure or CancelEpoch there is no new row
         if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
             return
         self._validating_s = time.monotonic() - self._trained_at
+        # a run with such a loss fails, and must fail again when it is resumed
         if not math.isfinite(learner.history[-1].get("valid_loss", 0.0)):
-            return  # the run fails, and is to fail again when it is resumed
+            return
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
+        # the clock of rank 0 decides, since saving gathers shards from all ranks
         if due and learner.distributed.broadcast_flag(time.monotonic() - self._saved_at >= self.min_interval_s):
             self.save(learner)
 
@@ -116,7 +123,8 @@ class Checkpoint(Callback):
         value = sign * learner.history[-1].get(self.monitor, math.nan)
         if learner.folder is not None and learner.distributed.broadcast_flag(value < self._best):
             with learner.level("eval_weights"):
-                save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
+                # not durable: the next checkpoint syncs it before it names this epoch the best
+                save_weights(learner.model, learner.folder / BEST, durable=False)
             self._best, self.best_epoch = value, learner.epochs_done
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,13 +140,6 @@ class Checkpoint(Callback):
             save_checkpoint(learner, learner.folder)
             self._saved_at = time.monotonic()
             self._saving_s = self._saved_at - began
-
-    def _due(self, learner: Training) -> bool:
-        if self.every_steps is not None and learner.position.step % self.every_steps == 0:
-            return True
-        if self.every_minutes is None:
-            return False
-        return learner.distributed.broadcast_flag(time.monotonic() - self._saved_at > 60 * self.every_minutes)
 
 
 def rehearse_checkpoint(learner: Training) -> None:
@@ -181,6 +182,7 @@ def save_checkpoint(learner: Training, folder: Path) -> None:
     with atomic_folder(folder / f"checkpoint-{number:06d}") as temporary:
         save_weights(learner.model, temporary / "model.safetensors", durable=False)
         write_tree(learner.state_dict(), temporary, "state")
+    # only now: a crash at any moment leaves a whole checkpoint
     for path in older:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -213,6 +215,7 @@ def load_checkpoint(learner: Training, folder: Path, warn: Callable[[str], None]
         return False
     for path in _checkpoints(folder):
         try:
+            # the state first: loading weights already changes the model
             state = read_tree(path, "state")
             load_weights(learner.model, path / "model.safetensors")
         except StoreError as error:

@@ -16,7 +16,7 @@ from lab.training.data import Data, SamplerFactory, ShuffleSampler, to_device
 from lab.training.loop import fit, validate
 from lab.training.progress import EpochProgress
 from lab.training.rng import all_generators
-from lab.training.state import LearningRate, Position, Training
+from lab.training.state import EVENTS, LearningRate, Level, Position, Training
 from lab.training.stepper import Stepper, Supervised
 from lab.training.weights import load_weights, save_weights
 
@@ -85,6 +85,7 @@ class Learner(Training):
         progress: bool = True,
         workers: int = 0,
     ) -> None:
+        # first: __getattr__ looks here for every name that is missing
         self._methods = dict(methods or {})
         super().__init__(
             model,
@@ -107,7 +108,7 @@ class Learner(Training):
 
     def _set_callbacks(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = order_callbacks(callbacks)
-        self._listeners = listeners_of(self.callbacks)
+        self._levels = {event: Level(event, listeners_of(self.callbacks, event), self) for event in EVENTS}
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -124,6 +125,7 @@ class Learner(Training):
         if lr is not None:
             self.set_lr(lr)
         self.position.epochs, self.position.batches = epochs, len(self.train_sampler)
+        # sorted anew, since callbacks of one fit may have to come before the learner's own
         own = self.callbacks
         self._set_callbacks([*own, *callbacks])
         try:
@@ -160,6 +162,7 @@ class Learner(Training):
 
     def validate(self, split: str = "valid") -> dict[str, float]:
         """Return loss and metrics on a split, for example ``{"valid_loss": 1.2, "valid_accuracy": 0.7}``."""
+        # a seed of its own: a model that draws while it evaluates gives the same numbers at every call
         with all_generators(self.streams.seed("validate", split)):
             return validate(self, split)
 

@@ -44,9 +44,11 @@ CHECK_EVERY = 50
 def fit(training: Training) -> None:
     """Train from ``training.position`` to the end of its last epoch."""
     training.is_finished = False
+    # outside of the level: a callback that cannot work with this learner gets no after_fit
     for callback in training.callbacks:
         callback.check(training)
     position = training.position
+    # the outer one is for CancelFit in before_fit
     with suppress(CancelFit), training.level("fit"):
         with suppress(CancelFit):
             if position.batch == 0:
@@ -82,6 +84,7 @@ def _epoch(training: Training) -> None:
         if training.data.valid is not None:
             with _kept_if_it_fails(training):
                 training.history[-1] |= validate(training, "valid")
+        # data without a validation split did not clear them above
         training.losses.clear()
         _check_validation(training)
 
@@ -111,6 +114,7 @@ def _train(training: Training) -> None:
     training.set_training_mode()
     with _explain_out_of_memory(training):
         _train_batches(training)
+    # before finish_epoch: a resumed run comes back here with no batch left and finishes the epoch itself
     save_trained(training)
     training.stepper.finish_epoch()
     training.distributed.average_buffers()
@@ -124,8 +128,9 @@ def _train_batches(training: Training) -> None:
         try:  # not suppress(), which costs three calls per batch
             training.batch = to_device(batch, device)
             with training.level("batch"):
-                ranks.prepare_step()
-                ranks.seed_dropout(training.streams, training.epochs_done, position.batch)
+                if ranks.world_size > 1:
+                    ranks.prepare_step()
+                    ranks.seed_dropout(training.streams, training.epochs_done, position.batch)
                 loss = ranks.global_loss(training.stepper.train_step(training.batch))
                 training.step_loss = loss
                 training.losses.add(loss)
@@ -133,6 +138,7 @@ def _train_batches(training: Training) -> None:
                 position.step += 1
         except CancelBatch:
             pass
+        # looking at a loss waits for the device, so not at every step
         if position.batch % CHECK_EVERY == 0:
             _check_losses(training)
 

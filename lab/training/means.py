@@ -51,6 +51,7 @@ def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
 
 def loss_weight(loss: Callable[..., Any], output: Any, target: Any) -> Weight:
     """Return how many elements ``loss(output, target)`` is the mean over."""
+    # a component with parameters is a partial of its loss
     function, given = _unwrapped(loss)
     stated = getattr(function, ATTRIBUTE, None)
     if callable(stated):
@@ -73,6 +74,7 @@ def normalized_loss(loss: Callable[..., Any], output: Any, target: Any) -> tuple
     """Return the mean loss of a batch and its weight; a loss with ``reduction="sum"`` is divided by the weight."""
     value, weight = loss(output, target), loss_weight(loss, output, target)
     if is_sum(loss):
+        # a batch without a target that counts gives 0, not 0 / 0
         value = value / torch.as_tensor(weight, device=value.device).clamp(min=torch.finfo(torch.float32).tiny)
     return value, weight
 
@@ -90,6 +92,7 @@ def element_count(target: Any) -> int:
     >>> element_count({"box": torch.zeros(3, 4), "label": torch.zeros(3)}), element_count(["a", "b"])
     (15, 2)
     """
+    # not tree_leaves, for which a mapping that is no dict is a leaf
     if isinstance(target, Tensor):
         return target.numel()
     if isinstance(target, Mapping):
@@ -135,4 +138,5 @@ def class_weight(target: Tensor, weight: Tensor | None, ignore: int) -> Tensor:
     counts = target != ignore
     if weight is None:
         return counts.sum()
+    # ignored targets, such as -100, are no index into the weights
     return weight.to(target.device)[torch.where(counts, target, 0)].mul(counts).sum()

@@ -93,7 +93,8 @@ class Losses:
     def values(self) -> Tensor:
         """All losses, (count,), in float32."""
         if self._recent:
-            recent = torch.stack([loss.reshape(()) for loss in self._recent]).to(self.device, torch.float32)
+            scalars = [loss.reshape(()) if loss.dim() else loss for loss in self._recent]
+            recent = torch.stack(scalars).to(self.device, torch.float32)
             self._gathered = torch.cat([self._gathered, recent])
             self._recent.clear()
         return self._gathered
@@ -117,8 +118,7 @@ class Losses:
         return int(bad.nonzero()[0]) if bool(bad.any()) else None
 
 
-Handler = Callable[[Any], None]
-Listener = tuple[Any, Handler | None, Handler | None]
+Listener = tuple[Any, Callable[[Any], None] | None, Callable[[Any], None] | None]
 """A callback, its ``before`` and its ``after`` method for one event; None for a method that it does not override."""
 
 
@@ -128,27 +128,31 @@ class Level:
     The first failure wins; a failure in a callback carries a note that says which callback, event, epoch and batch.
     """
 
-    __slots__ = ("_entered", "_event", "_listeners", "_training")
-
-    def __init__(self, event: str, listeners: Sequence[Listener], training: Training | None) -> None:
-        self._event, self._listeners, self._training = event, listeners, training
-        self._entered = 0
+    # no state of an entry: one object serves all batches of a fit, and levels of one event may nest
+    def __init__(self, event: str, listeners: Sequence[Listener], training: Training) -> None:
+        self._event, self._training = event, training
+        self._before = [(n, callback, before) for n, (callback, before, _) in enumerate(listeners) if before]
+        self._after = [(n, callback, after) for n, (callback, _, after) in enumerate(listeners) if after][::-1]
 
     def __enter__(self) -> None:
-        try:
-            for listener in self._listeners:
-                self._entered += 1
-                if listener[1] is not None:
-                    listener[1](self._training)
-        except BaseException as error:
-            self._locate(error, listener[0], "before")
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
+        for number, callback, before in self._before:
+            try:
+                before(self._training)
+            except BaseException as error:
+                self._locate(error, callback, "before")
+                self._leave(error, number)
+                raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        first = error
-        for callback, _, after in reversed(self._listeners[: self._entered]):
-            if after is None:
+        if self._after:
+            first = self._leave(error)
+            if first is not None and error is None:
+                raise first
+
+    def _leave(self, first: BaseException | None, entered: int | None = None) -> BaseException | None:
+        """Call ``after_X``, up to the callback that failed on entry; returns the first failure."""
+        for number, callback, after in self._after:
+            if entered is not None and number > entered:
                 continue
             try:
                 after(self._training)
@@ -158,18 +162,13 @@ class Level:
                     first = failure
                 else:
                     add_note(first, f"and then {type(failure).__name__}: {error_text(failure)}")
-        if first is not None and error is None:
-            raise first
+        return first
 
     def _locate(self, error: BaseException, callback: Any, moment: str) -> None:
-        if self._training is not None and not isinstance(error, (CancelBatch, CancelEpoch, CancelFit)):
+        if not isinstance(error, (CancelBatch, CancelEpoch, CancelFit)):
             position = self._training.position
             where = f"epoch {position.epoch}, batch {position.batch}"
             add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
-
-
-# one for all events without listeners: a level is entered three times per batch
-_SILENT = Level("", (), None)
 
 
 class Training:
@@ -222,7 +221,7 @@ class Training:
         self.distributed.disable_metric_sync(self.metrics)
         self.metrics_with_batch = {name for name, metric in self.metrics.items() if _takes_batch(metric)}
         self.callbacks: list[Any] = []
-        self._listeners: Mapping[str, Sequence[Listener]] = _NOBODY
+        self._levels = {event: Level(event, (), self) for event in EVENTS}
         self.history: list[dict[str, float]] = []
         self.undefined: dict[str, str] = {}
         self.epochs_before_fit = 0
@@ -238,6 +237,7 @@ class Training:
         self.stepper = stepper
         self.lr = lr
         if _uninitialized(model):
+            # the stepper runs the batch, and the optimizer must see the parameters that it creates
             stepper.attach(self)
             self._initialize_lazy_modules()
         groups = [
@@ -270,17 +270,16 @@ class Training:
 
     def level(self, event: str) -> Level:
         """Return the context in which the body of an event runs: ``with learner.level("step"): …``."""
-        listeners = self._listeners[event]
-        return Level(event, listeners, self) if listeners else _SILENT
+        return self._levels[event]
 
     @contextmanager
     def unobserved(self) -> Iterator[None]:
         """Fire events to no callback inside the block: for a trial step outside of a fit."""
-        listeners, self._listeners = self._listeners, _NOBODY
+        levels, self._levels = self._levels, {event: Level(event, (), self) for event in EVENTS}
         try:
             yield
         finally:
-            self._listeners = listeners
+            self._levels = levels
 
     def callback(self, name: str) -> Any:
         """Return the callback called ``name``.
@@ -312,6 +311,7 @@ class Training:
         """Set the learning rate of every layer group, from which schedules scale."""
         self.lr = lr
         rates = self._spread(lr)
+        # an optimizer may have split a group, for example by weight decay
         for index, group in enumerate(self.optimizer.param_groups):
             group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
 
@@ -319,6 +319,7 @@ class Training:
         count = len(self.layer_groups())
         if isinstance(lr, slice):
             low, high = lr.start, lr.stop
+            # slice(high): fastai's shorthand for a tenth up to the last group
             low = high / 10 if low is None else low
             return [low * (high / low) ** (index / max(count - 1, 1)) for index in range(count - 1)] + [high]
         if isinstance(lr, Sequence):
@@ -395,10 +396,12 @@ class Training:
         lengths = self.data.length(examples)
         if lengths is None:
             return SequentialSampler(len(examples), self.valid_batch_size)
+        # the longest first: a batch that does not fit in memory fails at once
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
         return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]], generator: torch.Generator) -> Any:
+        # pinned memory can be copied to a GPU while it computes
         pin = self.device.type == "cuda"
         return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin, generator=generator)
 
@@ -444,6 +447,7 @@ class Training:
         try:
             yield
         finally:
+            # kept for the next fit, and for a checkpoint between two
             self._is_training = False
             self._dropout_state = global_random_state(self.device)
             set_global_random_state(outside, self.device)
@@ -461,6 +465,7 @@ class Training:
             "streams": self.streams.state_dict(),
             "dropout": global_random_state(self.device) if self._is_training else self._dropout_state,
             "stepper": self.stepper.state_dict(),
+            # "carried" is what earlier versions called it
             "carried": extra_state(self.model),
             "buffers": self._unsaved.changed(self.model),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
@@ -474,6 +479,7 @@ class Training:
         self.history = list(state["history"])
         if len(self.history) > self.epochs_done:  # saved in after_epoch, before the epoch was counted
             self.position.end_epoch()
+        # one by one, as training adds them
         self.losses.clear()
         for loss in state["losses"].to(self.device):
             self.losses.add(loss)
@@ -487,6 +493,7 @@ class Training:
 
     def restore_callbacks(self) -> None:
         """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
+        # once: a second fit must not begin with the state of a checkpoint
         states, self._callback_states = self._callback_states, None
         for callback in self.callbacks:
             if states and states.get(callback.name):
@@ -503,6 +510,7 @@ class Training:
                 f"there is no folder for the artefact '{name}'",
                 hint="make the learner with folder=..., or use `lab run`",
             )
+        # resolved, so that no name with ".." or a link leads out
         root = (self.folder / "artefacts").resolve()
         path = (root / name).resolve()
         if not path.is_relative_to(root) or path == root:
@@ -513,9 +521,6 @@ class Training:
     def say(self, message: str) -> None:
         """Log a message for the user."""
         logging.getLogger("lab").warning(message)
-
-
-_NOBODY: Mapping[str, Sequence[Listener]] = dict.fromkeys(EVENTS, ())
 
 
 def _uninitialized(model: nn.Module) -> list[str]:

@@ -71,6 +71,7 @@ class Stepper:
             weight: the number of elements that it is the mean over, as in ``Evaluation``. Where several ranks share a
                 batch, each rank's loss is weighted by it; without one they weigh the same.
         """
+        # torch's own message would not name the loss
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
             raise _no_loss(loss)
         with self.learner.level("backward"):
@@ -84,6 +85,7 @@ class Stepper:
         """Step the optimizer, between ``before_step`` and ``after_step``, then clear the gradients."""
         with self.learner.level("step"):
             self.learner.optimizer.step()
+        # outside of the level: after_step sees the gradients of the step
         self.learner.optimizer.zero_grad(set_to_none=True)
 
     def finish_epoch(self) -> None:

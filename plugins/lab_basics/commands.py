@@ -60,8 +60,8 @@ def find_lr(
 
     Nothing is kept of the training. Where the loss falls fastest, and the middle of its longest fall, are marked.
     """
-    from lab.report.lines import save_figure
     from lab.study.load import load_study, override
+    from lab_basics.lines import save_figure
 
     catalog = session.catalog()
     study = override(load_study(file, catalog), assignments, catalog, where=str(file))
@@ -113,7 +113,7 @@ def _sweep(learner: Learner, start: float, end: float, steps: int) -> LearningRa
 
 
 def _drawing(found: LearningRates, title: str) -> str:
-    from lab.report.lines import draw_lines
+    from lab_basics.lines import draw_lines
 
     return draw_lines(
         {"smoothed loss": (found.rates, found.losses)},

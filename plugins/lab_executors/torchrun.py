@@ -30,7 +30,7 @@ from lab.training.distributed.setup import alone, sharded
 __all__ = ["TorchrunExecutor"]
 
 PATIENCE = timedelta(minutes=1)
-ASK_EVERY = 16
+SYNC_EVERY = 16
 
 
 class TorchrunExecutor:
@@ -73,19 +73,19 @@ class TorchrunExecutor:
             yield from InProcess().submit(runs, listener, stop, fresh=fresh)
             return
         broadcast({})  # the data is read
-        agreed = AgreedStop(stop)
+        synchronized = SynchronizedStop(stop)
         try:
             for run in runs:
                 with run.locked(listener, stop):  # by its own flag: no other process waits for the lock
                     broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
                     with alone(False), sharded(self.shard):
-                        record = run.execute_locked(listener, agreed, fresh=fresh)
+                        record = run.execute_locked(listener, synchronized, fresh=fresh)
                 wait_for_all(run, record)
                 yield run, record
                 if stop.is_set():
                     raise KeyboardInterrupt
         finally:
-            if not agreed.reached:
+            if not synchronized.is_set():
                 broadcast({"key": ""})
 
     def follow_rank0(self, make_plan: Callable[[Store], Plan]) -> None:
@@ -103,7 +103,7 @@ class TorchrunExecutor:
             store = Store(folder)
             store.prepare()
             known = {run.key: run for run in make_plan(store).runs}
-            agreed = AgreedStop(stop)
+            synchronized = SynchronizedStop(stop)
             while (message := broadcast())["key"]:
                 run = known.get(message["key"])
                 if run is None:
@@ -114,30 +114,30 @@ class TorchrunExecutor:
                 write_files(store.folder / run.key, message["files"])
                 try:
                     with alone(False), sharded(self.shard):
-                        record = run.execute_locked(Silence(), agreed, fresh=False)
+                        record = run.execute_locked(Silence(), synchronized, fresh=False)
                 except KeyboardInterrupt:
                     return
                 wait_for_all(run, record)
 
 
-class AgreedStop(threading.Event):
-    """A wish to stop that is heard by all processes at the same step, since none can go on alone.
+class SynchronizedStop(threading.Event):
+    """A stop flag that all ranks observe at the same step: a rank that left early would deadlock the others.
 
-    They ask each other at every ``ASK_EVERY``-th question, so that asking costs nothing.
+    Args:
+        own: this rank's own flag.
     """
 
     def __init__(self, own: threading.Event) -> None:
         super().__init__()
-        self.own, self.asked, self.reached = own, 0, False
+        self.own = own
 
-    def is_set(self) -> bool:
-        """Whether one of the processes was asked to stop; to be called equally often by all."""
-        self.asked += 1
-        if self.asked % ASK_EVERY == 0:
-            wish = torch.tensor([int(self.own.is_set())])
-            distributed.all_reduce(wish)
-            self.reached = bool(wish)
-        return self.reached
+    def sync(self, step: int) -> None:
+        """Set the flag on all ranks if it is set on one; all ranks must call it at the same steps."""
+        if step % SYNC_EVERY == 0:  # an all-reduce at every step would cost more than a short step
+            flag = torch.tensor([int(self.own.is_set())])
+            distributed.all_reduce(flag)
+            if flag:
+                self.set()
 
 
 def wait_for_all(run: Run, record: RunRecord) -> None:

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from lab.cache import cache_folder
 from lab.errors import DataError
+from lab.registry.closure import closure_of
 from lab.registry.definition import fingerprint_of, modules_of
-from lab.registry.modules import closure_of
 
 __all__ = ["ArrayWriter", "content_key", "damaged_entry", "entry", "load_array"]
 

@@ -1,4 +1,4 @@
-"""What the loop costs beside a bare PyTorch loop, with the default callbacks and the progress bar on; and its peers.
+"""Overhead of the loop beside a bare PyTorch loop, with the default callbacks and the progress bar on; and its peers.
 
 All sides train the same model on the same batches in one process, in turns; a ratio is the median over the turns.
 The peers are measured without progress bars, loggers and checkpoints, which is to their advantage.
@@ -10,6 +10,7 @@ import io
 import logging
 import statistics
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ from tests.benchmarks.turns import Action, in_turns, seconds, typical_ratio
 
 BATCH = 32
 BOUNDS = {1.0: 1.05, 10.0: 1.01}
+SHORT_STEP_MS, SHORT_STEP_BOUND = 0.6, 1.15
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -74,6 +76,23 @@ def bare(width: int, data: Data, losses: list[Tensor] | None = None) -> Action:
             optimizer.zero_grad(set_to_none=True)
             if losses is not None:
                 losses.append(loss.detach())
+
+    return epoch
+
+
+def over_slices(width: int, data: Data) -> Action:
+    """A loop without any loader: slices of the tensors."""
+    model = new_model(width)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    points, labels = data.train.tensors
+
+    def epoch() -> None:
+        model.train()
+        for start in range(0, len(points), BATCH):
+            output = model(points[start : start + BATCH])
+            nn.functional.cross_entropy(output, labels[start : start + BATCH]).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     return epoch
 
@@ -166,11 +185,11 @@ PEERS = {"Lightning": with_lightning, "skorch": with_skorch, "fastai": with_fast
 MODULES = {"Lightning": "lightning", "skorch": "skorch", "fastai": "fastai"}
 
 
-def width_for(milliseconds: float) -> int:
+def width_for(milliseconds: float, loop: Callable[[int, Data], Action] = bare) -> int:
     """The width at which a bare step takes about so long on this machine, when nothing disturbs it."""
     width, data = 32, new_data(40)
     for _ in range(15):
-        taken = min(seconds(bare(width, data)) for _ in range(3)) / 40 * 1000
+        taken = min(seconds(loop(width, data)) for _ in range(3)) / 40 * 1000
         if 0.9 < taken / milliseconds < 1.1:
             break
         width = round(width * min(max((milliseconds / taken) ** 0.5, 0.7), 1.5))
@@ -190,6 +209,22 @@ def test_the_loop_costs_hardly_more_than_a_bare_one(milliseconds, steps, short, 
         unit="ms a step",
         beside="a bare loop",
         at_most=BOUNDS[milliseconds],
+    )
+
+
+def test_a_short_step_costs_hardly_more_than_in_a_loop_over_slices(short, figure):
+    steps = 60 if short else 300
+    data, width = new_data(steps), width_for(SHORT_STEP_MS, over_slices)
+    with redirect_stderr(Terminal()):
+        theirs, ours = in_turns([over_slices(width, data), with_lab(width, data)], 3 if short else 15)
+    per_step = 1000 / steps * statistics.median(theirs)
+    figure.ratio(
+        f"a step of {SHORT_STEP_MS:g} ms",
+        lab=per_step * typical_ratio(ours, theirs),
+        peer=per_step,
+        unit="ms a step",
+        beside="a bare loop over slices of the tensors",
+        at_most=SHORT_STEP_BOUND,
     )
 
 

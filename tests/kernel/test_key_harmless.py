@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lab import Callback, Study, use
+from lab.registry.closure import closure_of
 from lab.registry.definition import modules_of
-from lab.registry.modules import closure_of
 from lab.registry.plugins import load_catalog
 from lab.study import keys as keys_module
 from lab.study.execute import run_study
@@ -181,14 +181,14 @@ def test_a_metric_is_computed_again_when_a_file_that_it_is_given_changes(answer,
 def test_a_metric_that_fails_on_a_finished_run_loses_nothing(answer, monkeypatch):
     before = trained(answer())
 
-    def fails(run, record):
+    def fails(*_):
         raise ValueError("late")
 
     with monkeypatch.context() as patch:
         patch.setattr("lab.study.run.complete", fails)
         after = answer(metrics=[use(Sum)])
     assert [run.status for run in after.runs] == ["failed", "failed"]
-    assert "ValueError: late" in after.runs[0].record.result["error"]
+    assert "ValueError: late" in after.runs[0].result["error"]
     assert trained(answer()) == before
 
 
