@@ -188,7 +188,8 @@ def main() -> None:
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
         code = _flushed(code)
-    except KeyboardInterrupt:  # a further signal, while the first one was handled
+    except KeyboardInterrupt:
+        # A second signal arrived while the first one was handled.
         code = INTERRUPTED
     end()
     sys.exit(code)
