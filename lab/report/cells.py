@@ -52,7 +52,7 @@ NOTHING = "–"
 
 
 def is_judged(metric: str) -> bool:
-    """Whether a figure belongs into a table of results: it was measured on the validation or test split."""
+    """Return whether a metric belongs in a table of results: it was measured on the validation or test split."""
     return metric.startswith(("valid_", "test_"))
 
 
@@ -113,7 +113,7 @@ def percent(share: float) -> str:
 
 
 def budget_cells(row: ArmRow) -> list[str]:
-    """What a run of an arm cost, in the order of ``BUDGET``."""
+    """Return the mean cost of an arm's runs, in the order of ``BUDGET``."""
     return [
         text.format(row.figures[name].mean) if name in row.figures and row.figures[name].n else NOTHING
         for name, text in BUDGET.items()
@@ -203,7 +203,7 @@ def _describe_choice(choice: Range | Options) -> str:
 
 
 def search_note(results: Results) -> str:
-    """What a reader of a search's tables must know."""
+    """Return the note below the tables of a search."""
     trials = [arm for arm in results.arms if arm.trial is not None and arm.trial.rung == 0]
     failed = {run.arm for run in results.failed}
     lost = f", {len(failed)} failed" if failed else ""

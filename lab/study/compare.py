@@ -291,7 +291,7 @@ def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_bett
 
 @attrs.frozen
 class Effect:
-    """What a level of a factor does over all levels of the others, or what two of them do together beyond their sum.
+    """Main effect of a level over all levels of the other factors, or the interaction of two levels.
 
     Attributes:
         name: ``additive``, or ``bidirectional × additive`` for an interaction.
@@ -319,7 +319,7 @@ class Effect:
 
     @property
     def is_interaction(self) -> bool:
-        """Whether it is about two levels together."""
+        """True for an interaction."""
         return len(self.levels) > 1
 
 

@@ -346,7 +346,7 @@ class Results:
             writer.writerows(rows)
 
     def budget_notes(self) -> list[str]:
-        """Where a better arm also had more parameters or took more time, by more than a twentieth."""
+        """Return a note for each better arm that also used over 5 % more parameters or time."""
         base, *others = self.leading_rows(self.compare())
         notes: list[str] = []
         for row in others:
@@ -370,7 +370,7 @@ def _refused_effect(effect: Effect, why: str) -> Effect:
 
 
 def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:
-    """Whether cells are every combination of the levels of two factors or more, each once."""
+    """Return whether cells are every combination of the levels of two factors or more, each once."""
     factors = cells[0].keys() if cells else ()
     if any(cell.keys() != factors for cell in cells):
         return False

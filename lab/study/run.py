@@ -55,7 +55,7 @@ LAST = "model.safetensors"
 
 @attrs.frozen
 class RunProgress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         epoch: index of the current epoch.
@@ -75,7 +75,7 @@ class RunProgress:
 
     @classmethod
     def of(cls, learner: Training) -> RunProgress:
-        """Where a learner stands; waits for its device."""
+        """Return the progress of a learner; waits for its device."""
         position = learner.position
         return cls(
             epoch=position.epoch,
@@ -88,7 +88,7 @@ class RunProgress:
 
 
 class Listener(Protocol):
-    """Somebody who watches runs: a progress display."""
+    """Receiver of progress updates, such as a display."""
 
     def run_started(self, run: Run) -> None:
         """A run begins to train."""
@@ -235,7 +235,7 @@ class Run:
             self.catalog.warn(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
-        """What ``experiment.json`` says: enough to build the run again."""
+        """Return the content of ``experiment.json``: enough to build the run again."""
         content = key_content(
             self.experiment,
             self.seed,

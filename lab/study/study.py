@@ -42,7 +42,7 @@ SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if fie
 
 @attrs.frozen
 class Trial:
-    """What makes an arm a trial of a search.
+    """Place of an arm in a search.
 
     Attributes:
         number: which trial, from 0; every rung of it has the same.
@@ -454,7 +454,7 @@ def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
-    """Whether the figure that decides is one that this experiment will have. What callbacks add cannot be known."""
+    """Return a problem if this experiment will not have the primary metric. What callbacks add cannot be known."""
     offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
     split, _, name = figure.partition("_")
     if figure in offered:

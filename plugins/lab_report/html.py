@@ -165,7 +165,7 @@ def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]
 
 
 def _interactions(effects: Sequence[Effect]) -> list[dict[str, Any]]:
-    """Whether two levels add up, where that is the whole question: in a grid of two factors of two levels."""
+    """Return whether two levels add up, if that is the whole question: in a grid of two factors of two levels."""
     found = [effect for effect in effects if effect.is_interaction]
     return [
         {"arm": effect.name, "state": "open", "mark": MARKS["open"], "verdict": effect.verdict, "note": INTERACTION}
@@ -282,7 +282,7 @@ def _failure(run: RunRecord) -> dict[str, Any]:
 
 
 def _environment_rows(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
+    """Return the environment of the runs, one row per fact; where runs differ, every value with its number of runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
         for path, value in environment_rows(_read_environment(run)):
@@ -304,7 +304,7 @@ def _counted(values: Counter[str]) -> str:
 
 
 def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
-    """What to type, and what it does."""
+    """Return commands to type, and what they do."""
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
     name = shlex.quote(record.study.name)

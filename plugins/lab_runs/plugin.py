@@ -1,4 +1,4 @@
-"""What is in here: the commands that look into the folder of runs."""
+"""Contents: the commands that look into the folder of runs."""
 
 from __future__ import annotations
 
