@@ -140,6 +140,7 @@ def did_you_mean(name: str, known: Iterable[str], *below: str) -> str:
     """
     import difflib
 
+    # 0.6 is difflib's own cutoff, written out since messages are tested against it.
     close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=MAX_SUGGESTIONS, cutoff=0.6)
     texts = known if isinstance(known, Mapping) else {}
     shown = [text if isinstance(text := texts.get(each), str) else each for each in close]
@@ -158,7 +159,8 @@ def error_text(error: BaseException) -> str:
     """Return the message of an error as text that can be written, even if its ``__str__`` raises."""
     try:
         text = str(error)
-    except BaseException as second:  # whatever it is, the first error is the one to tell
+    except BaseException as second:
+        # Whatever __str__ raised, the first error is the one to report.
         if isinstance(second, KeyboardInterrupt):
             raise
         text = f"(its message cannot be read: __str__ raises {type(second).__name__})"
@@ -225,6 +227,7 @@ def _own_place(frames: Sequence[tuple[str, int | None]]) -> str:
 
 @lru_cache(maxsize=1024)
 def _is_own(file: str) -> bool:
+    # "<string>" and "<frozen ...>" are no files of the user's.
     return not file.startswith("<") and not os.path.abspath(file).startswith(_installed())
 
 
@@ -234,7 +237,9 @@ def _installed() -> tuple[str, ...]:
     import sysconfig
 
     kernel = os.path.dirname(os.path.abspath(__file__))
-    plugins = os.path.join(os.path.dirname(kernel), "plugins")  # of a checkout; installed, they are packages
+    # The folder of plugins in a checkout; when they are installed they lie in site-packages.
+    plugins = os.path.join(os.path.dirname(kernel), "plugins")
     folders = {*sysconfig.get_paths().values(), kernel, plugins} - {sysconfig.get_path("scripts")}
-    folders -= {sysconfig.get_path("data")}  # the whole environment, which may hold a project
+    # "data" is the root of the whole environment, which may contain the user's project.
+    folders -= {sysconfig.get_path("data")}
     return tuple(os.path.join(folder, "") for folder in sorted(folders))

@@ -1,4 +1,4 @@
-"""Standard streams that end no work: signs that cannot be printed are replaced, a reader that left is no error."""
+"""Robust standard streams: characters that cannot be encoded are replaced, and a closed pipe is no error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GONE = (errno.EPIPE, errno.EIO)
 
 
 class _Robust(io.FileIO):
-    """An output whose reader may leave: from then on, what is written goes nowhere."""
+    """Raw output that discards what is written once its reader is gone."""
 
     def write(self, data: Any) -> int:
         try:
@@ -33,14 +33,16 @@ class _Robust(io.FileIO):
 def make_robust() -> None:
     """Make stdout and stderr of this process robust, for as long as it lives.
 
-    Signs that their encoding lacks are replaced, ``lab … | head -1`` ends the printing but not the work, and streams
-    that were closed when the process began lead nowhere, so that no file of the store gets their descriptors.
+    Characters that their encoding lacks are replaced, ``lab … | head -1`` ends the printing but not the work, and
+    streams that were closed when the process began lead to the null device, so that no file of the store gets their
+    descriptors.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor, which is this one
+            # os.open returns the lowest free descriptor, which is this one.
+            os.open(os.devnull, os.O_RDWR)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
@@ -51,7 +53,8 @@ def make_robust() -> None:
 
 
 def _robust(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
-    if os.name == "nt" and stream.isatty():  # a console is no file there
+    # A Windows console cannot be written through its file descriptor.
+    if os.name == "nt" and stream.isatty():
         stream.reconfigure(errors="replace")
         return stream
     with suppress(OSError):
@@ -84,5 +87,6 @@ def stdout_to_stderr() -> Iterator[None]:
 
 def _flush(stream: TextIO | None) -> None:
     if stream is not None:
-        with suppress(ValueError):  # it is closed
+        # Flushing a closed stream raises ValueError.
+        with suppress(ValueError):
             stream.flush()

@@ -17,6 +17,7 @@ from lab.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
     from lab.registry.signature import Parameter
+    from lab.study.study import Arm, Study
 
 __all__ = ["list_components", "plugins", "show"]
 
@@ -70,15 +71,20 @@ def _origin(entry: Entry) -> str:
 @click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the schedules as a picture, too.")
-@click.pass_obj
-def show(session: Session, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None) -> None:
+@click.pass_context
+def show(context: click.Context, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None) -> None:
     """Show the component NAME: signature, docstring, plugin, file and line. Or a study, by its file.
 
-    A study shows its question, its recipe and its arms; with --schedule its learning rates, before anything is trained.
+    A study shows its question, its recipe and its arms; with --schedule its learning rates, as lab schedule does.
     """
-    catalog = session.catalog()
+    catalog = session_of(context).catalog()
+    if name.endswith(".py") and (schedule or output is not None):
+        _draw_schedule(context, Path(name), assignments, output)
+        return
     if name.endswith(".py"):
-        _show_study(catalog, name, assignments, schedule or output is not None, output)
+        from lab.study.load import load_study, override
+
+        click.echo(_describe_study(override(load_study(name, catalog), assignments, catalog, where=name), catalog))
         return
     if schedule or assignments or output is not None:
         raise LabError("--schedule, --set and --output are for a study", hint="lab show FILE.py --schedule")
@@ -88,15 +94,37 @@ def show(session: Session, name: str, schedule: bool, assignments: tuple[str, ..
     click.echo("\n\n".join(describe(entry, catalog) for entry in entries))
 
 
-def _show_study(catalog: Catalog, file: str, assignments: tuple[str, ...], schedule: bool, output: Path | None) -> None:
-    from lab.cli.schedule import describe_study, show_schedule
-    from lab.study.load import load_study, override
+def _draw_schedule(context: click.Context, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
+    """Pass on to the command that draws schedules; a plugin brings it."""
+    root = context.find_root()
+    assert isinstance(root.command, click.Group)
+    command = root.command.get_command(root, "schedule")
+    if command is None:
+        raise LabError("no plugin draws schedules", hint="lab plugins lists what is here; lab_basics has it")
+    context.invoke(command, file=file, assignments=assignments, output=output)
 
-    study = override(load_study(file, catalog), assignments, catalog, where=file)
-    if schedule:
-        show_schedule(study, catalog, file, output)
-    else:
-        click.echo(describe_study(study, catalog, file))
+
+def _describe_study(study: Study, catalog: Catalog) -> str:
+    """The question, the base's recipe, and how each arm differs from it; no data is read."""
+    from lab.registry.values import to_plain
+    from lab.study.experiment import describe_value
+
+    arms = study.resolve(catalog, where=study.file)
+    recipe = arms[0].experiment
+    lines = [study.question.strip(), "", f"{study.name}: {len(study.seed_list)} seeds, compared by {study.compare}", ""]
+    for slot, content in recipe.slots.items():
+        components = content if isinstance(content, list) else [content]
+        lines.append(f"  {slot}: {', '.join(component.alias for component in components) or '–'}")
+    lines += [f"  {name}: {describe_value(to_plain(value))}" for name, value in recipe.values.items()]
+    lines += ["", *(_difference(arm) for arm in arms)]
+    return "\n".join(lines)
+
+
+def _difference(arm: Arm) -> str:
+    from lab.study.experiment import describe_value
+
+    changes = [f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()]
+    return f"  arm {arm.name}" + "".join(f"\n      {change}" for change in changes)
 
 
 def _unknown(catalog: Catalog, name: str) -> UnknownNameError:

@@ -26,13 +26,9 @@ MAX_NAME_LENGTH = 200
 
 COMMANDS = {
     "run": ("lab.cli.run:run", "Answer the question in a study file."),
-    "runs": ("lab.cli.runs:runs", "List, show and remove runs."),
-    "reproduce": ("lab.cli.reproduce:reproduce", "Train a finished run again and compare every figure."),
     "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
     "show": ("lab.cli.catalog:show", "Show a component, or a study and its schedules."),
     "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),
-    "check": ("lab.cli.check:check", "Check that components keep their contracts."),
-    "new": ("lab.cli.new:new", "Start a plugin, or a study."),
 }
 
 
@@ -79,7 +75,7 @@ class Session:
             warn(warning)
         self._commands = {name: (str(plugin), target) for name, (plugin, target) in found.items()}
         is_sound = not warnings and all(plugin.status == "loaded" for plugin in catalog.plugins.values())
-        if stamp and is_sound and all(isinstance(target, str) for _, target in self._commands.values()):
+        if stamp and is_sound and all(isinstance(target, (str, tuple)) for _, target in self._commands.values()):
             write_cache(file, {"plugins": stamp, "commands": self._commands})
         return self._commands
 
@@ -118,6 +114,7 @@ class Commands(click.Group):
         plugin, found = session_of(ctx).commands().get(cmd_name, ("", None))
         if not plugin:
             return None
+        found, _ = _with_help(found)
         label = f"command '{cmd_name}' ({plugin})"
         command = load_object(found, label) if isinstance(found, str) else found
         if not isinstance(command, click.Command):
@@ -137,7 +134,8 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one line per command; nothing is imported for it."""
         rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        rows += [(name, f"(added by {plugin})") for name, (plugin, _) in sorted(session_of(ctx).commands().items())]
+        added = session_of(ctx).commands().items()
+        rows += sorted((name, _with_help(found)[1] or f"(added by {plugin})") for name, (plugin, found) in added)
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -150,6 +148,11 @@ def session_of(ctx: click.Context) -> Session:
             tuple(root.params.get("without", ())), bool(root.params.get("strict")), bool(root.params.get("debug"))
         )
     return root.obj  # type: ignore[no-any-return]
+
+
+def _with_help(found: Any) -> tuple[Any, str]:
+    """Return a command as a plugin gives it, and its short help; empty where it gives none."""
+    return (found[0], str(found[1])) if isinstance(found, (tuple, list)) and len(found) == 2 else (found, "")
 
 
 @click.group(
@@ -185,7 +188,8 @@ def main() -> None:
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
         code = _flushed(code)
-    except KeyboardInterrupt:  # a further signal, while the first one was handled
+    except KeyboardInterrupt:
+        # A second signal arrived while the first one was handled.
         code = INTERRUPTED
     end()
     sys.exit(code)

@@ -135,6 +135,6 @@ def tell_of_variants(record: StudyRecord) -> None:
 def tell_of_damage(results: Results) -> None:
     """Name the runs that are left out since their files are damaged."""
     for run in results.damaged:
-        lines = run.record.result["error"].splitlines()
+        lines = run.result["error"].splitlines()
         click.echo(f"left out: {run.arm}, seed {run.seed} (run {run.key}): {lines[0]}", err=True)
         click.echo("".join(f"  {line.strip()}\n" for line in lines[1:]), err=True, nl=False)

@@ -58,6 +58,7 @@ class Closure:
     def environment(self) -> dict[str, str | None]:
         """Return variable → its value, for every environment variable that may change a number."""
         ends = tuple(name[:-1] for name in self.perhaps if name.endswith("*"))
+        # A study file may delete a variable after reading it; the environment from before the import counts.
         now = {**_environment, **os.environ}
         perhaps = [name for name in now if name in self.perhaps or (ends and name.startswith(ends))]
         return {name: now.get(name) for name in sorted({*self.variables, *filter(_may_decide, perhaps)})}
@@ -67,6 +68,7 @@ class Closure:
         found: dict[str, str] = {}
         for source in self.modules.values():
             found[source.label] = facts_of(source, self.wanted.get(source.name, frozenset())).fingerprint
+            # Files count by content, in the order of their hashes: where they lie changes no number.
             for number, (_, digest) in enumerate(sorted(source.reads, key=lambda read: read[1])):
                 found[f"{source.label} reads {number}"] = digest
         return found
@@ -85,6 +87,7 @@ def closure_of(roots: Mapping[str, frozenset[str]]) -> Closure:
     known = _closures.get(asked)
     if known is not None and all(map(_is_current, known.modules.values())):
         return known
+    # A notebook that redefines its functions makes a new closure each time; the memory stays bounded.
     if len(_closures) >= MAX_CLOSURES:
         _closures.clear()
     _closures[asked] = _follow_imports(roots)
@@ -96,17 +99,20 @@ _closures: dict[tuple[tuple[str, tuple[str, ...]], ...], Closure] = {}
 
 def _is_current(source: ModuleSource) -> bool:
     """Return whether a module that was loaded still is the one that was, and was not loaded or reloaded since."""
+    # importlib.reload replaces the spec, so a reloaded module is recognized by identity.
     return getattr(sys.modules.get(source.name), "__spec__", None) is source.spec
 
 
 def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
     modules: dict[str, ModuleSource] = {}
     packages, variables, perhaps = set[str](), set[str](), set[str]()
+    # Packages are included: importing a.b runs a/__init__.py, too.
     waiting = [name for root in roots for name in _with_packages(root)]
     met = set(waiting)
     while waiting:
         name = waiting.pop()
         kind = kind_of(name)
+        # An installed library counts by its version: parsing its sources would take seconds.
         if kind == "library":
             packages.add(name.partition(".")[0])
         source = source_of_module(name) if kind == "source" else None
@@ -114,6 +120,7 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             continue
         modules[name] = source
         facts = facts_of(source, roots.get(name, frozenset()))
+        # Text alone does not say all: a module may have been injected by setattr or importlib.
         others = [*_held(name), *_beside(source, facts)]
         for each in [facts, *map(cached_facts, _run_sources(source))]:
             variables.update(each.variables)
@@ -123,8 +130,10 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             if other not in met:
                 met.add(other)
                 waiting.append(other)
+    # Written once per closure: writing after each module costs more than parsing it.
     save_facts()
-    if "*" in perhaps:  # a helper is given the name of a variable by another module
+    # One module may pass the name of a variable to a helper in another, so the texts of all of them are candidates.
+    if "*" in perhaps:
         perhaps.update(name for source in modules.values() if source.text for name in possible_variables(source.text))
     return Closure(
         dict(sorted(modules.items())),
@@ -152,6 +161,7 @@ def _imported(name: str, source: ModuleSource, facts: Facts) -> Iterator[str]:
     """Iterate over all modules that the import statements of a module may mean, parent packages included."""
     package = name if source.path.name == "__init__.py" else name.rpartition(".")[0]
     for level, module, names in facts.imports:
+        # Each dot after the first goes up one package.
         above = package.split(".")[: len(package.split(".")) - (level - 1)] if level else []
         base = ".".join(filter(None, [*above, module]))
         yield from _with_packages(base)
@@ -169,6 +179,7 @@ def _is_module(package: str, name: str) -> bool:
     whole = f"{package}.{name}"
     if whole in sys.modules:
         return True
+    # A name that the package defines hides a module of that name.
     return not hasattr(sys.modules.get(package), name) and locate(whole) is not None
 
 
@@ -187,6 +198,7 @@ def _beside(source: ModuleSource, facts: Facts) -> Iterator[str]:
     root = source.path.parent
     package = source.name.rpartition(".")[0] if not source.is_question else ""
     parts = sorted(file.relative_to(root).with_suffix("").parts for file in root.rglob("*.py") if file != source.path)
+    # Hidden folders such as .venv and .git may hold thousands of files that are never imported.
     for path in [path for path in parts if not any(part.startswith(".") for part in path)][:MAX_FILES_BESIDE]:
         name = ".".join(part for part in (package, *path) if part and part != "__init__")
         if all(part.isidentifier() for part in name.split(".")):

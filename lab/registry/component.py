@@ -17,6 +17,7 @@ Reference = Any
 
 def plain_number(value: Any) -> Any:
     """Return a NumPy scalar as Python's own number, text or bool, so that both give one key; anything else as it is."""
+    # Compared by name: importing NumPy here would slow down every command.
     if type(value).__module__ != "numpy" or getattr(value, "shape", None) != ():
         return value
     plain = value.item()
@@ -96,6 +97,7 @@ def as_use(reference: Reference) -> Use:
     """
     if isinstance(reference, Use):
         return reference
+    # Positional arguments of a partial have no names to record.
     if isinstance(reference, partial) and not reference.args:
         return as_use(reference.func).with_params(reference.keywords)
     if isinstance(reference, str) or is_definition(reference):

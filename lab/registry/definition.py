@@ -48,12 +48,14 @@ def origin_of(thing: Callable[..., Any]) -> str:
     """
     plain = _unwrapped(thing)
     module, name = _home(plain)
+    # A function that was typed into a plain interpreter has no source to hash.
     if module.startswith("__main__") and not _has_source(plain):
         raise TypeError(f"the source of {name} cannot be read; write it in a file")
     if not is_local(module):
         digest = state_digest(thing)
         return f"{module}:{name}#{digest}" if digest else f"{module}:{name}"
     source = source_of_module(module)
+    # The name of a study's module holds a hash of its content; the file's name is what a reader knows.
     label = source.path.name if source is not None and source.is_question else module
     parts = [state_digest(thing), closure_of(modules_of(thing)).fingerprints(), _cell_source(plain)]
     return f"{label}:{name}#{_short(parts)}"
@@ -117,8 +119,10 @@ def _refuse_namesake(definition: Any, module: str) -> None:
     function = definition if isinstance(definition, types.FunctionType) else None
     if isinstance(definition, type):
         functions = filter(None, map(_function_of, vars(definition).values()))
+        # A class has no globals, but its methods do.
         function = next((each for each in functions if each.__module__ == module), None)
     loaded = sys.modules.get(module)
+    # Only the user's modules can be replaced: two studies may have a file of the same name beside them.
     if function is None or loaded is None or function.__globals__ is vars(loaded) or not is_local(module):
         return
     file = function.__globals__.get("__file__")
@@ -172,7 +176,8 @@ def _is_own(kind: type) -> bool:
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # a name that the enclosing function binds later
+    except ValueError:
+        # The enclosing function binds this name later.
         return None
 
 
@@ -223,7 +228,8 @@ class _Description:
 
     def __init__(self) -> None:
         self._met: dict[int, int] = {}
-        self._kept_alive: list[Any] = []  # an id may be given again to the next object
+        # Python may give the id of a freed object to the next one.
+        self._kept_alive: list[Any] = []
 
     def state(self, thing: Any) -> Any:
         """Return what a definition holds besides what its module's source says; empty if that is nothing."""
@@ -256,10 +262,12 @@ class _Description:
             return ["file", file_digest(value)] if value.is_file() else ["path", str(value)]
         if isinstance(value, types.ModuleType):
             return ["module", value.__name__]
+        # An object may contain itself, and two equal objects are not one shared object.
         if id(value) in self._met:
             return ["as", self._met[id(value)]]
         self._met[id(value)] = len(self._met)
         self._kept_alive.append(value)
+        # A data set or a model that is closed over would take minutes.
         if len(self._met) > MAX_OBJECTS:
             raise TypeError(f"{_shown(value)} holds too much to be written down")
         return self._whole(value)
@@ -278,7 +286,8 @@ class _Description:
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
         kind = _place(type(value))
-        if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):  # a dtype, a device
+        # torch.dtype and torch.device have no attributes, and their repr says all.
+        if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):
             return [kind, repr(value)]
         state = _state_of(value)
         if state is None:
@@ -290,8 +299,10 @@ class _Description:
     def _function(self, function: types.FunctionType) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            if name != "__class__":  # what super() closes over is the class itself
+            # super() closes over the class itself, which is described already.
+            if name != "__class__":
                 found[f"closure {name}"] = self.of(_content(cell))
+        # A function that its module's source does not name is described by its bytecode.
         if _is_inner(function):
             found["code"] = _code(function.__code__, function.__doc__)
             found["defaults"] = self.of([function.__defaults__ or (), function.__kwdefaults__ or {}])
@@ -308,6 +319,7 @@ class _Description:
         if not _is_own(kind):
             return {}
         found: dict[str, Any] = {}
+        # The attributes of a class that is written in a module are part of that module's source.
         computed = "<locals>" in kind.__qualname__ or not _is_written(kind)
         for name, value in vars(kind).items():
             function = _function_of(value)
@@ -321,6 +333,7 @@ class _Description:
 
 def _names_file(text: str) -> bool:
     """Return whether a text looks like the name of a file, and there is one."""
+    # Most texts are no paths; asking the file system for each would be slow.
     if not (os.sep in text or "." in text) or len(text) > 4096 or "\0" in text or "\n" in text:
         return False
     try:
@@ -335,6 +348,7 @@ def _is_inner(function: types.FunctionType) -> bool:
         return True
     found: Any = sys.modules.get(function.__module__)
     for part in function.__qualname__.split("."):
+        # getattr could run a descriptor of the user's.
         found = inspect.getattr_static(found, part, None)
     return getattr(_function_of(found), "__code__", None) is not function.__code__
 
@@ -354,8 +368,10 @@ def _code(code: types.CodeType, doc: str | None) -> Any:
     """Return a code object as JSON, without file, lines and docstring."""
     consts = []
     for item in code.co_consts:
-        plain = sorted(map(repr, item)) if isinstance(item, frozenset) else item  # its order differs between processes
+        # String hashes are salted per process, so the order of a set differs from run to run.
+        plain = sorted(map(repr, item)) if isinstance(item, frozenset) else item
         consts.append(_code(item, None) if isinstance(item, types.CodeType) else repr(plain))
+    # Python stores the docstring as the first constant of the code.
     if doc is not None and consts and consts[0] == repr(doc):
         consts = consts[1:]
     return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
@@ -366,6 +382,7 @@ def _state_of(value: Any) -> Any:
     held = dict(vars(value)) if hasattr(value, "__dict__") else {}
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
+        # __slots__ may be one name or several.
         for name in [slots] if isinstance(slots, str) else slots:
             if hasattr(value, name) and name not in ("__weakref__", "__dict__"):
                 held[name] = getattr(value, name)
@@ -376,8 +393,10 @@ def _bytes_of(value: Any) -> bytes:
     if hasattr(value, "detach"):
         torch = sys.modules["torch"]
         whole = value.detach().cpu()
+        # A sparse tensor has no contiguous storage.
         whole = whole if whole.layout is torch.strided else whole.to_dense()
-        value = whole.contiguous().reshape(-1).view(torch.uint8).numpy()  # numpy has no bfloat16
+        # NumPy has no bfloat16, so the bytes are viewed as integers first.
+        value = whole.contiguous().reshape(-1).view(torch.uint8).numpy()
     return bytes(value.tobytes())
 
 

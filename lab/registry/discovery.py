@@ -48,6 +48,7 @@ def find_entry_points(group: str) -> list[EntryPoint]:
         if lines:
             name, version = _name_and_version(folder)
             points = [EntryPoint(key.strip(), value.strip(), name, version) for key, value in lines]
+            # Distribution names are compared as PyPI normalizes them.
             found.setdefault(name.lower().replace("_", "-"), points)
     return [point for points in found.values() for point in points]
 
@@ -56,7 +57,8 @@ def _metadata_folders() -> Iterator[str]:
     for path in dict.fromkeys(sys.path):
         try:
             names = os.listdir(path or ".")
-        except OSError:  # not there, or an archive
+        except OSError:
+            # The folder is gone, or it is a zip archive.
             continue
         yield from (f"{path or '.'}/{name}" for name in names if name.endswith((".dist-info", ".egg-info")))
 

@@ -43,6 +43,7 @@ class _Watch:
         if spec is not None and spec.origin and type(spec.loader) is importlib.machinery.SourceFileLoader:
             origin = os.path.abspath(spec.origin)
             if origin.startswith(tuple(self.folders)) and not stands_elsewhere(origin):
+                # Without a cached path Python neither reads nor writes __pycache__ for this module.
                 spec.loader = _KeepingLoader(spec.loader.name, spec.loader.path)
                 spec.cached = None
         return spec
@@ -56,8 +57,10 @@ def watch_imports(folder: Path) -> None:
     _watch.folders.add(os.path.join(os.path.abspath(folder), ""))
     if _watch not in sys.meta_path:
         finders: list[Any] = list(sys.meta_path)
+        # Behind Python's built-in finders, so that their modules stay what they are.
         place = finders.index(importlib.machinery.PathFinder) if importlib.machinery.PathFinder in finders else 0
         sys.meta_path.insert(place, _watch)
+    # The finder may have cached that a file which was just written does not exist.
     importlib.invalidate_caches()
 
 

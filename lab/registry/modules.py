@@ -87,6 +87,7 @@ _reads_of: dict[str, dict[str, str]] = {}
 
 def keep_source(module: ModuleType, path: Path) -> bytes:
     """Return the source that a module is made from, and keep it: its file may change while the module is in use."""
+    # A reload reads its files again.
     _reads_of.pop(module.__name__, None)
     source, content = _read(module.__name__, path, module.__spec__)
     _kept[module.__name__] = source
@@ -100,6 +101,7 @@ def source_of_module(name: str) -> ModuleSource | None:
         LabError: its file was changed after it was imported, and what was imported is not known.
     """
     kept, module = _kept.get(name), sys.modules.get(name)
+    # Without a kept source, or after a reload, the file is read anew.
     if kept is None or module is None or (kept.spec is not None and module.__spec__ is not kept.spec):
         path = locate(name)
         if path is None or not path.is_file():
@@ -110,7 +112,8 @@ def source_of_module(name: str) -> ModuleSource | None:
         _kept[name] = kept
     settle_reads()
     reads = dict(_reads_of.get(name, {}))
-    if kept.text and is_local(name):  # files that are named in the text: C code opens them without an audit event
+    # C code opens files without an audit event, so files that are named in the text count, too.
+    if kept.text and is_local(name):
         paths = [place / text for text in facts_of(kept).files for place in (Path.cwd(), kept.path.parent)]
         reads = {os.path.abspath(path): _content_digest(path) for path in paths if _is_file(path)} | reads
     return attrs.evolve(kept, reads=tuple(sorted(reads.items()))) if reads else kept
@@ -122,10 +125,12 @@ def source_of_file(path: Path) -> ModuleSource:
 
 
 def _read(name: str, path: Path, spec: Any) -> tuple[ModuleSource, bytes]:
-    state, text = path.stat(), ""  # before the content: an edit in between is then seen as a change
+    # The state is read before the content: an edit in between is then seen as a change.
+    state, text = path.stat(), ""
     content = path.read_bytes()
     if path.suffix == ".py" or name.startswith((STUDY, "__main__")):
-        with suppress(SyntaxError, UnicodeDecodeError):  # its import says what is wrong; here its bytes count
+        # A file that cannot be decoded fails when it is imported; here only its bytes count.
+        with suppress(SyntaxError, UnicodeDecodeError):
             text = importlib.util.decode_source(content)
     digest = hashlib.sha256(content).hexdigest()
     return ModuleSource(name, path, text, digest, (state.st_mtime_ns, state.st_size), (), spec), content
@@ -141,11 +146,15 @@ def settle_reads() -> None:
         name = next((name for name in names if not name.startswith("__main__") and kind_of(name) == "source"), None)
         if name is None:
             continue
+        # A loader that is called by hand opens the compiled file; its source is what counts.
         if path.endswith(".pyc"):
             with suppress(ValueError, NotImplementedError):
                 path = importlib.util.source_from_cache(path)
+        # Python's own files, installed packages and the system's files change with the environment, which a key holds
+        # by versions.
         is_data = os.path.isfile(path) and not stands_elsewhere(path)
         is_data &= not any(Path(path).is_relative_to(folder) for folder in (cache_folder(), *NO_DATA))
+        # A module that opens its own file reads nothing new.
         if is_data and not (name in _kept and os.path.abspath(_kept[name].path) == path):
             _reads_of.setdefault(name, {})[path] = _content_digest(Path(path))
 
@@ -165,6 +174,7 @@ def changed_since_import(modules: Iterable[ModuleSource]) -> list[LabError]:
     for source in modules:
         try:
             state = source.path.stat()
+            # Most files are unchanged; comparing times first saves reading them.
             if (state.st_mtime_ns, state.st_size) == source.state:
                 continue
             if hashlib.sha256(source.path.read_bytes()).hexdigest() != source.digest:
@@ -176,14 +186,17 @@ def changed_since_import(modules: Iterable[ModuleSource]) -> list[LabError]:
 
 def _refuse_other_version(module: ModuleType, path: Path) -> None:
     """Compare a file with what Python noted in ``__pycache__`` when it compiled the module."""
+    # A module that was imported before lab watched imports has left its time and size only there.
     compiled = getattr(module, "__cached__", None)
     try:
         header = Path(compiled).read_bytes()[:16] if compiled else b""
     except OSError:
         return
-    if len(header) < 16 or int.from_bytes(header[4:8], "little"):  # checked by hash, not by time
+    # The second word is 1 for caches that Python checks by hash instead of by time.
+    if len(header) < 16 or int.from_bytes(header[4:8], "little"):
         return
     state = path.stat()
+    # Python stores both as unsigned 32-bit numbers.
     noted = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
     if noted != (int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF):
         raise _changed(path)

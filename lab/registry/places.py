@@ -34,7 +34,8 @@ def kind_of(name: str) -> str:
     top = name.partition(".")[0]
     kind = _kind_of_top(top)
     if kind == "none" and top not in sys.stdlib_module_names:
-        _kind_of_top.cache_clear()  # a folder may have joined sys.path since
+        # A folder may have been added to sys.path since the last look.
+        _kind_of_top.cache_clear()
         kind = _kind_of_top(top)
     return kind
 
@@ -43,12 +44,14 @@ def kind_of(name: str) -> str:
 def _kind_of_top(top: str) -> str:
     if top in sys.stdlib_module_names or top in ("", "builtins"):
         return "none"
+    # lab and torch have entries of their own in a key.
     if top in ("lab", "torch", "torchgen", "functorch"):
         return "library"
     path = locate(top) or next((Path(folder) for folder in _folders_of(top)), None)
     if path is None:
         return "none"
     if _is_installed(path):
+        # A plugin's source counts wherever it is installed: editing it must make new keys.
         return "source" if top in _plugin_packages() else "library"
     return "none" if path.is_relative_to(_prefixes()[0]) else "source"
 
@@ -60,10 +63,12 @@ def locate(name: str) -> Path | None:
         return Path(loaded) if loaded else None
     parent = name.rpartition(".")[0]
     spec = None
-    with suppress(ImportError, ValueError, AttributeError, KeyError):  # KeyError: a namespace package, not loaded
+    # find_spec raises KeyError for a namespace package that is not loaded.
+    with suppress(ImportError, ValueError, AttributeError, KeyError):
         if not parent:
             spec = importlib.util.find_spec(name)
-        elif folders := _folders_of(parent):  # find_spec of the whole name would import the parent
+        # find_spec of the whole name would import the parent package.
+        elif folders := _folders_of(parent):
             spec = importlib.machinery.PathFinder.find_spec(name, folders)
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
@@ -78,7 +83,8 @@ def _folders_of(package: str) -> list[str]:
         return [str(file.parent)] if file.name == "__init__.py" else []
     parent, _, leaf = package.rpartition(".")
     folders = [os.path.join(folder, leaf) for folder in (_folders_of(parent) if parent else sys.path)]
-    return [folder for folder in folders if os.path.isdir(folder)]  # a namespace package
+    # A package without __init__.py may be spread over several folders.
+    return [folder for folder in folders if os.path.isdir(folder)]
 
 
 def stands_elsewhere(path: str) -> bool:
@@ -88,6 +94,7 @@ def stands_elsewhere(path: str) -> bool:
 
 def _is_installed(path: Path) -> bool:
     """Return whether a path lies where packages are installed, in this environment or in one below it."""
+    # An environment inside the project has its own site-packages, which sysconfig does not know.
     if not {"site-packages", "dist-packages"}.isdisjoint(path.parts):
         return True
     return any(path.is_relative_to(prefix) for prefix in _prefixes()[1:])

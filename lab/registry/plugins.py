@@ -57,10 +57,12 @@ class PluginHost:
             points: entry points of the group ``lab``.
             disabled: gives the reason why a plugin is switched off, or an empty string.
         """
+        # Built-in plugins first: a third party may not take a name from them.
         for point in sorted(points, key=lambda point: (point.distribution != DISTRIBUTION, point.name)):
             plugin = Plugin(point.name, point.distribution, point.version)
             if plugin.name in self.plugins:
                 self.plugins[f"{plugin.name} ({plugin.distribution})"] = plugin
+                # Two packages with one plugin name: the first keeps it, the other is reported under both names.
                 self._fail(plugin, PluginError(f"{self.plugins[plugin.name].origin} is called '{plugin.name}' too"))
                 continue
             self.plugins[plugin.name] = plugin
@@ -116,6 +118,7 @@ class PluginHost:
         """
         results: list[tuple[Plugin, Any]] = []
         for plugin in self._loaded():
+            # Redirecting stdout costs a few system calls, which most plugins need not pay.
             if not self._implementations(plugin, hook):
                 continue
             try:
@@ -155,6 +158,7 @@ class PluginHost:
         return [plugin for plugin in self.plugins.values() if plugin.status == "loaded"]
 
     def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
+        # pluggy's own call would stop at the first plugin that raises.
         for implementation in self._implementations(plugin, hook):
             return implementation.function(*(arguments[name] for name in implementation.argnames))
         return None
@@ -162,6 +166,7 @@ class PluginHost:
     def _implementations(self, plugin: Plugin, hook: str) -> list[pluggy.HookImpl]:
         """Return a plugin's implementation of a hook: one, or none."""
         caller = getattr(self._manager.hook, hook, None)
+        # Compared by identity: a plugin may be any object, with any __eq__.
         found = caller.get_hookimpls() if caller is not None else ()
         return [implementation for implementation in found if implementation.plugin is plugin.module]
 
@@ -198,6 +203,7 @@ class PluginHost:
                 plain = {name.removeprefix("lab_"): name for name in known}
                 hint = did_you_mean(caller.name.removeprefix("lab_"), plain) or f"hooks: {', '.join(known)}"
                 raise PluginError(f"there is no hook '{caller.name}'; {hint}")
+            # A wrapper would run around the hooks of other plugins, which are called one by one here.
             if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
                 raise PluginError(f"hook wrappers are not supported: {caller.name}")
 
@@ -210,7 +216,8 @@ class PluginHost:
                 action(*arguments)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # pytest.skip, CancelledError and their like end no command
+        except BaseException as error:
+            # pytest.skip and CancelledError are no Exceptions, and may not end the command either.
             self._fail(plugin, error)
 
     def _fail(self, plugin: Plugin, error: BaseException) -> None:
@@ -247,6 +254,7 @@ class Catalog(PluginHost):
         super().load(points, disabled)
         for plugin in self._loaded():
             self._isolate(plugin, self._open_registries, plugin)
+        # Hooks of registries exist only after all plugins have opened theirs, whatever the order of loading.
         self._add_specs()
         for step in (self._check_hooks, self._fill_registries):
             for plugin in self._loaded():
@@ -300,6 +308,7 @@ class Catalog(PluginHost):
             def hook() -> Any:
                 """Replaced by the registry's own sentence."""
 
+            # pluggy takes hook specifications from the attributes of a module.
             hook.__name__, hook.__doc__ = spec.hook, spec.doc
             holder = ModuleType(f"lab_registry_{spec.name}")
             setattr(holder, spec.hook, hookspecs.hookspec(hook))
@@ -329,6 +338,7 @@ class Catalog(PluginHost):
             )
 
     def _unregister(self, plugin: Plugin) -> None:
+        # Components of other plugins in a registry that is gone can no longer be looked up.
         for name in plugin.opens:
             del self.registries[name]
             for other in self.plugins.values():
@@ -359,6 +369,7 @@ def load_catalog(
     no_third_party = os.environ.get("LAB_DISABLE_THIRD_PARTY") == "1"
 
     def disabled(plugin: Plugin) -> str:
+        # The name of lab's own distribution would switch off every built-in plugin.
         if plugin.name in switched_off or plugin.distribution in switched_off - {DISTRIBUTION}:
             return "switched off by name"
         if no_third_party and not plugin.is_builtin:
@@ -367,7 +378,8 @@ def load_catalog(
             return "not among --only-plugins"
         return ""
 
-    watch_reads()  # what plugins read while they are imported is part of their source
+    # Files that plugins read while they are imported are part of their source.
+    watch_reads()
     catalog = Catalog(strict=strict, warn=warn)
     catalog.load(find_entry_points(GROUP), disabled)
     known = {name for plugin in catalog.plugins.values() for name in (plugin.name, plugin.distribution)}
@@ -384,7 +396,9 @@ def _cause(error: BaseException) -> str:
         return described
     import traceback
 
+    # Frames of frozen importlib say nothing to a plugin's author.
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    # The message of a SyntaxError names file and line already.
     if frames and not isinstance(error, SyntaxError):
         described += f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
     if isinstance(error, (Exception, SystemExit)):

@@ -18,12 +18,14 @@ _opened: list[tuple[list[str], str]] = []
 @cache
 def watch_reads() -> None:
     """Note which files modules open from now on, in whatever way Python opens them."""
-    sys.addaudithook(_on_event)  # a hook cannot be removed: it is added once
+    # Python has no way to remove an audit hook, so it is added once per process.
+    sys.addaudithook(_on_event)
 
 
 def opened_files() -> list[tuple[list[str], str]]:
     """Return the files that were opened since the last call, each with the modules that were being imported."""
     found = _opened[:]
+    # Another thread may append between the two statements.
     del _opened[: len(found)]
     return found
 
@@ -33,6 +35,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
 
     Nothing is looked up here: the hook runs inside of the import that opens the file.
     """
+    # The hook runs for every audit event of the process, so the cheapest test comes first.
     if event not in ("open", "sqlite3.connect"):
         return
     file = arguments[0]
@@ -41,6 +44,7 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if isinstance(file, (str, bytes, os.PathLike)):
         names, is_import = _modules_being_imported(sys._getframe(1))
         path = os.fsdecode(file) if names else ""
+        # Opening the file of a module that is being imported is no read of data.
         if names and not (is_import and path.endswith(CODE)):
             _opened.append((names, os.path.abspath(path)))
 
@@ -53,7 +57,9 @@ def _modules_being_imported(frame: Any) -> tuple[list[str], bool]:
         code = frame.f_code
         if code.co_name == "<module>":
             name = str(frame.f_globals.get("__name__", ""))
-            names += [] if name.startswith("__main__") else [name]  # its body runs as long as the process
+            # The body of __main__ runs as long as the process, so everything would count as read by it.
+            names += [] if name.startswith("__main__") else [name]
+        # These two functions of importlib are on the stack exactly while an import statement runs.
         elif not names and code.co_name in ("_find_and_load", "_exec") and "importlib" in code.co_filename:
             is_import = True
         frame = frame.f_back

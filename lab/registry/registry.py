@@ -50,6 +50,7 @@ class RegistrySpec:
     def accepts(self, annotation: Any) -> bool:
         """Return whether ``annotation`` is this registry's contract, without importing it: one in use is loaded."""
         module, _, name = self.contract.partition(":")
+        # An annotation can only be the contract if the contract's module is loaded.
         owner = sys.modules.get(module)
         return owner is not None and annotation is not None and getattr(owner, name, None) is annotation
 
@@ -147,6 +148,7 @@ def load_object(path: str, owner: str) -> Any:
     try:
         found: Any = sys.modules.get(module)
         if found is None:
+            # Libraries print while they are imported; stdout is for the answer alone.
             with stdout_to_stderr():
                 found = importlib.import_module(module)
         for name in attribute.split("."):
@@ -154,7 +156,8 @@ def load_object(path: str, owner: str) -> Any:
         return found
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module that exits or skips while it is imported ends no command
+    except BaseException as error:
+        # A module that calls sys.exit or pytest.skip while it is imported may not end the command.
         raise PluginError(f"cannot load '{path}'", where=owner, hint=describe_error(error)) from error
 
 

@@ -37,11 +37,13 @@ def follow_presets(registry: Registry, chosen: Use) -> tuple[Entry, dict[str, An
     entry, params = registry[str(chosen.target)], dict(chosen.params)
     seen = [entry]
     while isinstance(entry.target, Preset):
+        # The researcher's parameters win over a preset's, an outer preset's over an inner one's.
         params = {**entry.target.params, **params}
         try:
             inner = registry[str(entry.target.target)]
         except UnknownNameError as error:
             raise PluginError(f"{entry.label} is a preset of an {error.what}", hint=error.hint) from error
+        # Two presets may stand for each other.
         if inner in seen:
             raise PluginError(f"{entry.label} is a preset of itself: {' → '.join(e.name for e in (*seen, inner))}")
         seen.append(inner)
@@ -155,6 +157,7 @@ def change(catalog: Catalog, registry: Registry, current: Any, path: Sequence[st
         items, index = list(current), _index_of(registry, current, head)
         if rest:
             value = change(catalog, registry, items[index], rest, value)
+        # None removes the component; a list replaces it by several.
         items[index : index + 1] = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
         return items
     chosen = as_use(current)
@@ -198,7 +201,9 @@ class Resolver:
         values = self._values(label, name, found.params, parameters, is_open)
         if len(self.problems) > before:
             return None
+        # The order of the signature is kept: losses get their first needs by position.
         needs = tuple(p.name for p in parameters.values() if p.is_required and p.name not in values)
+        # plugin:name is shown as name.
         alias = chosen.name.rpartition(":")[2]
         return Component(registry, name, alias, found.plugin, found.factory, values, needs)
 
@@ -218,11 +223,13 @@ class Resolver:
 
     def _default(self, label: str, parameter: Parameter) -> Any:
         """Return the default as it would be if it had been chosen, so that choosing it changes no key."""
+        # A default may name a component; lists and None stand for themselves.
         if parameter.registry is not None and not isinstance(parameter.default, (list, tuple, type(None))):
             return self._value(label, parameter, parameter.default)
         try:
             return check_value(parameter.default, parameter.annotation)
-        except TypeError:  # a default may be a marker that its own annotation does not admit
+        except TypeError:
+            # A default may be a marker that its own annotation does not allow.
             return parameter.default
 
     def _value(self, label: str, parameter: Parameter, value: Any) -> Any:
@@ -232,6 +239,7 @@ class Resolver:
             if isinstance(value, Use):
                 raise TypeError(f"is not a component but {describe_type(parameter.annotation)}")
             value = check_value(value, parameter.annotation)
+            # A value that cannot be written as JSON cannot be part of a key, so it is refused here.
             to_plain(value)
             _check_seed(parameter.name, value)
             return value

@@ -104,5 +104,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     try:
         return to_plain(value)
-    except TypeError:  # a default of its own, which its source describes
+    except TypeError:
+        # A default of a type that cannot be serialized; the factory's source describes it.
         return f"a {type(value).__qualname__}"

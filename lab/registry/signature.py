@@ -79,7 +79,9 @@ def scope_of(factory: Callable[..., Any]) -> dict[str, Any]:
     """Return the names that the annotations of a factory may use."""
     function: Any = vars(factory).get("__init__", factory.__init__) if isinstance(factory, type) else factory  # type: ignore[misc]
     function = inspect.unwrap(function)
-    function = getattr(function, "func", function)  # a partial
+    # A partial keeps its function in ``func``.
+    function = getattr(function, "func", function)
+    # A class may inherit __init__ from another module; both modules' names may be used.
     module = vars(sys.modules.get(factory.__module__, builtins))
     return {**vars(builtins), **getattr(function, "__globals__", {}), **module}
 
@@ -92,12 +94,14 @@ def resolve_annotation(annotation: Any, scope: dict[str, Any]) -> Any:
         return annotation
     try:
         return eval(annotation, scope)
-    except Exception:  # a name under TYPE_CHECKING: the text still serves in messages
+    except Exception:
+        # The name is imported under TYPE_CHECKING only; as text it still serves in messages.
         return annotation
 
 
 def _contract(annotation: Any, catalog: Catalog) -> tuple[Registry | None, bool, bool]:
     """Return the registry whose contract is in an annotation, whether as a factory, whether as a list."""
+    # int | None and Optional[int] are of two types.
     is_union = isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
     for kind in typing.get_args(annotation) if is_union else (annotation,):
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)

@@ -67,6 +67,7 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
+    # The syntax tree differs between Python versions, and 3 is the version of Facts in the cache.
     name = short_hash(f"{sys.version_info[:2]} 3\n{text}", 16)
     book = _book(cache_folder() / "sources.json")
     if not isinstance(book.get(name), list):
@@ -91,6 +92,7 @@ def save_facts() -> None:
     """Write the facts that were parsed since the last time; one write for a whole closure."""
     if _unsaved:
         file = cache_folder() / "sources.json"
+        # The oldest entries go first: a dict keeps the order in which they were added.
         write_cache(file, dict(list(_book(file).items())[-MAX_REMEMBERED:]))
         _unsaved.clear()
 
@@ -110,6 +112,7 @@ def read_facts(text: str, wanted: frozenset[str] | None) -> Facts:
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
         elif isinstance(node, (ast.Call, ast.Subscript)):
             called = _dotted(node.func if isinstance(node, ast.Call) else node.value)
+            # importlib.import_module(name) with a computed name may import anything beside the module.
             if called.endswith(("import_module", "__import__")):
                 argument = _first_text(node)
                 is_open |= argument is None
@@ -137,6 +140,7 @@ def _variables(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), ()
     named = {id(place): name for place, name in map(_lookup, nodes) if place and name and mentions(place)}
     plain = set(named.values())
+    # A mention without a name beside it may be passed to a helper, which looks up any of the texts.
     is_clear = all(id(node) in named for node in nodes if mentions(node))
     return tuple(sorted(plain)), () if is_clear else ("*", *sorted(_texts(tree) - plain))
 
@@ -176,6 +180,7 @@ def _texts(tree: ast.Module) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
             text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            # Names of variables are identifiers; everything else in a source is prose or a path.
             if text.isidentifier() and len(text) > 1:
                 found.add(f"{text}*" if id(node) in begun else text)
             elif begins := _BEGINNING.match(text):
@@ -223,6 +228,7 @@ class _Essence(ast.NodeTransformer):
     """Drops what cannot change a number."""
 
     def _without_docstring(self, node: Any) -> Any:
+        # A docstring is the first statement; the body may not become empty.
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
         node = self.generic_visit(node)
@@ -238,6 +244,7 @@ class _Essence(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> Any:
+        # __all__ only says what a star import takes, and such imports are resolved at run time.
         is_all = any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
         return None if is_all else self.generic_visit(node)
 
@@ -273,6 +280,7 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     """
     question: set[str] = set()
     kept = [node for node in tree.body if not _asks(node, question)]
+    # Such code may use a name without mentioning it, so every definition counts.
     if any(isinstance(node, ast.Name) and node.id in ("globals", "vars", "eval", "exec") for node in _walk(kept)):
         return ast.Module(kept, [])
     plain_bases = {
@@ -283,6 +291,7 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     }
     while True:
         read = wanted.union(*map(_reads, kept))
+        # Dropping one definition may leave another one unused, so this repeats until nothing changes.
         idle = [node for node in kept if _is_idle(node, read, plain_bases)]
         if not idle:
             return ast.Module(kept, [])
@@ -316,6 +325,7 @@ def _is_question(value: ast.AST, question: set[str]) -> bool:
         name = _last_name(value.func)
         if name in QUESTION_WORDS:
             return True
+        # attrs.evolve(experiment, lr=...) goes on with its first argument.
         value = value.args[0] if name == "evolve" and value.args else value.func
     return isinstance(value, ast.Name) and value.id in question
 

@@ -67,6 +67,7 @@ def read_component_text(text: str) -> Any:
     if (quoted := _unquoted(text)) is not None:
         return quoted
     items = _split(text)
+    # "(a, b)" and "a, b" are both lists; "(a), (b)" is not one list in brackets.
     if len(items) == 1 and text[:1] in ("[", "(") and _closes_at_end(text):
         return [read_component_text(item) for item in _split(text[1:-1]) if item]
     if len(items) > 1:
@@ -123,6 +124,7 @@ def _depths(text: str) -> Sequence[tuple[str, int]]:
     open_brackets: list[str] = []
     quote, found = "", []
     for sign in text:
+        # Brackets and commas inside quotes are part of a value.
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "'\"":

@@ -35,10 +35,12 @@ def check_value(value: Any, annotation: Any) -> Any:
     import pydantic
 
     try:
+        # Strict: pydantic would take "3" for an int and 1 for a bool.
         return adapter.validate_python(value, strict=True)
     except pydantic.ValidationError:
         pass
     try:
+        # Strict JSON mode allows what JSON cannot tell apart: a list for a tuple, a text for a path, 2 for 2.0.
         return adapter.validate_json(json.dumps(value), strict=True)
     except (pydantic.ValidationError, TypeError, ValueError):
         raise TypeError(f"must be {describe_type(annotation)}, not {type(value).__name__}: {value!r}") from None
@@ -53,6 +55,7 @@ def parse_text(text: str, annotation: Any) -> Any:
     Raises:
         TypeError: no reading of the text fits.
     """
+    # "64" is a number for an int and a text for a str: the literal is tried first.
     for candidate in (_literal(text), text):
         try:
             return check_value(candidate, annotation)
@@ -76,6 +79,7 @@ def _adapter(annotation: Any) -> Any:
     import pydantic
 
     try:
+        # Annotations may name classes that pydantic does not know, such as torch.Tensor.
         return pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
     except pydantic.errors.PydanticUserError:
         try:
@@ -107,7 +111,8 @@ def describe_type(annotation: Any) -> str:
         return "None"
     if annotation is Ellipsis:
         return "..."
-    if isinstance(annotation, list):  # the arguments of a Callable
+    # typing.get_args gives the arguments of a Callable as a list.
+    if isinstance(annotation, list):
         return f"[{', '.join(map(describe_type, annotation))}]"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
@@ -129,7 +134,8 @@ def to_plain(value: Any) -> Any:
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [to_plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):  # its order differs from process to process
+    # String hashes are salted per process, so the order of a set differs from run to run.
+    if isinstance(value, (set, frozenset)):
         return sorted(map(to_plain, value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, slice):
         return {"slice": [to_plain(value.start), to_plain(value.stop)]}
@@ -143,6 +149,7 @@ def to_plain(value: Any) -> Any:
         return value.tolist()
     if callable(value):
         raise TypeError(f"cannot be written down: {value!r}; give a class or a function")
+    # A default repr holds an address, which differs from run to run.
     if " at 0x" in repr(value):
         raise TypeError(f"cannot be written down: {value!r}")
     is_described = type(value).__module__ in ("torch", "builtins", "datetime", "decimal", "re") or isinstance(

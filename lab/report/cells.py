@@ -204,7 +204,7 @@ def _describe_choice(choice: Range | Options) -> str:
 
 def search_note(results: Results) -> str:
     """What a reader of a search's tables must know."""
-    trials = [arm for arm in results.plan.arms if arm.trial is not None and arm.trial.rung == 0]
+    trials = [arm for arm in results.arms if arm.trial is not None and arm.trial.rung == 0]
     failed = {run.arm for run in results.failed}
     lost = f", {len(failed)} failed" if failed else ""
     shown = len(results.leading_arms()) - 1

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["figure_html", "first_of_each_arm", "image_html"]
 
 
-def first_of_each_arm(runs: Sequence[FinishedRun], artefact: str) -> list[tuple[FinishedRun, Any]]:
+def first_of_each_arm(runs: Sequence[RunRecord], artefact: str) -> list[tuple[RunRecord, Any]]:
     """Of every arm the first run that left a JSON artefact of this name, with its content; not damaged ones."""
-    found: dict[str, tuple[FinishedRun, Any]] = {}
+    found: dict[str, tuple[RunRecord, Any]] = {}
     for run in runs:
         path = run.folder / "artefacts" / artefact
         if run.arm in found or not path.is_file():

@@ -28,7 +28,7 @@ from lab.study.compare import Effect
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
-from lab.study.study import ResolvedArm
+from lab.study.study import Arm
 
 __all__ = ["print_plan", "print_results", "sections_of"]
 
@@ -108,7 +108,7 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def _arms_to_show(plan: Plan) -> Sequence[ResolvedArm]:
+def _arms_to_show(plan: Plan) -> Sequence[Arm]:
     """All, or of a search the base and the trials of this round."""
     if plan.study.searching is None:
         return plan.arms
@@ -150,7 +150,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     for note in results.budget_notes():
         console.print(f"note: {escape(note)}")
     for run in results.failed:
-        error = run.record.result.get("error", "")
+        error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
     for section in sections:
         console.rule(escape(section.title), align="left")

@@ -18,7 +18,7 @@ from lab.registry.resolve import Resolver
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, record_of, write_study
-from lab.study.results import FinishedRun, Results
+from lab.study.results import Results
 from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 from lab.study.study import Arm, Study
@@ -160,7 +160,8 @@ def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
     """
     ended = ended or {}
     records = {run.key: ended.get(run.key) or run.store.record(run.key) for run in plan.runs}
-    return Results(plan, [FinishedRun(run.arm, run.seed, records[run.key]) for run in plan.runs])
+    runs = [attrs.evolve(records[run.key], arm=run.arm, seed=run.seed) for run in plan.runs]
+    return Results(plan.study, plan.arms, runs)
 
 
 def build_executor(reference: Reference, catalog: Catalog) -> Executor:

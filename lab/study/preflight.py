@@ -10,21 +10,19 @@ import torch
 from torch import distributed
 
 from lab.errors import StudyError, describe_error, notes_of
-from lab.registry.plugins import Catalog
-from lab.study.build import DataCache, build_learner, naming_culprits
+from lab.study.build import DataCache, naming_culprits
 from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
-from lab.study.study import ResolvedArm, Study, in_arms
+from lab.study.study import Arm, Study, in_arms
 from lab.study.workspace import Workspace
 from lab.training.cpu import configure_cpu
 from lab.training.data import Data
-from lab.training.learner import Learner
 
-__all__ = ["ArmCheck", "Plan", "PlanListener", "learner_of_arm", "plan_study"]
+__all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
 
 PlanListener = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -49,7 +47,7 @@ class Plan:
 
     study: Study
     workspace: Workspace
-    arms: Sequence[ResolvedArm]
+    arms: Sequence[Arm]
     runs: Sequence[Run]
     found: frozenset[str]
     checks: Mapping[str, ArmCheck]
@@ -107,7 +105,7 @@ def _is_found(run: Run) -> bool:
     return record is not None and not lacks(run.experiment, record)
 
 
-def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: str | None) -> None:
+def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None) -> None:
     """Stop where a source file says something else than what was imported: the key could not tell which was trained."""
     with _gathering(study, where) as attempt:
         for arm in arms:
@@ -116,7 +114,7 @@ def _refuse_changed_sources(arms: Sequence[ResolvedArm], study: Study, where: st
                     raise error
 
 
-def _refuse_equal_arms(arms: Sequence[ResolvedArm], runs: Sequence[Run], where: str | None) -> None:
+def _refuse_equal_arms(arms: Sequence[Arm], runs: Sequence[Run], where: str | None) -> None:
     """Stop where two arms have one key: the same training would be shown as two.
 
     Trials of a search are left out, since a searcher may propose the same settings twice.
@@ -164,7 +162,7 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[ResolvedArm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
+    arms: Sequence[Arm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
 ) -> list[Run]:
     """Return every run of every arm, with its data."""
     cache, runs = DataCache(), []
@@ -177,7 +175,7 @@ def _read_data(
     return runs
 
 
-def _run_of(arm: ResolvedArm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
+def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
     kind = torch.device(workspace.device).type
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     key = key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)
@@ -210,16 +208,3 @@ def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)
-
-
-def learner_of_arm(arm: ResolvedArm, catalog: Catalog, *, seed: int = 0, cache: DataCache | None = None) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
-
-    Raises:
-        LabError: the data cannot be had, or a component cannot be built.
-    """
-    data = (cache or DataCache()).get(arm.experiment.component("dataset"))
-    learner = build_learner(arm.experiment, data, seed=seed, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
-    return learner

@@ -27,18 +27,16 @@ from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
 from lab.study import files, variants
 from lab.study.experiment import Experiment
-from lab.study.results import FinishedRun, Results
+from lab.study.results import Results
 from lab.study.space import Options, Range, Search
 from lab.study.store import Store
-from lab.study.study import Arm, ResolvedArm, Study, Trial
+from lab.study.study import Arm, Study, Trial
 
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
 
 __all__ = [
-    "ArmRecord",
     "ComponentRecord",
-    "RunReference",
     "StudyRecord",
     "among_others",
     "read_study",
@@ -47,23 +45,6 @@ __all__ = [
 ]
 
 FILE = variants.FILE
-
-
-@attrs.frozen
-class ArmRecord:
-    """One arm of a recorded study.
-
-    Attributes:
-        name: its name.
-        difference: path → (in the base, in this arm).
-        factors: for a cell of a grid, path → the name of its level.
-        trial: for a trial of a search, which one.
-    """
-
-    name: str
-    difference: Mapping[str, tuple[Any, Any]]
-    factors: Mapping[str, str]
-    trial: Trial | None = None
 
 
 @attrs.frozen
@@ -85,15 +66,6 @@ class ComponentRecord:
     arms: Sequence[str]
 
 
-@attrs.frozen
-class RunReference:
-    """A run that belongs to a study."""
-
-    arm: str
-    seed: int
-    key: str
-
-
 @attrs.frozen(eq=False)
 class StudyRecord:
     """A study as it stands on disk.
@@ -101,7 +73,7 @@ class StudyRecord:
     Attributes:
         study: the study; its base refers to components by name, its arms are named but hold no changes.
         arms: its arms, the base first, with their resolved differences.
-        runs: which run is which arm and seed, in order.
+        runs: arm, seed and key of every run, in order.
         base: the resolved experiment of the base, as plain JSON.
         components: where every component came from.
         file: the study's file, as it was given.
@@ -116,8 +88,8 @@ class StudyRecord:
     """
 
     study: Study
-    arms: Sequence[ArmRecord]
-    runs: Sequence[RunReference]
+    arms: Sequence[Arm]
+    runs: Sequence[Mapping[str, Any]]
     base: Mapping[str, Any]
     components: Sequence[ComponentRecord]
     file: str
@@ -132,7 +104,7 @@ class StudyRecord:
 
     def results(self, store: Store) -> Results:
         """Its runs as they stand in the store now."""
-        return Results(self, [FinishedRun(run.arm, run.seed, store.record(run.key)) for run in self.runs])
+        return Results(self.study, self.arms, [store.record(**run) for run in self.runs])
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -228,7 +200,7 @@ def _keep_reports(folder: Path, variant: str) -> None:
             shutil.copyfile(source, copy)
 
 
-def _arm_content(arm: ResolvedArm) -> dict[str, Any]:
+def _arm_content(arm: Arm) -> dict[str, Any]:
     content: dict[str, Any] = {"difference": dict(arm.difference), "factors": dict(arm.factors)}
     return content if arm.trial is None else {**content, "trial": attrs.asdict(arm.trial)}
 
@@ -255,7 +227,7 @@ def _read_search(content: Mapping[str, Any]) -> Search:
     return Search(space, rungs=tuple(content["rungs"]), **known)
 
 
-def components_of(arms: Iterable[ResolvedArm]) -> list[ComponentRecord]:
+def components_of(arms: Iterable[Arm]) -> list[ComponentRecord]:
     """Every component of every arm, nested ones included, each once."""
     users: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for arm in arms:
@@ -350,11 +322,11 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
     labels, last = variants.labels(every), every[-1]["variant"]
     others = {each["variant"]: labels[each["variant"]] for each in reversed(every)}
     arms = [
-        ArmRecord(
+        Arm(
             name,
-            {path: (old, new) for path, (old, new) in arm["difference"].items()},
-            arm["factors"],
-            Trial(**arm["trial"]) if "trial" in arm else None,
+            factors=arm["factors"],
+            trial=Trial(**arm["trial"]) if "trial" in arm else None,
+            difference={path: (old, new) for path, (old, new) in arm["difference"].items()},
         )
         for name, arm in content["arms"].items()
     ]
@@ -362,7 +334,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         experiment_from_json(content["base"]),
         seeds=content["seeds"],
         compare=content["compare"],
-        arms=tuple(Arm(arm.name, factors=arm.factors, trial=arm.trial) for arm in arms),
+        arms=tuple(arms),
         name=content["name"],
         question=content["question"],
         selection=content.get("selection", ""),
@@ -371,7 +343,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
     return StudyRecord(
         study,
         arms,
-        [RunReference(**run) for run in content["runs"]],
+        [{name: run[name] for name in ("key", "arm", "seed")} for run in content["runs"]],
         content["base"],
         [ComponentRecord(**component) for component in content["components"]],
         content["file"],

@@ -7,19 +7,19 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 
 from lab.errors import UnknownNameError
 from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.store import RunRecord
-from lab.study.study import Study
+from lab.study.study import Arm, Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ArmRow", "FinishedRun", "Planned", "Results"]
+__all__ = ["ArmRow", "Results"]
 
 TOP_TRIALS = 10
 """So many trials of a search are shown at most; all are in ``runs.csv``."""
@@ -31,70 +31,6 @@ COSTS = {"parameters": False, "steps": False, "seconds": False, "peak_memory_mb"
 """Return whether higher is better, of what a run cost."""
 
 _OUTCOMES = {"absent": "not run"}
-
-
-class Planned(Protocol):
-    """What results need to know of a study: its plan, or the record of one that was run before."""
-
-    @property
-    def study(self) -> Study:
-        """The study."""
-
-    @property
-    def arms(self) -> Sequence[Any]:
-        """Its arms, each with a ``name``, its ``factors`` and its ``trial``, the base first."""
-
-
-@attrs.frozen(eq=False)
-class FinishedRun:
-    """One run of a study, as reports see it."""
-
-    arm: str
-    seed: int
-    record: RunRecord
-
-    @property
-    def key(self) -> str:
-        """The run's key."""
-        return self.record.key
-
-    @property
-    def status(self) -> str:
-        """``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``."""
-        return self.record.status
-
-    @property
-    def outcome(self) -> str:
-        """Its status; ``diverged`` if it failed because a loss was not finite."""
-        is_diverged = self.status == "failed" and self.record.result.get("kind") == "NonFiniteLossError"
-        return "diverged" if is_diverged else self.status
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Its final figures."""
-        return self.record.metrics
-
-    @property
-    def yardstick(self) -> dict[str, Any]:
-        """Return what its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
-        found = self.record.result.get("yardstick")
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def folder(self) -> Path:
-        """Where its files are."""
-        return self.record.folder
-
-    def row(self) -> dict[str, Any]:
-        """One row of ``runs.csv``."""
-        return {
-            "arm": self.arm,
-            "seed": self.seed,
-            "key": self.key,
-            "status": self.outcome,
-            **self.metrics,
-            **self.record.budget,
-        }
 
 
 @attrs.frozen
@@ -137,23 +73,24 @@ class Results:
     """The runs of a study.
 
     Args:
-        plan: what was to be done.
+        study: the study.
+        arms: its arms, the base first.
         runs: every run, in the order of the plan.
     """
 
-    def __init__(self, plan: Planned, runs: Sequence[FinishedRun]) -> None:
-        self.plan, self.study, self.runs = plan, plan.study, list(runs)
-        self._of_arm: dict[str, list[FinishedRun]] = {}
+    def __init__(self, study: Study, arms: Sequence[Arm], runs: Sequence[RunRecord]) -> None:
+        self.study, self.arms, self.runs = study, list(arms), list(runs)
+        self._of_arm: dict[str, list[RunRecord]] = {}
         for run in self.runs:
             self._of_arm.setdefault(run.arm, []).append(run)
 
     @property
-    def failed(self) -> list[FinishedRun]:
+    def failed(self) -> list[RunRecord]:
         """The runs that did not finish."""
         return [run for run in self.runs if run.status != "finished"]
 
     @property
-    def damaged(self) -> list[FinishedRun]:
+    def damaged(self) -> list[RunRecord]:
         """The runs that are left out since their files are not as they were written."""
         return [run for run in self.runs if run.status == "damaged"]
 
@@ -179,7 +116,7 @@ class Results:
             UnknownNameError: no run has such a figure.
         """
         metric = self._known(metric)
-        figures = {arm.name: self.figures(arm.name, metric) for arm in self.plan.arms}
+        figures = {arm.name: self.figures(arm.name, metric) for arm in self.arms}
         base, *others = figures
         pairs = dict(zip(others, list(figures) if stepwise else [base] * len(others), strict=False))
         refused = {name: why for name, other in pairs.items() if (why := self._refusal(other, name, metric))}
@@ -211,7 +148,7 @@ class Results:
         }
         return len(seen) > 1
 
-    def _finished(self, arms: Sequence[str]) -> list[FinishedRun]:
+    def _finished(self, arms: Sequence[str]) -> list[RunRecord]:
         return [run for run in self.runs if run.arm in arms and run.status == "finished"]
 
     def _qualified(self, found: ArmComparison, other: str, metric: str) -> ArmComparison:
@@ -238,7 +175,7 @@ class Results:
 
     def undefined(self, arms: Sequence[str], metric: str) -> list[str]:
         """Return the reasons why a metric is undefined in runs of these arms, each once."""
-        found = [run.record.result.get("undefined") or {} for run in self._finished(arms)]
+        found = [run.result.get("undefined") or {} for run in self._finished(arms)]
         return list(dict.fromkeys(str(each[metric]) for each in found if metric in each))
 
     def chosen_on_reported_split(self, arms: Sequence[str], metric: str) -> bool:
@@ -295,7 +232,7 @@ class Results:
             UnknownNameError: no run has such a figure.
         """
         study = attrs.evolve(self.study, compare=self._known(metric))
-        return Results(_SameArms(study, self.plan.arms), self.runs)
+        return Results(study, self.arms, self.runs)
 
     def value_of(self, arm: str) -> float | None:
         """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""
@@ -308,17 +245,15 @@ class Results:
 
     def leading_arms(self) -> list[str]:
         """The arms that tables and curves show: all of them, or of a search the base and the best trials."""
-        names = [arm.name for arm in self.plan.arms]
+        names = [arm.name for arm in self.arms]
         if self.study.searching is None:
             return names
         last = len(self.study.searching.rungs)
         values = {
-            arm.name: self.value_of(arm.name)
-            for arm in self.plan.arms
-            if arm.trial is not None and arm.trial.rung == last
+            arm.name: self.value_of(arm.name) for arm in self.arms if arm.trial is not None and arm.trial.rung == last
         }
         finished = {name: value for name, value in values.items() if value is not None}
-        plain = [arm.name for arm in self.plan.arms if arm.trial is None]
+        plain = [arm.name for arm in self.arms if arm.trial is None]
         return [*plain, *sorted(finished, key=finished.__getitem__)[:TOP_TRIALS]]
 
     def leading_rows(self, rows: Sequence[ArmRow]) -> list[ArmRow]:
@@ -335,7 +270,7 @@ class Results:
             UnknownNameError: no run has such a figure.
         """
         metric = self._known(metric)
-        cells = {arm.name: arm.factors for arm in self.plan.arms}
+        cells = {arm.name: arm.factors for arm in self.arms}
         if not _is_whole_grid(list(cells.values())):
             return []
         figures = {name: self.figures(name, metric) for name in cells}
@@ -360,7 +295,7 @@ class Results:
         """Return whether higher is better as the metric or the callback says; None if nothing does."""
         stated: dict[str, bool] = {}
         for run in self.runs:
-            found = run.record.result.get("higher_is_better")
+            found = run.result.get("higher_is_better")
             stated |= found if isinstance(found, dict) else {}
         split, _, plain = metric.partition("_")
         if metric in stated:
@@ -372,7 +307,7 @@ class Results:
     def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
-        names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.record.budget))
+        names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.budget))
         figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
         return ArmRow(name, figures, outcomes.total(), comparison, len(runs), dict(outcomes))
@@ -427,14 +362,6 @@ class Results:
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes
-
-
-@attrs.frozen
-class _SameArms:
-    """A plan with another study."""
-
-    study: Study
-    arms: Sequence[Any]
 
 
 def _refused_effect(effect: Effect, why: str) -> Effect:

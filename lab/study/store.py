@@ -142,12 +142,38 @@ class RunRecord:
         folder: where its files are.
         status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.
         result: final metrics of a finished run, the failure of a failed one, ``error`` of a damaged one.
+        arm, seed: which run of a study it is; the same run may be of several studies.
     """
 
     key: str
     folder: Path
     status: str
     result: dict[str, Any]
+    arm: str = ""
+    seed: int = -1
+
+    @property
+    def outcome(self) -> str:
+        """Its status; ``diverged`` if it failed because a loss was not finite."""
+        is_diverged = self.status == "failed" and self.result.get("kind") == "NonFiniteLossError"
+        return "diverged" if is_diverged else self.status
+
+    @property
+    def yardstick(self) -> dict[str, Any]:
+        """What its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
+        found = self.result.get("yardstick")
+        return found if isinstance(found, dict) else {}
+
+    def row(self) -> dict[str, Any]:
+        """Return one row of ``runs.csv``."""
+        return {
+            "arm": self.arm,
+            "seed": self.seed,
+            "key": self.key,
+            "status": self.outcome,
+            **self.metrics,
+            **self.budget,
+        }
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -263,11 +289,11 @@ class Store:
             raise StoreError(f"{key[:80]!r} cannot be the key of a run", where=str(self.root))
         return self.folder / key
 
-    def record(self, key: str) -> RunRecord:
-        """The run with this key, whatever state it is in."""
+    def record(self, key: str, arm: str = "", seed: int = -1) -> RunRecord:
+        """Return the run with this key, whatever state it is in; it may be this arm and seed of a study."""
         folder = self.folder_of(key)
         outcome = outcome_of(folder)
-        return RunRecord(key, folder, outcome.status, outcome.result)
+        return RunRecord(key, folder, outcome.status, outcome.result, arm, seed)
 
     def finished(self, key: str) -> RunRecord | None:
         """Return the run if it is finished, and remove checkpoints that a kill left beside its result."""

@@ -29,7 +29,7 @@ from lab.study.checks import (
 from lab.study.experiment import Experiment, ResolvedExperiment
 from lab.study.space import Options, Search, label_of, read_space
 
-__all__ = ["Arm", "ResolvedArm", "Study", "Trial"]
+__all__ = ["Arm", "Study", "Trial"]
 
 BASE = "base"
 NO_SECOND_BASE = (
@@ -65,6 +65,8 @@ class Arm:
         factors: for a cell of a grid, path → the name of its level.
         swapped: the one path that this arm may differ in, or None for a cell of a grid or a trial.
         trial: for a trial of a search, which one.
+        resolved: the experiment with every choice made, once the study is resolved.
+        difference: path → (in the base, in this arm), once the study is resolved.
     """
 
     name: str
@@ -72,6 +74,14 @@ class Arm:
     factors: Mapping[str, str] = attrs.field(factory=dict)
     swapped: str | None = None
     trial: Trial | None = None
+    resolved: ResolvedExperiment | None = attrs.field(default=None, eq=False, repr=False)
+    difference: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict, eq=False)
+
+    @property
+    def experiment(self) -> ResolvedExperiment:
+        """The complete experiment of a resolved arm."""
+        assert self.resolved is not None, f"arm '{self.name}' is not resolved"
+        return self.resolved
 
     def __attrs_post_init__(self) -> None:
         problems = name_problem("an arm", self.name)
@@ -81,24 +91,6 @@ class Arm:
             problems.append(NO_SECOND_BASE)
         if problems:
             raise StudyError(problems)
-
-
-@attrs.frozen(eq=False)
-class ResolvedArm:
-    """An arm with every choice made.
-
-    Attributes:
-        name: the arm's name.
-        experiment: its complete experiment.
-        difference: path → (in the base, in this arm).
-        factors, trial: as in ``Arm``.
-    """
-
-    name: str
-    experiment: ResolvedExperiment
-    difference: Mapping[str, tuple[Any, Any]]
-    factors: Mapping[str, str]
-    trial: Trial | None = None
 
 
 def _as_tuple(arms: Any) -> Any:
@@ -258,7 +250,7 @@ class Study:
 
     def resolve(
         self, catalog: Catalog, *, where: str | None = None, progress: Callable[[str, int, int], None] | None = None
-    ) -> list[ResolvedArm]:
+    ) -> list[Arm]:
         """Every arm with every choice made, the base first.
 
         Args:
@@ -280,9 +272,9 @@ class Study:
 
     def _resolve(
         self, catalog: Catalog, progress: Callable[[str, int, int], None] | None = None
-    ) -> tuple[list[ResolvedArm], list[str]]:
+    ) -> tuple[list[Arm], list[str]]:
         problems: dict[str, list[str]] = {}
-        resolved: list[ResolvedArm] = []
+        resolved: list[Arm] = []
         arms = self.all_arms
         for number, arm in enumerate(arms):
             if progress is not None:
@@ -292,7 +284,7 @@ class Study:
                 found += _unknown_figure(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
-                resolved.append(ResolvedArm(arm.name, experiment, difference, arm.factors, arm.trial))
+                resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference))
                 found += _too_much(arm, difference)
                 if arm.swapped is not None and not difference:
                     found.append("this arm is the base: nothing differs\n  give it another value, or leave it out")

@@ -41,6 +41,7 @@ class ArchitectureConformance(Conformance):
 
     def evaluated(self, model: nn.Module, example: Example, batch: Any) -> Tensor:
         """Return the output for ``batch`` in evaluation mode."""
+        # The caller keeps the mode: a check that trains sets it again.
         model.eval()
         with torch.no_grad():
             return example.forward(model, batch)
@@ -65,7 +66,9 @@ class ArchitectureConformance(Conformance):
         """Every parameter gets a gradient, and every tensor that gets one is a parameter."""
         model = self.build(example)
         loss = self._training_loss(model, example)
+        # Compared by identity: two weights may have equal values.
         known = {id(weight) for weight in model.parameters()}
+        # A layer in a plain list learns, but no optimizer sees it and no checkpoint holds it.
         foreign = [leaf for leaf in leaves(loss) if id(leaf) not in known]
         if foreign:
             raise Finding(
@@ -73,6 +76,7 @@ class ArchitectureConformance(Conformance):
                 hint="make it an nn.Parameter of the module, and keep layers in nn.ModuleList, not in a list",
             )
         loss.backward()  # type: ignore[no-untyped-call]
+        # A weight without gradient moves under weight decay, and DDP waits for its gradient for ever.
         missed = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
         if missed:
             raise Finding(f"{self.label}: no gradient reaches {', '.join(missed)}", hint="use it, or leave it out")
@@ -80,6 +84,7 @@ class ArchitectureConformance(Conformance):
     @on_every_example
     def test_same_seed_gives_the_same_output(self, example: Example) -> None:
         """Two models of one seed have the same weights and give the same output."""
+        # Runs of two arms form pairs only if a seed gives the same weights every time.
         first, second = self.build(example), self.build(example)
         batch = example.batch()
         if not same(first.state_dict(), second.state_dict()) or not same(
@@ -120,6 +125,7 @@ class ArchitectureConformance(Conformance):
         if padded is None:
             skip(f"the examples of '{example.name}' are not padded")
         model = self.build(example)
+        # Padding depends on the other examples of a batch, so a leak makes an output depend on its neighbors.
         before, after = (
             _without_padding(self.evaluated(model, example, each), example, each) for each in (batch, padded)
         )
@@ -133,6 +139,7 @@ class ArchitectureConformance(Conformance):
     @on_every_example
     def test_weights_survive_safetensors(self, example: Example) -> None:
         """Weights that are saved and loaded into a model of another seed give the same output."""
+        # The second model has other weights, so that whatever is not saved shows.
         model, other, batch = self.build(example), self.build(example, seed=1), example.batch()
         with TemporaryDirectory() as folder:
             save_weights(model, Path(folder) / "model.safetensors")
@@ -147,6 +154,7 @@ class ArchitectureConformance(Conformance):
     def test_moves_to_double_precision(self, example: Example) -> None:
         """``model.double()`` computes in double precision, with every tensor that it holds."""
         model = self.build(example).double()
+        # Ids and masks stay integers and bools.
         batch = tree_map_only(Tensor, lambda each: each.double() if each.is_floating_point() else each, example.batch())
         output = self.evaluated(model, example, batch)
         if output.dtype != torch.float64:
@@ -155,12 +163,14 @@ class ArchitectureConformance(Conformance):
     @on_every_example
     def test_moves_to_another_device(self, example: Example) -> None:
         """``model.to(device)`` takes every tensor along; on a GPU, where there is one, it gives the same output."""
+        # Moving to "meta" needs no second device, and a tensor that stays behind is told by its device.
         left = list(_left_behind(self.build(example).to("meta")))
         if left:
             raise Finding(
                 f"{self.label}: {left[0]} stays behind when the model moves to another device",
                 hint="make it a parameter or a buffer, and keep layers in nn.ModuleList or nn.ModuleDict",
             )
+        # Sums are taken in another order there, hence the tolerance.
         if torch.cuda.is_available():
             model, batch = self.build(example), example.batch()
             expected = self.evaluated(model, example, batch)
@@ -172,6 +182,7 @@ class ArchitectureConformance(Conformance):
     def test_uses_no_global_random_state(self, example: Example) -> None:
         """It is built from torch's generator, which the run seeds, and draws nothing in evaluation."""
         hint = "draw initial weights with torch; in evaluation draw nothing"
+        # Initial weights are drawn from torch's generator, which the run seeds; NumPy's and Python's are not for that.
         with no_global_randomness(f"{self.label}, while it is built,", torch_too=False, hint=hint):
             model = self.build(example)
         batch = example.batch()
@@ -197,6 +208,7 @@ def _without_padding(output: Tensor, example: Example, batch: Any) -> Tensor:
 def _without_randomness(model: nn.Module) -> nn.Module:
     """Set every dropout probability to 0 and batch norm to evaluation mode."""
     for module in model.modules():
+        # Dropout layers of other libraries are found by their names.
         is_dropout = "drop" in type(module).__name__.lower()
         for name, value in list(vars(module).items()):
             if isinstance(value, float) and ("dropout" in name or (name == "p" and is_dropout)):
@@ -213,6 +225,7 @@ def _left_behind(model: nn.Module) -> Iterator[str]:
     """Iterate over tensors and layers in plain attributes that did not move to ``meta``."""
     for place, module in model.named_modules():
         for name, value in vars(module).items():
+            # Parameters and buffers move by themselves; only plain attributes can stay behind.
             if name not in _OF_TORCH and any(tensor.device.type != "meta" for tensor in _tensors(value)):
                 kind = "the tensor" if isinstance(value, Tensor) else "what is in"
                 yield f"{kind} '{'.'.join(filter(None, (place, name)))}'"

@@ -40,6 +40,7 @@ class CallbackConformance(Conformance):
     @on_every_example
     def test_listens_only_to_events_that_exist(self, example: Example) -> None:
         """Every method called ``before_…`` or ``after_…`` names an event; a misspelt one would never be called."""
+        # Subclasses override methods by name, so Python itself never notices a misspelt one.
         known = [f"{moment}_{event}" for moment in ("before", "after") for event in EVENTS]
         for name in dir(type(self.build(example))):
             if name.startswith(("before_", "after_")) and name not in known:
@@ -58,6 +59,7 @@ class CallbackConformance(Conformance):
                 raise Finding(
                     f"{self.label}: `{side}` must be a tuple of names, not {names!r}", hint=f'{side} = ("name",)'
                 )
+            # The order of callbacks would be a cycle of one.
             if callback.name in names:
                 raise Finding(f"{self.label}: it wants to come {side} itself")
 
@@ -65,6 +67,7 @@ class CallbackConformance(Conformance):
     def test_training_ends_with_it(self, example: Example) -> None:
         """A short training ends, with a row of history for every epoch."""
         history = self._train(example).history
+        # A callback that cancels every epoch leaves a run without numbers.
         if not history:
             raise Finding(f"{self.label}: no epoch was finished", hint="CancelEpoch and CancelFit leave an epoch early")
 
@@ -74,6 +77,7 @@ class CallbackConformance(Conformance):
         from lab.errors import LabError
 
         try:
+            # In a notebook a learner has no folder, and an error there must name the remedy.
             small_learner(example, callbacks=self._callbacks(example)).fit(EPOCHS)
         except LabError as error:
             if "folder" not in str(error):
@@ -93,6 +97,7 @@ class CallbackConformance(Conformance):
         """``observer = True`` promises that numbers do not change: a run has one key with and without it."""
         if not self.build(example).observer:
             skip("it does not say that it is an observer")
+        # Observers are no part of a key, so a run with and one without them share their numbers.
         plain = small_learner(example)
         plain.fit(EPOCHS)
         watched = self._train(example)
@@ -111,6 +116,7 @@ class CallbackConformance(Conformance):
     def test_state_can_be_saved(self, example: Example) -> None:
         """``state_dict()`` holds tensors and JSON values, before and after training."""
         callback = self.build(example)
+        # Checkpoints hold tensors in safetensors and the rest in JSON; nothing else can be written.
         with TemporaryDirectory() as folder:
             write_tree(callback.state_dict(), Path(folder), "before")
             self._train(example, callback)
@@ -119,9 +125,11 @@ class CallbackConformance(Conformance):
     @on_every_example
     def test_state_survives_a_crash(self, example: Example) -> None:
         """A run that is resumed after a power cut ends like an uninterrupted one, and so does the callback's state."""
+        # Its own state is written by the checkpoint that is being checked.
         if isinstance(self.build(example), Checkpoint):
             skip("it is what saves the others")
         straight, resumed = self._with_power_cut(example)
+        # A third run tells what differs by chance, such as a duration, from what a resume loses.
         found = differences(straight, resumed) or _lost(self._with_power_cut(example)[0], straight, resumed, self.label)
         if found:
             raise Finding(
@@ -149,6 +157,7 @@ class CallbackConformance(Conformance):
 def _watch(callback: Callback, name: str, label: str) -> None:
     """Watch the global random state while one method of a callback runs."""
     method = getattr(type(callback), name, None)
+    # Events that the callback does not listen to are left as they are.
     if method is None or method is getattr(Callback, name):
         return
     bound = getattr(callback, name)
@@ -163,6 +172,7 @@ def _watch(callback: Callback, name: str, label: str) -> None:
 def _lost(again: Learner, straight: Learner, resumed: Learner, label: str) -> list[str]:
     """Return the state that a callback lacks after a resumed run, as far as two straight runs agree on it."""
     known, same_run, after_cut = (flat_state(learner.callbacks[-1]) for learner in (straight, again, resumed))
+    # Durations and addresses differ between any two runs.
     steady = [name for name in known if name in same_run and same(known[name], same_run[name])]
     return [
         f"self.{name} is {known[name]!r} after a run that went straight on, {after_cut.get(name)!r} after a resumed one"

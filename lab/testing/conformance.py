@@ -86,6 +86,7 @@ class Conformance:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         known = cls.checks()
+        # A misspelt check would be an exception without effect.
         for name, reason in cls.exceptions.items():
             if name not in known:
                 hint = did_you_mean(name, known) or f"checks: {', '.join(known)}"
@@ -95,6 +96,7 @@ class Conformance:
     @classmethod
     def checks(cls) -> list[str]:
         """Return the names of its checks, the general ones first."""
+        # Base classes first: a component whose name does not resolve fails there, with the clearest message.
         ordered = [name for owner in reversed(cls.__mro__) for name in vars(owner) if name.startswith("test_")]
         return [name for name in dict.fromkeys(ordered) if callable(getattr(cls, name))]
 
@@ -103,6 +105,7 @@ class Conformance:
     @cached_property
     def plugins(self) -> Catalog:
         """The plugins that names are looked up in."""
+        # Read from the class: pytest makes an instance per test, and instances share the catalog.
         return type(self).catalog or installed()
 
     @cached_property
@@ -143,6 +146,7 @@ class Conformance:
             if unknown:
                 raise Finding(f"there is no example data '{unknown[0]}'", hint=f"there is: {', '.join(known)}")
             return [known[name] for name in self.examples]
+        # A loss for classes runs on most data by accident; the kinds of an example say what it is for.
         meant = [example for example in known.values() if self._is_meant_for(example)]
         found = [example for example in meant if set(self.needs) <= example.facts.keys()]
         if not found:
@@ -163,9 +167,11 @@ class Conformance:
         Raises:
             Finding: it works on none, or fails on one that it is meant for; with the error on each.
         """
+        # Trying a component on all examples is the slowest part, so it is done once per class.
         if type(self) not in _TRIED:
             _TRIED[type(self)] = self._try()
         found, refusals = _TRIED[type(self)]
+        # Examples that are named must all work; of the others one is enough.
         if not found or (self.examples and refusals):
             raise Finding(f"{self.label} does not work on its example data", hint="\n".join(refusals))
         return found
@@ -194,6 +200,7 @@ class Conformance:
     def test_signature_is_documented(self) -> None:
         """It has a docstring; every parameter has a type, and those of the researcher are explained."""
         factory = self.resolved.factory
+        # The documentation pages are made of these docstrings.
         text = _documentation(factory)
         if not text.strip():
             raise Finding(f"{self.label} has no docstring", hint="say in its first line what it computes")
@@ -225,9 +232,11 @@ def _documentation(factory: Any) -> str:
         own = [owner for owner in factory.__mro__ if not owner.__module__.startswith(_NOT_OURS)]
         parts = [part for owner in own for part in (owner, vars(owner).get("__init__"))]
         text = "\n".join(filter(None, (vars(p).get("__doc__") or getattr(p, "__doc__", "") for p in parts if p)))
+        # A subclass inherits its base's docstring, which says nothing of the subclass.
         if not vars(factory).get("__doc__"):
             return ""
     scope = getattr(inspect.getmodule(factory), "__dict__", {})
+    # Presets of one class share the text of their parameters.
     referred = re.findall(r"(?:those of|as for|see) ``(\w+)``", text)
     return "\n".join([text, *(inspect.getdoc(scope[name]) or "" for name in referred if name in scope)])
 
@@ -290,6 +299,7 @@ def kit_of(catalog: Catalog) -> Kit:
     """
     if catalog not in _KITS:
         kit = Kit()
+        # A path, so that plugins name their examples without importing torch.
         for _, path in catalog.call("lab_conformance"):
             given = load_object(path, "lab_conformance") if isinstance(path, str) else path
             support = given if isinstance(given, ConformanceSupport) else given()
@@ -299,6 +309,7 @@ def kit_of(catalog: Catalog) -> Kit:
                 )
             for name, make in support.examples.items():
                 kit.examples[name] = make()
+                # Messages name an example as the plugin registered it.
                 kit.examples[name].name = name
             kit.kinds.update(support.kinds)
             kit.cases.update(support.cases)

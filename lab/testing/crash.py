@@ -32,6 +32,7 @@ class PowerCut(Callback):
         self.keep = keep
 
     def before_batch(self, learner: Training) -> None:
+        # The copy is what a power cut leaves: files of the last checkpoint, and of what was written since.
         if learner.position.step == STEP_OF_CUT and learner.folder is not None and not self.keep.exists():
             shutil.copytree(learner.folder, self.keep)
 
@@ -49,6 +50,7 @@ def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder
 
     def learner(name: str) -> Learner:
         (folder / name).mkdir(exist_ok=True)
+        # Only the steps decide when it saves, so that the cut falls into the middle of an epoch.
         saving = Checkpoint(every_epochs=10**6, every_steps=STEP_OF_CUT)
         return make(folder / name, [saving, PowerCut(folder / "cut")])
 
@@ -68,6 +70,7 @@ def differences(first: Learner, second: Learner) -> list[str]:
         f"{name} of epoch {one['epoch']:.0f} is {value:.6g} and {other.get(name, float('nan')):.6g}"
         for one, other in rows
         for name, value in one.items()
+        # Durations differ between any two runs.
         if not name.startswith(CLOCKS) and not same(value, other.get(name))
     ]
     if len(first.history) != len(second.history):

@@ -45,6 +45,7 @@ class DatasetConformance(Conformance):
     def test_every_example_can_be_read(self) -> None:
         """From index 0 to ``len(split) - 1``."""
         for name, split in self._splits().items():
+            # Reading all examples would take minutes on a large corpus.
             for index in (0, len(split) // 2, len(split) - 1):
                 try:
                     split[index]
@@ -54,6 +55,7 @@ class DatasetConformance(Conformance):
     def test_splits_are_disjoint(self) -> None:
         """No example of validation or test was trained on."""
         splits = self._splits()
+        # Only hashes are kept: the examples of a large corpus do not fit into memory.
         trained = {_digest(splits["train"][index]) for index in range(len(splits["train"]))}
         for name in splits.keys() - {"train"}:
             examples = (splits[name][index] for index in range(min(len(splits[name]), LOOKED_AT)))
@@ -64,6 +66,7 @@ class DatasetConformance(Conformance):
 
     def test_is_the_same_every_time(self) -> None:
         """Built again under other global random states it has the same examples and the same fingerprint."""
+        # Under another global state: a data set that draws from it differs, and so would the numbers of its runs.
         with global_generator(1):
             again = self._build()
         if not self.data.fingerprint:
@@ -80,6 +83,7 @@ class DatasetConformance(Conformance):
     def test_fingerprint_is_that_of_the_content(self) -> None:
         """It is a hash, the same in every process: not Python's ``hash`` nor an address."""
         fingerprint = self.data.fingerprint
+        # hash() of a str is salted per process, and an address is new every time: keys would never match.
         if len(fingerprint) < 8 or not fingerprint.isalnum():
             raise Finding(
                 f"{self.label}: the fingerprint {fingerprint!r} is no hash", hint="hashlib.sha256(content).hexdigest()"
@@ -88,6 +92,7 @@ class DatasetConformance(Conformance):
     def test_batches_can_be_made(self) -> None:
         """``collate`` makes a batch of any number of examples, one included."""
         for name, split in self._splits().items():
+            # The last batch of an epoch may hold a single example.
             for size in (1, min(4, len(split))):
                 batch = next(iter(self.data.loader(split, SequentialSampler(size, size))))
                 if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(batch)):
@@ -105,6 +110,7 @@ class DatasetConformance(Conformance):
 
     def test_declares_its_facts(self) -> None:
         """The return type is a class of ``Data`` whose typed attributes are there: models are checked against it."""
+        # The plan checks models against the declared facts before any data is read.
         declared = declared_facts(self.resolved)
         offered = self.data.facts().keys() - {"data"}
         if declared is None and offered:
@@ -137,5 +143,6 @@ class DatasetConformance(Conformance):
 
 
 def _digest(example: Any) -> bytes:
+    # repr of a tensor leaves out most of its values.
     plain = tree_map_only((Tensor, np.ndarray), lambda array: array.tolist(), example)
     return hashlib.sha256(repr(plain).encode()).digest()

@@ -39,6 +39,7 @@ class ExecutorConformance(Conformance):
         """Return (seed, status, metrics or failure) of every run of a study of two seeds, by seed."""
         with TemporaryDirectory() as folder:
             plan = self._plan(example, Path(folder), lr)
+            # The base trains well; only the diverging arm is asked for.
             runs = [run for run in plan.to_do if lr is None or run.arm != BASE]
             given = list(executor.submit(runs, Silence(), threading.Event(), fresh=False))
         return sorted(((run.seed, record.status, _metrics(record)) for run, record in given), key=lambda row: row[0])
@@ -47,7 +48,8 @@ class ExecutorConformance(Conformance):
         experiment = example.experiment()
         assert experiment is not None
         study = Study(experiment, seeds=2, name="conformance")
-        if lr is not None:  # an arm that diverges at once would be a problem of the plan; a trial may
+        # The plan refuses an arm that diverges at once, but not a trial of a search.
+        if lr is not None:
             trial = Arm("diverging", {"lr": lr}, trial=Trial(0, 0, {"lr": lr}))
             study = attrs.evolve(study, arms=(trial,))
         store = Store(folder)
@@ -66,6 +68,7 @@ class ExecutorConformance(Conformance):
     @on_every_example
     def test_gives_the_numbers_of_the_plain_executor(self, example: Example) -> None:
         """A run has the same metrics wherever it is executed."""
+        # Both train anew, in folders of their own.
         here, there = self.execute(example, InProcess()), self.execute(example, self.resolved.build({}))
         if here != there:
             raise Finding(f"{self.label}: it gives {there}, in one process the runs give {here}")
@@ -74,6 +77,7 @@ class ExecutorConformance(Conformance):
     def test_records_a_failed_run_and_goes_on(self, example: Example) -> None:
         """A run that fails is recorded; the others are executed all the same."""
         rows = self.execute(example, self.resolved.build({}), lr=1e30)
+        # One failed run may not end the study.
         if [(seed, status) for seed, status, _ in rows] != [(0, "failed"), (1, "failed")]:
             raise Finding(f"{self.label}: of two runs that fail it gave back {rows}", hint="run.execute never raises")
 

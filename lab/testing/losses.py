@@ -23,6 +23,7 @@ class LossConformance(Conformance):
 
     def build(self, example: Example) -> Callable[[Any, Any], Tensor]:
         """Return the loss for ``example``, called as ``loss(output, target)``."""
+        # A class is built once and its instance called; a function is called with output and target.
         is_class = isinstance(self.resolved.factory, type)
         loss = self.resolved.build(example.facts) if is_class else self.resolved.partial(example.facts)
         if isinstance(loss, nn.Module):
@@ -46,6 +47,7 @@ class LossConformance(Conformance):
     def test_is_differentiable(self, example: Example) -> None:
         """A finite gradient reaches the output."""
         batch = example.batch()
+        # The output is a leaf here, as if it came from a model.
         output = example.output(batch, seeded()).requires_grad_()
         loss = self.build(example)(output, example.target(batch))
         if not loss.requires_grad:
@@ -60,6 +62,7 @@ class LossConformance(Conformance):
         batch, dim = example.batch(), example.batch_dim
         output, target = example.output(batch, seeded()), example.target(batch)
         loss = self.build(example)
+        # A sum would make the learning rate depend on the batch size.
         once, twice = loss(output, target), loss(torch.cat([output, output], dim), torch.cat([target, target], dim))
         if not same(once, twice, 1e-4):
             raise Finding(
@@ -84,6 +87,7 @@ class LossConformance(Conformance):
         """It does not change its arguments, and gives the same value at every call."""
         batch = example.batch()
         output, target = example.output(batch, seeded()), example.target(batch)
+        # Metrics see the same tensors after the loss.
         copies = output.clone(), target.clone()
         loss = self.build(example)
         if not same(loss(output, target), loss(output, target)):
@@ -110,6 +114,7 @@ class LossConformance(Conformance):
         """Outputs and targets of different numbers of examples are refused."""
         batch = example.batch()
         output = example.output(batch, seeded())
+        # Broadcasting would accept many wrong shapes in silence.
         shorter = output.narrow(example.batch_dim, 0, output.shape[example.batch_dim] - 1)
         loss, target = self.build(example), example.target(batch)
         clear_error(lambda: loss(shorter, target), f"{self.label}: an output for fewer examples than there are targets")

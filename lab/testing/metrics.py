@@ -50,6 +50,7 @@ class MetricConformance(Conformance):
         other = self._score(example, metric)
         metric.reset()
         perfect = self._score(example, metric, perfect=True)
+        # The direction decides which epoch and which arm is best.
         if perfect == other or (perfect > other) is not metric.higher_is_better:
             raise Finding(
                 f"{self.label}: a perfect output scores {perfect:.4g}, a random one {other:.4g}, "
@@ -60,6 +61,7 @@ class MetricConformance(Conformance):
     def test_does_not_depend_on_how_batches_are_cut(self, example: Example) -> None:
         """The score of an epoch is that of its examples, whatever the batch size."""
         size = len(example.data.split("valid"))
+        # The last batch is smaller in most epochs: a mean of batch means would depend on the batch size.
         whole = [self._score(example, self.build(example), batch_size=count) for count in (size, max(1, size - 1), 2)]
         if not all(math.isclose(score, whole[0], rel_tol=1e-4, abs_tol=1e-6) for score in whole):
             scores = ", ".join(f"{score:.5g}" for score in whole)
@@ -77,6 +79,7 @@ class MetricConformance(Conformance):
         score, fresh = self._score(example, metric), self._score(example, self.build(example))
         if not same(score, fresh):
             raise Finding(f"{self.label}: after reset it scores {score:.5g}, a new one {fresh:.5g}")
+        # Progress displays ask a metric more than once per epoch.
         if not same(float(metric.compute()), score):
             raise Finding(f"{self.label}: compute gives another number when it is asked again")
 
@@ -95,6 +98,7 @@ class MetricConformance(Conformance):
 
     def _score(self, example: Example, metric: Any, *, perfect: bool = False, batch_size: int = 4) -> float:
         """Return the score on the validation split, for the same outputs however it is split into batches."""
+        # Drawn once for the whole split, so that every batch size sees the same outputs.
         outputs = _outputs(example, perfect)
         done = 0
         for batch in example.batches("valid", batch_size):

@@ -26,6 +26,7 @@ class OptimizerConformance(Conformance):
 
     def build(self, weights: list[nn.Parameter]) -> Optimizer:
         """Return the optimizer over two groups, as a learner makes it."""
+        # As a learner makes them: schedules multiply "initial_lr".
         groups = [{"params": [weight], "lr": LR, "initial_lr": LR} for weight in weights]
         optimizer = self.resolved.partial({})(groups, lr=LR)
         if not isinstance(optimizer, Optimizer):
@@ -56,6 +57,7 @@ class OptimizerConformance(Conformance):
         optimizer = self.build(weights)
         self._steps(optimizer, weights, 2)
         for group in optimizer.param_groups:
+            # Schedules write into the groups between two steps.
             group["lr"] = 0.0
         before = [weight.detach().clone() for weight in weights]
         self._steps(optimizer, weights, 1)
@@ -92,6 +94,7 @@ class OptimizerConformance(Conformance):
             resumed.load_state_dict(read_tree(Path(folder), "state"))
         with torch.no_grad():
             for mine, theirs in zip(others, weights, strict=True):
+                # A checkpoint restores the weights, too.
                 mine.copy_(theirs)
         self._steps(straight, weights, 3)
         self._steps(resumed, others, 3)

@@ -37,6 +37,7 @@ def no_global_randomness(who: str, *, torch_too: bool = True, hint: str = _OWN) 
 
 
 def _global_states() -> dict[str, Any]:
+    # The state of NumPy's generator is a tuple with an array in it.
     numbers: Any = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -59,6 +60,7 @@ def same(first: Any, second: Any, tolerance: float = 0.0) -> bool:
         return len(first) == len(second) and all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
         return bool(np.array_equal(first, second))
+    # NaN is not equal to itself, but two NaN are the same result.
     return bool(first == second) or (first != first and second != second)
 
 
@@ -70,6 +72,7 @@ def leaves(loss: Tensor) -> list[Tensor]:
         if node is None or node in seen:
             continue
         seen.add(node)
+        # Only the nodes that accumulate gradients hold a variable.
         variable = getattr(node, "variable", None)
         if variable is not None:
             found.append(variable)
@@ -88,6 +91,7 @@ def clear_error(action: Callable[[], Any], what: str) -> None:
     except LabError:
         return
     except Exception as error:
+        # A clear message names the expected and the given size: two numbers.
         if len(re.findall(r"\d+", str(error))) < 2:
             raise Finding(
                 f"{what} gives an error that does not say what is wrong: {describe(error)}",
@@ -103,6 +107,7 @@ def flat_state(thing: Any, path: str = "", depth: int = 4) -> dict[str, Any]:
         return {path: thing}
     if isinstance(thing, Tensor):
         return {path: thing.detach().clone()}
+    # Models have a state_dict of their own, and functions no state.
     if isinstance(thing, (nn.Module, type)) or callable(thing) or not depth:
         return {}
     if isinstance(thing, Mapping):

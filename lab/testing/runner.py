@@ -98,6 +98,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _foreign(error: BaseException) -> list[str]:
+    # The last frame is where the component itself failed.
     frames = traceback.extract_tb(error.__traceback__)
     where = f"  {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
     return [f"it raises {describe(error)}", where]

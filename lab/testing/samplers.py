@@ -45,6 +45,7 @@ class SamplerConformance(Conformance):
         if self.replaces:
             skip("it draws with replacement")
         for size, batch_size in self._settings():
+            # Training on an example twice, or never, would show in no loss curve.
             indices = [index for batch in _plain(self.build(size, batch_size)) for index in batch]
             missing = sorted(set(range(size)) - set(indices))
             twice = sorted({index for index in indices if indices.count(index) > 1})
@@ -66,6 +67,7 @@ class SamplerConformance(Conformance):
         """``len(sampler)`` says how many batches will come, before and after they came."""
         for size, batch_size in self._settings():
             sampler = self.build(size, batch_size)
+            # Schedules compute with the number of batches before the first one comes.
             said, came, afterwards = len(sampler), len(_plain(sampler)), len(sampler)
             if not said == came == afterwards:
                 raise Finding(f"{self.label} says {said} batches, gives {came}, and says {afterwards} afterwards")
@@ -91,6 +93,7 @@ class SamplerConformance(Conformance):
     def test_several_processes_share_an_epoch(self) -> None:
         """The processes of a group see, batch by batch, the examples of a single process: none lost, none twice."""
         shares = [self.epoch(1, rank=rank, ranks=2) for rank in range(2)]
+        # A batch that cannot be divided is given to all processes.
         together = [sorted(one if one == other else one + other) for one, other in zip(*shares, strict=True)]
         if together != [sorted(batch) for batch in self.epoch(1)]:
             raise Finding(
@@ -107,6 +110,7 @@ class SamplerConformance(Conformance):
         """The lengths that it is given are not changed."""
         size, batch_size = self._settings()[0]
         facts = self._facts(size, batch_size) | {"generator": seeded()}
+        # Training and validation share the lengths of a split.
         before = facts["lengths"].copy()
         _plain(self.resolved.build(facts))
         if not same(facts["lengths"], before):

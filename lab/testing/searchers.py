@@ -57,6 +57,7 @@ class SearcherConformance(Conformance):
     def test_same_trials_and_seed_give_the_same_proposals(self) -> None:
         """An interrupted search goes on as it would have."""
         with no_global_randomness(self.label):
+            # A search is resumed by asking for the same proposals again.
             first, again = self.propose(_trials()), self.propose(_trials())
         if first != again:
             raise Finding(f"{self.label}: twice the same trials and seed, but {first} and {again}")

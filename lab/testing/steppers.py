@@ -53,6 +53,7 @@ class StepperConformance(Conformance):
         loss = learner.stepper.train_step(example.batch())
         if not isinstance(loss, Tensor) or loss.dim() != 0:
             raise Finding(f"{self.label}: train_step must give a scalar tensor, not {type(loss).__name__}")
+        # A loss that keeps its graph keeps all activations of the batch in memory.
         if loss.requires_grad:
             raise Finding(f"{self.label}: train_step gives its loss with the graph", hint="return loss.detach()")
 
@@ -60,10 +61,12 @@ class StepperConformance(Conformance):
     def test_learns(self, example: Example) -> None:
         """Many steps on one batch make its loss smaller."""
         learner = self.learner(example)
+        # Schedules and teacher forcing ask how far training has come.
         learner.position.epochs = learner.position.batches = STEPS
         learner.set_training_mode()
         batch = example.batch()
         losses = [float(learner.stepper.train_step(batch)) for _ in range(STEPS)]
+        # Three steps at each end: a single loss may rise by dropout.
         if not sum(losses[-3:]) < sum(losses[:3]):
             raise Finding(
                 f"{self.label}: over {STEPS} steps on one batch the loss went from {losses[0]:.4g} to {losses[-1]:.4g}",
@@ -86,6 +89,7 @@ class StepperConformance(Conformance):
     def test_valid_step_judges_and_changes_nothing(self, example: Example) -> None:
         """A scalar loss, a weight above 0, and a model that is as it was."""
         learner = self.learner(example)
+        # Batch norm in training mode would change its buffers.
         before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
         with learner.evaluating():
             result = learner.stepper.valid_step(example.batch("valid"))

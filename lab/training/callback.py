@@ -167,6 +167,7 @@ def _predecessors(named: dict[str, Callback]) -> dict[str, set[str]]:
             if other in earlier:
                 earlier[other].add(name)
     last = [name for name, callback in named.items() if ALL_OTHERS in callback.after]
+    # two that ask to be last keep the order in which they were given
     for name in last:
         earlier[name] |= {other for other in named if other not in last and name not in earlier[other]}
     return earlier

@@ -35,7 +35,7 @@ MIN_VALIDATION_RATIO = 10
 
 
 class Checkpoint(Callback):
-    """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
+    """Saves the whole state of training, so that a killed run continues with the same numbers.
 
     It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
     used by itself) it does nothing.
@@ -96,13 +96,16 @@ class Checkpoint(Callback):
             self.save(learner)
 
     def after_epoch(self, learner: Training) -> None:
+        # after a failure or CancelEpoch there is no new row
         if not (learner.history and learner.history[-1]["epoch"] == learner.epochs_done):
             return
         self._validating_s = time.monotonic() - self._trained_at
+        # a run with such a loss fails, and must fail again when it is resumed
         if not math.isfinite(learner.history[-1].get("valid_loss", 0.0)):
-            return  # the run fails, and is to fail again when it is resumed
+            return
         self._keep_best(learner)
         due = (learner.position.epoch + 1) % self.every_epochs == 0
+        # the clock of rank 0 decides, since saving gathers shards from all ranks
         if due and learner.distributed.broadcast_flag(time.monotonic() - self._saved_at >= self.min_interval_s):
             self.save(learner)
 
@@ -120,7 +123,8 @@ class Checkpoint(Callback):
         value = sign * learner.history[-1].get(self.monitor, math.nan)
         if learner.folder is not None and learner.distributed.broadcast_flag(value < self._best):
             with learner.level("eval_weights"):
-                save_weights(learner.model, learner.folder / BEST, durable=False)  # a checkpoint makes it so
+                # not durable: the next checkpoint syncs it before it names this epoch the best
+                save_weights(learner.model, learner.folder / BEST, durable=False)
             self._best, self.best_epoch = value, learner.epochs_done
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,6 +182,7 @@ def save_checkpoint(learner: Training, folder: Path) -> None:
     with atomic_folder(folder / f"checkpoint-{number:06d}") as temporary:
         save_weights(learner.model, temporary / "model.safetensors", durable=False)
         write_tree(learner.state_dict(), temporary, "state")
+    # only now: a crash at any moment leaves a whole checkpoint
     for path in older:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -210,6 +215,7 @@ def load_checkpoint(learner: Training, folder: Path, warn: Callable[[str], None]
         return False
     for path in _checkpoints(folder):
         try:
+            # the state first: loading weights already changes the model
             state = read_tree(path, "state")
             load_weights(learner.model, path / "model.safetensors")
         except StoreError as error:

@@ -88,6 +88,7 @@ def _enable_onednn() -> bool:
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not (has_onednn and _is_amd() and torch.backends.cpu.get_cpu_capability() == "AVX512"):
         return False
+    # a permission, not an order: without AMX oneDNN computes in float32 all the same
     before = _matmul().fp32_precision
     _matmul().fp32_precision = "bf16"
     if _keeps_full_precision():
@@ -103,6 +104,7 @@ def _matmul() -> Any:
 def _keeps_full_precision() -> bool:
     """Return whether float32 products agree with float64 to 1e-5 of the largest entry; bfloat16 misses by 1e-3."""
     generator = torch.Generator().manual_seed(0)
+    # shapes of the products of a small, a large and a recurrent layer: a library may choose its kernel by shape
     for rows, inner, columns in ((125, 300, 900), (512, 256, 512), (7, 300, 64)):
         left = torch.randn(rows, inner, generator=generator)
         right = torch.randn(columns, inner, generator=generator)
@@ -121,5 +123,6 @@ def _is_amd() -> bool:
 
 def _set_allocator(options: tuple[tuple[int, int], ...]) -> bool:
     """Return whether this is glibc and it took every option."""
+    # macOS and musl have no mallopt
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(name, value) for name, value in options)

@@ -56,7 +56,7 @@ class Data:
 
     Attributes:
         train, valid, test: map-style datasets (``len(split)``, ``split[i]``); ``test`` may be absent. A dataset with
-            ``__getitems__(indices)`` is asked for a whole batch at once.
+            ``__getitems__(indices)`` loads a whole batch at once.
         collate: makes one batch of a list of examples. A batch is any nesting of tuples, named tuples, lists and
             dictionaries; by convention ``*inputs, target = batch``.
         length: the sort key of every example of a split (for example its number of tokens), or None where examples
@@ -95,9 +95,7 @@ class Data:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts by name: this object as ``data`` and every attribute of a subclass."""
-        own = {field.name for field in attrs.fields(Data)}
-        typed = {name: getattr(self, name) for name in fact_types(type(self)) if hasattr(self, name)}
-        return {"data": self, **{name: value for name, value in typed.items() if name not in own}}
+        return {"data": self, **{name: getattr(self, name) for name in fact_types(type(self)) if hasattr(self, name)}}
 
     def sampler_facts(self, split: Any, batch_size: int, generator: torch.Generator) -> dict[str, Any]:
         """Return the facts for a sampler: ``size, batch_size, generator``, and ``lengths`` where examples have one."""
@@ -208,6 +206,7 @@ class SequentialSampler:
 
     def __iter__(self) -> Iterator[Sequence[int]]:
         for start in range(0, self.size, self.batch_size):
+            # a list, since datasets with __getitems__ may index a tensor by it
             yield list(range(start, min(start + self.batch_size, self.size)))
 
 
@@ -221,6 +220,7 @@ class ShuffleSampler:
         return -(-self.size // self.batch_size)
 
     def __iter__(self) -> Iterator[Sequence[int]]:
+        # lists of numbers: indexing by a tensor of one number is slow
         order = torch.randperm(self.size, generator=self.generator)
         return iter([batch.tolist() for batch in torch.split(order, self.batch_size)])
 
@@ -239,6 +239,7 @@ class EpochSampler:
         self.sampler, self.streams = sampler, streams
         self.rank, self.ranks = rank, ranks
         self.epoch = self.skip = 0
+        # made now, so that checkpoints of runs with and without workers hold the same streams
         streams.generator("workers")
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
@@ -252,12 +253,14 @@ class EpochSampler:
     def __iter__(self) -> Iterator[Sequence[int]]:
         self.streams.restart("sampler", self.epoch)
         for index, batch in enumerate(self.sampler):
+            # skipped batches are drawn all the same, so that the rest of the epoch is what it would have been
             if index >= self.skip:
                 yield batch if self.ranks == 1 or len(batch) < self.ranks else batch[self.rank :: self.ranks]
 
 
 def to_device(batch: BatchT, device: torch.device) -> BatchT:
     """Return the batch with every tensor on ``device``; other values stay as they are."""
+    # loaders make batches on the CPU, and walking a nested batch costs microseconds
     if device.type == "cpu":
         return batch
     return _move(batch, device)  # type: ignore[no-any-return]
@@ -266,6 +269,7 @@ def to_device(batch: BatchT, device: torch.device) -> BatchT:
 def _move(value: Any, device: torch.device) -> Any:
     # not tree_map, for which a subclass of dict or list is a leaf
     if isinstance(value, Tensor):
+        # overlaps with the step before, from pinned memory
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {key: _move(item, device) for key, item in value.items()}

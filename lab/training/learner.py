@@ -39,12 +39,12 @@ class Learner(Training):
     ``Training``, its base, documents the attributes that callbacks and steppers use.
 
     Args:
-        model: any module; its ``layer_groups()``, where it has one, gives lists of parameters, the first layers first.
+        model: any module; its ``layer_groups()``, if any, returns lists of parameters, the first layers first.
         data: splits, collate and facts.
         loss: called as ``loss(output, target)``.
         optimizer: called as ``optimizer(param_groups, lr=lr)``, with one group per layer group; each says its
             index as ``layer_group`` and may be split.
-        lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list gives one each.
+        lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list has one each.
         batch_size: examples per batch; ``valid_batch_size`` may differ.
         sampler: called with the sampler facts that its signature names, such as ``size, batch_size, generator``.
         valid_sampler: likewise, for validation; None takes the longest examples first, or the order of the split where
@@ -85,6 +85,7 @@ class Learner(Training):
         progress: bool = True,
         workers: int = 0,
     ) -> None:
+        # first: __getattr__ looks here for every name that is missing
         self._methods = dict(methods or {})
         super().__init__(
             model,
@@ -124,6 +125,7 @@ class Learner(Training):
         if lr is not None:
             self.set_lr(lr)
         self.position.epochs, self.position.batches = epochs, len(self.train_sampler)
+        # sorted anew, since callbacks of one fit may have to come before the learner's own
         own = self.callbacks
         self._set_callbacks([*own, *callbacks])
         try:
@@ -160,6 +162,7 @@ class Learner(Training):
 
     def validate(self, split: str = "valid") -> dict[str, float]:
         """Return loss and metrics on a split, for example ``{"valid_loss": 1.2, "valid_accuracy": 0.7}``."""
+        # a seed of its own: a model that draws while it evaluates gives the same numbers at every call
         with all_generators(self.streams.seed("validate", split)):
             return validate(self, split)
 

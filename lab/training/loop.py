@@ -44,9 +44,11 @@ CHECK_EVERY = 50
 def fit(training: Training) -> None:
     """Train from ``training.position`` to the end of its last epoch."""
     training.is_finished = False
+    # outside of the level: a callback that cannot work with this learner gets no after_fit
     for callback in training.callbacks:
         callback.check(training)
     position = training.position
+    # the outer one is for CancelFit in before_fit
     with suppress(CancelFit), training.level("fit"):
         with suppress(CancelFit):
             if position.batch == 0:
@@ -82,6 +84,7 @@ def _epoch(training: Training) -> None:
         if training.data.valid is not None:
             with _kept_if_it_fails(training):
                 training.history[-1] |= validate(training, "valid")
+        # data without a validation split did not clear them above
         training.losses.clear()
         _check_validation(training)
 
@@ -111,6 +114,7 @@ def _train(training: Training) -> None:
     training.set_training_mode()
     with _explain_out_of_memory(training):
         _train_batches(training)
+    # before finish_epoch: a resumed run comes back here with no batch left and finishes the epoch itself
     save_trained(training)
     training.stepper.finish_epoch()
     training.distributed.average_buffers()
@@ -134,6 +138,7 @@ def _train_batches(training: Training) -> None:
                 position.step += 1
         except CancelBatch:
             pass
+        # looking at a loss waits for the device, so not at every step
         if position.batch % CHECK_EVERY == 0:
             _check_losses(training)
 
@@ -143,12 +148,8 @@ def _check_losses(training: Training) -> None:
     if first is not None:
         position = training.position
         step = position.step - training.losses.count + first
-        raise NonFiniteLossError(
-            f"the loss became {float(training.losses.values[first])} at step {step} "
-            f"(epoch {position.epoch}, batch {first})",
-            where=f"learning rate {training.optimizer.param_groups[0]['lr']:.3g}",
-            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0)",
-        )
+        value = float(training.losses.values[first])
+        raise _not_finite(training, f"the loss became {value} at step {step} (epoch {position.epoch}, batch {first})")
 
 
 def _check_validation(training: Training) -> None:
@@ -156,11 +157,18 @@ def _check_validation(training: Training) -> None:
     loss = row.get("valid_loss", 0.0)
     if not math.isfinite(loss):
         reason = training.undefined.get("valid_loss", "")
-        raise NonFiniteLossError(
+        raise _not_finite(
+            training,
             f"the validation loss is {loss} after epoch {training.position.epoch}{reason and f': {reason}'}",
-            where=f"train_loss {row['train_loss']:.4g}, learning rate {training.optimizer.param_groups[0]['lr']:.3g}",
-            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0); look for NaN in the validation data",
+            where=f"train_loss {row['train_loss']:.4g}, ",
+            hint="; look for NaN in the validation data",
         )
+
+
+def _not_finite(training: Training, what: str, where: str = "", hint: str = "") -> NonFiniteLossError:
+    rate = training.optimizer.param_groups[0]["lr"]
+    remedy = f"try a smaller lr, or clip gradients: stepper=use(..., clip=1.0){hint}"
+    return NonFiniteLossError(what, where=f"{where}learning rate {rate:.3g}", hint=remedy)
 
 
 def validate(training: Training, split: str) -> dict[str, float]:

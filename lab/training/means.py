@@ -23,7 +23,7 @@ Weight = float | Tensor
 LossT = TypeVar("LossT", bound=Callable[..., Tensor])
 
 ATTRIBUTE = "mean_over"
-"""Attribute of a loss: called as ``mean_over(output, target)``, gives the denominator of its mean."""
+"""Attribute of a loss: called as ``mean_over(output, target)``, returns the denominator of its mean."""
 
 
 def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
@@ -38,8 +38,8 @@ def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
     A loss that is a class defines a method ``mean_over(output, target)`` instead.
 
     Args:
-        count: called as ``count(output, target)``, with those of the loss's further parameters that it names; gives a
-            number or a scalar tensor. A batch with 0 is left out of the mean.
+        count: called as ``count(output, target)``, with those of the loss's further parameters that it names; returns a
+            number or a scalar tensor. A batch with 0 is skipped in the mean.
     """
 
     def decorate(loss: LossT) -> LossT:
@@ -51,6 +51,7 @@ def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
 
 def loss_weight(loss: Callable[..., Any], output: Any, target: Any) -> Weight:
     """Return how many elements ``loss(output, target)`` is the mean over."""
+    # a component with parameters is a partial of its loss
     function, given = _unwrapped(loss)
     stated = getattr(function, ATTRIBUTE, None)
     if callable(stated):
@@ -73,12 +74,13 @@ def normalized_loss(loss: Callable[..., Any], output: Any, target: Any) -> tuple
     """Return the mean loss of a batch and its weight; a loss with ``reduction="sum"`` is divided by the weight."""
     value, weight = loss(output, target), loss_weight(loss, output, target)
     if is_sum(loss):
+        # a batch without a target that counts gives 0, not 0 / 0
         value = value / torch.as_tensor(weight, device=value.device).clamp(min=torch.finfo(torch.float32).tiny)
     return value, weight
 
 
 def is_sum(loss: Callable[..., Any]) -> bool:
-    """Return whether a loss of torch was asked for the sum over the batch."""
+    """Return whether a loss of torch sums over the batch (``reduction="sum"``)."""
     function, given = _unwrapped(loss)
     reduction = given.get("reduction", getattr(function, "reduction", None))
     return isinstance(reduction, str) and reduction == "sum"
@@ -90,6 +92,7 @@ def element_count(target: Any) -> int:
     >>> element_count({"box": torch.zeros(3, 4), "label": torch.zeros(3)}), element_count(["a", "b"])
     (15, 2)
     """
+    # not tree_leaves, for which a mapping that is no dict is a leaf
     if isinstance(target, Tensor):
         return target.numel()
     if isinstance(target, Mapping):
@@ -135,4 +138,5 @@ def class_weight(target: Tensor, weight: Tensor | None, ignore: int) -> Tensor:
     counts = target != ignore
     if weight is None:
         return counts.sum()
+    # ignored targets, such as -100, are no index into the weights
     return weight.to(target.device)[torch.where(counts, target, 0)].mul(counts).sum()

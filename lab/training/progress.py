@@ -22,6 +22,7 @@ class EpochProgress(Callback):
     def before_epoch(self, learner: Training) -> None:
         from tqdm.auto import tqdm
 
+        # a resumed epoch begins in its middle
         total, done = learner.position.batches, learner.position.batch
         shown = sys.stderr.isatty() or "ipykernel" in sys.modules
         self.bar = tqdm(total=total, initial=done, leave=False, disable=not shown, desc=f"epoch {learner.epochs_done}")
@@ -31,12 +32,14 @@ class EpochProgress(Callback):
         if self.bar.disable or time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH_S
+        # reading the loss waits for the device: five times a second at most
         if learner.step_loss is not None:
             self.bar.set_postfix(loss=f"{float(learner.step_loss):.4f}", refresh=False)
         self.bar.update(learner.position.batch - self.bar.n)
 
     def after_epoch(self, learner: Training) -> None:
         self.bar.close()
+        # an epoch that failed has no row
         if learner.history and learner.history[-1]["epoch"] == learner.epochs_done:
             print(describe_epoch(learner.history[-1]), file=sys.stderr)
 

@@ -84,6 +84,7 @@ class Streams:
     @contextmanager
     def initializing(self) -> Iterator[InitialParts]:
         """Build a model: the global generator is the stream ``init``, and ``part`` gives parts their own streams."""
+        # a context variable, so that constructors need no argument and threads do not disturb each other
         parts = InitialParts(self)
         token = _building.set(parts)
         try:
@@ -130,6 +131,7 @@ def part(name: str) -> Iterator[None]:
 @contextmanager
 def global_generator(seed: int) -> Iterator[None]:
     """Seed torch's global generators inside the block and restore them after it."""
+    # asking an uninitialized CUDA for its state would initialize it
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=list(devices)):
         _seed_torch(seed)
@@ -153,6 +155,7 @@ def seed_all_generators(seed: int) -> None:
     """Seed the global generators of torch, Python and NumPy, each from a stream of its own."""
     _seed_torch(seed)
     random.seed(derive_seed(seed, "python"))
+    # NumPy takes 32 bits
     np.random.seed(derive_seed(seed, "numpy") % 2**32)
 
 

@@ -61,6 +61,7 @@ class Schedule(Callback, ABC):
     def before_fit(self, learner: Training) -> None:
         self._schedules = [callback for callback in learner.callbacks if isinstance(callback, Schedule)]
         for group in learner.optimizer.param_groups:
+            # setdefault, since every schedule of a fit comes by, and a resumed optimizer brings its own
             group.setdefault("initial_momentum", _momentum(group))
 
     def before_batch(self, learner: Training) -> None:
@@ -69,6 +70,7 @@ class Schedule(Callback, ABC):
         position = learner.position
         factors, momentum = _at_step(self._schedules, position.step, position.steps, position.batches)
         for group in learner.optimizer.param_groups:
+            # from the left, as schedules that scale one after the other
             group["lr"] = math.prod(factors, start=group["initial_lr"])
             _set_momentum(group, momentum)
 
@@ -138,6 +140,7 @@ class OneCycle(Schedule):
 
     def _at(self, step: int, steps: int, first: float, peak: float, last: float) -> float:
         """Anneal from ``first`` to ``peak`` and on to ``last``; steps are counted as OneCycleLR counts them."""
+        # a warm-up or a descent of no step jumps to its end
         turn, end = self.pct_start * steps - 1, steps - 1
         if step <= turn:
             return anneal(first, peak, step / turn if turn > 0 else 1.0, self.shape)

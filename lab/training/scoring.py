@@ -22,32 +22,30 @@ OUTPUT_SECOND = frozenset(
 
 
 def score_of(name: str, metric: Any) -> tuple[float, str]:
-    """Return the value of an epoch, and why it is undefined where it is NaN.
+    """Return the value of an epoch, and the reason if it is undefined, which makes it NaN.
 
-    A metric may say so in its attribute ``undefined``; of torchmetrics' it is what they warn of.
+    A metric states the reason in its attribute ``undefined``; torchmetrics' metrics warn.
 
     Raises:
         LabError: ``compute`` gives anything but one number.
     """
     with warnings.catch_warnings(record=True) as caught:
-        if _is_torchmetrics(metric):
+        if any(kind.__module__.startswith("torchmetrics") for kind in type(metric).__mro__):
+            # otherwise a warning is given once, and the scores of later epochs would look defined
             warnings.simplefilter("always")
         value = metric.compute()
-    meaningless = [str(each.message) for each in caught if "meaningless" in str(each.message)]
+    reason = ""
     for each in caught:
-        if "meaningless" not in str(each.message):
+        # torchmetrics return 0 for a score that is not defined, and warn that it is meaningless
+        if "meaningless" in str(each.message):
+            reason = reason or str(each.message).split(",")[0].rstrip(".")
+        else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    if meaningless:
-        return math.nan, meaningless[0].split(",")[0].rstrip(".")
+    if reason:
+        return math.nan, reason
     score = _number(name, value)
     reason = str(getattr(metric, "undefined", "") or "")
-    if reason and not math.isnan(score):
-        score = math.nan
-    return score, reason
-
-
-def _is_torchmetrics(metric: Any) -> bool:
-    return any(kind.__module__.startswith("torchmetrics") for kind in type(metric).__mro__)
+    return math.nan if reason else score, reason
 
 
 def _number(name: str, value: Any) -> float:
@@ -125,8 +123,4 @@ def column_direction(column: str, learner: Training, where: str) -> bool:
     metric = learner.metrics.get(column.removeprefix("valid_"))
     if metric is not None and column.startswith("valid_") and learner.data.valid is not None:
         check_direction(column.removeprefix("valid_"), metric)
-    raise ParameterError(
-        f"unknown metric '{column}'",
-        where=where,
-        hint=f"this run has: {', '.join(offered)}",
-    )
+    raise ParameterError(f"unknown metric '{column}'", where=where, hint=f"this run has: {', '.join(offered)}")

@@ -16,14 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, UnknownNameError, add_note, error_text
-from lab.training.data import (
-    Data,
-    EpochSampler,
-    SamplerFactory,
-    SequentialSampler,
-    call_with,
-    to_device,
-)
+from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, call_with, to_device
 from lab.training.distributed.setup import find_processes, local_device
 from lab.training.rng import Streams, global_random_state, seed_all_generators, set_global_random_state
 from lab.training.weights import UnsavedBuffers, extra_state, load_extra_state
@@ -53,7 +46,7 @@ class Position:
 
     Attributes:
         epoch: epochs finished in this fit, so the index of the current one.
-        epochs: epochs that this fit was asked for.
+        epochs: epochs of this fit.
         batch: batches finished in this epoch, so before a step the index of the current one.
         batches: batches of an epoch.
         step: batches finished in this fit.
@@ -140,20 +133,18 @@ class Level:
                 before(self._training)
             except BaseException as error:
                 self._locate(error, callback, "before")
-                self._leave(error, number)
+                self._leave([entry for entry in self._after if entry[0] <= number], error)
                 raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._after:
-            first = self._leave(error)
+            first = self._leave(self._after, error)
             if first is not None and error is None:
                 raise first
 
-    def _leave(self, first: BaseException | None, entered: int | None = None) -> BaseException | None:
-        """Call ``after_X``, up to the callback that failed on entry; returns the first failure."""
-        for number, callback, after in self._after:
-            if entered is not None and number > entered:
-                continue
+    def _leave(self, entries: Sequence[Any], first: BaseException | None) -> BaseException | None:
+        """Call ``after_X`` of the callbacks that were entered; returns the first failure."""
+        for _, callback, after in entries:
             try:
                 after(self._training)
             except BaseException as failure:
@@ -237,6 +228,7 @@ class Training:
         self.stepper = stepper
         self.lr = lr
         if _uninitialized(model):
+            # the stepper runs the batch, and the optimizer must see the parameters that it creates
             stepper.attach(self)
             self._initialize_lazy_modules()
         groups = [
@@ -310,6 +302,7 @@ class Training:
         """Set the learning rate of every layer group, from which schedules scale."""
         self.lr = lr
         rates = self._spread(lr)
+        # an optimizer may have split a group, for example by weight decay
         for index, group in enumerate(self.optimizer.param_groups):
             group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
 
@@ -317,6 +310,7 @@ class Training:
         count = len(self.layer_groups())
         if isinstance(lr, slice):
             low, high = lr.start, lr.stop
+            # slice(high): fastai's shorthand for a tenth up to the last group
             low = high / 10 if low is None else low
             return [low * (high / low) ** (index / max(count - 1, 1)) for index in range(count - 1)] + [high]
         if isinstance(lr, Sequence):
@@ -340,7 +334,7 @@ class Training:
     def bn_freeze(self, on: bool = True) -> None:
         """Keep the running statistics of batch norm whose weights are frozen while the rest is trained.
 
-        Without it frozen batch norm goes on normalizing by its batch, and its averages move, as everywhere in torch.
+        Without it frozen batch norm normalizes by its batch and updates its running statistics, as everywhere in torch.
         """
         self._bn_freeze = on
 
@@ -377,26 +371,26 @@ class Training:
 
     def valid_loader(self, split: str, *, local: bool = False) -> Any:
         """Return the batches of a split for validation, the same at every call; ``local`` ones are this rank's."""
-        batches = self._valid_sampler(self.data.split(split))
+        batches = self.valid_batches(split)
         generator = self.streams.restart(f"workers/{split}")
         return self._loader(split, self.distributed.local_batches(batches) if local else batches, generator)
 
     def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
         """Return the batches of a split for validation, as indices."""
-        return list(self._valid_sampler(self.data.split(split)))
-
-    def _valid_sampler(self, examples: Any) -> Iterable[Sequence[int]]:
+        examples = self.data.split(split)
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")
             facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
-            return call_with(self._valid_sampler_factory, facts)  # type: ignore[no-any-return]
+            return list(call_with(self._valid_sampler_factory, facts))
         lengths = self.data.length(examples)
         if lengths is None:
-            return SequentialSampler(len(examples), self.valid_batch_size)
+            return list(SequentialSampler(len(examples), self.valid_batch_size))
+        # the longest first: a batch that does not fit in memory fails at once
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
         return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
 
     def _loader(self, split: str, sampler: Iterable[Sequence[int]], generator: torch.Generator) -> Any:
+        # pinned memory can be copied to a GPU while it computes
         pin = self.device.type == "cuda"
         return self.data.loader(self.data.split(split), sampler, workers=self.workers, pin=pin, generator=generator)
 
@@ -442,6 +436,7 @@ class Training:
         try:
             yield
         finally:
+            # kept for the next fit, and for a checkpoint between two
             self._is_training = False
             self._dropout_state = global_random_state(self.device)
             set_global_random_state(outside, self.device)
@@ -449,7 +444,7 @@ class Training:
     # --- saving -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that decides how training goes on."""
+        """Return everything but the weights that the rest of training depends on."""
         return {
             "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
             "epochs_before_fit": self.epochs_before_fit,
@@ -459,19 +454,21 @@ class Training:
             "streams": self.streams.state_dict(),
             "dropout": global_random_state(self.device) if self._is_training else self._dropout_state,
             "stepper": self.stepper.state_dict(),
+            # "carried" is what earlier versions called it
             "carried": extra_state(self.model),
             "buffers": self._unsaved.changed(self.model),
             "callbacks": {callback.name: callback.state_dict() for callback in self.callbacks},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; the next ``fit`` goes on from there."""
+        """Restore what ``state_dict`` returned; the next ``fit`` continues from there."""
         epoch, epochs, batch, step = state["position"]
         self.position = Position(epoch=epoch, epochs=epochs, batch=batch, step=step)
         self.epochs_before_fit = state["epochs_before_fit"]
         self.history = list(state["history"])
         if len(self.history) > self.epochs_done:  # saved in after_epoch, before the epoch was counted
             self.position.end_epoch()
+        # one by one, as training adds them
         self.losses.clear()
         for loss in state["losses"].to(self.device):
             self.losses.add(loss)
@@ -485,6 +482,7 @@ class Training:
 
     def restore_callbacks(self) -> None:
         """Give callbacks the state of a loaded checkpoint, once, after they had the chance to set themselves up."""
+        # once: a second fit must not begin with the state of a checkpoint
         states, self._callback_states = self._callback_states, None
         for callback in self.callbacks:
             if states and states.get(callback.name):
@@ -501,6 +499,7 @@ class Training:
                 f"there is no folder for the artefact '{name}'",
                 hint="make the learner with folder=..., or use `lab run`",
             )
+        # resolved, so that no name with ".." or a link leads out
         root = (self.folder / "artefacts").resolve()
         path = (root / name).resolve()
         if not path.is_relative_to(root) or path == root:

@@ -23,7 +23,7 @@ class Evaluation(NamedTuple):
         output: the prediction that metrics are given.
         target: the target that metrics are given.
         weight: weight of the batch in the epoch's mean loss: the number of elements that ``loss`` is the mean over, as
-            ``normalized_loss`` returns it. A batch with weight 0 is left out.
+            ``normalized_loss`` returns it. A batch with weight 0 is skipped.
     """
 
     loss: Tensor
@@ -55,7 +55,7 @@ class Stepper:
         raise NotImplementedError
 
     def evaluation(self, output: Any, target: Any) -> Evaluation:
-        """Return what ``valid_step`` gives: the learner's loss and the number of elements that it is the mean over."""
+        """Return the result of ``valid_step``: the learner's loss and its number of elements."""
         loss, weight = normalized_loss(self.learner.loss, output, target)
         return Evaluation(loss, output, target, weight)
 
@@ -71,6 +71,7 @@ class Stepper:
             weight: the number of elements that it is the mean over, as in ``Evaluation``. Where several ranks share a
                 batch, each rank's loss is weighted by it; without one they weigh the same.
         """
+        # torch's own message would not name the loss
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
             raise _no_loss(loss)
         with self.learner.level("backward"):
@@ -84,6 +85,7 @@ class Stepper:
         """Step the optimizer, between ``before_step`` and ``after_step``, then clear the gradients."""
         with self.learner.level("step"):
             self.learner.optimizer.step()
+        # outside of the level: after_step sees the gradients of the step
         self.learner.optimizer.zero_grad(set_to_none=True)
 
     def finish_epoch(self) -> None:

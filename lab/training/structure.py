@@ -25,6 +25,7 @@ def describe_structure(value: Any, *, depth: int = 3) -> str:
         return f"{str(value.dtype).removeprefix('torch.')} {shape}"
     if value is None:
         return "None"
+    # by depth and MAX_ITEMS, so that a message stays one line
     if depth and isinstance(value, Mapping):
         parts = [f"{key!r}: {describe_structure(item, depth=depth - 1)}" for key, item in _first(value.items())]
         return f"{{{_joined(parts, len(value))}}}"

@@ -1,7 +1,7 @@
 """Weights and state on disk: safetensors and JSON, without pickle.
 
 A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safetensors``, everything else in
-``NAME.json``, where ``{"$tensor": "path"}`` stands for a tensor. A digest of both lies in the metadata of the tensors.
+``NAME.json``, where ``{"$tensor": "path"}`` stands for a tensor. The metadata of the tensors holds a digest of both.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ def split_tensors(tree: Any, tensors: Tensors | None = None, path: str = "") -> 
     tensors = {} if tensors is None else tensors
     plain: Any = tree
     if isinstance(tree, Tensor):
+        # a clone: safetensors refuses views of one storage
         tensors[path] = full_tensor(tree.detach()).cpu().contiguous().clone()
         plain = {"$tensor": path}
     elif isinstance(tree, dict):  # as pairs: keys of an optimizer's state are integers
@@ -151,6 +152,7 @@ def join_tensors(plain: Any, tensors: Mapping[str, Tensor]) -> Any:
 def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """Return a sha256 of tensors on the CPU, of their names, types and shapes, and of a text that belongs to them."""
     found = hashlib.sha256(text.encode())
+    # sorted, since a file does not keep the order
     for name in sorted(tensors):
         tensor = tensors[name]
         found.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
@@ -241,6 +243,7 @@ def gather_weights(model: nn.Module) -> tuple[Tensors, dict[str, str]]:
 def unique_weights(model: nn.Module) -> tuple[Tensors, dict[str, str]]:
     """Return every tensor under its first name, and the first name for each of its others."""
     first: dict[int, str] = {}
+    # by identity: tied weights are one parameter under several names
     weights = _weights(model)
     aliases = {name: first[id(w)] for name, w in weights.items() if first.setdefault(id(w), name) != name}
     return {name: weight for name, weight in weights.items() if name not in aliases}, aliases
@@ -279,6 +282,7 @@ def set_weights(model: nn.Module, tensors: Tensors, aliases: Mapping[str, str], 
         is_expanded = any(step == 0 and size > 1 for step, size in zip(buffer.stride(), buffer.shape, strict=True))
         if name in tensors and (not buffer.numel() or is_expanded):
             buffer.data = torch.zeros_like(tensors[name], dtype=buffer.dtype, device=buffer.device)
+    # names anew: a buffer may have got its size just now
     shards = {name: shard_like(tensors[name], weight) for name, weight in _weights(model).items()}
     found = model.load_state_dict(shards, strict=False)  # strict but for extra states, which are no weights
     left = {*found.missing_keys, *found.unexpected_keys} - _extra_state_names(model)
@@ -396,8 +400,7 @@ class UnsavedBuffers:
             owner, _, last = name.rpartition(".")
             module = model.get_submodule(owner)
             device = next(itertools.chain(model.parameters(), model.buffers())).device
-            module._buffers[last] = value.to(device)
-            module._non_persistent_buffers_set.add(last)
+            module.register_buffer(last, value.to(device), persistent=False)
 
 
 def _unsaved_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

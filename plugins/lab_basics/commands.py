@@ -61,8 +61,8 @@ def find_lr(
     The learning rate increases during a short training that is discarded. The plot marks the point of steepest descent
     and the middle of the longest descent of the loss.
     """
-    from lab.report.lines import save_figure
     from lab.study.load import load_study, override
+    from lab_basics.lines import save_figure
 
     catalog = session.catalog()
     study = override(load_study(file, catalog), assignments, catalog, where=str(file))
@@ -114,7 +114,7 @@ def _sweep(learner: Learner, start: float, end: float, steps: int) -> LearningRa
 
 
 def _drawing(found: LearningRates, title: str) -> str:
-    from lab.report.lines import draw_lines
+    from lab_basics.lines import draw_lines
 
     return draw_lines(
         {"smoothed loss": (found.rates, found.losses)},

@@ -156,6 +156,11 @@ def lab_scaffolds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
-    """``lab find-lr``."""
-    return {"find-lr": "lab_basics.commands:find_lr"}
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """``lab check``, ``lab find-lr``, ``lab new`` and ``lab schedule``."""
+    return {
+        "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
+        "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
+        "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
+        "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
+    }

@@ -13,7 +13,7 @@ from lab_basics.callbacks import MEASURING
 from lab_basics.monitor import finished_epoch
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
     from lab.study.study import Study
     from lab.training import Learner
 
@@ -140,7 +140,7 @@ def _verbatim(text: str) -> str:
 # --- hyper-parameters -------------------------------------------------------------------------------------------------
 
 
-def write_hyper_parameters(study: Study, runs: Sequence[FinishedRun]) -> None:
+def write_hyper_parameters(study: Study, runs: Sequence[RunRecord]) -> None:
     """Write the hyper-parameters and final metrics of every finished run that has events.
 
     They are stored with the run's scalars, so that TensorBoard shows them as the same run: arm, seed, and every
@@ -151,7 +151,7 @@ def write_hyper_parameters(study: Study, runs: Sequence[FinishedRun]) -> None:
     chosen = [run for run in runs if run.status == "finished" and _events(run).is_dir()]
     if not chosen:
         return
-    recipes = [_flat(run.record.experiment()["experiment"]) for run in chosen]
+    recipes = [_flat(run.experiment()["experiment"]) for run in chosen]
     varying = _varying(recipes)
     for run, recipe in zip(chosen, recipes, strict=True):
         parameters = {"arm": run.arm, "seed": run.seed, **{path: recipe.get(path, "none") for path in varying}}
@@ -159,7 +159,7 @@ def write_hyper_parameters(study: Study, runs: Sequence[FinishedRun]) -> None:
         _link(run, study.name)
 
 
-def _events(run: FinishedRun) -> Path:
+def _events(run: RunRecord) -> Path:
     return run.folder / "artefacts" / "tensorboard"
 
 
@@ -176,7 +176,7 @@ def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[s
             writer.add_scalar(name, value)
 
 
-def _link(run: FinishedRun, study: str) -> None:
+def _link(run: RunRecord, study: str) -> None:
     """Link the events of a run under a readable name; without links, TensorBoard shows the run's key."""
     arm = "".join(letter if letter.isalnum() or letter in " _-+=." else "_" for letter in run.arm).strip(". ") or "arm"
     link = run.folder.parents[1] / study / "tensorboard" / arm / f"seed-{run.seed}"

@@ -86,9 +86,9 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab generate``."""
-    return {"generate": "lab_charlm.commands:generate"}
+    return {"generate": ("lab_charlm.commands:generate", "Generate text with a trained character model.")}
 
 
 @hookimpl

@@ -10,14 +10,14 @@ from lab import Section
 from lab_charlm.callbacks import SAMPLES
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["last_sample", "sections"]
 
 SHOWN_CHARS = 300
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return one section with the text of each arm's first seed, or none if no run generated any."""
     texts: dict[str, str] = {}
     for run in runs:
@@ -35,7 +35,7 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
     return [Section("Generated text", plain, f"<table><tbody>{rows}</tbody></table>", weight=10)]
 
 
-def last_sample(run: FinishedRun) -> str:
+def last_sample(run: RunRecord) -> str:
     """Return the text of a run's last epoch, or "" if there is none."""
     try:
         content = (run.folder / "artefacts" / SAMPLES).read_text(encoding="utf-8")

@@ -11,12 +11,12 @@ from lab.report.pieces import figure_html, first_of_each_arm
 from lab_collab.callbacks import ITEMS
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["sections"]
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return one section with the first run of each arm that has the artefact, or none."""
     found = {run.arm: content for run, content in first_of_each_arm(runs, ITEMS)}
     if not found:

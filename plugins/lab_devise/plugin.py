@@ -71,9 +71,9 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab search``."""
-    return {"search": "lab_devise.commands:search"}
+    return {"search": ("lab_devise.commands:search", "Search pictures by words, words by pictures.")}
 
 
 @hookimpl

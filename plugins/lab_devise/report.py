@@ -11,12 +11,12 @@ from lab.report.pieces import first_of_each_arm, image_html
 from lab_devise.callbacks import SEARCH
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["sections"]
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return one section, of the first run of each arm that left something."""
     found = first_of_each_arm(runs, SEARCH)
     if not found:
@@ -47,7 +47,7 @@ def _text(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _html(run: FinishedRun, content: Mapping[str, Any]) -> str:
+def _html(run: RunRecord, content: Mapping[str, Any]) -> str:
     folder = run.folder / "artefacts"
     shown = f"<pre>{html.escape(_text(content))}</pre>"
     page = folder / "search.html"

@@ -15,7 +15,8 @@ from typing import Any
 
 from lab.errors import StoreError
 from lab.report.cells import arm_color, is_judged
-from lab.study.results import ArmRow, FinishedRun
+from lab.study.results import ArmRow
+from lab.study.store import RunRecord
 
 __all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
 
@@ -25,7 +26,7 @@ MAX_EPOCHS = 200
 STATES = {True: "better", False: "worse", None: "open"}
 
 Chart = dict[str, Any]
-Histories = Sequence[tuple[FinishedRun, Sequence[Mapping[str, float]]]]
+Histories = Sequence[tuple[RunRecord, Sequence[Mapping[str, float]]]]
 """Runs with their histories, one row per epoch."""
 
 _STYLE = {
@@ -138,15 +139,15 @@ def _spoken_interval(low: float, high: float) -> str:
 # --- learning curves --------------------------------------------------------------------------------------------------
 
 
-def histories_of(runs: Sequence[FinishedRun]) -> Histories:
+def histories_of(runs: Sequence[RunRecord]) -> Histories:
     """Every run with its history, read once."""
     return [(run, _history(run)) for run in runs]
 
 
-def _history(run: FinishedRun) -> Sequence[Mapping[str, float]]:
+def _history(run: RunRecord) -> Sequence[Mapping[str, float]]:
     """A run's epochs; none where the file is damaged, which a run that did not finish may have without being told."""
     try:
-        return run.record.history()
+        return run.history()
     except StoreError:
         return []
 

@@ -34,7 +34,8 @@ from lab.report.section import Section
 from lab.study.compare import ArmComparison, Effect, summarise
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
-from lab.study.results import ArmRow, FinishedRun, Results
+from lab.study.results import ArmRow, Results
+from lab.study.store import RunRecord
 from lab_report import charts
 
 __all__ = ["render_report", "runs_beside", "write_report"]
@@ -260,27 +261,27 @@ def _mean(values: Sequence[float]) -> str:
     return number(summarise(values).mean if values else None)
 
 
-def _run_columns(runs: Sequence[FinishedRun]) -> list[str]:
+def _run_columns(runs: Sequence[RunRecord]) -> list[str]:
     names = dict.fromkeys(name for run in runs for name in run.row())
     return [name for name in names if name not in PLAIN_COLUMNS]
 
 
-def _failure(run: FinishedRun) -> dict[str, Any]:
+def _failure(run: RunRecord) -> dict[str, Any]:
     texts = {"interrupted": "interrupted; the same command goes on with it", "absent": "not run yet"}
     return {
         "arm": run.arm,
         "seed": run.seed,
         "key": run.key,
         "status": run.outcome,
-        "error": run.record.result.get("error", texts.get(run.status, run.status)),
-        "traceback": run.record.result.get("traceback", ""),
+        "error": run.result.get("error", texts.get(run.status, run.status)),
+        "traceback": run.result.get("traceback", ""),
     }
 
 
 # --- how it was made --------------------------------------------------------------------------------------------------
 
 
-def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
+def _environment_rows(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
     """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
@@ -289,9 +290,9 @@ def _environment_rows(runs: Sequence[FinishedRun]) -> list[tuple[str, str]]:
     return [(path, _counted(values)) for path, values in counts.items()]
 
 
-def _read_environment(run: FinishedRun) -> dict[str, Any]:
+def _read_environment(run: RunRecord) -> dict[str, Any]:
     try:
-        return run.record.environment()
+        return run.environment()
     except StoreError:
         return {}
 

@@ -9,11 +9,11 @@ from lab import hookimpl
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab report`` and ``lab compare``."""
     return {
-        "compare": "lab_report.compare_command:compare",
-        "report": "lab_report.report_command:report",
+        "compare": ("lab_report.compare_command:compare", "Compare a study's arms: text, Markdown, LaTeX, CSV."),
+        "report": ("lab_report.report_command:report", "Write a study's report again."),
     }
 
 

@@ -37,9 +37,10 @@ def importance(
     effects: Path | None,
 ) -> None:
     """Say which settings of the search STUDY mattered: a random forest on its trials, its own error first."""
+    from lab_basics.lines import save_figure
+
     from lab.cli.options import tell_of_variants
     from lab.errors import LabError
-    from lab.report.lines import save_figure
     from lab.study.record import read_study
     from lab.study.store import Store
     from lab_search.importance import importances

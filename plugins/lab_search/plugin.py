@@ -25,9 +25,9 @@ def lab_rounds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab importance``."""
-    return {"importance": "lab_search.commands:importance"}
+    return {"importance": ("lab_search.commands:importance", "Show which settings of a search mattered.")}
 
 
 @hookimpl

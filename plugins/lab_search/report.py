@@ -30,7 +30,7 @@ def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
     assert results.study.searching is not None
     last, sign = len(results.study.searching.rungs), -1 if results.is_higher_better(results.study.compare) else 1
     found = []
-    for arm in results.plan.arms:
+    for arm in results.arms:
         if arm.trial is not None and arm.trial.rung == last:
             value = results.value_of(arm.name)
             found.append((arm.name, ObservedTrial(arm.trial.settings, None if value is None else sign * value)))
@@ -40,7 +40,7 @@ def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
 def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
     """The best settings, and which settings mattered."""
     arms = {arm.name: arm for arm in study.all_arms}
-    results = Results(_Plan(study, list(arms.values())), runs)
+    results = Results(study, list(arms.values()), runs)
     named = trials_of(results)
     if not any(trial.value is not None for _, trial in named):
         return []
@@ -61,13 +61,6 @@ def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
         ]
     )
     return [best, Section("Which settings mattered", describe(found), body, weight=-19)]
-
-
-class _Plan:
-    """What ``Results`` asks of a plan."""
-
-    def __init__(self, study: Any, arms: Sequence[Any]) -> None:
-        self.study, self.arms = study, arms
 
 
 def _plots() -> Any:

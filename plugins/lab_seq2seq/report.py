@@ -19,7 +19,7 @@ from lab.report.section import Section
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["attention_section", "sections", "translations_section"]
 
@@ -52,12 +52,12 @@ class AttentionMap(NamedTuple):
 class Shown(NamedTuple):
     """Run that represents an arm, what was read from it, and the number of the arm's color."""
 
-    run: FinishedRun
+    run: RunRecord
     found: Any
     colour: int
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return the sections for which these runs have data."""
     return [section for section in (translations_section(runs), attention_section(runs)) if section is not None]
 
@@ -65,7 +65,7 @@ def sections(runs: Sequence[FinishedRun]) -> list[Section]:
 # --- what runs left ---------------------------------------------------------------------------------------------------
 
 
-def _shown(runs: Sequence[FinishedRun], read: Callable[[Path], FoundT | None]) -> list[Shown]:
+def _shown(runs: Sequence[RunRecord], read: Callable[[Path], FoundT | None]) -> list[Shown]:
     """Return one run per arm that has data, of the seed that most arms have."""
     arms = list(dict.fromkeys(run.arm for run in runs))
     found = {(run.arm, run.seed): (run, read(run.folder / "artefacts")) for run in runs if run.status == "finished"}
@@ -131,7 +131,7 @@ class Sentence(NamedTuple):
     predictions: dict[str, str]
 
 
-def translations_section(runs: Sequence[FinishedRun]) -> Section | None:
+def translations_section(runs: Sequence[RunRecord]) -> Section | None:
     """Return the same sentences in every arm, side by side; None if no run saved any."""
     shown = _shown(runs, _read_translations)
     if not shown:
@@ -197,7 +197,7 @@ def _signatures(shown: Sequence[Shown]) -> list[tuple[str, str]]:
 # --- attention --------------------------------------------------------------------------------------------------------
 
 
-def attention_section(runs: Sequence[FinishedRun]) -> Section | None:
+def attention_section(runs: Sequence[RunRecord]) -> Section | None:
     """Return an interactive attention map of every sentence; None if no run saved any."""
     shown = _shown(runs, _read_maps)
     if not shown:
@@ -244,6 +244,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _link(run: FinishedRun, artefact: str) -> str:
+def _link(run: RunRecord, artefact: str) -> str:
     """Return the path of an artifact, relative to the study's ``report.html``."""
     return f"../{run.folder.parent.name}/{run.folder.name}/artefacts/{artefact}"

@@ -86,9 +86,9 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab predict``."""
-    return {"predict": "lab_tabular.commands:predict"}
+    return {"predict": ("lab_tabular.commands:predict", "Predict the rows of a file with a trained model.")}
 
 
 @hookimpl

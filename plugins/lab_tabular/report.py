@@ -12,12 +12,12 @@ from lab_tabular.callbacks import ENTITIES
 from lab_tabular.line import FILM
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["sections"]
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return one section per kind of artefact, with the first run of each arm that has it."""
     entities, films = first_of_each_arm(runs, ENTITIES), first_of_each_arm(runs, FILM)
     found = []
@@ -74,5 +74,5 @@ def _film_text(content: Mapping[str, Any]) -> str:
     return f"y = {slope:.3f} x + {intercept:.3f} after {len(content['steps'])} steps, loss {loss:.4f}"
 
 
-def _film_html(run: FinishedRun, content: Mapping[str, Any]) -> str:
+def _film_html(run: RunRecord, content: Mapping[str, Any]) -> str:
     return image_html(run.folder / "artefacts" / "line.gif", _film_text(content))

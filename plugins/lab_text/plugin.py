@@ -58,9 +58,9 @@ def lab_datasets() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, str]:
+def lab_commands() -> dict[str, tuple[str, str]]:
     """``lab data``."""
-    return {"data": "lab_text.commands:data"}
+    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.")}
 
 
 @hookimpl

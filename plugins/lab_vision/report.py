@@ -11,7 +11,7 @@ from lab.report.pieces import first_of_each_arm, image_html
 from lab_vision.callbacks import INSIDE, KINDS
 
 if TYPE_CHECKING:
-    from lab.study.results import FinishedRun
+    from lab.study.store import RunRecord
 
 __all__ = ["sections"]
 
@@ -23,7 +23,7 @@ CAPTIONS = {
 }
 
 
-def sections(runs: Sequence[FinishedRun]) -> list[Section]:
+def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return one section with the first run of each arm that has the artefact, or none."""
     found = first_of_each_arm(runs, INSIDE)
     if not found:
@@ -44,5 +44,5 @@ def _text(content: Mapping[str, Any]) -> str:
     return text
 
 
-def _pictures(run: FinishedRun) -> str:
+def _pictures(run: RunRecord) -> str:
     return "".join(image_html(run.folder / "artefacts" / f"{name}.png", CAPTIONS[name]) for name in KINDS)

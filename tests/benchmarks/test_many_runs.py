@@ -16,12 +16,12 @@ import attrs
 import pytest
 import torch
 from lab_report.html import write_report
+from lab_runs.listing import list_runs
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from lab import Study, use
 from lab.study.execute import Silence, run_study
-from lab.study.listing import list_runs
 from lab.study.record import read_study
 from lab.study.results import Results
 from lab.study.run import Run

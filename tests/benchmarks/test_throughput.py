@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_runs.listing import list_runs
 
-from lab.study.listing import list_runs
 from tests.benchmarks.turns import in_turns, seconds, typical_speeds
 from tests.kernel.stored_study import store_run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from lab_runs.listing import list_runs
 
 from lab.cli.main import cli
-from lab.study.listing import list_runs
 from lab.study.store import Store
 from tests.kernel.stored_study import key_of, store_run, store_study
 

@@ -14,9 +14,10 @@ from lab import Data, RegistrySpec, Section, Study, hookimpl, use
 from lab.cli.main import Commands, Session, cli
 from lab.registry import hookspecs
 from lab.report.terminal import sections_of
+from lab.study.build import build_learner
 from lab.study.execute import finish, run_study
 from lab.study.study import Arm
-from tests.kernel.toys import COMPONENTS, experiment, plugin_module
+from tests.kernel.toys import COMPONENTS, experiment, plugin_module, points
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("lab_") and callable(hook)}
 FILLING = [name for name in HOOKS if name in {spec.hook for spec in hookspecs.KERNEL_REGISTRIES}]
@@ -133,17 +134,18 @@ def answer(learner, question: str = "why") -> tuple[object, str]:
 
 
 def test_lab_learner_methods_adds_methods_that_get_the_learner(watched, catalog):
-    results = watched(lab_learner_methods={"answer": f"{__name__}:answer", "reply": answer})
-    learner = next(run for run in results.plan.runs).learner()
+    watched(lab_learner_methods={"answer": f"{__name__}:answer", "reply": answer})
+    learner = build_learner(experiment().resolve(catalog)[0], points(), seed=0, catalog=catalog)
     assert learner.answer("how") == (learner, "how")
     assert learner.reply() == (learner, "why")
     assert "answer" in dir(learner)
 
 
-def test_a_learner_method_that_cannot_be_imported_says_so_when_it_is_called(watched):
+def test_a_learner_method_that_cannot_be_imported_says_so_when_it_is_called(watched, catalog):
     from lab.errors import PluginError
 
-    learner = watched(lab_learner_methods={"answer": "no_such_module:answer"}).plan.runs[0].learner()
+    watched(lab_learner_methods={"answer": "no_such_module:answer"})
+    learner = build_learner(experiment().resolve(catalog)[0], points(), seed=0, catalog=catalog)
     with pytest.raises(PluginError, match="cannot load 'no_such_module:answer'\n  learner method 'answer'"):
         learner.answer()
 
@@ -195,7 +197,7 @@ def test_lab_study_finished_fires_once_with_every_run(watched):
     assert seen == [("watched", [(arm, seed, "finished") for arm, seed in watched_again])]
 
 
-def test_lab_study_finished_gets_the_record_where_a_report_is_asked_for_and_its_lines_are_shown(watched):
+def test_lab_study_finished_gets_the_record_where_a_report_is_asked_for_and_its_lines_are_shown(watched, catalog):
     seen = []
 
     def lab_study_finished(results, record, sections):
@@ -203,7 +205,7 @@ def test_lab_study_finished_gets_the_record_where_a_report_is_asked_for_and_its_
         return ["one line"]
 
     results = watched(lab_study_finished=lab_study_finished)
-    record, catalog = object(), results.runs and results.plan.workspace.catalog
+    record = object()
     assert finish(results, catalog, record, ["section"]) == ["one line"]
     assert seen == [("watched", None, ()), ("watched", record, ["section"])]
 

@@ -188,7 +188,7 @@ def test_a_metric_that_fails_on_a_finished_run_loses_nothing(answer, monkeypatch
         patch.setattr("lab.study.run.complete", fails)
         after = answer(metrics=[use(Sum)])
     assert [run.status for run in after.runs] == ["failed", "failed"]
-    assert "ValueError: late" in after.runs[0].record.result["error"]
+    assert "ValueError: late" in after.runs[0].result["error"]
     assert trained(answer()) == before
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.study.why import differing
+from lab_runs.why import differing
 
 STUDY = """
 import torch

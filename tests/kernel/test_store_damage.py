@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from lab_runs.listing import Listed, list_runs, sort_runs
 from torch import nn
 
 from lab.cli.main import cli
 from lab.errors import LabError, StoreError
 from lab.study import environment as environments
 from lab.study import files
-from lab.study.listing import Listed, list_runs, sort_runs
 from lab.study.packages import installed_packages
 from lab.study.store import Store, outcome_of
 from lab.training.checkpoint import load_checkpoint, save_checkpoint

@@ -197,9 +197,9 @@ class Fragile(Callback):
 def test_a_callback_that_raises_fails_its_run_with_who_and_when(answer):
     results = answer(small(callbacks=[Fragile]))
     assert [run.status for run in results.runs] == ["failed", "failed"]
-    assert "RuntimeError: not today" in results.runs[0].record.result["error"]
-    assert "fragile" in results.runs[0].record.result["error"]
-    assert "before_epoch" in results.runs[0].record.result["error"]
+    assert "RuntimeError: not today" in results.runs[0].result["error"]
+    assert "fragile" in results.runs[0].result["error"]
+    assert "before_epoch" in results.runs[0].result["error"]
 
 
 class Backwards:

@@ -74,7 +74,7 @@ def test_the_good_arms_finish_and_the_failures_are_told(tmp_path: Path) -> None:
         for arm in ("base", "wide", "raises", "greedy")
         for seed in (0, 1)
     }
-    errors = {run.arm: run.record.result["error"] for run in results.failed}
+    errors = {run.arm: run.result["error"] for run in results.failed}
     assert errors["raises"] == (
         "ZeroDivisionError: the third step\n"
         f'  {__file__}, line {LINE}: raise ZeroDivisionError("the third step")\n'

@@ -149,7 +149,7 @@ def test_a_trial_of_a_search_may_diverge(tmp_path: Path) -> None:
 
     searched = study(optimizer="sgd").search({"lr": [1e38, 3e38]}, trials=1, searcher="random")
     first = plan_study(searched, Workspace(_catalog(), Store(tmp_path)))
-    grown = attrs.evolve(searched, arms=next_arms(searched, Results(first, []), _catalog()))
+    grown = attrs.evolve(searched, arms=next_arms(searched, Results(first.study, first.arms, []), _catalog()))
     assert len(plan_study(grown, Workspace(_catalog(), Store(tmp_path))).checks) == 2
 
 

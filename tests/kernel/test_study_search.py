@@ -42,7 +42,7 @@ def search(catalog, tmp_path):
 
 
 def _arms(results):
-    return [arm.name for arm in results.plan.arms]
+    return [arm.name for arm in results.arms]
 
 
 def test_trials_come_in_rounds_that_have_heard_of_all_before(search):
@@ -57,7 +57,7 @@ def test_a_finished_search_is_only_read(search):
     first = search()
     again = search()
     assert [run.key for run in first.runs] == [run.key for run in again.runs]
-    assert [run.record.result for run in first.runs] == [run.record.result for run in again.runs]
+    assert [run.result for run in first.runs] == [run.result for run in again.runs]
 
 
 def test_a_search_grows_by_trials(search):
@@ -111,21 +111,21 @@ def test_a_trial_that_fails_is_told_as_failed_and_the_search_goes_on(search):
 
 def test_options_may_be_components_with_names_of_ones_own(search):
     results = search({"callbacks": {"quiet": ["nothing"], "loud": [use("nothing", amount=3.0)]}}, trials=8, batch=8)
-    settings = [arm.trial.settings["callbacks"] for arm in results.plan.arms if arm.trial]
+    settings = [arm.trial.settings["callbacks"] for arm in results.arms if arm.trial]
     assert set(settings) == {"quiet", "loud"}
 
 
 def test_rungs_train_the_best_third_for_longer(search):
     results = search(trials=6, batch=6, rungs=(1, 2))
-    rungs = [arm.trial.rung for arm in results.plan.arms if arm.trial]
+    rungs = [arm.trial.rung for arm in results.arms if arm.trial]
     assert rungs == [0] * 6 + [1] * 2 + [2]
-    epochs = {arm.name: len(_run(results, arm.name).record.history()) for arm in results.plan.arms}
+    epochs = {arm.name: len(_run(results, arm.name).history()) for arm in results.arms}
     assert epochs["trial 0 for 1 epochs"] == 1
     assert epochs["base"] == 4
-    last = results.plan.arms[-1]
+    last = results.arms[-1]
     assert epochs[last.name] == 4
     best = min(range(6), key=lambda number: results.figures(f"trial {number} for 1 epochs", "valid_loss")[0])
-    promoted = {arm.trial.number for arm in results.plan.arms if arm.trial and arm.trial.rung == 1}
+    promoted = {arm.trial.number for arm in results.arms if arm.trial and arm.trial.rung == 1}
     assert best in promoted
 
 
@@ -138,7 +138,7 @@ def test_the_record_of_a_search_gives_its_space_and_trials_back(search, tmp_path
     record = read_study(Store(tmp_path / "runs"), "found")
     assert record.study.searching.space["lr"] == Range(1e-4, 1e-1, is_log=True)
     assert list(record.study.searching.space["architecture.bias"].values) == ["bias", "no bias"]
-    assert [arm.trial for arm in record.arms] == [arm.trial for arm in results.plan.arms]
+    assert [arm.trial for arm in record.arms] == [arm.trial for arm in results.arms]
     assert record.results(Store(tmp_path / "runs")).leading_arms() == results.leading_arms()
 
 
@@ -230,4 +230,4 @@ def test_seeds_of_a_trial_are_averaged(search):
     results = search(seeds=2, trials=2, batch=1)
     values = results.figures("trial 0", "valid_loss")
     assert Ladder.told[-1] == [pytest.approx(sum(values.values()) / 2)]
-    assert attrs.asdict(results.plan.arms[1].trial)["number"] == 0
+    assert attrs.asdict(results.arms[1].trial)["number"] == 0

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_runs.listing import users_of
 
 from lab import Experiment, Study
 from lab.errors import UnknownNameError
 from lab.study.execute import run_study
-from lab.study.listing import users_of
 from lab.study.record import add_variant, content_of, read_study, record_of, write_study
 from lab.study.store import Store
 from lab.study.variants import all_variants, labels, merged, name_variant, read_content

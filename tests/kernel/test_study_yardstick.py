@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 import torch
@@ -20,7 +19,7 @@ from lab import Callback, Data, Learner, Study, use
 from lab.errors import StudyError
 from lab.report.cells import difference_cells, figure_cell, percent
 from lab.study.execute import run_study
-from lab.study.results import FinishedRun, Results
+from lab.study.results import Results
 from lab.study.store import RunRecord
 from lab.study.study import Arm
 from lab.study.yardstick import split_fingerprint
@@ -92,14 +91,6 @@ BASE = [1.00, 1.10, 0.95, 1.20, 1.05]
 LOWER = [0.90, 0.95, 0.90, 1.00, 0.93]
 
 
-@attrs.frozen
-class Made:
-    """A plan of arms."""
-
-    study: Study
-    arms: Sequence[Arm]
-
-
 def made(arms: Mapping[str, Sequence[float | str]], compare: str = "valid_loss", **yardsticks: Any) -> Results:
     """Results in which every arm has a score, or an error, for each seed; ``yardsticks`` by arm."""
     runs = []
@@ -109,10 +100,10 @@ def made(arms: Mapping[str, Sequence[float | str]], compare: str = "valid_loss",
             result: dict[str, Any] = {"kind": value, "error": value} if failed else {"metrics": {compare: value}}
             if arm in yardsticks and not failed:
                 result |= yardsticks[arm]
-            record = RunRecord(f"{arm}{seed}", Path(), "failed" if failed else "finished", result)
-            runs.append(FinishedRun(arm, seed, record))
+            status = "failed" if failed else "finished"
+            runs.append(RunRecord(f"{arm}{seed}", Path(), status, result, arm, seed))
     study = Study(experiment(), seeds=len(next(iter(arms.values()))), compare=compare, name="made")
-    return Results(Made(study, [Arm(name) for name in arms]), runs)
+    return Results(study, [Arm(name) for name in arms], runs)
 
 
 def verdict(results: Results, arm: str = "arm") -> str:
@@ -260,7 +251,7 @@ def test_a_swap_of_the_number_of_examples_is_not_comparable(answer: Callable[...
 def test_a_swap_of_something_else_is(answer: Callable[..., Results]) -> None:
     results = answer(small().swap("lr", {"less": 0.01}))
     assert "comparable" not in verdict(results, "less")
-    assert results.runs[0].record.result["yardstick"]["selection"] == {"rule": "last", "monitor": "valid_loss"}
+    assert results.runs[0].result["yardstick"]["selection"] == {"rule": "last", "monitor": "valid_loss"}
 
 
 class Norm(Callback):
@@ -299,7 +290,7 @@ def with_test(*, size: int = 24) -> Points:
 
 
 def selected(results: Results) -> set[str]:
-    return {run.record.result["yardstick"]["selection"]["rule"] for run in results.runs}
+    return {run.result["yardstick"]["selection"]["rule"] for run in results.runs}
 
 
 def test_a_study_chooses_the_epoch(answer: Callable[..., Results], tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         results = run_study(study, runs="runs", catalog=load_catalog())
         assert [run.status == "finished" for run in results.runs] == [True, False]
         assert Path.cwd() == tmp_path
-        return str(results.runs[1].record.result.get("error", ""))
+        return str(results.runs[1].result.get("error", ""))
 
     return errors
 

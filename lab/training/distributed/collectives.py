@@ -30,6 +30,7 @@ def all_gather(tree: Any) -> list[Any]:
 
 def broadcast(tree: Any = None) -> Any:
     """Return the tree of rank 0 on every rank."""
+    # the size first: receivers must bring a tensor of it
     is_source = distributed.get_rank() == 0
     content = pack(tree) if is_source else torch.zeros(0, dtype=torch.uint8)
     size = torch.tensor([len(content)])

@@ -10,7 +10,7 @@ equals that of one process, to rounding. What differs is dropout, and batch norm
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ class DDP(SingleProcess):
             return nn.parallel.DistributedDataParallel(
                 _PassesLoss(self._model),
                 device_ids=[self._device] if self._device.type == "cuda" else None,
+                # buffers are averaged once per epoch, and a stepper may leave parts of its model out
                 broadcast_buffers=False,
                 find_unused_parameters=True,
             )
@@ -73,6 +74,7 @@ class DDP(SingleProcess):
         count = torch.as_tensor(1.0 if weight is None else weight, dtype=torch.float64, device=self._device)
         sums = torch.stack([count, count * loss.detach()])
         distributed.all_reduce(sums)
+        # without .item(): the device is not waited for
         self._global_loss = (sums[1] / sums[0]).to(loss.dtype)
         scaled = loss * (count * self.world_size / sums[0]).to(loss.dtype)
         return scaled if self._reduce_gradients is None else self._reduce_gradients(scaled)
@@ -82,8 +84,9 @@ class DDP(SingleProcess):
         found, self._global_loss = self._global_loss, None
         return loss if found is None else found
 
-    def local_batches(self, batches: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
-        return list(batches)[self.rank :: self.world_size]
+    def local_batches(self, batches: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
+        # whole batches: splitting one would change what batch norm or a ranking loss sees
+        return batches[self.rank :: self.world_size]
 
     def sum(self, *values: Tensor) -> Sequence[Tensor]:
         """Return sums over all ranks, each of one number, in double precision."""
@@ -93,6 +96,7 @@ class DDP(SingleProcess):
 
     def average_buffers(self) -> None:
         for buffer in self._model.buffers():
+            # counters of batches are the same everywhere
             if buffer.is_floating_point() and buffer.numel():
                 distributed.all_reduce(buffer)
                 buffer /= self.world_size
@@ -104,6 +108,7 @@ class DDP(SingleProcess):
                 metric.distributed_available_fn = _always_false
 
     def merge_metrics(self, metrics: Mapping[str, Any]) -> None:
+        # metric_state before any merge: all ranks send what they saw themselves
         for rank, states in enumerate(all_gather({name: metric.metric_state for name, metric in metrics.items()})):
             for name, metric in metrics.items():
                 if rank != self.rank:

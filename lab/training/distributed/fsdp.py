@@ -57,6 +57,7 @@ class FSDP(DDP):
     @contextmanager
     def gathered_weights(self) -> Iterator[None]:
         """Gather the weights that belong to no unit inside the block; any method of the model may be called."""
+        # nested by validate inside of evaluating: the inner block must not reshard
         if self._are_gathered:
             yield
             return
@@ -70,6 +71,7 @@ class FSDP(DDP):
 
     def local_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """Shard what has the shape of its weight, such as the moments of Adam; the rest stays as it is."""
+        # in the order in which torch numbers the parameters of an optimizer's state
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         shards = {
             index: {
@@ -83,6 +85,7 @@ class FSDP(DDP):
         return {**state, "state": shards}
 
     def broadcast_flag(self, flag: bool) -> bool:
+        # every decision that leads to a collective: clocks differ between ranks
         answer = torch.tensor([int(flag)])
         distributed.broadcast(answer, 0)
         return bool(answer)
@@ -97,6 +100,7 @@ def units_of(model: nn.Module) -> list[nn.Module]:
     name_units = getattr(model, "shard_units", None)
     if callable(name_units):
         return list(name_units())
+    # a weight that two modules share would be freed by one while the other uses it
     return [unit for unit in _elements(model) if _is_closed(unit, model)]
 
 
@@ -143,6 +147,7 @@ def _shard(model: nn.Module, units: Sequence[nn.Module], device: torch.device) -
     root = _Root(model)
     try:
         for module in [*units, root]:
+            # unit by unit, so that never more than one is on the device in full
             _broadcast_from_rank0(module, device)
             fully_shard(module, mesh=mesh)
         with torch.no_grad():

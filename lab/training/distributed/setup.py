@@ -14,6 +14,7 @@ from lab.training.distributed.single import SingleProcess
 
 __all__ = ["alone", "find_processes", "local_device", "sharded"]
 
+# context variables: whoever starts a run decides, and a learner is made many calls deeper
 _are_alone: ContextVar[bool] = ContextVar("lab_are_alone", default=False)
 _are_sharded: ContextVar[bool] = ContextVar("lab_are_sharded", default=False)
 
@@ -44,9 +45,11 @@ def find_processes(model: nn.Module, device: torch.device) -> SingleProcess:
         ParameterError: the model was to be sharded and cannot be.
     """
     has_group = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    # nn.Module.to changes a model in place, so the caller's model is the one that is trained
     if _are_alone.get() or not has_group:
         model.to(device)
         return SingleProcess()
+    # fully_shard refuses a model without weights
     if _are_sharded.get() and any(True for _ in model.parameters()):
         from lab.training.distributed.fsdp import FSDP
 
@@ -60,6 +63,7 @@ def local_device(device: str | torch.device) -> torch.device:
     """Return the device of this rank: of several on one machine that asked for ``cuda``, each gets its own GPU."""
     device = torch.device(device)
     number = os.environ.get("LOCAL_RANK")
+    # "cuda:1" is meant as it is
     if str(device) == "cuda" and number is not None and distributed.is_initialized():
         return torch.device("cuda", int(number))
     return device

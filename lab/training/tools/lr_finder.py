@@ -6,6 +6,7 @@ loss is smoothed, and the model is restored afterwards.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,12 +49,14 @@ class LearningRates:
 
     def shown_losses(self) -> tuple[float, float]:
         """Return the range of losses to draw: the fall, and a little above it; divergence is cut off."""
+        # a loss that does not fall is drawn with a range of 1
         low = min(self.losses)
         fall = max(self.losses[: self.losses.index(low) + 1]) - low or 1.0
         return low - 0.1 * fall, low + 1.5 * fall
 
     def plot(self) -> Figure:
         """Plot the smoothed loss over the rate, with both suggestions."""
+        # Figure, not pyplot: no global state, no window
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -135,6 +138,7 @@ def _sweep(
     batches = _endless(learner)
     groups = learner.optimizer.param_groups
     last = groups[-1]["initial_lr"]
+    # a rate of 0 has no ratios
     ratios = [group["initial_lr"] / last if last else 1.0 for group in groups]
     with preserved(learner):
         learner.set_training_mode()
@@ -146,6 +150,7 @@ def _sweep(
             loss = float(learner.stepper.train_step(learner.batch))
             average = smoothing * average + (1 - smoothing) * loss
             current = average / (1 - smoothing ** (step + 1))
+            # a best of 0 or less cannot be exceeded by a factor
             if not math.isfinite(current) or (step >= MIN_STEPS and current > divergence * best and best > 0):
                 return list(rates[: len(losses)]) or [rate], losses, True
             losses.append(loss)
@@ -168,11 +173,10 @@ def smoothed(losses: Sequence[float], smoothing: float) -> list[float]:
     >>> smoothed([1.0, 1.0, 4.0], 0.5)
     [1.0, 1.0, 2.7142857142857144]
     """
-    average, found = 0.0, []
-    for step, loss in enumerate(losses):
-        average = smoothing * average + (1 - smoothing) * loss
-        found.append(average / (1 - smoothing ** (step + 1)))
-    return found
+    averages = itertools.accumulate(
+        losses, lambda average, loss: smoothing * average + (1 - smoothing) * loss, initial=0.0
+    )
+    return [average / (1 - smoothing**step) for step, average in enumerate(averages) if step]
 
 
 def longest_fall(losses: Sequence[float]) -> int:
@@ -181,6 +185,7 @@ def longest_fall(losses: Sequence[float]) -> int:
     >>> longest_fall([5.0, 6.0, 4.0, 3.0, 2.0, 9.0])
     2
     """
+    # the quadratic algorithm: a sweep has a hundred steps
     length, before = [1] * len(losses), list(range(len(losses)))
     for here in range(len(losses)):
         for there in range(here):

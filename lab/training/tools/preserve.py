@@ -32,6 +32,7 @@ def preserved(learner: Training) -> Iterator[None]:
     """
     modules = [module for module in (learner.model, learner.loss) if isinstance(module, nn.Module)]
     snapshots = [_Snapshot(part) for module in modules for part in module.modules()]
+    # state_dict shares its tensors with the optimizer
     optimizer = copy.deepcopy(learner.optimizer.state_dict())
     stepper = copy.deepcopy(learner.stepper.state_dict())
     streams = learner.streams.state_dict()
@@ -45,6 +46,7 @@ def preserved(learner: Training) -> Iterator[None]:
     finally:
         learner.optimizer.load_state_dict(optimizer)
         learner.stepper.load_state_dict(stepper)
+        # after the stepper, whose load_state_dict may touch the model
         for snapshot in snapshots:
             snapshot.restore()
         learner.streams.return_to(streams)
@@ -73,6 +75,7 @@ class _Snapshot:
             weight.copy_(value)
             weight.grad = gradient
         self.module._buffers.update(self.buffers)
+        # attributes that the trial added, such as a first hidden state
         for name in _plain_attributes(self.module).keys() - self.plain:
             delattr(self.module, name)
         for name, value in self.plain.items():

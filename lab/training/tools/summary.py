@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import attrs
@@ -111,69 +112,50 @@ def summarize(learner: Training, batch: Any = None) -> Summary:
     if batch is None:
         learner.train_sampler.start_at(0)
         batch = next(iter(learner.train_loader))
-    watch = _Watch(learner.model)
-    with preserved(learner), learner.evaluating(), watch.watching(), _flop_counter() as counter:
+    model = learner.model
+    # a module with children is listed only for weights of its own
+    names = {
+        module: name
+        for name, module in model.named_modules()
+        if not list(module.children()) or list(module.parameters(recurse=False))
+    }
+    calls: Counter[nn.Module] = Counter()
+    shapes: dict[nn.Module, tuple[tuple[Shape, ...], tuple[Shape, ...]]] = {}
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        calls[module] += 1
+        shapes.setdefault(module, (_shapes(inputs), _shapes(output)))
+
+    with preserved(learner), learner.evaluating(), _flop_counter() as counter, ExitStack() as hooks:
+        for module in names:
+            hooks.callback(module.register_forward_hook(note).remove)
         learner.stepper.valid_step(to_device(batch, learner.device))
-    if not watch.calls:
+    if not calls:
         raise LabError("no layer of the model was called", where=type(learner.stepper).__name__)
-    flops = counter.get_flop_counts()
-    layers = watch.layers({name: sum(counts.values()) for name, counts in flops.items()})
-    weights = list(learner.model.parameters())
-    return Summary(
-        layers,
-        sum(weight.numel() for weight in weights),
-        sum(weight.numel() for weight in weights if weight.requires_grad),
-        counter.get_total_flops(),
-    )
-
-
-class _Watch:
-    """Hooks on every layer of a model."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.names = {module: name for name, module in model.named_modules() if _is_layer(module)}
-        self.calls: dict[nn.Module, int] = {}
-        self.shapes: dict[nn.Module, tuple[tuple[Shape, ...], tuple[Shape, ...]]] = {}
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        handles = [module.register_forward_hook(self._note) for module in self.names]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _note(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self.calls[module] = self.calls.get(module, 0) + 1
-        self.shapes.setdefault(module, (tuple(_shapes(inputs)), tuple(_shapes(output))))
-
-    def layers(self, flops: dict[str, int]) -> list[LayerSummary]:
-        """Every layer, those that were called first."""
-        root, seen = type(self.model).__name__, set[nn.Parameter]()
-        found = []
-        for module in [*self.calls, *(module for module in self.names if module not in self.calls)]:
-            own = [w for w in module.parameters(recurse=False) if not (w in seen or seen.add(w))]  # type: ignore[func-returns-value]
-            inputs, outputs = self.shapes.get(module, ((), ()))
-            name = self.names[module]
-            found.append(
-                LayerSummary(
-                    name or root,
-                    type(module).__name__,
-                    inputs,
-                    outputs,
-                    self.calls.get(module, 0),
-                    sum(weight.numel() for weight in own),
-                    sum(weight.numel() for weight in own if weight.requires_grad),
-                    flops.get(f"{root}.{name}" if name else root, 0),
-                )
+    flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    root, seen = type(model).__name__, set[nn.Parameter]()
+    layers = []
+    for module in [*calls, *(module for module in names if module not in calls)]:
+        own = set(module.parameters(recurse=False)) - seen
+        seen |= own
+        name = names[module]
+        layers.append(
+            LayerSummary(
+                name or root,
+                type(module).__name__,
+                *shapes.get(module, ((), ())),
+                calls[module],
+                *_sizes(own),
+                flops.get(f"{root}.{name}" if name else root, 0),
             )
-        return found
+        )
+    return Summary(layers, *_sizes(model.parameters()), counter.get_total_flops())
 
 
-def _is_layer(module: nn.Module) -> bool:
-    return next(module.children(), None) is None or next(module.parameters(recurse=False), None) is not None
+def _sizes(weights: Iterable[nn.Parameter]) -> tuple[int, int]:
+    """Return the number of elements, and of those that are trained."""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in weights]
+    return sum(size for size, _ in sizes), sum(size for size, is_trained in sizes if is_trained)
 
 
 def _shapes(tree: Any) -> tuple[Shape, ...]:
@@ -181,12 +163,12 @@ def _shapes(tree: Any) -> tuple[Shape, ...]:
 
 
 def _flop_counter() -> FlopCounterMode:
-    """torch's counter, and the recurrences that a CPU computes in one kernel."""
+    # torch's counter does not know the kernel by which a CPU computes a whole LSTM
     kernels = {torch.ops.aten.mkldnn_rnn_layer: _lstm_flops}
     return FlopCounterMode(display=False, custom_mapping=kernels)
 
 
 def _lstm_flops(x_shape: Shape, w1_shape: Shape, w2_shape: Shape, *_: Any, **__: Any) -> int:
-    """Both products of every step: input and hidden state with their weights, (4 H, I) and (4 H, H)."""
+    # both products of every step: input and hidden state with their weights, (4 H, I) and (4 H, H)
     steps, batch = x_shape[0], x_shape[1]
     return 2 * steps * batch * (w1_shape[0] * w1_shape[1] + w2_shape[0] * w2_shape[1])

@@ -1,4 +1,4 @@
-"""What a study's report shows of its translations: from artefacts, without training."""
+"""Report sections of translations, from artifacts, without training."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lab import Section
 from lab.registry.plugins import Catalog
 from lab.report.section import sections_of
 from lab.study.record import StudyRecord, read_study
-from lab.study.results import FinishedRun, Results
-from lab.study.store import Store
+from lab.study.results import Results
+from lab.study.store import RunRecord, Store
 from lab.training import Learner
 from tests.kernel.stored_study import key_of, store_study
 from tests.plugins.lab_seq2seq.conftest import PAD, ToyTranslation, small_model
@@ -81,7 +81,7 @@ def translated(prediction: str, sentences: Sequence[tuple[str, str]] = SENTENCES
     return [{"source": source, "reference": reference, "prediction": prediction} for source, reference in sentences]
 
 
-def only(runs: Sequence[FinishedRun], title: str) -> Section:
+def only(runs: Sequence[RunRecord], title: str) -> Section:
     return next(section for section in sections(runs) if section.title == title)
 
 

@@ -1,4 +1,4 @@
-"""What ``lab show FILE`` says of a study, and its schedules drawn before anything is trained."""
+"""``lab schedule``: the learning rates of a study, drawn before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,55 +7,44 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.main import Session
 from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
-    from lab.study.study import ResolvedArm, Study
+    from lab.study.build import DataCache
+    from lab.study.study import Arm
+    from lab.training.learner import Learner
     from lab.training.schedules import Curve
 
-__all__ = ["describe_study", "show_schedule"]
+__all__ = ["schedule"]
 
 POINTS = 400
 """So many steps at most are drawn in a terminal."""
 
 
-def describe_study(study: Study, catalog: Catalog, where: str) -> str:
-    """The question, the base's recipe, and how each arm differs from it; no data is read."""
-    from lab.study.experiment import describe_value
+@click.command(
+    epilog="""Examples:
 
-    arms = study.resolve(catalog, where=where)
-    recipe = arms[0].experiment
-    lines = [study.question.strip(), "", f"{study.name}: {len(study.seed_list)} seeds, compared by {study.compare}", ""]
-    for slot, content in recipe.slots.items():
-        components = content if isinstance(content, list) else [content]
-        lines.append(f"  {slot}: {', '.join(component.alias for component in components) or '–'}")
-    lines += [f"  {name}: {describe_value(_plain(value))}" for name, value in recipe.values.items()]
-    lines += ["", *(_difference(arm) for arm in arms)]
-    return "\n".join(lines)
+\b
+  lab schedule experiments/sgdr_vs_constant.py
+  lab schedule experiments/sgdr_vs_constant.py --set epochs=4 -o rates.png
+"""
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write them as a picture, too.")
+@click.pass_obj
+def schedule(session: Session, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
+    """Draw learning rate and momentum over the steps of every arm of FILE, before anything is trained.
 
-
-def _plain(value: object) -> object:
-    from lab.registry.values import to_plain
-
-    return to_plain(value)
-
-
-def _difference(arm: ResolvedArm) -> str:
-    from lab.study.experiment import describe_value
-
-    changes = [f"{path}: {describe_value(old)} → {describe_value(new)}" for path, (old, new) in arm.difference.items()]
-    return f"  arm {arm.name}" + "".join(f"\n      {change}" for change in changes)
-
-
-def show_schedule(study: Study, catalog: Catalog, where: str, picture: Path | None) -> None:
-    """Draw learning rate and momentum over the steps of every arm; arms with the same curves share a line.
-
-    Raises:
-        LabError: no arm has a schedule, or one does not fit into its run.
+    Arms with the same curves share a line.
     """
-    from lab.report.lines import draw_lines, plot_lines, save_figure
+    from lab.study.load import load_study, override
+    from lab_basics.lines import draw_lines, plot_lines, save_figure
 
+    catalog, where = session.catalog(), str(file)
+    study = override(load_study(file, catalog), assignments, catalog, where=where)
     curves = _curves(study.resolve(catalog, where=where), catalog)
     if not curves:
         raise LabError("no arm has a schedule", where=where, hint="the learning rate stays as it is: lr")
@@ -68,21 +57,20 @@ def show_schedule(study: Study, catalog: Catalog, where: str, picture: Path | No
     }
     if momenta:
         click.echo(draw_lines(_thin(momenta), title="momentum", x="epoch"))
-    if picture is not None:
-        save_figure(plot_lines(rates, title=study.name, x="epoch", y="learning rate"), picture)
-        click.echo(f"picture: {picture}")
+    if output is not None:
+        save_figure(plot_lines(rates, title=study.name, x="epoch", y="learning rate"), output)
+        click.echo(f"picture: {output}")
 
 
-def _curves(arms: list[ResolvedArm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
+def _curves(arms: list[Arm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
     """Names of arms → (epochs, curve), with the learning rates themselves instead of factors."""
     from lab.study.build import DataCache
-    from lab.study.preflight import learner_of_arm
     from lab.training.schedules import Schedule, combined
 
     cache = DataCache()
     found: dict[str, tuple[float, Curve]] = {}
     for arm in arms:
-        learner = learner_of_arm(arm, catalog, cache=cache)
+        learner = _learner_of_arm(arm, catalog, cache)
         schedules = [callback for callback in learner.callbacks if isinstance(callback, Schedule)]
         if not schedules:
             continue
@@ -95,6 +83,21 @@ def _curves(arms: list[ResolvedArm], catalog: Catalog) -> dict[str, tuple[float,
         else:
             found[arm.name] = drawn
     return found
+
+
+def _learner_of_arm(arm: Arm, catalog: Catalog, cache: DataCache) -> Learner:
+    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
+
+    Raises:
+        LabError: the data cannot be had, or a component cannot be built.
+    """
+    from lab.study.build import build_learner
+
+    data = cache.get(arm.experiment.component("dataset"))
+    learner = build_learner(arm.experiment, data, seed=0, catalog=catalog)
+    learner.position.epochs = arm.experiment.values["epochs"]
+    learner.position.batches = len(learner.train_sampler)
+    return learner
 
 
 def _line(epochs: float, values: list[float]) -> tuple[list[float], list[float]]:

@@ -16,8 +16,8 @@ from lab.cli.options import SEED, complete_study, runs_option, tell
 from lab.errors import LabError, StoreError
 
 if TYPE_CHECKING:
-    from lab.study.listing import Listed
     from lab.study.store import RunRecord, Store
+    from lab_runs.listing import Listed
 
 __all__ = ["runs"]
 
@@ -79,7 +79,7 @@ def runs(
     ctx.meta["lab.folder"] = folder
     if ctx.invoked_subcommand is not None:
         return
-    from lab.study import listing
+    from lab_runs import listing
 
     users = listing.users_of(folder, complain=tell)
     referring = {key: [name for name, _ in found] for key, found in users.items()}
@@ -142,8 +142,8 @@ def _when(seconds: float) -> str:
 @click.pass_context
 def show(ctx: click.Context, key: str, folder: Path) -> None:
     """Show the run KEY (its first digits are enough): recipe, figures, environment, files."""
-    from lab.study.listing import users_of
     from lab.study.store import Store
+    from lab_runs.listing import users_of
 
     store = Store(_folder(ctx, folder))
     record = store.find(key)
@@ -213,7 +213,7 @@ def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
     First digits of a key are enough. Sources, files and data are compared by their hashes.
     """
     from lab.study.store import Store
-    from lab.study.why import differing
+    from lab_runs.why import differing
 
     store = Store(_folder(ctx, folder))
     records = [store.find(key) for key in (one, other)]
@@ -259,8 +259,8 @@ def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, fol
     each was last run; what earlier code of it trained goes. With --last-variants only the variant of each study that
     was run last counts.
     """
-    from lab.study.listing import list_runs, remove_leftovers, users_of
     from lab.study.store import Store
+    from lab_runs.listing import list_runs, remove_leftovers, users_of
 
     store = Store(_folder(ctx, folder))
     asked = users_of(store.root, last_only=last_variants)
@@ -305,7 +305,7 @@ def _remove(store: Store, keys: Sequence[str], *, ask: bool) -> None:
 
 def _described(store: Store, keys: Sequence[str]) -> str:
     from lab.report.cells import size
-    from lab.study.listing import list_runs
+    from lab_runs.listing import list_runs
 
     chosen = set(keys)
     found = [run for run in list_runs(store.root) if run.key in chosen]

@@ -1,0 +1,1 @@
+"""Looking into the store: what was run, why two runs differ, and the same run again."""

@@ -1,0 +1,17 @@
+"""What is in here: the commands that look into the folder of runs."""
+
+from __future__ import annotations
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """``lab runs`` and ``lab reproduce``."""
+    return {
+        "reproduce": (
+            "lab_runs.reproduce_command:reproduce",
+            "Train a finished run again and compare every figure.",
+        ),
+        "runs": ("lab_runs.runs_command:runs", "List, show, compare and remove runs."),
+    }
