@@ -1,4 +1,4 @@
-"""Figures as readers see them: the same words in the terminal, in ``report.html`` and in tables for papers."""
+"""Scores as readers see them: the same words in the terminal, in ``report.html`` and in tables for papers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
     "difference_cells",
     "effect_cells",
     "environment_rows",
-    "figure_cell",
     "flat",
     "is_judged",
     "number",
     "percent",
     "recipe",
+    "score_cell",
     "search_note",
     "size",
     "without_hash",
@@ -56,9 +56,9 @@ def is_judged(metric: str) -> bool:
     return metric.startswith(("valid_", "test_"))
 
 
-def figure_cell(row: ArmRow, name: str) -> str:
+def score_cell(row: ArmRow, name: str) -> str:
     """A metric over the seeds of an arm: ``0.7333 ± 0.063``, where undefined ``(2 of 3)``."""
-    summary = row.figures.get(name)
+    summary = row.scores.get(name)
     return NOTHING if summary is None else _summary(summary)
 
 
@@ -115,7 +115,7 @@ def percent(share: float) -> str:
 def budget_cells(row: ArmRow) -> list[str]:
     """Return the mean cost of an arm's runs, in the order of ``BUDGET``."""
     return [
-        text.format(row.figures[name].mean) if name in row.figures and row.figures[name].n else NOTHING
+        text.format(row.scores[name].mean) if name in row.scores and row.scores[name].n else NOTHING
         for name, text in BUDGET.items()
     ]
 
@@ -209,7 +209,7 @@ def search_note(results: Results) -> str:
     lost = f", {len(failed)} failed" if failed else ""
     shown = len(results.leading_arms()) - 1
     return (
-        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the figure that it is "
+        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the metric that it is "
         "shown with, so it looks better than it is: train it again with other seeds before you believe it"
     )
 

@@ -63,7 +63,7 @@ class RunProgress:
         step: steps done.
         steps: how many it will be.
         loss: of the last step.
-        row: figures of the last finished epoch, or None.
+        row: scores of the last finished epoch, or None.
     """
 
     epoch: int
@@ -172,7 +172,7 @@ class Run:
             completed = self._complete(record)
             if completed is not None:
                 return completed
-            fresh = True  # its weights alone do not give its figures
+            fresh = True  # its weights alone do not give its scores
         configure_cpu()
         folder = self._begin(fresh=fresh)
         keep_sources(self.experiment, self.file, folder)

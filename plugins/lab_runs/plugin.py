@@ -11,7 +11,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
     return {
         "reproduce": (
             "lab_runs.reproduce_command:reproduce",
-            "Train a finished run again and compare every figure.",
+            "Train a finished run again and compare every metric.",
         ),
         "runs": ("lab_runs.runs_command:runs", "List, show, compare and remove runs."),
     }

@@ -25,7 +25,7 @@ INTERACTIONS = 5
 def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
     """Name and outcome of every trial that was trained for as long as the base, in order; the figure as it was judged.
 
-    Trials that were given up early are left out: what they gave after fewer epochs is no figure of theirs.
+    Trials that were given up early are left out: what they gave after fewer epochs is no metric of theirs.
     """
     assert results.study.searching is not None
     last, sign = len(results.study.searching.rungs), -1 if results.is_higher_better(results.study.compare) else 1
