@@ -103,7 +103,8 @@ class EMA(AveragedWeights):
 
     def after_step(self, learner: Learner) -> None:
         step = self._count
-        if self._average:  # empty if a single step is made outside a fit
+        # Empty if a single step is made outside a fit.
+        if self._average:
             self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
 
 
@@ -194,7 +195,8 @@ def _update_batch_norm(learner: Learner) -> None:
                 norm.train()
             for seen, batch in enumerate(learner.train_loader, start=1):
                 for norm in norms:
-                    norm.momentum = 1 / seen  # the mean over batches; some subclasses do not know momentum=None
+                    # The mean over batches; some subclasses do not know momentum=None.
+                    norm.momentum = 1 / seen
                 learner.stepper.valid_step(to_device(batch, learner.device))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

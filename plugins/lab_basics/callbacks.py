@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CSVLog", "EarlyStopping", "GradientNorm", "SaveBest", "Timing"]
 
-MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")  # callbacks that add to an epoch's row
+# Callbacks that add to an epoch's row.
+MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")
 
 
 class EarlyStopping(Callback):
@@ -42,7 +43,8 @@ class EarlyStopping(Callback):
         self.monitor.begin(learner)
 
     def before_epoch(self, learner: Learner) -> None:
-        self._stop_if_due()  # the run may have been resumed right after the epoch that should have been its last
+        # The run may have been resumed right after the epoch that should have been its last.
+        self._stop_if_due()
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)

@@ -52,7 +52,8 @@ class Hooks:
         return len(self._handles)
 
     def _named(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, _: Any, output: Any) -> None:  # a return value would replace the output
+        # A return value would replace the output.
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
             self._function(name, module, output)
 
         return hook

@@ -37,7 +37,8 @@ class TensorBoard(Callback):
 
     name = "tensorboard"
     before = MEASURING
-    rehearse = False  # importing and opening a writer takes seconds
+    # Importing and opening a writer takes seconds.
+    rehearse = False
 
     def __init__(self) -> None:
         self._writer: Any = None

@@ -315,7 +315,8 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
 def _numbered(names: np.ndarray, validating: np.ndarray) -> tuple[tuple[str, ...], Tensor]:
     """Return the names in the training part and the ids of all ratings."""
     known, first = np.unique(names[~validating], return_index=True)
-    known = known[np.argsort(first)]  # in order of appearance, so that ids do not depend on how names sort
+    # In order of appearance, so that ids do not depend on how names sort.
+    known = known[np.argsort(first)]
     order = np.argsort(known)
     # searchsorted gives len(known) for names behind the last one.
     rows = np.minimum(np.searchsorted(known[order], names), len(known) - 1)

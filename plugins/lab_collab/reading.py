@@ -121,7 +121,8 @@ def _text(value: object, is_gap: bool) -> str:
     if is_gap:
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # pandas stores integers as floats if a value of the column is missing
+        # Pandas stores integers as floats if a value of the column is missing.
+        return str(int(value))
     return str(value)
 
 
@@ -242,7 +243,8 @@ def _number(text: str, place: int, name: str, unit: str, decimal: str) -> float:
         value = float(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     except ValueError:
         value = math.nan
-    value = math.nan if "_" in text else value  # float() accepts 1_000, which is Python's notation only
+    # float() accepts 1_000, which is Python's notation only.
+    value = math.nan if "_" in text else value
     if not math.isfinite(value):
         hint = "a rating is a finite number"
         if decimal == "." and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", text):
@@ -261,7 +263,8 @@ def plain_id(text: str) -> str:
     """
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped) and not _CODE.match(stripped):
-        whole = stripped.partition(".")[0].removeprefix("+")  # not int(), which refuses more than 4,300 digits
+        # Not int(), which refuses more than 4,300 digits.
+        whole = stripped.partition(".")[0].removeprefix("+")
         return "0" if whole == "-0" else whole
     return text
 

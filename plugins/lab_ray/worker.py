@@ -120,7 +120,8 @@ class _Training:
     def poll(self) -> list[Message]:
         """Return progress and the next chunk of files; the last message says how the run ended."""
         news = self._news.take(POLL_INTERVAL_S if self._batches is None else 0.0)
-        if news and news[-1]["event"] == "ended":  # held back until the files have been sent
+        # Held back until the files have been sent.
+        if news and news[-1]["event"] == "ended":
             self._end = news.pop()
         if self._batches is None:
             self._batches = self._next_shipment()
@@ -151,7 +152,8 @@ class _Training:
             self._news.end("interrupted")
         except LabError as error:
             self._news.end("refused", str(error))
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             self._news.end("refused", describe(error))
         else:
             self._news.end("done")

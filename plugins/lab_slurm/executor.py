@@ -121,7 +121,8 @@ class Slurm:
             "slurm_partition": self.partition,
             "slurm_additional_parameters": self.options or None,
         }
-        executor.update_parameters(**settings)  # None: not asked for
+        # None: not asked for.
+        executor.update_parameters(**settings)
         return executor
 
 

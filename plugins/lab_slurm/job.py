@@ -72,7 +72,8 @@ class Training:
         news.tell("here", pid=os.getpid(), node=os.uname().nodename)
         try:
             how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             from lab.errors import describe
 
             how, text = "refused", describe(error)

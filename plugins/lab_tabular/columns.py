@@ -137,7 +137,8 @@ def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """
     import pandas as pd
 
-    if isinstance(column.dtype, pd.CategoricalDtype):  # the values of a categorical are factorized already
+    # The values of a categorical are factorized already.
+    if isinstance(column.dtype, pd.CategoricalDtype):
         inner = column.cat.codes.to_numpy().astype(np.int64)
         used = np.flatnonzero(np.bincount(inner[inner >= 0], minlength=len(column.cat.categories)))
         numbering = np.full(len(column.cat.categories) + 1, -1, np.int64)

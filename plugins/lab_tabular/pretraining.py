@@ -100,7 +100,8 @@ class AutoencoderPretraining(Callback):
             raise LabError("the callback 'autoencoder' needs a tabular_mlp", where=type(learner.model).__name__)
 
     def before_fit(self, learner: Learner) -> None:
-        if learner.position.step or learner.epochs_done or self.losses:  # resumed: the weights are pretrained already
+        # Resumed: the weights are pretrained already.
+        if learner.position.step or learner.epochs_done or self.losses:
             return
         body: Any = learner.model
         seed = learner.streams.seed("autoencoder") % 2**31

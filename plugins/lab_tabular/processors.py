@@ -198,7 +198,8 @@ class Normalize:
 
     kind: ClassVar[str] = "normalize"
     STEPS: ClassVar[int] = 1000
-    FARTHEST: ClassVar[float] = 5.2  # the normal score of rank 1e-7
+    # The normal score of rank 1e-7.
+    FARTHEST: ClassVar[float] = 5.2
 
     how: Literal["standard", "quantile"] = "standard"
     values: dict[str, list[float]] = attrs.field(factory=dict)

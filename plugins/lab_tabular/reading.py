@@ -92,7 +92,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except ImportError as error:
         raise DataError("reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'") from error
-    except Exception as error:  # pyarrow has errors of its own for damaged files, besides ValueError and OSError
+    except Exception as error:
+        # Pyarrow has errors of its own for damaged files, besides ValueError and OSError.
         raise DataError("this is not a Parquet file, or a damaged one", where=f"{path}: {error}") from error
     refuse_twins([str(name) for name in frame.columns], str(path))
     if not len(frame):
@@ -111,7 +112,8 @@ def _read_excel(path: Path) -> pd.DataFrame:
             frame = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=list(MISSING_STRINGS))
     except ImportError as error:
         raise DataError("reading Excel needs openpyxl", where=str(path), hint="pip install 'lab[excel]'") from error
-    except Exception as error:  # openpyxl has errors of its own, besides those of zip and XML
+    except Exception as error:
+        # Openpyxl has errors of its own, besides those of zip and XML.
         raise DataError("this is not an Excel workbook, or a damaged one", where=f"{path}: {error}") from error
     if header.empty:
         raise DataError(f"the sheet '{sheet}' is empty", where=str(path), hint="the first sheet is read")
@@ -300,7 +302,8 @@ def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd
                         hint="fix the line; a missing value is nothing between two separators",
                     )
                 starts.append(start)
-    except csv.Error:  # a value is longer than 131,072 characters; raising the limit would change it for the process
+    except csv.Error:
+        # A value is longer than 131,072 characters; raising the limit would change it for the process.
         starts = []
     if len(starts) != len(frame) + 1:
         return pd.RangeIndex(1, len(frame) + 1, name="row")

@@ -24,7 +24,8 @@ class FitOrStep(Supervised):
         model: Any = self.learner.model
         if not _fits_itself(model):
             return super().train_step(batch)
-        if model.is_fitted:  # a second epoch would fit the same rows again
+        # A second epoch would fit the same rows again.
+        if model.is_fitted:
             raise CancelFit
         self._gathered = [*getattr(self, "_gathered", ()), batch]
         *inputs, target = batch

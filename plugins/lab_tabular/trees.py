@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import ensemble, tree  # at the top: importing it draws from Python's generator, forbidden inside a run
+
+# At the top: importing it draws from Python's generator, forbidden inside a run.
+from sklearn import ensemble, tree
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, UnknownNameError
@@ -133,7 +135,8 @@ class Trees(nn.Module):
         node = self.roots.expand(len(rows), -1)
         coded = self._coded(rows)
         everyone = torch.arange(len(rows), device=rows.device)[:, None]
-        while True:  # all rows descend all trees at once, one level per iteration, until every node is a leaf
+        # All rows descend all trees at once, one level per iteration, until every node is a leaf.
+        while True:
             feature, wanted = self.feature[node], self.set[node]
             numbers = coded[everyone, feature]
             is_left = numbers <= self.threshold[node]
@@ -281,7 +284,8 @@ def _category_codes(model: Any) -> np.ndarray:
     if model._preprocessor is None:
         return np.zeros((0, 0))
     categories = model._preprocessor.named_transformers_["encoder"].categories_
-    widest = max(int(each.max()) for each in categories) + 2  # the last entry is for all codes beyond
+    # The last entry is for all codes beyond.
+    widest = max(int(each.max()) for each in categories) + 2
     table = np.full((len(categories), widest), np.nan)
     for column, each in enumerate(categories):
         table[column, each.astype(int)] = np.arange(len(each))

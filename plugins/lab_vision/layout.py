@@ -118,7 +118,8 @@ class _Reader:
     def __init__(self, examples: Mapping[Parts, str], classes_from: ClassesFrom, where: str) -> None:
         self.examples, self.classes_from, self.where = examples, classes_from, where
         self.folders = list(examples)
-        self.below = 0 if classes_from == "name" else 1  # folders that a class takes
+        # Folders that a class takes.
+        self.below = 0 if classes_from == "name" else 1
         self.split_folders: dict[str, str] = {}
         self.warnings: list[str] = []
         shortest = min(len(folder) for folder in self.folders)
@@ -267,7 +268,8 @@ class _Reader:
                 "classes_from='outermost'",
             )
         names = sorted({name for inner in inside.values() for name in inner})
-        if shared and len(names) > 1:  # a single name could not tell classes apart
+        # A single name could not tell classes apart.
+        if shared and len(names) > 1:
             raise DataError(
                 f"several of {_shown(sorted(tops))} contain folders {_shown(shared)}: either could be the classes",
                 where=self.where,

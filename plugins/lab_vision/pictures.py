@@ -166,7 +166,8 @@ def _list_folder(path: Path) -> Listing:
             kind = _kind(each)
             if kind == "folder":
                 real = Path(each.path).resolve()
-                if real in above:  # following a link to a folder around it would never end
+                # Following a link to a folder around it would never end.
+                if real in above:
                     found.remarks.append(f"the link '{name}' leads back to a parent folder and was not followed")
                     continue
                 found.folders.add(name)
@@ -198,7 +199,8 @@ def _kind(each: os.DirEntry[str]) -> str:
             return "folder"
         if each.is_file():
             return "file"
-    except OSError:  # links in a circle
+    except OSError:
+        # Links in a circle.
         pass
     return "broken links" if each.is_symlink() else "neither file nor folder"
 
@@ -207,7 +209,8 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
     try:
         target = Path(link.path).resolve()
         leads_out = not target.is_relative_to(root) and (is_picture or target.is_dir())
-    except (OSError, RuntimeError):  # links in a circle; Python 3.11 raises RuntimeError
+    except (OSError, RuntimeError):
+        # Links in a circle; Python 3.11 raises RuntimeError.
         return
     if leads_out:
         raise DataError(
@@ -248,7 +251,8 @@ def _list_archive(path: Path) -> Listing:
         members = archive.infolist()
     except OSError as error:
         raise DataError(f"the archive cannot be opened: {error.strerror}", where=str(path)) from error
-    except Exception as error:  # damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
+    except Exception as error:
+        # Damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
         raise DataError("this is not a zip archive", where=f"{path}: {error}", hint="use a folder or a .zip") from error
     found = Listing()
     for member in members:
@@ -275,7 +279,8 @@ def _member_name(member: zipfile.ZipInfo) -> str:
     name = member.filename
     # Names without the flag for UTF-8 are CP437 by the standard, but macOS writes UTF-8 without the flag.
     if not (member.flag_bits & 0x800 or name.isascii()):
-        with suppress(UnicodeError):  # not UTF-8 either, so it is CP437, as zipfile has decoded it
+        # Not UTF-8 either, so it is CP437, as zipfile has decoded it.
+        with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
@@ -297,7 +302,8 @@ def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(member)
-    except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
+    except Exception as error:
+        # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
         raise DataError(f"the archive is damaged: {error}") from error
 
 
@@ -378,7 +384,8 @@ def decode(
     """
     with _opened(content) as picture:
         if size is not None and fit == "crop":
-            picture.draft(None, (2 * size, 2 * size))  # libjpeg then decodes at a fraction of the size, and faster
+            # Libjpeg then decodes at a fraction of the size, and faster.
+            picture.draft(None, (2 * size, 2 * size))
         converted = _converted(picture, grey, traits)
         return _pixels(converted if size is None else _resized(converted, size, WHOLE if fit == "crop" else None))
 
@@ -412,7 +419,8 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise DataError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
         except (
             Exception
-        ) as error:  # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too
+            # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too.
+        ) as error:
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
@@ -420,7 +428,8 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
     from PIL import Image
 
     traits = [] if traits is None else traits
-    if picture.format != "MPO" and getattr(picture, "is_animated", False):  # MPO: a photograph with its preview
+    # MPO: a photograph with its preview.
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):
         traits.append("frames")
     if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;"):
         traits.append("grey")
@@ -440,7 +449,8 @@ def _turn_upright(picture: Image, traits: list[str]) -> None:
     picture.load()
     try:
         ImageOps.exif_transpose(picture, in_place=True)
-    except Exception:  # damaged EXIF data raise struct.error, SyntaxError, KeyError …; the pixels are good
+    except Exception:
+        # Damaged EXIF data raise struct.error, SyntaxError, KeyError …; the pixels are good.
         traits.append("exif")
 
 
@@ -459,7 +469,8 @@ def _eight_bits(picture: Image) -> Image:
         full = float(_full_scale(picture))
     shares = values / full
     tags = getattr(picture, "tag_v2", {})
-    if tags.get(262) == 0:  # PhotometricInterpretation: WhiteIsZero, which Pillow honors for 8 bits only
+    # PhotometricInterpretation: WhiteIsZero, which Pillow honors for 8 bits only.
+    if tags.get(262) == 0:
         shares = 1 - shares
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
@@ -471,7 +482,8 @@ def _full_scale(picture: Image) -> int:
     """Return the largest grey value of the picture's type."""
     if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
         raise DataError("grey values of 32 bits have no known range; save the picture with 8 or 16 bits")
-    bits = getattr(picture, "tag_v2", {}).get(258, (16,))  # BitsPerSample of a TIFF
+    # BitsPerSample of a TIFF.
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))
     return int(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)
 
 

@@ -99,7 +99,8 @@ def _empty_folders(listing: Listing) -> list[str]:
         parts = picture.name.split("/")[:-1]
         holders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
     empty = sorted(listing.folders - holders)
-    return [name for name in empty if name.rpartition("/")[0] in holders]  # only the outermost of nested empty folders
+    # Only the outermost of nested empty folders.
+    return [name for name in empty if name.rpartition("/")[0] in holders]
 
 
 def _on_traits(decoded: Decoded) -> Iterator[str]:

@@ -206,7 +206,8 @@ def _digest(path: Path, pictures: Sequence[Picture]) -> str:
     for picture in pictures:
         try:
             content = hashlib.sha256(picture.read()).digest()
-        except (DataError, OSError) as error:  # the decoder skips it later and reports its name
+        except (DataError, OSError) as error:
+            # The decoder skips it later and reports its name.
             content = f"unreadable: {error}".encode()
         digest.update(picture.name.encode() + b"\0" + content)
     return digest.hexdigest()
@@ -324,9 +325,11 @@ def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 longest = value if isinstance(value, bytes) else value.encode("latin-1")
             if opcode.name in ("BININT1", "BININT", "BININT2", "INT"):
                 runs[-1].append(int(value))  # type: ignore[arg-type]
-            elif opcode.name not in ("APPENDS", "MARK"):  # pickle writes a long list in chunks between these
+            elif opcode.name not in ("APPENDS", "MARK"):
+                # Pickle writes a long list in chunks between these.
                 runs.append([])
-    except Exception as error:  # pickletools raises ValueError, IndexError, struct.error … on damaged files
+    except Exception as error:
+        # Pickletools raises ValueError, IndexError, struct.error … on damaged files.
         raise DataError("this is not a Python batch of CIFAR-10", where=f"{path}: {error}") from error
     count = len(longest) // 3072
     numbers = next((run for run in runs if len(run) == count), [])
