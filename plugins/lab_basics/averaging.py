@@ -39,6 +39,7 @@ class AveragedWeights(Callback):
         self._count = 0
 
     def before_fit(self, learner: Learner) -> None:
+        # A resumed fit keeps the average that was loaded.
         if learner.position.step == 0 or not self._average:
             self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
             self._count = 0
@@ -79,6 +80,7 @@ class AveragedWeights(Callback):
     @torch.no_grad()
     def _swap(self, learner: Learner) -> None:
         for mine, theirs in zip(self._average, _averaged_tensors(learner.model), strict=True):
+            # In place: optimizers and compiled models hold references to these tensors.
             kept = theirs.clone()
             theirs.copy_(mine)
             mine.copy_(kept)
@@ -191,6 +193,7 @@ def _update_batch_norm(learner: Learner) -> None:
     try:
         with learner.evaluating():
             for norm in norms:
+                # The statistics of the trained weights do not fit the averaged ones.
                 norm.reset_running_stats()
                 norm.train()
             for seen, batch in enumerate(learner.train_loader, start=1):

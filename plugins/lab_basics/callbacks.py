@@ -81,11 +81,13 @@ class SaveBest(Callback):
 
     def before_fit(self, learner: Learner) -> None:
         self.monitor.begin(learner)
+        # Asked for now, so that a folder that cannot be written fails before training.
         learner.artefact("best.safetensors")
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
         if row is not None and self.monitor.improved(learner, row):
+            # The weights that were evaluated, such as an average, and not those being trained.
             with learner.level("eval_weights"):
                 learner.save(learner.artefact("best.safetensors"))
 

@@ -139,6 +139,7 @@ class ActivationStats(Callback):
 
     @torch.no_grad()
     def _add(self, name: str, module: nn.Module, output: Any) -> None:
+        # Validation and other forward passes outside a step have other statistics.
         if not self._looking or not module.training:
             return
         # Sums stay on the device until the epoch ends: reading a value would wait for the device at every step.

@@ -288,6 +288,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         Ratings(users[chosen], items[chosen], values[chosen])
         for chosen in map(torch.from_numpy, (~validating, validating))
     )
+    # A flat list with one start per user: a list of lists would be far slower to index for a batch of users.
     order = torch.argsort(train.users, stable=True)
     starts = torch.zeros(len(user_ids) + 2, dtype=torch.long)
     starts[1:] = torch.bincount(train.users, minlength=len(user_ids) + 1).cumsum(0)
@@ -338,6 +339,7 @@ def _features(features: dict[str, np.ndarray] | None, ids: Sequence[str]) -> Ten
 
 
 def _number_of(ids: tuple[str, ...], name: str) -> int:
+    # Exact names first: plain_id would turn a name such as "1.0" into "1".
     numbers = {each: number for number, each in enumerate(ids, 1)}
     return numbers.get(name) or numbers.get(plain_id(name)) or numbers.get(name.strip(), UNKNOWN)
 

@@ -53,6 +53,7 @@ class Trainer:
         self._mark = FileLock(self.folder / "lock", thread_local=False)
         self._mark.acquire()
         self.every_s = float(settings["checkpoint_every_s"])
+        # Before plugins are loaded: one that the driver disabled could change what a name refers to.
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(settings["without"])
         if settings["data"]:
             os.environ.setdefault("LAB_DATA", settings["data"])
@@ -115,6 +116,7 @@ class _Training:
         self._shipped, self._shipped_at = newest_checkpoint(self.folder), time.monotonic()
         self._batches: Iterator[list[Message]] | None = None
         self._end: Message | None = None
+        # A thread, so that the actor can answer polls while it trains; a daemon, so that it ends with the actor.
         threading.Thread(target=self._work, daemon=True).start()
 
     def poll(self) -> list[Message]:

@@ -154,6 +154,7 @@ def importances(space: Space, trials: Sequence[ObservedTrial], *, metric: str = 
     inputs = np.array([[space[path].share(trial.settings[path]) for path in space] for trial in usable])
     values, outlying = _without_outliers(np.array([trial.value for trial in usable], dtype=np.float64))
     unseen, shuffled = _unseen_errors(inputs, values, seed)
+    # Fitted on all trials: the folds above only measure its error.
     forest = _forest(seed).fit(inputs, values)
     trees = [boxes_of(tree.tree_, len(space)) for tree in forest.estimators_]
     variance = float(values.var())
@@ -183,6 +184,7 @@ def _without_outliers(values: Floats) -> tuple[Floats, int]:
 def _forest(seed: int) -> RandomForestRegressor:
     from sklearn.ensemble import RandomForestRegressor
 
+    # Leaves of two trials at least, since single trials are noisy.
     return RandomForestRegressor(TREES, max_features=0.7, min_samples_leaf=2, random_state=seed)
 
 

@@ -28,6 +28,7 @@ def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
     Trials that were stopped early are skipped: their values after fewer epochs cannot be compared.
     """
     assert results.study.searching is not None
+    # Searchers minimize, so a metric to maximize was negated.
     last, sign = len(results.study.searching.rungs), -1 if results.is_higher_better(results.study.compare) else 1
     found = []
     for arm in results.arms:

@@ -69,12 +69,14 @@ class _OfOptuna:
         """Return the sampler's suggestions after the earlier trials, failed ones included."""
         import optuna
 
+        # Optuna logs every trial, in between the progress of runs.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         distributions = {path: _distribution(choice) for path, choice in space.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(sampler=self.sampler(_mixed(seed, len(seen))))
         for trial in seen:
+            # Rebuilt from the trials in every round, so that an interrupted search proposes the same.
             study.add_trial(_as_optunas(trial, distributions))
         found = []
         for _ in range(count):
@@ -118,6 +120,7 @@ class GaussianProcess(_OfOptuna):
         return GPSampler(n_startup_trials=self.first, deterministic_objective=False, seed=seed)
 
     def go_on(self, study: optuna.Study, asked: optuna.trial.Trial) -> None:
+        # Optuna's GP has no constant liar of its own.
         values = [trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None]
         if values:
             study.tell(asked, float(np.mean(values)))

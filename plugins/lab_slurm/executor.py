@@ -95,6 +95,7 @@ class Slurm:
         if not runs:
             return
         folder = runs[0].store.folder.absolute() / f".slurm-{uuid.uuid4().hex[:12]}"
+        # Only for the user: a pickle that others could write would run their code.
         folder.mkdir(mode=0o700)
         queue = _Queue(self, folder, runs, listener, stop, fresh=fresh)
         try:

@@ -61,6 +61,7 @@ class Training:
         """Save the run and return the submission that continues it."""
         from submitit.helpers import DelayedSubmission
 
+        # The driver must not take the end of this attempt for the end of the run.
         self._gives_way = True
         self._stop.set()
         if self._thread is not None:
@@ -81,6 +82,7 @@ class Training:
             news.tell("ended", how=how, text=text)
 
     def _train(self, job: Mapping[str, Any], news: _News) -> tuple[str, str]:
+        # Read once, when torch is imported.
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job["threads"])
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(job["without"])

@@ -41,6 +41,7 @@ MAX_SHOWN = 30
 
 def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | None = None) -> None:
     """Raise a DataError, with close matches, unless every column exists once."""
+    # Frames of pandas may have integers as names, and messages and parameters have strings.
     there = [str(name) for name in frame.columns]
     refuse_twins(there, where)
     known = set(there)
@@ -147,6 +148,7 @@ def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     else:
         codes, values = pd.factorize(column)
     texts = [_text(value) for value in values]
+    # 1 and 1.0 may both occur in a column of objects and become one string.
     names = [text for text in dict.fromkeys(texts) if text not in MISSING_STRINGS]
     numbers = {text: number for number, text in enumerate(names)}
     table = np.array([*(numbers.get(text, -1) for text in texts), -1], np.int64)

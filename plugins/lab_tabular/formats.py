@@ -191,6 +191,7 @@ def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str
     >>> _written_number("1,23", ".", ",") is _written_number("A12", ".", ",") is None
     True
     """
+    # The typographic minus, as spreadsheets and Wikipedia write it.
     text = text.replace("\u2212", "-").strip()
     inside = re.fullmatch(r"\((.*)\)", text)
     found = _pattern(decimal, thousands).fullmatch(inside[1].strip() if inside else text)
@@ -201,6 +202,7 @@ def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str
         return None
     if after and not (after in _UNITS or _is_currency(after)):
         return None
+    # Accounting notation has parentheses for negative numbers; two signs at once mean something else.
     signs = [found["sign"] == "-", found["inner"] == "-", found["minus"] == "-", inside is not None]
     if sum(signs) > 1:
         return None
@@ -239,8 +241,10 @@ def number_format(
     _, texts = as_strings(column)
     values, units = _parsed(texts, form)
     bad = {text.lower() for text, value in zip(texts, values, strict=True) if np.isnan(value)}
+    # Only if everything else is a number: in a column of categories, "none" is a category.
     if bad and bad <= SOFT_MISSING and len(bad) < len(texts):
         form = attrs.evolve(form, gaps=tuple(sorted(bad)))
+    # Mixed units would be silently added up, 5 kg and 7 g as 12.
     known = sorted({unit for unit, value in zip(units, values, strict=True) if not np.isnan(value)})
     if len(known) > 1:
         shown = " and ".join(f"'{unit}'" if unit else "no unit" for unit in known[:3])

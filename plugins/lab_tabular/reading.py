@@ -24,6 +24,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 
 _STARTS = {
+    # Other kinds of files by their first bytes; their suffix may be wrong.
     b"PK\x03\x04": "a zip archive or an Excel workbook (.xlsx)",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "a Parquet file (.parquet)",
@@ -132,10 +133,12 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
 
     _refuse_other_kinds(path, encoding)
     header = _header(path, separator, encoding)
+    # Checked on the header itself, since pandas renames a second column 'a' to 'a.1'.
     refuse_twins([name for name in header if name], str(path))
     try:
         frame = pd.read_csv(
             path,
+            # Strings: pandas would infer the types of a file, and differently for the file to predict.
             dtype=str,
             keep_default_na=False,
             na_values=list(MISSING_STRINGS),
@@ -153,6 +156,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         raise _not_encoded(path, encoding) from error
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
+    # With one value too many in every row, pandas silently takes the first column as the index.
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(
             "the rows have more values than the header has columns", where=str(path), hint="name every column"

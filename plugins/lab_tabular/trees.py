@@ -87,6 +87,7 @@ class Trees(nn.Module):
         self.category_sizes, self.continuous_count = tuple(category_sizes), continuous_count
         self.output_size, self.target_mean = output_size, target_mean
         _check_kind(estimator, output_size)
+        # Built once here, so that a wrong parameter is found by the checks and not at the end of the first epoch.
         _make(estimator, options, seed=0)
         for name, kind in _BUFFERS.items():
             self.register_buffer(name, torch.zeros(0, dtype=kind))
@@ -106,10 +107,12 @@ class Trees(nn.Module):
         rows = _rows(categorical, continuous).cpu().numpy()
         wanted = target.cpu().numpy()
         options = dict(self.options)
+        # scikit-learn's limit for splits by sets of categories.
         if self.estimator in BOOSTED and max(self.category_sizes, default=0) <= MAX_CATEGORIES:
             options.setdefault("categorical_features", list(range(len(self.category_sizes))) or None)
         model = _make(self.estimator, options, seed)
         with warnings.catch_warnings():
+            # scikit-learn warns of rare classes and constant columns, which the notes of the data report.
             warnings.simplefilter("ignore")
             model.fit(rows, wanted)
         read = _read_boosted if self.estimator in BOOSTED else _read_forest
@@ -120,6 +123,7 @@ class Trees(nn.Module):
     def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
         check_widths(categorical, continuous, len(self.category_sizes), self.continuous_count)
         if not self.is_fitted:
+            # Checks run the model before it is fitted.
             shape = (len(categorical), self.output_size)
             return (
                 continuous.new_zeros(shape)

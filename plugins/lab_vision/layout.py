@@ -50,6 +50,7 @@ def split_named(folder: str) -> str | None:
     >>> [split_named(name) for name in ("TRAIN", "validation", "test_set", "Training Images", "cat", "train2017")]
     ['train', 'valid', 'test', 'train', None, None]
     """
+    # "Training Images" and "test_set" are splits, "train_station" is not: fillers may surround the name, nothing else.
     words = [word for word in re.split(r"[\W_]+", folder.lower()) if word and word not in _FILLERS]
     if len(words) != 1:
         return None
@@ -79,6 +80,7 @@ def lay_out(names: Sequence[str], classes_from: ClassesFrom, splits: Splits, whe
         ParameterError: ``splits`` names folders without pictures, or splits that do not exist.
     """
     paths = [tuple(part for part in name.split("/") if part not in ("", ".")) for name in names]
+    # One picture per folder is enough for messages; folders are far fewer than pictures.
     examples = {path[:-1]: name for path, name in zip(reversed(paths), reversed(names), strict=True)}
     reader = _Reader(examples, classes_from, where)
     if isinstance(splits, Mapping):
@@ -123,6 +125,7 @@ class _Reader:
         self.split_folders: dict[str, str] = {}
         self.warnings: list[str] = []
         shortest = min(len(folder) for folder in self.folders)
+        # The last common folder may itself be a class.
         self.root: Parts = _common(self.folders)[: max(0, shortest - self.below)]
 
     def _inner(self) -> Iterator[tuple[Parts, Parts]]:

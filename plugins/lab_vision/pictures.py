@@ -142,6 +142,7 @@ def list_pictures(path: Path) -> Listing:
         listing = _list_archive(path)
     else:
         raise DataError("folder or archive of pictures not found", where=str(path), hint="check the path")
+    # By folder and name, so that ids and splits do not depend on the order of the file system.
     listing.pictures.sort(key=lambda picture: picture.name.split("/"))
     return listing
 
@@ -165,6 +166,7 @@ def _list_folder(path: Path) -> Listing:
                 _check_link(each, root, is_picture)
             kind = _kind(each)
             if kind == "folder":
+                # Compared with all folders around it, since links may form a circle over several folders.
                 real = Path(each.path).resolve()
                 # Following a link to a folder around it would never end.
                 if real in above:
@@ -221,6 +223,7 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
 
 
 def _read_file(path: Path) -> bytes:
+    # Before reading: a file of many gigabytes would fill the memory.
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
@@ -289,6 +292,7 @@ def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
     where = f"{path}: {inside[:80]}"
     if inside.startswith("/") or inside[1:3] == ":/" or ".." in inside.split("/"):
         raise DataError("the archive contains a path outside itself", where=where, hint="do not trust this archive")
+    # The upper 16 bits hold the Unix mode.
     if stat.S_ISLNK(member.external_attr >> 16):
         raise DataError("the archive contains a link", where=where, hint="do not trust this archive")
     if member.flag_bits & 0x1:
@@ -353,6 +357,7 @@ def read_pictures(
 
 
 def _require_one_size(names: Sequence[str], pixels: Sequence[np.ndarray]) -> None:
+    # The most common size, so that the message names the exception and not the rule.
     sizes = Counter(each.shape[1:] for each in pixels)
     if len(sizes) == 1:
         return
@@ -404,6 +409,7 @@ def _opened(content: bytes) -> Iterator[Image]:
     if not content:
         raise DataError("the file is empty")
     with warnings.catch_warnings():
+        # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
@@ -437,6 +443,7 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
         picture = _eight_bits(picture)
     if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+        # Dropping the alpha channel would show whatever color transparent pixels happen to have.
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("L" if grey else "RGB")

@@ -121,6 +121,7 @@ def _on_twins(
     decoded: Decoded, rows: Sequence[np.ndarray], target: np.ndarray, classes: Sequence[str]
 ) -> Iterator[str]:
     """Warn of files with the same bytes in two splits, or in two classes."""
+    # By content, since copies of a picture usually have other names.
     counts = Counter(decoded.digests)
     if len(counts) == len(decoded.digests):
         return

@@ -163,6 +163,7 @@ def _check_classes(classes: Sequence[str] | None, where: str) -> None:
 def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit) -> Decoded:
     """Return decoded pictures from the cache, keyed by their content, or decode them."""
     names = hashlib.sha256("\0".join(picture.name for picture in pictures).encode()).hexdigest()
+    # The last entry is a version: it changes when decoding does.
     key = content_key({"of": digest, "names": names, "size": size, "grey": grey, "fit": fit, "kind": "pictures 2"})
 
     def write(folder: Path) -> None:
@@ -276,6 +277,7 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_exampl
         target = numbers[target]
         rows = np.flatnonzero(target >= 0)
         if max_examples is not None:
+            # A random subset, since the first pictures of a split may be of few classes.
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:max_examples])
         kept.append((pixels[rows], target[rows]))
     return image_data(kept, names, name=str(source))
@@ -498,6 +500,7 @@ def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed:
     if unknown:
         raise ParameterError(f"unknown class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
     bunch = load_digits()
+    # scikit-learn's grey values run from 0 to 16.
     pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[:, None]
     names = [name for name in DIGIT_NAMES if name not in held_out]
     numbers = np.array([names.index(name) if name in names else -1 for name in DIGIT_NAMES])
