@@ -1,9 +1,9 @@
-"""Training steps of the sequence model, the plain way and lab's; run as a program, it makes plain ones when asked.
+"""Training steps of the sequence model, plain and lab's; as a program, a server of plain steps.
 
     python -m tests.benchmarks.forcing_steps VOCAB_SIZE ATTENTION PROBABILITY SHORTEST
 
-A line on its input asks for a step, a line of its output says how many milliseconds that took. The plain loop has a
-process of its own, since what lab asks of the allocator cannot be taken back to what glibc does by itself.
+For each line of input it computes one step and prints its milliseconds. The plain loop needs its own process, because
+the allocator settings of lab cannot be reset to glibc's defaults.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class Steps:
         self.forced = (torch.rand(LONGEST, generator=generator) < probability).tolist()
 
     def plain(self) -> Tensor:
-        """The loss by the plain loop."""
+        """Return the loss of the plain loop."""
         return plain_loss(plain_forward(self.model, self.source, self.target, self.forced), self.target, PAD)
 
     def fast(self) -> Tensor:
-        """The loss as training makes it."""
+        """Return the loss as in training."""
         scores = self.model(self.source, self.target, self.forced, packed=True, unprojected=True)
         return seq2seq_loss(scores, self.target, PAD)
 
     def milliseconds(self, step: Callable[[], Tensor], settings: Callable[[], Any] = nullcontext) -> float:
-        """What forward, loss and backward take."""
+        """Return the milliseconds of forward, loss and backward."""
         with settings():
             self.model.zero_grad(set_to_none=True)
             started = time.perf_counter()
@@ -65,7 +65,7 @@ class Steps:
 
 
 def sentences(vocab_size: int, shortest: int, generator: torch.Generator) -> Tensor:
-    """(T, B) ids: sentences of ``shortest`` to ``LONGEST`` tokens, padded."""
+    """Return (T, B) ids: sentences of ``shortest`` to ``LONGEST`` tokens, padded."""
     ids = torch.randint(4, vocab_size, (LONGEST, BATCH), generator=generator)
     lengths = torch.randint(shortest, LONGEST + 1, (BATCH,), generator=generator)
     lengths[0] = LONGEST
@@ -76,7 +76,7 @@ def sentences(vocab_size: int, shortest: int, generator: torch.Generator) -> Ten
 
 @contextmanager
 def plain_elsewhere(*what: object) -> Iterator[Callable[[], float]]:
-    """A function that has a plain step made in another process and gives its milliseconds."""
+    """Yield a function that runs a plain step in another process and returns its milliseconds."""
     command = [sys.executable, "-m", __spec__.name, *map(str, what)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         to, answers = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
@@ -90,7 +90,7 @@ def plain_elsewhere(*what: object) -> Iterator[Callable[[], float]]:
 
 
 def main() -> None:
-    """Make a plain step for every line."""
+    """Run a plain step for every line of input."""
     vocab_size, attention, probability, shortest = sys.argv[1:]
     steps = Steps(int(vocab_size), attention == "True", float(probability), int(shortest))
     for _ in sys.stdin:

@@ -20,7 +20,7 @@ _IDS = {0: 2, 1: 1, 2: 3, 3: 0}  # lab's bos, pad, eos, unk in Joey's vocabulary
 
 
 class JoeyTranslation:
-    """Joey's model for lab's data: trained batch by batch, asked for translations.
+    """Joey's model for lab's data, for training steps and translations.
 
     Args:
         data: a ``TranslationData``.
@@ -36,7 +36,7 @@ class JoeyTranslation:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
 
     def train(self, batch: Any) -> float:
-        """One step, as Joey's ``TrainManager`` makes it, with the loss per token."""
+        """Train one step like Joey's ``TrainManager``, with the loss per token."""
         self.model.train()
         joeys = _batch(batch.source, batch.target)
         joeys.sort_by_src_length()
@@ -50,7 +50,7 @@ class JoeyTranslation:
 
     @torch.no_grad()
     def translate(self, source: Tensor, beam: int, max_length: int, *, at_least: int = 1) -> list[list[int]]:
-        """Lab's ids of the best translation of every sentence of (S, B), of ``at_least`` tokens, without ``eos``."""
+        """Return lab's ids of the best translation of each sentence of (S, B), without ``eos``."""
         from joeynmt.search import search
 
         self.model.eval()
@@ -74,7 +74,7 @@ def _batch(source: Tensor, target: Tensor | None) -> Any:
 
 
 def _joeys(ids: Tensor) -> Tensor:
-    """(T, B) of lab's ids -> (B, T) of Joey's."""
+    """Convert (T, B) of lab's ids to (B, T) of Joey's."""
     table = torch.arange(int(ids.max()) + 5)
     for ours, joeys in _IDS.items():
         table[ours] = joeys

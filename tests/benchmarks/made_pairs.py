@@ -25,7 +25,7 @@ _BLOCK = 5_000
 
 @attrs.frozen
 class MadePairs:
-    """So many made sentence pairs, as a source of pairs.
+    """Generated sentence pairs as a source of pairs.
 
     Attributes:
         number: how many.
@@ -40,11 +40,11 @@ class MadePairs:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the pairs depend on."""
+        """Plain JSON that changes whenever the pairs might."""
         return {"made": 1, "pairs": self.number}
 
     def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
-        """(source, target) sentences."""
+        """Yield (source, target) sentences."""
         for number, pair in enumerate(made_pairs(self.number)):
             self.seen(number)
             yield pair

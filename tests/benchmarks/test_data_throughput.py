@@ -1,4 +1,4 @@
-"""How fast a large corpus becomes batches: tokenized once, read again, collated; and what that takes of memory."""
+"""Speed and memory of turning a large corpus into batches: tokenizing, reading from the cache, collating."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def pairs_per_second(corpus: Corpus, lab: float, peer: float) -> dict[str, Any]:
 
 
 def run(module: str, *arguments: object) -> Any:
-    """What ``module`` prints when a process of its own runs it."""
+    """Return the output of ``module``, run in its own process."""
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

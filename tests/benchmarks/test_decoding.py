@@ -1,8 +1,8 @@
-"""Translating many sentences at once, against one sentence after the other.
+"""Translation in batches, against one sentence at a time and against JoeyNMT.
 
-In the first comparison both sides are lab's own search, so the words are the same; only the company is not. A sentence
-that has ended leaves its batch. In the second the other side is JoeyNMT with a model of the same size, and no sentence
-may end before its fifteenth token, so that both do the same number of steps. The model is the course's, on Multi30k's
+In the first comparison both sides are lab's own search, so the translations are the same; finished sentences leave
+their batch. In the second the other side is JoeyNMT with a model of the same size, and no sentence may end before its
+fifteenth token, so that both sides compute the same number of steps. The model is the course's, on Multi30k's
 vocabularies, trained for a few steps so that it learns when to end; the sentences are captions of the validation split.
 """
 
@@ -68,7 +68,7 @@ def model(data: Any) -> Seq2SeqRNN:
 
 
 def sources(data: Any, count: int, batch_size: int) -> list[torch.Tensor]:
-    """Captions of similar length together, without padding that the batch does not need."""
+    """Return batches of captions of similar length, without unnecessary padding."""
     rows = sorted(range(count), key=lambda row: len(data.valid[row].source))
     groups = [rows[start : start + batch_size] for start in range(0, count, batch_size)]
     return [data.valid.__getitems__(group).source for group in groups]
@@ -77,7 +77,7 @@ def sources(data: Any, count: int, batch_size: int) -> list[torch.Tensor]:
 def per_second(
     search: Callable[[torch.Tensor], list[Any]], given: list[torch.Tensor], settings: Any = configured_cpu
 ) -> tuple[float, list[Any]]:
-    """Sentences per second, and what was found."""
+    """Return sentences per second, and the translations."""
     with settings():
         search(given[0])
         started = time.perf_counter()

@@ -1,12 +1,12 @@
 """Training a translation model on Multi30k, against a straightforward step-by-step implementation.
 
-The plain side is what one writes first: one step of the decoder after the other, its logits stacked, cross-entropy
-over all of them, ``torch.optim.Adam`` as it comes, no setting of the process touched. The other side is what ``lab
-run`` does: the machine's settings, packed sequences, projection and cross-entropy in one, fused Adam; on the same
-random batches, and, as figures of their own, on sorted ones (which change the course of the first epochs). All train
-the same model with two threads, each in a process of its own, a step of one after a step of the other; forward, loss,
-backward and the optimizer's step count, and the real tokens of source and target. The batches are spread evenly over an
-epoch's, so that their lengths are those of the whole.
+The plain side is the usual first implementation: one step of the decoder at a time, stacked logits, cross-entropy over
+all of them, ``torch.optim.Adam`` with its defaults, no settings of the process. The other side is what ``lab run``
+does: CPU settings, packed sequences, fused projection and cross-entropy, fused Adam; on the same random batches and,
+reported separately, on sorted ones (which change the course of the first epochs). All sides train the same model with
+two threads, each in its own process, in alternating steps. The time of forward, loss, backward and optimizer step
+counts, per real token of source and target. The batches are evenly spaced in an epoch, so that their lengths are
+representative.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def model_of(data: Any, **options: Any) -> Seq2SeqRNN:
 
 
 def batches(data: Any, sampler: Any, count: int) -> list[Any]:
-    """So many batches at even distances of an epoch in the order of their lengths."""
+    """Return batches evenly spaced in an epoch, in the order of their lengths."""
     lengths = data.train.lengths
     facts = {"size": len(lengths), "lengths": lengths, "batch_size": BATCH, "generator": torch.Generator()}
     full = [rows for rows in call_with(sampler, facts) if len(rows) == BATCH]
@@ -75,7 +75,7 @@ def lab_step(model: Seq2SeqRNN, batch: Any) -> Tensor:
 
 
 def lowered(step: Step) -> Step:
-    """The step under autocast to bfloat16."""
+    """Return the loss of a step under autocast to bfloat16."""
 
     def call(model: Seq2SeqRNN, batch: Any) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -85,7 +85,7 @@ def lowered(step: Step) -> Step:
 
 
 class Side:
-    """One side of the comparison, in a process of its own, so that neither disturbs the other's memory.
+    """One side of the comparison, in its own process, so that memory is measured separately.
 
     Args:
         name: "plain", "JoeyNMT 2.3", or lab's: "float32" or "bfloat16", and "…, sorted" for sorted batches.
@@ -107,11 +107,11 @@ class Side:
         return float(self.connection.recv())
 
     def train(self, place: int) -> None:
-        """One step on a batch, timed."""
+        """Time one step on a batch."""
         self.taken[place].append(self.ask(place))
 
     def finish(self) -> tuple[float, float]:
-        """Tokens per second, from the median of every batch's times behind the first, and the peak memory in MB."""
+        """Return tokens per second, from the median time of each batch after the first, and peak memory in MB."""
         seconds = sum(statistics.median(times[1:]) for times in self.taken)
         return sum(self.tokens) / seconds, self.ask("memory")
 
@@ -148,7 +148,7 @@ def _serve(connection: Any, name: str, count: int, options: dict[str, Any]) -> N
 
 
 def _answer(connection: Any, given: list[Any], train: Callable[[Any], Any]) -> None:
-    """Train on the batches that are asked for, until the end."""
+    """Train on the requested batches."""
     connection.send([int((batch.source != PAD).sum() + (batch.target != PAD).sum()) for batch in given])
     before = memory("VmRSS")
     forget_peak()
@@ -162,7 +162,7 @@ def _answer(connection: Any, given: list[Any], train: Callable[[Any], Any]) -> N
 
 
 def in_turns(names: Sequence[str], count: int, rounds: int, **options: Any) -> dict[str, tuple[float, float]]:
-    """Of every side the tokens per second and the peak memory in MB."""
+    """Return tokens per second and peak memory in MB of every side."""
     sides = {name: Side(name, count, options) for name in names}
     for _ in range(rounds):
         for place in range(count):
@@ -218,7 +218,7 @@ def test_training_reads_more_and_takes_less_memory_than_the_plain_loop(name: str
 
 
 def test_training_reaches_the_validation_loss_of_the_plain_loop(figure: Any, short: bool) -> None:
-    """From the same weights on the same batches, without dropout, which the sides draw differently."""
+    """Start from the same weights on the same batches, without dropout, which the sides draw differently."""
     if short:
         pytest.skip("not part of the short form: the ordinary suite compares the curves of a small model")
     data = multi30k(source="fr", target="en")
@@ -239,7 +239,7 @@ def test_training_reaches_the_validation_loss_of_the_plain_loop(figure: Any, sho
 
 
 def _trained_loss(data: Any, given: list[Any], step: Step, optimizer: Any) -> float:
-    """Mean loss of a word of 500 validation pairs, every step forced."""
+    """Return the mean loss per word of 500 validation pairs, with every step forced."""
     off = dict.fromkeys(["embedding_dropout", "encoder_dropout", "bridge_dropout", "decoder_dropout"], 0.0)
     torch.set_num_threads(THREADS)
     model = model_of(data, **MODELS["seq2seq_bidir_attn"], **off, output_dropout=0.0)

@@ -1,7 +1,7 @@
-"""How fast a training step of the sequence model is, against the plain step-by-step loop.
+"""Speed of a training step of the sequence model, against the plain step-by-step loop.
 
-Three sides, measured in turns so that a busy machine troubles all alike: the plain loop as torch comes, in a process
-of its own; the plain loop with the machine's settings (``lab.training.cpu``); and the model as it is trained.
+Three sides, measured in turns so that load on the machine affects all alike: the plain loop with torch's defaults, in
+its own process; the plain loop with the machine's settings (``lab.training.cpu``); and the model as it is trained.
 Sizes are the lesson's: batch 125, embeddings of 300, 256 hidden units; sentences of up to 15 words in no order of
 length, as a shuffling sampler gives them, and sorted by target, as ``sortish`` gives them.
 
@@ -25,7 +25,7 @@ ROUNDS, WARM_UP = {1_000: 8, 10_000: 4}, 1
 
 
 def measure(vocab_size: int, attention: bool, probability: float, shortest: int, rounds: int) -> dict[str, float]:
-    """Milliseconds of forward, loss and backward, the median of some rounds."""
+    """Return the median milliseconds of forward, loss and backward."""
     what = (vocab_size, attention, probability, shortest)
     steps = Steps(*what)
     with plain_elsewhere(*what) as plain:

@@ -1,7 +1,7 @@
-"""What training on the whole of Multi30k leads to: validation loss beside the plain loop, BLEU beside JoeyNMT.
+"""Results of training on the whole of Multi30k: validation loss against the plain loop, BLEU against JoeyNMT.
 
-An hour on two cores for each seed, so only where they are asked for: ``--long FOLDER`` keeps what each side gave in
-FOLDER, and does not train again what is there.
+Takes an hour on two cores for each seed, so it needs ``--long FOLDER``, which saves each result in FOLDER and does not
+train again for existing ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA
 
 @pytest.fixture
 def folder(request: pytest.FixtureRequest) -> Path:
-    """Where results are kept."""
+    """Folder of the results."""
     path = request.config.option.long
     if path is None:
         pytest.skip("takes hours: give --long FOLDER")
@@ -33,7 +33,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 def trained(side: str, seed: int, folder: Path) -> dict[str, Any]:
-    """The result of one side, trained in a process of its own where it is not there yet."""
+    """Return the result of one side, trained in its own process if it does not exist."""
     program = [sys.executable, "-m", "tests.benchmarks.whole_multi30k"]
     subprocess.run([*program, side, str(seed), str(EPOCHS), str(folder)], check=True)
     result: dict[str, Any] = json.loads((folder / f"{side}-{seed}-{EPOCHS}.json").read_text(encoding="utf-8"))

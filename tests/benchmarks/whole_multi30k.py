@@ -1,9 +1,9 @@
-"""Train one side on the whole of Multi30k, judge it, and keep the result; run as a program.
+"""Train one side on the whole of Multi30k, evaluate it and save the result; run as a program.
 
     python -m tests.benchmarks.whole_multi30k SIDE SEED EPOCHS FOLDER
 
-SIDE is "plain", "float32", "bfloat16" or "joey". All read the same random batches of 125 pairs, forced at every step,
-with Adam at 2e-3; the model is lab's that is nearest to Joey's, with its own dropout, each side drawing its own.
+SIDE is "plain", "float32", "bfloat16" or "joey". All train on the same random batches of 125 pairs, with every step
+forced and Adam at 2e-3; the model is the one of lab that is closest to Joey's; each side draws its own dropout.
 ``FOLDER/SIDE-SEED-EPOCHS.json`` holds seconds and tokens of training, the loss of a word of the validation split with
 every step forced (not JoeyNMT's), and BLEU of its translations by beam search of width 5 (not the plain loop's, which
 has none).
@@ -43,7 +43,7 @@ STEPS = {"plain": plain_step, "float32": lab_step, "bfloat16": lowered(lab_step)
 
 
 def main() -> None:
-    """Train, judge, write; nothing where the result is there."""
+    """Train, evaluate and save, unless the result exists."""
     side, seed, epochs, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     path = folder / f"{side}-{seed}-{epochs}.json"
     if not path.exists():
@@ -96,7 +96,7 @@ def _trained(train: Callable[[Any], float], batches: Iterator[Any]) -> dict[str,
 
 
 def _loss(data: Any, model: Any) -> float:
-    """Mean loss of a word of the validation split, by the plain loop for every side."""
+    """Return the mean loss per word of the validation split, by the plain loop for every side."""
     total = words = 0.0
     for start in range(0, len(data.valid), BATCH):
         batch = data.valid.__getitems__(list(range(start, min(start + BATCH, len(data.valid)))))

@@ -1,4 +1,4 @@
-"""What the tests of pictures and words share."""
+"""Fixtures of the tests of images and words."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_only_the_loss_that_ignores_padding_takes_unprojected_features() -> None
 
 
 def kinds_given(data: ToyTranslation, loss: Any, change: Any = None) -> type:
-    """What the model hands to the loss in a training step."""
+    """Return the type of the model's output in a training step."""
     given: list[Any] = []
 
     class Watching(type(loss)):

@@ -1,4 +1,4 @@
-"""What a study's report shows of its translations: from artefacts, without training."""
+"""Report sections of translations, from artifacts, without training."""
 
 from __future__ import annotations
 

@@ -93,12 +93,12 @@ def written(page: Any, text: str) -> Any:
 
 
 def shares(page: Any) -> list[str]:
-    """What stands below the words that were read."""
+    """Return the text below the source words."""
     return [word.text for word in find(page, "#attention-source small")]
 
 
 def shading(page: Any) -> list[float]:
-    """How strongly the words that were read are marked."""
+    """Return the highlighting of the source words."""
     return page.execute_script(
         "return [...document.querySelectorAll('#attention-source .word')]"
         ".map(word => Number(getComputedStyle(word, '::before').opacity))"

@@ -1,4 +1,4 @@
-"""What the embedded corpus promises as a whole, and its grammar on sentences chosen from it."""
+"""Properties of the embedded corpus as a whole, and its grammar on selected sentences."""
 
 from __future__ import annotations
 

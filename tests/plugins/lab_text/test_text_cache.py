@@ -1,4 +1,4 @@
-"""What is kept between runs belongs to the code that made it."""
+"""Cache entries depend on the code that wrote them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Neighbours(WhitespaceTokenizer):
 
 
 def sentences(tokenizer: Tokenizer, chunks: list[list[str]], rows: list[int] | None = None) -> list[list[str]]:
-    """What comes back when chunks are numbered and the numbers are looked up again."""
+    """Number chunks and return the tokens of the numbers."""
     numbers = numbering_of(tokenizer)
     found: list[list[str]] = []
     for texts in chunks:

@@ -1,4 +1,4 @@
-"""What two processes that tokenize say to each other, and a stream that several of them tokenize."""
+"""Messages between tokenizing processes, and a stream tokenized by several of them."""
 
 from __future__ import annotations
 
