@@ -85,9 +85,8 @@ class DatasetConformance(Conformance):
         fingerprint = self.data.fingerprint
         # hash() of a str is salted per process, and an address is new every time: keys would never match.
         if len(fingerprint) < 8 or not fingerprint.isalnum():
-            raise Finding(
-                f"{self.label}: the fingerprint {fingerprint!r} is not a hash", hint="hashlib.sha256(content).hexdigest()"
-            )
+            hint = "hashlib.sha256(content).hexdigest()"
+            raise Finding(f"{self.label}: the fingerprint {fingerprint!r} is not a hash", hint=hint)
 
     def test_batches_can_be_made(self) -> None:
         """``collate`` makes a batch of any number of examples, one included."""
