@@ -155,6 +155,12 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         raise DataError(
             "the rows have more values than the header has columns", where=str(path), hint="name every column"
         )
+    if len(header) < frame.shape[1]:
+        raise DataError(
+            f"the first line names {len(header)} columns, and the rows have {frame.shape[1]}",
+            where=str(path),
+            hint="fix the first line",
+        )
     frame.columns = pd.Index([name or f"Unnamed: {number}" for number, name in enumerate(header)][: frame.shape[1]])
     if not len(frame):
         raise DataError("the file has a header, but no rows", where=str(path))
@@ -210,7 +216,9 @@ def _header(path: Path, separator: str, encoding: str) -> list[str]:
     """Return the names of the columns, stripped."""
     try:
         with _open(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
-            header = next((row for row in csv.reader(file, delimiter=separator, skipinitialspace=True) if row), [])
+            rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
+            # pandas takes a line of white space for an empty one and goes on to the next
+            header = next((row for row in rows if len(row) > 1 or any(map(str.strip, row))), [])
     except UnicodeError as error:
         raise _not_encoded(path, encoding) from error
     except csv.Error as error:
