@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +42,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     ``path`` must not exist yet.
     """
+    import shutil  # here: `lab --help` imports this module and writes no folder
+
     temporary = _temporary_name(path)
     temporary.mkdir(parents=True)
     try:
@@ -58,8 +58,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _temporary_name(path: Path) -> Path:
-    # hidden, so that globs of a reader do not find it; the uuid keeps threads of one process apart
-    return path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    # hidden, so that globs of a reader do not find it; random, so that threads of one process do not share it
+    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:

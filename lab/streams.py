@@ -1,4 +1,4 @@
-"""Standard streams that end no work: signs that cannot be printed are replaced, a reader that left is no error."""
+"""Robust standard streams: characters that cannot be encoded are replaced, and a closed pipe is no error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GONE = (errno.EPIPE, errno.EIO)
 
 
 class _Robust(io.FileIO):
-    """An output whose reader may leave: from then on, what is written goes nowhere."""
+    """Raw output that discards what is written once its reader is gone."""
 
     def write(self, data: Any) -> int:
         try:
@@ -33,8 +33,9 @@ class _Robust(io.FileIO):
 def make_robust() -> None:
     """Make stdout and stderr of this process robust, for as long as it lives.
 
-    Signs that their encoding lacks are replaced, ``lab … | head -1`` ends the printing but not the work, and streams
-    that were closed when the process began lead nowhere, so that no file of the store gets their descriptors.
+    Characters that their encoding lacks are replaced, ``lab … | head -1`` ends the printing but not the work, and
+    streams that were closed when the process began lead to the null device, so that no file of the store gets their
+    descriptors.
     """
     for descriptor in (0, 1, 2):
         try:

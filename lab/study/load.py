@@ -19,7 +19,6 @@ from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
-from lab.registry.text import read_text
 from lab.streams import stdout_to_stderr
 from lab.study.folder import keeps_working_folder
 from lab.study.study import Study
@@ -197,8 +196,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
             problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
             continue
         try:
-            parameter = base.parameter_at(path, catalog)
-            base = base.changed(path, read_text(text, parameter, catalog), catalog)
+            base = base.changed_by_text(path, text, catalog)
         except (LabError, TypeError) as error:
             problems.append(f"--set {assignment}: {error}")
     study = attrs.evolve(study, base=base)

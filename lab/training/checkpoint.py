@@ -35,7 +35,7 @@ MIN_VALIDATION_RATIO = 10
 
 
 class Checkpoint(Callback):
-    """Saves the whole state of training, so that a killed run goes on from there with the same numbers.
+    """Saves the whole state of training, so that a killed run continues with the same numbers.
 
     It comes first of all callbacks, so that its ``after_epoch`` sees what all others did. Without a folder (a learner
     used by itself) it does nothing.

@@ -56,7 +56,7 @@ class Data:
 
     Attributes:
         train, valid, test: map-style datasets (``len(split)``, ``split[i]``); ``test`` may be absent. A dataset with
-            ``__getitems__(indices)`` is asked for a whole batch at once.
+            ``__getitems__(indices)`` loads a whole batch at once.
         collate: makes one batch of a list of examples. A batch is any nesting of tuples, named tuples, lists and
             dictionaries; by convention ``*inputs, target = batch``.
         length: the sort key of every example of a split (for example its number of tokens), or None where examples

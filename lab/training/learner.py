@@ -39,12 +39,12 @@ class Learner(Training):
     ``Training``, its base, documents the attributes that callbacks and steppers use.
 
     Args:
-        model: any module; its ``layer_groups()``, where it has one, gives lists of parameters, the first layers first.
+        model: any module; its ``layer_groups()``, if any, returns lists of parameters, the first layers first.
         data: splits, collate and facts.
         loss: called as ``loss(output, target)``.
         optimizer: called as ``optimizer(param_groups, lr=lr)``, with one group per layer group; each says its
             index as ``layer_group`` and may be split.
-        lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list gives one each.
+        lr: learning rate; ``slice(low, high)`` spreads geometrically over the layer groups, a list has one each.
         batch_size: examples per batch; ``valid_batch_size`` may differ.
         sampler: called with the sampler facts that its signature names, such as ``size, batch_size, generator``.
         valid_sampler: likewise, for validation; None takes the longest examples first, or the order of the split where

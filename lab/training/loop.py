@@ -148,12 +148,8 @@ def _check_losses(training: Training) -> None:
     if first is not None:
         position = training.position
         step = position.step - training.losses.count + first
-        raise NonFiniteLossError(
-            f"the loss became {float(training.losses.values[first])} at step {step} "
-            f"(epoch {position.epoch}, batch {first})",
-            where=f"learning rate {training.optimizer.param_groups[0]['lr']:.3g}",
-            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0)",
-        )
+        value = float(training.losses.values[first])
+        raise _not_finite(training, f"the loss became {value} at step {step} (epoch {position.epoch}, batch {first})")
 
 
 def _check_validation(training: Training) -> None:
@@ -161,11 +157,18 @@ def _check_validation(training: Training) -> None:
     loss = row.get("valid_loss", 0.0)
     if not math.isfinite(loss):
         reason = training.undefined.get("valid_loss", "")
-        raise NonFiniteLossError(
+        raise _not_finite(
+            training,
             f"the validation loss is {loss} after epoch {training.position.epoch}{reason and f': {reason}'}",
-            where=f"train_loss {row['train_loss']:.4g}, learning rate {training.optimizer.param_groups[0]['lr']:.3g}",
-            hint="try a smaller lr, or clip gradients: stepper=use(..., clip=1.0); look for NaN in the validation data",
+            where=f"train_loss {row['train_loss']:.4g}, ",
+            hint="; look for NaN in the validation data",
         )
+
+
+def _not_finite(training: Training, what: str, where: str = "", hint: str = "") -> NonFiniteLossError:
+    rate = training.optimizer.param_groups[0]["lr"]
+    remedy = f"try a smaller lr, or clip gradients: stepper=use(..., clip=1.0){hint}"
+    return NonFiniteLossError(what, where=f"{where}learning rate {rate:.3g}", hint=remedy)
 
 
 def validate(training: Training, split: str) -> dict[str, float]:

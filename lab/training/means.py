@@ -23,7 +23,7 @@ Weight = float | Tensor
 LossT = TypeVar("LossT", bound=Callable[..., Tensor])
 
 ATTRIBUTE = "mean_over"
-"""Attribute of a loss: called as ``mean_over(output, target)``, gives the denominator of its mean."""
+"""Attribute of a loss: called as ``mean_over(output, target)``, returns the denominator of its mean."""
 
 
 def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
@@ -38,8 +38,8 @@ def mean_over(count: Callable[..., Weight]) -> Callable[[LossT], LossT]:
     A loss that is a class defines a method ``mean_over(output, target)`` instead.
 
     Args:
-        count: called as ``count(output, target)``, with those of the loss's further parameters that it names; gives a
-            number or a scalar tensor. A batch with 0 is left out of the mean.
+        count: called as ``count(output, target)``, with those of the loss's further parameters that it names; returns a
+            number or a scalar tensor. A batch with 0 is skipped in the mean.
     """
 
     def decorate(loss: LossT) -> LossT:
@@ -80,7 +80,7 @@ def normalized_loss(loss: Callable[..., Any], output: Any, target: Any) -> tuple
 
 
 def is_sum(loss: Callable[..., Any]) -> bool:
-    """Return whether a loss of torch was asked for the sum over the batch."""
+    """Return whether a loss of torch sums over the batch (``reduction="sum"``)."""
     function, given = _unwrapped(loss)
     reduction = given.get("reduction", getattr(function, "reduction", None))
     return isinstance(reduction, str) and reduction == "sum"

@@ -123,8 +123,4 @@ def column_direction(column: str, learner: Training, where: str) -> bool:
     metric = learner.metrics.get(column.removeprefix("valid_"))
     if metric is not None and column.startswith("valid_") and learner.data.valid is not None:
         check_direction(column.removeprefix("valid_"), metric)
-    raise ParameterError(
-        f"unknown metric '{column}'",
-        where=where,
-        hint=f"this run has: {', '.join(offered)}",
-    )
+    raise ParameterError(f"unknown metric '{column}'", where=where, hint=f"this run has: {', '.join(offered)}")

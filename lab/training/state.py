@@ -16,14 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError, UnknownNameError, add_note, error_text
-from lab.training.data import (
-    Data,
-    EpochSampler,
-    SamplerFactory,
-    SequentialSampler,
-    call_with,
-    to_device,
-)
+from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, call_with, to_device
 from lab.training.distributed.setup import find_processes, local_device
 from lab.training.rng import Streams, global_random_state, seed_all_generators, set_global_random_state
 from lab.training.weights import UnsavedBuffers, extra_state, load_extra_state
@@ -53,7 +46,7 @@ class Position:
 
     Attributes:
         epoch: epochs finished in this fit, so the index of the current one.
-        epochs: epochs that this fit was asked for.
+        epochs: epochs of this fit.
         batch: batches finished in this epoch, so before a step the index of the current one.
         batches: batches of an epoch.
         step: batches finished in this fit.
@@ -140,20 +133,18 @@ class Level:
                 before(self._training)
             except BaseException as error:
                 self._locate(error, callback, "before")
-                self._leave(error, number)
+                self._leave([entry for entry in self._after if entry[0] <= number], error)
                 raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._after:
-            first = self._leave(error)
+            first = self._leave(self._after, error)
             if first is not None and error is None:
                 raise first
 
-    def _leave(self, first: BaseException | None, entered: int | None = None) -> BaseException | None:
-        """Call ``after_X``, up to the callback that failed on entry; returns the first failure."""
-        for number, callback, after in self._after:
-            if entered is not None and number > entered:
-                continue
+    def _leave(self, entries: Sequence[Any], first: BaseException | None) -> BaseException | None:
+        """Call ``after_X`` of the callbacks that were entered; returns the first failure."""
+        for _, callback, after in entries:
             try:
                 after(self._training)
             except BaseException as failure:
@@ -343,7 +334,7 @@ class Training:
     def bn_freeze(self, on: bool = True) -> None:
         """Keep the running statistics of batch norm whose weights are frozen while the rest is trained.
 
-        Without it frozen batch norm goes on normalizing by its batch, and its averages move, as everywhere in torch.
+        Without it frozen batch norm normalizes by its batch and updates its running statistics, as everywhere in torch.
         """
         self._bn_freeze = on
 
@@ -380,22 +371,20 @@ class Training:
 
     def valid_loader(self, split: str, *, local: bool = False) -> Any:
         """Return the batches of a split for validation, the same at every call; ``local`` ones are this rank's."""
-        batches = self._valid_sampler(self.data.split(split))
+        batches = self.valid_batches(split)
         generator = self.streams.restart(f"workers/{split}")
         return self._loader(split, self.distributed.local_batches(batches) if local else batches, generator)
 
     def valid_batches(self, split: str) -> Sequence[Sequence[int]]:
         """Return the batches of a split for validation, as indices."""
-        return list(self._valid_sampler(self.data.split(split)))
-
-    def _valid_sampler(self, examples: Any) -> Iterable[Sequence[int]]:
+        examples = self.data.split(split)
         if self._valid_sampler_factory is not None:
             generator = self.streams.restart("valid_sampler")
             facts = self.data.sampler_facts(examples, self.valid_batch_size, generator)
-            return call_with(self._valid_sampler_factory, facts)  # type: ignore[no-any-return]
+            return list(call_with(self._valid_sampler_factory, facts))
         lengths = self.data.length(examples)
         if lengths is None:
-            return SequentialSampler(len(examples), self.valid_batch_size)
+            return list(SequentialSampler(len(examples), self.valid_batch_size))
         # the longest first: a batch that does not fit in memory fails at once
         order = torch.as_tensor(lengths).argsort(descending=True, stable=True)
         return [batch.tolist() for batch in torch.split(order, self.valid_batch_size)]
@@ -455,7 +444,7 @@ class Training:
     # --- saving -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything but the weights that decides how training goes on."""
+        """Return everything but the weights that the rest of training depends on."""
         return {
             "position": [self.position.epoch, self.position.epochs, self.position.batch, self.position.step],
             "epochs_before_fit": self.epochs_before_fit,
@@ -472,7 +461,7 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; the next ``fit`` goes on from there."""
+        """Restore what ``state_dict`` returned; the next ``fit`` continues from there."""
         epoch, epochs, batch, step = state["position"]
         self.position = Position(epoch=epoch, epochs=epochs, batch=batch, step=step)
         self.epochs_before_fit = state["epochs_before_fit"]

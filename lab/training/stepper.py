@@ -23,7 +23,7 @@ class Evaluation(NamedTuple):
         output: the prediction that metrics are given.
         target: the target that metrics are given.
         weight: weight of the batch in the epoch's mean loss: the number of elements that ``loss`` is the mean over, as
-            ``normalized_loss`` returns it. A batch with weight 0 is left out.
+            ``normalized_loss`` returns it. A batch with weight 0 is skipped.
     """
 
     loss: Tensor
@@ -55,7 +55,7 @@ class Stepper:
         raise NotImplementedError
 
     def evaluation(self, output: Any, target: Any) -> Evaluation:
-        """Return what ``valid_step`` gives: the learner's loss and the number of elements that it is the mean over."""
+        """Return the result of ``valid_step``: the learner's loss and its number of elements."""
         loss, weight = normalized_loss(self.learner.loss, output, target)
         return Evaluation(loss, output, target, weight)
 

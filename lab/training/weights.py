@@ -1,7 +1,7 @@
 """Weights and state on disk: safetensors and JSON, without pickle.
 
 A tree of tensors and JSON values becomes two files: the tensors in ``NAME.safetensors``, everything else in
-``NAME.json``, where ``{"$tensor": "path"}`` stands for a tensor. A digest of both lies in the metadata of the tensors.
+``NAME.json``, where ``{"$tensor": "path"}`` stands for a tensor. The metadata of the tensors holds a digest of both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Averages of the weights: what is judged, and left at the end, is the average; what is trained is not."""
+"""Weight averaging: the averaged weights are evaluated and kept at the end, the others are trained."""
 
 from __future__ import annotations
 
@@ -22,17 +22,15 @@ __all__ = ["EMA", "SWA", "AveragedWeights"]
 
 
 class AveragedWeights(Callback):
-    """Base class: keeps an average beside the model, and changes the two wherever weights are judged.
+    """Base class: keep an average of the weights and swap it with the model's whenever weights are evaluated.
 
-    After a fit that ended by itself or by ``CancelFit`` the model has the averaged weights; after a failure it has its
-    own, so that a resumed run goes on exactly. Tensors that are not floating-point are those of the model.
-
-    Of all callbacks it is the first in ``after_fit``: what the others make of the model at the end, they make of the
-    average.
+    After a fit that finished or was ended by ``CancelFit``, the model has the averaged weights; after a failure, it has
+    its own, so that a resumed run continues exactly. Only floating-point tensors are averaged.
     """
 
     reads_metrics = False
 
+    # Last in order is first in ``after_fit``, so that the artefacts of the other callbacks are made from the average.
     after = ("*",)
 
     def __init__(self) -> None:
@@ -41,6 +39,7 @@ class AveragedWeights(Callback):
         self._count = 0
 
     def before_fit(self, learner: Learner) -> None:
+        # A resumed fit keeps the average that was loaded.
         if learner.position.step == 0 or not self._average:
             self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
             self._count = 0
@@ -70,9 +69,10 @@ class AveragedWeights(Callback):
 
     @torch.no_grad()
     def _move_average(self, learner: Learner, share: float) -> None:
-        """The average goes ``share`` of the way to the model."""
+        """Move the average towards the model by a fraction ``share``."""
         pairs = list(zip(self._average, _averaged_tensors(learner.model), strict=True))
-        for kind in {type(mine) for mine, _ in pairs}:  # sharded weights and whole buffers are no list for torch
+        # torch's foreach kernels refuse a list that mixes sharded weights with plain buffers.
+        for kind in {type(mine) for mine, _ in pairs}:
             alike = [pair for pair in pairs if type(pair[0]) is kind]
             torch._foreach_lerp_([mine for mine, _ in alike], [theirs for _, theirs in alike], share)
         self._count += 1
@@ -80,6 +80,7 @@ class AveragedWeights(Callback):
     @torch.no_grad()
     def _swap(self, learner: Learner) -> None:
         for mine, theirs in zip(self._average, _averaged_tensors(learner.model), strict=True):
+            # In place: optimizers and compiled models hold references to these tensors.
             kept = theirs.clone()
             theirs.copy_(mine)
             mine.copy_(kept)
@@ -87,13 +88,13 @@ class AveragedWeights(Callback):
 
 
 class EMA(AveragedWeights):
-    """Exponential moving average of the weights, over steps.
+    """Exponential moving average of the weights over steps.
 
-    Polyak & Juditsky 1992; as in TensorFlow's, the average forgets faster in the beginning: step t keeps
+    Polyak & Juditsky 1992. As in TensorFlow, the average forgets faster at the beginning: step t keeps
     ``min(decay, (1 + t) / (10 + t))`` of it.
 
     Args:
-        decay: share of the old average that a step keeps, in [0, 1).
+        decay: decay rate, the fraction of the old average that a step keeps, in [0, 1).
     """
 
     def __init__(self, *, decay: float = 0.999) -> None:
@@ -104,19 +105,20 @@ class EMA(AveragedWeights):
 
     def after_step(self, learner: Learner) -> None:
         step = self._count
-        if self._average:  # a single step outside of a fit has none
+        # Empty if a single step is made outside a fit.
+        if self._average:
             self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
 
 
 class SWA(AveragedWeights):
-    """Stochastic weight averaging: the plain mean of the weights at the ends of epochs, from some epoch on.
+    """Stochastic weight averaging: the mean of the weights at the ends of epochs, from some epoch on.
 
-    Izmailov et al. 2018, arXiv:1803.05407. Statistics of batch norm are measured anew for the averaged weights,
-    by one pass over the training data before each validation and at the end.
+    Izmailov et al. 2018, arXiv:1803.05407. Batch norm statistics are recomputed for the averaged weights by one pass
+    over the training data before each validation and at the end.
 
     Args:
-        start: share of the fit's epochs after which averaging begins, in [0, 1).
-        every_epochs: epochs between two members of the mean; with ``cos_anneal`` its ``cycle_len``.
+        start: fraction of the epochs after which averaging starts, in [0, 1).
+        every_epochs: epochs between averaged weights; with ``cos_anneal``, use its ``cycle_len``.
     """
 
     def __init__(self, *, start: float = 0.75, every_epochs: int = 1) -> None:
@@ -133,7 +135,7 @@ class SWA(AveragedWeights):
         self._collect(learner)
         super().before_eval_weights(learner)
         if self._swapped and self._measured != self._count:
-            _measure_batch_norm(learner)
+            _update_batch_norm(learner)
             self._measured = self._count
 
     def after_epoch(self, learner: Learner) -> None:
@@ -144,7 +146,7 @@ class SWA(AveragedWeights):
         averaged = _ended_well() and self._average and self._count
         super().after_fit(learner)
         if averaged and self._measured != self._count:
-            _measure_batch_norm(learner)
+            _update_batch_norm(learner)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "collected_epoch": self._collected_epoch}
@@ -154,8 +156,9 @@ class SWA(AveragedWeights):
         self._collected_epoch = state["collected_epoch"]
 
     def _collect(self, learner: Learner) -> None:
-        """Take the weights of this epoch in, once, where it is due."""
+        """Add the weights of this epoch to the average, once, if it is one of the averaged epochs."""
         position = learner.position
+        # Counted from the end, so that the last epoch, where a schedule has annealed the rate, is always averaged.
         due = position.epochs - position.epoch - 1
         late_enough = position.epoch + 1 > self.start * position.epochs
         if (
@@ -169,18 +172,19 @@ class SWA(AveragedWeights):
 
 
 def _ended_well() -> bool:
-    """In ``after_fit``: whether training ended by itself or by ``CancelFit``, not by a failure."""
+    """Return True in ``after_fit`` if training finished or was ended by ``CancelFit``, not by a failure."""
     return isinstance(sys.exc_info()[1], (CancelFit, type(None)))
 
 
 def _averaged_tensors(model: nn.Module) -> list[Tensor]:
-    """Floating-point parameters and buffers of a model's state, each once."""
+    """Return the floating-point parameters and buffers of a model's state, each once."""
+    # By identity: a shared parameter has several names and must not be averaged several times.
     tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values() if tensor.is_floating_point()}
     return [tensor.detach() for tensor in tensors.values()]
 
 
-def _measure_batch_norm(learner: Learner) -> None:
-    """Running statistics of every batch norm, measured over one pass of the training data."""
+def _update_batch_norm(learner: Learner) -> None:
+    """Recompute the running statistics of every batch norm in one pass over the training data."""
     norms = [module for module in learner.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
@@ -189,11 +193,13 @@ def _measure_batch_norm(learner: Learner) -> None:
     try:
         with learner.evaluating():
             for norm in norms:
+                # The statistics of the trained weights do not fit the averaged ones.
                 norm.reset_running_stats()
                 norm.train()
             for seen, batch in enumerate(learner.train_loader, start=1):
                 for norm in norms:
-                    norm.momentum = 1 / seen  # the mean over batches; momentum=None would be unknown to some subclasses
+                    # The mean over batches; some subclasses do not know momentum=None.
+                    norm.momentum = 1 / seen
                 learner.stepper.valid_step(to_device(batch, learner.device))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

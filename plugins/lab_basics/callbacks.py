@@ -1,4 +1,4 @@
-"""Callbacks for everyday training: stopping, keeping the best, and writing down what happened."""
+"""General callbacks: early stopping, saving the best weights, logs of the history, gradient norms, timing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["CSVLog", "EarlyStopping", "GradientNorm", "SaveBest", "Timing"]
 
-MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")  # callbacks that add to an epoch's row
+# Callbacks that add to an epoch's row.
+MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")
 
 
 class EarlyStopping(Callback):
-    """Ends training when a figure has not become better for some epochs.
+    """End training when a metric has not improved for some epochs.
 
     Args:
-        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
-        patience: epochs without a better value that are borne; one more ends training.
-        min_delta: by how much a value must be better to count.
+        monitor: the metric, for example ``valid_loss`` or ``valid_accuracy``.
+        patience: number of epochs without improvement to tolerate; one more ends training.
+        min_delta: smallest change that counts as an improvement.
     """
 
     def __init__(self, *, monitor: str = "valid_loss", patience: int = 3, min_delta: float = 0.0) -> None:
@@ -42,7 +43,8 @@ class EarlyStopping(Callback):
         self.monitor.begin(learner)
 
     def before_epoch(self, learner: Learner) -> None:
-        self._stop_if_due()  # a run that was resumed right after its last epoch
+        # The run may have been resumed right after the epoch that should have been its last.
+        self._stop_if_due()
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
@@ -62,11 +64,11 @@ class EarlyStopping(Callback):
 
 
 class SaveBest(Callback):
-    """Keeps the weights of the best epoch as the artefact ``best.safetensors``.
+    """Save the weights of the best epoch as the artefact ``best.safetensors``.
 
     Args:
-        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
-        min_delta: by how much a value must be better to count.
+        monitor: the metric, for example ``valid_loss`` or ``valid_accuracy``.
+        min_delta: smallest change that counts as an improvement.
         restore: load the best weights when training ends.
     """
 
@@ -79,11 +81,13 @@ class SaveBest(Callback):
 
     def before_fit(self, learner: Learner) -> None:
         self.monitor.begin(learner)
+        # Asked for now, so that a folder that cannot be written fails before training.
         learner.artefact("best.safetensors")
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
         if row is not None and self.monitor.improved(learner, row):
+            # The weights that were evaluated, such as an average, and not those being trained.
             with learner.level("eval_weights"):
                 learner.save(learner.artefact("best.safetensors"))
 
@@ -99,7 +103,7 @@ class SaveBest(Callback):
 
 
 class CSVLog(Callback):
-    """Writes the history to the artefact ``epochs.csv`` after every epoch; without a folder it does nothing."""
+    """Write the history to the artefact ``epochs.csv`` after every epoch; without a folder it does nothing."""
 
     observer = True
 
@@ -109,6 +113,7 @@ class CSVLog(Callback):
     def after_epoch(self, learner: Learner) -> None:
         if learner.folder is None or finished_epoch(learner) is None:
             return
+        # Written as a whole, since a callback may add a column in a later epoch.
         columns = dict.fromkeys(column for row in learner.history for column in row)
         with learner.artefact("epochs.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(columns))
@@ -117,9 +122,9 @@ class CSVLog(Callback):
 
 
 class GradientNorm(Callback):
-    """Adds ``grad_norm`` and ``grad_norm_max`` to the history: the norm of all gradients of a step, before clipping.
+    """Add ``grad_norm`` and ``grad_norm_max`` to the history: the norm of all gradients of a step, before clipping.
 
-    The mean and the largest over the steps of an epoch; nothing is synchronised per step.
+    They are the mean and the maximum over the steps of an epoch, without a synchronization per step.
     """
 
     observer = True
@@ -130,6 +135,7 @@ class GradientNorm(Callback):
         self._sums: torch.Tensor | None = None
 
     def before_step(self, learner: Learner) -> None:
+        # Clipping has computed the norm already, and scaled the gradients by the time this event fires.
         clipped = getattr(learner.stepper, "gradient_norm", None)
         norm = _norm_of_gradients(learner) if clipped is None else clipped
         mean_and_max = torch.stack([torch.ones_like(norm), norm, norm]).detach().double()
@@ -150,10 +156,10 @@ class GradientNorm(Callback):
 
 
 class Timing(Callback):
-    """Adds to the history where an epoch's seconds went: ``seconds_data, seconds_step, seconds_valid``.
+    """Add the time spent in each part of an epoch to the history: ``seconds_data, seconds_step, seconds_valid``.
 
-    Waiting for batches, steps with what callbacks do in them, and validation. On a GPU, work that was only queued is
-    counted where the program next waits for it.
+    These are waiting for batches, steps including callbacks, and validation. On a GPU, queued work is counted where the
+    program next waits for it.
     """
 
     observer = True
@@ -195,5 +201,5 @@ def _norm_of_gradients(learner: Learner) -> torch.Tensor:
 
 
 def _joined(sums: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    """Count and sum added, the largest kept."""
+    """Add counts and sums, and keep the maximum."""
     return torch.cat([sums[:2] + new[:2], torch.maximum(sums[2:], new[2:])])

@@ -35,7 +35,7 @@ RATE = FiniteNumber(min=0, min_open=True)
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--arm", default="base", show_default=True, help="Whose learner is swept.")
+@click.option("--arm", default="base", show_default=True, help="The arm to sweep.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: batch_size=32.")
 @click.option("--start", type=RATE, default=1e-7, show_default=True, help="The first learning rate.")
 @click.option("--end", type=RATE, default=10.0, show_default=True, help="The last learning rate.")
@@ -43,7 +43,7 @@ RATE = FiniteNumber(min=0, min_open=True)
     "--steps", type=click.IntRange(10, 100_000), default=100, show_default=True, help="Training steps of the sweep."
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of weights and batches.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plot as a picture: sweep.png.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plot: sweep.png.")
 @click.pass_obj
 def find_lr(
     session: Session,
@@ -56,9 +56,10 @@ def find_lr(
     seed: int,
     output: Path | None,
 ) -> None:
-    """Find a learning rate for an arm of the study in FILE: a short training in which the rate rises.
+    """Run a learning-rate range test for an arm of the study in FILE.
 
-    Nothing is kept of the training. Where the loss falls fastest, and the middle of its longest fall, are marked.
+    The learning rate increases during a short training that is discarded. The plot marks the point of steepest descent
+    and the middle of the longest descent of the loss.
     """
     from lab.study.load import load_study, override
     from lab_basics.lines import save_figure
@@ -76,10 +77,10 @@ def find_lr(
 
 
 def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
-    """A run of the arm, after the checks that every arm passes before it is trained.
+    """Return a run of the arm, after the checks that every arm passes before it is trained.
 
     Raises:
-        StudyError: every problem of the base and of the arm.
+        StudyError: all problems of the base and of the arm.
     """
     import tempfile
 
@@ -87,16 +88,18 @@ def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
     from lab.study.store import Store
     from lab.study.workspace import Workspace
 
-    with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:  # of runs; none is made
+    # A store of runs, in which none is made.
+    with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:
         plan = plan_study(attrs.evolve(study, seeds=[seed]), Workspace(catalog, Store(folder)), where=where)
     if len(plan.arms) > 2:
-        raise LabError("a sweep is of one arm", hint="--arm NAME")
+        raise LabError("several arms match; a sweep needs one", hint="--arm NAME")
     return next((run for run in plan.runs if run.arm != BASE), plan.runs[0])
 
 
 def _learner_of(run: Run) -> Learner:
-    """The learner of a run as it would begin, knowing how long the run will be."""
+    """Return the learner of a run at its start, with the length of the run, which schedules ask for."""
     learner = run.learner()
+    # Schedules and stochastic weight averaging need the length of the run.
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return learner
@@ -107,7 +110,8 @@ def _sweep(learner: Learner, start: float, end: float, steps: int) -> LearningRa
         return learner.find_lr(start=start, end=end, steps=steps)
     except (LabError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # a component that fails in a later batch than those of the checks
+    except BaseException as error:
+        # The checks see the first batches only, so a component may still fail later.
         where = "\n".join([describe_error(error), *notes_of(error)])
         raise RunFailed("a component failed in the sweep", where=where) from error
 

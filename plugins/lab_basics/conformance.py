@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: example data of points, and how some components are tried."""
+"""Example data for the conformance kit: points with classes, yes-or-no targets or values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Points(Example):
         return torch.randn(len(batch[0]), self.facts["output_size"], generator=generator)
 
     def experiment(self) -> Experiment:
-        """A study on these points, with names alone, so that any process can build it."""
+        """Return an experiment on these points that refers to components by name, so that any process can build it."""
         return Experiment(
             dataset=use("points", task=self.task, count=COUNT, input_size=WIDTH, classes=CLASSES),
             architecture=use("mlp", hidden_size=4),
@@ -53,7 +53,7 @@ class Classes(Points):
 
 
 class YesNo(Points):
-    """Points and a question about each: output (B, 1) logits, target (B, 1), 0 or 1."""
+    """Points with binary targets: output (B, 1) logits, target (B, 1), 0 or 1."""
 
     task: Task = "yes_no"
     kinds = ("architectures", "losses", "metrics")
@@ -66,7 +66,7 @@ class YesNo(Points):
 
 
 class Values(Points):
-    """Points and a number for each: output and target (B, 1)."""
+    """Points with values: output and target (B, 1)."""
 
     task: Task = "value"
     kinds = ("architectures", "losses", "metrics")
@@ -79,7 +79,7 @@ class Values(Points):
 
 
 def support() -> ConformanceSupport:
-    """Example data, and what signatures do not say."""
+    """Return the example data and how components are tried whose signature does not say enough."""
     return ConformanceSupport(
         examples={"classes": Classes, "yes_no": YesNo, "values": Values},
         cases={
@@ -95,6 +95,6 @@ def support() -> ConformanceSupport:
             "metrics.mse": ComponentCase(examples=("values",)),
             "metrics.rmse": ComponentCase(examples=("values",)),
             "metrics.top_k_accuracy": ComponentCase(use("top_k_accuracy", k=2)),
-            "steppers.activation_regularised": ComponentCase(use("activation_regularised", part="hidden", beta=0.0)),
+            "steppers.activation_regularized": ComponentCase(use("activation_regularized", part="hidden", beta=0.0)),
         },
     )

@@ -1,4 +1,4 @@
-"""Training the last layers first."""
+"""Freezing of layer groups, and gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Freeze"]
 
 
 class Freeze(Callback):
-    """Keeps the first layer groups as they are for some epochs; then thaws them, at once or one after the other.
+    """Freeze the first layer groups for some epochs, then unfreeze them all at once or gradually.
 
-    ``Freeze(to=-1, epochs=2)`` trains the head alone for two epochs and then everything, as fast.ai's courses did;
-    with ``gradual`` it is the gradual unfreezing of Howard & Ruder 2018, arXiv:1801.06146, section 3.3.
+    ``Freeze(to=-1, epochs=2)`` trains only the head for two epochs and then the whole model, as in fast.ai's courses;
+    ``gradual`` is the gradual unfreezing of Howard & Ruder 2018, arXiv:1801.06146, section 3.3.
 
     Args:
         to: the first layer group that is trained from the start; negative numbers count from the last.
-        epochs: how many epochs the others stay frozen; None: for good.
-        gradual: from then on thaw one more group every epoch, the last ones first.
-        bn_freeze: batch norm that is frozen keeps its running statistics.
+        epochs: number of epochs for which the others stay frozen; None for all.
+        gradual: then unfreeze one more group every epoch, from the last to the first.
+        bn_freeze: keep the running statistics of frozen batch norm layers.
 
     Raises:
-        ParameterError: the model has fewer layer groups than ``to`` says.
+        ParameterError: the model has no layer group ``to``.
     """
 
     reads_metrics = False
@@ -44,21 +44,23 @@ class Freeze(Callback):
             raise ParameterError(
                 f"there is no layer group {self.to}: the model has {count}",
                 where="callback 'freeze'",
-                hint="a model names its groups by a method layer_groups(), the first layers first",
+                hint="a model lists its groups in a method layer_groups(), first layers first",
             )
 
     def before_fit(self, learner: Learner) -> None:
         learner.bn_freeze(self.keeps_statistics)
 
     def before_epoch(self, learner: Learner) -> None:
+        # Every epoch, so that a resumed run has the right groups without any state of this callback.
         learner.freeze_to(self.first_trained(learner.position.epoch, len(learner.layer_groups())))
 
     def after_fit(self, learner: Learner) -> None:
+        # The learner may be trained further without this callback.
         learner.bn_freeze(False)
         learner.unfreeze()
 
     def first_trained(self, epoch: int, groups: int) -> int:
-        """Index of the first layer group that is trained in an epoch of the fit (from 0), of a model of ``groups``."""
+        """Return the index of the first layer group that is trained in an epoch (from 0), of ``groups`` groups."""
         first = range(groups)[self.to]
         if self.epochs is None or epoch < self.epochs:
             return first

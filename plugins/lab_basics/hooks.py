@@ -1,4 +1,4 @@
-"""Looking inside a model while it runs; every hook is removed again, whatever happens."""
+"""Forward hooks that are always removed, and statistics of activations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ActivationStats", "Hooks", "SaveFeatures"]
 
 
 class Hooks:
-    """Forward hooks on some modules, as a context manager; ``remove`` may also be called by hand, any number of times.
+    """Context manager of forward hooks; ``remove`` may also be called directly, any number of times.
 
     Args:
         modules: name → module.
@@ -36,7 +36,7 @@ class Hooks:
             self._handles.append(module.register_forward_hook(self._named(name)))
 
     def remove(self) -> None:
-        """Take every hook off."""
+        """Remove all hooks."""
         while self._handles:
             self._handles.pop().remove()
 
@@ -52,14 +52,15 @@ class Hooks:
         return len(self._handles)
 
     def _named(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, _: Any, output: Any) -> None:  # what a hook gives would replace the output
+        # A return value would replace the output.
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
             self._function(name, module, output)
 
         return hook
 
 
 class SaveFeatures(Hooks):
-    """What some modules gave in the last forward pass.
+    """Hooks that keep the outputs of modules in the last forward pass.
 
     ::
 
@@ -68,7 +69,7 @@ class SaveFeatures(Hooks):
         saved.features["encoder"]
 
     Args:
-        modules: one module, or name → module; a single module is called ``""``.
+        modules: one module, or name → module; a single module has the name ``""``.
 
     Attributes:
         features: name → output of the last forward pass, detached.
@@ -86,15 +87,15 @@ class SaveFeatures(Hooks):
 
 
 class ActivationStats(Callback):
-    """Mean, standard deviation and share of near-zero values of what modules give in training, epoch by epoch.
+    """Record the mean, standard deviation and fraction of near-zero activations of modules in every epoch.
 
-    Written to the artefact ``activation_stats.csv`` and kept in ``rows``: one row per epoch and module with ``epoch,
-    module, mean, std, near_zero``.
+    The artefact ``activation_stats.csv`` and ``rows`` have one row per epoch and module with ``epoch, module, mean,
+    std, near_zero``.
 
     Args:
-        modules: names of submodules; by default those without children that have weights.
-        every_steps: look at one step in so many.
-        threshold: an activation of at most this absolute value counts as near zero.
+        modules: names of submodules; by default those with weights and without children.
+        every_steps: record every N-th step.
+        threshold: largest absolute value that is near zero.
     """
 
     observer = True
@@ -138,8 +139,10 @@ class ActivationStats(Callback):
 
     @torch.no_grad()
     def _add(self, name: str, module: nn.Module, output: Any) -> None:
+        # Validation and other forward passes outside a step have other statistics.
         if not self._looking or not module.training:
             return
+        # Sums stay on the device until the epoch ends: reading a value would wait for the device at every step.
         values = next(_tensors(output)).float()
         near_zero = values.abs() <= self.threshold
         sums = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum(), near_zero.sum()])
@@ -165,9 +168,9 @@ def _chosen_modules(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Modu
     unknown = [name for name in names if name not in modules]
     if unknown:
         raise ParameterError(
-            f"the model has no part '{unknown[0]}'",
+            f"the model has no module '{unknown[0]}'",
             where="callback 'activation_stats', parameter 'modules'",
-            hint=f"parts: {', '.join(name for name in modules if name)}",
+            hint=f"modules: {', '.join(name for name in modules if name)}",
         )
     return {name: modules[name] for name in names} or {
         name: module

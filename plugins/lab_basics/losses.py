@@ -1,4 +1,4 @@
-"""Losses for everyday work, each the mean over all predictions of a batch."""
+"""General losses, each the mean over all predictions of a batch."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ def cross_entropy(
         output: logits, classes last.
         target: class numbers.
         label_smoothing: probability mass spread evenly over all classes, in [0, 1).
-        ignore: the class number of targets that do not count, such as padding.
-        weight: C numbers, how much a target of each class counts; the mean is over weights, as torch's is. A class that
-            is trained more often than it is asked for gets less than 1. None counts all alike.
+        ignore: class number of ignored targets, such as padding.
+        weight: weights of the C classes; the loss is a weighted mean, as torch's is. None weights all classes equally.
 
     Shapes:
         output (..., C), target (...) long -> scalar. Leading dimensions are free: (N, C) or (T, B, V).
@@ -46,7 +45,7 @@ def cross_entropy(
     """
     logits, classes = per_class(output, target, "cross_entropy")
     if weight is not None and len(weight) != logits.shape[1]:
-        raise ShapeError(f"cross_entropy: {len(weight)} weights for {logits.shape[1]} classes", hint="one for each")
+        raise ShapeError(f"cross_entropy: {len(weight)} weights for {logits.shape[1]} classes", hint="one per class")
     weights = None if weight is None else logits.new_tensor(list(weight))
     return functional.cross_entropy(
         logits, classes, weight=weights, label_smoothing=label_smoothing, ignore_index=ignore
@@ -60,7 +59,7 @@ def nll(output: Tensor, target: Tensor, *, ignore: int = -100) -> Tensor:
     Args:
         output: log-probabilities, classes last.
         target: class numbers.
-        ignore: the class number of targets that do not count, such as padding.
+        ignore: class number of ignored targets, such as padding.
 
     Shapes:
         output (..., C), target (...) long -> scalar
@@ -73,13 +72,14 @@ def bce(output: Tensor, target: Tensor, *, positive_weight: float = 1.0) -> Tens
     """Binary cross-entropy between logits and targets in [0, 1], in nats.
 
     Args:
-        output: logits, one per yes-or-no question.
+        output: logits.
         target: probabilities, or 0 and 1 of any type.
-        positive_weight: how much a positive target counts, relative to a negative one.
+        positive_weight: weight of positive targets relative to negative ones.
 
     Shapes:
-        output, target (...) -> scalar; (N, 1) may meet (N).
+        output, target (...) -> scalar; (N, 1) matches (N).
     """
+    # Without a weight the fused kernel is used.
     weight = output.new_tensor(positive_weight) if positive_weight != 1 else None
     logits, target = aligned(output, target, "bce")
     return functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weight)
@@ -89,7 +89,7 @@ def mse(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error.
 
     Shapes:
-        output, target (...) -> scalar; (N, 1) may meet (N).
+        output, target (...) -> scalar; (N, 1) matches (N).
     """
     return functional.mse_loss(*aligned(output, target, "mse"))
 
@@ -98,17 +98,18 @@ def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute error.
 
     Shapes:
-        output, target (...) -> scalar; (N, 1) may meet (N).
+        output, target (...) -> scalar; (N, 1) matches (N).
     """
     return functional.l1_loss(*aligned(output, target, "l1"))
 
 
 def aligned(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
-    """The two in one shape: dimensions of size 1 may differ, nothing is ever broadcast.
+    """Return output and target with equal shapes; dimensions of size 1 may differ, nothing is broadcast.
 
     Raises:
-        ShapeError: they are not the same numbers; with broadcasting, (N, 1) against (N) would compare all with all.
+        ShapeError: the shapes do not match.
     """
+    # Broadcasting (N, 1) against (N) would compare every output with every target, and train without an error.
     if output.shape == target.shape:
         return output, target
     if output.squeeze().shape != target.squeeze().shape:
@@ -117,13 +118,13 @@ def aligned(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
 
 
 def per_class(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
-    """Flattened: output (..., C) and target (...) as (N, C) and (N).
+    """Flatten output (..., C) and target (...) to (N, C) and (N).
 
     Raises:
         ShapeError: the leading dimensions disagree.
     """
     if output.shape[:-1] != target.shape:
-        raise _disagree(who, output, target, "output must have the target's shape and the classes behind it")
+        raise _disagree(who, output, target, "output must have the target's shape, and classes last")
     return output.reshape(-1, output.shape[-1]), target.reshape(-1)
 
 

@@ -1,7 +1,7 @@
-"""Metrics: one number per epoch, gathered over batches of any size on their own device.
+"""Metrics: one number per epoch, accumulated over batches of any size on their device.
 
-Those that are a mean are a few lines here: importing torchmetrics takes two to four seconds, more than a small run.
-F1 and AUC, where the details are many, are torchmetrics', imported when the first of them is built.
+Metrics that are means are implemented here, since importing torchmetrics takes two to four seconds, more than a small
+run. F1 and AUC are torchmetrics', imported when the first of them is built.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["AUC", "F1", "MAE", "MSE", "RMSE", "Accuracy", "Mean", "Perplexity", 
 class Mean:
     """Base class of metrics that are a mean over predictions, or a function of one.
 
-    A subclass gives the sum over a batch and how many predictions it is of (``batch_sum``), and may transform the mean
-    of the epoch (``finish``). The sums stay on the device, in double precision, until the epoch ends.
+    A subclass returns the sum over a batch and its number of predictions (``batch_sum``), and may transform the mean of
+    the epoch (``finish``). Sums stay on the device, in double precision, until the epoch ends.
 
     Attributes:
-        undefined: after ``compute``, why the epoch has no value, which then is NaN; empty otherwise.
-        nothing: the reason if no prediction counted.
+        undefined: after ``compute``, the reason why the value is NaN; "" otherwise.
+        nothing: the reason if there was no prediction.
     """
 
     higher_is_better: bool = True
@@ -39,37 +39,37 @@ class Mean:
         self.reset()
 
     def batch_sum(self, output: Any, target: Any) -> tuple[Tensor, int | Tensor]:
-        """The sum over a batch, and the number of predictions in it."""
+        """Return the sum over a batch, and its number of predictions."""
         raise NotImplementedError
 
     def finish(self, mean: Tensor) -> Tensor:
-        """What is reported, from the mean over the epoch."""
+        """Return the value of the metric from the mean over the epoch."""
         return mean
 
     def reset(self) -> None:
-        """Forget everything: an epoch begins."""
+        """Reset the state at the start of an epoch."""
         self._sum: float | Tensor = 0.0
         self._count: int | Tensor = 0
 
     def update(self, output: Any, target: Any) -> None:
-        """Take in one batch."""
+        """Accumulate one batch."""
         total, count = self.batch_sum(output, target)
         self._sum = self._sum + _precise(total)
         self._count = self._count + count
 
     @property
     def metric_state(self) -> dict[str, Any]:
-        """What was seen so far, for another process to take in."""
+        """Return the accumulated state, for ``merge_state`` on another rank."""
         return {"sum": self._sum, "count": self._count}
 
     def merge_state(self, incoming: Mapping[str, Any]) -> None:
-        """Take in what another process saw."""
+        """Merge the state of another rank."""
         device = self._sum.device if isinstance(self._sum, Tensor) else None
         self._sum = self._sum + torch.as_tensor(incoming["sum"], device=device)
         self._count = self._count + torch.as_tensor(incoming["count"], device=device)
 
     def compute(self) -> Tensor:
-        """Return the value of the epoch; NaN if no prediction counted."""
+        """Return the value of the epoch, NaN if there was no prediction."""
         self.undefined = "" if float(self._count) else self.nothing
         if self.undefined:
             return torch.tensor(math.nan)
@@ -77,14 +77,13 @@ class Mean:
 
 
 class Accuracy(Mean):
-    """Share of predictions whose most probable class is the target.
+    """Fraction of predictions whose most probable class is the target.
 
     Args:
-        ignore: the class number of targets that do not count, such as padding.
+        ignore: class number of ignored targets, such as padding.
 
     Shapes:
-        output (..., C) and target (...); or, one logit per yes-or-no question, output and target (...), and (N, 1)
-        may meet (N).
+        output (..., C) and target (...); or, for binary targets, output and target (...), and (N, 1) matches (N).
     """
 
     def __init__(self, *, ignore: int = -100) -> None:
@@ -93,16 +92,17 @@ class Accuracy(Mean):
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         predicted, target = _decided(output, target, "accuracy")
+        # Counted on the device: reading a number here would synchronize every batch.
         counts = target != self.ignore
         return ((predicted == target) & counts).sum(), counts.sum()
 
 
 class TopKAccuracy(Mean):
-    """Share of predictions whose target is among the ``k`` most probable classes.
+    """Fraction of predictions whose target is among the ``k`` most probable classes.
 
     Args:
-        k: how many guesses are allowed, at least 1.
-        ignore: the class number of targets that do not count, such as padding.
+        k: number of classes, at least 1.
+        ignore: class number of ignored targets, such as padding.
 
     Shapes:
         output (..., C) with C at least k, target (...)
@@ -118,19 +118,17 @@ class TopKAccuracy(Mean):
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         scores, classes = per_class(output, target, "top_k_accuracy")
         if self.k > scores.shape[-1]:
-            raise ShapeError(
-                f"top_k_accuracy: k={self.k} of only {scores.shape[-1]} classes", hint="choose a smaller k"
-            )
+            raise ShapeError(f"top_k_accuracy: k={self.k} of only {scores.shape[-1]} classes", hint="use a smaller k")
         counts = classes != self.ignore
         found = (scores.topk(self.k, dim=-1).indices == classes[:, None]).any(dim=-1)
         return (found & counts).sum(), counts.sum()
 
 
 class Perplexity(Mean):
-    """Perplexity: e to the mean cross-entropy over all targets of the epoch; a model that knows nothing has C.
+    """Perplexity: e to the power of the mean cross-entropy over all targets of the epoch; C for a uniform prediction.
 
     Args:
-        ignore: the class number of targets that do not count, such as padding.
+        ignore: class number of ignored targets, such as padding.
 
     Shapes:
         output (..., C) logits or log-probabilities, target (...)
@@ -155,7 +153,7 @@ class MSE(Mean):
     """Mean squared error.
 
     Shapes:
-        output, target (...); (N, 1) may meet (N).
+        output, target (...); (N, 1) matches (N).
     """
 
     higher_is_better = False
@@ -166,10 +164,10 @@ class MSE(Mean):
 
 
 class RMSE(MSE):
-    """Root of the mean squared error over the whole epoch, in the unit of the target.
+    """Root mean squared error over the whole epoch, in the unit of the target.
 
     Shapes:
-        output, target (...); (N, 1) may meet (N).
+        output, target (...); (N, 1) matches (N).
     """
 
     def finish(self, mean: Tensor) -> Tensor:
@@ -180,7 +178,7 @@ class MAE(Mean):
     """Mean absolute error, in the unit of the target.
 
     Shapes:
-        output, target (...); (N, 1) may meet (N).
+        output, target (...); (N, 1) matches (N).
     """
 
     higher_is_better = False
@@ -191,39 +189,38 @@ class MAE(Mean):
 
 
 class Gathered:
-    """Base class of metrics that torchmetrics computes from all predictions of an epoch.
-
-    They are kept on their device; torchmetrics' functions see the whole epoch at once.
+    """Base class of metrics that torchmetrics computes from all predictions of an epoch, kept on their device.
 
     Attributes:
-        undefined: after ``compute``, why the epoch has no value, which then is NaN; empty otherwise.
+        undefined: after ``compute``, the reason why the value is NaN; "" otherwise.
     """
 
     higher_is_better: bool = True
     undefined: str = ""
 
     def __init__(self) -> None:
+        # At construction, so that the plan and not the first epoch reports it.
         _require_torchmetrics(type(self).__name__.lower())
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything: an epoch begins."""
+        """Reset the state at the start of an epoch."""
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
 
     @property
     def metric_state(self) -> dict[str, Any]:
-        """What was seen so far, for another process to take in."""
+        """Return the accumulated state, for ``merge_state`` on another rank."""
         return {"outputs": self._outputs, "targets": self._targets}
 
     def merge_state(self, incoming: Mapping[str, Any]) -> None:
-        """Take in what another process saw."""
+        """Merge the state of another rank."""
         device = self._outputs[0].device if self._outputs else None
         self._outputs.extend(output.to(device) for output in incoming["outputs"])
         self._targets.extend(target.to(device) for target in incoming["targets"])
 
     def compute(self) -> Tensor:
-        """Return the value of the epoch; NaN if it is undefined."""
+        """Return the value of the epoch, NaN if it is undefined."""
         self.undefined = "no prediction counts"
         if not self._outputs:
             return torch.tensor(math.nan)
@@ -232,7 +229,7 @@ class Gathered:
         return torch.tensor(math.nan) if self.undefined else self.score(output, target)
 
     def why_undefined(self, output: Tensor, target: Tensor) -> str:
-        """Return why these predictions have no value; empty if they have one."""
+        """Return the reason why the metric of these predictions is undefined, or ""."""
         raise NotImplementedError
 
     def score(self, output: Tensor, target: Tensor) -> Tensor:
@@ -244,13 +241,12 @@ class F1(Gathered):
     """F1, the harmonic mean of precision and recall, by torchmetrics.
 
     Args:
-        average: over classes: ``macro`` (each class counts the same), ``micro`` (each prediction), ``weighted`` (each
-            class by its number of targets). Without effect where there are only two classes and one logit.
-        ignore: the class number of targets that do not count, such as padding.
+        average: over classes: ``macro`` (equal weights), ``micro`` (over predictions), ``weighted`` (by the number of
+            targets). Without effect for binary targets.
+        ignore: class number of ignored targets, such as padding.
 
     Shapes:
-        output (..., C) and target (...); or, one logit per yes-or-no question, output and target (...), and (N, 1)
-        may meet (N).
+        output (..., C) and target (...); or, for binary targets, output and target (...), and (N, 1) matches (N).
     """
 
     def __init__(self, *, average: Literal["macro", "micro", "weighted"] = "macro", ignore: int = -100) -> None:
@@ -260,7 +256,7 @@ class F1(Gathered):
         self._classes = 0
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Take in one batch."""
+        """Accumulate one batch."""
         self._classes = output.shape[-1] if output.dim() > target.dim() and output.shape[-1] > 1 else 0
         predicted, target = _decided(output, target, "f1")
         self._outputs.append(predicted.flatten())
@@ -292,17 +288,17 @@ class F1(Gathered):
 
 
 class AUC(Gathered):
-    """Area under the ROC curve, by torchmetrics: the chance that a positive example scores above a negative one.
+    """Area under the ROC curve, by torchmetrics.
 
-    With more than two classes, the mean over the classes that occur, each against all others. Where all targets are of
-    one class there is nothing to tell apart: it is undefined.
+    With more than two classes, the mean over the classes that occur, each against all others. Undefined if all targets
+    are of one class.
 
     Shapes:
         output (N) or (N, 1), one score each, or (N, C); target (N) class numbers
     """
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Take in one batch."""
+        """Accumulate one batch."""
         self._outputs.append(_scores(output, target))
         self._targets.append(target.reshape(-1).long())
 
@@ -322,17 +318,19 @@ class AUC(Gathered):
         occurring = target.unique()
         if len(occurring) == output.shape[-1]:
             return multiclass_auroc(output.softmax(dim=-1), target, output.shape[-1])
-        shares = output.softmax(dim=-1)  # torchmetrics counts a class without targets as 0
-        return torch.stack([binary_auroc(shares[:, each], (target == each).long()) for each in occurring]).mean()
+        # torchmetrics averages a class without targets as 0, so the classes that occur are averaged here.
+        probabilities = output.softmax(dim=-1)
+        return torch.stack([binary_auroc(probabilities[:, each], (target == each).long()) for each in occurring]).mean()
 
 
 def _precise(values: Tensor) -> Tensor:
-    """In double precision, where the device has it."""
+    """Convert to double precision if the device has it."""
+    # Apple's MPS has no float64. Elsewhere sums of millions of float32 values would lose the last digits.
     return values.float() if values.device.type == "mps" else values.double()
 
 
 def _decided(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
-    """Predicted and true class numbers: the largest of the classes, or the sign of a logit."""
+    """Return predicted and true class numbers, by the largest logit, or by the sign of a single one."""
     if output.dim() > target.dim() and output.shape[-1] > 1:
         scores, classes = per_class(output, target, who)
         return scores.argmax(dim=-1), classes
@@ -341,7 +339,7 @@ def _decided(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
 
 
 def _scores(output: Tensor, target: Tensor) -> Tensor:
-    """One score per example where there are two classes: higher means class 1; otherwise (N, C) as it is."""
+    """Return one score per example for two classes, higher for class 1; otherwise the scores (N, C)."""
     if output.dim() == target.dim() or output.shape[-1] == 1:
         return aligned(output, target, "auc")[0].reshape(-1)
     scores, _ = per_class(output, target, "auc")
@@ -349,7 +347,8 @@ def _scores(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Scores as numbers in [0, 1] in the same order: torchmetrics would squash logits, and merge the largest."""
+    """Map scores to numbers in [0, 1] of the same order."""
+    # torchmetrics applies a sigmoid to logits, which makes the largest ones equal to 1 and so tied.
     _, ranks = torch.unique(scores, return_inverse=True)
     return _precise(ranks) / max(len(ranks), 1)
 

@@ -1,4 +1,4 @@
-"""Following one figure of the history: is it better than ever?"""
+"""Monitoring of one metric of the history for improvements."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Monitor", "finished_epoch", "higher_is_better"]
 
 
 class Monitor:
-    """The best value so far of one column of the history, and for how many epochs it has stood.
+    """Best value so far of one column of the history, and the number of epochs since.
 
     Args:
         column: ``valid_loss``, ``train_loss`` or a metric such as ``valid_accuracy``.
-        min_delta: by how much a value must be better to count, at least 0.
-        owner: the callback that asks, for error messages.
+        min_delta: smallest change that counts as an improvement, at least 0.
+        owner: name of the callback, for error messages.
     """
 
     def __init__(self, column: str, min_delta: float, owner: str) -> None:
@@ -30,13 +30,14 @@ class Monitor:
         self.epochs_without = 0
 
     def begin(self, learner: Learner) -> None:
-        """Before a fit: forget the last one, unless that one is only being continued."""
+        """Reset before a fit, unless an earlier one is resumed."""
         if learner.position.step == 0:
             self.best, self.epochs_without = None, 0
 
     def improved(self, learner: Learner, row: dict[str, float]) -> bool:
-        """Take in a finished epoch; True where its value is the best so far. NaN never is."""
+        """Record a finished epoch and return True if its value is the best so far; NaN never is."""
         value = row[self.column]
+        # NaN is not equal to itself.
         better = value == value and (self.best is None or self._gain(value, learner) > self.min_delta)
         if better:
             self.best = value
@@ -48,25 +49,25 @@ class Monitor:
         return value - self.best if higher_is_better(self.column, learner) else self.best - value
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value and its age."""
+        """Return the best value and the epochs since."""
         return {"best": self.best, "epochs_without": self.epochs_without}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take back what ``state_dict`` gave."""
+        """Restore the state of ``state_dict``."""
         self.best, self.epochs_without = state["best"], state["epochs_without"]
 
     def check(self, learner: Learner) -> None:
-        """Raise a ParameterError where no epoch of this learner will have the column, or it has no direction."""
+        """Raise a ParameterError if no epoch of this learner will have the column, or if it has no direction."""
         column_direction(self.column, learner, f"callback '{self.owner}', parameter 'monitor'")
 
 
 def higher_is_better(column: str, learner: Learner) -> bool:
-    """Return the direction of a column: its metric's or its callback's; a loss is better when lower."""
+    """Return the direction of a column, as its metric or callback defines it; False for a loss."""
     return directions(learner).get(column, False)
 
 
 def finished_epoch(learner: Learner) -> dict[str, float] | None:
-    """In ``after_epoch``: the row of the epoch, or None where it was left before its end."""
+    """Return the row of the epoch in ``after_epoch``, or None if the epoch was cancelled."""
     if learner.history and learner.history[-1]["epoch"] == learner.epochs_done:
         return learner.history[-1]
     return None

@@ -1,10 +1,10 @@
 """Optimizers, called as ``factory(param_groups, lr, ...)``.
 
-torch's own, with its fused kernels: one pass over all parameters, about three times as fast as the loop on a CPU.
+They are torch's, with fused kernels, which are about three times as fast as the loop on a CPU.
 
-Two parameters are the same everywhere. ``weight_decay``: one number, or one per layer group of the model, the first
-layers first. ``decay_biases``: with False, weights of fewer than two dimensions – biases, and the scales and shifts of
-norms – are left without decay.
+Two parameters are common to all. ``weight_decay`` is one number, or one per layer group of the model, first layers
+first. ``decay_biases=False`` applies no decay to weights with fewer than two dimensions: biases, and the scales and
+shifts of norms.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ def sgd(
 ) -> Optimizer:
     """Stochastic gradient descent, ``w -= lr · g``; with momentum ``b = momentum · b + g; w -= lr · b``.
 
-    Nesterov's step looks ahead, ``w -= lr · (g + momentum · b)``, in the form of Sutskever et al. 2013. ``lr`` stands
-    outside of the velocity, as in all of torch.
+    Nesterov momentum is ``w -= lr · (g + momentum · b)``, in the form of Sutskever et al. 2013. ``lr`` is not part of
+    the velocity, as everywhere in torch.
 
     Args:
-        momentum: share of the last velocity that is kept, in [0, 1).
-        nesterov: look ahead; needs momentum and no dampening.
-        dampening: share of a gradient that does not enter the velocity.
+        momentum: momentum factor, in [0, 1).
+        nesterov: use Nesterov momentum; needs momentum and no dampening.
+        dampening: dampening of the gradient in the velocity.
         weight_decay: L2 penalty, added to the gradient.
-        decay_biases: whether weights of fewer than two dimensions decay too.
-        fused: use torch's fused kernel where the parameters allow it; it takes no sparse gradients.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
+        fused: use torch's fused kernel if the parameters allow it; it does not support sparse gradients.
     """
     if nesterov and (momentum <= 0 or dampening != 0):
         raise ParameterError(
@@ -74,10 +74,10 @@ def adagrad(
     Args:
         lr_decay: step t uses ``lr / (1 + t · lr_decay)``.
         weight_decay: L2 penalty, added to the gradient.
-        decay_biases: whether weights of fewer than two dimensions decay too.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
         initial_accumulator: the first value of ``s``.
-        eps: keeps the division finite.
-        fused: use torch's fused kernel where the parameters allow it; it takes no sparse gradients.
+        eps: added to the denominator for stability.
+        fused: use torch's fused kernel if the parameters allow it; it does not support sparse gradients.
     """
     options = {"lr_decay": lr_decay, "eps": eps}
     return _fused(
@@ -104,12 +104,12 @@ def rmsprop(
     """RMSProp, ``s = alpha · s + (1 - alpha) · g²; w -= lr · g / (√s + eps)``. Tieleman & Hinton 2012; Graves 2013.
 
     Args:
-        alpha: share of the old average that is kept.
-        momentum: share of the last velocity that is kept.
+        alpha: smoothing constant of the average.
+        momentum: momentum factor.
         centered: divide by the estimated standard deviation instead of the root mean square.
         weight_decay: L2 penalty, added to the gradient.
-        decay_biases: whether weights of fewer than two dimensions decay too.
-        eps: keeps the division finite.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
+        eps: added to the denominator for stability.
     """
     options: dict[str, Any] = {"alpha": alpha, "momentum": momentum, "eps": eps}
     return RMSprop(_groups(param_groups, weight_decay, decay_biases), lr=lr, centered=centered, **options)
@@ -129,10 +129,10 @@ def adadelta(
     The paper has no learning rate; it is this with ``lr=1``.
 
     Args:
-        rho: share of the old averages that is kept.
+        rho: smoothing constant of the averages.
         weight_decay: L2 penalty, added to the gradient.
-        decay_biases: whether weights of fewer than two dimensions decay too.
-        eps: keeps the division finite, and gets the first steps going.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
+        eps: added to both averages for stability; it determines the size of the first steps.
     """
     return Adadelta(_groups(param_groups, weight_decay, decay_biases), lr=lr, rho=rho, eps=eps)
 
@@ -151,12 +151,12 @@ def adam(
     """Adam. Kingma & Ba 2015, arXiv:1412.6980; ``amsgrad``: Reddi, Kale & Kumar 2018.
 
     Args:
-        betas: shares of the old averages of ``g`` and ``g²`` that are kept.
-        eps: keeps the division finite.
+        betas: smoothing constants of the averages of ``g`` and ``g²``.
+        eps: added to the denominator for stability.
         weight_decay: L2 penalty, added to the gradient; ``adamw`` decouples it.
-        decay_biases: whether weights of fewer than two dimensions decay too.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
         amsgrad: divide by the largest average of ``g²`` so far.
-        fused: use torch's fused kernel where the parameters allow it.
+        fused: use torch's fused kernel if the parameters allow it.
     """
     options = {"betas": tuple(betas), "eps": eps, "amsgrad": amsgrad}
     return _fused(Adam, _groups(param_groups, weight_decay, decay_biases), fused, lr=lr, **options)
@@ -176,31 +176,31 @@ def adamw(
     """Adam with decoupled decay, ``w -= lr · weight_decay · w``. Loshchilov & Hutter 2019, arXiv:1711.05101.
 
     Args:
-        betas: shares of the old averages of ``g`` and ``g²`` that are kept.
-        eps: keeps the division finite.
+        betas: smoothing constants of the averages of ``g`` and ``g²``.
+        eps: added to the denominator for stability.
         weight_decay: decoupled decay, per unit of ``lr``.
-        decay_biases: whether weights of fewer than two dimensions decay too.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
         amsgrad: divide by the largest average of ``g²`` so far.
-        fused: use torch's fused kernel where the parameters allow it.
+        fused: use torch's fused kernel if the parameters allow it.
     """
     options = {"betas": tuple(betas), "eps": eps, "amsgrad": amsgrad}
     return _fused(AdamW, _groups(param_groups, weight_decay, decay_biases), fused, lr=lr, **options)
 
 
 class Yogi(Optimizer):
-    """Yogi: Adam whose average of ``g²`` moves by steps of bounded size, ``v -= (1 - beta2) · sign(v - g²) · g²``.
+    """Yogi: Adam with bounded updates of the average of ``g²``, ``v -= (1 - beta2) · sign(v - g²) · g²``.
 
     Zaheer, Reddi, Sachan, Kale & Kumar 2018, "Adaptive Methods for Nonconvex Optimization", algorithm 2. Differs from
-    the paper: both averages are corrected for their start, as in Adam (and in TensorFlow's Yogi), and ``v`` starts
-    from a constant, not from the squared gradient of a large batch.
+    the paper: both averages are bias-corrected, as in Adam (and in TensorFlow's Yogi), and ``v`` starts from a
+    constant, not from the squared gradient of a large batch.
 
     Args:
         params: parameters or groups of them.
         lr: the learning rate, at least 0.
-        betas: shares of the old averages that are kept, each in [0, 1).
-        eps: keeps the division finite, and the adaptation mild; the paper recommends 1e-3.
+        betas: smoothing constants of the averages, each in [0, 1).
+        eps: added to the denominator, which also limits the adaptation; the paper recommends 1e-3.
         weight_decay: L2 penalty, added to the gradient.
-        initial_accumulator: where ``v`` starts.
+        initial_accumulator: initial value of ``v``.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Yogi(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -239,6 +239,7 @@ class Yogi(Optimizer):
         mean, variance = state["mean"], state["variance"]
         mean.lerp_(gradient, 1 - beta1)
         variance.addcmul_(torch.sign(variance - square), square, value=beta2 - 1)
+        # Bias correction of the second moment before the root, as in Adam.
         divisor = variance.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
         weight.addcdiv_(mean, divisor, value=-group["lr"] / (1 - beta1**step))
 
@@ -260,14 +261,14 @@ def yogi(
     decay_biases: bool = True,
     initial_accumulator: float = 1e-6,
 ) -> Optimizer:
-    """Yogi: Adam whose average of ``g²`` moves by steps of bounded size. Zaheer et al. 2018; see ``Yogi``.
+    """Yogi: Adam with bounded updates of the average of ``g²``. Zaheer et al. 2018; see ``Yogi``.
 
     Args:
-        betas: shares of the old averages that are kept.
-        eps: keeps the division finite, and the adaptation mild.
+        betas: smoothing constants of the averages.
+        eps: added to the denominator, which also limits the adaptation.
         weight_decay: L2 penalty, added to the gradient.
-        decay_biases: whether weights of fewer than two dimensions decay too.
-        initial_accumulator: where the average of ``g²`` starts.
+        decay_biases: apply decay to weights with fewer than two dimensions too.
+        initial_accumulator: initial value of the average of ``g²``.
     """
     groups = _groups(param_groups, weight_decay, decay_biases)
     return Yogi(groups, lr, betas, eps, initial_accumulator=initial_accumulator)
@@ -279,7 +280,8 @@ def _decayed_gradient(weight: Tensor, weight_decay: float) -> Tensor:
 
 
 def _fused(kind: type[Optimizer], groups: list[dict[str, Any]], fused: bool, **options: Any) -> Optimizer:
-    """The optimizer with its fused kernel, or without where a parameter's type or device has none."""
+    """Build an optimizer with its fused kernel, or without if a parameter's type or device has none."""
+    # torch raises for parameters without a fused kernel instead of falling back. Adagrad's exists on the CPU only.
     devices = {"cpu"} if kind is Adagrad else {"cpu", "cuda"}
     weights = [weight for group in groups for weight in group["params"]]
     if fused and all(weight.is_floating_point() and weight.device.type in devices for weight in weights):
@@ -288,7 +290,8 @@ def _fused(kind: type[Optimizer], groups: list[dict[str, Any]], fused: bool, **o
 
 
 def _groups(param_groups: ParamGroups, weight_decay: Decay, decay_biases: bool) -> list[dict[str, Any]]:
-    """Groups with their decay, so many as can be walked twice, and without side effects on the caller's."""
+    """Return parameter groups with their decay; the caller's groups are not changed."""
+    # A list, since the groups are walked twice and may come from a generator.
     given: list[Any] = list(param_groups)
     groups = given if given and isinstance(given[0], dict) else [{"params": given}]
     decays = _spread(weight_decay, 1 + max(group.get("layer_group", index) for index, group in enumerate(groups)))
@@ -300,7 +303,7 @@ def _groups(param_groups: ParamGroups, weight_decay: Decay, decay_biases: bool) 
 
 
 def _spread(weight_decay: Decay, count: int) -> Sequence[float]:
-    """One decay per layer group."""
+    """Return one decay per layer group."""
     if isinstance(weight_decay, (int, float)):
         return [weight_decay] * count
     if len(weight_decay) != count:
@@ -311,7 +314,7 @@ def _spread(weight_decay: Decay, count: int) -> Sequence[float]:
 
 
 def _decaying(group: dict[str, Any], decay: float, decay_biases: bool) -> Iterator[dict[str, Any]]:
-    """The group with its decay; as two, where it holds weights that are to be left without."""
+    """Yield the group with its decay, or two groups if some of its weights get no decay."""
     weights, decay = list(group["params"]), group.get("weight_decay", decay)
     if decay_biases or not decay:
         yield {**group, "params": weights, "weight_decay": decay}

@@ -1,4 +1,4 @@
-"""What is in here: samplers, steppers, schedules, optimizers, losses, metrics and general callbacks."""
+"""Basic components: samplers, steppers, schedules, optimizers, losses, metrics and general callbacks."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lab import hookimpl, preset
 
 @hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """A generated dataset, for first steps and tests."""
+    """Generated points, for examples and tests."""
     return {"points": "lab_basics.points:points"}
 
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """The plainest network."""
+    """Multilayer perceptron."""
     return {"mlp": "lab_basics.points:MLP"}
 
 
 @hookimpl
 def lab_samplers() -> dict[str, Any]:
-    """Orders of the examples, and where they are cut into batches."""
+    """Orders of the examples, and batches of them."""
     return {
         "bucket": "lab_basics.samplers:Bucket",
         "full_batch": "lab_basics.samplers:FullBatch",
@@ -34,16 +34,16 @@ def lab_samplers() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """What one step is."""
+    """Supervised training steps."""
     return {
-        "activation_regularised": "lab_basics.steppers:ActivationRegularised",
+        "activation_regularized": "lab_basics.steppers:ActivationRegularized",
         "supervised": "lab_basics.steppers:Supervised",
     }
 
 
 @hookimpl
 def lab_optimizers() -> dict[str, Any]:
-    """How the weights move."""
+    """Torch's optimizers, and Yogi."""
     return {
         "adadelta": "lab_basics.optimizers:adadelta",
         "adagrad": "lab_basics.optimizers:adagrad",
@@ -60,7 +60,7 @@ def lab_optimizers() -> dict[str, Any]:
 
 @hookimpl
 def lab_losses() -> dict[str, Any]:
-    """What is made small."""
+    """General losses."""
     return {
         "bce": "lab_basics.losses:bce",
         "cross_entropy": "lab_basics.losses:cross_entropy",
@@ -72,7 +72,7 @@ def lab_losses() -> dict[str, Any]:
 
 @hookimpl
 def lab_metrics() -> dict[str, Any]:
-    """What is watched."""
+    """General metrics."""
     return {
         "accuracy": "lab_basics.metrics:Accuracy",
         "auc": "lab_basics.metrics:AUC",
@@ -87,7 +87,7 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Schedules, and what happens besides learning."""
+    """Schedules, checkpoints, stopping, averaging, logging."""
     return {
         "activation_stats": "lab_basics.hooks:ActivationStats",
         "checkpoint": "lab.training.checkpoint:Checkpoint",
@@ -123,12 +123,12 @@ def lab_executors() -> dict[str, Any]:
 @hookimpl
 def lab_former_names() -> dict[str, str]:
     """Parameters that were renamed."""
-    return {"checkpoint.worth_s": "min_interval_s"}
+    return {"activation_regularised": "activation_regularized", "checkpoint.worth_s": "min_interval_s"}
 
 
 @hookimpl
 def lab_run_finished(run: Any, result: Any) -> None:
-    """Pictures and texts for TensorBoard, of a run that was written there."""
+    """Write pictures and texts of a run to TensorBoard."""
     from lab_basics.tensorboard import write_artefacts
 
     write_artefacts(result.folder, max(0, len(result.history()) - 1))
@@ -136,7 +136,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_study_finished(study: Any, runs: Any) -> None:
-    """Hyper-parameters and final figures for TensorBoard, of the runs that were written there."""
+    """Write hyper-parameters and final metrics of a study to TensorBoard."""
     from lab_basics.tensorboard import write_hyper_parameters
 
     write_hyper_parameters(study, runs)
@@ -144,7 +144,7 @@ def lab_study_finished(study: Any, runs: Any) -> None:
 
 @hookimpl
 def lab_conformance() -> str:
-    """What the conformance kit must know of these components."""
+    """Example data for the conformance kit."""
     return "lab_basics.conformance:support"
 
 

@@ -1,4 +1,4 @@
-"""Points on a plane of any width: a generated dataset and a model for it, for first steps, examples and tests."""
+"""Generated points and a multilayer perceptron, for examples and tests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Task = Literal["classes", "yes_no", "value"]
 
 @attrs.define(eq=False, kw_only=True)
 class PointsData(Data):
-    """Points and what is to be said of each.
+    """Points with targets.
 
     Attributes:
         input_size: coordinates of a point.
-        output_size: numbers that a model gives per point: one per class, or 1.
+        output_size: number of classes, or 1.
     """
 
     input_size: int
@@ -42,16 +42,16 @@ def points(
     noise: float = 0.5,
     data_seed: int = 0,
 ) -> PointsData:
-    """Clouds of points around random centres, three quarters to train on, an eighth each to validate and to test.
+    """Gaussian clusters of points: three quarters for training, an eighth each for validation and test.
 
     Args:
-        task: ``classes`` asks for the number of a point's centre, ``yes_no`` whether that number is even (1.0 or 0.0),
-            ``value`` for the point's distance to the origin.
+        task: ``classes`` predicts the number of a point's cluster, ``yes_no`` whether that number is even (1.0 or 0.0),
+            ``value`` the distance of the point to the origin.
         count: number of points, at least 16.
         input_size: coordinates of a point.
-        classes: number of centres.
-        noise: standard deviation of a cloud; the centres have 1.
-        data_seed: another seed gives another dataset.
+        classes: number of clusters.
+        noise: standard deviation within a cluster; that of the centers is 1.
+        data_seed: seed of the data.
 
     Shapes:
         inputs (B, input_size); target (B) long for ``classes``, (B, 1) float otherwise.
@@ -63,9 +63,9 @@ def points(
         given = f"count={count}, input_size={input_size}, classes={classes}"
         raise ParameterError(f"too small: {given}", where="dataset 'points'", hint="at least 16, 1 and 2")
     generator = torch.Generator().manual_seed(data_seed)
-    centres = torch.randn(classes, input_size, generator=generator)
+    centers = torch.randn(classes, input_size, generator=generator)
     numbers = torch.arange(count) % classes
-    inputs = centres[numbers] + noise * torch.randn(count, input_size, generator=generator)
+    inputs = centers[numbers] + noise * torch.randn(count, input_size, generator=generator)
     target = _target(task, inputs, numbers)
     order = torch.randperm(count, generator=generator)
     bounds = [0, count * 3 // 4, count * 7 // 8, count]
@@ -96,14 +96,14 @@ def _fingerprint(*tensors: Tensor) -> str:
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron with rectified linear units.
+    """Multilayer perceptron with ReLU.
 
     Args:
         input_size: width of the input.
         output_size: width of the output.
         hidden_size: width of the hidden layers.
-        layers: how many hidden layers, at least 1.
-        dropout: probability behind every hidden layer.
+        layers: number of hidden layers, at least 1.
+        dropout: dropout probability after every hidden layer.
 
     Shapes:
         (B, input_size) -> (B, output_size)
@@ -125,5 +125,5 @@ class MLP(nn.Module):
             self.output = nn.Linear(hidden_size, output_size)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Hidden layers, then the output."""
+        """Return the output (B, output_size)."""
         return self.output(self.hidden(inputs))

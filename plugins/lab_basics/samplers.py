@@ -1,8 +1,8 @@
-"""In which order, and in which company, examples reach the model.
+"""Batch samplers.
 
-A sampler is an iterable of batches, each a list of indices. Every index comes exactly once per pass, but for those that
-``drop_last`` leaves out; the number of batches is known before the pass begins, and the same state of ``generator``
-gives the same pass again.
+A sampler is an iterable of batches, each a list of indices. Every index occurs exactly once per epoch, except those
+that ``drop_last`` drops. The number of batches is known in advance, and the same state of ``generator`` gives the same
+epoch.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["Bucket", "FullBatch", "Sampler", "Sequential", "Shuffle", "Sort", "S
 
 
 class Sampler(ABC):
-    """An order of the indices, and the places at which it is cut into batches.
+    """Base class: an order of the indices, cut into batches.
 
-    A subclass sets ``starts``, the first position of every batch, and says the order of one pass. Positions from
-    ``end`` on, if it sets one, are left out.
+    A subclass sets ``starts``, the first position of every batch, and implements ``order``. Positions from ``end`` on,
+    if set, are dropped.
     """
 
     starts: np.ndarray
@@ -31,15 +31,15 @@ class Sampler(ABC):
 
     @abstractmethod
     def order(self) -> np.ndarray:
-        """The indices of one pass: an int array in which each of them stands once."""
+        """Return the indices of one epoch, each once, as an int array."""
 
     def cut(self) -> list[list[int]]:
-        """One pass, as batches in the order in which they are used."""
+        """Return the batches of one epoch in order."""
         order = self.order()[: self.end].tolist()
         return [order[start:end] for start, end in pairwise([*self.starts.tolist(), len(order)])]
 
     def _cut_evenly(self, size: int, batch_size: int, drop_last: bool) -> None:
-        """Batches of one size; what is left over is the last batch, or left out."""
+        """Cut into batches of one size; the remainder is the last batch, or dropped."""
         self.starts = _even_starts(size, batch_size)
         if drop_last and size % batch_size and len(self.starts) > 1:
             self.end = int(self.starts[-1])
@@ -53,11 +53,11 @@ class Sampler(ABC):
 
 
 class Sequential(Sampler):
-    """The examples as they stand in the data, ``batch_size`` at a time.
+    """Batches in the order of the data.
 
     Args:
-        drop_last: leave the last examples out if it is not full, unless it is the only one. Models with batch
-            norm cannot be trained on a batch of one.
+        drop_last: drop the last batch if it is not full, unless it is the only one. Batch norm cannot be trained on a
+            batch of one.
     """
 
     def __init__(self, size: int, batch_size: int, *, drop_last: bool = False) -> None:
@@ -69,7 +69,7 @@ class Sequential(Sampler):
 
 
 class FullBatch(Sampler):
-    """All examples in one batch: with ``sgd`` this is gradient descent."""
+    """One batch of all examples: with ``sgd``, full-batch gradient descent."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -80,11 +80,11 @@ class FullBatch(Sampler):
 
 
 class Shuffle(Sampler):
-    """A fresh random order at every pass.
+    """Batches in a new random order every epoch.
 
     Args:
-        drop_last: leave the last batch of a pass out if it is not full, unless it is the only one. Models with batch
-            norm cannot be trained on a batch of one.
+        drop_last: drop the last batch if it is not full, unless it is the only one. Batch norm cannot be trained on a
+            batch of one.
     """
 
     def __init__(self, size: int, batch_size: int, generator: torch.Generator, *, drop_last: bool = False) -> None:
@@ -97,10 +97,10 @@ class Shuffle(Sampler):
 
 
 class Sort(Sampler):
-    """Longest first, equal lengths as they stand in the data: the least padding, and always the same batches.
+    """Batches sorted by length, longest first: the least padding, and the same batches every epoch.
 
     Args:
-        drop_last: leave the shortest examples out if it is not full, unless it is the only one. Models with batch
+        drop_last: drop the last batch, of the shortest examples, if it is not full, unless it is the only one. Batch
             norm cannot be trained on a batch of one.
     """
 
@@ -113,20 +113,20 @@ class Sort(Sampler):
 
 
 class Sortish(Sampler):
-    """Batches of similar lengths in random order, the one with the longest example first.
+    """Batches of similar lengths in random order, the batch with the longest example first.
 
     ``SortishSampler`` of fast.ai 0.7 (``fastai/text.py``): permute, sort by length within chunks of 50 batches, cut
-    into batches, bring the batch with the longest example to the front (a batch that does not fit in memory fails at
-    once), shuffle the others. Differs from it: the one batch that is not full stays a batch of its own, where fast.ai
-    joined the indices and cut them anew, so that every batch behind the short one mixed the lengths of two.
+    into batches, move the batch with the longest example to the front (a batch that does not fit in memory fails at
+    once), shuffle the others. Differs from it: the batch that is not full stays a batch of its own; fast.ai
+    concatenated the indices and cut them again, so that every batch after the short one mixed the lengths of two.
 
     Args:
-        lengths: of every example; only their order matters.
-        batch_size: examples in a batch.
-        generator: the source of both shuffles.
-        chunk_batches: batches in a chunk, at least 1; more of them pad less and mix less.
-        drop_last: leave the one batch that is not full out, unless it is the only one. Models with batch norm cannot be
-            trained on a batch of one.
+        lengths: length of every example; only their order matters.
+        batch_size: examples per batch.
+        generator: generator of both shuffles.
+        chunk_batches: batches per chunk, at least 1; larger chunks have less padding and less randomness.
+        drop_last: drop the batch that is not full, unless it is the only one. Batch norm cannot be trained on a batch
+            of one.
     """
 
     def __init__(
@@ -155,27 +155,28 @@ class Sortish(Sampler):
         batches = super().cut()
         if not batches:
             return batches
+        # Batches are sorted inside, so the first example is the longest.
         longest = int(np.argmax([self.lengths[batch[0]] for batch in batches]))
         batches[0], batches[longest] = batches[longest], batches[0]
         return _shuffle_behind_first(batches, self.generator)
 
 
 class Bucket(Sampler):
-    """As many examples of similar length in a batch as a budget of tokens holds, padding counted.
+    """Batches of similar lengths with a budget of tokens, padding included.
 
-    The examples are sorted by length and cut from the longest on; where a batch ends depends on the sorted lengths
-    alone, so the number of batches is the same at every pass, and only examples of equal length change places. The
-    batch with the longest example comes first, the others in random order.
+    Examples are sorted by length and cut from the longest on. The cuts depend on the sorted lengths only, so the number
+    of batches is the same every epoch, and only examples of equal length are exchanged between batches. The batch with
+    the longest example comes first, the others in random order.
 
     Args:
         lengths: tokens of every example.
-        batch_size: examples in a batch of examples of mean length, when ``tokens`` is not given.
-        generator: the source of both shuffles.
-        tokens: what one batch may hold: its examples times the longest of them. By default ``batch_size`` times the
-            mean length, and never less than the longest example.
+        batch_size: examples per batch at the mean length, if ``tokens`` is not given.
+        generator: generator of both shuffles.
+        tokens: budget of a batch: its number of examples times the longest of them. The default is ``batch_size`` times
+            the mean length, but at least the longest example.
 
     Raises:
-        DataError: one example alone is longer than ``tokens``.
+        DataError: an example is longer than ``tokens``.
     """
 
     def __init__(
@@ -209,13 +210,14 @@ class Bucket(Sampler):
         if len(self.lengths) and self.lengths.max() > tokens:
             index = int(np.argmax(self.lengths))
             raise DataError(
-                f"example {index} has {self.lengths[index]} tokens, but a batch may hold only {tokens}",
+                f"example {index} has {self.lengths[index]} tokens, more than a batch of {tokens}",
                 where="sampler 'bucket', parameter 'tokens'",
                 hint=f"set tokens to at least {self.lengths[index]}, or drop such long examples",
             )
         return tokens
 
     def _budget_starts(self) -> np.ndarray:
+        # Empty examples count as one token, or a batch could hold any number of them.
         lengths = np.maximum(np.sort(self.lengths)[::-1], 1)
         starts, position = [], 0
         while position < len(lengths):
@@ -234,7 +236,7 @@ def _permutation(size: int, generator: torch.Generator) -> np.ndarray:
 
 
 def _longest_first(lengths: np.ndarray) -> np.ndarray:
-    """Positions by falling length; equal lengths keep their order."""
+    """Return the positions by decreasing length; equal lengths keep their order."""
     return np.argsort(-lengths, kind="stable")
 
 

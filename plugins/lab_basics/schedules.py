@@ -1,4 +1,4 @@
-"""Schedules of the learning rate; ``one_cycle`` lives in the kernel, beside their base class."""
+"""Learning-rate schedules; ``one_cycle`` is in the kernel, with their base class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Cycle(NamedTuple):
-    """One cycle: its number (from 0), the step at which it begins, and how many steps it has."""
+    """A cycle by its number (from 0), its first step, and its length in steps."""
 
     number: int
     start: int
@@ -34,37 +34,37 @@ class Cycle(NamedTuple):
 
 
 class Cyclic(Schedule):
-    """Base class of schedules that begin again: cycles of whole epochs, each ``cycle_mult`` times as long as the last.
+    """Base class of cyclic schedules: cycles of whole epochs, each ``cycle_mult`` times as long as the previous one.
 
-    At the end of a cycle, after the epoch's validation, ``on_cycle_end(learner, index)`` is called: of this schedule,
-    then of every other callback that has such a method. A subclass gives ``cycle_factor``.
+    At the end of a cycle, after the epoch's validation, ``on_cycle_end(learner, index)`` is called on this schedule and
+    on every other callback that has this method. A subclass implements ``cycle_factor``.
 
     Args:
         cycle_len: epochs of the first cycle; None makes the whole fit one cycle.
-        cycle_mult: how many times as long every next cycle is.
-        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+        cycle_mult: ratio of the lengths of consecutive cycles.
+        snapshot: save the weights at the end of each cycle as the artefact ``cycle-N.safetensors``.
     """
 
     def __init__(self, *, cycle_len: int | None = None, cycle_mult: int = 1, snapshot: bool = False) -> None:
         if cycle_len is not None and cycle_len < 1:
-            raise self._error(f"a cycle must last at least 1 epoch, got cycle_len={cycle_len}")
+            raise self._error(f"cycle_len must be at least 1 epoch, got {cycle_len}")
         if cycle_mult < 1:
-            raise self._error(f"cycles cannot become shorter, got cycle_mult={cycle_mult}")
+            raise self._error(f"cycle_mult must be at least 1, got {cycle_mult}")
         self.cycle_len, self.cycle_mult, self.snapshot = cycle_len, cycle_mult, snapshot
 
     def cycle_factor(self, step: int, cycle: Cycle) -> float:
-        """What the learning rate is multiplied by at ``step`` (from 0) of a cycle."""
+        """Return the factor of the learning rate at ``step`` (from 0) of a cycle."""
         raise NotImplementedError
 
     def on_cycle_end(self, learner: Learner, index: int) -> None:
-        """Called at the end of cycle ``index``."""
+        """Act at the end of cycle ``index``."""
 
     def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
         cycle = self.cycle_at(step, steps, steps_per_epoch)
         return self.cycle_factor(step - cycle.start, cycle)
 
     def cycle_at(self, step: int, steps: int, steps_per_epoch: int) -> Cycle:
-        """The cycle that ``step`` belongs to."""
+        """Return the cycle of ``step``."""
         cycle = Cycle(0, 0, steps if self.cycle_len is None else self.cycle_len * steps_per_epoch)
         while step >= cycle.start + cycle.length:
             cycle = Cycle(cycle.number + 1, cycle.start + cycle.length, cycle.length * self.cycle_mult)
@@ -72,7 +72,7 @@ class Cyclic(Schedule):
 
     def check_length(self, steps: int, steps_per_epoch: int) -> None:
         if steps == 0:
-            raise self._error("a cycle of length 0: this fit has no step")
+            raise self._error("this fit has no steps, so a cycle has length 0")
         last = self.cycle_at(steps - 1, steps, steps_per_epoch)
         end = last.start + last.length
         if end > steps:
@@ -94,6 +94,7 @@ class Cyclic(Schedule):
     def _end_cycle(self, learner: Learner, index: int) -> None:
         if self.snapshot:
             learner.save(learner.artefact(f"cycle-{index}.safetensors"))
+        # Any callback may react to the end of a cycle, for example by averaging weights.
         for listener in (self, *(callback for callback in learner.callbacks if callback is not self)):
             if hasattr(listener, "on_cycle_end"):
                 listener.on_cycle_end(learner, index)
@@ -103,20 +104,20 @@ class Cyclic(Schedule):
 
 
 class CosAnneal(Cyclic):
-    """Half a cosine from the learning rate to almost nothing, then again from the start: SGDR, with warm restarts.
+    """Cosine annealing with warm restarts (SGDR).
 
     Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, evaluated at every step. With ``slow_start=0.05`` it is
     ``CosAnneal`` of fast.ai 0.7, which spends the first twentieth of the first cycle at a hundredth of the rate.
 
     Args:
         cycle_len: epochs of the first cycle.
-        cycle_mult: how many times as long every next cycle is.
+        cycle_mult: ratio of the lengths of consecutive cycles.
         min_factor: where the cosine ends, as a share of the learning rate.
         slow_start: share of the first cycle at a hundredth of the learning rate.
-        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+        snapshot: save the weights at the end of each cycle as the artefact ``cycle-N.safetensors``.
 
     Raises:
-        ParameterError: a cycle of length 0, or the last cycle would go on behind the end of the run.
+        ParameterError: a cycle has length 0, or the last cycle would end after the run.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class CosAnneal(Cyclic):
 
 
 class CircularLR(Cyclic):
-    """Up in a straight line from ``lr / div`` to ``lr`` over a part of the cycle, then down again: slanted triangles.
+    """Slanted triangular schedule: linear warm-up from ``lr / div`` to ``lr``, then linear decay back.
 
     The course's ``use_clr=(20, 10)``, ``CircularLR`` of fast.ai 0.7; Howard & Ruder 2018, arXiv:1801.06146, section
     3.2. The experiment's ``lr`` is the highest.
@@ -147,12 +148,12 @@ class CircularLR(Cyclic):
         div: the lowest rate is ``lr / div``.
         cut_div: the rise takes one part in ``cut_div`` of the cycle's steps, rounded down.
         cycle_len: epochs of a cycle; None makes the whole fit one cycle, as the course did.
-        cycle_mult: how many times as long every next cycle is.
-        momentum: highest and lowest momentum, moving against the rate; None leaves it alone.
-        snapshot: keep the weights of each cycle's end as the artefact ``cycle-N.safetensors``.
+        cycle_mult: ratio of the lengths of consecutive cycles.
+        momentum: highest and lowest momentum, cycled inversely to the learning rate; None keeps it constant.
+        snapshot: save the weights at the end of each cycle as the artefact ``cycle-N.safetensors``.
 
     Raises:
-        ParameterError: a cycle of length 0, or the last cycle would go on behind the end of the run.
+        ParameterError: a cycle has length 0, or the last cycle would end after the run.
     """
 
     name = "clr"
@@ -182,7 +183,7 @@ class CircularLR(Cyclic):
         return anneal(*self.momentum, self._height(step - cycle.start, cycle.length), "linear")
 
     def _height(self, step: int, length: int) -> float:
-        """0 at the foot of the triangle, 1 at its peak."""
+        """Return 0 at the foot of the triangle and 1 at its peak."""
         cut = int(length / self.cut_div)
         if step < cut:
             return step / cut
@@ -190,14 +191,14 @@ class CircularLR(Cyclic):
 
 
 class Warmup(Schedule):
-    """A straight line from a small rate to the full one over the first steps, then constant.
+    """Linear warm-up over the first steps, then constant.
 
     Goyal et al. 2017, arXiv:1706.02677, section 2.2. Multiplies with any other schedule.
 
     Args:
-        epochs: length of the warm-up; parts of an epoch are allowed.
+        epochs: length of the warm-up; fractions of an epoch are allowed.
         steps: length of the warm-up in steps, instead of ``epochs``.
-        start_factor: where the line begins, as a share of the learning rate.
+        start_factor: initial factor of the learning rate.
 
     Raises:
         ParameterError: the warm-up is longer than the run.
@@ -218,12 +219,12 @@ class Warmup(Schedule):
 
 
 class Factor(Schedule):
-    """The rate times ``gamma`` every few epochs: exponential decay.
+    """Exponential decay: multiply the learning rate by ``gamma`` every N epochs.
 
     Args:
         gamma: the factor, in (0, 1].
-        every_epochs: epochs between two factors, at least 1.
-        min_factor: the rate never falls below this share of itself.
+        every_epochs: number of epochs between decays, at least 1.
+        min_factor: lower bound of the product of factors.
     """
 
     def __init__(self, *, gamma: float = 0.9, every_epochs: int = 1, min_factor: float = 0.0) -> None:
@@ -237,14 +238,14 @@ class Factor(Schedule):
 
 
 class MultiStep(Schedule):
-    """The rate times ``gamma`` at each of some epochs.
+    """Step decay: multiply the learning rate by ``gamma`` at each milestone.
 
     Args:
-        milestones: how many epochs are finished when the rate falls, rising: ``(30, 60)``.
+        milestones: increasing numbers of finished epochs: ``(30, 60)``.
         gamma: the factor, in (0, 1].
 
     Raises:
-        ParameterError: no milestone, milestones that do not rise, or one that lies behind the end of the run.
+        ParameterError: there are no milestones, they do not increase, or one is after the end of the run.
     """
 
     name = "multistep"
@@ -254,7 +255,7 @@ class MultiStep(Schedule):
         if not milestones or list(milestones) != sorted({*milestones}) or milestones[0] < 1:
             raise _schedule_error(
                 self,
-                f"milestones must be rising epochs from 1 on, got {tuple(milestones)}",
+                f"milestones must be increasing epochs from 1 on, got {tuple(milestones)}",
                 "for example milestones=(6, 9)",
             )
         self.milestones, self.gamma = tuple(milestones), gamma
@@ -268,18 +269,18 @@ class MultiStep(Schedule):
         if self.milestones[-1] >= epochs:
             raise _schedule_error(
                 self,
-                f"milestone {self.milestones[-1]} lies behind the last epoch of a run of {epochs}",
-                "choose earlier milestones",
+                f"milestone {self.milestones[-1]} is after the last epoch of a run of {epochs}",
+                "use earlier milestones",
             )
 
 
 class Cosine(Schedule):
-    """Half a cosine over the whole fit, after an optional warm-up in a straight line.
+    """Cosine annealing over the whole fit, after an optional linear warm-up.
 
     Args:
-        warmup_epochs: length of the warm-up; parts of an epoch are allowed.
-        start_factor: where the warm-up begins, as a share of the learning rate.
-        min_factor: where the cosine ends, as a share of the learning rate.
+        warmup_epochs: length of the warm-up; fractions of an epoch are allowed.
+        start_factor: initial factor of the warm-up.
+        min_factor: final factor of the cosine.
 
     Raises:
         ParameterError: the warm-up is longer than the run.
@@ -300,17 +301,18 @@ class Cosine(Schedule):
 
 
 class OnPlateau(Schedule):
-    """The rate times ``gamma`` when a figure of the history has not become better for some epochs.
+    """Multiply the learning rate by ``gamma`` when a metric has not improved for some epochs.
 
-    The rule of ``torch.optim.lr_scheduler.ReduceLROnPlateau``. What it will do is not known before: its curve is flat.
+    The rule of ``torch.optim.lr_scheduler.ReduceLROnPlateau``. Its curve is flat in plots of schedules, since it
+    depends on the training.
 
     Args:
-        monitor: the figure, for example ``valid_loss`` or ``valid_accuracy``; its direction is the metric's.
+        monitor: the metric, for example ``valid_loss`` or ``valid_accuracy``.
         gamma: the factor, in (0, 1].
-        patience: epochs without a better value that are borne; one more reduces the rate.
-        min_delta: by how much a value must be better to count.
-        cooldown: epochs after a reduction in which none is counted.
-        min_factor: the rate never falls below this share of itself.
+        patience: number of epochs without improvement to tolerate; one more reduces the rate.
+        min_delta: smallest change that counts as an improvement.
+        cooldown: epochs after a reduction that are not counted.
+        min_factor: lower bound of the product of factors.
     """
 
     def __init__(
@@ -346,6 +348,7 @@ class OnPlateau(Schedule):
         if row is None:
             return
         self.monitor.improved(learner, row)
+        # As in torch, epochs during the cooldown do not count as bad.
         if self._cooling:
             self._cooling -= 1
             self.monitor.epochs_without = 0
@@ -363,15 +366,15 @@ class OnPlateau(Schedule):
 
 
 def discriminative(lr: float, *, ratio: float = 2.6, groups: int = 5) -> slice:
-    """Learning rates that fall towards the first layers: the course's ``slice(lr / 2.6**4, lr)``.
+    """Return discriminative learning rates, lower for earlier layers: the course's ``slice(lr / 2.6**4, lr)``.
 
     >>> discriminative(0.0456976, ratio=2.6, groups=5)
     slice(0.001, 0.0456976, None)
 
     Args:
-        lr: rate of the last layer group.
-        ratio: how many times as fast a layer group learns as the one before it, where there are ``groups`` of them.
-        groups: number of layer groups; the learner spreads the slice over as many as the model has.
+        lr: learning rate of the last layer group.
+        ratio: ratio of the learning rates of consecutive layer groups, if there are ``groups`` of them.
+        groups: number of layer groups; the learner spreads the slice over those of the model.
     """
     return slice(lr / ratio ** (groups - 1), lr)
 
@@ -381,7 +384,7 @@ def _check_fits(schedule: Schedule, what: str, length: int, steps: int) -> None:
         raise _schedule_error(schedule, f"{what} cannot last {length} steps")
     if length > steps:
         raise _schedule_error(
-            schedule, f"{what} of {length} steps is longer than the run of {steps} steps", "shorten it, or train longer"
+            schedule, f"{what} of {length} steps is longer than the run of {steps} steps", "shorten it or train longer"
         )
 
 

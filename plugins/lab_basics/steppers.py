@@ -1,4 +1,4 @@
-"""Steppers: how a batch becomes a step, with what everyday training adds to it."""
+"""Supervised steppers with gradient clipping, accumulation, mixed precision and compilation."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from lab.training.weights import full_tensor, shard_like
 if TYPE_CHECKING:
     from lab.training import Learner
 
-__all__ = ["ActivationRegularised", "LossStepper", "Supervised"]
+__all__ = ["ActivationRegularized", "LossStepper", "Supervised"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class LossStepper(Stepper):
-    """Base class of steppers that make one loss of a batch: clipping, accumulation, mixed precision, compilation.
+    """Base class of steppers with one loss per batch: clipping, accumulation, mixed precision, compilation.
 
-    A subclass overrides ``train_loss`` and ``evaluate``. The norm of all gradients before the last clipping is in
-    ``gradient_norm``, on the device.
+    A subclass implements ``train_loss`` and ``evaluate``. ``gradient_norm`` has the norm of all gradients before the
+    last clipping, on the device.
 
     Args:
-        clip: the largest norm of all gradients together; a larger one is scaled down to it. None does not clip.
-        accumulate: batches whose gradients are averaged into one step; what is left of them when an epoch ends is a
-            step of its own, averaged over as many as there are.
-        precision: the type of autocast's fast operations. ``float16`` also scales the loss, so that small gradients
-            survive, and leaves out steps in which they overflow.
-        compile: run the model through ``torch.compile``; a model that it refuses runs as it is, with a warning.
+        clip: maximum norm of all gradients together; None does not clip.
+        accumulate: number of batches whose gradients are averaged into one step; the remainder at the end of an epoch
+            is a step averaged over its own number.
+        precision: data type of autocast. ``float16`` also scales the loss, so that small gradients do not underflow,
+            and skips steps in which gradients overflow.
+        compile: use ``torch.compile``; a model that cannot be compiled runs uncompiled, with a warning.
     """
 
     def __init__(
@@ -57,31 +57,30 @@ class LossStepper(Stepper):
         self._weight_of_loss: Weight | None = None
 
     def train_loss(self, batch: Any) -> Tensor:
-        """The scalar loss of a training batch, with its graph."""
+        """Return the scalar loss of a training batch, with its graph."""
         raise NotImplementedError
 
     def evaluate(self, batch: Any) -> Evaluation:
-        """What ``valid_step`` gives, without a word on precision."""
+        """Return the evaluation of a validation batch; autocast is applied around it."""
         raise NotImplementedError
 
     def loss(self, output: Any, target: Any) -> Tensor:
-        """The learner's loss; of several processes each remembers how many elements it was the mean over."""
+        """Return the learner's loss; with several ranks, also record its number of elements."""
         if self.learner.distributed.world_size > 1:
             self._weight_of_loss = loss_weight(self.learner.loss, output, target)
         return self.learner.loss(output, target)
 
     def weight(self, batch: Any) -> Weight:
-        """The number of elements that the loss of a training batch is the mean over.
+        """Return the number of elements of the loss of a training batch, by which ranks weight their gradients.
 
-        It is what the learner's loss states if ``train_loss`` calls ``self.loss``, else the number of elements of the
-        target, by convention the last of the batch. Only asked for where processes share a batch, whose parts count by
-        it; a subclass with another mean overrides it.
+        It is stated by the learner's loss if ``train_loss`` calls ``self.loss``; otherwise it is the number of elements
+        of the target, by convention the last item of the batch. Override it for another mean.
         """
         return element_count(batch[-1]) if self._weight_of_loss is None else self._weight_of_loss
 
     @property
     def model(self) -> Callable[..., Any]:
-        """The learner's model, compiled where that was asked for."""
+        """Return the learner's model, or the compiled one."""
         return self._compiled or self.learner.model
 
     def attach(self, learner: Learner) -> None:
@@ -115,6 +114,7 @@ class LossStepper(Stepper):
             return
         with self.learner.level("step"):
             self._scaler.step(self.learner.optimizer)
+        # GradScaler skips the step if a gradient overflowed, and lowers the scale here.
         self._scaler.update()
         self.learner.optimizer.zero_grad(set_to_none=True)
 
@@ -126,6 +126,7 @@ class LossStepper(Stepper):
         state: dict[str, Any] = {"scaler": self._scaler.state_dict()} if self._scaler is not None else {}
         if not self._pending:
             return state
+        # Accumulated gradients are part of a checkpoint inside a step.
         gradients = {str(index): weight.grad for index, weight in self._with_gradient()}
         return {**state, "pending": self._pending, "gradients": gradients}
 
@@ -139,7 +140,8 @@ class LossStepper(Stepper):
             weight.grad = None if gradient is None else shard_like(gradient, weight)
 
     def _prepare_gradients(self) -> None:
-        """Mean over the accumulated batches, in their true scale, clipped."""
+        """Unscale, average and clip the accumulated gradients."""
+        # In this order: the norm to clip is that of the averaged gradient in its true scale.
         if self._scaler is not None and self.clip is not None:
             self._scaler.unscale_(self.learner.optimizer)
         weights = [weight for _, weight in self._with_gradient()]
@@ -159,17 +161,15 @@ class LossStepper(Stepper):
 
 
 class Supervised(LossStepper):
-    """The plain step, ``loss(model(*inputs), target)`` for a batch ``(*inputs, target)``.
-
-    With gradient clipping, accumulation, mixed precision and compilation where asked for.
+    """Supervised step, ``loss(model(*inputs), target)`` for a batch ``(*inputs, target)``.
 
     Args:
-        clip: the largest norm of all gradients together; a larger one is scaled down to it. None does not clip.
-        accumulate: batches whose gradients are averaged into one step; what is left of them when an epoch ends is a
-            step of its own, averaged over as many as there are.
-        precision: the type of autocast's fast operations. ``float16`` also scales the loss, so that small gradients
-            survive, and leaves out steps in which they overflow.
-        compile: run the model through ``torch.compile``; a model that it refuses runs as it is, with a warning.
+        clip: maximum norm of all gradients together; None does not clip.
+        accumulate: number of batches whose gradients are averaged into one step; the remainder at the end of an epoch
+            is a step averaged over its own number.
+        precision: data type of autocast. ``float16`` also scales the loss, so that small gradients do not underflow,
+            and skips steps in which gradients overflow.
+        compile: use ``torch.compile``; a model that cannot be compiled runs uncompiled, with a warning.
     """
 
     def train_loss(self, batch: Any) -> Tensor:
@@ -181,22 +181,22 @@ class Supervised(LossStepper):
         return self.evaluation(self.model(*inputs), target)
 
 
-class ActivationRegularised(Supervised):
-    """Supervised, with a price on large and on fast-changing hidden activations of one part of the model.
+class ActivationRegularized(Supervised):
+    """Supervised step with activation regularization (AR) and temporal activation regularization (TAR).
 
-    Merity, McCann & Socher 2017, arXiv:1708.01009: ``alpha`` times the mean square of the activations (AR), ``beta``
-    times the mean square of their differences from one time step to the next (TAR). The price is part of the training
-    loss alone. Differs from the paper: mean squares, as in its authors' code, for the norms in its text; one part's
-    output serves both, where the paper takes AR after dropout and TAR before it.
+    Merity, McCann & Socher 2017, arXiv:1708.01009: ``alpha`` times the mean square of the activations (AR) and ``beta``
+    times the mean square of their differences between time steps (TAR) are added to the training loss. Differs from the
+    paper: mean squares, as in its authors' code, instead of the norms in its text; the output of one module is used for
+    both, while the paper takes AR after dropout and TAR before it.
 
     Args:
-        part: name of the submodule whose output is priced, for example ``rnn``; of a tuple, the first tensor.
+        part: name of the submodule whose output is regularized, for example ``rnn``; of a tuple, the first tensor.
         alpha: weight of AR.
         beta: weight of TAR; needs an output (T, ...) with time first.
-        clip: the largest norm of all gradients together; None does not clip.
-        accumulate: batches whose gradients are averaged into one step.
-        precision: the type of autocast's fast operations.
-        compile: run the model through ``torch.compile``.
+        clip: maximum norm of all gradients together; None does not clip.
+        accumulate: number of batches whose gradients are averaged into one step.
+        precision: data type of autocast.
+        compile: use ``torch.compile``.
     """
 
     def __init__(
@@ -220,13 +220,13 @@ class ActivationRegularised(Supervised):
     def train_loss(self, batch: Any) -> Tensor:
         with _output_of(self._module) as outputs:
             loss = super().train_loss(batch)
-        return loss + sum(self._price(activations) for activations in outputs)
+        return loss + sum(self._penalty(activations) for activations in outputs)
 
-    def _price(self, activations: Tensor) -> Tensor:
-        price = self.alpha * activations.square().mean()
+    def _penalty(self, activations: Tensor) -> Tensor:
+        penalty = self.alpha * activations.square().mean()
         if self.beta and len(activations) > 1:
-            price = price + self.beta * activations.diff(dim=0).square().mean()
-        return price
+            penalty = penalty + self.beta * activations.diff(dim=0).square().mean()
+        return penalty
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
@@ -234,16 +234,16 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
     if not name or name not in named:
         offered = ", ".join(child for child in named if child and "." not in child)
         raise ParameterError(
-            f"the model has no part '{name}'" if name else "which part of the model is to be regularised?",
-            where="stepper 'activation_regularised', parameter 'part'",
-            hint=f"parts: {offered or 'none'}",
+            f"the model has no module '{name}'" if name else "no module to regularize was given",
+            where="stepper 'activation_regularized', parameter 'part'",
+            hint=f"modules: {offered or 'none'}",
         )
     return named[name]
 
 
 @contextmanager
 def _output_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What ``module`` gives while the block runs; the hook is gone after it, whatever happens."""
+    """Collect the outputs of ``module`` inside the block; the hook is always removed."""
     outputs: list[Tensor] = []
     handle = module.register_forward_hook(lambda _, __, output: outputs.append(_first_tensor(output)))
     try:
@@ -259,7 +259,8 @@ def _first_tensor(output: Any) -> Tensor:
 
 
 def _compiled(learner: Learner) -> Callable[..., Any]:
-    """The model behind ``torch.compile``, which compiles at the first batch; failing, the model itself, loudly."""
+    """Return the compiled model, which falls back to the model itself with a message if compilation fails."""
+    # torch.compile compiles at the first batch, so that is where it fails.
     compiled = torch.compile(learner.model)
     fallen_back = False
 
@@ -271,7 +272,7 @@ def _compiled(learner: Learner) -> Callable[..., Any]:
             return compiled(*inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             fallen_back = True
-            learner.say(f"torch.compile refused the model, which now runs uncompiled: {describe(error)}")
+            learner.say(f"torch.compile failed, the model runs uncompiled: {describe(error)}")
             return learner.model(*inputs)
 
     return call

@@ -1,4 +1,4 @@
-"""TensorBoard: the history of a run, live; its pictures and texts when it ends; a study's hyper-parameters after it."""
+"""TensorBoard: the history of a run, its pictures and texts, and the hyper-parameters of a study."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ __all__ = ["TensorBoard", "write_artefacts", "write_hyper_parameters"]
 SUFFIX = ".hparams"
 ARTEFACTS_SUFFIX = ".artefacts"
 MAX_CHARS = 100_000
-"""Of a longer text, this many characters are shown."""
+"""Longer texts are cut."""
 
 
 class TensorBoard(Callback):
-    """Writes every figure of the history, and the learning rates, as scalars: ``tensorboard --logdir runs``.
+    """Write every metric of the history and the learning rates as scalars: ``tensorboard --logdir runs``.
 
-    One point per epoch, in the artefact folder ``tensorboard``; without a folder it does nothing. Losses stand beside
-    each other (``loss/train, loss/valid``), metrics by split (``accuracy/valid``), the rest under its own name. A
-    resumed run writes on from its last epoch.
+    There is one point per epoch, in the artefact folder ``tensorboard``; without a folder it does nothing. Losses and
+    metrics are grouped by name (``loss/train, loss/valid``, ``accuracy/valid``), other columns have their own name. A
+    resumed run continues from its last epoch.
     """
 
     observer = True
 
     name = "tensorboard"
     before = MEASURING
-    rehearse = False  # importing and opening a writer takes seconds
+    # Importing and opening a writer takes seconds.
+    rehearse = False
 
     def __init__(self) -> None:
         self._writer: Any = None
@@ -48,6 +49,7 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         folder = learner.artefact("tensorboard")
+        # purge_step hides the points that were written after the checkpoint of a resumed run.
         self._writer = SummaryWriter(str(folder), purge_step=learner.epochs_done or None)
 
     def after_epoch(self, learner: Learner) -> None:
@@ -68,31 +70,32 @@ class TensorBoard(Callback):
 
 
 def _tag(column: str) -> str:
-    """The name of a figure in TensorBoard, where ``/`` makes groups.
+    """Return the tag of a metric in TensorBoard, where ``/`` makes groups.
 
     >>> _tag("valid_loss"), _tag("valid_bleu"), _tag("seconds")
     ('loss/valid', 'bleu/valid', 'seconds')
     """
-    split, _, figure = column.partition("_")
-    return f"{figure}/{split}" if figure and split in ("train", "valid", "test") else column
+    split, _, name = column.partition("_")
+    return f"{name}/{split}" if name and split in ("train", "valid", "test") else column
 
 
 # --- pictures and texts -----------------------------------------------------------------------------------------------
 
 
 def write_artefacts(folder: Path, step: int = 0) -> None:
-    """Every picture (``*.png``) and text (``*.txt``) that callbacks left in a run's folder, beside its scalars.
+    """Add the pictures (``*.png``) and texts (``*.txt``) among a run's artefacts to its events.
 
-    They are called as their files, ``attention/01``. Done twice, it changes nothing; a run that wrote no events, or
-    left neither, is left alone.
+    They are named after their files, ``attention/01``. Calling it again replaces them; a run without events or without
+    such artefacts is not changed.
 
     Args:
-        folder: the run's.
-        step: under which they are shown, the number of the last epoch.
+        folder: the folder of the run.
+        step: the step at which they are shown, the number of the last epoch.
     """
     artefacts, events = folder / "artefacts", folder / "artefacts" / "tensorboard"
     if not events.is_dir():
         return
+    # Replaced, since events can only be appended and would be shown twice.
     for old in events.glob(f"*{ARTEFACTS_SUFFIX}"):
         old.unlink()
     found = [(path.relative_to(artefacts), path) for path in _pictures_and_texts(artefacts)]
@@ -116,7 +119,8 @@ def _pictures_and_texts(artefacts: Path) -> Iterator[Path]:
 
 
 def _add_picture(writer: Any, tag: str, png: bytes, step: int) -> None:
-    """The file as it is: TensorBoard shows PNG, whose size stands in its first chunk."""
+    """Add a PNG file as it is."""
+    # add_image() would decode and encode it again. The size of a PNG stands in its first chunk.
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     if len(png) < 24 or not png.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -127,7 +131,7 @@ def _add_picture(writer: Any, tag: str, png: bytes, step: int) -> None:
 
 
 def _verbatim(text: str) -> str:
-    """A text in Markdown that is shown as it stands, line by line.
+    """Return Markdown that shows a text verbatim.
 
     >>> _verbatim("a  b\\n*c*")
     '    a  b\\n    *c*'
@@ -140,11 +144,12 @@ def _verbatim(text: str) -> str:
 
 
 def write_hyper_parameters(study: Study, runs: Sequence[RunRecord]) -> None:
-    """For every finished run that has events: its hyper-parameters with its final figures.
+    """Write the hyper-parameters and final metrics of every finished run that has events.
 
-    They stand beside the run's scalars, so that they belong to the same run in TensorBoard: arm, seed, and every
-    parameter in which the runs of the study differ. The study's folder gets a readable name for each run, as a link
-    (``runs/<study>/tensorboard/<arm>/seed-0``): ``tensorboard --logdir runs/<study>``. Done twice, it changes nothing.
+    They are stored with the run's scalars, so that TensorBoard shows them as the same run: arm, seed, and every
+    parameter in which the runs of the study differ. The study's folder gets a link with a readable name for each run
+    (``runs/<study>/tensorboard/<arm>/seed-0``): ``tensorboard --logdir runs/<study>``. Calling it again changes
+    nothing.
     """
     chosen = [run for run in runs if run.status == "finished" and _events(run).is_dir()]
     if not chosen:
@@ -165,6 +170,7 @@ def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[s
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
+    # Replaced, since a study that grows writes them again.
     for old in folder.glob(f"*{SUFFIX}"):
         old.unlink()
     with SummaryWriter(str(folder), filename_suffix=SUFFIX) as writer:
@@ -175,7 +181,7 @@ def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[s
 
 
 def _link(run: RunRecord, study: str) -> None:
-    """A readable name for a run's events; where links are not to be had, TensorBoard shows the run's key."""
+    """Link the events of a run under a readable name; without links, TensorBoard shows the run's key."""
     arm = "".join(letter if letter.isalnum() or letter in " _-+=." else "_" for letter in run.arm).strip(". ") or "arm"
     link = run.folder.parents[1] / study / "tensorboard" / arm / f"seed-{run.seed}"
     try:
@@ -187,13 +193,13 @@ def _link(run: RunRecord, study: str) -> None:
 
 
 def _varying(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The paths whose values differ between recipes."""
+    """Return the paths whose values differ between runs."""
     paths = dict.fromkeys(path for recipe in recipes for path in recipe)
     return [path for path in paths if len({recipe.get(path) for recipe in recipes}) > 1]
 
 
 def _flat(value: Any, path: str = "") -> dict[str, bool | int | float | str]:
-    """A resolved experiment as path → value; a component is its name, its parameters hang below it.
+    """Flatten a resolved experiment to path → value; a component becomes its name, with its parameters below.
 
     >>> _flat({"optimizer": {"component": "adam", "plugin": "p", "params": {"eps": 0.1}}, "lr": 0.5})
     {'optimizer': 'adam', 'optimizer.eps': 0.1, 'lr': 0.5}

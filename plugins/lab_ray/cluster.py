@@ -1,4 +1,4 @@
-"""A Ray cluster: joining it, and what it has room for."""
+"""Connection to a Ray cluster, and its free resources."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lab.errors import LabError
 __all__ = ["connected", "disconnect", "refuse_without_ray", "room", "worker_options"]
 
 OBJECT_STORE_BYTES = 256 * 2**20
-"""For a Ray of our own; only pieces of files pass through it."""
+"""Size for a Ray that we start; only chunks of files pass through the object store."""
 
 
 def refuse_without_ray() -> None:
-    """Say how Ray is installed, where it is not.
+    """Raise if Ray is not installed.
 
     Raises:
-        LabError: it is not.
+        LabError: Ray is not installed.
     """
     if find_spec("ray") is None:
         raise LabError("Ray is not installed", where="executor 'ray'", hint="pip install 'lab[ray]'")
@@ -31,26 +31,27 @@ def refuse_without_ray() -> None:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, connected inside the block.
+    """Connect to Ray inside the block.
 
-    A connection that this process has already is used and left as it is. Otherwise ``address``, or else the variable
-    RAY_ADDRESS, names a cluster; without both a Ray of this machine alone is started, and ended after the block.
+    An existing connection of this process is used and left open. Otherwise ``address`` or the variable RAY_ADDRESS
+    names the cluster; without both, Ray is started on this machine and stopped after the block.
 
     Raises:
-        LabError: nothing answers at that address, or what answers is another version of Ray or Python.
+        LabError: there is no cluster at that address, or it has another version of Ray or Python.
     """
     import ray
 
     if ray.is_initialized():
         yield ray
         return
-    place = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
-        ray.init(place, log_to_driver=False, logging_level=logging.ERROR, **(own if place == "local" else {}))
-    except Exception as error:  # Ray raises many kinds, of its own, of gRPC and of Python
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == "local" else {}))
+    except Exception as error:
+        # Ray raises many kinds, of its own, of gRPC and of Python.
         ray.shutdown()
-        raise _unreachable(place, error) from error
+        raise _unreachable(address, error) from error
     try:
         yield ray
     finally:
@@ -58,10 +59,8 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def disconnect(ray: Any) -> None:
-    """Leave Ray; ends what this process started.
-
-    Ray leaves handles of processes that have ended to the collector, of which Python would warn at some later time.
-    """
+    """Disconnect from Ray, and stop what this process started."""
+    # Ray leaves handles of ended processes to the garbage collector, and Python would warn of them at some later time.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         ray.shutdown()
@@ -69,12 +68,14 @@ def disconnect(ray: Any) -> None:
 
 
 def worker_options(cpus: float, gpus: float, threads: int) -> dict[str, Any]:
-    """How Ray starts a worker: what it needs, its threads, and that nobody but us starts it again."""
+    """Return Ray's options of a worker: resources, threads, and no restarts."""
+    # OpenMP threads spin while they wait by default, which slows down the other workers of a node.
     threads_of = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     variables = {**threads_of, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     return {
         "num_cpus": cpus,
         "num_gpus": gpus,
+        # The scheduler restarts runs itself, from their checkpoints.
         "max_restarts": 0,
         "max_task_retries": 0,
         "runtime_env": {"env_vars": variables},
@@ -82,22 +83,23 @@ def worker_options(cpus: float, gpus: float, threads: int) -> dict[str, Any]:
 
 
 def room(ray: Any, cpus: float, gpus: float) -> int:
-    """How many workers with these needs the nodes that are alive could hold, if nobody else used them."""
+    """Return the number of workers with these resources that the live nodes could hold if they were idle."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(min(_times(node, "CPU", cpus), _times(node, "GPU", gpus)) for node in nodes)
 
 
 def _times(resources: dict[str, float], name: str, need: float) -> int:
+    # Per node, since a worker cannot be spread over two.
     return int(resources.get(name, 0.0) / need) if need else 2**31
 
 
-def _unreachable(place: str, error: Exception) -> LabError:
-    if place == "local":
+def _unreachable(address: str, error: Exception) -> LabError:
+    if address == "local":
         return LabError("Ray could not be started on this machine", where=_first_line(error))
     return LabError(
-        f"cannot join the Ray cluster at '{place}'",
+        f"cannot connect to the Ray cluster at '{address}'",
         where=_first_line(error),
-        hint="is it there? ray status --address HOST:PORT\ndoes it ask for tokens? export RAY_AUTH_MODE=token",
+        hint="check it: ray status --address HOST:PORT\nif it requires tokens: export RAY_AUTH_MODE=token",
     )
 
 

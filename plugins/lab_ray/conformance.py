@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: the executor is tried where Ray is installed."""
+"""Cases for the conformance kit: the executor, if Ray is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["support"]
 
 
 def support() -> ConformanceSupport:
-    """One worker is enough to see the contract kept; without Ray there is nothing to try."""
+    """Return the case of the executor with one worker; without Ray, its checks are skipped."""
     absent = {} if find_spec("ray") else dict.fromkeys(ExecutorConformance.checks(), "Ray is not installed")
     return ConformanceSupport(
         cases={"executors.ray": ComponentCase(component=use("ray", workers=1), exceptions=absent)}

@@ -1,4 +1,4 @@
-"""The driver's side: runs go to Ray workers, and what they leave comes back to the store."""
+"""Driver side of the Ray executor: assigns runs to workers and receives their files into the store."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 class RayCluster:
-    """Runs on the nodes of a Ray cluster, several at once.
+    """Train runs in parallel on the nodes of a Ray cluster.
 
-    A worker is a Ray actor rather than a task for each run: it lives as long as the study, so that torch is imported
-    and data is read once, a GPU keeps its context, and it can be asked for checkpoints while it trains. It works in a
-    folder of its own on its node; the files of a run come back to the store, its newest checkpoint while it trains. A
-    worker or node that dies costs the steps since then: the run goes on elsewhere once, and then counts as failed.
+    A worker is a Ray actor, not one task per run: it lives as long as the study, so that torch is imported and data is
+    read once, a GPU keeps its context, and checkpoints can be fetched while it trains. It works in a temporary folder
+    on its node; the files of a run are sent to the store, its newest checkpoint while it trains. If a worker or node
+    dies, the steps since then are lost; the run is continued on another worker once, and then counts as failed.
 
-    The packages that supply a run's components must be the same on every node: the run's key holds their source, and a
-    node whose key comes out otherwise refuses. A study's own file and the modules beside it travel.
+    The packages that supply a run's components must be the same on every node: their source is part of the run's key,
+    and a node that computes another key refuses the run. The study file and the modules next to it are sent.
 
     Args:
-        address: of the cluster, ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``. None takes the connection that
-            this process has, or the variable RAY_ADDRESS, or starts a Ray of this machine alone for as long as it runs.
-        workers: how many runs at once; None for as many as the cluster has room for when the study begins.
-        threads: threads of each; None for one, or for ``cpus`` where that is given.
-        cpus: CPUs that a worker asks Ray for; None for one per thread.
-        gpus: GPUs that a worker asks Ray for, fractions too; None for one where runs train on a GPU.
-        checkpoint_every_s: a new checkpoint comes back to the store at most so often (seconds).
+        address: address of the cluster: ``"auto"``, ``"host:6379"`` or ``"ray://host:10001"``. None uses the existing
+            connection of this process, or the variable RAY_ADDRESS, or starts Ray on this machine for the study.
+        workers: number of runs in parallel; None for as many as the cluster has room for at the start.
+        threads: threads per worker; None for one, or for ``cpus`` if given.
+        cpus: CPUs that a worker requests from Ray; None for one per thread.
+        gpus: GPUs that a worker requests from Ray, may be fractional; None for one if runs train on a GPU.
+        checkpoint_every_s: minimum number of seconds between checkpoints that are sent to the store.
     """
 
     elsewhere = True
@@ -72,7 +72,7 @@ class RayCluster:
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
     ) -> Iterator[tuple[Run, RunRecord]]:
-        """Give every worker a run, and another when it has finished.
+        """Assign a run to every worker, and the next one when it has finished.
 
         Raises:
             KeyboardInterrupt: ``stop`` was set, and every worker has saved its run.
@@ -83,6 +83,7 @@ class RayCluster:
             raise KeyboardInterrupt
         if not runs:
             return
+        # As a float: Ray accepts fractions of a GPU.
         gpus = self.gpus if self.gpus is not None else float(any(run.device.startswith("cuda") for run in runs))
         with connected(self.address) as ray:
             cluster = _Cluster(ray, worker_options(self.cpus, gpus, self.threads), self._settings(runs[0]))
@@ -101,21 +102,21 @@ class RayCluster:
 
 
 class _Cluster:
-    """Where workers are hired: Ray, what a worker needs, and what it is told at its start."""
+    """Ray cluster that starts workers with fixed resources and settings."""
 
     def __init__(self, ray: Any, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         self.ray, self.options, self.settings = ray, options, settings
         self._trainer = ray.remote(**options)(Trainer)
 
     def start_worker(self) -> _Worker:
-        """One more worker, which may have to wait for room."""
+        """Start a worker, which may have to wait for room."""
         return _Worker(self, self._trainer.remote(self.settings))
 
     def check_room(self) -> int:
-        """How many workers the cluster can hold.
+        """Return the number of workers that the cluster has room for.
 
         Raises:
-            LabError: not one.
+            LabError: there is no room for one.
         """
         cpus, gpus = self.options["num_cpus"], self.options["num_gpus"]
         count = room(self.ray, cpus, gpus)
@@ -123,77 +124,80 @@ class _Cluster:
             raise LabError(
                 f"no node of the Ray cluster has {cpus:g} CPU{f' and {gpus:g} GPU' if gpus else ''} for a worker",
                 where="executor 'ray'",
-                hint="ask for less (threads, cpus, gpus), or add a node: ray start --address HOST:PORT",
+                hint="request less (threads, cpus, gpus), or add a node: ray start --address HOST:PORT",
             )
         return count
 
 
 Conversation = Generator[Any, Any, Message]
-"""What a worker is asked, one question after the other: yields references of Ray's, gets answers."""
+"""Sequence of remote calls: yields Ray's references, receives their results, returns the last message."""
 
 
 class _Worker:
-    """One actor, what it was asked last, and the run that it trains."""
+    """Actor with its pending remote call and the run that it trains."""
 
     def __init__(self, cluster: _Cluster, actor: Any) -> None:
         self.cluster, self.actor = cluster, actor
         self.name = ""
         self.run: Run | None = None
         self.pending: Any = actor.hello.remote()
-        self._talk: Conversation | None = None
+        # A generator, so that the protocol of a run reads in order although every call is asynchronous.
+        self._conversation: Conversation | None = None
         self._lock = ExitStack()
 
     @property
     def is_free(self) -> bool:
-        """Whether it is there and has nothing to do."""
+        """Return True if the worker has started and has no run."""
         return self.pending is None
 
     def begin(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> None:
-        """Give it a run, which nobody else may train meanwhile."""
+        """Start a run, which is locked in the store against other processes."""
+        # Another lab run in the same store may have the same run.
         self._lock.enter_context(run.store.lock(run.key))
-        self.run, self._talk = run, self._conversation(run, listener, stopping, fresh=fresh)
-        self._ask(None)
+        self.run, self._conversation = run, self._train(run, listener, stopping, fresh=fresh)
+        self._call(None)
 
     def poll(self, answer: Any) -> Message | None:
-        """Take an answer and ask the next question; gives the last message of its run when that has ended."""
+        """Process a result and make the next call; return the last message of the run when it has ended."""
         self.pending = None
-        if self._talk is None:
+        if self._conversation is None:
             self.name = f"worker {answer['pid']} on node {answer['node']}"
             return None
         try:
-            self._ask(answer)
+            self._call(answer)
         except StopIteration as stopped:
             return stopped.value  # type: ignore[no-any-return]
         return None
 
     def release(self) -> None:
-        """It has no run any more."""
-        if self._talk is not None:
-            self._talk.close()
-        self.run = self._talk = None
+        """End the run and unlock it."""
+        if self._conversation is not None:
+            self._conversation.close()
+        self.run = self._conversation = None
         self._lock.close()
 
     def dismiss(self) -> Any:
-        """Ask it to clear up; gives the reference to wait for."""
+        """Ask the actor to clean up, and return the reference to wait for."""
         self.release()
         return self.actor.close.remote()
 
     def kill(self) -> None:
-        """Whatever it does, it ends."""
+        """End the actor, whatever it is doing."""
         self.release()
         self.cluster.ray.kill(self.actor)
 
-    def _ask(self, answer: Any) -> None:
-        assert self._talk is not None
+    def _call(self, answer: Any) -> None:
+        assert self._conversation is not None
         try:
-            self.pending = self._talk.send(answer)
+            self.pending = self._conversation.send(answer)
         except OSError as error:
             if self.run is not None:
                 refuse_full_disk(error, self.run.store.root)
             raise
 
-    def _conversation(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> Conversation:
+    def _train(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> Conversation:
         folder = run.store.begin(run.key, run.record(), {}, fresh=fresh)
+        # A run that was interrupted, or whose worker died, continues on the node from the checkpoint in the store.
         if newest_checkpoint(folder) is not None:
             for batch in in_batches(Outbox(folder).shipment()):
                 yield self.actor.receive.remote(run.key, batch)
@@ -216,7 +220,7 @@ class _Worker:
 
 
 class _Scheduler:
-    """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
+    """Scheduler of one ``submit``: its workers, waiting runs, and attempts per run."""
 
     def __init__(
         self, cluster: _Cluster, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
@@ -229,7 +233,7 @@ class _Scheduler:
         self.stopping = threading.Event()
 
     def work(self, workers: int | None) -> Iterator[tuple[Run, RunRecord]]:
-        """Until every run has ended, or every worker has stopped."""
+        """Yield runs as they end, until all have ended or every worker has stopped."""
         count = self.cluster.check_room()
         self._start_workers(min(workers or count, len(self.waiting)))
         while self.waiting or any(worker.run is not None for worker in self.workers):
@@ -244,10 +248,10 @@ class _Scheduler:
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Let every worker go, and see that it is gone."""
-        farewells = [worker.dismiss() for worker in self.workers if worker.is_free]
-        if farewells:
-            self.cluster.ray.wait(farewells, num_returns=len(farewells), timeout=SHUTDOWN_TIMEOUT_S)
+        """Shut down every worker, by force after a timeout."""
+        closing = [worker.dismiss() for worker in self.workers if worker.is_free]
+        if closing:
+            self.cluster.ray.wait(closing, num_returns=len(closing), timeout=SHUTDOWN_TIMEOUT_S)
         for worker in self.workers:
             worker.kill()
 
@@ -259,7 +263,8 @@ class _Scheduler:
         self.waiting.clear()
 
     def _dismiss_idle(self) -> None:
-        """Give back what nobody needs any more while the last runs train; Ray ends a worker that nobody holds."""
+        """Free the resources of idle workers while the last runs train."""
+        # Ray ends an actor when its last handle is gone.
         for worker in [] if self.waiting else [worker for worker in self.workers if worker.run is None]:
             worker.dismiss()
             self.workers.remove(worker)
@@ -267,7 +272,7 @@ class _Scheduler:
     # --- runs out -----------------------------------------------------------------------------------------------------
 
     def _assign(self) -> Iterator[tuple[Run, RunRecord]]:
-        """Give free workers the runs that nobody else trains; a run that somebody else has finished is done."""
+        """Assign runs to free workers; a run that another process has finished meanwhile is done."""
         for worker in [worker for worker in self.workers if worker.is_free]:
             run = self._next()
             while run is not None and self._is_finished(run):
@@ -275,7 +280,9 @@ class _Scheduler:
                 run = self._next()
             if run is not None:
                 self.attempts[run.key] += 1
-                worker.begin(run, self.listener, self.stopping, fresh=self.fresh and self.attempts[run.key] == 1)
+                # The second attempt continues from the checkpoint of the first, also with --fresh.
+                is_first = self.attempts[run.key] == 1
+                worker.begin(run, self.listener, self.stopping, fresh=self.fresh and is_first)
 
     def _next(self) -> Run | None:
         for run in list(self.waiting):
@@ -290,13 +297,15 @@ class _Scheduler:
     # --- answers in ---------------------------------------------------------------------------------------------------
 
     def _listen(self) -> Iterator[tuple[Run, RunRecord]]:
-        """Take the answers that are there, or that come soon."""
+        """Process the results that are available, or that arrive within the poll interval."""
         asked = {worker.pending: worker for worker in self.workers if worker.pending is not None}
         if not asked:
             time.sleep(POLL_INTERVAL_S)
             return
+        # Until the first worker has started, the nodes that had room may be gone, and Ray would wait without a word.
         if not any(worker.name for worker in self.workers):
             self.cluster.check_room()
+        # With a timeout of 0 Ray returns all that are ready; otherwise it waits until num_returns of them are.
         ready, _ = self.cluster.ray.wait(list(asked), num_returns=len(asked), timeout=0)
         ready = ready or self.cluster.ray.wait(list(asked), num_returns=1, timeout=POLL_INTERVAL_S)[0]
         for reference in ready:
@@ -316,7 +325,7 @@ class _Scheduler:
     def _end(self, worker: _Worker, run: Run, end: Message) -> Iterator[tuple[Run, RunRecord]]:
         if end["how"] == "refused":
             self.refusal = LabError(
-                f"{worker.name} cannot make run {run.key} ({run.arm}, seed {run.seed})",
+                f"{worker.name} cannot train run {run.key} ({run.arm}, seed {run.seed})",
                 where=end["text"],
                 hint="every node needs the same lab, plugins, torch and data as this machine",
             )
@@ -326,7 +335,7 @@ class _Scheduler:
             yield run, record
 
     def _on_worker_death(self, worker: _Worker, error: Exception) -> Iterator[tuple[Run, RunRecord]]:
-        """A worker is gone: its run waits for another one, or has failed."""
+        """Requeue the run of a dead worker, or fail it at the second attempt, and replace the worker."""
         run = worker.run
         self.workers.remove(worker)
         worker.kill()
@@ -340,7 +349,7 @@ class _Scheduler:
             self._start_workers(1)
 
     def _count_failed_start(self, error: Exception) -> None:
-        """A worker that could not even start: code that is not there, or a node that died at the wrong moment."""
+        """Raise if a worker cannot start: for missing code at once, for a node that died at the second time."""
         self.failed_starts += 1
         if getattr(error, "actor_init_failed", True) or self.failed_starts >= ATTEMPTS:
             raise LabError(
@@ -351,9 +360,9 @@ class _Scheduler:
 
     def _fail(self, run: Run, worker: _Worker, error: Exception) -> RunRecord:
         failure = RunFailed(
-            f"its Ray worker died, at the second attempt too ({worker.name})",
+            f"the Ray worker died at the second attempt too ({worker.name})",
             where=_reason(error),
-            hint="too little memory? fewer workers on a node: more cpus for each",
+            hint="if memory ran out, use fewer workers per node: more cpus for each",
         )
         record = run.fail(failure)
         self.listener.run_finished(run, record)
@@ -361,8 +370,9 @@ class _Scheduler:
 
 
 def _job(run: Run) -> dict[str, Any]:
-    """What a node needs to make the run again; there, a GPU is the one that Ray gives."""
+    """Return what a node needs to rebuild the run."""
     record = run.record()
+    # Without an index: on the node, Ray chooses the GPU.
     return {
         "run": {**record, "device": record["device"].partition(":")[0]},
         "sources": sources_of(run.file),
@@ -371,6 +381,6 @@ def _job(run: Run) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Ray's reason in a line or two: its messages go on with advice and repeat what is known."""
+    """Return Ray's reason in one line, without its general advice."""
     lines = [line.strip() for line in str(error).partition("There are some potential root causes")[0].splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)[:400]

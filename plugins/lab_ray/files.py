@@ -1,13 +1,13 @@
-"""Files of a run on their way between machines: sent as they change, in pieces, and received whole or not at all.
+"""Transfer of a run's files between machines: sent when they change, in pieces, and received atomically.
 
-A shipment is a row of messages, plain dictionaries::
+A shipment is a sequence of messages, which are plain dictionaries::
 
     {"event": "shipment", "checkpoint": "checkpoint-000003"}      the newest checkpoint of the sender, or None
     {"event": "piece", "path": "metrics.jsonl", "data": b"…", "last": True}     … more of them
     {"event": "delivered"}
 
-A file's pieces come in order. Until ``delivered`` the receiver keeps everything aside, so that a sender that dies
-in the middle leaves what was there before.
+The pieces of a file arrive in order. Until ``delivered``, the receiver keeps everything in a temporary folder, so that
+a sender that dies in the middle changes nothing.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ __all__ = ["Inbox", "Outbox", "in_batches", "newest_checkpoint"]
 
 PIECE_BYTES = 4 * 2**20
 LAST_FILES = ("failure.json", "result.json")
-"""They say that a run has ended, so they arrive after everything else."""
+"""Files that mark a run as ended, so they are moved into place after all others."""
 
 AT_BOTH_ENDS = "experiment.json"
-"""Sender and receiver write it themselves, before anything travels."""
+"""File that sender and receiver write themselves, before anything is sent."""
 
 Message = dict[str, Any]
 Stamp = tuple[int, int]
 
 
 class Outbox:
-    """The sender's side of one folder.
+    """Sender of one folder.
 
     Args:
-        folder: a run's folder.
-        links: a folder on the same file system, for hard links to what is being sent: a checkpoint that is replaced
-            meanwhile stays readable. None where nobody else works in the folder.
+        folder: the folder of a run.
+        links: a folder on the same file system for hard links to the files being sent, so that a checkpoint that is
+            replaced meanwhile stays readable. None if nothing else writes to the folder.
     """
 
     def __init__(self, folder: Path, links: Path | None = None) -> None:
@@ -51,22 +51,23 @@ class Outbox:
         self._sent: dict[str, Stamp] = {}
 
     def forget_what_is_here(self) -> None:
-        """Whatever lies in the folder now came from the receiver."""
+        """Treat all files in the folder as sent: they came from the receiver."""
         self._sent = listing(self.folder, newest_checkpoint(self.folder))
 
     def shipment(self) -> Iterator[Message]:
-        """Every file that is new or changed since the last shipment."""
+        """Yield the messages for all files that are new or changed since the last shipment."""
         checkpoint, new = self._new_files()
         source = self.links or self.folder
         yield {"event": "shipment", "checkpoint": checkpoint}
         for path, (size, _) in new.items():
             yield from _pieces(source / path, path, size)
         yield {"event": "delivered"}
+        # After the last message, so that a shipment that was interrupted is sent again.
         self._sent |= new
         self._unlink()
 
     def _new_files(self) -> tuple[str | None, dict[str, Stamp]]:
-        """The newest checkpoint and the files to send, with links to them; begun anew when training interferes."""
+        """Return the newest checkpoint and the files to send, with links to them; retried if training interferes."""
         while True:
             self._unlink()
             with suppress(FileNotFoundError):
@@ -83,6 +84,7 @@ class Outbox:
         for path in paths:
             link = self.links / path
             link.parent.mkdir(parents=True, exist_ok=True)
+            # A hard link keeps the content although the run renames a newer file over the path.
             os.link(self.folder / path, link)
 
     def _unlink(self) -> None:
@@ -91,10 +93,10 @@ class Outbox:
 
 
 class Inbox:
-    """The receiver's side of one folder.
+    """Receiver of one folder.
 
     Args:
-        folder: a run's folder; nothing is written outside of it.
+        folder: the folder of a run; nothing is written outside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,10 +107,10 @@ class Inbox:
         self._paths: list[str] = []
 
     def take(self, message: Message) -> None:
-        """Take one message of a shipment.
+        """Process one message of a shipment.
 
         Raises:
-            StoreError: a path would leave the folder, or pieces come in disorder.
+            StoreError: a path is outside the folder, or pieces arrive out of order.
         """
         if message["event"] == "shipment":
             self.close()
@@ -119,7 +121,7 @@ class Inbox:
             self._deliver()
 
     def close(self) -> None:
-        """Drop what was not delivered."""
+        """Discard what was not delivered."""
         if self._open is not None:
             self._open[1].close()
         self._open, self._paths = None, []
@@ -127,9 +129,9 @@ class Inbox:
 
     def _write(self, path: str, data: bytes, *, last: bool) -> None:
         if self._open is None:
-            place = inside(self._aside, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self._open = path, place.open("wb")
+            target = inside(self._aside, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._open = path, target.open("wb")
         if self._open[0] != path:
             raise StoreError(f"a piece of '{path}' came before the end of '{self._open[0]}'", where=str(self.folder))
         self._open[1].write(data)
@@ -139,6 +141,7 @@ class Inbox:
     def _end_file(self) -> None:
         assert self._open is not None
         path, file = self._open
+        # On disk before it is renamed, or a crash could leave an empty file under the final name.
         file.flush()
         os.fsync(file.fileno())
         file.close()
@@ -149,30 +152,32 @@ class Inbox:
         if self._checkpoint is not None:
             self._place_checkpoint(inside(self._aside, self._checkpoint), inside(self.folder, self._checkpoint))
         rest = [path for path in self._paths if _checkpoint_of(path) is None]
+        # The files that mark the end come last, so that a run never looks finished without its weights.
         for path in sorted(rest, key=lambda path: path in LAST_FILES):
-            place = inside(self.folder, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self._aside / path, place)
+            target = inside(self.folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self._aside / path, target)
         sync(self.folder)
+        # Only now that the new checkpoint is on disk may the old ones go.
         for old in self.folder.glob("checkpoint-*"):
             if old.name != self._checkpoint:
                 shutil.rmtree(old, ignore_errors=True)
         self.close()
 
-    def _place_checkpoint(self, new: Path, place: Path) -> None:
+    def _place_checkpoint(self, new: Path, target: Path) -> None:
         if new.is_dir():
             sync(new)
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(new, place)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(new, target)
 
 
 def listing(folder: Path, checkpoint: str | None) -> dict[str, Stamp]:
-    """Path → (size, time of change) of the files of a run's folder that travel; of checkpoints only the one named.
+    """Return (size, modification time) by path of the files to send; of checkpoints, only the one named.
 
-    What begins with a dot is temporary and left out, and so are links and ``experiment.json``.
+    Names that start with a dot are temporary and skipped, and so are links and ``experiment.json``.
 
     Raises:
-        FileNotFoundError: something was removed meanwhile.
+        FileNotFoundError: a file was removed meanwhile.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -186,17 +191,18 @@ def listing(folder: Path, checkpoint: str | None) -> dict[str, Stamp]:
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The name of the newest checkpoint of a run's folder."""
+    """Return the name of the newest checkpoint in a run's folder."""
     names = [path.name for path in folder.glob("checkpoint-*")]
     return max(names, key=lambda name: int(name.rpartition("-")[2]), default=None)
 
 
 def inside(folder: Path, path: str) -> Path:
-    """``folder / path``, where that stays inside.
+    """Return ``folder / path`` if it is inside the folder.
 
     Raises:
-        StoreError: it does not, or it names something hidden.
+        StoreError: it is not, or it is hidden.
     """
+    # The other side is another machine, which is not trusted to name only files of this run.
     parts = PurePosixPath(path).parts
     is_plain = bool(parts) and not PurePosixPath(path).is_absolute() and "\\" not in path and "\0" not in path
     if not is_plain or _is_hidden(path) or not (folder / path).resolve().is_relative_to(folder.resolve()):
@@ -205,7 +211,7 @@ def inside(folder: Path, path: str) -> Path:
 
 
 def in_batches(messages: Iterator[Message]) -> Iterator[list[Message]]:
-    """Messages gathered until their data fill a piece, so that many small files travel together."""
+    """Group messages until their data fill a piece, so that many small files need one call."""
     batch: list[Message] = []
     size = 0
     for message in messages:
@@ -219,7 +225,7 @@ def in_batches(messages: Iterator[Message]) -> Iterator[list[Message]]:
 
 
 def _pieces(file: Path, path: str, size: int) -> Iterator[Message]:
-    """The first ``size`` bytes of a file; what is written to its end meanwhile waits for the next shipment."""
+    """Yield the first ``size`` bytes of a file; what is appended meanwhile is left for the next shipment."""
     with file.open("rb") as content:
         while True:
             data = content.read(min(PIECE_BYTES, size))

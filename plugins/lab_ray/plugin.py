@@ -1,4 +1,4 @@
-"""What is in here: the executor ``ray``."""
+"""Ray: an executor that trains runs on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def lab_executors() -> dict[str, Any]:
 
 @hookimpl
 def lab_conformance() -> str:
-    """When the conformance kit can try the executor."""
+    """Cases for the conformance kit."""
     return "lab_ray.conformance:support"

@@ -1,4 +1,4 @@
-"""The source of a study: what a node needs beyond the packages that are installed on it."""
+"""Source files of a study that are sent to nodes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MAX_BYTES = 16 * 2**20
 
 
 def sources_of(file: str) -> dict[str, str]:
-    """Path → text of a study's file and of the modules that it imported from beside it.
+    """Return the text of a study file and of the modules next to it that it imported, by path.
 
     Args:
-        file: the study's file, after it was loaded; nothing comes of a study that has none.
+        file: the study file, after it was loaded; "" gives an empty mapping.
 
     Raises:
-        StoreError: these are more than 16 MiB; a study's folder is then not what should travel.
+        StoreError: the files have more than 16 MiB.
     """
     main = Path(file).absolute()
     if not file or not main.is_file():
@@ -30,7 +30,7 @@ def sources_of(file: str) -> dict[str, str]:
     found = {path.relative_to(main.parent).as_posix(): path.read_text(encoding="utf-8") for path in sorted(paths)}
     if sum(map(len, found.values())) > MAX_BYTES:
         raise StoreError(
-            f"the modules beside a study must be less than {MAX_BYTES // 2**20} MiB to travel with it",
+            f"the modules next to a study have more than {MAX_BYTES // 2**20} MiB, too much to send",
             where=str(main.parent),
             hint="install them as a package on every node",
         )
@@ -38,18 +38,19 @@ def sources_of(file: str) -> dict[str, str]:
 
 
 def write_sources(sources: Mapping[str, str], folder: Path) -> None:
-    """Write what ``sources_of`` gave; nothing outside of ``folder``."""
+    """Write the files of ``sources_of``; nothing is written outside ``folder``."""
     for path, text in sources.items():
-        place = inside(folder, path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        target = inside(folder, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 def _beside(folder: Path) -> Iterator[Path]:
-    """Files of the modules that were imported and that a file in ``folder`` finds beside itself."""
+    """Yield the files of imported modules that a file in ``folder`` finds next to itself."""
+    # From sys.modules, not from the folder, so that neither data nor other studies are sent.
     for name, module in list(sys.modules.items()):
         path = Path(getattr(module, "__file__", None) or "")
         parts = name.split(".")
-        places = (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py"))
-        if path in places and parts[0] != "lab":
+        candidates = (folder.joinpath(*parts).with_suffix(".py"), folder.joinpath(*parts, "__init__.py"))
+        if path in candidates and parts[0] != "lab":
             yield path

@@ -1,8 +1,8 @@
-"""The node's side: an actor that trains one run after the other in a folder of its own.
+"""Node side of the Ray executor: an actor that trains one run after the other in a temporary folder.
 
-The actor is asked and answers; it never calls anybody. ``poll`` is asked again and again while a run trains, and gives
-what has happened since: progress, and the run's files as messages of ``lab_ray.files``. Everything that is asked and
-answered is plain: dictionaries, lists, texts, numbers, bytes.
+The actor only answers calls. While a run trains, the driver calls ``poll`` repeatedly, which returns what has happened
+since: progress, and the run's files as messages of ``lab_ray.files``. Arguments and results are plain dictionaries,
+lists, strings, numbers and bytes.
 """
 
 from __future__ import annotations
@@ -33,25 +33,27 @@ from lab_ray.sources import write_sources
 __all__ = ["Trainer"]
 
 POLL_INTERVAL_S = 0.25
-"""How long ``poll`` waits for something to tell, and so how long a request to stop may take to arrive."""
+"""Maximum time for which ``poll`` waits for news, and so the delay of a request to stop."""
 
 FOLDERS = "lab-ray-"
 
 
 class Trainer:
-    """Trains runs on a node; it lives as long as the study, so that torch is imported and data is read once.
+    """Actor that trains runs on a node; it lives as long as the study, so that torch and data are loaded once.
 
     Args:
-        settings: ``without``, names of plugins that are switched off; ``data``, the driver's folder of corpora, for
-            nodes that have no LAB_DATA; ``checkpoint_every_s``, the least time between two shipments of a run.
+        settings: ``without``, names of disabled plugins; ``data``, the driver's data folder, for nodes without
+            LAB_DATA; ``checkpoint_every_s``, minimum time between shipments of a run.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         _sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
+        # Held while the actor lives: a folder whose lock is free belongs to an actor that was killed.
         self._mark = FileLock(self.folder / "lock", thread_local=False)
         self._mark.acquire()
         self.every_s = float(settings["checkpoint_every_s"])
+        # Before plugins are loaded: one that the driver disabled could change what a name refers to.
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(settings["without"])
         if settings["data"]:
             os.environ.setdefault("LAB_DATA", settings["data"])
@@ -63,11 +65,11 @@ class Trainer:
         self._training: _Training | None = None
 
     def hello(self) -> dict[str, Any]:
-        """Who it is, once it is there: ``pid`` and the name of its ``node``."""
+        """Return ``pid`` and the name of the ``node``, once the actor has started."""
         return {"pid": os.getpid(), "node": socket.gethostname()}
 
     def receive(self, key: str, messages: Sequence[Message]) -> None:
-        """Take files of a run that is to go on from its checkpoint."""
+        """Receive files of a run that is to be resumed from its checkpoint."""
         folder = self.store.folder / key
         folder.mkdir(exist_ok=True)
         self._inbox = self._inbox or Inbox(folder)
@@ -75,20 +77,20 @@ class Trainer:
             self._inbox.take(message)
 
     def train(self, job: Mapping[str, Any]) -> None:
-        """Begin to train.
+        """Start training in a thread.
 
         Args:
-            job: ``run``, its record; ``sources``, the study's file and what lies beside
-                it; ``file``, the name of the study's file among these.
+            job: ``run``, its record; ``sources``, the study file and the modules next to it; ``file``, the name of the
+                study file among these.
         """
         self._inbox = None
         self._training = _Training(self, job)
 
     def poll(self, stop: bool) -> list[Message]:
-        """What has happened since the last time; waits a moment for something to happen.
+        """Return what has happened since the last call, waiting briefly if there is nothing.
 
         Args:
-            stop: whether the run shall save its state and stop.
+            stop: tell the run to save its state and stop.
         """
         assert self._training is not None
         if stop:
@@ -96,13 +98,13 @@ class Trainer:
         return self._training.poll()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove the actor's folder."""
         self._mark.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class _Training:
-    """One run under way: it trains in a thread, and this is what there is to tell of it."""
+    """Run that trains in a thread, with its news and files for the driver."""
 
     def __init__(self, trainer: Trainer, job: Mapping[str, Any]) -> None:
         self.trainer, self.job, self.stop = trainer, job, threading.Event()
@@ -114,11 +116,13 @@ class _Training:
         self._shipped, self._shipped_at = newest_checkpoint(self.folder), time.monotonic()
         self._batches: Iterator[list[Message]] | None = None
         self._end: Message | None = None
+        # A thread, so that the actor can answer polls while it trains; a daemon, so that it ends with the actor.
         threading.Thread(target=self._work, daemon=True).start()
 
     def poll(self) -> list[Message]:
-        """Progress, and the next piece of its files; last of all that it has ended, and how."""
+        """Return progress and the next chunk of files; the last message says how the run ended."""
         news = self._news.take(POLL_INTERVAL_S if self._batches is None else 0.0)
+        # Held back until the files have been sent.
         if news and news[-1]["event"] == "ended":
             self._end = news.pop()
         if self._batches is None:
@@ -150,13 +154,14 @@ class _Training:
             self._news.end("interrupted")
         except LabError as error:
             self._news.end("refused", str(error))
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             self._news.end("refused", describe(error))
         else:
             self._news.end("done")
 
     def _rebuilt(self) -> Run:
-        """The run that was asked for, made of what is installed here."""
+        """Rebuild the requested run from what is installed here."""
         file = self.trainer.folder / "study" / self.job["file"]
         write_sources(self.job["sources"], file.parent)
         trainer = self.trainer
@@ -164,36 +169,37 @@ class _Training:
 
 
 class _News:
-    """A listener that keeps what it hears until it is asked; of progress the newest, and the end of every epoch."""
+    """Listener that collects messages: all ends of epochs, and of other progress the newest."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
         self._changed = threading.Condition()
 
     def take(self, timeout_s: float) -> list[Message]:
-        """Everything since the last time, waiting for something if there is nothing."""
+        """Return and clear the messages, waiting for one if there are none."""
         with self._changed:
             self._changed.wait_for(lambda: self._messages, timeout_s)
             messages, self._messages = self._messages, []
         return messages
 
     def run_started(self, run: Run) -> None:
-        """The run begins."""
+        """Record the start of the run."""
         self._add({"event": "started"})
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done."""
+        """Record progress."""
         self._add({"event": "advanced", "progress": attrs.asdict(progress)})
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """Told by the driver, when the files are there."""
+        """Do nothing: the driver reports the end when it has received the files."""
 
     def end(self, how: str, text: str = "") -> None:
-        """The last message: how it ended (``done``, ``interrupted``, ``refused``), and why it was refused."""
+        """Record how the run ended (``done``, ``interrupted``, ``refused``), and why it was refused."""
         self._add({"event": "ended", "how": how, "text": text})
 
     def _add(self, message: Message) -> None:
         with self._changed:
+            # A driver that polls late gets the newest progress only, not thousands of messages.
             if self._messages and _is_older_news_of(self._messages[-1], message):
                 self._messages.pop()
             self._messages.append(message)
@@ -201,17 +207,17 @@ class _News:
 
 
 def _is_older_news_of(old: Message, new: Message) -> bool:
-    """Whether both tell of progress since the same finished epoch."""
+    """Return True if both report progress in the same epoch."""
     both_advanced = old["event"] == "advanced" == new["event"]
     return both_advanced and bool(old["progress"]["row"] == new["progress"]["row"])
 
 
 def _sweep() -> None:
-    """Remove folders of workers that were killed on this machine: nobody holds their lock any more."""
+    """Remove the folders of workers that were killed on this machine, whose locks are free."""
     for lock in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*/lock"):
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _ignore(message: str) -> None:
-    """What is wrong with a plugin was told when the study began."""
+    """Drop warnings about plugins, which the driver has shown already."""

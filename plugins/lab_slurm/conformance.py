@@ -1,4 +1,4 @@
-"""What the conformance kit must know of this plugin: the executor is tried with jobs on this machine."""
+"""Cases for the conformance kit: the executor with jobs on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["support"]
 
 
 def support() -> ConformanceSupport:
-    """Submitit's own local jobs take SLURM's place; without submitit there is nothing to try."""
+    """Return the case of the executor with submitit's local jobs; without submitit, its checks are skipped."""
     absent = {} if find_spec("submitit") else dict.fromkeys(ExecutorConformance.checks(), "submitit is not installed")
     component = use("slurm", cluster="local", workers=2)
     return ConformanceSupport(cases={"executors.slurm": ComponentCase(component=component, exceptions=absent)})

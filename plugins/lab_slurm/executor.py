@@ -1,4 +1,4 @@
-"""The driver's side: each run is a job, and its news are read from a file."""
+"""Driver side of the SLURM executor: submits one job per run and reads its messages from a file."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ ATTEMPTS = 2
 POLL_S = 0.5
 SHUTDOWN_TIMEOUT_S = 10.0
 SIGNAL_S = 90
-"""How long before the end of its time a job is told."""
+"""Time before its time limit at which a job gets a signal."""
 
 LATE_NEWS_S = {"slurm": 15.0, "local": 0.0}
-"""How long after a job's end its last lines may still be under way through a shared file system."""
+"""Time after a job's end for which its last lines may be delayed by a shared file system."""
 
 
 class Slurm:
-    """Each run a job of SLURM, by submitit; for clusters whose nodes see the folder of runs and the same Python.
+    """Train each run as a SLURM job, with submitit; the nodes must share the folder of runs and the Python environment.
 
-    A job whose time is over, or that is preempted, saves its run and is queued again. One that is killed costs the
-    steps since the last checkpoint: its run is submitted once more, and then counts as failed.
+    A job that times out or is preempted saves its run and is requeued. If it is killed, the steps since the last
+    checkpoint are lost; the run is submitted once more, and then counts as failed.
 
-    Submitit keeps the name of a function and of a folder in a pickle in ``runs/.store/.slurm-…``, which nobody else may
+    submitit stores the name of a function and a folder in a pickle in ``runs/.store/.slurm-…``, which only the user can
     read; the folder is removed when all went well.
 
     Args:
-        workers: how many jobs at once; None for one per run.
-        threads: CPUs of a job, and the threads that it uses.
-        gpus: GPUs of a job; None for one where runs train on a GPU.
-        timeout_min: minutes until a job is queued again.
-        memory_gb: memory of a job; None for the cluster's default.
-        partition: where jobs are queued; None for the cluster's default.
+        workers: maximum number of jobs in parallel; None for one per run.
+        threads: CPUs and threads per job.
+        gpus: GPUs per job; None for one if runs train on a GPU.
+        timeout_min: time limit of a job in minutes, after which it is requeued.
+        memory_gb: memory per job; None for the cluster's default.
+        partition: SLURM partition; None for the cluster's default.
         options: further options of sbatch by their long names, such as ``{"account": "physics"}``.
-        max_timeouts: how often a job may be queued again because its time was over.
-        cluster: ``"local"`` runs jobs on this machine, all at once, to try things out.
+        max_timeouts: maximum number of times that a job is requeued after a timeout.
+        cluster: ``"local"`` runs jobs on this machine, all at once, for tests.
     """
 
     elsewhere = True
@@ -71,9 +71,9 @@ class Slurm:
             raise LabError("submitit is not installed", where="executor 'slurm'", hint="pip install 'lab[slurm]'")
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise LabError(
-                "this machine has no SLURM: there is no command sbatch",
+                "SLURM is not available: there is no command sbatch",
                 where="executor 'slurm'",
-                hint="give the command on a login node of the cluster",
+                hint="run the command on a login node of the cluster",
             )
         if workers is not None and workers < 1:
             raise ParameterError(f"workers must be at least 1, not {workers}", where="executor 'slurm'")
@@ -84,10 +84,10 @@ class Slurm:
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
     ) -> Iterator[tuple[Run, RunRecord]]:
-        """Submit every run and follow its news.
+        """Submit every run and follow its messages.
 
         Raises:
-            KeyboardInterrupt: ``stop`` was set; running jobs have saved their runs, waiting ones were cancelled.
+            KeyboardInterrupt: ``stop`` was set; running jobs have saved their runs, pending ones were cancelled.
             LabError: a node has other code, packages or data.
         """
         if stop.is_set():
@@ -95,6 +95,7 @@ class Slurm:
         if not runs:
             return
         folder = runs[0].store.folder.absolute() / f".slurm-{uuid.uuid4().hex[:12]}"
+        # Only for the user: a pickle that others could write would run their code.
         folder.mkdir(mode=0o700)
         queue = _Queue(self, folder, runs, listener, stop, fresh=fresh)
         try:
@@ -103,7 +104,7 @@ class Slurm:
             queue.close()
 
     def queue(self, folder: Path, on_gpu: bool) -> Any:
-        """Submitit's executor with these needs."""
+        """Return submitit's executor with these options."""
         import submitit
 
         gpus = self.gpus if self.gpus is not None else int(on_gpu)
@@ -121,12 +122,13 @@ class Slurm:
             "slurm_partition": self.partition,
             "slurm_additional_parameters": self.options or None,
         }
-        executor.update_parameters(**settings)  # None: not asked for
+        # None: not asked for.
+        executor.update_parameters(**settings)
         return executor
 
 
 class _Job:
-    """One job, and how far its news were read."""
+    """Job with the position up to which its messages were read."""
 
     def __init__(self, run: Run, folder: Path, job: Any, late_s: float) -> None:
         self.run, self.folder, self.job, self.late_s = run, folder, job, late_s
@@ -135,33 +137,34 @@ class _Job:
         self._done_at: float | None = None
 
     def news(self) -> Iterator[Mapping[str, Any]]:
-        """Whole lines that were not read yet."""
+        """Yield messages that were not read yet."""
         try:
             with (self.folder / NEWS).open("rb") as file:
                 file.seek(self._read)
                 lines = file.read()
         except FileNotFoundError:
             return
+        # A line that is still being written has no line end, and is read the next time.
         for line in lines[: lines.rfind(b"\n") + 1].splitlines(keepends=True):
             self._read += len(line)
             yield json.loads(line)
 
     def is_lost(self) -> bool:
-        """Whether it is over for so long that nothing more can be heard of it."""
+        """Return True if the job ended so long ago that no more messages can arrive."""
         if not self.job.done():
             return False
         self._done_at = self._done_at or time.monotonic()
         return time.monotonic() - self._done_at >= self.late_s
 
     def wait(self, timeout_s: float) -> None:
-        """Until it is over."""
+        """Wait until the job has ended, or for ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while not self.job.done() and time.monotonic() < deadline:
             time.sleep(POLL_S / 10)
 
 
 class _Queue:
-    """The jobs of one ``submit``, the runs that wait, and the runs that were tried."""
+    """Queue of one ``submit``: its jobs, waiting runs, and attempts per run."""
 
     def __init__(
         self,
@@ -176,28 +179,29 @@ class _Queue:
         self.settings, self.folder, self.listener, self.stop, self.fresh = settings, folder, listener, stop, fresh
         self.executor = settings.queue(folder / "submitit", any(run.device.startswith("cuda") for run in runs))
         self.waiting = deque(runs)
-        self.most = settings.workers or len(runs)
+        self.max_jobs = settings.workers or len(runs)
         self.jobs: list[_Job] = []
         self.attempts: Counter[str] = Counter()
         self.refusal: LabError | None = None
         self.keeps_logs = self.stopping = False
 
     def follow(self) -> Iterator[tuple[Run, RunRecord]]:
-        """Until every run has ended, or every job has stopped."""
+        """Yield runs as they end, until all have ended or every job has stopped."""
         while self.waiting or self.jobs:
             if self.stop.is_set() or self.refusal is not None:
                 self._stop()
-            while self.waiting and len(self.jobs) < self.most:
+            while self.waiting and len(self.jobs) < self.max_jobs:
                 self._submit(self.waiting.popleft())
-            heard = False
+            has_news = False
             for job in list(self.jobs):
-                lost = job.is_lost()  # asked before the news are read, so that none can come in between
+                # Before reading its messages, so that the last one cannot arrive in between and be missed.
+                lost = job.is_lost()
                 for message in job.news():
-                    heard = True
+                    has_news = True
                     yield from self._take(job, message)
                 if lost and job in self.jobs:
                     yield from self._on_job_death(job)
-            if not heard:
+            if not has_news:
                 time.sleep(POLL_S / 5 if self.settings.cluster == "local" else POLL_S)
         if self.refusal is not None:
             raise self.refusal
@@ -205,7 +209,7 @@ class _Queue:
             raise KeyboardInterrupt
 
     def close(self) -> None:
-        """Cancel what still runs, and clear up."""
+        """Cancel the jobs that still run, and remove the folder."""
         for job in list(self.jobs):
             self._cancel(job)
         if not self.keeps_logs:
@@ -214,7 +218,8 @@ class _Queue:
     def _submit(self, run: Run) -> None:
         self.attempts[run.key] += 1
         attempt = self.attempts[run.key]
-        if self.fresh and attempt == 1:  # here, so that a job that is lost or called again begins no second time
+        # Here and not in the job, so that a job that is lost or requeued does not start from scratch again.
+        if self.fresh and attempt == 1:
             run.store.remove(run.key)
         folder = self.folder / f"{run.key}-{attempt}"
         folder.mkdir()
@@ -239,7 +244,7 @@ class _Queue:
                 self._cancel(job)
 
     def _cancel(self, job: _Job) -> None:
-        """End it; what it has not saved is lost."""
+        """Cancel a job; steps since its last checkpoint are lost."""
         self.jobs.remove(job)
         job.job.cancel(check=False)
         job.wait(SHUTDOWN_TIMEOUT_S if self.settings.cluster == "local" else 0.0)
@@ -259,7 +264,7 @@ class _Queue:
         self.jobs.remove(job)
         if message["how"] == "refused":
             self.refusal = LabError(
-                f"job {job.job.job_id} cannot make run {job.run.key} ({job.run.arm}, seed {job.run.seed})",
+                f"job {job.job.job_id} cannot train run {job.run.key} ({job.run.arm}, seed {job.run.seed})",
                 where=message["text"],
                 hint="every node needs the same lab, plugins, torch and data as this machine",
             )
@@ -269,7 +274,7 @@ class _Queue:
             yield job.run, record
 
     def _on_job_death(self, job: _Job) -> Iterator[tuple[Run, RunRecord]]:
-        """A job is gone: its run is submitted again, or has failed."""
+        """Submit the run of a dead job again, or fail it at the second attempt."""
         self.jobs.remove(job)
         if self.stopping:
             return
@@ -278,9 +283,9 @@ class _Queue:
             return
         self.keeps_logs = True
         failure = RunFailed(
-            f"its job {job.job.job_id} ended with the state {job.job.state}, at the second attempt too",
-            where=f"what it printed: {job.job.paths.stderr}",
-            hint="too little memory? give it more: memory_gb",
+            f"the job {job.job.job_id} ended with the state {job.job.state}, at the second attempt too",
+            where=f"its output: {job.job.paths.stderr}",
+            hint="if memory ran out, request more: memory_gb",
         )
         record = job.run.fail(failure)
         self.listener.run_finished(job.run, record)

@@ -1,9 +1,9 @@
-"""The job's side: trains one run in the store, which every node sees, and tells of it in lines of JSON in a file.
+"""Job side of the SLURM executor: trains one run in the shared store and writes messages to a file.
 
-A job has a folder of its own: ``job.json`` says what to train, ``news.jsonl`` is what it tells. A file ``stop`` beside
-the folders of a study's jobs asks all of them to save their runs and end.
+Each job has a folder: ``job.json`` is the run to train, ``news.jsonl`` has its messages, one JSON object per line. A
+file ``stop`` next to the folders of a study's jobs tells all of them to save their runs and exit.
 
-Torch is imported late, after the number of threads was set.
+Torch is imported late, after the number of threads has been set.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ TELL_EVERY_S = 0.5
 
 
 class Training:
-    """What submitit calls on a node, with the job's folder.
+    """Callable that submitit runs on a node, with the folder of the job.
 
-    When SLURM announces that the job's time is over or that it must make room, submitit calls ``checkpoint``; the run
-    is saved, and the job is queued again and goes on where it was.
+    When SLURM announces a timeout or preemption, submitit calls ``checkpoint``: the run is saved, and the job is
+    requeued and resumes.
     """
 
     def __init__(self) -> None:
@@ -40,15 +40,16 @@ class Training:
         self._thread: threading.Thread | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing of it travels."""
+        """Return nothing: threads and events cannot be pickled, and the node needs none of them."""
         return {}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
 
     def __call__(self, place: str) -> None:
-        """Train until the run has ended or somebody asks to stop."""
+        """Train until the run has ended or a stop is requested."""
         folder = Path(place)
+        # In a thread, since submitit calls ``checkpoint`` in a signal handler of the main thread.
         self._thread = threading.Thread(target=self._work, args=(folder,))
         self._thread.start()
         while self._thread.is_alive():
@@ -57,9 +58,10 @@ class Training:
                 self._stop.set()
 
     def checkpoint(self, place: str) -> Any:
-        """Save the run and ask to be called again."""
+        """Save the run and return the submission that continues it."""
         from submitit.helpers import DelayedSubmission
 
+        # The driver must not take the end of this attempt for the end of the run.
         self._gives_way = True
         self._stop.set()
         if self._thread is not None:
@@ -71,7 +73,8 @@ class Training:
         news.tell("here", pid=os.getpid(), node=os.uname().nodename)
         try:
             how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             from lab.errors import describe
 
             how, text = "refused", describe(error)
@@ -79,6 +82,7 @@ class Training:
             news.tell("ended", how=how, text=text)
 
     def _train(self, job: Mapping[str, Any], news: _News) -> tuple[str, str]:
+        # Read once, when torch is imported.
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job["threads"])
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(job["without"])
@@ -94,7 +98,7 @@ class Training:
 
 
 def _rebuilt(job: Mapping[str, Any]) -> Run:
-    """The run that was asked for."""
+    """Rebuild the requested run."""
     from lab.registry.plugins import load_catalog
     from lab.study.rebuild import rebuild_exactly
     from lab.study.store import Store
@@ -104,7 +108,7 @@ def _rebuilt(job: Mapping[str, Any]) -> Run:
 
 
 class _News:
-    """A listener that writes what it hears, progress at most twice a second."""
+    """Listener that writes messages, progress at most twice a second."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,16 +116,17 @@ class _News:
         self._next = 0.0
 
     def tell(self, event: str, **content: Any) -> None:
-        """Write one line."""
+        """Write one message."""
+        # Opened for every line: some shared file systems show appended data only when the file is closed.
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": event, **content}) + "\n")
 
     def run_started(self, run: Run) -> None:
-        """The run begins."""
+        """Report the start of the run."""
         self.tell("started")
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done."""
+        """Report progress."""
         import attrs
 
         if progress.row != self._row or time.monotonic() > self._next:
@@ -129,8 +134,8 @@ class _News:
             self.tell("advanced", progress=attrs.asdict(progress))
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """Told at the end of the job."""
+        """Do nothing: the job reports its end itself."""
 
 
 def _ignore(message: str) -> None:
-    """What is wrong with a plugin was told when the study began."""
+    """Drop warnings about plugins, which the driver has shown already."""

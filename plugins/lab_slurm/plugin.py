@@ -1,4 +1,4 @@
-"""What is in here: the executor ``slurm``."""
+"""SLURM: an executor that trains each run as a job."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def lab_executors() -> dict[str, Any]:
 
 @hookimpl
 def lab_conformance() -> str:
-    """How the conformance kit can try the executor."""
+    """Cases for the conformance kit."""
     return "lab_slurm.conformance:support"

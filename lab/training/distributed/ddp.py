@@ -10,7 +10,7 @@ equals that of one process, to rounding. What differs is dropout, and batch norm
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -84,9 +84,9 @@ class DDP(SingleProcess):
         found, self._global_loss = self._global_loss, None
         return loss if found is None else found
 
-    def local_batches(self, batches: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
+    def local_batches(self, batches: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         # whole batches: splitting one would change what batch norm or a ranking loss sees
-        return list(batches)[self.rank :: self.world_size]
+        return batches[self.rank :: self.world_size]
 
     def sum(self, *values: Tensor) -> Sequence[Tensor]:
         """Return sums over all ranks, each of one number, in double precision."""

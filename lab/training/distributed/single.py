@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -42,7 +42,7 @@ class SingleProcess:
         """Return the training loss of the whole batch."""
         return loss
 
-    def local_batches(self, batches: Iterable[Sequence[int]]) -> Iterable[Sequence[int]]:
+    def local_batches(self, batches: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
         """Return the validation batches of this rank."""
         return batches
 

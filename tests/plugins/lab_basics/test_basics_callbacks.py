@@ -404,5 +404,5 @@ def test_a_module_that_is_not_there_is_named_with_those_that_are(make_learner):
     with pytest.raises(ParameterError) as error:
         make_learner(callbacks=[ActivationStats(modules=("7",))]).fit(1)
     assert str(error.value) == (
-        "the model has no part '7'\n  callback 'activation_stats', parameter 'modules'\n  parts: 0, 1, 2"
+        "the model has no module '7'\n  callback 'activation_stats', parameter 'modules'\n  modules: 0, 1, 2"
     )

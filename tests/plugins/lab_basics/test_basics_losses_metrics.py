@@ -89,7 +89,7 @@ def test_shapes_that_would_be_broadcast_are_refused():
         losses.cross_entropy(torch.zeros(5, 8, 7), torch.zeros(8, 5, dtype=torch.long))
     assert str(error.value) == (
         "cross_entropy: output (5, 8, 7) does not fit target (8, 5)\n"
-        "  output must have the target's shape and the classes behind it"
+        "  output must have the target's shape, and classes last"
     )
 
 
@@ -221,7 +221,7 @@ def test_auc_of_many_classes_is_over_those_that_occur():
 def test_bad_use_of_metrics_is_told():
     with pytest.raises(ParameterError, match=r"^k must be at least 1, got 0\n  metric 'top_k_accuracy'$"):
         TopKAccuracy(k=0)
-    with pytest.raises(ShapeError, match=r"^top_k_accuracy: k=5 of only 3 classes\n  choose a smaller k$"):
+    with pytest.raises(ShapeError, match=r"^top_k_accuracy: k=5 of only 3 classes\n  use a smaller k$"):
         TopKAccuracy().update(torch.zeros(2, 3), torch.zeros(2, dtype=torch.long))
 
 

@@ -114,7 +114,7 @@ def test_bucket_names_the_example_that_is_longer_than_the_budget():
     with pytest.raises(DataError) as error:
         Bucket([3, 120, 7], 4, seeded(), tokens=100)
     assert str(error.value) == (
-        "example 1 has 120 tokens, but a batch may hold only 100\n"
+        "example 1 has 120 tokens, more than a batch of 100\n"
         "  sampler 'bucket', parameter 'tokens'\n"
         "  set tokens to at least 120, or drop such long examples"
     )

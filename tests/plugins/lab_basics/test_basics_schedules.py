@@ -336,10 +336,10 @@ class Endless(Cyclic):
     [
         (
             lambda: CosAnneal(cycle_len=0),
-            "a cycle must last at least 1 epoch, got cycle_len=0\n  callback 'cos_anneal'",
+            "cycle_len must be at least 1 epoch, got 0\n  callback 'cos_anneal'",
         ),
-        (lambda: CircularLR(cycle_len=0), "a cycle must last at least 1 epoch, got cycle_len=0\n  callback 'clr'"),
-        (lambda: Endless(cycle_mult=0), "cycles cannot become shorter, got cycle_mult=0\n  callback 'endless'"),
+        (lambda: CircularLR(cycle_len=0), "cycle_len must be at least 1 epoch, got 0\n  callback 'clr'"),
+        (lambda: Endless(cycle_mult=0), "cycle_mult must be at least 1, got 0\n  callback 'endless'"),
         (
             lambda: CircularLR(div=0),
             "div must be positive and cut_div at least 1, got div=0, cut_div=10.0\n  callback 'clr'",
@@ -351,7 +351,7 @@ class Endless(Cyclic):
         ),
         (
             lambda: MultiStep(),
-            "milestones must be rising epochs from 1 on, got ()\n"
+            "milestones must be increasing epochs from 1 on, got ()\n"
             "  callback 'multistep'\n  for example milestones=(6, 9)",
         ),
         (lambda: Factor(gamma=0.0), "gamma must lie in (0, 1], got 0.0\n  callback 'factor'"),
@@ -380,17 +380,17 @@ def test_an_impossible_schedule_is_told_when_it_is_made(make, message):
         (
             Warmup(epochs=5),
             "the warm-up of 20 steps is longer than the run of 16 steps\n"
-            "  callback 'warmup'\n  shorten it, or train longer",
+            "  callback 'warmup'\n  shorten it or train longer",
         ),
         (
             Cosine(warmup_epochs=5),
             "the warm-up of 20 steps is longer than the run of 16 steps\n"
-            "  callback 'cosine'\n  shorten it, or train longer",
+            "  callback 'cosine'\n  shorten it or train longer",
         ),
         (Warmup(steps=-1), "the warm-up cannot last -1 steps\n  callback 'warmup'"),
         (
             MultiStep(milestones=(2, 4)),
-            "milestone 4 lies behind the last epoch of a run of 4\n  callback 'multistep'\n  choose earlier milestones",
+            "milestone 4 is after the last epoch of a run of 4\n  callback 'multistep'\n  use earlier milestones",
         ),
         (
             OnPlateau(monitor="valid_bleu"),

@@ -156,9 +156,9 @@ def test_a_run_that_kills_its_worker_twice_has_failed(cluster: Cluster, tmp_path
     plan = planned(tmp_path, tmp_path / "runs", _deadly(tmp_path, times=9))
     (record,) = execute(plan, workers=1, checkpoint_every_s=0.0)
     what, why, *hint = record.result["error"].splitlines()
-    assert what.startswith("its Ray worker died, at the second attempt too (worker ")
+    assert what.startswith("the Ray worker died at the second attempt too (worker ")
     assert "worker process has died" in why
-    assert hint == ["  too little memory? fewer workers on a node: more cpus for each"]
+    assert hint == ["  if memory ran out, use fewer workers per node: more cpus for each"]
 
 
 def _deadly(place: Path, times: int) -> str:
@@ -211,7 +211,7 @@ def test_a_node_with_other_code_refuses_and_names_what_differs(cluster: Cluster,
         execute(plan, workers=1)
     what, *why = str(caught.value).splitlines()
     assert what.startswith("worker ")
-    assert what.endswith(f"cannot make run {plan.runs[0].key} (base, seed 0)")
+    assert what.endswith(f"cannot train run {plan.runs[0].key} (base, seed 0)")
     assert why == [
         "  it would train another run than was asked for",
         "    code of penalties: another here",
@@ -224,5 +224,5 @@ def test_workers_that_no_node_has_room_for_are_refused(cluster: Cluster, tmp_pat
         execute(planned(tmp_path, tmp_path / "runs", LOCAL), gpus=2)
     assert str(caught.value) == (
         "no node of the Ray cluster has 1 CPU and 2 GPU for a worker\n  executor 'ray'\n"
-        "  ask for less (threads, cpus, gpus), or add a node: ray start --address HOST:PORT"
+        "  request less (threads, cpus, gpus), or add a node: ray start --address HOST:PORT"
     )

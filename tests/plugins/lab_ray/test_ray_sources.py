@@ -38,7 +38,7 @@ def test_a_study_without_a_file_has_nothing_to_send() -> None:
 
 def test_sources_that_are_too_large_are_refused(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MAX_BYTES", 1)
-    with pytest.raises(StoreError, match="the modules beside a study must be less than 0 MiB to travel with it"):
+    with pytest.raises(StoreError, match="the modules next to a study have more than 0 MiB, too much to send"):
         sources_of(str(study))
 
 

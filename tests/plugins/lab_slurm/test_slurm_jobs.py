@@ -105,10 +105,10 @@ def test_a_job_that_is_killed_is_submitted_again_and_gives_the_numbers_of_one_pr
 def test_a_run_whose_job_is_killed_twice_has_failed(tmp_path: Path) -> None:
     (record,) = execute(planned(tmp_path, tmp_path / "runs", deadly(tmp_path, times=9)))
     what, log, hint = record.result["error"].splitlines()
-    assert what.startswith("its job ")
+    assert what.startswith("the job ")
     assert what.endswith(", at the second attempt too")
-    assert Path(log.removeprefix("  what it printed: ")).exists()
-    assert hint == "  too little memory? give it more: memory_gb"
+    assert Path(log.removeprefix("  its output: ")).exists()
+    assert hint == "  if memory ran out, request more: memory_gb"
 
 
 def test_a_job_that_must_make_room_saves_its_run_and_goes_on_when_its_turn_comes(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_job_that_finds_other_code_refuses_and_names_it(tmp_path: Path, monkey
     with pytest.raises(LabError) as caught:
         execute(plan)
     what, *why = str(caught.value).splitlines()
-    assert what.endswith(f"cannot make run {plan.runs[0].key} (base, seed 0)")
+    assert what.endswith(f"cannot train run {plan.runs[0].key} (base, seed 0)")
     assert why == [
         "  it would train another run than was asked for",
         "    code of slurm_penalties: another here",
@@ -189,8 +189,8 @@ def test_a_machine_without_slurm_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(LabError) as caught:
         build_executor(use("slurm"), load_catalog(only=[]))
     assert str(caught.value) == (
-        "this machine has no SLURM: there is no command sbatch\n  executor 'slurm'\n"
-        "  give the command on a login node of the cluster"
+        "SLURM is not available: there is no command sbatch\n  executor 'slurm'\n"
+        "  run the command on a login node of the cluster"
     )
 
 

@@ -796,3 +796,13 @@ def test_a_workbook_asks_for_openpyxl_if_it_is_not_installed(monkeypatch, tmp_pa
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(DataError, match=r"reading Excel needs openpyxl(.|\n)*pip install 'lab\[excel\]'"):
         read_table(bytes_in(tmp_path, XLSX, "rows.xlsx"))
+
+
+@pytest.mark.parametrize("blank", ["\t", "  ", "\n \n"])
+def test_lines_of_white_space_before_the_header_are_skipped(tmp_path, blank):
+    path = tmp_path / "blank.csv"
+    path.write_text(f"{blank}\na,b\n1,2\n")
+    assert list(read_table(path).columns) == ["a", "b"]
+    path.write_text(f"{blank}\n1,5")
+    with pytest.raises(DataError, match="a header, but no rows"):
+        read_table(path)
