@@ -196,14 +196,16 @@ def _executor(
 
 def _with_options(executor: Use, options: dict[str, str], catalog: Catalog) -> Use:
     """Return an executor with options, each read by the annotation of its parameter."""
-    from lab.registry.resolve import parameter_at
+    from lab.registry.resolve import change
     from lab.registry.signature import Parameter
     from lab.registry.text import read_text
 
-    slot = Parameter("executor", registry=catalog.registry("executors"))
-    for name, text in options.items():
-        parameter = attrs.evolve(parameter_at(catalog, slot, executor, [name]), name=f"executor.{name}")
-        executor = executor.with_param(name, read_text(text, parameter, catalog))
+    def read(parameter: Parameter) -> Any:
+        return read_text(options[parameter.name], attrs.evolve(parameter, name=f"executor.{parameter.name}"), catalog)
+
+    place = Parameter("executor", registry=catalog.registry("executors"))
+    for name in options:
+        executor = change(catalog, place, executor, [name], read)
     return executor
 
 
