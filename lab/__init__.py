@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.study.rebuild import load
     from lab.study.space import log
     from lab.study.study import Study
+    from lab.study.task import TaskRun
     from lab.training.callback import Callback
     from lab.training.data import Data
     from lab.training.learner import Learner
@@ -43,6 +44,7 @@ _HOMES = {
     "Section": "lab.report.section",
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
+    "TaskRun": "lab.study.task",
     "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
     "log": "lab.study.space",
@@ -68,6 +70,7 @@ __all__ = [
     "Section",
     "Stepper",
     "Study",
+    "TaskRun",
     "__version__",
     "hookimpl",
     "load",
