@@ -7,7 +7,7 @@ contract is itself a component; annotated ``Callable[..., Contract]`` it is pass
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from lab.registry.resolved import Component
 from lab.registry.signature import Parameter, parameters_of, signature_text
 from lab.registry.values import check_value, describe_type, to_plain
 
-__all__ = ["Resolver", "change", "follow", "follow_presets", "parameter_at"]
+__all__ = ["Resolver", "change", "follow", "follow_presets"]
 
 SEED_BITS = 32
 """Size of a component's seed: NumPy's legacy generators take no more."""
@@ -56,19 +56,17 @@ class _Followed(NamedTuple):
 
     Attributes:
         factory: the object itself.
-        entry: its entry, or None for a class or function that was given itself.
+        name: its registered name; empty for a user-defined class or function.
+        plugin: its plugin with its version, or ``"local"``.
         params: the parameters of presets, then the researcher's.
         label: its name in messages.
     """
 
     factory: Any
-    entry: Entry | None
+    name: str
+    plugin: str
     params: dict[str, Any]
     label: str
-
-    @property
-    def plugin(self) -> str:
-        return "local" if self.entry is None or self.entry.plugin.is_local else str(self.entry.plugin)
 
 
 def follow(catalog: Catalog, registry: Registry, chosen: Use) -> _Followed:
@@ -77,95 +75,62 @@ def follow(catalog: Catalog, registry: Registry, chosen: Use) -> _Followed:
     Raises:
         LabError: no such name, a preset of nothing, or an object that cannot be loaded or called.
     """
-    factory, entry, params = chosen.target, None, dict(chosen.params)
+    factory, name, plugin, params = chosen.target, "", "local", dict(chosen.params)
     if isinstance(factory, str):
         entry, params = follow_presets(registry, chosen)
-        # a module that is imported now may not change torch, generators or the working folder
+        # A module that is imported now may not change torch, generators or the working folder.
         with nullcontext() if entry.is_loaded else catalog.import_guard(entry.label):
             factory = entry.load()
-    found = _Followed(factory, entry, params, "")
-    label = f"{registry.spec.singular} '{chosen.name}' ({found.plugin})"
+        if not entry.plugin.is_local:
+            name, plugin = entry.name, str(entry.plugin)
+    label = f"{registry.spec.singular} '{chosen.name}' ({plugin})"
     if not callable(factory):
         raise ParameterError(f"{label} is not callable: {factory!r}")
-    return found._replace(label=label)
+    return _Followed(factory, name, plugin, params, label)
 
 
-def _parameter_inside(catalog: Catalog, registry: Registry, chosen: Use, path: Sequence[str]) -> tuple[Parameter, Any]:
-    """Return the parameter that ``path`` begins with and its value.
-
-    Raises:
-        ParameterError: there is no such parameter, or ``path`` goes on and it is no component.
-    """
-    factory, _, params, label = follow(catalog, registry, chosen)
-    parameters, is_open = parameters_of(factory, catalog)
-    head = path[0]
-    if head not in parameters and not is_open:
-        raise _unexpected(label, head, chosen.name, parameters)
-    parameter = parameters.get(head, Parameter(head, default=Parameter.REQUIRED))
-    value = params.get(head, parameter.default)
-    if len(path) > 1 and (parameter.registry is None or value is None or value is Parameter.REQUIRED):
-        described = "not given" if value is Parameter.REQUIRED else repr(value)
-        raise ParameterError(f"{label}: '{head}' is {described}, no component, so it has no '{'.'.join(path[1:])}'")
-    return parameter, value
-
-
-def _index_of(registry: Registry, references: Sequence[Reference], name: str) -> int:
-    """Return the position of the component called ``name`` among several.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    names = [as_use(item).name for item in references]
-    if name not in names:
-        hint = f"{registry.spec.name} here: {', '.join(names) or 'none'}"
-        raise UnknownNameError.among(registry.spec.singular, name, names, hint=hint)
-    return names.index(name)
-
-
-def parameter_at(catalog: Catalog, parameter: Parameter, current: Any, path: Sequence[str]) -> Parameter:
-    """Return the parameter that ``path`` leads to through nested components.
+def change(
+    catalog: Catalog, place: Parameter, current: Any, path: Sequence[str], give: Callable[[Parameter], Any]
+) -> Any:
+    """Return the value of a parameter with what ``path`` leads to through nested components changed.
 
     Args:
         catalog: the registries.
-        parameter: where the path starts, a component or several.
+        place: the parameter.
         current: its value.
-        path: names of parameters; among several components, the component's name first.
+        path: names of parameters; among several components, the component's name first. It is replaced by one or more,
+            or removed by None.
+        give: gets the parameter at the end of the path, and gives its new value.
 
     Raises:
         LabError: the path leads nowhere.
     """
     if not path:
-        return parameter
-    registry = parameter.registry
+        return give(place)
+    head, registry = path[0], place.registry
     assert registry is not None
     if isinstance(current, (list, tuple)):
-        item = current[_index_of(registry, current, path[0])]
-        return parameter_at(catalog, Parameter(path[0], registry=registry), item, path[1:])
-    return parameter_at(catalog, *_parameter_inside(catalog, registry, as_use(current), path), path[1:])
-
-
-def change(catalog: Catalog, registry: Registry, current: Any, path: Sequence[str], value: Any) -> Any:
-    """Return a reference with the parameter at ``path`` changed; of several, the one that ``path`` names first.
-
-    A component among several is replaced by one or more, or removed by None.
-
-    Raises:
-        LabError: the path leads nowhere.
-    """
-    head, rest = path[0], path[1:]
-    if isinstance(current, (list, tuple)):
-        items, index = list(current), _index_of(registry, current, head)
-        if rest:
-            value = change(catalog, registry, items[index], rest, value)
+        items, names = list(current), [as_use(item).name for item in current]
+        if head not in names:
+            hint = f"{registry.spec.name} here: {', '.join(names) or 'none'}"
+            raise UnknownNameError.among(registry.spec.singular, head, names, hint=hint)
+        index = names.index(head)
+        value = change(catalog, Parameter(head, registry=registry), items[index], path[1:], give)
         # None removes the component; a list replaces it by several.
         items[index : index + 1] = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
         return items
     chosen = as_use(current)
-    if rest:
-        parameter, inner = _parameter_inside(catalog, registry, chosen, path)
-        assert parameter.registry is not None
-        value = change(catalog, parameter.registry, inner, rest, value)
-    return chosen.with_param(head, value)
+    factory, _, _, params, label = follow(catalog, registry, chosen)
+    parameters, is_open = parameters_of(factory, catalog)
+    # An unknown parameter at the end of the path is reported with all other problems when the component is resolved.
+    if len(path) > 1 and head not in parameters and not is_open:
+        raise _unexpected(label, head, chosen.name, parameters)
+    inner = parameters.get(head, Parameter(head, default=Parameter.REQUIRED))
+    value = params.get(head, inner.default)
+    if len(path) > 1 and (inner.registry is None or value is None or value is Parameter.REQUIRED):
+        described = "not given" if value is Parameter.REQUIRED else repr(value)
+        raise ParameterError(f"{label}: '{head}' is {described}, no component, so it has no '{'.'.join(path[1:])}'")
+    return chosen.with_param(head, change(catalog, inner, value, path[1:], give))
 
 
 class Resolver:
@@ -192,8 +157,8 @@ class Resolver:
             chosen = as_use(reference)
             found = follow(self.catalog, registry, chosen)
             parameters, is_open = parameters_of(found.factory, self.catalog)
-            # a study's own definitions are told apart by what they are made of, not by their names
-            name = origin_of(found.factory) if found.plugin == "local" else found.entry.name  # type: ignore[union-attr]
+            # User-defined components are distinguished by their sources, not by their names.
+            name = found.name or origin_of(found.factory)
         except TypeError as error:
             raise ParameterError(f"{registry.spec.singular}: {error}") from None
         label = f"{registry.spec.singular} '{name.partition('#')[0]}' ({found.plugin})"

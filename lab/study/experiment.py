@@ -16,9 +16,10 @@ import attrs
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
 from lab.registry.component import Reference, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.resolve import Resolver, change, parameter_at
+from lab.registry.resolve import Resolver, change
 from lab.registry.resolved import Component
 from lab.registry.signature import Parameter, inner_of, resolve_annotation, scope_of
+from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
 
 __all__ = ["Experiment", "ResolvedExperiment"]
@@ -86,7 +87,7 @@ class Experiment:
     epochs: int = _number(1, int, 1)
 
     def changed(self, path: str, value: Any, catalog: Catalog) -> Experiment:
-        """The experiment with the component or parameter at ``path`` replaced.
+        """Return the experiment with the component or parameter at ``path`` replaced.
 
         Args:
             path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
@@ -97,43 +98,32 @@ class Experiment:
         Raises:
             LabError: nothing is at that path; close matches are given.
         """
-        head, *rest = path.split(".")
-        kind = self._kind_of(head, path)
-        if rest:
-            value = change(catalog, catalog.registry(kind), getattr(self, head), rest, value)
-        changes: dict[str, Any] = {head: value}
-        return attrs.evolve(self, **changes)
+        return self._replaced(path, lambda _: value, catalog)
 
-    def parameter_at(self, path: str, catalog: Catalog) -> Parameter:
-        """Return the parameter at ``path``: its annotation, and its registry if it is a component.
+    def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Experiment:
+        """Return the experiment with what is at ``path`` replaced by a text, read by the annotation there.
 
         Raises:
-            LabError: nothing is at that path; close matches are given.
+            LabError: nothing is at that path, or the text does not fit.
         """
-        head, *rest = path.split(".")
-        kind = self._kind_of(head, path)
-        if not kind:
-            return Parameter(head, attrs.fields_dict(Experiment)[head].metadata["type"])
-        slot = Parameter(head, registry=catalog.registry(kind))
-        return parameter_at(catalog, slot, getattr(self, head), rest)
+        return self._replaced(path, lambda parameter: read_text(text, parameter, catalog), catalog)
 
-    def _kind_of(self, slot: str, path: str) -> str:
-        """Return the kind of the components of a slot that ``path`` begins with; empty for a plain value.
-
-        Raises:
-            UnknownNameError: there is no such slot, or ``path`` goes on and nothing is in it.
-        """
+    def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Experiment:
+        slot, *rest = path.split(".")
         fields = attrs.fields_dict(Experiment)
         if slot not in fields:
             hint = f"an experiment has: {', '.join(fields)}"
             raise UnknownNameError.among("path", path, list(fields), hint=hint)
-        kind, rest = fields[slot].metadata.get("kind", ""), path.partition(".")[2]
-        if rest and not kind:
-            raise UnknownNameError(f"unknown path '{path}'", hint=f"'{slot}' is a value and has no '{rest}'")
+        kind, inner = fields[slot].metadata.get("kind"), ".".join(rest)
+        if rest and kind is None:
+            raise UnknownNameError(f"unknown path '{path}'", hint=f"'{slot}' is a value and has no '{inner}'")
         if rest and getattr(self, slot) is None:
-            hint = f"choose it too: {slot}=NAME, or in one: {slot}=NAME({rest}=...); names: lab list {kind}"
-            raise UnknownNameError(f"there is no {slot} here, so it has no '{rest}'", hint=hint)
-        return str(kind)
+            hint = f"choose it too: {slot}=NAME, or in one: {slot}=NAME({inner}=...); names: lab list {kind}"
+            raise UnknownNameError(f"there is no {slot} here, so it has no '{inner}'", hint=hint)
+        registry = None if kind is None else catalog.registry(kind)
+        place = Parameter(slot, fields[slot].metadata.get("type"), registry=registry)
+        changes: dict[str, Any] = {slot: change(catalog, place, getattr(self, slot), rest, give)}
+        return attrs.evolve(self, **changes)
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
@@ -189,7 +179,7 @@ class ResolvedExperiment:
         return {**slots, **{name: to_plain(value) for name, value in self.values.items()}}
 
     def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
-        """What ``other`` has otherwise: path → (here, there). Of a component that differs, no parameter is listed."""
+        """Return how ``other`` differs: path → (here, there). Of a component that differs, no parameter is listed."""
         here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]

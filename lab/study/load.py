@@ -19,7 +19,6 @@ from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
-from lab.registry.text import read_text
 from lab.streams import stdout_to_stderr
 from lab.study.folder import keeps_working_folder
 from lab.study.study import Study
@@ -190,6 +189,10 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
         StudyError: a path is unknown or a value does not fit; all of them at once, with every other problem of the
             study.
     """
+    from lab.study.guard import guarded
+
+    # Reading a value imports the component that it is for, before the plan watches imports.
+    catalog.import_guard = guarded
     base, problems = study.base, []
     for assignment in assignments:
         path, equals, text = (part.strip() for part in assignment.partition("="))
@@ -197,8 +200,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
             problems.append(f"cannot read --set {assignment}\n  write it as PATH=VALUE, for example --set lr=0.01")
             continue
         try:
-            parameter = base.parameter_at(path, catalog)
-            base = base.changed(path, read_text(text, parameter, catalog), catalog)
+            base = base.changed_by_text(path, text, catalog)
         except (LabError, TypeError) as error:
             problems.append(f"--set {assignment}: {error}")
     study = attrs.evolve(study, base=base)

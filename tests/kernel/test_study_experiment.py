@@ -211,7 +211,7 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
         ),
         (
             "architecture.wdth=1",
-            "--set architecture.wdth=1: architecture 'line' (toys 1.0): unexpected parameter 'wdth'\n"
+            "architecture 'line' (toys 1.0): unexpected parameter 'wdth'\n"
             "  did you mean: width?\n"
             "  signature: line(features: int, *, width: int = 0, bias: bool = True)",
         ),
