@@ -1,7 +1,7 @@
 """Generated documentation: whole pages from the code, and pieces of code in pages.
 
     python docs/generate.py            write the pages that are out of date
-    python docs/generate.py --check    write nothing, name the pages that are out of date, and exit with 1 if there are any
+    python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 for them
 
 ``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in the README,
 the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
