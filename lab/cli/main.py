@@ -75,7 +75,7 @@ class Session:
             warn(warning)
         self._commands = {name: (str(plugin), target) for name, (plugin, target) in found.items()}
         is_sound = not warnings and all(plugin.status == "loaded" for plugin in catalog.plugins.values())
-        if stamp and is_sound and all(isinstance(target, (str, tuple)) for _, target in self._commands.values()):
+        if stamp and is_sound and all(isinstance(_with_help(target)[0], str) for _, target in self._commands.values()):
             write_cache(file, {"plugins": stamp, "commands": self._commands})
         return self._commands
 
