@@ -238,14 +238,14 @@ def results_of(rows: Rows, roles: Roles) -> Results:
     runs: dict[tuple[str, int], OutsideRun] = {}
     for i, (name, seed) in enumerate(zip(names, seeds, strict=True)):
         assert seed is not None
-        figures = {key: column[i] for key, column in others.items() if column[i] is not None}
+        scores = {key: column[i] for key, column in others.items() if column[i] is not None}
         if values[i] is not None:
-            figures[roles.metric] = values[i]
+            scores[roles.metric] = values[i]
         status = statuses[i] if statuses[i] != "finished" or values[i] is not None else WITHOUT_VALUE
         order = [roles.metric if column == metric_column else column for column in rows.columns]
         result: dict[str, Any] = {
-            "metrics": {key: figures[key] for key in order if key in figures and key not in COSTS},
-            "budget": {key: figures[key] for key in order if key in figures and key in COSTS},
+            "metrics": {key: scores[key] for key in order if key in scores and key not in COSTS},
+            "budget": {key: scores[key] for key in order if key in scores and key in COSTS},
             "higher_is_better": {roles.metric: direction},
         }
         if status == "diverged":

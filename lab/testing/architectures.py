@@ -47,7 +47,7 @@ class ArchitectureConformance(Conformance):
             return example.forward(model, batch)
 
     @on_every_example
-    def test_output_has_the_shape_that_the_target_asks_for(self, example: Example) -> None:
+    def test_output_has_the_shape_of_the_target(self, example: Example) -> None:
         """One prediction for every target."""
         batch = example.batch()
         given, expected = example.forward(self.build(example), batch).shape, example.output(batch, seeded()).shape

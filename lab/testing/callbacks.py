@@ -38,7 +38,7 @@ class CallbackConformance(Conformance):
         self._train(example)
 
     @on_every_example
-    def test_listens_only_to_events_that_exist(self, example: Example) -> None:
+    def test_listens_only_to_known_events(self, example: Example) -> None:
         """Every method called ``before_…`` or ``after_…`` names an event; a misspelt one would never be called."""
         # Subclasses override methods by name, so Python itself never notices a misspelt one.
         known = [f"{moment}_{event}" for moment in ("before", "after") for event in EVENTS]
@@ -48,7 +48,7 @@ class CallbackConformance(Conformance):
                 raise Finding(f"{self.label}: there is no event for its method '{name}'", hint=hint)
 
     @on_every_example
-    def test_says_its_place_by_names(self, example: Example) -> None:
+    def test_order_is_given_by_names(self, example: Example) -> None:
         """``name`` is a text, ``before`` and ``after`` are tuples of names other than its own."""
         callback = self.build(example)
         if not isinstance(callback.name, str) or not callback.name:

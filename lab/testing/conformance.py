@@ -144,7 +144,7 @@ class Conformance:
         if self.examples:
             unknown = [name for name in self.examples if name not in known]
             if unknown:
-                raise Finding(f"there is no example data '{unknown[0]}'", hint=f"there is: {', '.join(known)}")
+                raise Finding(f"unknown example data '{unknown[0]}'", hint=f"example data: {', '.join(known)}")
             return [known[name] for name in self.examples]
         # A loss for classes runs on most data by accident; the kinds of an example say what it is for.
         meant = [example for example in known.values() if self._is_meant_for(example)]

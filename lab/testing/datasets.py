@@ -64,7 +64,7 @@ class DatasetConformance(Conformance):
                 looked_at = min(len(splits[name]), LOOKED_AT)
                 raise Finding(f"{self.label}: {seen} of {looked_at} examples of the {name} split stand in train, too")
 
-    def test_is_the_same_every_time(self) -> None:
+    def test_is_deterministic(self) -> None:
         """Built again under other global random states it has the same examples and the same fingerprint."""
         # Under another global state: a data set that draws from it differs, and so would the numbers of its runs.
         with global_generator(1):
@@ -80,14 +80,13 @@ class DatasetConformance(Conformance):
             if not same(first, second):
                 raise Finding(f"{self.label}: built again, its {name} split begins with other examples")
 
-    def test_fingerprint_is_that_of_the_content(self) -> None:
+    def test_fingerprint_is_a_hash_of_the_content(self) -> None:
         """It is a hash, the same in every process: not Python's ``hash`` nor an address."""
         fingerprint = self.data.fingerprint
         # hash() of a str is salted per process, and an address is new every time: keys would never match.
         if len(fingerprint) < 8 or not fingerprint.isalnum():
-            raise Finding(
-                f"{self.label}: the fingerprint {fingerprint!r} is no hash", hint="hashlib.sha256(content).hexdigest()"
-            )
+            hint = "hashlib.sha256(content).hexdigest()"
+            raise Finding(f"{self.label}: the fingerprint {fingerprint!r} is not a hash", hint=hint)
 
     def test_batches_can_be_made(self) -> None:
         """``collate`` makes a batch of any number of examples, one included."""

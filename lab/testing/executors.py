@@ -57,7 +57,7 @@ class ExecutorConformance(Conformance):
         return plan_study(study, Workspace(self.plugins, store))
 
     @on_every_example
-    def test_gives_every_run_back_once_and_finished(self, example: Example) -> None:
+    def test_returns_every_run_once_and_finished(self, example: Example) -> None:
         """Each run comes back with its record."""
         rows = self.execute(example, self.resolved.build({}))
         if [(seed, status) for seed, status, _ in rows] != [(0, "finished"), (1, "finished")]:
@@ -66,7 +66,7 @@ class ExecutorConformance(Conformance):
             raise Finding(f"{self.label}: of the seeds 0 and 1 it gave back: {given}", hint="\n".join(failures[:1]))
 
     @on_every_example
-    def test_gives_the_numbers_of_the_plain_executor(self, example: Example) -> None:
+    def test_returns_the_numbers_of_the_plain_executor(self, example: Example) -> None:
         """A run has the same metrics wherever it is executed."""
         # Both train anew, in folders of their own.
         here, there = self.execute(example, InProcess()), self.execute(example, self.resolved.build({}))
@@ -82,7 +82,7 @@ class ExecutorConformance(Conformance):
             raise Finding(f"{self.label}: of two runs that fail it gave back {rows}", hint="run.execute never raises")
 
     @on_every_example
-    def test_stops_when_it_is_told_to(self, example: Example) -> None:
+    def test_stops_when_asked(self, example: Example) -> None:
         """Once ``stop`` is set, it raises KeyboardInterrupt instead of executing on."""
         stop = threading.Event()
         stop.set()
@@ -92,7 +92,7 @@ class ExecutorConformance(Conformance):
                 given = list(self.resolved.build({}).submit(plan.to_do, Silence(), stop, fresh=False))
             except KeyboardInterrupt:
                 return
-        raise Finding(f"{self.label}: told to stop, it gave back {len(given)} runs", hint="raise KeyboardInterrupt")
+        raise Finding(f"{self.label}: asked to stop, it returned {len(given)} runs", hint="raise KeyboardInterrupt")
 
 
 def _metrics(record: RunRecord) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class MetricConformance(Conformance):
             )
 
     @on_every_example
-    def test_does_not_depend_on_how_batches_are_cut(self, example: Example) -> None:
+    def test_does_not_depend_on_the_batch_size(self, example: Example) -> None:
         """The score of an epoch is that of its examples, whatever the batch size."""
         size = len(example.data.split("valid"))
         # The last batch is smaller in most epochs: a mean of batch means would depend on the batch size.
@@ -71,7 +71,7 @@ class MetricConformance(Conformance):
             )
 
     @on_every_example
-    def test_reset_forgets_everything(self, example: Example) -> None:
+    def test_reset_clears_all_state(self, example: Example) -> None:
         """After ``reset`` an epoch scores as in a new metric; asked twice, a metric says the same."""
         metric = self.build(example)
         self._score(example, metric, perfect=True)
@@ -84,7 +84,7 @@ class MetricConformance(Conformance):
             raise Finding(f"{self.label}: compute gives another number when it is asked again")
 
     @on_every_example
-    def test_leaves_its_arguments_alone(self, example: Example) -> None:
+    def test_does_not_change_its_arguments(self, example: Example) -> None:
         """Outputs and targets are not changed, and nothing is drawn from a global random state."""
         batch = example.batch("valid")
         output, target = example.output(batch, seeded()), example.target(batch)

@@ -64,7 +64,7 @@ class OptimizerConformance(Conformance):
         if not same(before, [weight.detach() for weight in weights]):
             raise Finding(f"{self.label} moves weights at lr=0", hint="read the rate from group['lr'] at every step")
 
-    def test_leaves_weights_without_gradient_alone(self) -> None:
+    def test_keeps_weights_without_gradient(self) -> None:
         """A frozen weight stays where it is."""
         weights = _weights()
         optimizer = self.build(weights)

@@ -40,7 +40,7 @@ class SamplerConformance(Conformance):
         sampler.start_at(number, skip_batches)
         return _plain(sampler)
 
-    def test_every_index_stands_exactly_once_in_an_epoch(self) -> None:
+    def test_every_index_occurs_once_per_epoch(self) -> None:
         """No example is forgotten, none is seen twice."""
         if self.replaces:
             skip("it draws with replacement")
@@ -106,7 +106,7 @@ class SamplerConformance(Conformance):
         with no_global_randomness(self.label, hint="draw from the parameter `generator`"):
             _plain(self.build(*self._settings()[0]))
 
-    def test_leaves_the_lengths_alone(self) -> None:
+    def test_does_not_change_the_lengths(self) -> None:
         """The lengths that it is given are not changed."""
         size, batch_size = self._settings()[0]
         facts = self._facts(size, batch_size) | {"generator": seeded()}

@@ -52,7 +52,7 @@ class SearcherConformance(Conformance):
                 raise Finding(f"{self.label}: it gives {', '.join(settings)} for the space {', '.join(SPACE)}")
             for path, choice in SPACE.items():
                 if not _is_inside(settings[path], choice):
-                    raise Finding(f"{self.label}: {settings[path]!r} is no {path} of {choice}")
+                    raise Finding(f"{self.label}: {settings[path]!r} is not a valid {path}: {choice}")
 
     def test_same_trials_and_seed_give_the_same_proposals(self) -> None:
         """An interrupted search goes on as it would have."""
@@ -62,7 +62,7 @@ class SearcherConformance(Conformance):
         if first != again:
             raise Finding(f"{self.label}: twice the same trials and seed, but {first} and {again}")
 
-    def test_failed_trials_are_borne(self) -> None:
+    def test_failed_trials_are_accepted(self) -> None:
         """A failed trial, which has no score, does not stop the search."""
         self.propose((*_trials(), ObservedTrial(SETTINGS[0], None)))
         self.propose((ObservedTrial(SETTINGS[0], None),))

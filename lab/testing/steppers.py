@@ -86,7 +86,7 @@ class StepperConformance(Conformance):
                 )
 
     @on_every_example
-    def test_valid_step_judges_and_changes_nothing(self, example: Example) -> None:
+    def test_valid_step_changes_nothing(self, example: Example) -> None:
         """A scalar loss, a weight above 0, and a model that is as it was."""
         learner = self.learner(example)
         # Batch norm in training mode would change its buffers.

@@ -39,6 +39,7 @@ class AveragedWeights(Callback):
         self._count = 0
 
     def before_fit(self, learner: Learner) -> None:
+        # A resumed fit keeps the average that was loaded.
         if learner.position.step == 0 or not self._average:
             self._average = [tensor.clone() for tensor in _averaged_tensors(learner.model)]
             self._count = 0
@@ -79,6 +80,7 @@ class AveragedWeights(Callback):
     @torch.no_grad()
     def _swap(self, learner: Learner) -> None:
         for mine, theirs in zip(self._average, _averaged_tensors(learner.model), strict=True):
+            # In place: optimizers and compiled models hold references to these tensors.
             kept = theirs.clone()
             theirs.copy_(mine)
             mine.copy_(kept)
@@ -103,7 +105,8 @@ class EMA(AveragedWeights):
 
     def after_step(self, learner: Learner) -> None:
         step = self._count
-        if self._average:  # empty if a single step is made outside a fit
+        # Empty if a single step is made outside a fit.
+        if self._average:
             self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
 
 
@@ -190,11 +193,13 @@ def _update_batch_norm(learner: Learner) -> None:
     try:
         with learner.evaluating():
             for norm in norms:
+                # The statistics of the trained weights do not fit the averaged ones.
                 norm.reset_running_stats()
                 norm.train()
             for seen, batch in enumerate(learner.train_loader, start=1):
                 for norm in norms:
-                    norm.momentum = 1 / seen  # the mean over batches; some subclasses do not know momentum=None
+                    # The mean over batches; some subclasses do not know momentum=None.
+                    norm.momentum = 1 / seen
                 learner.stepper.valid_step(to_device(batch, learner.device))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

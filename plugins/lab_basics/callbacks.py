@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CSVLog", "EarlyStopping", "GradientNorm", "SaveBest", "Timing"]
 
-MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")  # callbacks that add to an epoch's row
+# Callbacks that add to an epoch's row.
+MEASURING = ("activation_stats", "grad_norm", "on_plateau", "swa", "timing")
 
 
 class EarlyStopping(Callback):
@@ -42,7 +43,8 @@ class EarlyStopping(Callback):
         self.monitor.begin(learner)
 
     def before_epoch(self, learner: Learner) -> None:
-        self._stop_if_due()  # the run may have been resumed right after the epoch that should have been its last
+        # The run may have been resumed right after the epoch that should have been its last.
+        self._stop_if_due()
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
@@ -79,11 +81,13 @@ class SaveBest(Callback):
 
     def before_fit(self, learner: Learner) -> None:
         self.monitor.begin(learner)
+        # Asked for now, so that a folder that cannot be written fails before training.
         learner.artefact("best.safetensors")
 
     def after_epoch(self, learner: Learner) -> None:
         row = finished_epoch(learner)
         if row is not None and self.monitor.improved(learner, row):
+            # The weights that were evaluated, such as an average, and not those being trained.
             with learner.level("eval_weights"):
                 learner.save(learner.artefact("best.safetensors"))
 

@@ -88,7 +88,8 @@ def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
     from lab.study.store import Store
     from lab.study.workspace import Workspace
 
-    with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:  # a store of runs, in which none is made
+    # A store of runs, in which none is made.
+    with tempfile.TemporaryDirectory(prefix="lab-find-lr-") as folder:
         plan = plan_study(attrs.evolve(study, seeds=[seed]), Workspace(catalog, Store(folder)), where=where)
     if len(plan.arms) > 2:
         raise LabError("several arms match; a sweep needs one", hint="--arm NAME")
@@ -98,6 +99,7 @@ def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
 def _learner_of(run: Run) -> Learner:
     """Return the learner of a run at its start, with the length of the run, which schedules ask for."""
     learner = run.learner()
+    # Schedules and stochastic weight averaging need the length of the run.
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return learner
@@ -108,7 +110,8 @@ def _sweep(learner: Learner, start: float, end: float, steps: int) -> LearningRa
         return learner.find_lr(start=start, end=end, steps=steps)
     except (LabError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # the checks see the first batches only, so a component may still fail later
+    except BaseException as error:
+        # The checks see the first batches only, so a component may still fail later.
         where = "\n".join([describe_error(error), *notes_of(error)])
         raise RunFailed("a component failed in the sweep", where=where) from error
 

@@ -51,9 +51,11 @@ class Freeze(Callback):
         learner.bn_freeze(self.keeps_statistics)
 
     def before_epoch(self, learner: Learner) -> None:
+        # Every epoch, so that a resumed run has the right groups without any state of this callback.
         learner.freeze_to(self.first_trained(learner.position.epoch, len(learner.layer_groups())))
 
     def after_fit(self, learner: Learner) -> None:
+        # The learner may be trained further without this callback.
         learner.bn_freeze(False)
         learner.unfreeze()
 

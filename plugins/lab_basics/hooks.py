@@ -52,7 +52,8 @@ class Hooks:
         return len(self._handles)
 
     def _named(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, _: Any, output: Any) -> None:  # a return value would replace the output
+        # A return value would replace the output.
+        def hook(module: nn.Module, _: Any, output: Any) -> None:
             self._function(name, module, output)
 
         return hook
@@ -138,6 +139,7 @@ class ActivationStats(Callback):
 
     @torch.no_grad()
     def _add(self, name: str, module: nn.Module, output: Any) -> None:
+        # Validation and other forward passes outside a step have other statistics.
         if not self._looking or not module.training:
             return
         # Sums stay on the device until the epoch ends: reading a value would wait for the device at every step.

@@ -79,6 +79,7 @@ def bce(output: Tensor, target: Tensor, *, positive_weight: float = 1.0) -> Tens
     Shapes:
         output, target (...) -> scalar; (N, 1) matches (N).
     """
+    # Without a weight the fused kernel is used.
     weight = output.new_tensor(positive_weight) if positive_weight != 1 else None
     logits, target = aligned(output, target, "bce")
     return functional.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), pos_weight=weight)

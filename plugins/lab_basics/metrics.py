@@ -92,6 +92,7 @@ class Accuracy(Mean):
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         predicted, target = _decided(output, target, "accuracy")
+        # Counted on the device: reading a number here would synchronize every batch.
         counts = target != self.ignore
         return ((predicted == target) & counts).sum(), counts.sum()
 
@@ -198,6 +199,7 @@ class Gathered:
     undefined: str = ""
 
     def __init__(self) -> None:
+        # At construction, so that the plan and not the first epoch reports it.
         _require_torchmetrics(type(self).__name__.lower())
         self.reset()
 

@@ -37,6 +37,7 @@ class Monitor:
     def improved(self, learner: Learner, row: dict[str, float]) -> bool:
         """Record a finished epoch and return True if its value is the best so far; NaN never is."""
         value = row[self.column]
+        # NaN is not equal to itself.
         better = value == value and (self.best is None or self._gain(value, learner) > self.min_delta)
         if better:
             self.best = value

@@ -239,6 +239,7 @@ class Yogi(Optimizer):
         mean, variance = state["mean"], state["variance"]
         mean.lerp_(gradient, 1 - beta1)
         variance.addcmul_(torch.sign(variance - square), square, value=beta2 - 1)
+        # Bias correction of the second moment before the root, as in Adam.
         divisor = variance.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
         weight.addcdiv_(mean, divisor, value=-group["lr"] / (1 - beta1**step))
 

@@ -155,6 +155,7 @@ class Sortish(Sampler):
         batches = super().cut()
         if not batches:
             return batches
+        # Batches are sorted inside, so the first example is the longest.
         longest = int(np.argmax([self.lengths[batch[0]] for batch in batches]))
         batches[0], batches[longest] = batches[longest], batches[0]
         return _shuffle_behind_first(batches, self.generator)

@@ -94,6 +94,7 @@ class Cyclic(Schedule):
     def _end_cycle(self, learner: Learner, index: int) -> None:
         if self.snapshot:
             learner.save(learner.artefact(f"cycle-{index}.safetensors"))
+        # Any callback may react to the end of a cycle, for example by averaging weights.
         for listener in (self, *(callback for callback in learner.callbacks if callback is not self)):
             if hasattr(listener, "on_cycle_end"):
                 listener.on_cycle_end(learner, index)
@@ -347,6 +348,7 @@ class OnPlateau(Schedule):
         if row is None:
             return
         self.monitor.improved(learner, row)
+        # As in torch, epochs during the cooldown do not count as bad.
         if self._cooling:
             self._cooling -= 1
             self.monitor.epochs_without = 0

@@ -114,6 +114,7 @@ class LossStepper(Stepper):
             return
         with self.learner.level("step"):
             self._scaler.step(self.learner.optimizer)
+        # GradScaler skips the step if a gradient overflowed, and lowers the scale here.
         self._scaler.update()
         self.learner.optimizer.zero_grad(set_to_none=True)
 
@@ -125,6 +126,7 @@ class LossStepper(Stepper):
         state: dict[str, Any] = {"scaler": self._scaler.state_dict()} if self._scaler is not None else {}
         if not self._pending:
             return state
+        # Accumulated gradients are part of a checkpoint inside a step.
         gradients = {str(index): weight.grad for index, weight in self._with_gradient()}
         return {**state, "pending": self._pending, "gradients": gradients}
 

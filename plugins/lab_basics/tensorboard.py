@@ -37,7 +37,8 @@ class TensorBoard(Callback):
 
     name = "tensorboard"
     before = MEASURING
-    rehearse = False  # importing and opening a writer takes seconds
+    # Importing and opening a writer takes seconds.
+    rehearse = False
 
     def __init__(self) -> None:
         self._writer: Any = None
@@ -48,6 +49,7 @@ class TensorBoard(Callback):
         from torch.utils.tensorboard import SummaryWriter
 
         folder = learner.artefact("tensorboard")
+        # purge_step hides the points that were written after the checkpoint of a resumed run.
         self._writer = SummaryWriter(str(folder), purge_step=learner.epochs_done or None)
 
     def after_epoch(self, learner: Learner) -> None:
@@ -93,6 +95,7 @@ def write_artefacts(folder: Path, step: int = 0) -> None:
     artefacts, events = folder / "artefacts", folder / "artefacts" / "tensorboard"
     if not events.is_dir():
         return
+    # Replaced, since events can only be appended and would be shown twice.
     for old in events.glob(f"*{ARTEFACTS_SUFFIX}"):
         old.unlink()
     found = [(path.relative_to(artefacts), path) for path in _pictures_and_texts(artefacts)]
@@ -167,6 +170,7 @@ def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[s
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
+    # Replaced, since a study that grows writes them again.
     for old in folder.glob(f"*{SUFFIX}"):
         old.unlink()
     with SummaryWriter(str(folder), filename_suffix=SUFFIX) as writer:

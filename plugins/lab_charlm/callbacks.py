@@ -44,6 +44,7 @@ class SampleText(Callback):
         self._texts: list[str] = []
 
     def check(self, learner: Learner) -> None:
+        # One character is enough to find a prompt or an option that cannot work.
         generate(learner, self._prompt(learner), 1, **self.options)
 
     def after_epoch(self, learner: Learner) -> None:
@@ -51,6 +52,7 @@ class SampleText(Callback):
         if learner.folder is None or not learner.history or learner.history[-1]["epoch"] != learner.epochs_done:
             return
         epoch = learner.epochs_done
+        # Seeded by the epoch, so that a resumed run writes the same texts.
         text = generate(learner, self._prompt(learner), self.length, seed=epoch, **self.options)
         self._texts.append(f"--- epoch {epoch} ---\n{text}\n")
         learner.artefact(SAMPLES).write_text("\n".join(self._texts), encoding="utf-8")

@@ -19,7 +19,7 @@ __all__ = ["NextCharacter", "ShortText", "support"]
 LENGTH, BPTT = 1200, 4
 
 WINDOWS = {
-    "test_every_index_stands_exactly_once_in_an_epoch": "it yields windows of a text, not indices",
+    "test_every_index_occurs_once_per_epoch": "it yields windows of a text, not indices",
     "test_batches_hold_indices_of_the_split": "it yields windows of a text, not indices",
 }
 

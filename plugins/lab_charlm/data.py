@@ -260,6 +260,7 @@ def char_text(
     """
     _check(bptt, valid_share, min_freq, max_chars)
     text, name = _read(corpus, path, encoding)
+    # Counted before line ends are normalized and letters lower-cased, so that the counts are those of the file.
     remarks = describe_signs(count_signs(text.replace("\f", "")))
     text = _with_newlines(text)[:max_chars]
     if ascii_only:
@@ -276,6 +277,7 @@ def char_text(
                 where=name,
                 hint=f"at least {bptt + 1} are needed: use a longer text or a smaller bptt",
             )
+    # From the training part alone: a character that only the validation part has must be unknown there too.
     vocabulary = CharVocabulary.of(train, min_freq=min_freq)
     ids = vocabulary.encode(train), vocabulary.encode(valid)
     unknown = [int((each == UNKNOWN_ID).sum()) for each in ids]
@@ -295,6 +297,7 @@ def char_text(
             "unknown, ascii_only=True transliterates to ASCII"
         )
     log_notes(name, notes, remarks)
+    # bptt and min_freq change the batches although the text is the same.
     digest = hashlib.sha256("\0".join([train, valid, str(min_freq), str(bptt)]).encode()).hexdigest()
     return CharData(
         *(CharText(each, bptt) for each in ids),
@@ -368,12 +371,14 @@ def _without_license(text: str) -> str:
     marks = {match.group(1): match for match in _GUTENBERG.finditer(text)}
     start = marks["START"].end() if "START" in marks else 0
     stop = marks["END"].start() if "END" in marks else len(text)
+    # Blank lines around the markers are not part of the book.
     return text[start:stop].strip("\n") + "\n"
 
 
 @cache
 def _embedded() -> str:
     """Return the help topics that come with every CPython, as one text."""
+    # Part of the standard library, so that examples and tests need no download.
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics))
@@ -391,6 +396,7 @@ def _split(text: str, valid_share: float, name: str) -> tuple[str, str, str]:
     cut = min(max(1, round(len(lines) * (1 - valid_share))), len(lines) - 1)
     position = sum(map(len, lines[:cut]))
     unit = "lines"
+    # A text with one line, or with one very long line, cannot be split between lines without missing the share by far.
     if abs(1 - position / len(text) - valid_share) > _FAR_OFF * min(valid_share, 1 - valid_share):
         position, unit = round(len(text) * (1 - valid_share)), "characters"
     return text[:position], text[position:], unit

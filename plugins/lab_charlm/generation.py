@@ -77,6 +77,7 @@ def choose(
     probabilities = logits.softmax(0)
     if top_p is not None:
         ranked, order = probabilities.sort(descending=True)
+        # The probability before each character, so that the one that crosses top_p is still kept.
         behind = ranked.cumsum(0) - ranked >= top_p
         probabilities[order[behind]] = 0.0
     return int(torch.multinomial(probabilities, 1, generator=generator))
@@ -127,6 +128,7 @@ def _encoded(prompt: str, vocabulary: CharVocabulary) -> Tensor:
 def _reader(learner: Learner) -> Callable[[Tensor], Tensor]:
     """Return a function from the next characters (N,) to the logits (V,) of the one after; it keeps the context."""
     model, device = learner.model, learner.device
+    # A recurrent model that predicts every position needs one step per character; others read their whole window again.
     if hasattr(model, "read") and getattr(model, "predict", "each") == "each":
         return _with_state(model, device)
     return _with_window(model, getattr(model, "context", None) or learner.data.bptt, device)
@@ -146,6 +148,7 @@ def _with_state(model: Any, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 def _with_window(model: Any, width: int, device: torch.device) -> Callable[[Tensor], Tensor]:
     """Feed a fixed window of the last characters, left-padded if the prompt is shorter."""
+    # Zeros are the padding id.
     seen = torch.zeros(width, dtype=torch.long)
 
     def advance(ids: Tensor) -> Tensor:

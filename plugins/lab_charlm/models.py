@@ -192,6 +192,7 @@ class CharRNN(nn.Module):
     def _carried_state(self, batch_size: int) -> State:
         state = self.carried[self.training]
         first = state[0] if isinstance(state, tuple) else state
+        # The last batch of an epoch may be smaller, and its state belongs to other streams.
         return state if first is not None and first.shape[1] == batch_size else None
 
     def get_extra_state(self) -> Any:

@@ -36,6 +36,7 @@ class Streams:
     def __init__(
         self, size: int, bptt: int, batch_size: int, generator: torch.Generator, *, vary: bool = False
     ) -> None:
+        # In positions, not windows: the blocks need not end at a multiple of bptt.
         self.block = size * bptt // batch_size
         if self.block < 1:
             raise DataError(
@@ -114,6 +115,7 @@ class RandomOffsets:
         return -(-(self.size - 1) // self.batch_size)
 
     def __iter__(self) -> Iterator[Windows]:
+        # Shifting by less than a window, and one window fewer, keeps all windows inside the text.
         offset = torch.randint(self.bptt, (1,), generator=self.generator)
         starts = torch.randperm(self.size - 1, generator=self.generator) * self.bptt + offset
         return _batches(starts, self.bptt, self.batch_size)

@@ -288,6 +288,7 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
         Ratings(users[chosen], items[chosen], values[chosen])
         for chosen in map(torch.from_numpy, (~validating, validating))
     )
+    # A flat list with one start per user: a list of lists would be far slower to index for a batch of users.
     order = torch.argsort(train.users, stable=True)
     starts = torch.zeros(len(user_ids) + 2, dtype=torch.long)
     starts[1:] = torch.bincount(train.users, minlength=len(user_ids) + 1).cumsum(0)
@@ -315,7 +316,8 @@ def _data(source: Source, validating: np.ndarray) -> RatingsData:
 def _numbered(names: np.ndarray, validating: np.ndarray) -> tuple[tuple[str, ...], Tensor]:
     """Return the names in the training part and the ids of all ratings."""
     known, first = np.unique(names[~validating], return_index=True)
-    known = known[np.argsort(first)]  # in order of appearance, so that ids do not depend on how names sort
+    # In order of appearance, so that ids do not depend on how names sort.
+    known = known[np.argsort(first)]
     order = np.argsort(known)
     # searchsorted gives len(known) for names behind the last one.
     rows = np.minimum(np.searchsorted(known[order], names), len(known) - 1)
@@ -337,6 +339,7 @@ def _features(features: dict[str, np.ndarray] | None, ids: Sequence[str]) -> Ten
 
 
 def _number_of(ids: tuple[str, ...], name: str) -> int:
+    # Exact names first: plain_id would turn a name such as "1.0" into "1".
     numbers = {each: number for number, each in enumerate(ids, 1)}
     return numbers.get(name) or numbers.get(plain_id(name)) or numbers.get(name.strip(), UNKNOWN)
 

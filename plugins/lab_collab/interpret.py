@@ -61,6 +61,7 @@ def similar_items(learner: Learner, item: str, count: int = 10) -> list[tuple[st
 
 def item_map(learner: Learner, count: int = 50) -> list[ItemPlace]:
     """Return the most rated items, placed by the first two principal components of all items' factors."""
+    # scikit-learn takes a second to import, so it is not imported with the plugin.
     from sklearn.decomposition import PCA
 
     factors = item_factors(learner).double().numpy()

@@ -43,6 +43,7 @@ class _Ranking:
         if not self._seen:
             return math.nan
         users, scores, ratings = (torch.cat(part) for part in zip(*self._seen, strict=True))
+        # Sorted by user and split, instead of a dictionary of lists in Python.
         order = users.argsort(stable=True)
         counts = users.unique(return_counts=True)[1].tolist()
         lists = zip(scores[order].split(counts), ratings[order].split(counts), strict=True)

@@ -20,6 +20,7 @@ def plot_map(places: Sequence[Mapping[str, Any]]) -> Figure:
     axes.scatter([place["x"] for place in places], [place["y"] for place in places], s=12)
     for place in places:
         axes.annotate(place["title"], (place["x"], place["y"]), fontsize=7, xytext=(3, 3), textcoords="offset points")
-    axes.margins(x=0.15)  # room for the titles of the last points
+    # Room for the titles of the last points.
+    axes.margins(x=0.15)
     axes.set(xlabel="first component", ylabel="second component")
     return figure

@@ -75,6 +75,7 @@ def read_ratings(path: Path, columns: Columns, *, separator: str | None = None, 
         DataError: the file cannot be read, a column is missing, or a value is invalid.
         ParameterError: there is no such encoding or separator.
     """
+    # A tab is hard to type on a command line.
     separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
     if separator is not None and (len(separator) != 1 or separator in '"\r\n') and separator != "::":
         raise ParameterError(
@@ -121,7 +122,8 @@ def _text(value: object, is_gap: bool) -> str:
     if is_gap:
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # pandas stores integers as floats if a value of the column is missing
+        # Pandas stores integers as floats if a value of the column is missing.
+        return str(int(value))
     return str(value)
 
 
@@ -242,7 +244,8 @@ def _number(text: str, place: int, name: str, unit: str, decimal: str) -> float:
         value = float(text if decimal == "." else text.replace(".", "?").replace(decimal, "."))
     except ValueError:
         value = math.nan
-    value = math.nan if "_" in text else value  # float() accepts 1_000, which is Python's notation only
+    # float() accepts 1_000, which is Python's notation only.
+    value = math.nan if "_" in text else value
     if not math.isfinite(value):
         hint = "a rating is a finite number"
         if decimal == "." and re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", text):
@@ -261,14 +264,17 @@ def plain_id(text: str) -> str:
     """
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped) and not _CODE.match(stripped):
-        whole = stripped.partition(".")[0].removeprefix("+")  # not int(), which refuses more than 4,300 digits
+        # Not int(), which refuses more than 4,300 digits.
+        whole = stripped.partition(".")[0].removeprefix("+")
         return "0" if whole == "-0" else whole
     return text
 
 
 def _ids(names: list[str], what: str) -> tuple[list[str], list[str]]:
     """Return the names, in canonical form if all are whole numbers, and warnings of near duplicates."""
+    # Distinct names: millions of ratings have some thousands of users.
     different = dict.fromkeys(names)
+    # Only if all are whole numbers: one code such as 007 means that 7 and 7.0 may be other names.
     if all(_WHOLE.fullmatch(name.strip()) and not _CODE.match(name.strip()) for name in different):
         plain = {name: plain_id(name) for name in different}
         return [plain[name] for name in names], []
@@ -291,6 +297,7 @@ def _seconds(times: list[str], places: list[int], name: str, unit: str, form: st
         except ValueError:
             values = []
         if values and not any("_" in text for text in times) and all(map(math.isfinite, values)):
+            # Numbers are sorted as they are; only the order matters for split='last'.
             _refuse_mixed_units(values, name)
             return values
     moments = [_moment(text, place, name, unit, form) for text, place in zip(times, places, strict=True)]

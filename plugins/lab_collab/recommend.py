@@ -72,6 +72,7 @@ def recommend(
         scores = _for_liked(learner, learner.data, liked)
     else:
         scores = _for_user(learner, learner.data, user)
+    # Stable, so that ties come in the order of the data on every device.
     order = scores.argsort(descending=True, stable=True)[:count]
     return [
         Recommendation(learner.data.item_ids[item], learner.data.title(int(item) + 1), float(scores[item]))
@@ -91,6 +92,7 @@ def _for_user(learner: Learner, data: RatingsData, user: object) -> Tensor:
             hint="for a new user, name items they like: --like TITLE",
         )
     items = torch.arange(1, data.item_count)
+    # All items in one batch of predictions: a catalog fits in memory.
     scores: Tensor = learner.predict(torch.full_like(items, number), items).float().cpu()
     first, last = data.rated_starts[number], data.rated_starts[number + 1]
     scores[data.rated_items[first:last] - 1] = -torch.inf  # rated already

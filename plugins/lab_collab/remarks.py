@@ -71,6 +71,7 @@ def remarks_on(source: Source, validating: np.ndarray, users: np.ndarray, items:
 def _on_twins(source: Source, validating: np.ndarray) -> Iterator[str]:
     """Warn of pairs of user and item that occur more than once."""
     who, what = (np.unique(names, return_inverse=True)[1].ravel() for names in (source.users, source.items))
+    # One integer per pair sorts much faster than pairs of strings.
     pairs = who.astype(np.int64) * (int(what.max()) + 1) + what
     _, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
     again = counts > 1
@@ -89,6 +90,7 @@ def _on_twins(source: Source, validating: np.ndarray) -> Iterator[str]:
 
 def _on_outliers(ratings: np.ndarray) -> Iterator[str]:
     """Warn of ratings far outside the range of nearly all others: often a code for 'not rated'."""
+    # Quantiles instead of mean and deviation, which the outliers themselves would stretch.
     low, high = np.quantile(ratings, [0.02, 0.98])
     far = (ratings < low - (high - low)) | (ratings > high + (high - low))
     if high > low and far.any():

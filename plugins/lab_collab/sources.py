@@ -83,6 +83,7 @@ def generated() -> tuple[Source, dict[str, np.ndarray]]:
     300 users and 120 items have three factors and a bias each; a rating is 3.5 plus biases plus the product of factors
     plus noise of 0.3, rounded to half stars between 0.5 and 5. 12,000 of the 36,000 pairs are rated.
     """
+    # Fixed, so that tests can state what a model finds in these ratings.
     generator = np.random.default_rng(7)
     users, items, factors = EMBEDDED["users"], EMBEDDED["items"], EMBEDDED["factors"]
     truth = {

@@ -48,7 +48,8 @@ def connected(address: str | None) -> Iterator[Any]:
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == "local" else {}))
-    except Exception as error:  # Ray raises many kinds, of its own, of gRPC and of Python
+    except Exception as error:
+        # Ray raises many kinds, of its own, of gRPC and of Python.
         ray.shutdown()
         raise _unreachable(address, error) from error
     try:

@@ -83,6 +83,7 @@ class RayCluster:
             raise KeyboardInterrupt
         if not runs:
             return
+        # As a float: Ray accepts fractions of a GPU.
         gpus = self.gpus if self.gpus is not None else float(any(run.device.startswith("cuda") for run in runs))
         with connected(self.address) as ray:
             cluster = _Cluster(ray, worker_options(self.cpus, gpus, self.threads), self._settings(runs[0]))
@@ -151,6 +152,7 @@ class _Worker:
 
     def begin(self, run: Run, listener: Listener, stopping: threading.Event, *, fresh: bool) -> None:
         """Start a run, which is locked in the store against other processes."""
+        # Another lab run in the same store may have the same run.
         self._lock.enter_context(run.store.lock(run.key))
         self.run, self._conversation = run, self._train(run, listener, stopping, fresh=fresh)
         self._call(None)

@@ -84,6 +84,7 @@ class Outbox:
         for path in paths:
             link = self.links / path
             link.parent.mkdir(parents=True, exist_ok=True)
+            # A hard link keeps the content although the run renames a newer file over the path.
             os.link(self.folder / path, link)
 
     def _unlink(self) -> None:
@@ -140,6 +141,7 @@ class Inbox:
     def _end_file(self) -> None:
         assert self._open is not None
         path, file = self._open
+        # On disk before it is renamed, or a crash could leave an empty file under the final name.
         file.flush()
         os.fsync(file.fileno())
         file.close()
@@ -150,6 +152,7 @@ class Inbox:
         if self._checkpoint is not None:
             self._place_checkpoint(inside(self._aside, self._checkpoint), inside(self.folder, self._checkpoint))
         rest = [path for path in self._paths if _checkpoint_of(path) is None]
+        # The files that mark the end come last, so that a run never looks finished without its weights.
         for path in sorted(rest, key=lambda path: path in LAST_FILES):
             target = inside(self.folder, path)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,7 @@ class Trainer:
         self._mark = FileLock(self.folder / "lock", thread_local=False)
         self._mark.acquire()
         self.every_s = float(settings["checkpoint_every_s"])
+        # Before plugins are loaded: one that the driver disabled could change what a name refers to.
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(settings["without"])
         if settings["data"]:
             os.environ.setdefault("LAB_DATA", settings["data"])
@@ -115,12 +116,14 @@ class _Training:
         self._shipped, self._shipped_at = newest_checkpoint(self.folder), time.monotonic()
         self._batches: Iterator[list[Message]] | None = None
         self._end: Message | None = None
+        # A thread, so that the actor can answer polls while it trains; a daemon, so that it ends with the actor.
         threading.Thread(target=self._work, daemon=True).start()
 
     def poll(self) -> list[Message]:
         """Return progress and the next chunk of files; the last message says how the run ended."""
         news = self._news.take(POLL_INTERVAL_S if self._batches is None else 0.0)
-        if news and news[-1]["event"] == "ended":  # held back until the files have been sent
+        # Held back until the files have been sent.
+        if news and news[-1]["event"] == "ended":
             self._end = news.pop()
         if self._batches is None:
             self._batches = self._next_shipment()
@@ -151,7 +154,8 @@ class _Training:
             self._news.end("interrupted")
         except LabError as error:
             self._news.end("refused", str(error))
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             self._news.end("refused", describe(error))
         else:
             self._news.end("done")

@@ -23,20 +23,20 @@ __all__ = ["importance"]
 @study_argument
 @variant_option
 @runs_option
-@click.option("--figure", metavar="NAME", help="Ask about another figure than the one that was compared.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the importances as a picture.")
-@click.option("--effects", type=click.Path(path_type=Path), help="Write the effect of every setting as a picture.")
+@click.option("--metric", metavar="NAME", help="Use another metric than the primary one.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Plot the importances to a file.")
+@click.option("--effects", type=click.Path(path_type=Path), help="Plot the effect of every setting to a file.")
 @click.pass_obj
 def importance(
     session: Session,
     study: str,
     variant: str,
     folder: Path,
-    figure: str | None,
+    metric: str | None,
     output: Path | None,
     effects: Path | None,
 ) -> None:
-    """Say which settings of the search STUDY mattered: a random forest on its trials, its own error first."""
+    """Estimate which settings of the search STUDY mattered, with a random forest on its trials."""
     from lab_basics.lines import save_figure
 
     from lab.cli.options import tell_of_variants
@@ -51,19 +51,19 @@ def importance(
     record = read_study(store, study, variant)
     if record.study.searching is None:
         raise LabError(
-            f"'{record.study.name}' is no search", hint="search settings: Study(base).search({path: (low, high)})"
+            f"'{record.study.name}' is not a search", hint="search settings: Study(base).search({path: (low, high)})"
         )
     results = record.results(store)
-    if figure is not None:
-        results = results.judged_by(figure)
+    if metric is not None:
+        results = results.judged_by(metric)
     space = record.study.searching.space
     trials = [trial for _, trial in trials_of(results)]
-    found = importances(space, trials, figure=results.study.compare)
+    found = importances(space, trials, metric=results.study.compare)
     click.echo(describe(found))
     if output is not None:
         save_figure(plot_importances(found), output)
-        click.echo(f"picture: {output}")
+        click.echo(f"plot: {output}")
     if effects is not None:
         save_figure(plot_effects(found, space, trials), effects)
-        click.echo(f"picture: {effects}")
+        click.echo(f"plot: {effects}")
     tell_of_variants(record)

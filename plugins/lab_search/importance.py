@@ -1,15 +1,14 @@
-"""Which settings matter: a random forest fitted on the trials of a search, and what it says.
+"""Hyper-parameter importance: a random forest fitted on the trials of a search.
 
-First how well the forest predicts trials that it has not seen; only then what it says of the settings:
+The error of the forest on unseen trials says whether its importances mean anything:
 
-- *permutation importance* (Breiman 2001): how much worse those predictions become when one setting is shuffled among
-  the trials;
-- *functional ANOVA* (Hutter, Hoos & Leyton-Brown 2014): the share of the forest's variance over the whole space that
-  one setting explains by itself, and that two explain together beyond that. It is computed exactly from the boxes into
-  which each tree divides the space, for each tree, so that the spread over trees is the interval.
+- *permutation importance* (Breiman 2001): the increase of this error when one setting is shuffled among the trials;
+- *functional ANOVA* (Hutter, Hoos & Leyton-Brown 2014): the fraction of the forest's variance over the whole space that
+  one setting explains alone, and that two explain together beyond that. It is computed exactly from the boxes into
+  which a tree divides the space; the spread over trees is the interval.
 
-Differs from the paper: options are laid out along a line in the order in which they are given, so that a tree divides
-them at points and not into subsets.
+Differs from the paper: options lie on a line in the given order, so that a tree splits them at points and not into
+subsets.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ TREES = 128
 FOLDS = 5
 SHUFFLES = 20
 POINTS = 32
-"""So many values of a range are looked at for its effect."""
+"""Number of values of a range in a plot of its effect."""
 
 
 @attrs.frozen
 class Importance:
-    """What one setting counts.
+    """Importance of one setting.
 
     Attributes:
         path: the setting.
-        permutation: how much the error of unseen trials grows, as a share of the variance of the trials; below 0 by
-            chance.
+        permutation: increase of the error on unseen trials, as a fraction of the variance of the trials; may be below 0
+            by chance.
         permutation_interval: its 95 % interval, by bootstrap over the trials.
-        variance: the share of the forest's variance that it explains alone, 0 to 1; mean over the trees.
+        variance: fraction of the forest's variance that it explains alone, 0 to 1; mean over the trees.
         variance_interval: the middle 95 % of the trees.
     """
 
@@ -62,7 +61,7 @@ class Importance:
 
 @attrs.frozen
 class Interaction:
-    """What two settings explain together, beyond what each explains alone, as in ``Importance``."""
+    """Interaction of two settings: explained variance beyond what each explains alone, as in ``Importance``."""
 
     paths: tuple[str, str]
     variance: float
@@ -71,12 +70,12 @@ class Interaction:
 
 @attrs.frozen
 class Effect:
-    """The figure that the forest expects for each value of one setting, averaged over all others.
+    """Marginal effect of one setting: the predicted metric for each value, averaged over all other settings.
 
     Attributes:
         path: the setting.
         values: values of a range, or names of options.
-        means: the expected figure.
+        means: the predicted metric.
         low, high: the middle 80 % of the trees.
     """
 
@@ -89,24 +88,23 @@ class Effect:
 
 @attrs.frozen
 class Importances:
-    """What the trials of a search say.
+    """Importance of all settings of a search.
 
     Attributes:
-        figure: what was judged.
-        trials: how many the forest has learnt from.
-        failed: how many could not be used.
-        outlying: how many figures lay more than three interquartile ranges outside of the middle half, as where
-            training diverged; they count as if they lay there, so that they do not drown all others.
-        explained: the share of the variance of unseen trials that the forest explains (R², by cross-validation); at
-            or below 0 it knows nothing.
-        error: its root mean square error on unseen trials.
-        spread: the standard deviation of the trials, which is the error of always guessing their mean.
-        settings: most important first.
-        interactions: the strongest first.
+        metric: name of the metric.
+        trials: number of trials that the forest was fitted on.
+        failed: number of trials without a value.
+        outlying: number of values more than three interquartile ranges outside the middle half, such as of diverged
+            trainings; they are clipped to this range.
+        explained: fraction of the variance of unseen trials that the forest explains (R², by cross-validation).
+        error: root mean squared error on unseen trials.
+        spread: standard deviation of the trials, the error of always predicting their mean.
+        settings: importances, the largest first.
+        interactions: interactions, the strongest first.
         effects: path → effect.
     """
 
-    figure: str
+    metric: str
     trials: int
     failed: int
     outlying: int
@@ -119,48 +117,49 @@ class Importances:
 
     @property
     def is_worth_reading(self) -> bool:
-        """Whether the forest predicts unseen trials better than their mean does, by more than a little."""
+        """Return True if the forest predicts unseen trials clearly better than their mean does."""
         return self.explained > 0.1
 
     def verdict(self) -> str:
-        """The forest's own error in a sentence."""
+        """Return a sentence on the forest's own error."""
         if self.spread == 0:
-            return "every trial gave the same figure: no setting can matter here"
-        said = (
-            f"on trials that it has not seen the forest errs by {self.error:.3g} ({self.figure}); "
-            f"always guessing their mean would err by {self.spread:.3g}"
+            return f"all trials have the same {self.metric or 'value'}, so no setting can matter"
+        errors = (
+            f"the forest's error on unseen trials is {self.error:.3g} ({self.metric}), "
+            f"that of predicting their mean {self.spread:.3g}"
         )
         if not self.is_worth_reading:
-            return f"{said}: it knows next to nothing (R² {self.explained:.2f}), so believe no importance below"
-        return f"{said}: it explains {self.explained:.0%} of what differs"
+            return f"{errors}: it explains next to nothing (R² {self.explained:.2f}), so ignore the importances below"
+        return f"{errors}: it explains {self.explained:.0%} of the variance"
 
 
-def importances(space: Space, trials: Sequence[ObservedTrial], *, figure: str = "", seed: int = 0) -> Importances:
-    """Fit a random forest on trials and ask it which settings matter.
+def importances(space: Space, trials: Sequence[ObservedTrial], *, metric: str = "", seed: int = 0) -> Importances:
+    """Fit a random forest on trials and compute the importance of every setting.
 
     Args:
-        space: path → what may stand there.
-        trials: settings and figures; those without a figure are counted and left out.
-        figure: its name, for messages.
-        seed: of forest, folds and shuffles.
+        space: path → range or options.
+        trials: settings and values; those without a value are counted and skipped.
+        metric: name of the metric, for messages.
+        seed: seed of forest, folds and shuffles.
 
     Raises:
-        LabError: fewer than 10 trials have a figure.
+        LabError: fewer than 10 trials have a value.
     """
     usable = [trial for trial in trials if trial.value is not None]
     if len(usable) < MIN_TRIALS:
         raise LabError(
-            f"{len(usable)} trials with a figure are too few to say which settings matter",
+            f"{len(usable)} finished trials are too few to tell which settings matter",
             hint=f"run at least {MIN_TRIALS}, better 50: Study.search(..., trials=60)",
         )
     inputs = np.array([[space[path].share(trial.settings[path]) for path in space] for trial in usable])
     values, outlying = _without_outliers(np.array([trial.value for trial in usable], dtype=np.float64))
     unseen, shuffled = _unseen_errors(inputs, values, seed)
+    # Fitted on all trials: the folds above only measure its error.
     forest = _forest(seed).fit(inputs, values)
     trees = [boxes_of(tree.tree_, len(space)) for tree in forest.estimators_]
     variance = float(values.var())
     return Importances(
-        figure,
+        metric,
         len(usable),
         len(trials) - len(usable),
         outlying,
@@ -174,7 +173,8 @@ def importances(space: Space, trials: Sequence[ObservedTrial], *, figure: str = 
 
 
 def _without_outliers(values: Floats) -> tuple[Floats, int]:
-    """Figures with those far outside brought nearer, and how many these were."""
+    """Clip values far outside, and return their number."""
+    # A diverged trial would dominate the squared error, and the forest would explain nothing but divergence.
     first, third = np.quantile(values, [0.25, 0.75])
     reach = 3 * (third - first)
     near = np.clip(values, first - reach, third + reach) if reach else values
@@ -184,6 +184,7 @@ def _without_outliers(values: Floats) -> tuple[Floats, int]:
 def _forest(seed: int) -> RandomForestRegressor:
     from sklearn.ensemble import RandomForestRegressor
 
+    # Leaves of two trials at least, since single trials are noisy.
     return RandomForestRegressor(TREES, max_features=0.7, min_samples_leaf=2, random_state=seed)
 
 
@@ -191,7 +192,7 @@ def _forest(seed: int) -> RandomForestRegressor:
 
 
 def _unseen_errors(inputs: Floats, values: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Squared error of every trial when it was not learnt from, (N,), and with each setting shuffled, (P, N)."""
+    """Return the squared error of every trial when held out, (N,), and with each setting shuffled, (P, N)."""
     from sklearn.model_selection import KFold
 
     generator = np.random.default_rng(seed)
@@ -200,6 +201,7 @@ def _unseen_errors(inputs: Floats, values: Floats, seed: int) -> tuple[Floats, F
         forest = _forest(seed).fit(inputs[known], values[known])
         plain[unseen] = (forest.predict(inputs[unseen]) - values[unseen]) ** 2
         for index in range(inputs.shape[1]):
+            # All shuffles in one call of predict, whose overhead is larger than its work on a few trials.
             changed = np.repeat(inputs[None, unseen], SHUFFLES, axis=0)
             changed[:, :, index] = generator.choice(inputs[:, index], (SHUFFLES, len(unseen)))
             predicted = forest.predict(changed.reshape(-1, inputs.shape[1])).reshape(SHUFFLES, -1)
@@ -220,7 +222,7 @@ def _ranked(space: Space, trees: Sequence[Boxes], harm: Floats, variance: float,
 
 
 def _bootstrap(values: Floats, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean."""
+    """Return the 95 % interval of the mean."""
     from scipy.stats import bootstrap
 
     if np.ptp(values) == 0:
@@ -241,11 +243,11 @@ def _middle(values: Floats, share: float) -> tuple[float, float]:
 
 @attrs.frozen(eq=False)
 class Boxes:
-    """A regression tree as the boxes into which it divides the unit cube.
+    """Regression tree as the boxes into which it divides the unit cube.
 
     Attributes:
         low, high: bounds of each box, (L, P).
-        values: what the tree says in each, (L,).
+        values: prediction in each box, (L,).
     """
 
     low: Floats
@@ -254,20 +256,20 @@ class Boxes:
 
     @property
     def mean(self) -> float:
-        """The tree's mean over the cube."""
+        """Return the mean of the tree over the cube."""
         return float((self.values * self._volumes).sum())
 
     @property
     def variance(self) -> float:
-        """The tree's variance over the cube."""
+        """Return the variance of the tree over the cube."""
         return float((self.values**2 * self._volumes).sum()) - self.mean**2
 
     def share_of(self, settings: tuple[int, ...]) -> float:
-        """The share of the variance that these settings explain together: all of it for all settings."""
+        """Return the fraction of the variance that these settings explain together; 1 for all settings."""
         return self.explained_by(settings) / self.variance if self.variance > 1e-12 else 0.0
 
     def explained_by(self, settings: tuple[int, ...]) -> float:
-        """Variance of the tree's mean over all other settings.
+        """Return the variance of the tree's mean over all other settings.
 
         For boxes l, m with values v it is ``Σ v_l v_m Π overlap_d(l, m) Π width_d(l) width_d(m) - mean²``, the first
         product over the settings, the second over the others.
@@ -283,12 +285,13 @@ class Boxes:
                 weights *= np.outer(width, width)
         return max(0.0, float(weights.sum()) - self.mean**2)
 
-    def mean_at(self, setting: int, places: Floats) -> Floats:
-        """The tree's mean over all other settings where one stands at each of these places, (N,)."""
+    def mean_at(self, setting: int, positions: Floats) -> Floats:
+        """Return the mean of the tree over all other settings at each position (N,) of one setting."""
         width = self.high[:, setting] - self.low[:, setting]
         others = self.values * self._volumes / width
-        places = np.clip(places, 1e-9, 1.0)  # a box is open below, and the cube has to belong to some box everywhere
-        inside = (self.low[None, :, setting] < places[:, None]) & (places[:, None] <= self.high[None, :, setting])
+        # A box is open below, so 0 would belong to none.
+        at = np.clip(positions, 1e-9, 1.0)
+        inside = (self.low[None, :, setting] < at[:, None]) & (at[:, None] <= self.high[None, :, setting])
         means: Floats = inside @ others
         return means
 
@@ -299,7 +302,7 @@ class Boxes:
 
 
 def boxes_of(tree: Any, settings: int) -> Boxes:
-    """The boxes of a fitted tree of scikit-learn (``estimator.tree_``) over the unit cube of so many settings."""
+    """Return the boxes of a fitted tree of scikit-learn (``estimator.tree_``) over the unit cube of N settings."""
     low, high, values = [], [], []
     stack = [(0, np.zeros(settings), np.ones(settings))]
     while stack:
@@ -329,11 +332,12 @@ def _interactions(space: Space, trees: Sequence[Boxes]) -> list[Interaction]:
 def _effect(path: str, choice: Range | Options, index: int, trees: Sequence[Boxes]) -> Effect:
     if isinstance(choice, Options):
         values: list[Any] = list(choice.values)
-        places = np.array([choice.share(name) for name in values])
+        positions = np.array([choice.share(name) for name in values])
     else:
-        places = (np.arange(POINTS) + 0.5) / POINTS
-        values = list(dict.fromkeys(choice.at(float(place)) for place in places))
-        places = np.array([choice.share(value) for value in values])
-    means = np.stack([tree.mean_at(index, places) for tree in trees])
+        positions = (np.arange(POINTS) + 0.5) / POINTS
+        # Positions of an integer range may share a value.
+        values = list(dict.fromkeys(choice.at(float(position)) for position in positions))
+        positions = np.array([choice.share(value) for value in values])
+    means = np.stack([tree.mean_at(index, positions) for tree in trees])
     low, high = np.quantile(means, [0.1, 0.9], axis=0)
     return Effect(path, values, means.mean(0).tolist(), low.tolist(), high.tolist())

@@ -1,4 +1,4 @@
-"""Pictures of what a search found."""
+"""Plots of importances and effects of settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = 3
 
 
 def plot_importances(found: Importances) -> Figure:
-    """Permutation importance and explained variance of every setting, with intervals."""
+    """Plot the permutation importance and explained variance of every setting, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.9 + 0.4 * len(found.settings)), layout="constrained")
@@ -31,9 +31,9 @@ def plot_importances(found: Importances) -> Figure:
     settings = list(reversed(found.settings))
     paths = [setting.path for setting in settings]
     _bars(left, paths, [s.permutation for s in settings], [s.permutation_interval for s in settings])
-    left.set(xlabel="growth of the error when shuffled\n(share of the variance)")
+    left.set(xlabel="permutation importance\n(fraction of the variance)")
     _bars(right, paths, [s.variance for s in settings], [s.variance_interval for s in settings])
-    right.set(xlabel="variance that it explains alone\n(share, functional ANOVA)", xlim=(0, 1))
+    right.set(xlabel="explained variance\n(fraction, functional ANOVA)", xlim=(0, 1))
     return figure
 
 
@@ -45,7 +45,7 @@ def _bars(axes: Axes, names: Sequence[str], values: Sequence[float], intervals: 
 
 
 def plot_effects(found: Importances, space: Space, trials: Sequence[ObservedTrial]) -> Figure:
-    """Of every setting, the trials, and what the forest expects over its values, most important first."""
+    """Plot the trials and the predicted effect of every setting, the most important first."""
     from matplotlib.figure import Figure
 
     rows = -(-len(found.settings) // COLUMNS)
@@ -57,7 +57,7 @@ def plot_effects(found: Importances, space: Space, trials: Sequence[ObservedTria
         path = setting.path
         seen = [(trial.settings[path], trial.value) for trial in trials if trial.value is not None]
         _draw_effect(axes, found.effects[path], space[path], seen)
-        axes.set(title=path, ylabel=found.figure)
+        axes.set(title=path, ylabel=found.metric)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What is in here: searchers for ``Study.search``, and what their trials say about which settings matter."""
+"""Hyper-parameter search: searchers for ``Study.search``, and the importance of settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_searchers() -> dict[str, Any]:
-    """What proposes the trials of a search."""
+    """Algorithms that propose the trials of a search."""
     return {
         "gaussian_process": "lab_search.searchers:GaussianProcess",
         "quasi_random": "lab_search.searchers:QuasiRandom",
@@ -32,7 +32,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Which settings of a search mattered."""
+    """Best settings of a search, and the importance of settings."""
     if getattr(study, "searching", None) is None:
         return []
     from lab_search.report import sections

@@ -1,4 +1,4 @@
-"""What a search's report says besides its table: the best settings, and which settings mattered."""
+"""Report sections of a search: the best settings, and the importance of settings."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ INTERACTIONS = 5
 
 
 def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
-    """Name and outcome of every trial that was trained for as long as the base, in order; the figure as it was judged.
+    """Return name and value of every trial that was trained for as long as the base, in order.
 
-    Trials that were given up early are left out: what they gave after fewer epochs is no figure of theirs.
+    Trials that were stopped early are skipped: their values after fewer epochs cannot be compared.
     """
     assert results.study.searching is not None
+    # Searchers minimize, so a metric to maximize was negated.
     last, sign = len(results.study.searching.rungs), -1 if results.is_higher_better(results.study.compare) else 1
     found = []
     for arm in results.arms:
@@ -38,7 +39,7 @@ def trials_of(results: Results) -> list[tuple[str, ObservedTrial]]:
 
 
 def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
-    """The best settings, and which settings mattered."""
+    """Return the sections on the best settings and on the importance of settings."""
     arms = {arm.name: arm for arm in study.all_arms}
     results = Results(study, list(arms.values()), runs)
     named = trials_of(results)
@@ -46,7 +47,7 @@ def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
         return []
     best = Section("Best settings", *_best(results, study.searching, named), weight=-20)
     try:
-        found = importances(study.searching.space, [trial for _, trial in named], figure=study.compare)
+        found = importances(study.searching.space, [trial for _, trial in named], metric=study.compare)
     except LabError as error:
         return [best, Section("Which settings mattered", str(error), weight=-19)]
     body = "".join(
@@ -70,7 +71,7 @@ def _plots() -> Any:
 
 
 def _best(results: Results, search: Search, named: Sequence[tuple[str, ObservedTrial]]) -> tuple[str, str]:
-    """The best trials with their settings, as text and as a table."""
+    """Return the best trials with their settings, as text and as a table."""
     sign = -1 if results.is_higher_better(results.study.compare) else 1
     ranked = sorted(
         ((name, trial) for name, trial in named if trial.value is not None), key=lambda item: sign * item[1].value
@@ -99,24 +100,24 @@ def _setting(trial: ObservedTrial, path: str, search: Search) -> str:
 
 
 def describe(found: Importances) -> str:
-    """Importances as text, the forest's own error first."""
-    lost = f"; {found.failed} failed and are left out" if found.failed else ""
-    lost += f"; {found.outlying} far outside, counted as at the edge" if found.outlying else ""
+    """Return importances as text, the forest's own error first."""
+    lost = f"; {found.failed} failed, not used" if found.failed else ""
+    lost += f"; {found.outlying} outliers, clipped" if found.outlying else ""
     lines = [f"{found.verdict()} ({found.trials} trials{lost}).", ""]
     width = max(len(setting.path) for setting in found.settings)
-    lines.append(f"{'setting':<{width}}  {'growth of error':>22}  {'explains alone':>22}")
+    lines.append(f"{'setting':<{width}}  {'permutation importance':>22}  {'explained variance':>22}")
     for setting in found.settings:
         shuffled = _with_interval(setting.permutation, setting.permutation_interval)
         alone = _with_interval(setting.variance, setting.variance_interval)
         lines.append(f"{setting.path:<{width}}  {shuffled:>22}  {alone:>22}")
     together = [i for i in found.interactions[:INTERACTIONS] if i.variance >= 0.01]
     if together:
-        lines += ["", "explain together, beyond what each explains alone:"]
+        lines += ["", "interactions, variance explained beyond what each setting explains alone:"]
         lines += [
             f"  {' × '.join(each.paths)}  {_with_interval(each.variance, each.variance_interval)}" for each in together
         ]
-    lines += ["", "growth of error: of unseen trials when the setting is shuffled, as a share of their variance;"]
-    lines += ["explains alone: share of the forest's variance (functional ANOVA), middle 95 % of its trees."]
+    lines += ["", "permutation importance: increase of the error on unseen trials, as a fraction of their variance;"]
+    lines += ["explained variance: fraction of the forest's variance (functional ANOVA), middle 95 % of its trees."]
     return "\n".join(lines)
 
 

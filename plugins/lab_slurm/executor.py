@@ -95,6 +95,7 @@ class Slurm:
         if not runs:
             return
         folder = runs[0].store.folder.absolute() / f".slurm-{uuid.uuid4().hex[:12]}"
+        # Only for the user: a pickle that others could write would run their code.
         folder.mkdir(mode=0o700)
         queue = _Queue(self, folder, runs, listener, stop, fresh=fresh)
         try:
@@ -121,7 +122,8 @@ class Slurm:
             "slurm_partition": self.partition,
             "slurm_additional_parameters": self.options or None,
         }
-        executor.update_parameters(**settings)  # None: not asked for
+        # None: not asked for.
+        executor.update_parameters(**settings)
         return executor
 
 

@@ -61,6 +61,7 @@ class Training:
         """Save the run and return the submission that continues it."""
         from submitit.helpers import DelayedSubmission
 
+        # The driver must not take the end of this attempt for the end of the run.
         self._gives_way = True
         self._stop.set()
         if self._thread is not None:
@@ -72,7 +73,8 @@ class Training:
         news.tell("here", pid=os.getpid(), node=os.uname().nodename)
         try:
             how, text = self._train(json.loads((folder / JOB).read_text(encoding="utf-8")), news)
-        except BaseException as error:  # whatever it is: the driver waits for an end
+        except BaseException as error:
+            # Whatever it is: the driver waits for an end.
             from lab.errors import describe
 
             how, text = "refused", describe(error)
@@ -80,6 +82,7 @@ class Training:
             news.tell("ended", how=how, text=text)
 
     def _train(self, job: Mapping[str, Any], news: _News) -> tuple[str, str]:
+        # Read once, when torch is imported.
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(job["threads"])
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ["LAB_DISABLE_PLUGINS"] = ",".join(job["without"])

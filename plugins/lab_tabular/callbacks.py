@@ -36,6 +36,7 @@ class EntityMaps(Callback):
         self.columns, self.compare, self.sample = tuple(columns), compare, sample
 
     def check(self, learner: Learner) -> None:
+        # In a study of networks and trees, the arms with trees have no embeddings and are not an error.
         if self._has_vectors(learner):
             for column in self._columns(learner):
                 category_map(learner, column)

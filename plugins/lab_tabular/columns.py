@@ -41,6 +41,7 @@ MAX_SHOWN = 30
 
 def require_columns(wanted: Sequence[str], frame: pd.DataFrame, where: str | None = None) -> None:
     """Raise a DataError, with close matches, unless every column exists once."""
+    # Frames of pandas may have integers as names, and messages and parameters have strings.
     there = [str(name) for name in frame.columns]
     refuse_twins(there, where)
     known = set(there)
@@ -137,7 +138,8 @@ def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """
     import pandas as pd
 
-    if isinstance(column.dtype, pd.CategoricalDtype):  # the values of a categorical are factorized already
+    # The values of a categorical are factorized already.
+    if isinstance(column.dtype, pd.CategoricalDtype):
         inner = column.cat.codes.to_numpy().astype(np.int64)
         used = np.flatnonzero(np.bincount(inner[inner >= 0], minlength=len(column.cat.categories)))
         numbering = np.full(len(column.cat.categories) + 1, -1, np.int64)
@@ -146,6 +148,7 @@ def as_strings(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     else:
         codes, values = pd.factorize(column)
     texts = [_text(value) for value in values]
+    # 1 and 1.0 may both occur in a column of objects and become one string.
     names = [text for text in dict.fromkeys(texts) if text not in MISSING_STRINGS]
     numbers = {text: number for number, text in enumerate(names)}
     table = np.array([*(numbers.get(text, -1) for text in texts), -1], np.int64)

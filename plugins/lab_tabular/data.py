@@ -280,7 +280,8 @@ def table(
         DataError: the file or a column cannot be used; column and line are given.
         ParameterError: parameters are out of range or contradict each other.
     """
-    options = dict(locals())  # the first statement, so that these are the parameters and nothing else
+    # The first statement, so that these are the parameters and nothing else.
+    options = dict(locals())
     if max_rows is not None and max_rows < 1:
         raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where=_WHERE)
     reading = {"separator": separator, "encoding": encoding}
@@ -325,7 +326,8 @@ def table_of_frame(
         except DataError as error:
             raise DataError(error.what, where=error.where or name, hint=error.hint) from error
         frame, valid, notes = frame.loc[~mask], frame.loc[mask], (note,) if note else ()
-        if chosen.valid_column:  # it marks the split, so a model must not see it
+        # It marks the split, so a model must not see it.
+        if chosen.valid_column:
             options["drop"] = list(dict.fromkeys([*chosen.drop, chosen.valid_column]))
     return table_of_parts(frame, valid, test, target, reading=reading, name=name, notes=notes, **options)
 
@@ -587,7 +589,8 @@ def _is_class(column: pd.Series, target: str, options: SimpleNamespace, writing:
 def _fingerprint(preparation: Preparation, splits: Sequence[Rows]) -> str:
     """Return a hash of everything that a model or a callback can see."""
     content = preparation.to_json()
-    for of_the_file in ("formats", "reading"):  # the same values in another format are the same data
+    # The same values in another format are the same data.
+    for of_the_file in ("formats", "reading"):
         del content[of_the_file]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for split in splits:

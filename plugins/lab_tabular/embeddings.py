@@ -129,6 +129,7 @@ def _encoded(learner: Learner, codes: torch.Tensor, numbers: torch.Tensor, encod
         if encoding == "one_hot":
             columns = [OneHot(_data(learner).category_sizes)(codes)]
         else:
+            # On the CPU, where the estimators of scikit-learn work.
             columns = [table.cpu()(codes[:, column]) for column, table in enumerate(tables)]
             learner.model.to(learner.device)
     return torch.cat([*columns, numbers], 1).numpy()

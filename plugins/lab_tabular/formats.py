@@ -143,7 +143,8 @@ def _canonical(text: str, form: str) -> str:
         )
     if form == "text":
         return text
-    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):  # not float(), which holds 15 digits: longer ids would become one
+    # Not float(), which holds 15 digits: longer ids would become one.
+    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):
         return str(int(text.partition(".")[0]))
     try:
         value = float(text)
@@ -190,6 +191,7 @@ def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str
     >>> _written_number("1,23", ".", ",") is _written_number("A12", ".", ",") is None
     True
     """
+    # The typographic minus, as spreadsheets and Wikipedia write it.
     text = text.replace("\u2212", "-").strip()
     inside = re.fullmatch(r"\((.*)\)", text)
     found = _pattern(decimal, thousands).fullmatch(inside[1].strip() if inside else text)
@@ -200,6 +202,7 @@ def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str
         return None
     if after and not (after in _UNITS or _is_currency(after)):
         return None
+    # Accounting notation has parentheses for negative numbers; two signs at once mean something else.
     signs = [found["sign"] == "-", found["inner"] == "-", found["minus"] == "-", inside is not None]
     if sum(signs) > 1:
         return None
@@ -238,8 +241,10 @@ def number_format(
     _, texts = as_strings(column)
     values, units = _parsed(texts, form)
     bad = {text.lower() for text, value in zip(texts, values, strict=True) if np.isnan(value)}
+    # Only if everything else is a number: in a column of categories, "none" is a category.
     if bad and bad <= SOFT_MISSING and len(bad) < len(texts):
         form = attrs.evolve(form, gaps=tuple(sorted(bad)))
+    # Mixed units would be silently added up, 5 kg and 7 g as 12.
     known = sorted({unit for unit, value in zip(units, values, strict=True) if not np.isnan(value)})
     if len(known) > 1:
         shown = " and ".join(f"'{unit}'" if unit else "no unit" for unit in known[:3])
@@ -252,7 +257,8 @@ def _parsed(texts: Sequence[str], form: ColumnFormat) -> tuple[np.ndarray, list[
     if form.is_plain:
         return plain_numbers(texts), [""] * len(texts)
     found = [_written_number(text, form.decimal, form.thousands) for text in texts]
-    if not form.written:  # only separators were declared, so that a unit is an error
+    # Only separators were declared, so that a unit is an error.
+    if not form.written:
         found = [None if each is None or each[1] else each for each in found]
     return np.array([np.nan if each is None else each[0] for each in found]), [
         each[1] if each else "" for each in found
@@ -475,7 +481,8 @@ def _parse(texts: Sequence[str], form: str, *, utc: bool = False) -> pd.Series:
 
     try:
         return pd.to_datetime(pd.Series(list(texts), dtype=object), format=form, utc=utc, errors="coerce")
-    except (ValueError, re.error) as error:  # of the format; values that do not fit become NaT
+    except (ValueError, re.error) as error:
+        # Of the format; values that do not fit become NaT.
         raise DataError(f"date_format '{form}' cannot be used: {error}", hint="'%d/%m/%Y', for example") from error
 
 
@@ -539,7 +546,8 @@ def _dates(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
         zones = _zones(texts, name, ColumnFormat("date", date=written))
         values = _parse(texts, written, utc=bool(zones))
         good = ~values.isna().to_numpy()
-        if written == ISO:  # pandas also accepts a year, or year and month, as ISO 8601
+        # Pandas also accepts a year, or year and month, as ISO 8601.
+        if written == ISO:
             good &= np.array([bool(_ISO_DATE.fullmatch(text)) for text in texts], bool)
         _refuse_dates(good, column, name, None if written == ISO else written)
         dates = values.iloc[codes].set_axis(column.index)
@@ -551,7 +559,8 @@ def _dates(column: pd.Series, name: str, form: ColumnFormat) -> pd.Series:
             )
         try:
             dates = dates.dt.tz_convert(_zone_of(form.zone)).dt.tz_localize(None)
-        except (KeyError, ValueError, OSError) as error:  # the run may be from another system, or damaged
+        except (KeyError, ValueError, OSError) as error:
+            # The run may be from another system, or damaged.
             raise DataError(f"column '{name}': unknown time zone '{form.zone}'") from error
     return dates.rename(column.name)
 

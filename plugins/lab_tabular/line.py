@@ -90,6 +90,7 @@ class ByHand(Supervised):
         with self.learner.level("backward"):
             gradient_a, gradient_b = 2 * (error * x).mean(), 2 * error.mean()
         with self.learner.level("step"), torch.no_grad():
+            # Schedules change the rate in the optimizer, also for a step that does not use it.
             rate = np.float32(self.learner.optimizer.param_groups[0]["lr"])
             model.slope.copy_(torch.from_numpy(a - rate * gradient_a))
             model.intercept.copy_(torch.from_numpy(b - rate * gradient_b))

@@ -121,6 +121,7 @@ class Embeddings(nn.Module):
         self.tables, self.width = nn.ModuleList(), sum(widths)
         for size, width, name in zip(sizes, widths, names, strict=True):
             with part(name):
+                # padding_idx keeps row 0, the unknown category, without a gradient.
                 table = nn.Embedding(size, width, padding_idx=0)
                 nn.init.trunc_normal_(table.weight, std=0.01, a=-0.02, b=0.02)
                 # nn.Embedding zeroes the padding row only in its own initialization.
@@ -157,6 +158,7 @@ class PeriodicEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.empty(count, width).uniform_(-bound, bound))
 
     def forward(self, numbers: Tensor) -> Tensor:
+        # Columns first, so that one batched product has a weight matrix per column.
         angles = 2 * torch.pi * numbers.T[:, :, None] * self.frequencies[:, None, :]
         waves = torch.cat([angles.cos(), angles.sin()], -1)
         vectors = torch.relu(torch.baddbmm(self.bias[:, None], waves, self.weight))

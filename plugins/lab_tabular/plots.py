@@ -49,7 +49,8 @@ def film_of_line(content: Mapping[str, Any], frames: int) -> bytes:
     steps = content["steps"]
     count = min(frames, len(steps))
     shown = sorted({round(number * (len(steps) - 1) / max(count - 1, 1)) for number in range(count)})
-    figure = Figure(figsize=(8, 3.4))  # a fixed layout: computing one per frame takes most of the time
+    # A fixed layout: computing one per frame takes most of the time.
+    figure = Figure(figsize=(8, 3.4))
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.15, top=0.9)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)

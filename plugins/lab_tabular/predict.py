@@ -53,4 +53,5 @@ def load_learner(key: str, runs: Path, *, catalog: Catalog, **options: Any) -> L
         ) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise StoreError("the preprocessing of this run cannot be read", where=f"{path}: {describe(error)}") from error
+    # The stored facts stand in for the data, so that the training file is not read.
     return load(key, runs, catalog=catalog, data=data, **options)

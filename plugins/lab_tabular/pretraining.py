@@ -100,12 +100,15 @@ class AutoencoderPretraining(Callback):
             raise LabError("the callback 'autoencoder' needs a tabular_mlp", where=type(learner.model).__name__)
 
     def before_fit(self, learner: Learner) -> None:
-        if learner.position.step or learner.epochs_done or self.losses:  # resumed: the weights are pretrained already
+        # Resumed: the weights are pretrained already.
+        if learner.position.step or learner.epochs_done or self.losses:
             return
         body: Any = learner.model
+        # A stream of its own, so that pretraining shifts no random number of the training that follows.
         seed = learner.streams.seed("autoencoder") % 2**31
         with learner.streams.initializing():
             model = Autoencoder(body, learner.data.facts()["category_sizes"])
+        # Without validation rows: pretraining must not see them.
         data = type(learner.data)(
             **{name: getattr(learner.data, name) for name in _fields(learner.data)} | {"valid": None, "test": None}
         )

@@ -131,6 +131,7 @@ class FillMissing:
             self.values[name] = 0.0 if self.how == "zero" else float(getattr(np, self.how)(known))
             if self.indicators and len(known) < len(numbers):
                 self.marked.append(name)
+        # Booleans, which Categorify codes like any other category.
         marks = [f"{name}_missing" for name in self.marked]
         _refuse_clash(marks, frame, "the missing_indicators")
         roles.categorical += marks
@@ -176,6 +177,7 @@ class Categorify:
         for name, categories in self.categories.items():
             codes, texts = as_strings(frame[name])
             numbers = {text: number for number, text in enumerate(categories, FIRST_CODE)}
+            # Indexing with -1, the code of a missing value, picks the last entry.
             table = np.array([*(numbers.get(text, UNKNOWN) for text in texts), MISSING], np.int64)
             coded[name] = table[codes]
         return with_columns(frame, coded)
@@ -198,7 +200,8 @@ class Normalize:
 
     kind: ClassVar[str] = "normalize"
     STEPS: ClassVar[int] = 1000
-    FARTHEST: ClassVar[float] = 5.2  # the normal score of rank 1e-7
+    # The normal score of rank 1e-7.
+    FARTHEST: ClassVar[float] = 5.2
 
     how: Literal["standard", "quantile"] = "standard"
     values: dict[str, list[float]] = attrs.field(factory=dict)
@@ -381,9 +384,11 @@ class Preparation:
         Raises:
             DataError: a column is missing, or a value is invalid; column and row are given.
         """
+        # Rows to predict may come from a frame whose columns are numbers.
         frame = with_string_names(frame)
         require_columns(self.columns, frame)
         columns = dict(frame[self.columns].items())
+        # Only the columns of training: additional ones may hold anything.
         rows = _read(columns, self.columns, self.formats)
         for processor in self.processors:
             rows = processor.transform(rows)
@@ -392,6 +397,7 @@ class Preparation:
     def _matrices(self, rows: Columns, column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """Return codes and numbers; ``column`` names the rows in messages."""
         codes = _matrix(rows, self.roles.categorical, np.int64, len(column))
+        # Overflow becomes infinite and is reported below with column and row.
         with np.errstate(over="ignore"):
             numbers = _matrix(rows, self.roles.continuous, np.float32, len(column))
         bad = ~np.isfinite(numbers)

@@ -24,6 +24,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 HEAD_BYTES = 1 << 16
 
 _STARTS = {
+    # Other kinds of files by their first bytes; their suffix may be wrong.
     b"PK\x03\x04": "a zip archive or an Excel workbook (.xlsx)",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"PAR1": "a Parquet file (.parquet)",
@@ -92,7 +93,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     except ImportError as error:
         raise DataError("reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'") from error
-    except Exception as error:  # pyarrow has errors of its own for damaged files, besides ValueError and OSError
+    except Exception as error:
+        # Pyarrow has errors of its own for damaged files, besides ValueError and OSError.
         raise DataError("this is not a Parquet file, or a damaged one", where=f"{path}: {error}") from error
     refuse_twins([str(name) for name in frame.columns], str(path))
     if not len(frame):
@@ -111,7 +113,8 @@ def _read_excel(path: Path) -> pd.DataFrame:
             frame = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=list(MISSING_STRINGS))
     except ImportError as error:
         raise DataError("reading Excel needs openpyxl", where=str(path), hint="pip install 'lab[excel]'") from error
-    except Exception as error:  # openpyxl has errors of its own, besides those of zip and XML
+    except Exception as error:
+        # Openpyxl has errors of its own, besides those of zip and XML.
         raise DataError("this is not an Excel workbook, or a damaged one", where=f"{path}: {error}") from error
     if header.empty:
         raise DataError(f"the sheet '{sheet}' is empty", where=str(path), hint="the first sheet is read")
@@ -130,10 +133,12 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
 
     _refuse_other_kinds(path, encoding)
     header = _header(path, separator, encoding)
+    # Checked on the header itself, since pandas renames a second column 'a' to 'a.1'.
     refuse_twins([name for name in header if name], str(path))
     try:
         frame = pd.read_csv(
             path,
+            # Strings: pandas would infer the types of a file, and differently for the file to predict.
             dtype=str,
             keep_default_na=False,
             na_values=list(MISSING_STRINGS),
@@ -151,6 +156,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
         raise _not_encoded(path, encoding) from error
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, error) from error
+    # With one value too many in every row, pandas silently takes the first column as the index.
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(
             "the rows have more values than the header has columns", where=str(path), hint="name every column"
@@ -300,7 +306,8 @@ def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd
                         hint="fix the line; a missing value is nothing between two separators",
                     )
                 starts.append(start)
-    except csv.Error:  # a value is longer than 131,072 characters; raising the limit would change it for the process
+    except csv.Error:
+        # A value is longer than 131,072 characters; raising the limit would change it for the process.
         starts = []
     if len(starts) != len(frame) + 1:
         return pd.RangeIndex(1, len(frame) + 1, name="row")

@@ -122,6 +122,7 @@ def rossmann_frame(stores: int | None = None) -> pd.DataFrame:
     shops.columns = pd.Index([_snake(name) for name in shops.columns])
     if stores is not None:
         days = days[days["store"] <= stores]
+    # The distances to events below are running maxima along each store.
     days = days.sort_values(["store", "date"], ignore_index=True)
     days = days.assign(**_events(days), **_date(days["date"]))
     joined = days.merge(shops, on="store", how="left")

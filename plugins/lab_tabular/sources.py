@@ -83,6 +83,7 @@ def _read_adult(path: Any) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.read_csv(path, names=list(ADULT_COLUMNS), skipinitialspace=True, comment="|", na_values=["?"])
+    # The classes of the test file end with a full stop.
     return frame.assign(income=frame["income"].str.removesuffix("."))
 
 

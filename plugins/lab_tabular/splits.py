@@ -67,6 +67,7 @@ def validation_mask(frame: pd.DataFrame, options: SimpleNamespace, name: str) ->
                 f"fold {fold} of {folds} does not exist", where=_WHERE, hint="folds of at least 2, fold from 0"
             )
         order = np.random.default_rng(options.split_seed).permutation(count)
+        # Rounded bounds instead of equal sizes, so that every row is in exactly one fold.
         mask[order[round(count * fold / folds) : round(count * (fold + 1) / folds)]] = True
     else:
         mask[np.random.default_rng(options.split_seed).permutation(count)[: round(count * share)]] = True
@@ -120,6 +121,7 @@ def _sortable(column: pd.Series, name: str, options: SimpleNamespace) -> np.ndar
     """Return the numbers or dates (N,) of a column by which rows are ordered."""
     import pandas as pd
 
+    # Read like the column itself will be, or sorting and features could disagree.
     given = options.date_format
     given = given.get(name) if isinstance(given, Mapping) else given
     is_date = name in options.dates or given or pd.api.types.is_datetime64_any_dtype(column)

@@ -24,8 +24,10 @@ class FitOrStep(Supervised):
         model: Any = self.learner.model
         if not _fits_itself(model):
             return super().train_step(batch)
-        if model.is_fitted:  # a second epoch would fit the same rows again
+        # A second epoch would fit the same rows again.
+        if model.is_fitted:
             raise CancelFit
+        # Collected from batches, so that the sampler and its seed decide the order of the rows as for networks.
         self._gathered = [*getattr(self, "_gathered", ()), batch]
         *inputs, target = batch
         with torch.no_grad():
@@ -46,6 +48,7 @@ class FitOrStep(Supervised):
         model.fit(*inputs, target, seed=self.learner.streams.seed("stepper") % 2**31)
         with torch.no_grad():
             loss = self.learner.loss(model(*inputs), target)
+        # The batches were seen by a model that was not fitted yet; their losses mean nothing.
         self.learner.losses.clear()
         self.learner.losses.add(loss)
 

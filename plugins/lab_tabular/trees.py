@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import ensemble, tree  # at the top: importing it draws from Python's generator, forbidden inside a run
+
+# At the top: importing it draws from Python's generator, forbidden inside a run.
+from sklearn import ensemble, tree
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, UnknownNameError
@@ -85,6 +87,7 @@ class Trees(nn.Module):
         self.category_sizes, self.continuous_count = tuple(category_sizes), continuous_count
         self.output_size, self.target_mean = output_size, target_mean
         _check_kind(estimator, output_size)
+        # Built once here, so that a wrong parameter is found by the checks and not at the end of the first epoch.
         _make(estimator, options, seed=0)
         for name, kind in _BUFFERS.items():
             self.register_buffer(name, torch.zeros(0, dtype=kind))
@@ -104,10 +107,12 @@ class Trees(nn.Module):
         rows = _rows(categorical, continuous).cpu().numpy()
         wanted = target.cpu().numpy()
         options = dict(self.options)
+        # scikit-learn's limit for splits by sets of categories.
         if self.estimator in BOOSTED and max(self.category_sizes, default=0) <= MAX_CATEGORIES:
             options.setdefault("categorical_features", list(range(len(self.category_sizes))) or None)
         model = _make(self.estimator, options, seed)
         with warnings.catch_warnings():
+            # scikit-learn warns of rare classes and constant columns, which the notes of the data report.
             warnings.simplefilter("ignore")
             model.fit(rows, wanted)
         read = _read_boosted if self.estimator in BOOSTED else _read_forest
@@ -118,6 +123,7 @@ class Trees(nn.Module):
     def forward(self, categorical: Tensor, continuous: Tensor) -> Tensor:
         check_widths(categorical, continuous, len(self.category_sizes), self.continuous_count)
         if not self.is_fitted:
+            # Checks run the model before it is fitted.
             shape = (len(categorical), self.output_size)
             return (
                 continuous.new_zeros(shape)
@@ -133,7 +139,8 @@ class Trees(nn.Module):
         node = self.roots.expand(len(rows), -1)
         coded = self._coded(rows)
         everyone = torch.arange(len(rows), device=rows.device)[:, None]
-        while True:  # all rows descend all trees at once, one level per iteration, until every node is a leaf
+        # All rows descend all trees at once, one level per iteration, until every node is a leaf.
+        while True:
             feature, wanted = self.feature[node], self.set[node]
             numbers = coded[everyone, feature]
             is_left = numbers <= self.threshold[node]
@@ -281,7 +288,8 @@ def _category_codes(model: Any) -> np.ndarray:
     if model._preprocessor is None:
         return np.zeros((0, 0))
     categories = model._preprocessor.named_transformers_["encoder"].categories_
-    widest = max(int(each.max()) for each in categories) + 2  # the last entry is for all codes beyond
+    # The last entry is for all codes beyond.
+    widest = max(int(each.max()) for each in categories) + 2
     table = np.full((len(categories), widest), np.nan)
     for column, each in enumerate(categories):
         table[column, each.astype(int)] = np.arange(len(each))

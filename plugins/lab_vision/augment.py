@@ -68,6 +68,7 @@ class Augment(Callback):
         images = learner.data.train[0][0]
         if images.dim() != 4:
             raise LabError("the callback 'augment' needs pictures (B, C, H, W)", where=f"inputs {tuple(images.shape)}")
+        # torch's reflection padding needs more pixels than it mirrors.
         if self.border == "reflect" and self.pad >= min(images.shape[2:]):
             raise ParameterError(
                 f"pad={self.pad} is too large for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
@@ -183,6 +184,7 @@ class _Mixing(Supervised):
         order = torch.randperm(len(images), generator=generator).to(images.device)
         inputs, share = self.mixed(images, images[order], self._share(generator), generator)
         output = self.learner.model(inputs)
+        # Two losses instead of mixed one-hot targets, so that any loss for class numbers can be used.
         loss = share * self.learner.loss(output, target) + (1 - share) * self.learner.loss(output, target[order])
         self.backward(loss)
         self.optimizer_step()
@@ -261,6 +263,7 @@ def tta(
     Returns:
         ``{"loss": …, "accuracy": …, "plain_accuracy": …}``
     """
+    # The same augmentation as in training, for which the model was made invariant.
     augment = next((each for each in learner.callbacks if isinstance(each, Augment)), None)
     augment = augment or Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))
     generator = torch.Generator().manual_seed(seed)
@@ -268,6 +271,7 @@ def tta(
     with learner.evaluating():
         for images, target in learner.valid_loader(split):
             images, target = images.to(learner.device), target.to(learner.device)
+            # Log-probabilities are averaged, not logits, whose scale may differ between augmentations.
             plain = learner.model(images).log_softmax(-1)
             others = [learner.model(augment.augmented(images, generator)).log_softmax(-1) for _ in range(count)]
             mean = plain if not others else (1 - share) * plain + share * torch.stack(others).mean(0)

@@ -61,6 +61,7 @@ class LookInside(Callback):
         content: dict[str, Any] = {"worst": self._worst(counts, names)}
         layer = self.layer or _last_feature_maps(learner, images[:1])
         if layer:
+            # Evenly spread, since pictures are ordered by class in most folders.
             spread = torch.linspace(0, len(data.valid) - 1, self.count).long().tolist()
             shown, target = data.valid.__getitems__(spread)
             predicted = learner.predict(shown).argmax(-1).cpu()
@@ -89,6 +90,7 @@ class LookInside(Callback):
     @staticmethod
     def _worst(counts: torch.Tensor, names: tuple[str, ...]) -> list[tuple[str, str, int]]:
         """Return the pairs of classes that are confused most often."""
+        # Without the diagonal, which holds the correct predictions.
         errors = counts.clone().fill_diagonal_(0)
         order = errors.flatten().argsort(descending=True)[:5].tolist()
         pairs = [divmod(each, len(names)) for each in order]

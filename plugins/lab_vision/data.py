@@ -54,6 +54,7 @@ class Images:
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> ImageBatch:
+        # Pixels stay bytes until here: as floats, a dataset would need four times the memory.
         chosen = torch.as_tensor(indices)
         return ImageBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
 
@@ -118,6 +119,7 @@ class ImageData(Data):
         height, width = self.image_size
         try:
             content = path.read_bytes()
+            # Only squares can be cropped and resized to; other sizes must match exactly.
             is_square = height == width
             pixels = decode(content, height if is_square else None, grey=self.channels == 1, fit=self.picture_fit)
         except OSError as error:
@@ -191,6 +193,7 @@ def image_data(
     parts = [Images(torch.from_numpy(np.array(p)), torch.from_numpy(t.astype(np.int64)), mean, std) for p, t in splits]
     train, valid, test = [*parts, None][:3]
     channels, *size = pixels.shape[1:]
+    # Names and scaling too: the same pixels with other class numbers are other data.
     digest = hashlib.sha256(repr((tuple(class_names), tuple(mean), tuple(std))).encode())
     for part in parts:
         digest.update(part.pixels.contiguous().numpy())

@@ -52,6 +52,7 @@ def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tens
         if not _reads_means(output, found, logits):
             raise _other_end(model)
         classes = logits.argmax(-1) if classes is None else classes.to(learner.device)
+        # Adding one map to those of all classes leaves the softmax unchanged, so that only differences mean anything.
         weights = output.weight - output.weight.mean(0)
         maps = torch.einsum("bchw,bc->bhw", found, weights[classes])
     return _rescaled(maps, images.shape[2:])
@@ -95,6 +96,7 @@ def grad_cam(learner: Learner, images: Tensor, layer: str, classes: Tensor | Non
     if layer not in modules or not layer:
         hint = f"layers: {', '.join(list(modules)[1:9])} …"
         raise UnknownNameError.among("layer", layer, list(modules), hint=hint)
+    # Not learner.evaluating(), which disables the gradients that Grad-CAM needs.
     training = learner.model.training
     learner.model.eval()
     try:
@@ -128,6 +130,7 @@ def _predictions(learner: Learner, split: str) -> tuple[Tensor, Tensor]:
     examples = learner.data.split(split)
     outputs, targets = [], []
     with learner.evaluating():
+        # In the order of the split, not that of a sampler, so that indices identify pictures.
         for rows in torch.arange(len(examples)).split(learner.valid_batch_size):
             *inputs, target = examples.__getitems__(rows)
             outputs.append(learner.model(*(each.to(learner.device) for each in inputs)).float().cpu())

@@ -27,6 +27,7 @@ class WrittenBatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training or self.running_mean is None:
+            # nn.BatchNorm2d raises here too: the variance of one value is undefined.
             count = x.numel() / x.shape[1]
             if self.training and count == 1:
                 raise ShapeError(f"batch norm needs more than one value per channel in training, got {tuple(x.shape)}")
@@ -61,6 +62,7 @@ def conv_norm_act(
     place: Place = "before",
 ) -> nn.Sequential:
     """Return a convolution with ReLU and, before or after it, normalization; norm before ReLU replaces the bias."""
+    # Keeps the size for odd kernels.
     padding = kernel // 2 if padding is None else padding
     conv = nn.Conv2d(before, after, kernel, stride, padding, bias=norm == "none" or place == "after")
     if norm == "none":

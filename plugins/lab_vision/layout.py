@@ -50,6 +50,7 @@ def split_named(folder: str) -> str | None:
     >>> [split_named(name) for name in ("TRAIN", "validation", "test_set", "Training Images", "cat", "train2017")]
     ['train', 'valid', 'test', 'train', None, None]
     """
+    # "Training Images" and "test_set" are splits, "train_station" is not: fillers may surround the name, nothing else.
     words = [word for word in re.split(r"[\W_]+", folder.lower()) if word and word not in _FILLERS]
     if len(words) != 1:
         return None
@@ -79,6 +80,7 @@ def lay_out(names: Sequence[str], classes_from: ClassesFrom, splits: Splits, whe
         ParameterError: ``splits`` names folders without pictures, or splits that do not exist.
     """
     paths = [tuple(part for part in name.split("/") if part not in ("", ".")) for name in names]
+    # One picture per folder is enough for messages; folders are far fewer than pictures.
     examples = {path[:-1]: name for path, name in zip(reversed(paths), reversed(names), strict=True)}
     reader = _Reader(examples, classes_from, where)
     if isinstance(splits, Mapping):
@@ -118,10 +120,12 @@ class _Reader:
     def __init__(self, examples: Mapping[Parts, str], classes_from: ClassesFrom, where: str) -> None:
         self.examples, self.classes_from, self.where = examples, classes_from, where
         self.folders = list(examples)
-        self.below = 0 if classes_from == "name" else 1  # folders that a class takes
+        # Folders that a class takes.
+        self.below = 0 if classes_from == "name" else 1
         self.split_folders: dict[str, str] = {}
         self.warnings: list[str] = []
         shortest = min(len(folder) for folder in self.folders)
+        # The last common folder may itself be a class.
         self.root: Parts = _common(self.folders)[: max(0, shortest - self.below)]
 
     def _inner(self) -> Iterator[tuple[Parts, Parts]]:
@@ -267,7 +271,8 @@ class _Reader:
                 "classes_from='outermost'",
             )
         names = sorted({name for inner in inside.values() for name in inner})
-        if shared and len(names) > 1:  # a single name could not tell classes apart
+        # A single name could not tell classes apart.
+        if shared and len(names) > 1:
             raise DataError(
                 f"several of {_shown(sorted(tops))} contain folders {_shown(shared)}: either could be the classes",
                 where=self.where,

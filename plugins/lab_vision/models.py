@@ -101,6 +101,7 @@ class CourseNet(nn.Module):
                 layers: list[nn.Module] = [first]
             for index in range(further):
                 with part(f"stage{number}.{index}"):
+                    # A part of its own, so that arms that differ in depth share the weights of the layers before.
                     layer = conv_norm_act(after, after, 3, **options)  # type: ignore[arg-type]
                     layers.append(Residual(layer) if residual else layer)
             stages.append(nn.Sequential(*layers))

@@ -142,6 +142,7 @@ def list_pictures(path: Path) -> Listing:
         listing = _list_archive(path)
     else:
         raise DataError("folder or archive of pictures not found", where=str(path), hint="check the path")
+    # By folder and name, so that ids and splits do not depend on the order of the file system.
     listing.pictures.sort(key=lambda picture: picture.name.split("/"))
     return listing
 
@@ -165,8 +166,10 @@ def _list_folder(path: Path) -> Listing:
                 _check_link(each, root, is_picture)
             kind = _kind(each)
             if kind == "folder":
+                # Compared with all folders around it, since links may form a circle over several folders.
                 real = Path(each.path).resolve()
-                if real in above:  # following a link to a folder around it would never end
+                # Following a link to a folder around it would never end.
+                if real in above:
                     found.remarks.append(f"the link '{name}' leads back to a parent folder and was not followed")
                     continue
                 found.folders.add(name)
@@ -198,7 +201,8 @@ def _kind(each: os.DirEntry[str]) -> str:
             return "folder"
         if each.is_file():
             return "file"
-    except OSError:  # links in a circle
+    except OSError:
+        # Links in a circle.
         pass
     return "broken links" if each.is_symlink() else "neither file nor folder"
 
@@ -207,7 +211,8 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
     try:
         target = Path(link.path).resolve()
         leads_out = not target.is_relative_to(root) and (is_picture or target.is_dir())
-    except (OSError, RuntimeError):  # links in a circle; Python 3.11 raises RuntimeError
+    except (OSError, RuntimeError):
+        # Links in a circle; Python 3.11 raises RuntimeError.
         return
     if leads_out:
         raise DataError(
@@ -218,6 +223,7 @@ def _check_link(link: os.DirEntry[str], root: Path, is_picture: bool) -> None:
 
 
 def _read_file(path: Path) -> bytes:
+    # Before reading: a file of many gigabytes would fill the memory.
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
@@ -248,7 +254,8 @@ def _list_archive(path: Path) -> Listing:
         members = archive.infolist()
     except OSError as error:
         raise DataError(f"the archive cannot be opened: {error.strerror}", where=str(path)) from error
-    except Exception as error:  # damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
+    except Exception as error:
+        # Damaged directories raise many kinds: BadZipFile, struct.error, NotImplementedError …
         raise DataError("this is not a zip archive", where=f"{path}: {error}", hint="use a folder or a .zip") from error
     found = Listing()
     for member in members:
@@ -275,7 +282,8 @@ def _member_name(member: zipfile.ZipInfo) -> str:
     name = member.filename
     # Names without the flag for UTF-8 are CP437 by the standard, but macOS writes UTF-8 without the flag.
     if not (member.flag_bits & 0x800 or name.isascii()):
-        with suppress(UnicodeError):  # not UTF-8 either, so it is CP437, as zipfile has decoded it
+        # Not UTF-8 either, so it is CP437, as zipfile has decoded it.
+        with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
@@ -284,6 +292,7 @@ def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
     where = f"{path}: {inside[:80]}"
     if inside.startswith("/") or inside[1:3] == ":/" or ".." in inside.split("/"):
         raise DataError("the archive contains a path outside itself", where=where, hint="do not trust this archive")
+    # The upper 16 bits hold the Unix mode.
     if stat.S_ISLNK(member.external_attr >> 16):
         raise DataError("the archive contains a link", where=where, hint="do not trust this archive")
     if member.flag_bits & 0x1:
@@ -297,7 +306,8 @@ def _check_member(member: zipfile.ZipInfo, inside: str, path: Path) -> None:
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(member)
-    except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
+    except Exception as error:
+        # BadZipFile, zlib.error, EOFError, NotImplementedError for unknown compressions …
         raise DataError(f"the archive is damaged: {error}") from error
 
 
@@ -347,6 +357,7 @@ def read_pictures(
 
 
 def _require_one_size(names: Sequence[str], pixels: Sequence[np.ndarray]) -> None:
+    # The most common size, so that the message names the exception and not the rule.
     sizes = Counter(each.shape[1:] for each in pixels)
     if len(sizes) == 1:
         return
@@ -378,7 +389,8 @@ def decode(
     """
     with _opened(content) as picture:
         if size is not None and fit == "crop":
-            picture.draft(None, (2 * size, 2 * size))  # libjpeg then decodes at a fraction of the size, and faster
+            # Libjpeg then decodes at a fraction of the size, and faster.
+            picture.draft(None, (2 * size, 2 * size))
         converted = _converted(picture, grey, traits)
         return _pixels(converted if size is None else _resized(converted, size, WHOLE if fit == "crop" else None))
 
@@ -397,6 +409,7 @@ def _opened(content: bytes) -> Iterator[Image]:
     if not content:
         raise DataError("the file is empty")
     with warnings.catch_warnings():
+        # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
@@ -412,7 +425,8 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise DataError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
         except (
             Exception
-        ) as error:  # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too
+            # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too.
+        ) as error:
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
@@ -420,7 +434,8 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
     from PIL import Image
 
     traits = [] if traits is None else traits
-    if picture.format != "MPO" and getattr(picture, "is_animated", False):  # MPO: a photograph with its preview
+    # MPO: a photograph with its preview.
+    if picture.format != "MPO" and getattr(picture, "is_animated", False):
         traits.append("frames")
     if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;"):
         traits.append("grey")
@@ -428,6 +443,7 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
         picture = _eight_bits(picture)
     if picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+        # Dropping the alpha channel would show whatever color transparent pixels happen to have.
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("L" if grey else "RGB")
@@ -440,7 +456,8 @@ def _turn_upright(picture: Image, traits: list[str]) -> None:
     picture.load()
     try:
         ImageOps.exif_transpose(picture, in_place=True)
-    except Exception:  # damaged EXIF data raise struct.error, SyntaxError, KeyError …; the pixels are good
+    except Exception:
+        # Damaged EXIF data raise struct.error, SyntaxError, KeyError …; the pixels are good.
         traits.append("exif")
 
 
@@ -459,7 +476,8 @@ def _eight_bits(picture: Image) -> Image:
         full = float(_full_scale(picture))
     shares = values / full
     tags = getattr(picture, "tag_v2", {})
-    if tags.get(262) == 0:  # PhotometricInterpretation: WhiteIsZero, which Pillow honors for 8 bits only
+    # PhotometricInterpretation: WhiteIsZero, which Pillow honors for 8 bits only.
+    if tags.get(262) == 0:
         shares = 1 - shares
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
@@ -471,7 +489,8 @@ def _full_scale(picture: Image) -> int:
     """Return the largest grey value of the picture's type."""
     if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
         raise DataError("grey values of 32 bits have no known range; save the picture with 8 or 16 bits")
-    bits = getattr(picture, "tag_v2", {}).get(258, (16,))  # BitsPerSample of a TIFF
+    # BitsPerSample of a TIFF.
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))
     return int(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)
 
 

@@ -99,7 +99,8 @@ def _empty_folders(listing: Listing) -> list[str]:
         parts = picture.name.split("/")[:-1]
         holders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
     empty = sorted(listing.folders - holders)
-    return [name for name in empty if name.rpartition("/")[0] in holders]  # only the outermost of nested empty folders
+    # Only the outermost of nested empty folders.
+    return [name for name in empty if name.rpartition("/")[0] in holders]
 
 
 def _on_traits(decoded: Decoded) -> Iterator[str]:
@@ -120,6 +121,7 @@ def _on_twins(
     decoded: Decoded, rows: Sequence[np.ndarray], target: np.ndarray, classes: Sequence[str]
 ) -> Iterator[str]:
     """Warn of files with the same bytes in two splits, or in two classes."""
+    # By content, since copies of a picture usually have other names.
     counts = Counter(decoded.digests)
     if len(counts) == len(decoded.digests):
         return

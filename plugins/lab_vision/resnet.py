@@ -81,6 +81,7 @@ class ResNet(nn.Module):
             self.fc = nn.Linear(before, output_size)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
+                # As torchvision does.
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if weights is not None:
             load_published(self, weights)

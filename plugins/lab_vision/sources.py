@@ -163,6 +163,7 @@ def _check_classes(classes: Sequence[str] | None, where: str) -> None:
 def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit) -> Decoded:
     """Return decoded pictures from the cache, keyed by their content, or decode them."""
     names = hashlib.sha256("\0".join(picture.name for picture in pictures).encode()).hexdigest()
+    # The last entry is a version: it changes when decoding does.
     key = content_key({"of": digest, "names": names, "size": size, "grey": grey, "fit": fit, "kind": "pictures 2"})
 
     def write(folder: Path) -> None:
@@ -206,7 +207,8 @@ def _digest(path: Path, pictures: Sequence[Picture]) -> str:
     for picture in pictures:
         try:
             content = hashlib.sha256(picture.read()).digest()
-        except (DataError, OSError) as error:  # the decoder skips it later and reports its name
+        except (DataError, OSError) as error:
+            # The decoder skips it later and reports its name.
             content = f"unreadable: {error}".encode()
         digest.update(picture.name.encode() + b"\0" + content)
     return digest.hexdigest()
@@ -275,6 +277,7 @@ def cifar10(*, path: str | None = None, held_out: Sequence[str] = (), max_exampl
         target = numbers[target]
         rows = np.flatnonzero(target >= 0)
         if max_examples is not None:
+            # A random subset, since the first pictures of a split may be of few classes.
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:max_examples])
         kept.append((pixels[rows], target[rows]))
     return image_data(kept, names, name=str(source))
@@ -324,9 +327,11 @@ def _python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 longest = value if isinstance(value, bytes) else value.encode("latin-1")
             if opcode.name in ("BININT1", "BININT", "BININT2", "INT"):
                 runs[-1].append(int(value))  # type: ignore[arg-type]
-            elif opcode.name not in ("APPENDS", "MARK"):  # pickle writes a long list in chunks between these
+            elif opcode.name not in ("APPENDS", "MARK"):
+                # Pickle writes a long list in chunks between these.
                 runs.append([])
-    except Exception as error:  # pickletools raises ValueError, IndexError, struct.error … on damaged files
+    except Exception as error:
+        # Pickletools raises ValueError, IndexError, struct.error … on damaged files.
         raise DataError("this is not a Python batch of CIFAR-10", where=f"{path}: {error}") from error
     count = len(longest) // 3072
     numbers = next((run for run in runs if len(run) == count), [])
@@ -495,6 +500,7 @@ def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed:
     if unknown:
         raise ParameterError(f"unknown class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
     bunch = load_digits()
+    # scikit-learn's grey values run from 0 to 16.
     pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[:, None]
     names = [name for name in DIGIT_NAMES if name not in held_out]
     numbers = np.array([names.index(name) if name in names else -1 for name in DIGIT_NAMES])

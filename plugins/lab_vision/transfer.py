@@ -199,6 +199,7 @@ def features(images: Data, *, body: Callable[..., nn.Module], pool: Pool = "conc
         raise ParameterError(f"{type(images).__name__} has no pictures", where="dataset 'features'")
     from lab.training.rng import Streams
 
+    # A fixed seed, not the run's: the features are data, which all runs share.
     with Streams(body_seed).initializing():
         made = call_with(body, images.facts())
     return precompute(made, images, pool=pool)
@@ -224,6 +225,7 @@ def precompute(body: nn.Module, images: ImageData, *, pool: Pool = "concat", dev
         for name in names:
             np.save(folder / f"{name}.npy", _computed(body, pooled, getattr(images, name), device).numpy())
 
+    # The classes of all modules are part of the key, so that a changed forward does not find old features.
     folder = entry(key, write, list(dict.fromkeys(map(type, body.modules()))))
     splits = [
         _Features(torch.from_numpy(np.load(folder / f"{name}.npy")), getattr(images, name).target) for name in names
@@ -254,6 +256,7 @@ def _computed(body: Any, pool: nn.Module, split: Any, device: str) -> Tensor:
 
 
 def _digest(body: nn.Module) -> str:
+    # Structure and weights: two bodies may have the same weights and other strides.
     digest = hashlib.sha256(repr(body).encode())
     for name, tensor in body.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -73,6 +73,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise DataError("the weights cannot be read", where=f"{path}: {error}") from error
     try:
+        # weights_only refuses everything but tensors and containers, without executing it.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(

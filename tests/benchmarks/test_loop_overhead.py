@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import statistics
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -29,6 +30,7 @@ from tests.benchmarks.turns import Action, in_turns, seconds, typical_ratio
 BATCH = 32
 BOUNDS = {1.0: 1.05, 10.0: 1.01}
 SHORT_STEP_MS, SHORT_STEP_BOUND = 0.6, 1.15
+CALLS_BOUND = 30
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -226,6 +228,32 @@ def test_a_short_step_costs_hardly_more_than_in_a_loop_over_slices(short, figure
         beside="a bare loop over slices of the tensors",
         at_most=SHORT_STEP_BOUND,
     )
+
+
+def extra_calls_per_batch() -> float:
+    """Python calls per batch with the default callbacks, less those of a loop over slices."""
+
+    def calls(make: Callable[[int, Data], Action], batches: int) -> int:
+        epoch, counted = make(4, new_data(batches)), 0
+
+        def count(_: object, event: str, __: object) -> None:
+            nonlocal counted
+            counted += event == "call"
+
+        epoch()  # torch looks up much in its first steps
+        sys.setprofile(count)
+        try:
+            epoch()
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    # the difference of two epochs leaves out what happens once in each
+    return sum(sign * (calls(with_lab, n) - calls(over_slices, n)) / 100 for sign, n in ((-1, 50), (1, 150)))
+
+
+def test_the_loop_makes_few_calls_per_batch(figure):
+    figure.value("calls per batch beside a loop over slices", extra_calls_per_batch(), "calls", at_most=CALLS_BOUND)
 
 
 @pytest.mark.parametrize("milliseconds", sorted(BOUNDS))

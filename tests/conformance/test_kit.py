@@ -46,7 +46,7 @@ def test_exception_for_no_check_is_an_error() -> None:
 
 def test_unknown_example_data_are_named() -> None:
     kind = type("TestTypo", (LossConformance,), {"component": "l1", "examples": ("valeus",)})
-    with pytest.raises(Finding, match="there is no example data 'valeus'\n  there is: "):
+    with pytest.raises(Finding, match="unknown example data 'valeus'\n  example data: "):
         kind().fitting()
 
 

@@ -191,7 +191,7 @@ ARCHITECTURES = [
     (DropsOutInEvaluation, "evaluation_is_deterministic", "the same batch gives two outputs in evaluation mode"),
     (DropsOutInEvaluation, "uses_no_global_random_state", "in evaluation, draws from the global random state of torch"),
     (DiffersInTraining, "training_and_evaluation_differ_only_by_dropout", "differ by more than dropout"),
-    (GivesOneTooFew, "output_has_the_shape_that_the_target_asks_for", "gives the shape (4, 5), not (4, 6)"),
+    (GivesOneTooFew, "output_has_the_shape_of_the_target", "gives the shape (4, 5), not (4, 6)"),
     (ForcesSinglePrecision, "moves_to_double_precision", "in double precision its output is float32"),
     (TakesAnyShape, "wrong_shape_gives_a_clear_error", "a batch of a wrong shape is accepted in silence"),
     (Explodes, "loss_is_finite", "the first loss is nan"),
@@ -413,8 +413,8 @@ class GoesItsOwnWay(Shuffled):
 
 SAMPLERS = [
     (GoesItsOwnWay, "several_processes_share_an_epoch", "two processes do not share its batches"),
-    (RepeatsAnIndex, "every_index_stands_exactly_once_in_an_epoch", "an epoch of 23 examples misses ["),
-    (ForgetsTheRest, "every_index_stands_exactly_once_in_an_epoch", "an epoch of 23 examples misses ["),
+    (RepeatsAnIndex, "every_index_occurs_once_per_epoch", "an epoch of 23 examples misses ["),
+    (ForgetsTheRest, "every_index_occurs_once_per_epoch", "an epoch of 23 examples misses ["),
     (ForgetsTheRest, "length_is_the_number_of_batches", "says 6 batches, gives 5, and says 6 afterwards"),
     (DrawsGlobally, "draws_from_its_own_generator", "draws from the global random state of torch"),
     (DrawsGlobally, "epoch_depends_on_seed_and_epoch_alone", "epoch 0 differs when the epochs before it were run"),
@@ -422,7 +422,7 @@ SAMPLERS = [
     (DrawsFromPython, "resumes_in_the_middle_of_an_epoch", "resumed behind two batches, it gives others"),
     (RemembersEpochs, "epoch_depends_on_seed_and_epoch_alone", "epoch 1 differs when the epochs before it were run"),
     (CountsFromOne, "batches_hold_indices_of_the_split", "gives 23 as an index of 23 examples"),
-    (SortsInPlace, "leaves_the_lengths_alone", "changes `lengths`"),
+    (SortsInPlace, "does_not_change_the_lengths", "changes `lengths`"),
 ]
 
 
@@ -521,7 +521,7 @@ STEPPERS = [
     (HidesItsSteps, "fires_the_events_of_a_step", "never fires before_backward and after_backward"),
     (FlipsGlobalCoins, "uses_no_global_random_state", "in train_step, draws from the global random state of torch"),
     (ForgetsItsCount, "resumes_with_the_same_numbers", "a resumed run differs: train_loss of epoch 1 is"),
-    (TrainsInValidation, "valid_step_judges_and_changes_nothing", "valid_step changes the model"),
+    (TrainsInValidation, "valid_step_changes_nothing", "valid_step changes the model"),
 ]
 
 
@@ -626,9 +626,9 @@ CALLBACKS = [
         "self.steps is 18 after a run that went straight on, 10 after a resumed one",
     ),
     (CoolsDownUnsaved, "state_survives_a_crash", "a resumed run differs: train_loss of epoch 1 is"),
-    (MisspellsAnEvent, "listens_only_to_events_that_exist", "method 'after_epochs'\n  did you mean: after_epoch"),
+    (MisspellsAnEvent, "listens_only_to_known_events", "method 'after_epochs'\n  did you mean: after_epoch"),
     (SavesAnObject, "state_can_be_saved", "a object cannot be saved in a checkpoint"),
-    (ComesBeforeAText, "says_its_place_by_names", "`before` must be a tuple of names, not 'checkpoint'"),
+    (ComesBeforeAText, "order_is_given_by_names", "`before` must be a tuple of names, not 'checkpoint'"),
     (DrawsBetweenBatches, "leaves_global_random_state_alone", "in before_batch, draws from the global random state of"),
     (DecaysAndSaysItObserves, "an_observer_changes_no_number", "gives other weights ("),
     (StopsAtOnce, "training_ends_with_it", "no epoch was finished"),
@@ -787,10 +787,10 @@ class SortsTheOutput(Share):
 
 METRICS = [
     (WrongDirection, "has_a_direction", "a perfect output scores 1, a random one 0"),
-    (MeanOfMeans, "does_not_depend_on_how_batches_are_cut", "the same outputs in batches of other sizes score"),
-    (NeverForgets, "reset_forgets_everything", "after reset it scores"),
+    (MeanOfMeans, "does_not_depend_on_the_batch_size", "the same outputs in batches of other sizes score"),
+    (NeverForgets, "reset_clears_all_state", "after reset it scores"),
     (GivesAList, "gives_one_number", "compute must give one number, not tensor([1., 1., 1.])"),
-    (SortsTheOutput, "leaves_its_arguments_alone", "changes its arguments"),
+    (SortsTheOutput, "does_not_change_its_arguments", "changes its arguments"),
 ]
 
 
@@ -855,9 +855,9 @@ def wrong_lengths() -> Facts:
 
 DATASETS = [
     (overlapping, "splits_are_disjoint", "3 of 4 examples of the valid split stand in train, too"),
-    (different_every_time, "is_the_same_every_time", "built again, its fingerprint is another"),
+    (different_every_time, "is_deterministic", "built again, its fingerprint is another"),
     (different_every_time, "leaves_global_random_state_alone", "draws from the global random state of torch"),
-    (without_fingerprint, "is_the_same_every_time", "has no fingerprint"),
+    (without_fingerprint, "is_deterministic", "has no fingerprint"),
     (silent_about_its_facts, "declares_its_facts", "the return type does not say what it offers (width)"),
     (wrong_lengths, "lengths_belong_to_the_examples", "12 examples of train have lengths of shape (2,)"),
 ]
@@ -892,8 +892,8 @@ class NeverStops(InProcess):
 
 
 EXECUTORS = [
-    (Forgets, "gives_every_run_back_once_and_finished", "of the seeds 0 and 1 it gave back: seed 0 finished"),
-    (NeverStops, "stops_when_it_is_told_to", "told to stop, it gave back 2 runs"),
+    (Forgets, "returns_every_run_once_and_finished", "of the seeds 0 and 1 it gave back: seed 0 finished"),
+    (NeverStops, "stops_when_asked", "asked to stop, it returned 2 runs"),
 ]
 
 

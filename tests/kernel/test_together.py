@@ -121,3 +121,19 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     with store.lock(run.key), pytest.raises(KeyboardInterrupt):
         next(torchrun.TorchrunExecutor().submit([run], Waiting(), stop, fresh=False))
     assert said == [{}, {"key": ""}], "no all-reduce, for which there is no process group here; the others may end"
+
+
+def test_a_stop_is_agreed_on_at_every_sixteenth_step_and_is_set_asks_no_other_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(distributed, "all_reduce", lambda flag: asked.append(int(flag)))
+    own = threading.Event()
+    stop = torchrun.SynchronizedStop(own)
+    own.set()
+    for step in range(1, 16):
+        stop.sync(step)
+        assert not stop.is_set()
+    stop.sync(16)
+    assert stop.is_set()
+    assert asked == [1]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lab.training import Checkpoint, Data, Learner
+from lab.training import Data
 from lab.training.data import SequentialSampler, ShuffleSampler, TensorBatches
+from tests.benchmarks.test_loop_overhead import CALLS_BOUND, extra_calls_per_batch
 
 SIZE = 23
 TENSORS = {
@@ -80,49 +79,5 @@ def test_a_batch_that_is_changed_in_place_leaves_the_data_as_it_is() -> None:
     assert torch.equal(split.tensors[0], before)
 
 
-def calls_per_batch(run: Callable[[], object], batches: int) -> float:
-    counted: Counter[str] = Counter()
-    sys.setprofile(lambda _, event, __: counted.update([event]) if event == "call" else None)
-    try:
-        run()
-    finally:
-        sys.setprofile(None)
-    return counted["call"] / batches
-
-
-def test_the_loop_makes_at_most_thirty_calls_per_batch_beside_those_of_a_plain_loop() -> None:
-    def data(batches: int) -> TensorDataset:
-        return TensorDataset(torch.randn(batches * 4, 2), torch.randint(2, (batches * 4,)))
-
-    def plain(batches: int) -> Callable[[], object]:
-        model = nn.Linear(2, 2)
-        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-        points, classes = data(batches).tensors
-
-        def epoch() -> None:
-            for start in range(0, len(points), 4):
-                loss = nn.functional.cross_entropy(model(points[start : start + 4]), classes[start : start + 4])
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-
-        return epoch
-
-    def with_lab(batches: int) -> Callable[[], object]:
-        learner = Learner(
-            nn.Linear(2, 2),
-            Data(data(batches), None),
-            nn.functional.cross_entropy,
-            optimizer=torch.optim.SGD,
-            batch_size=4,
-            callbacks=[Checkpoint()],
-        )
-        return lambda: learner.fit(1)
-
-    def per_batch(make: Callable[[int], Callable[[], object]]) -> float:
-        for batches in (40, 140):  # torch looks up much at its first steps
-            make(batches)()
-        few, many = (calls_per_batch(make(batches), 100) for batches in (40, 140))
-        return many - few
-
-    assert per_batch(with_lab) - per_batch(plain) <= 30
+def test_the_loop_makes_few_calls_per_batch_beside_those_of_a_plain_loop() -> None:
+    assert extra_calls_per_batch() <= CALLS_BOUND

@@ -11,14 +11,6 @@ from lab_basics.tensorboard import write_artefacts, write_hyper_parameters
 
 
 @attrs.define
-class Record:
-    folder: Path
-
-    def experiment(self) -> dict:
-        return json.loads((self.folder / "experiment.json").read_text())
-
-
-@attrs.define
 class Run:
     """What the hook is given, as far as it is used."""
 
@@ -28,9 +20,8 @@ class Run:
     status: str = "finished"
     metrics: dict = attrs.field(factory=lambda: {"train_loss": 0.5, "valid_loss": 0.25})
 
-    @property
-    def record(self) -> Record:
-        return Record(self.folder)
+    def experiment(self) -> dict:
+        return json.loads((self.folder / "experiment.json").read_text())
 
 
 @attrs.define

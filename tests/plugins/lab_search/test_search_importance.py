@@ -76,17 +76,17 @@ def test_options_can_matter():
 
 
 def test_where_nothing_matters_the_error_says_so():
-    found = importances(SPACE, _trials(lambda at: 0.0, noise=1.0), figure="valid_loss")
+    found = importances(SPACE, _trials(lambda at: 0.0, noise=1.0), metric="valid_loss")
     assert not found.is_worth_reading
     assert found.error > 0.9 * found.spread
-    assert "it knows next to nothing" in found.verdict()
-    assert "believe no importance below" in describe(found).splitlines()[0]
+    assert "it explains next to nothing" in found.verdict()
+    assert "ignore the importances below" in describe(found).splitlines()[0]
 
 
 def test_where_every_trial_is_the_same_nothing_can_matter():
     trials = [ObservedTrial(trial.settings, 1.0) for trial in _trials(lambda at: 0.0)]
     found = importances(SPACE, trials)
-    assert found.verdict() == "every trial gave the same figure: no setting can matter here"
+    assert found.verdict() == "all trials have the same value, so no setting can matter"
     assert all(setting.permutation == 0 for setting in found.settings)
 
 
@@ -106,7 +106,7 @@ def test_failed_trials_are_counted_and_left_out():
     failed = [ObservedTrial(trial.settings, None) for trial in trials[:7]]
     found = importances(SPACE, [*failed, *trials[7:]])
     assert (found.trials, found.failed) == (73, 7)
-    assert "(73 trials; 7 failed and are left out)" in describe(found)
+    assert "(73 trials; 7 failed, not used)" in describe(found)
 
 
 def test_figures_of_trials_that_diverged_do_not_drown_the_others():
@@ -122,7 +122,7 @@ def test_too_few_trials_are_refused():
     with pytest.raises(LabError) as error:
         importances(SPACE, _trials(lambda at: at["lr"], count=9))
     assert str(error.value) == (
-        "9 trials with a figure are too few to say which settings matter\n"
+        "9 finished trials are too few to tell which settings matter\n"
         "  run at least 10, better 50: Study.search(..., trials=60)"
     )
 

@@ -52,7 +52,7 @@ def test_trials_of_one_batch_differ(searcher):
 
 
 @EVERY
-def test_failed_trials_are_borne(searcher):
+def test_failed_trials_are_accepted(searcher):
     seen = [*_seen(5), ObservedTrial(_seen(6)[5].settings, None)]
     assert len(searcher.propose(SPACE, seen, 3, seed=0)) == 3
 
