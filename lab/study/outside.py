@@ -411,7 +411,9 @@ def _names_of_cells(cells: Sequence[Sequence[str]]) -> list[str]:
     return [" + ".join(levels) or BASE for levels in changed]
 
 
-def _arms(names: Sequence[str], cells: Sequence[Sequence[str]], factors: Sequence[str], base: str | None) -> list[Arm]:
+def _arms(
+    names: Sequence[str], cells: Sequence[Sequence[str]], factors: Sequence[str], base: str | None, where: str
+) -> list[Arm]:
     known = dict(zip(names, cells, strict=True))
     if base is not None and base not in known:
         raise UnknownNameError.among("arm", base, known, where=where, hint=f"arms: {', '.join(known)}")
