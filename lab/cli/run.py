@@ -182,7 +182,7 @@ def _executor(
     options: dict[str, str],
     catalog: Catalog,
 ) -> Use | None:
-    """Where the user wants runs to be executed; None leaves it to the plan."""
+    """Return the executor that the options name; None leaves the choice to the plan."""
     if name is None and address is not None:
         raise LabError("--address needs --executor", hint="name the executor too: --executor ray")
     if name is None and options:
@@ -210,7 +210,7 @@ def _with_options(executor: Use, options: dict[str, str], catalog: Catalog) -> U
 
 
 def _takes_threads(executor: str, catalog: Catalog) -> bool:
-    """Whether an executor tells its processes how many threads they have; in this one torch was told."""
+    """Return whether an executor sets the threads of its own processes; those of this process are set already."""
     from lab.registry.resolve import Resolver
 
     component = Resolver(catalog).resolve("executors", executor)
@@ -224,7 +224,7 @@ def _pool(workers: int, threads: int | None) -> Use:
 
 
 def _refuse_for_several_processes(study: Study, workers: int | None, executor: str | None) -> None:
-    """What makes no sense where torchrun started several processes."""
+    """Raise if the options do not fit several processes that torchrun started."""
     if study.searching is not None:
         raise LabError("a search cannot be trained by several processes together", hint="lab run … --workers N")
     if workers is not None or executor not in (None, "torchrun"):

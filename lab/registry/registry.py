@@ -87,12 +87,12 @@ class Plugin:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a study file, whose components carry the hash of their own source."""
+        """True for a study file, whose components carry the hash of their own source."""
         return self.module is not None and self.module.__name__.startswith("lab_experiment")
 
     @property
     def is_builtin(self) -> bool:
-        """Whether it is part of ``lab``'s own distribution."""
+        """True if it is part of ``lab``'s own distribution."""
         return self.distribution == DISTRIBUTION
 
     @property
@@ -130,7 +130,7 @@ class Entry:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether ``load`` has nothing to import."""
+        """True if ``load`` has nothing to import."""
         return not isinstance(self.target, str) or self.target.partition(":")[0] in sys.modules
 
     def load(self) -> Any:

@@ -56,19 +56,17 @@ class _Followed(NamedTuple):
 
     Attributes:
         factory: the object itself.
-        entry: its entry, or None for a class or function that was given itself.
+        name: its registered name; empty for a user-defined class or function.
+        plugin: its plugin with its version, or ``"local"``.
         params: the parameters of presets, then the researcher's.
         label: its name in messages.
     """
 
     factory: Any
-    entry: Entry | None
+    name: str
+    plugin: str
     params: dict[str, Any]
     label: str
-
-    @property
-    def plugin(self) -> str:
-        return "local" if self.entry is None or self.entry.plugin.is_local else str(self.entry.plugin)
 
 
 def follow(catalog: Catalog, registry: Registry, chosen: Use) -> _Followed:
@@ -77,17 +75,18 @@ def follow(catalog: Catalog, registry: Registry, chosen: Use) -> _Followed:
     Raises:
         LabError: no such name, a preset of nothing, or an object that cannot be loaded or called.
     """
-    factory, entry, params = chosen.target, None, dict(chosen.params)
+    factory, name, plugin, params = chosen.target, "", "local", dict(chosen.params)
     if isinstance(factory, str):
         entry, params = follow_presets(registry, chosen)
-        # a module that is imported now may not change torch, generators or the working folder
+        # A module that is imported now may not change torch, generators or the working folder.
         with nullcontext() if entry.is_loaded else catalog.import_guard(entry.label):
             factory = entry.load()
-    found = _Followed(factory, entry, params, "")
-    label = f"{registry.spec.singular} '{chosen.name}' ({found.plugin})"
+        if not entry.plugin.is_local:
+            name, plugin = entry.name, str(entry.plugin)
+    label = f"{registry.spec.singular} '{chosen.name}' ({plugin})"
     if not callable(factory):
         raise ParameterError(f"{label} is not callable: {factory!r}")
-    return found._replace(label=label)
+    return _Followed(factory, name, plugin, params, label)
 
 
 def change(
@@ -121,7 +120,7 @@ def change(
         items[index : index + 1] = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
         return items
     chosen = as_use(current)
-    factory, _, params, label = follow(catalog, registry, chosen)
+    factory, _, _, params, label = follow(catalog, registry, chosen)
     parameters, is_open = parameters_of(factory, catalog)
     # An unknown parameter at the end of the path is reported with all other problems when the component is resolved.
     if len(path) > 1 and head not in parameters and not is_open:
@@ -158,8 +157,8 @@ class Resolver:
             chosen = as_use(reference)
             found = follow(self.catalog, registry, chosen)
             parameters, is_open = parameters_of(found.factory, self.catalog)
-            # a study's own definitions are told apart by what they are made of, not by their names
-            name = origin_of(found.factory) if found.plugin == "local" else found.entry.name  # type: ignore[union-attr]
+            # User-defined components are distinguished by their sources, not by their names.
+            name = found.name or origin_of(found.factory)
         except TypeError as error:
             raise ParameterError(f"{registry.spec.singular}: {error}") from None
         label = f"{registry.spec.singular} '{name.partition('#')[0]}' ({found.plugin})"

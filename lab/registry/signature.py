@@ -44,7 +44,7 @@ class Parameter:
 
     @property
     def is_required(self) -> bool:
-        """Whether it has no default: the data's, not the researcher's."""
+        """True if it has no default: it is filled from the data."""
         return self.default is Parameter.REQUIRED
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Figures as readers see them: the same words in the terminal, in ``report.html`` and in tables for papers."""
+"""Scores as readers see them: the same words in the terminal, in ``report.html`` and in tables for papers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = [
     "difference_cells",
     "effect_cells",
     "environment_rows",
-    "figure_cell",
     "flat",
     "is_judged",
     "number",
     "percent",
     "recipe",
+    "score_cell",
     "search_note",
     "size",
     "without_hash",
@@ -52,13 +52,13 @@ NOTHING = "–"
 
 
 def is_judged(metric: str) -> bool:
-    """Whether a figure belongs into a table of results: it was measured on the validation or test split."""
+    """Return whether a metric belongs in a table of results: it was measured on the validation or test split."""
     return metric.startswith(("valid_", "test_"))
 
 
-def figure_cell(row: ArmRow, name: str) -> str:
+def score_cell(row: ArmRow, name: str) -> str:
     """A metric over the seeds of an arm: ``0.7333 ± 0.063``, where undefined ``(2 of 3)``."""
-    summary = row.figures.get(name)
+    summary = row.scores.get(name)
     return NOTHING if summary is None else _summary(summary)
 
 
@@ -113,9 +113,9 @@ def percent(share: float) -> str:
 
 
 def budget_cells(row: ArmRow) -> list[str]:
-    """What a run of an arm cost, in the order of ``BUDGET``."""
+    """Return the mean cost of an arm's runs, in the order of ``BUDGET``."""
     return [
-        text.format(row.figures[name].mean) if name in row.figures and row.figures[name].n else NOTHING
+        text.format(row.scores[name].mean) if name in row.scores and row.scores[name].n else NOTHING
         for name, text in BUDGET.items()
     ]
 
@@ -203,13 +203,13 @@ def _describe_choice(choice: Range | Options) -> str:
 
 
 def search_note(results: Results) -> str:
-    """What a reader of a search's tables must know."""
+    """Return the note below the tables of a search."""
     trials = [arm for arm in results.arms if arm.trial is not None and arm.trial.rung == 0]
     failed = {run.arm for run in results.failed}
     lost = f", {len(failed)} failed" if failed else ""
     shown = len(results.leading_arms()) - 1
     return (
-        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the figure that it is "
+        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the metric that it is "
         "shown with, so it looks better than it is: train it again with other seeds before you believe it"
     )
 

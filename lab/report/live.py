@@ -77,7 +77,7 @@ class Display:
     Args:
         console: where to show it.
         runs: all runs, those that were found finished included.
-        compare: the figure that a finished run is shown with.
+        compare: the metric that a finished run is shown with.
         found: keys of runs that need not be trained.
         quiet: show nothing.
         ended: takes the key of every run that ends.
@@ -138,10 +138,8 @@ class Display:
         """The run has ended, well or not."""
         self.ended.add(run.key)
         self._share[run.key] = 1.0
-        figure = record.metrics.get(self.compare, math.nan)
-        self._cells[run.key] = (
-            f"[green]✓ {figure:.4f}[/green]" if record.status == "finished" else "[red]✗ failed[/red]"
-        )
+        score = record.metrics.get(self.compare, math.nan)
+        self._cells[run.key] = f"[green]✓ {score:.4f}[/green]" if record.status == "finished" else "[red]✗ failed[/red]"
         self._say(_describe_run(run, record))
 
     def _say(self, line: str) -> None:
@@ -187,14 +185,14 @@ def describe_seconds(seconds: float) -> str:
 
 
 def _describe_progress(progress: RunProgress, compare: str) -> str:
-    figures = f"[yellow]{min(progress.epoch + 1, progress.epochs)}/{progress.epochs}[/yellow]"
+    shown = f"[yellow]{min(progress.epoch + 1, progress.epochs)}/{progress.epochs}[/yellow]"
     if progress.row is not None and compare in progress.row:
-        return f"{figures}  {progress.row[compare]:.4f}"
-    return figures if progress.loss is None else f"{figures}  loss {progress.loss:.3f}"
+        return f"{shown}  {progress.row[compare]:.4f}"
+    return shown if progress.loss is None else f"{shown}  loss {progress.loss:.3f}"
 
 
 def _describe_run(run: Run, record: RunRecord) -> str:
     if record.status != "finished":
         return f"✗ {run.arm} · seed {run.seed}: {(record.result.get('error') or record.status).splitlines()[0]}"
-    figures = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
-    return f"✓ {run.arm} · seed {run.seed}  {figures}  ({record.budget.get('seconds', math.nan):.1f} s)"
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in record.metrics.items() if name.startswith("valid_"))
+    return f"✓ {run.arm} · seed {run.seed}  {scores}  ({record.budget.get('seconds', math.nan):.1f} s)"

@@ -31,7 +31,7 @@ class Section:
 
 
 def sections_of(results: Results, catalog: Catalog) -> list[Section]:
-    """What plugins add to a report, by weight, then by plugin."""
+    """Return the sections that plugins add to a report, by weight, then by plugin."""
     given = catalog.gather("lab_report_sections", Section, study=results.study, runs=results.runs)
     found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
     return [section for _, _, section in sorted(found, key=lambda item: item[:2])]

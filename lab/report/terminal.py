@@ -17,9 +17,9 @@ from lab.report.cells import (
     describe_search,
     difference_cells,
     effect_cells,
-    figure_cell,
     is_judged,
     percent,
+    score_cell,
     search_note,
 )
 from lab.report.live import describe_seconds
@@ -176,7 +176,7 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     table.add_column("p (Holm)", justify="right")
     table.add_column("verdict")
     for row in rows:
-        cells = (*(figure_cell(row, name) for name in metrics), *difference_cells(row.comparison))
+        cells = (*(score_cell(row, name) for name in metrics), *difference_cells(row.comparison))
         table.add_row(escape(row.name), row.count, *map(escape, cells))
     return table
 

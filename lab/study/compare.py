@@ -1,6 +1,6 @@
 """Comparing arms: paired by seed, with honest intervals.
 
-For every arm the figure that decides is compared with the base's, seed by seed. The paired t-test and its 95 %
+For every arm the primary metric is compared with the base's, seed by seed. The paired t-test and its 95 %
 interval give the verdict, p-values corrected for the number of arms after Holm (1979). Beside them stand the exact
 sign-flip p, which with three seeds cannot fall below 0.25, the probability that the arm improves on the base, and the
 smallest difference that so many seeds could have shown. Where all differences are equal, as those of accuracies on few
@@ -54,7 +54,7 @@ class ArmComparison:
     Attributes:
         arm: its name.
         n: seeds that both have.
-        difference: mean of the arm's figures less the other's.
+        difference: mean of the arm's scores minus the other's.
         low, high: 95 % interval of the difference; NaN with fewer than two seeds.
         p: paired t-test, two-sided.
         p_corrected: after Holm's correction over the arms of the study.
@@ -116,9 +116,9 @@ def compare_arms(
     """Compare every arm with the base, paired by seed.
 
     Args:
-        base: seed → figure.
-        arms: arm → seed → figure.
-        higher_is_better: the direction of the figure.
+        base: seed → score.
+        arms: arm → seed → score.
+        higher_is_better: the direction of the metric.
         refused: arm → why it is not compared; it takes no part in the correction for the number of arms.
     """
     return _compared({name: _paired(base, values) for name, values in arms.items()}, higher_is_better, refused or {})
@@ -130,8 +130,8 @@ def compare_steps(
     """Compare every arm but the first with the one before it, paired by seed: what does each step of a ladder bring?
 
     Args:
-        arms: arm → seed → figure, in their order.
-        higher_is_better: the direction of the figure.
+        arms: arm → seed → score, in their order.
+        higher_is_better: the direction of the metric.
         refused: as in ``compare_arms``.
     """
     steps = itertools.pairwise(arms.items())
@@ -270,11 +270,11 @@ def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_bett
     if n == 0:
         return "no seed in common with the base"
     if not np.isfinite(d).all():
-        return "a figure is not finite: nothing can be concluded"
+        return "a score is not finite: nothing can be concluded"
     if n == 1:
         return "one seed: nothing can be concluded"
     if not d.any():
-        return f"no difference: the same figure in every one of {n} seeds"
+        return f"no difference: the same score in every one of {n} seeds"
     if n == 2:
         return "two seeds: no verdict"
     if _has_no_spread(d):
@@ -291,7 +291,7 @@ def _verdict(d: np.ndarray, mean: float, half: float, detectable: float, is_bett
 
 @attrs.frozen
 class Effect:
-    """What a level of a factor does over all levels of the others, or what two of them do together beyond their sum.
+    """Main effect of a level over all levels of the other factors, or the interaction of two levels.
 
     Attributes:
         name: ``additive``, or ``bidirectional × additive`` for an interaction.
@@ -319,12 +319,12 @@ class Effect:
 
     @property
     def is_interaction(self) -> bool:
-        """Whether it is about two levels together."""
+        """True for an interaction."""
         return len(self.levels) > 1
 
 
 def factorial_effects(
-    cells: Mapping[str, Mapping[str, str]], figures: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
+    cells: Mapping[str, Mapping[str, str]], scores: Mapping[str, Mapping[int, float]], *, higher_is_better: bool
 ) -> list[Effect]:
     """Main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -333,12 +333,12 @@ def factorial_effects(
 
     Args:
         cells: arm → factor → level, the arms of the whole grid.
-        figures: arm → seed → figure.
-        higher_is_better: the direction of the figure.
+        scores: arm → seed → score.
+        higher_is_better: the direction of the metric.
     """
     levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
-    seeds = [seed for seed in next(iter(figures.values()), {}) if all(seed in figures.get(arm, {}) for arm in cells)]
-    table = {tuple(cell[f] for f in levels): np.array([figures[arm][s] for s in seeds]) for arm, cell in cells.items()}
+    seeds = [seed for seed in next(iter(scores.values()), {}) if all(seed in scores.get(arm, {}) for arm in cells)]
+    table = {tuple(cell[f] for f in levels): np.array([scores[arm][s] for s in seeds]) for arm, cell in cells.items()}
     contrasts = _contrasts(levels)
     values = {name: _contrast(table, signs) for name, signs in contrasts.items()}
     raw = {name: _p_value(d) for name, d in values.items()}
@@ -389,7 +389,7 @@ def _effect_verdict(
     if n == 0:
         return "no seed in which every cell finished"
     if not np.isfinite(d).all():
-        return "a figure is not finite: nothing can be concluded"
+        return "a score is not finite: nothing can be concluded"
     if n == 1:
         return "one seed: nothing can be concluded"
     if not d.any():

@@ -39,7 +39,7 @@ __all__ = [
 
 @runtime_checkable
 class Executor(Protocol):
-    """Where runs are executed.
+    """Contract of executors, which execute runs.
 
     ``submit`` gets the runs that are to do and gives each back with its record as it ends, in any order. A run's
     ``execute`` does all the work, records failures instead of raising them, and raises ``KeyboardInterrupt`` once
@@ -178,7 +178,7 @@ def build_executor(reference: Reference, catalog: Catalog) -> Executor:
 
 
 def is_elsewhere(executor: Reference, catalog: Catalog) -> bool:
-    """Whether an executor sends runs to other machines.
+    """Return whether an executor sends runs to other machines.
 
     Raises:
         LabError: there is none, or its parameters are wrong.

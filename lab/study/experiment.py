@@ -179,7 +179,7 @@ class ResolvedExperiment:
         return {**slots, **{name: to_plain(value) for name, value in self.values.items()}}
 
     def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
-        """What ``other`` has otherwise: path → (here, there). Of a component that differs, no parameter is listed."""
+        """Return how ``other`` differs: path → (here, there). Of a component that differs, no parameter is listed."""
         here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]

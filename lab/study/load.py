@@ -189,6 +189,10 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
         StudyError: a path is unknown or a value does not fit; all of them at once, with every other problem of the
             study.
     """
+    from lab.study.guard import guarded
+
+    # Reading a value imports the component that it is for, before the plan watches imports.
+    catalog.import_guard = guarded
     base, problems = study.base, []
     for assignment in assignments:
         path, equals, text = (part.strip() for part in assignment.partition("="))

@@ -34,7 +34,7 @@ def _nobody(what: str, done: int, count: int) -> None:
 
 @attrs.frozen(eq=False)
 class Plan:
-    """What a study is going to do.
+    """Plan of a study: its arms, its runs, and what was found.
 
     Attributes:
         study: the study.
@@ -183,7 +183,7 @@ def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data)
 
 
 def _device_here(device: str, elsewhere: bool) -> str:
-    """Where arms are checked: on the device that they will be trained on, where this machine has it."""
+    """Return the device to check arms on: the one that they will be trained on, if this machine has it."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -194,7 +194,7 @@ def _device_here(device: str, elsewhere: bool) -> str:
 
 
 def _is_known(device: str) -> bool:
-    """Whether torch knows such a device at all."""
+    """Return whether torch knows such a device at all."""
     try:
         torch.device(device)
     except RuntimeError:

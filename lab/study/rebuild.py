@@ -64,7 +64,7 @@ class Parting:
 
 @attrs.frozen
 class Reproduction:
-    """What training a run again showed.
+    """Comparison of a run with its repetition.
 
     Attributes:
         run: the run.
@@ -319,7 +319,7 @@ def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Itera
 
 
 def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
-    """Where two trees of plain values part."""
+    """Yield the places where two trees of plain values differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys([*one, *other]):
             yield from _parted(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
@@ -522,7 +522,7 @@ def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path, anyway
 
 
 def _is_local(name: str) -> bool:
-    """Whether a recorded name is no registered one but where a definition is from: ``file.py:Model#hash``."""
+    """Return whether a recorded name is that of a definition, ``file.py:Model#hash``, and not a registered one."""
     return ":" in name
 
 

@@ -49,7 +49,7 @@ FILE = variants.FILE
 
 @attrs.frozen
 class ComponentRecord:
-    """Where a component came from.
+    """Origin of a component.
 
     Attributes:
         kind: what it is, ``architecture``.

@@ -39,7 +39,7 @@ class ArmRow:
 
     Attributes:
         name: its name.
-        figures: every metric and budget over its finished runs.
+        scores: every metric and budget over its finished runs.
         failed: runs that did not finish: failed, diverged, interrupted, not run yet.
         comparison: its difference from the base, or from the arm before; None for the first.
         planned: runs that were to be made.
@@ -47,7 +47,7 @@ class ArmRow:
     """
 
     name: str
-    figures: Mapping[str, Summary]
+    scores: Mapping[str, Summary]
     failed: int
     comparison: ArmComparison | None
     planned: int = 0
@@ -94,14 +94,14 @@ class Results:
         """The runs that are left out since their files are not as they were written."""
         return [run for run in self.runs if run.status == "damaged"]
 
-    def figures(self, arm: str, name: str) -> dict[int, float]:
+    def scores(self, arm: str, name: str) -> dict[int, float]:
         """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
         rows = {run.seed: run.row() for run in self._of_arm.get(arm, []) if run.status == "finished"}
         return {seed: float(row[name]) for seed, row in rows.items() if name in row}
 
     @property
     def metric_names(self) -> list[str]:
-        """Every figure that a finished run has, the deciding one first."""
+        """Every metric of finished runs, the primary one first."""
         names = dict.fromkeys(name for run in self.runs for name in run.metrics)
         return sorted(names, key=lambda name: name != self.study.compare)
 
@@ -109,25 +109,25 @@ class Results:
         """Every arm, the base first, with its difference from the base in ``metric`` (the study's own by default).
 
         Args:
-            metric: a figure that runs have.
+            metric: one that runs have.
             stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
 
         Raises:
-            UnknownNameError: no run has such a figure.
+            UnknownNameError: no run has such a metric.
         """
         metric = self._known(metric)
-        figures = {arm.name: self.figures(arm.name, metric) for arm in self.arms}
-        base, *others = figures
-        pairs = dict(zip(others, list(figures) if stepwise else [base] * len(others), strict=False))
+        scores = {arm.name: self.scores(arm.name, metric) for arm in self.arms}
+        base, *others = scores
+        pairs = dict(zip(others, list(scores) if stepwise else [base] * len(others), strict=False))
         refused = {name: why for name, other in pairs.items() if (why := self._refusal(other, name, metric))}
         is_higher_better = self.is_higher_better(metric)
         if stepwise:
-            found = compare_steps(figures, higher_is_better=is_higher_better, refused=refused)
+            found = compare_steps(scores, higher_is_better=is_higher_better, refused=refused)
         else:
-            arms = {name: figures[name] for name in others}
-            found = compare_arms(figures[base], arms, higher_is_better=is_higher_better, refused=refused)
+            arms = {name: scores[name] for name in others}
+            found = compare_arms(scores[base], arms, higher_is_better=is_higher_better, refused=refused)
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
-        return [self._row(name, comparisons.get(name)) for name in figures]
+        return [self._row(name, comparisons.get(name)) for name in scores]
 
     def _refusal(self, other: str, name: str, metric: str) -> str:
         """Why two arms are not compared in a metric; empty if they are."""
@@ -226,10 +226,10 @@ class Results:
         return sentences
 
     def judged_by(self, metric: str) -> Results:
-        """The same runs, with another figure that decides.
+        """The same runs, with another primary metric.
 
         Raises:
-            UnknownNameError: no run has such a figure.
+            UnknownNameError: no run has such a metric.
         """
         study = attrs.evolve(self.study, compare=self._known(metric))
         return Results(study, self.arms, self.runs)
@@ -237,7 +237,7 @@ class Results:
     def value_of(self, arm: str) -> float | None:
         """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""
         metric = self.study.compare
-        values = self.figures(arm, metric)
+        values = self.scores(arm, metric)
         if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
             return None
         mean = summarise(list(values.values())).mean
@@ -267,24 +267,24 @@ class Results:
         A grid of one factor has none beyond the differences that ``compare`` gives.
 
         Raises:
-            UnknownNameError: no run has such a figure.
+            UnknownNameError: no run has such a metric.
         """
         metric = self._known(metric)
         cells = {arm.name: arm.factors for arm in self.arms}
         if not _is_whole_grid(list(cells.values())):
             return []
-        figures = {name: self.figures(name, metric) for name in cells}
-        found = factorial_effects(cells, figures, higher_is_better=self.is_higher_better(metric))
+        scores = {name: self.scores(name, metric) for name in cells}
+        found = factorial_effects(cells, scores, higher_is_better=self.is_higher_better(metric))
         first, *others = cells
         refusals = {self._refusal(first, other, metric) for other in others} - {""}
         return [_refused_effect(effect, sorted(refusals)[0]) if refusals else effect for effect in found]
 
     def _known(self, metric: str) -> str:
-        """The figure asked for, the study's own unless one is named."""
+        """Return the metric asked for, the study's own unless one is named."""
         metric = metric or self.study.compare
         if self.metric_names and metric not in self.metric_names:
             names = self.metric_names
-            raise UnknownNameError.among("figure", metric, names, hint=f"figures: {', '.join(names)}")
+            raise UnknownNameError.among("metric", metric, names, hint=f"metrics: {', '.join(names)}")
         return metric
 
     def is_higher_better(self, metric: str) -> bool:
@@ -308,9 +308,9 @@ class Results:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.budget))
-        figures = {key: summarise(list(self.figures(name, key).values())) for key in names}
+        scores = {key: summarise(list(self.scores(name, key).values())) for key in names}
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
-        return ArmRow(name, figures, outcomes.total(), comparison, len(runs), dict(outcomes))
+        return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes))
 
     def frame(self) -> pd.DataFrame:
         """One row per run, as a pandas frame."""
@@ -325,8 +325,8 @@ class Results:
         rows = [
             {
                 "arm": row.name,
-                "n": row.figures[self.study.compare].n if self.study.compare in row.figures else 0,
-                self.study.compare: row.figures[self.study.compare].mean if self.study.compare in row.figures else None,
+                "n": row.scores[self.study.compare].n if self.study.compare in row.scores else 0,
+                self.study.compare: row.scores[self.study.compare].mean if self.study.compare in row.scores else None,
                 "difference": row.comparison.difference if row.comparison else None,
                 "low": row.comparison.low if row.comparison else None,
                 "high": row.comparison.high if row.comparison else None,
@@ -346,7 +346,7 @@ class Results:
             writer.writerows(rows)
 
     def budget_notes(self) -> list[str]:
-        """Where a better arm also had more parameters or took more time, by more than a twentieth."""
+        """Return a note for each better arm that also used over 5 % more parameters or time."""
         base, *others = self.leading_rows(self.compare())
         notes: list[str] = []
         for row in others:
@@ -370,7 +370,7 @@ def _refused_effect(effect: Effect, why: str) -> Effect:
 
 
 def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:
-    """Whether cells are every combination of the levels of two factors or more, each once."""
+    """Return whether cells are every combination of the levels of two factors or more, each once."""
     factors = cells[0].keys() if cells else ()
     if any(cell.keys() != factors for cell in cells):
         return False
@@ -380,6 +380,6 @@ def _is_whole_grid(cells: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _ratio(row: ArmRow, base: ArmRow, key: str) -> float:
-    if key not in row.figures or key not in base.figures or not base.figures[key].mean:
+    if key not in row.scores or key not in base.scores or not base.scores[key].mean:
         return math.nan
-    return row.figures[key].mean / base.figures[key].mean
+    return row.scores[key].mean / base.scores[key].mean

@@ -55,7 +55,7 @@ LAST = "model.safetensors"
 
 @attrs.frozen
 class RunProgress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         epoch: index of the current epoch.
@@ -63,7 +63,7 @@ class RunProgress:
         step: steps done.
         steps: how many it will be.
         loss: of the last step.
-        row: figures of the last finished epoch, or None.
+        row: scores of the last finished epoch, or None.
     """
 
     epoch: int
@@ -75,7 +75,7 @@ class RunProgress:
 
     @classmethod
     def of(cls, learner: Training) -> RunProgress:
-        """Where a learner stands; waits for its device."""
+        """Return the progress of a learner; waits for its device."""
         position = learner.position
         return cls(
             epoch=position.epoch,
@@ -88,7 +88,7 @@ class RunProgress:
 
 
 class Listener(Protocol):
-    """Somebody who watches runs: a progress display."""
+    """Receiver of progress updates, such as a display."""
 
     def run_started(self, run: Run) -> None:
         """A run begins to train."""
@@ -172,7 +172,7 @@ class Run:
             completed = self._complete(record)
             if completed is not None:
                 return completed
-            fresh = True  # its weights alone do not give its figures
+            fresh = True  # its weights alone do not give its scores
         configure_cpu()
         folder = self._begin(fresh=fresh)
         keep_sources(self.experiment, self.file, folder)
@@ -235,7 +235,7 @@ class Run:
             self.catalog.warn(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
-        """What ``experiment.json`` says: enough to build the run again."""
+        """Return the content of ``experiment.json``: enough to build the run again."""
         content = key_content(
             self.experiment,
             self.seed,

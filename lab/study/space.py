@@ -59,7 +59,7 @@ class Range:
         return round(value) if self.is_whole else value
 
     def share(self, value: float) -> float:
-        """Where a value stands in the range, from 0 to 1; a whole number in the middle of its stretch."""
+        """Return the share of the range below a value, from 0 to 1; a whole number is in the middle of its stretch."""
         if self.is_log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         if self.is_whole:
@@ -164,7 +164,7 @@ class ObservedTrial:
 
 @runtime_checkable
 class Searcher(Protocol):
-    """What proposes trials.
+    """Contract of searchers, which propose trials.
 
     ``propose`` gives ``count`` settings, each with a number or the name of an option for every path of the space. It
     keeps nothing: the same space, trials and seed give the same proposals.
@@ -179,7 +179,7 @@ def _plain_numbers(numbers: Any) -> Any:
 
 @attrs.frozen
 class Search:
-    """How a study is searched.
+    """Settings of a search.
 
     Attributes:
         space: path → what may stand there.

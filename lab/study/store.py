@@ -160,7 +160,7 @@ class RunRecord:
 
     @property
     def yardstick(self) -> dict[str, Any]:
-        """What its scores were measured with (``lab.study.yardstick``); empty for runs of older versions."""
+        """Yardstick of its scores (``lab.study.yardstick``); empty for runs of older versions."""
         found = self.result.get("yardstick")
         return found if isinstance(found, dict) else {}
 
@@ -401,7 +401,7 @@ class Store:
         return FileLock(path)
 
     def is_busy(self, key: str) -> bool:
-        """Whether a process trains the run right now."""
+        """Return whether a process trains the run right now."""
         path = self.folder / ".locks" / key
         if not path.exists():
             return False

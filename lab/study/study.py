@@ -42,7 +42,7 @@ SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if fie
 
 @attrs.frozen
 class Trial:
-    """What makes an arm a trial of a search.
+    """Place of an arm in a search.
 
     Attributes:
         number: which trial, from 0; every rung of it has the same.
@@ -111,7 +111,7 @@ class Study:
     Attributes:
         base: the experiment that every arm is compared with.
         seeds: how many seeds (0, 1, …), or the seeds themselves.
-        compare: the figure that decides, for example ``valid_loss``.
+        compare: the primary metric, for example ``valid_loss``.
         arms: besides the base, in order.
         name: the folder of its results; the file's name unless given.
         question: one or two sentences; the file's docstring unless given.
@@ -281,7 +281,7 @@ class Study:
                 progress("names and parameters of arms", number, len(arms))
             experiment, found = self._apply(arm, catalog)
             if experiment is not None:
-                found += _unknown_figure(self.compare, experiment)
+                found += _unknown_metric(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
                 resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference))
@@ -453,17 +453,17 @@ def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _unknown_figure(figure: str, experiment: ResolvedExperiment) -> list[str]:
-    """Whether the figure that decides is one that this experiment will have. What callbacks add cannot be known."""
+def _unknown_metric(metric: str, experiment: ResolvedExperiment) -> list[str]:
+    """Return a problem if this experiment will not have the primary metric. What callbacks add cannot be known."""
     offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
-    split, _, name = figure.partition("_")
-    if figure in offered:
-        split, name = "valid", figure
+    split, _, name = metric.partition("_")
+    if metric in offered:
+        split, name = "valid", metric
     elif split not in ("valid", "test") or name in offered:
         return []
-    figures = {each: f"{split}_{each}" for each in offered}
-    hint = did_you_mean(name, figures, f"figures: {', '.join(figures.values())}")
-    return [str(UnknownNameError(f"this study compares '{figure}', which no run has", hint=hint))]
+    metrics = {each: f"{split}_{each}" for each in offered}
+    hint = did_you_mean(name, metrics, f"metrics: {', '.join(metrics.values())}")
+    return [str(UnknownNameError(f"unknown metric '{metric}' in Study(compare=…)", hint=hint))]
 
 
 def in_arms(problem: str, names: Sequence[str], study: Study) -> str:

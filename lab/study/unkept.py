@@ -130,7 +130,7 @@ def _assigned(target: ast.expr, method: ast.FunctionDef, methods: Iterable[ast.F
 
 
 def _is_made_anew(attribute: str, changer: str, methods: dict[str, ast.FunctionDef]) -> bool:
-    """Whether an attribute is set plainly before each step or validation, or before each epoch and not in its steps."""
+    """Return whether an attribute is reset before each step or validation, or before each epoch and not in steps."""
     event = changer.partition("_")[2]
     moments = IN_A_STEP if event in IN_A_STEP else ("epoch", "validate", "eval_weights") if event in EVENTS else ()
     for moment in moments:

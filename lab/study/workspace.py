@@ -1,4 +1,4 @@
-"""Where studies are run: the plugins, the store of runs, and the device."""
+"""Workspace: the plugins, the store of runs, and the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Workspace"]
 
 @attrs.frozen(eq=False)
 class Workspace:
-    """What every step from a question to its results needs.
+    """Plugins, store and device, which every step from a question to its results needs.
 
     Attributes:
         catalog: the plugins.
@@ -33,7 +33,7 @@ class Workspace:
 
     @property
     def is_writable(self) -> bool:
-        """Whether new runs can be kept.
+        """True if new runs can be kept.
 
         Raises:
             StoreError: they cannot, and there are none to read either.

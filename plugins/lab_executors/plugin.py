@@ -1,4 +1,4 @@
-"""What is in here: a pool of worker processes, and runs that several processes train together."""
+"""Contents: a pool of worker processes, and runs that several processes train together."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class _Shift:
 
     @property
     def busy(self) -> bool:
-        """Whether a worker has a run."""
+        """True while a worker has a run."""
         return any(worker.run is not None for worker in self.workers)
 
     def hire(self, count: int) -> None:

@@ -155,7 +155,7 @@ def _work(settings: dict[str, Any], jobs: Jobs, reporter: Reporter) -> None:
 
 
 def _ignore(message: str) -> None:
-    """What is wrong with a plugin was told when the study began."""
+    """Ignore a warning about a plugin: the process that began the study has shown it."""
 
 
 def _take_stdout() -> TextIO:

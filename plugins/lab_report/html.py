@@ -22,11 +22,11 @@ from lab.report.cells import (
     difference_cells,
     effect_cells,
     environment_rows,
-    figure_cell,
     is_judged,
     number,
     percent,
     recipe,
+    score_cell,
     search_note,
     without_hash,
 )
@@ -165,7 +165,7 @@ def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]
 
 
 def _interactions(effects: Sequence[Effect]) -> list[dict[str, Any]]:
-    """Whether two levels add up, where that is the whole question: in a grid of two factors of two levels."""
+    """Return whether two levels add up, if that is the whole question: in a grid of two factors of two levels."""
     found = [effect for effect in effects if effect.is_interaction]
     return [
         {"arm": effect.name, "state": "open", "mark": MARKS["open"], "verdict": effect.verdict, "note": INTERACTION}
@@ -180,7 +180,7 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
 
 
 def _verdict(row: ArmRow, comparison: ArmComparison) -> str:
-    has_finished = any(summary.n for summary in row.figures.values())
+    has_finished = any(summary.n for summary in row.scores.values())
     return comparison.verdict if has_finished else f"none of its {row.failed} runs finished"
 
 
@@ -198,7 +198,7 @@ def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
         "failed": row.failed,
         "losses": row.losses,
         "state": _state(row) if comparison is not None else "base",
-        "cells": [figure_cell(row, name) for name in metrics],
+        "cells": [score_cell(row, name) for name in metrics],
         "difference": difference,
         "p": p_value,
         "more": _more_cells(comparison),
@@ -231,10 +231,10 @@ def _charts(
 
 
 def _per_seed(results: Results, names: Sequence[str]) -> dict[str, list[float]]:
-    base = results.figures(names[0], results.study.compare)
+    base = results.scores(names[0], results.study.compare)
     found: dict[str, list[float]] = {}
     for name in names[1:]:
-        figures = results.figures(name, results.study.compare)
+        figures = results.scores(name, results.study.compare)
         found[name] = [figures[seed] - base[seed] for seed in base if seed in figures]
     return found
 
@@ -282,7 +282,7 @@ def _failure(run: RunRecord) -> dict[str, Any]:
 
 
 def _environment_rows(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Where the runs were made, one row per fact; where runs differ, every value with the number of its runs."""
+    """Return the environment of the runs, one row per fact; where runs differ, every value with its number of runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
         for path, value in environment_rows(_read_environment(run)):
@@ -304,7 +304,7 @@ def _counted(values: Counter[str]) -> str:
 
 
 def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
-    """What to type, and what it does."""
+    """Return commands to type, and what they do."""
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
     name = shlex.quote(record.study.name)

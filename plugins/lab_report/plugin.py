@@ -1,4 +1,4 @@
-"""What is in here: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
+"""Contents: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 
 from lab.errors import LabError
-from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, figure_cell, is_judged
+from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, is_judged, score_cell
 from lab.study.compare import Effect
 from lab.study.results import ArmRow, Results
 
@@ -214,7 +214,7 @@ def effects_table(results: Results, metric: str = "") -> EffectsTable:
 
 
 def _cells(row: ArmRow, figures: Sequence[str]) -> list[str]:
-    return [row.name, row.count, *(figure_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
+    return [row.name, row.count, *(score_cell(row, name) for name in figures), *difference_cells(row.comparison)[:2]]
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ MEASURED = ("effect", "low", "high", "p", "p_corrected", "detectable")
 
 
 def _figure_numbers(row: ArmRow, figures: Sequence[str]) -> list[object]:
-    found = [row.figures.get(name) for name in figures]
+    found = [row.scores.get(name) for name in figures]
     return [
         value
         for summary in found

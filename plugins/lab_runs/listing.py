@@ -18,8 +18,8 @@ from lab.study.variants import all_variants, labels, read_content, study_names
 __all__ = [
     "Listed",
     "column_names",
-    "deciding_figures",
     "list_runs",
+    "primary_metrics",
     "references",
     "remove_leftovers",
     "select_runs",
@@ -116,7 +116,7 @@ def users_of(
     return found
 
 
-def deciding_figures(root: Path) -> list[str]:
+def primary_metrics(root: Path) -> list[str]:
     """The metrics by which the studies in ``root`` are compared."""
     return list(dict.fromkeys(content["compare"] for _, content in _studies(root, _ignore) if content["compare"]))
 

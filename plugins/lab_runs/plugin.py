@@ -1,4 +1,4 @@
-"""What is in here: the commands that look into the folder of runs."""
+"""Contents: the commands that look into the folder of runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
     return {
         "reproduce": (
             "lab_runs.reproduce_command:reproduce",
-            "Train a finished run again and compare every figure.",
+            "Train a finished run again and compare every metric.",
         ),
         "runs": ("lab_runs.runs_command:runs", "List, show, compare and remove runs."),
     }

@@ -75,7 +75,7 @@ def runs(
     only_keys: bool,
     folder: Path,
 ) -> None:
-    """List runs, the latest last: key, study, arm, seed, state, and the figures that decide."""
+    """List runs, the latest last: key, study, arm, seed, state, and the primary metrics."""
     ctx.meta["lab.folder"] = folder
     if ctx.invoked_subcommand is not None:
         return
@@ -90,7 +90,7 @@ def runs(
     if only_keys:
         click.echo("\n".join(run.key for run in found), nl=bool(found))
         return
-    extra = [*figures, *(name for name in (column, *listing.deciding_figures(folder)) if name not in COLUMNS)]
+    extra = [*figures, *(name for name in (column, *listing.primary_metrics(folder)) if name not in COLUMNS)]
     known = {*listing.column_names(found), "changed", "error"}
     columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in figures)]
     click.echo(_table(found, columns, _variants(users)) if found else _nothing(folder, len(everything)))

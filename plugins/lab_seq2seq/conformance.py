@@ -107,6 +107,21 @@ class AttentionConformance(Conformance):
         if not same(self.look(attention, keys)[0][0], self.look(attention, changed)[0][0], 1e-5):
             raise Finding(f"{self.label}: the context of a sentence depends on the others of its batch")
 
+    def test_fused_scores_equal_the_scores(self) -> None:
+        """``fused_scores``, if defined, has the numbers and gradients of ``score``."""
+        attention, results = self.build().train(), []
+        keys, query = _random(2, STEPS, BATCH, WIDTH).requires_grad_(), _random(1, BATCH, WIDTH).requires_grad_()
+        given = [keys, query, *attention.parameters()]
+        for fused in (True, False):
+            prepared = attention.prepare(keys)
+            stage = attention.fused_scores(prepared) if fused else None
+            if fused and stage is None:
+                return
+            scores = stage(query).t() if stage else attention.score(query, prepared)
+            results.append((scores, *torch.autograd.grad(scores.sin().sum(), given)))
+        if not same(*results, 1e-4):
+            raise Finding(f"{self.label}: fused_scores and score differ in numbers or gradients")
+
     def test_gradients_reach_every_trainable_parameter(self) -> None:
         """Gradients reach the keys and the query, too."""
         attention = self.build().train()

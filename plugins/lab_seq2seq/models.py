@@ -1,7 +1,7 @@
 """Recurrent encoder–decoder with attention, computed one step after the other.
 
 One batch can be followed here from top to bottom: `Encoder`, then `Seq2SeqRNN.step` for each target word. Training
-calls `fused.forward`, which computes the same numbers faster; `fused=False` runs the text below.
+calls `fused.forward`, which computes the same numbers faster; `fused=False` runs the code below.
 
 Shapes at line ends: S source steps, T target steps, B sentences, E embedding width, H hidden width per direction,
 K width of the encoder's outputs (H, or 2 H if bidirectional), V words. Time comes first, as in `nn.GRU`.

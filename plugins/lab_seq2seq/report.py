@@ -221,7 +221,7 @@ def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
     """
     ranked = sorted(zip(weights, words, strict=True), key=lambda pair: -pair[0])
     named = [f"{word} {weight:.0%}".replace("%", " %") for weight, word in ranked if weight >= LEAST_WEIGHT]
-    return ", ".join(named) or "evenly spread"
+    return ", ".join(named) or "all words evenly"
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -111,12 +111,12 @@ def test_another_figure_may_be_compared(lab, tmp_path: Path) -> None:
     assert "lower is better" in output
 
 
-def test_an_unknown_figure_gives_close_matches(lab, tmp_path: Path) -> None:
+def test_an_unknown_metric_gives_close_matches(lab, tmp_path: Path) -> None:
     store_study(tmp_path)
     error = lab("compare", "toy", "--metric", "valid_los").exception
     assert str(error) == (
-        "unknown figure 'valid_los'\n  did you mean: valid_loss or train_loss?\n"
-        "  figures: valid_accuracy, train_loss, valid_loss"
+        "unknown metric 'valid_los'\n  did you mean: valid_loss or train_loss?\n"
+        "  metrics: valid_accuracy, train_loss, valid_loss"
     )
 
 

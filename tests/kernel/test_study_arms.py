@@ -222,16 +222,16 @@ def test_a_problem_of_every_arm_names_none(problems):
 
 def test_a_figure_that_no_run_will_have_is_a_problem_before_anything_is_trained(problems):
     assert problems(Study(experiment(metrics=["worst"]), compare="valid_wosrt")) == (
-        "this study compares 'valid_wosrt', which no run has\n"
+        "unknown metric 'valid_wosrt' in Study(compare=…)\n"
         "  did you mean: valid_worst?\n"
-        "  figures: valid_loss, valid_worst\n"
+        "  metrics: valid_loss, valid_worst\n"
         "  study.py"
     )
 
 
 def test_a_figure_without_its_split_is_a_problem_that_says_which(problems):
     assert problems(Study(experiment(), compare="loss")) == (
-        "this study compares 'loss', which no run has\n  did you mean: valid_loss?\n  figures: valid_loss\n  study.py"
+        "unknown metric 'loss' in Study(compare=…)\n  did you mean: valid_loss?\n  metrics: valid_loss\n  study.py"
     )
 
 

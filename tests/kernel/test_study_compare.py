@@ -142,7 +142,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
         (BASE, [1.01, 1.05, 0.99, 1.2, 1.0], False, None, "no difference that 5 seeds could show (≥ 0.0489 needed)"),
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
         ([], [], False, None, "no seed in common with the base"),
-        ([1.0, 2.0], [1.0, 2.0], False, None, "no difference: the same figure in every one of 2 seeds"),
+        ([1.0, 2.0], [1.0, 2.0], False, None, "no difference: the same score in every one of 2 seeds"),
         ([1.0, 2.0], [0.5, 1.3], False, None, "two seeds: no verdict"),
         ([0.9, 0.8], [0.91, 0.81], True, None, "two seeds: no verdict"),
         (
@@ -154,9 +154,9 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
         ),
         ([1.0] * 6, [0.5] * 6, False, True, "better by 0.5 in every one of 6 seeds"),
         ([1.0] * 6, [0.5] * 6, True, False, "worse by 0.5 in every one of 6 seeds"),
-        ([0.3] * 3, [0.1 + 0.2] * 3, False, None, "no difference: the same figure in every one of 3 seeds"),
-        ([1.0, 2.0], [1.0, math.nan], False, None, "a figure is not finite: nothing can be concluded"),
-        ([1.0, 2.0], [1.0, math.inf], False, None, "a figure is not finite: nothing can be concluded"),
+        ([0.3] * 3, [0.1 + 0.2] * 3, False, None, "no difference: the same score in every one of 3 seeds"),
+        ([1.0, 2.0], [1.0, math.nan], False, None, "a score is not finite: nothing can be concluded"),
+        ([1.0, 2.0], [1.0, math.inf], False, None, "a score is not finite: nothing can be concluded"),
     ],
 )
 def test_the_verdict_is_one_plain_sentence(base, arm, higher, is_better, verdict):

@@ -122,7 +122,7 @@ def interaction(*beyond: float) -> dict[str, list[float]]:
         (interaction(1.0, -1.0, 1.0), "no interaction that 3 seeds could show (≥ 5.1 needed)"),
         (interaction(1.0), "one seed: nothing can be concluded"),
         (interaction(0.0, 0.0), "they add up exactly: the same in every one of 2 seeds"),
-        (interaction(1.0, math.nan), "a figure is not finite: nothing can be concluded"),
+        (interaction(1.0, math.nan), "a score is not finite: nothing can be concluded"),
         (interaction(), "no seed in which every cell finished"),
     ],
 )
@@ -180,7 +180,7 @@ def test_results_give_the_effects_of_the_deciding_figure_and_of_any_other(stored
     _, results = stored()
     assert [effect.effect for effect in results.effects()] == pytest.approx([4.0, 2.0, 2.0])
     assert [effect.effect for effect in results.effects("train_loss")] == [0.0, 0.0, 0.0]
-    with pytest.raises(UnknownNameError, match="unknown figure 'valid_accurac'"):
+    with pytest.raises(UnknownNameError, match="unknown metric 'valid_accurac'"):
         results.effects("valid_accurac")
 
 
@@ -224,7 +224,7 @@ def test_a_narrow_terminal_cuts_nothing_off(stored: Any, width: int) -> None:
     _, results = stored()
     text = printed(results, width)
     assert "…" not in text
-    mean = results.compare()[0].figures["valid_loss"].mean
+    mean = results.compare()[0].scores["valid_loss"].mean
     assert f"{mean:.4g}" in text
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from lab import Callback, Experiment, Learner, Study, use
 from lab.errors import StudyError
 from lab.registry.plugins import load_catalog
-from lab.study.execute import run_study
+from lab.study.execute import Silence, run_study
+from lab.study.run import Run
 from tests.kernel.training_toys import toy_data
 
 
@@ -48,6 +49,16 @@ class RunsOutOfMemory(Callback):
 
 class Nothing(Callback):
     """Does nothing."""
+
+
+class Watch(Silence):
+    """Keep the runs that begin to train."""
+
+    def __init__(self) -> None:
+        self.started: list[Run] = []
+
+    def run_started(self, run: Run) -> None:
+        self.started.append(run)
 
 
 def _study(**more: Any) -> Study:
@@ -88,8 +99,8 @@ def test_a_failed_run_is_tried_again_and_a_finished_one_is_not(tmp_path: Path) -
     catalog = load_catalog()
     first = run_study(_study(), runs=tmp_path, catalog=catalog)
     weights = {run.key: (run.folder / "model.safetensors").stat().st_mtime_ns for run in first.runs if not _bad(run)}
-    again = run_study(_study(), runs=tmp_path, catalog=catalog)
-    assert {run.key for run in again.plan.to_do} == {run.key for run in first.failed}
+    run_study(_study(), runs=tmp_path, catalog=catalog, listener=(watch := Watch()))
+    assert {run.key for run in watch.started} == {run.key for run in first.failed}
     assert {key: (tmp_path / ".store" / key / "model.safetensors").stat().st_mtime_ns for key in weights} == weights
 
 
@@ -101,5 +112,5 @@ def test_more_seeds_train_only_what_is_new(tmp_path: Path) -> None:
     catalog = load_catalog()
     base = Experiment(dataset=toy_data, architecture=use(Net, width=4), loss="cross_entropy", epochs=1)
     run_study(Study(base, seeds=2, name="grows"), runs=tmp_path, catalog=catalog)
-    grown = run_study(Study(base, seeds=3, name="grows"), runs=tmp_path, catalog=catalog)
-    assert [run.seed for run in grown.plan.to_do] == [2]
+    run_study(Study(base, seeds=3, name="grows"), runs=tmp_path, catalog=catalog, listener=(watch := Watch()))
+    assert [run.seed for run in watch.started] == [2]

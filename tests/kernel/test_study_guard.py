@@ -18,13 +18,13 @@ from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
 from lab.study.guard import assert_global_state_unchanged, isolated
-from lab.study.load import load_study
+from lab.study.load import load_study, override
 from lab.study.preflight import plan_study
 from lab.study.store import Store
 from lab.study.unkept import changing_attributes, unkept_notes
 from lab.study.workspace import Workspace
 from lab.training import Stepper, Supervised
-from tests.kernel.toys import experiment
+from tests.kernel.toys import experiment, plugin_module
 from tests.kernel.training_toys import toy_data
 
 
@@ -277,6 +277,18 @@ def lab_architectures():
 base = Experiment(dataset=toy_data, architecture="own_net", loss="cross_entropy")
 study = Study(base, seeds=1).swap("architecture", ["own_wide"])
 '''
+
+
+def test_reading_a_set_value_watches_the_import_of_its_component(tmp_path: Path, monkeypatch: Any) -> None:
+    source = "import torch\ntorch.set_default_dtype(torch.float64)\nNet = torch.nn.Linear\n"
+    (tmp_path / "late_net.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog = load_catalog()
+    catalog.add_module(plugin_module(lab_architectures={"late": "late_net:Net"}), "late", "1.0")
+    base = lab.Experiment(dataset=toy_data, architecture="late", loss="cross_entropy")
+    with pytest.raises(StudyError, match=r"--set architecture.bias=false: architecture 'late' \(late 1.0\) changes"):
+        override(lab.Study(base, seeds=1), ["architecture.bias=false"], catalog)
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_study_file_may_hold_hooks_of_its_own(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_trials_come_in_rounds_that_have_heard_of_all_before(search):
     results = search()
     assert _arms(results) == ["base", *(f"trial {number}" for number in range(5))]
     assert [len(values) for values in Ladder.told] == [0, 2, 4]
-    first = results.figures("trial 0", "valid_loss")[0]
+    first = results.scores("trial 0", "valid_loss")[0]
     assert Ladder.told[-1][0] == first
 
 
@@ -124,7 +124,7 @@ def test_rungs_train_the_best_third_for_longer(search):
     assert epochs["base"] == 4
     last = results.arms[-1]
     assert epochs[last.name] == 4
-    best = min(range(6), key=lambda number: results.figures(f"trial {number} for 1 epochs", "valid_loss")[0])
+    best = min(range(6), key=lambda number: results.scores(f"trial {number} for 1 epochs", "valid_loss")[0])
     promoted = {arm.trial.number for arm in results.arms if arm.trial and arm.trial.rung == 1}
     assert best in promoted
 
@@ -147,7 +147,7 @@ def test_tables_show_the_base_and_the_best_trials(search):
     leading = results.leading_arms()
     assert leading[0] == "base"
     assert len(leading) == 11
-    values = [results.figures(name, "valid_loss")[0] for name in leading[1:]]
+    values = [results.scores(name, "valid_loss")[0] for name in leading[1:]]
     assert values == sorted(values)
 
 
@@ -228,6 +228,6 @@ def test_arms_of_ones_own_stay_beside_the_trials(catalog, tmp_path):
 
 def test_seeds_of_a_trial_are_averaged(search):
     results = search(seeds=2, trials=2, batch=1)
-    values = results.figures("trial 0", "valid_loss")
+    values = results.scores("trial 0", "valid_loss")
     assert Ladder.told[-1] == [pytest.approx(sum(values.values()) / 2)]
     assert attrs.asdict(results.arms[1].trial)["number"] == 0

@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 
 from lab import Callback, Data, Learner, Study, use
 from lab.errors import StudyError
-from lab.report.cells import difference_cells, figure_cell, percent
+from lab.report.cells import difference_cells, percent, score_cell
 from lab.study.execute import run_study
 from lab.study.results import Results
 from lab.study.store import RunRecord
@@ -122,7 +122,7 @@ def test_arms_with_other_validation_examples_get_no_verdict_and_no_difference() 
     assert verdict(results) == "not comparable: other validation examples"
     assert (row.comparison.is_better, difference_cells(row.comparison)[:2]) == (None, ("–", "–"))
     assert verdict(results, "same").startswith("better by 0.124")
-    assert figure_cell(row, "valid_loss") == "0.936 ± 0.042"
+    assert score_cell(row, "valid_loss") == "0.936 ± 0.042"
 
 
 def test_only_the_split_of_the_metric_counts() -> None:
@@ -140,7 +140,7 @@ def test_steps_of_a_ladder_are_refused_by_the_arm_before() -> None:
     told = [row.comparison.verdict for row in rows if row.comparison]
     assert told == [
         "not comparable: other validation examples",
-        "no difference: the same figure in every one of 5 seeds",
+        "no difference: the same score in every one of 5 seeds",
     ]
 
 
@@ -170,15 +170,15 @@ def test_an_arm_without_any_finished_run_has_no_verdict() -> None:
 
 def test_a_nan_in_one_seed_of_an_arm_is_never_better() -> None:
     results = made({"base": BASE, "arm": [math.nan, *LOWER[1:]]})
-    assert verdict(results) == "a figure is not finite: nothing can be concluded"
-    assert figure_cell(results.compare()[1], "valid_loss") == "0.945 ± 0.042 (4 of 5)"
+    assert verdict(results) == "a score is not finite: nothing can be concluded"
+    assert score_cell(results.compare()[1], "valid_loss") == "0.945 ± 0.042 (4 of 5)"
 
 
 def test_an_undefined_score_says_why() -> None:
     reason = {"undefined": {"valid_auc": "only class 1"}, "higher_is_better": {"auc": True}}
     results = made({"base": BASE, "arm": [math.nan] * 5}, "valid_auc", arm=reason)
     assert verdict(results) == "valid_auc is undefined in some runs (only class 1): nothing can be concluded"
-    assert figure_cell(results.compare()[1], "valid_auc") == "undefined"
+    assert score_cell(results.compare()[1], "valid_auc") == "undefined"
     assert "valid_auc of arm is undefined: only class 1" in results.caveats(results.compare())
 
 

@@ -16,14 +16,14 @@
   function spoken(index) {
     const ranked = map.weights[index].map((weight, place) => [weight, map.source[place]]).sort((a, b) => b[0] - a[0]);
     const named = ranked.slice(0, 4).filter(([weight]) => weight >= 0.05);
-    const from = named.map(([weight, word]) => `${word} ${percent(weight)}`).join(", ") || "all words alike";
-    return `“${map.target[index]}” was written looking at ${from}`;
+    const from = named.map(([weight, word]) => `${word} ${percent(weight)}`).join(", ") || "all words evenly";
+    return `“${map.target[index]}” attends to ${from}`;
   }
 
   function choose(index) {
     map.weights[index].forEach((weight, place) => {
       const word = at("source").children[place];
-      word.style.setProperty("--w", Math.sqrt(weight)); // small shares are to be seen too; the number says how small
+      word.style.setProperty("--w", Math.sqrt(weight)); // the root keeps small weights visible; the number is exact
       word.querySelector("small").textContent = weight >= 0.05 ? percent(weight) : "";
     });
     [...at("target").children].forEach((word, place) => {

@@ -136,7 +136,7 @@ def test_arms_with_other_sentences_are_shown_with_their_own(stored: Any, leave: 
 def test_a_translation_that_is_the_reference_is_marked(stored: Any, leave: Leave) -> None:
     _, results = stored()
     leave("base", 0, translations=translated("where ?"))
-    assert only(results.runs, "Sample translations").html.count('aria-label="as the reference"') == 1
+    assert only(results.runs, "Sample translations").html.count('aria-label="identical to the reference"') == 1
 
 
 def test_signatures_say_how_scores_were_made(stored: Any, leave: Leave) -> None:

@@ -107,7 +107,7 @@ def shading(page: Any) -> list[float]:
 
 def test_the_first_word_is_chosen_when_the_page_opens(page: Any) -> None:
     assert shares(page) == ["91 %", "6 %", "", ""]
-    assert find(page, "#attention-spoken")[0].text == "“where” was written looking at où 91 %, sont 6 %"
+    assert find(page, "#attention-spoken")[0].text == "“where” attends to où 91 %, sont 6 %"
 
 
 def test_pointing_at_a_written_word_marks_what_was_read(page: Any) -> None:
@@ -131,7 +131,7 @@ def test_the_arrow_keys_go_from_word_to_word(page: Any) -> None:
 
     written(page, "where").send_keys(Keys.ARROW_RIGHT)
     assert page.switch_to.active_element.text == "are"
-    assert find(page, "#attention-spoken")[0].text == "“are” was written looking at sont 100 %"
+    assert find(page, "#attention-spoken")[0].text == "“are” attends to sont 100 %"
     page.switch_to.active_element.send_keys(Keys.END)
     assert page.switch_to.active_element.text == "_eos_"
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
