@@ -41,7 +41,8 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from lab.study.load import load_study
 
     chosen, comma, start = incomplete.rpartition(",")
-    file = ctx.params.get("file") or next(iter(ctx.args), "")  # a line that is not finished leaves it among the rest
+    # a line that is not finished leaves it among the rest
+    file = ctx.params.get("file") or next(iter(ctx.args), "")
     try:
         arms = load_study(file).arms
     except LabError:
@@ -259,7 +260,8 @@ def _set_threads(threads: int | None) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "RANK" in os.environ:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process warns of what is so on purpose
+        # every process warns of what is so on purpose
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 
@@ -299,7 +301,8 @@ def _answer(
 
     console, catalog, store = make_console(), workspace.catalog, workspace.store
     can_write = workspace.is_writable
-    elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
+    # a wrong name is told before anything is read
+    elsewhere = executor is not None and is_elsewhere(executor, catalog)
     asked: list[str] = []
     ended: set[str] = set()
 
@@ -338,7 +341,8 @@ def _answer(
     if not can_write:
         tell(f"no report is written: the folder of runs cannot be written ({store.root})")
     if lines:
-        console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
+        # a folder's name may hold brackets
+        console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)
     return _exit_code(results)
 
 

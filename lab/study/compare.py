@@ -204,7 +204,8 @@ def _p_value(d: np.ndarray) -> float:
         return math.nan
     if _has_no_spread(d):
         return sign_flip_p(d)
-    from scipy.special import stdtr  # Student's t; scipy.stats has it too, and takes half a second to import
+    # Student's t; scipy.stats has it too, and takes half a second to import
+    from scipy.special import stdtr
 
     return float(2 * stdtr(len(d) - 1, -abs(_mean(d)) / (_deviation(d) / math.sqrt(len(d)))))
 
@@ -261,7 +262,8 @@ def sign_flip_p(d: np.ndarray) -> float:
 def _sign_patterns(n: int) -> np.ndarray:
     if n <= 16:
         return np.array(list(itertools.product((1, -1), repeat=n)))
-    count = 2**16 if n <= 256 else max(2**10, 2**24 // n)  # memory stays below 130 MB however many seeds there are
+    # memory stays below 130 MB however many seeds there are
+    count = 2**16 if n <= 256 else max(2**10, 2**24 // n)
     return np.random.default_rng(0).choice((1, -1), size=(count, n))
 
 

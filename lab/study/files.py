@@ -95,7 +95,8 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
             raise _damaged(path, "not a regular file")
         if state.st_size > limit:
             raise _damaged(path, f"{state.st_size:,} bytes, more than {limit:,}")
-        content = os.read(descriptor, state.st_size + 1)  # a third of the time of a file object
+        # a third of the time of a file object
+        content = os.read(descriptor, state.st_size + 1)
         while (more := os.read(descriptor, CHUNK)) and len(content) <= limit:
             content += more
         return content
@@ -264,7 +265,8 @@ def standard_json(content: Any) -> bytes:
 def seal(content: Mapping[str, Any]) -> bytes:
     """Return JSON whose last line is a digest of the rest."""
     body = standard_json({name: value for name, value in content.items() if name != "digest"})
-    if not body.endswith(b"\n}"):  # an empty object stands in one line
+    # an empty object stands in one line
+    if not body.endswith(b"\n}"):
         body = b'{\n "empty": true\n}'
     return body[:-2] + b',\n "digest": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
 
@@ -321,7 +323,8 @@ def to_standard(value: Any) -> Any:
     For parameters, which must come back as they were; in metrics a text is enough.
     """
     with suppress(ValueError, TypeError):
-        json.dumps(value, allow_nan=False)  # in C; nearly no tree has such a number
+        # in C; nearly no tree has such a number
+        json.dumps(value, allow_nan=False)
         return value
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": next(name for name, known in NON_FINITE.items() if repr(known) == repr(value))}

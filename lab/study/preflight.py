@@ -79,7 +79,8 @@ def plan_study(
     """
     workspace.catalog.import_guard, tell = guarded, progress or _nobody
     arms = study.resolve(workspace.catalog, where=where, progress=tell)
-    if not seen:  # a search goes on with what was imported when it began
+    # a search goes on with what was imported when it began
+    if not seen:
         _refuse_changed_sources(arms, study, where)
     configure_cpu()
     here = attrs.evolve(workspace, device=_device_here(workspace.device, elsewhere))

@@ -265,9 +265,11 @@ def rebuild_exactly(
         LabError: with what is installed here it would be another one, since code, torch, data or versions of
             components differ; what differs is named.
     """
-    given = file or content.get("file")  # the record comes from the process that asks, not from a store
+    # the record comes from the process that asks, not from a store
+    given = file or content.get("file")
     source = partial(_given, given)
-    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)  # its key is compared instead
+    # its key is compared instead
+    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))
         raise LabError(
@@ -293,10 +295,12 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
             lines.append(f"{name}: {'no such file' if now is None else 'another content'} {words[1]}")
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
-    if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
+    # of a version that recorded less
+    if "key_content" not in one or "key_content" not in other:
         return lines + list(_parted(one["experiment"], other["experiment"], "", words))
     decides, decides_now = one["key_content"], other["key_content"]
-    if lines:  # code that differs was named; that the hashes of components differ too says nothing more
+    # code that differs was named; that the hashes of components differ too says nothing more
+    if lines:
         decides, decides_now = _without_hashes(decides), _without_hashes(decides_now)
     for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
         label = "" if part in ("experiment", "packages") else part
@@ -495,7 +499,8 @@ def _with_local_components(
         for component in arm.experiment.all_components()
         if component.plugin == "local"
     }
-    forms = {_definition(name): factory for name, factory in found.items()}  # the file may have another name now
+    # the file may have another name now
+    forms = {_definition(name): factory for name, factory in found.items()}
     if anyway:
         forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
     return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file

@@ -256,7 +256,8 @@ def _file_and_line(factory: Any) -> tuple[str | None, int]:
 
 def _short_path(path: Path) -> str:
     roots: list[str] = []
-    with suppress(OSError):  # the working folder may be gone
+    # the working folder may be gone
+    with suppress(OSError):
         roots.append(os.getcwd())
     roots += [*sysconfig.get_paths().values(), *filter(None, sys.path)]
     shortened = [str(path.relative_to(root)) for root in roots if path.is_relative_to(root)]
@@ -289,7 +290,8 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
         raise
     except StoreError as error:
         raise _damaged(folder, str(error.where)) from error
-    except LabError as error:  # it holds what no study may hold
+    except LabError as error:
+        # it holds what no study may hold
         raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, describe(error)) from error

@@ -75,12 +75,14 @@ def stored_study(folder: Path) -> Path:
     if content["study"] not in content["files"]:
         raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: it has no '{content['study']}'")
     place = Path(tempfile.mkdtemp(prefix="lab-sources-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)  # its lines are read as long as its classes are used
+    # its lines are read as long as its classes are used
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name, text in content["files"].items():
         target = place / _inside(name, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         raw = text.encode("utf-8")
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)  # a source may name another than UTF-8
+        # a source may name another than UTF-8
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
         target.write_bytes(raw if encoding.startswith("utf-8") else text.encode(encoding))
     return place / str(content["study"])
 

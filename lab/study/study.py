@@ -350,7 +350,8 @@ class Study:
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""
-        return importlib.import_module("lab").run_study(self, **options)  # a value imports no engine
+        # a value imports no engine
+        return importlib.import_module("lab").run_study(self, **options)
 
     def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         experiment = self.base

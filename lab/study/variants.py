@@ -44,7 +44,8 @@ def place_of(file: str) -> str:
     """Return a digest of where a study's file lies, so that two files of one name are told apart."""
     try:
         path = os.path.abspath(file) if file else ""
-    except OSError:  # the working folder is gone
+    except OSError:
+        # the working folder is gone
         path = file
     return _digest(path)
 

@@ -30,7 +30,8 @@ class Worker:
     def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
         self.run: Run | None = None
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]  # -P: nothing from the working folder
+        # -P: nothing from the working folder
+        command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]
         with signals_held():
             self.process = subprocess.Popen(
                 [sys.executable, *command],
@@ -67,7 +68,8 @@ class Worker:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines, suppress(ValueError):  # a worker that was killed leaves half a line
+        # a worker that was killed leaves half a line
+        with self.process.stdout as lines, suppress(ValueError):
             for line in lines:
                 self._answers.put((self, json.loads(line)))
         self._answers.put((self, None))

@@ -199,7 +199,8 @@ def remove_leftovers(root: Path) -> int:
     import shutil
 
     store = Path(root) / ".store"
-    yesterday = time.time() - 24 * 3600  # a run that is reproduced right now has such a folder too
+    # a run that is reproduced right now has such a folder too
+    yesterday = time.time() - 24 * 3600
     reproduced = [path for path in store.glob(".reproduce-*") if path.lstat().st_mtime < yesterday]
     found = [*store.glob(".removed-*"), *reproduced]
     for path in found:

@@ -113,7 +113,8 @@ def _table(found: Sequence[Listed], columns: Sequence[str], variants: Mapping[st
     """A line per run; where a study has variants, the last column says which of them ask for the run."""
     texts = [[name.replace("_", " ") for name in columns], *([_cell(run, name) for name in columns] for run in found)]
     if any(run.key in variants for run in found):
-        columns = [*columns, "status"]  # as wide as a text
+        # as wide as a text
+        columns = [*columns, "status"]
         cells = ["variant", *(variants.get(run.key, "–") for run in found)]
         texts = [[*line, printable(cell)] for line, cell in zip(texts, cells, strict=True)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
