@@ -292,7 +292,7 @@ def _answer(
     threads: int | None = None,
     numbers: Mapping[str, int] | None = None,
 ) -> int:
-    from lab.cli.options import tell
+    from lab.cli.options import warn
     from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import answer, finish, is_elsewhere
@@ -339,7 +339,7 @@ def _answer(
     lines = finish(results, catalog, among_others(record) if can_write else None, sections)
     print_results(results, sections, console)
     if not can_write:
-        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
+        warn(f"no report is written: the folder of runs cannot be written ({store.root})")
     if lines:
         # a folder's name may hold brackets
         console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)
@@ -363,12 +363,12 @@ def _tell_of_kept(keys: list[str], store: Store) -> None:
 
 def _tell_of_damage(plan: Plan, store: Store) -> None:
     """Name the runs that are trained again since their files are not as they were."""
-    from lab.cli.options import tell
+    from lab.cli.options import warn
 
     for run in plan.to_do:
         record = store.record(run.key)
         if record.status == "damaged":
-            tell(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
+            warn(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
 
 
 def _fitting_executor(plan: Plan, threads: int | None) -> Use:

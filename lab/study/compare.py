@@ -23,7 +23,7 @@ from functools import lru_cache
 import attrs
 import numpy as np
 
-__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarise"]
+__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarize"]
 
 LEVEL = 0.05
 LARGE = 1e100
@@ -80,7 +80,7 @@ class ArmComparison:
     verdict: str
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> Summary:
     """Return count, mean and sample standard deviation of the values that are finite."""
     array = np.asarray(values, dtype=float)
     finite = array[np.isfinite(array)]

@@ -112,12 +112,12 @@ class StudyRecord:
 
 def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:
     """Add a plan to the record of its study, whole or not at all, and return the record of the plan."""
-    from lab.study.sources import remember_study
+    from lab.study.sources import trust_study
 
     folder = store.study_folder(plan.study.name)
     content = content_of(plan, file=file, command=command)
     union = add_variant(store, folder, content)
-    remember_study(plan.study.file)
+    trust_study(plan.study.file)
     return _parse(files.from_plain(union), files.from_plain(content), folder)
 
 

@@ -27,10 +27,10 @@ from lab.study import files
 if TYPE_CHECKING:
     from lab.study.experiment import ResolvedExperiment
 
-__all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
+__all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "stored_study", "trust_study"]
 
 SOURCES = "sources.json"
-MAX_REMEMBERED = 2000
+MAX_TRUSTED = 2000
 
 
 # --- kept with a run --------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _inside(name: str, path: Path) -> PurePosixPath:
 # --- the user's own files ---------------------------------------------------------------------------------------------
 
 
-def remember_study(file: str) -> None:
+def trust_study(file: str) -> None:
     """Note in the user's cache that this user ran this study file, with this content."""
     path = Path(file)
     with suppress(OSError, ValueError):
@@ -109,7 +109,7 @@ def remember_study(file: str) -> None:
         known = read_cache(book)
         if known.get(place) != digest:
             kept = {name: value for name, value in known.items() if name != place}
-            write_cache(book, dict([*list(kept.items())[-MAX_REMEMBERED:], (place, digest)]))
+            write_cache(book, dict([*list(kept.items())[-MAX_TRUSTED:], (place, digest)]))
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:

@@ -119,7 +119,7 @@ def history_of(folder: Path | str) -> list[dict[str, float]]:
     """
     path = f"{folder}/metrics.jsonl"
     try:
-        raw = files.read_bytes(path, files.LARGE)
+        raw = files.read_bytes(path, files.MAX_LONG_FILE)
     except FileNotFoundError:
         return []
     return [files.numbers(files.parse(line, files.ROW, path)) for line in raw.splitlines() if line.strip()]

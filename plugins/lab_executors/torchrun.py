@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 
 from lab.errors import LabError, RunFailed
-from lab.study.execute import InProcess, Silence
+from lab.study.execute import InProcess, SilentListener
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan
 from lab.study.run import Listener, Run
@@ -29,7 +29,7 @@ from lab.training.distributed.setup import alone, sharded
 
 __all__ = ["TorchrunExecutor"]
 
-PATIENCE = timedelta(minutes=1)
+BARRIER_TIMEOUT = timedelta(minutes=1)
 SYNC_EVERY = 16
 
 
@@ -118,7 +118,7 @@ class TorchrunExecutor:
                 write_files(store.folder / run.key, message["files"])
                 try:
                     with alone(False), sharded(self.shard):
-                        record = run.execute_locked(Silence(), synchronized, fresh=False)
+                        record = run.execute_locked(SilentListener(), synchronized, fresh=False)
                 except KeyboardInterrupt:
                     return
                 wait_for_all(run, record)
@@ -148,7 +148,7 @@ class SynchronizedStop(threading.Event):
 def wait_for_all(run: Run, record: RunRecord) -> None:
     """Go on once every process has ended the run."""
     try:
-        distributed.monitored_barrier(_control_group(), timeout=PATIENCE)
+        distributed.monitored_barrier(_control_group(), timeout=BARRIER_TIMEOUT)
     except RuntimeError as error:
         what = record.result.get("error", str(error)) if record.status == "failed" else str(error)
         raise RunFailed(

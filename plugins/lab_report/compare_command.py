@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
 
 __all__ = ["compare"]
 
@@ -57,5 +57,5 @@ def compare(
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
-    tell_of_variants(record)
-    tell_of_damage(results)
+    report_variants(record)
+    report_damage(results)
