@@ -311,7 +311,7 @@ def _answer(
         progress.stop()
         if not quiet:
             print_plan(plan, console, numbers)
-        _tell_of_damage(plan, store)
+        _warn_of_damage(plan, store)
         asked.extend(run.key for run in plan.to_do)
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet, ended=ended) as display:
             yield display
@@ -332,7 +332,7 @@ def _answer(
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         if fresh and (kept := [key for key in asked if key not in ended and store.finished(key)]):
-            _tell_of_kept(kept, store)
+            _warn_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
     # of this command's own plan, whatever else was run meanwhile, and before anything is printed
@@ -346,7 +346,7 @@ def _answer(
     return _exit_code(results)
 
 
-def _tell_of_kept(keys: list[str], store: Store) -> None:
+def _warn_of_kept(keys: list[str], store: Store) -> None:
     """Say that some runs were not trained again: without --fresh they are found with their earlier results."""
     count = (
         "1 run was not trained again and keeps its earlier result"
@@ -361,7 +361,7 @@ def _tell_of_kept(keys: list[str], store: Store) -> None:
     click.echo(f"  {count}; to train {which} too, first: lab runs remove {' '.join(keys)}{folder}", err=True)
 
 
-def _tell_of_damage(plan: Plan, store: Store) -> None:
+def _warn_of_damage(plan: Plan, store: Store) -> None:
     """Name the runs that are trained again since their files are not as they were."""
     from lab.cli.options import warn
 

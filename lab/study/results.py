@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from lab.errors import UnknownNameError
-<<<<<<< HEAD
 from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarize
-=======
-from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
 from lab.study.space import Search
->>>>>>> main
 from lab.study.store import RunRecord
 from lab.study.study import Arm
 

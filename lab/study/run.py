@@ -156,7 +156,7 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set while it waited.
         """
-        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+        with self.store.lock(self.key, stop=stop, notice=partial(_notify_waiting, self, listener)):
             yield
 
     def execute_locked(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
@@ -318,7 +318,7 @@ def _refuse_empty_training(learner: Learner) -> None:
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
 
 
-def _tell_of_waiting(run: Run, listener: Listener) -> None:
+def _notify_waiting(run: Run, listener: Listener) -> None:
     """Say that another process trains the run; a listener need not implement ``run_waits``."""
     tell = getattr(listener, "run_waits", None)
     if tell is not None:
