@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
 from lab_report.outside import outside_options
 
 __all__ = ["compare"]
@@ -88,5 +88,5 @@ def compare(
 
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
-        tell_of_variants(source.record)
-    tell_of_damage(results)
+        report_variants(source.record)
+    report_damage(results)
