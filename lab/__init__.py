@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.report.section import Section
     from lab.study.execute import run_study
     from lab.study.experiment import Experiment
+    from lab.study.outside import compare
     from lab.study.rebuild import load
     from lab.study.space import log
     from lab.study.study import Study
@@ -45,6 +46,7 @@ _HOMES = {
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
     "TaskRun": "lab.study.task",
+    "compare": "lab.study.outside",
     "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
     "log": "lab.study.space",
@@ -72,6 +74,7 @@ __all__ = [
     "Study",
     "TaskRun",
     "__version__",
+    "compare",
     "hookimpl",
     "load",
     "log",

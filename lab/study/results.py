@@ -7,19 +7,20 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from lab.errors import UnknownNameError
-from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
+from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarize
+from lab.study.space import Search
 from lab.study.store import RunRecord
-from lab.study.study import Arm, Study
+from lab.study.study import Arm
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ArmRow", "Results"]
+__all__ = ["ArmRow", "Question", "Results"]
 
 TOP_TRIALS = 10
 """So many trials of a search are shown at most; all are in ``runs.csv``."""
@@ -69,6 +70,26 @@ class ArmRow:
         return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
 
 
+class Question(attrs.AttrsInstance, Protocol):
+    """The part of a study that a comparison needs; results from elsewhere have no experiment."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the study."""
+
+    @property
+    def compare(self) -> str:
+        """Return the primary metric."""
+
+    @property
+    def seed_list(self) -> Sequence[int]:
+        """Return the seeds of every arm."""
+
+    @property
+    def searching(self) -> Search | None:
+        """Return the search whose trials the arms are, if they are."""
+
+
 class Results:
     """The runs of a study.
 
@@ -76,10 +97,13 @@ class Results:
         study: the study.
         arms: its arms, the base first.
         runs: every run, in the order of the plan.
+        notes: further caveats, such as rows that results from elsewhere lack.
     """
 
-    def __init__(self, study: Study, arms: Sequence[Arm], runs: Sequence[RunRecord]) -> None:
-        self.study, self.arms, self.runs = study, list(arms), list(runs)
+    def __init__(
+        self, study: Question, arms: Sequence[Arm], runs: Sequence[RunRecord], notes: Sequence[str] = ()
+    ) -> None:
+        self.study, self.arms, self.runs, self.notes = study, list(arms), list(runs), list(notes)
         self._of_arm: dict[str, list[RunRecord]] = {}
         for run in self.runs:
             self._of_arm.setdefault(run.arm, []).append(run)
@@ -223,7 +247,7 @@ class Results:
                 f"{metric} depends on how batches are cut: the loss is not a mean over its targets, or does not say "
                 "over which (lab.mean_over); arms with another valid_batch_size have another yardstick"
             )
-        return sentences
+        return [*sentences, *self.notes]
 
     def judged_by(self, metric: str) -> Results:
         """The same runs, with another primary metric.
@@ -232,7 +256,7 @@ class Results:
             UnknownNameError: no run has such a metric.
         """
         study = attrs.evolve(self.study, compare=self._known(metric))
-        return Results(study, self.arms, self.runs)
+        return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:
         """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""
@@ -240,7 +264,7 @@ class Results:
         values = self.scores(arm, metric)
         if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
             return None
-        mean = summarise(list(values.values())).mean
+        mean = summarize(list(values.values())).mean
         return -mean if self.is_higher_better(metric) else mean
 
     def leading_arms(self) -> list[str]:
@@ -308,7 +332,7 @@ class Results:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.budget))
-        scores = {key: summarise(list(self.scores(name, key).values())) for key in names}
+        scores = {key: summarize(list(self.scores(name, key).values())) for key in names}
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
         return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes))
 

@@ -1,4 +1,4 @@
-"""``lab check``: whether components keep their contracts, by the conformance kit, without pytest."""
+"""``lab check``: the conformance kit on the command line, without pytest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 @click.option("--verbose", "-v", is_flag=True, help="Show every check, not only what was found.")
 @click.pass_obj
 def check(session: Session, names: Sequence[str], verbose: bool) -> int:
-    """Check that components keep their contracts: of a PLUGIN all, or the component called NAME.
+    """Check that all components of a PLUGIN, or the component NAME, keep their contracts.
 
     The same checks as in a plugin's own tests, which inherit them from lab.testing. Exit code 1: something was found.
     """
@@ -46,7 +46,7 @@ def check(session: Session, names: Sequence[str], verbose: bool) -> int:
 
 
 def _entries(catalog: Catalog, name: str) -> list[Entry]:
-    """The components of a plugin or package, or those called ``name``, or ``kind:name``.
+    """Return the components of a plugin or package, or those named ``name`` or ``kind:name``.
 
     Raises:
         UnknownNameError: there is none; the message gives close matches, and what could not be loaded.
@@ -64,7 +64,7 @@ def _entries(catalog: Catalog, name: str) -> list[Entry]:
 
 
 def _check(entry: Entry, catalog: Catalog, *, verbose: bool) -> bool:
-    """Check one component and say what was found; whether anything was."""
+    """Check one component, print the findings, and return True if there are any."""
     from lab.testing.runner import check_entry
 
     outcomes = list(check_entry(entry, catalog))
@@ -78,7 +78,7 @@ def _check(entry: Entry, catalog: Catalog, *, verbose: bool) -> bool:
 
 
 def _say(outcome: Outcome) -> None:
-    colour = {"ok": "green", "failed": "red"}.get(outcome.status)
-    click.echo(f"  {click.style(f'{MARKS[outcome.status]:<8}', fg=colour)}{outcome.check}")
+    color = {"ok": "green", "failed": "red"}.get(outcome.status)
+    click.echo(f"  {click.style(f'{MARKS[outcome.status]:<8}', fg=color)}{outcome.check}")
     for line in outcome.text.splitlines():
         click.echo(f"          {line}")

@@ -1,4 +1,4 @@
-"""Lines in a terminal, and the same lines as a picture."""
+"""Line plots for a terminal and with matplotlib."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["draw_lines", "plot_lines", "save_figure"]
 Line = tuple[Sequence[float], Sequence[float]]
 
 WIDTH, HEIGHT = 90, 20
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def draw_lines(
@@ -30,7 +30,7 @@ def draw_lines(
     width: int = WIDTH,
     height: int = HEIGHT,
 ) -> str:
-    """Lines drawn with characters, for a terminal without colours.
+    """Draw lines with characters, for a terminal without colors.
 
     Args:
         lines: name → (x values, y values).
@@ -60,7 +60,7 @@ def draw_lines(
         plotext.title(title)
     if x:
         plotext.xlabel(x)
-    text = _COLOUR.sub("", plotext.build())
+    text = _COLOR.sub("", plotext.build())
     plotext.clear_figure()
     rows = [row.rstrip() for row in text.splitlines()]
     if marks:
@@ -74,7 +74,7 @@ def _log_ticks(plotext: object, exponents: Sequence[float]) -> None:
 
 
 def plot_lines(lines: Mapping[str, Line], *, title: str = "", x: str = "", y: str = "") -> Figure:
-    """The same as a picture: one axes, a legend where there are several lines."""
+    """Plot the lines with matplotlib in one axes, with a legend if there are several."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

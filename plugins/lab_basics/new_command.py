@@ -1,4 +1,4 @@
-"""``lab new``: a plugin or a study to start from. Nothing is overwritten."""
+"""``lab new``: a plugin or a study from a template. Nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def experiment(session: Session, name: str, into: Path) -> None:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name such as ``cosine-attention``; the prefix ``lab-`` is not one of them.
+    """Return the words of a name such as ``cosine-attention``, without the prefix ``lab-``.
 
     Raises:
         ParameterError: it is no name for a Python package.
@@ -71,7 +71,7 @@ def _words(name: str) -> list[str]:
 
 
 def _templates(catalog: Catalog, kind: str) -> Path:
-    """The folder of templates for a kind.
+    """Return the folder of templates for a kind.
 
     Raises:
         UnknownNameError: no plugin offers one.
@@ -96,7 +96,7 @@ def _folder_of(package: str) -> Path:
 
 
 def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str, Any]:
-    """What templates may use."""
+    """Return the variables of the templates."""
     conformance = _conformance(catalog, spec.name)
     version = lab.__version__.split(".")
     return {
@@ -129,7 +129,7 @@ def _public_module(conformance: type) -> str:
 
 
 def _package(templates: Path, context: dict[str, Any]) -> dict[str, str]:
-    """Every file of the package: path → text."""
+    """Return the text of every file of the package, by path."""
     component = _render(templates, "component.py.jinja", context)
     context = {**context, "symbol": _last_public_name(component)}
     module, name = context["module"], context["name"]
@@ -145,7 +145,7 @@ def _package(templates: Path, context: dict[str, Any]) -> dict[str, str]:
 
 
 def _render(folder: Path, template: str, context: Mapping[str, Any]) -> str:
-    """A template of the kind, of the folder around it, or of the kernel: whichever has it first."""
+    """Load a template of the kind, of the folder around it, or of this plugin, in this order."""
     import jinja2
 
     loader = jinja2.FileSystemLoader([folder, folder.parent, HERE])
@@ -156,7 +156,7 @@ def _render(folder: Path, template: str, context: Mapping[str, Any]) -> str:
 
 
 def _last_public_name(source: str) -> str:
-    """The last name in ``__all__``: the component of a rendered template."""
+    """Return the component of a rendered template, the last name in ``__all__``."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return str(ast.literal_eval(node.value)[-1])
@@ -164,7 +164,7 @@ def _last_public_name(source: str) -> str:
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
-    """Write all files, or none where one is there already.
+    """Write all files, or none if one exists already.
 
     Raises:
         LabError: a file is there already.

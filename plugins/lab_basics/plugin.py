@@ -114,7 +114,7 @@ def lab_callbacks() -> dict[str, Any]:
 
 @hookimpl
 def lab_executors() -> dict[str, Any]:
-    """Where runs are executed."""
+    """Execution of runs in this process."""
     return {
         "in_process": "lab.study.execute:InProcess",
     }

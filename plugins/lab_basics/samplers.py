@@ -69,7 +69,7 @@ class Sequential(Sampler):
 
 
 class FullBatch(Sampler):
-    """One batch of all examples: with ``sgd``, full-batch gradient descent."""
+    """A single batch of all examples: with ``sgd``, full-batch gradient descent."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["schedule"]
 
 POINTS = 400
-"""So many steps at most are drawn in a terminal."""
+"""Maximum number of steps that are drawn in a terminal."""
 
 
 @click.command(
@@ -63,7 +63,7 @@ def schedule(session: Session, file: Path, assignments: tuple[str, ...], output:
 
 
 def _curves(arms: list[Arm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
-    """Names of arms → (epochs, curve), with the learning rates themselves instead of factors."""
+    """Return (epochs, curve) by the names of arms, with learning rates instead of factors."""
     from lab.study.build import DataCache
     from lab.training.schedules import Schedule, combined
 
@@ -86,7 +86,7 @@ def _curves(arms: list[Arm], catalog: Catalog) -> dict[str, tuple[float, Curve]]
 
 
 def _learner_of_arm(arm: Arm, catalog: Catalog, cache: DataCache) -> Learner:
-    """The learner of an arm as its run would begin, knowing how long the run will be; nothing is written.
+    """Return the learner of an arm at the start of a run, with the length of the run; nothing is written.
 
     Raises:
         LabError: the data cannot be had, or a component cannot be built.
@@ -105,5 +105,5 @@ def _line(epochs: float, values: list[float]) -> tuple[list[float], list[float]]
 
 
 def _thin(lines: dict[str, tuple[list[float], list[float]]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Few enough points for a terminal."""
+    """Thin out a curve for a terminal."""
     return {name: (xs[:: 1 + len(xs) // POINTS], ys[:: 1 + len(ys) // POINTS]) for name, (xs, ys) in lines.items()}

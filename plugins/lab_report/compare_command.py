@@ -1,12 +1,14 @@
-"""``lab compare``: how the arms of a study compare, as a table for a paper."""
+"""``lab compare``: how the arms of a study or of a file compare, as a table for a paper."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
+from lab_report.outside import outside_options
 
 __all__ = ["compare"]
 
@@ -20,6 +22,10 @@ __all__ = ["compare"]
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
   lab compare cifar_ladder --stepwise
+  lab compare results.csv --arm model --metric accuracy --higher-is-better
+  lab compare results.csv --arm model --metric accuracy --base resnet --report report
+  lab compare results.csv --factors width,depth --metric valid_loss --effects
+  lab compare table.tsv --wide arms --metric accuracy
 """
 )
 @study_argument
@@ -35,27 +41,52 @@ __all__ = ["compare"]
 @click.option("--metric", default="", metavar="NAME", help="The figure to compare; the study's own unless given.")
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
 @click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
+@outside_options
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Of a file: write report.html and runs.csv there too; a study has its own.",
+)
 @runs_option
 def compare(
-    study: str, layout: str, variant: str, metric: str, only_effects: bool, stepwise: bool, folder: Path
+    study: str,
+    layout: str,
+    variant: str,
+    metric: str,
+    only_effects: bool,
+    stepwise: bool,
+    report: Path | None,
+    folder: Path,
+    **options: Any,
 ) -> None:
     """Compare the arms of STUDY, paired by seed, from what the store holds now.
+
+    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, with one row per
+    run. --arm, --seed and --metric name its columns; columns called arm and seed need no option. --wide is for tables
+    with one column per arm or per seed.
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
     CSV there are plain numbers, one row per arm, or one per effect with --effects.
     """
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
-    from lab.study.record import read_study
-    from lab.study.store import Store
+    from lab_report.outside import source_of
     from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
-    store = Store(folder)
-    record = read_study(store, study, variant)
-    results = record.results(store)
+    source = source_of(study, folder, variant, metric, options)
+    results = source.results
+    if report is not None and source.record is not None:
+        raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
     tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
-    tell_of_variants(record)
-    tell_of_damage(results)
+    if report is not None:
+        from lab_report.html import write_outside_report
+
+        click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
+    if source.record is not None:
+        report_variants(source.record)
+    report_damage(results)

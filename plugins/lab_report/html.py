@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+import lab
 from lab.errors import StoreError
 from lab.files import atomic_path
 from lab.report.cells import (
@@ -31,14 +34,14 @@ from lab.report.cells import (
     without_hash,
 )
 from lab.report.section import Section
-from lab.study.compare import ArmComparison, Effect, summarise
+from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
 from lab_report import charts
 
-__all__ = ["render_report", "runs_beside", "write_report"]
+__all__ = ["render_report", "runs_beside", "write_outside_report", "write_report"]
 
 INTERACTION = "what the two do together, beyond the sum of what each does alone"
 MAX_TITLE_LENGTH = 150
@@ -66,6 +69,28 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
     except OSError as error:
         raise StoreError(f"cannot write the report: {error.strerror or error}", where=str(record.folder)) from error
     return paths[0]
+
+
+def write_outside_report(folder: Path, source: str, results: Results) -> Path:
+    """Write ``report.html`` and ``runs.csv`` of results from elsewhere into a folder and return the report's path.
+
+    Args:
+        folder: made if it is not there.
+        source: the file or tracker.
+        results: with the metric that the report is about.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write the report: {error.strerror or error}", where=str(folder)) from error
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    command = shlex.join(["lab", *sys.argv[1:]])
+    # The record of a study without an experiment: the page leaves out what is not known.
+    record = StudyRecord(results.study, results.arms, [], {}, [], source, command, made, lab.__version__, folder)  # type: ignore[arg-type]
+    return write_report(record, results)
 
 
 def _paths(record: StudyRecord) -> list[Path]:
@@ -113,10 +138,11 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "finished": len(finished),
         "total": len(results.runs),
         "answers": [*_answers(rows, record), *_interactions(effects)],
-        "metrics": [name for name in results.metric_names if is_judged(name)],
+        "metrics": _shown_metrics(results),
         "rows": [_table_row(row, results) for row in rows],
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
+        "has_budget": any(run.budget for run in results.runs) or bool(record.base),
         "budget_names": [name.replace("_", " ") for name in BUDGET],
         "notes": [
             *results.caveats(rows),
@@ -189,7 +215,7 @@ def _state(row: ArmRow) -> str:
 
 
 def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
-    metrics = [name for name in results.metric_names if is_judged(name)]
+    metrics = _shown_metrics(results)
     comparison = row.comparison
     difference, p_value, _ = difference_cells(comparison)
     return {
@@ -204,6 +230,10 @@ def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
         "more": _more_cells(comparison),
         "budget": budget_cells(row),
     }
+
+
+def _shown_metrics(results: Results) -> list[str]:
+    return [name for name in results.metric_names if is_judged(name) or name == results.study.compare]
 
 
 def _more_cells(comparison: ArmComparison | None) -> list[str]:
@@ -258,7 +288,7 @@ def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) 
 
 
 def _mean(values: Sequence[float]) -> str:
-    return number(summarise(values).mean if values else None)
+    return number(summarize(values).mean if values else None)
 
 
 def _run_columns(runs: Sequence[RunRecord]) -> list[str]:
@@ -305,6 +335,8 @@ def _counted(values: Counter[str]) -> str:
 
 def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     """Return commands to type, and what they do."""
+    if not record.base:
+        return [(record.command, "compares the rows again and writes this page")]
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
     name = shlex.quote(record.study.name)

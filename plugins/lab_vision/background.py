@@ -30,7 +30,7 @@ class Cuttings(NamedTuple):
     is_corner: np.ndarray
 
 
-def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: bool = False) -> Cuttings:
+def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, gray: bool = False) -> Cuttings:
     """Crop random corners of each picture, and for each corner but one its center or the whole picture.
 
     Together with the original pictures, there are as many corners as pictures of objects.
@@ -40,14 +40,14 @@ def cut_corners(pictures: Sequence[Picture], corners: int, size: int, *, grey: b
         corners: corners per picture, 1 to 4, drawn at random. The edge of a corner is 0.22 to 0.36 of the shorter edge
             of the picture, that of a center 0.45 to 0.75.
         size: edge of the crops in pixels.
-        grey: one channel instead of three.
+        gray: one channel instead of three.
     """
     # A fixed seed, not the run's: the crops are part of the data, which all runs of a study share.
     generator = np.random.default_rng(0)
     pixels, rows, is_corner = [], [], []
     for row, picture in enumerate(pictures):
         squares = [*_corners(corners, generator), *_things(corners - 1, generator)]
-        pixels += cut(picture.read(), size, squares, grey=grey)
+        pixels += cut(picture.read(), size, squares, gray=gray)
         rows += [row] * len(squares)
         is_corner += [number < corners for number in range(len(squares))]
     return Cuttings(np.stack(pixels), np.array(rows), np.array(is_corner))

@@ -23,7 +23,7 @@ __all__ = ["SomeFeatures", "SomeLargePictures", "SomePictures", "support"]
 
 
 class SomePictures(Example):
-    """Stripes and squares, 16 × 16 in three colours: pictures (B, 3, 16, 16), classes (B,) of three."""
+    """Stripes and squares, 16 × 16 in three colors: pictures (B, 3, 16, 16), classes (B,) of three."""
 
     has_flat_targets = False
     edge = 16

@@ -69,7 +69,7 @@ class ImageData(Data):
     """Pictures with classes.
 
     Attributes:
-        channels: 1 for grey, 3 for color.
+        channels: 1 for gray, 3 for color.
         image_size: height and width in pixels.
         input_size: channels × height × width.
         output_size: number of classes.
@@ -121,7 +121,7 @@ class ImageData(Data):
             content = path.read_bytes()
             # Only squares can be cropped and resized to; other sizes must match exactly.
             is_square = height == width
-            pixels = decode(content, height if is_square else None, grey=self.channels == 1, fit=self.picture_fit)
+            pixels = decode(content, height if is_square else None, gray=self.channels == 1, fit=self.picture_fit)
         except OSError as error:
             raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
         except DataError as error:

@@ -111,7 +111,7 @@ class Decoded(NamedTuple):
         pixels: (N, C, H, W) uint8.
         skipped: (name, reason) of those that could not.
         digests: hash of the bytes of each file that could be read.
-        traits: ``frames`` (more than one; the first is read), ``grey``, ``exif`` (damaged) → rows.
+        traits: ``frames`` (more than one; the first is read), ``gray``, ``exif`` (damaged) → rows.
     """
 
     names: list[str]
@@ -315,14 +315,14 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def read_pictures(
-    pictures: Sequence[Picture], size: int | None, *, grey: bool = False, fit: Fit = "crop", progress: bool = True
+    pictures: Sequence[Picture], size: int | None, *, gray: bool = False, fit: Fit = "crop", progress: bool = True
 ) -> Decoded:
     """Decode pictures to one size; those that cannot be read are listed in the result.
 
     Args:
         pictures: the pictures.
         size: edge of the square in pixels; None keeps the size, which must be the same for all.
-        grey: convert to one channel; otherwise all pictures have three.
+        gray: convert to one channel; otherwise all pictures have three.
         fit: ``crop`` scales the shorter edge and crops the center, ``squish`` scales both edges.
         progress: show a progress bar for many pictures.
 
@@ -338,7 +338,7 @@ def read_pictures(
         own: list[str] = []
         try:
             content = picture.read()
-            pixels.append(decode(content, size, grey=grey, fit=fit, traits=own))
+            pixels.append(decode(content, size, gray=gray, fit=fit, traits=own))
         except (DataError, OSError) as error:
             skipped.append((picture.name, error.what if isinstance(error, DataError) else str(error.strerror)))
             continue
@@ -372,17 +372,17 @@ def _require_one_size(names: Sequence[str], pixels: Sequence[np.ndarray]) -> Non
 
 
 def decode(
-    content: bytes, size: int | None, *, grey: bool = False, fit: Fit = "crop", traits: list[str] | None = None
+    content: bytes, size: int | None, *, gray: bool = False, fit: Fit = "crop", traits: list[str] | None = None
 ) -> np.ndarray:
     """Decode a picture to pixels (C, H, W) uint8, with its EXIF orientation applied and transparency on white.
 
-    Grey values of 16 bits are scaled from the range of their type, floats from 0 to 1. Of several frames or pages, the
+    Gray values of 16 bits are scaled from the range of their type, floats from 0 to 1. Of several frames or pages, the
     first is read.
 
     Args:
         content: the bytes of the file.
-        size, grey, fit: as in ``read_pictures``.
-        traits: list to which ``frames``, ``grey`` and ``exif`` are added if they apply; see ``Decoded``.
+        size, gray, fit: as in ``read_pictures``.
+        traits: list to which ``frames``, ``gray`` and ``exif`` are added if they apply; see ``Decoded``.
 
     Raises:
         DataError: it is not a picture, is truncated, has too many pixels, or values of an unknown range.
@@ -391,14 +391,14 @@ def decode(
         if size is not None and fit == "crop":
             # Libjpeg then decodes at a fraction of the size, and faster.
             picture.draft(None, (2 * size, 2 * size))
-        converted = _converted(picture, grey, traits)
+        converted = _converted(picture, gray, traits)
         return _pixels(converted if size is None else _resized(converted, size, WHOLE if fit == "crop" else None))
 
 
-def cut(content: bytes, size: int, squares: Iterable[Square], *, grey: bool = False) -> list[np.ndarray]:
+def cut(content: bytes, size: int, squares: Iterable[Square], *, gray: bool = False) -> list[np.ndarray]:
     """Crop squares of an encoded picture, each scaled to pixels (C, size, size) uint8; errors as in ``decode``."""
     with _opened(content) as picture:
-        converted = _converted(picture, grey)
+        converted = _converted(picture, gray)
         return [_pixels(_resized(converted, size, square)) for square in squares]
 
 
@@ -430,7 +430,7 @@ def _opened(content: bytes) -> Iterator[Image]:
             raise DataError(f"the picture cannot be decoded: {error}") from error
 
 
-def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> Image:
+def _converted(picture: Image, gray: bool, traits: list[str] | None = None) -> Image:
     from PIL import Image
 
     traits = [] if traits is None else traits
@@ -438,7 +438,7 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         traits.append("frames")
     if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;"):
-        traits.append("grey")
+        traits.append("gray")
     _turn_upright(picture, traits)
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
         picture = _eight_bits(picture)
@@ -446,7 +446,7 @@ def _converted(picture: Image, grey: bool, traits: list[str] | None = None) -> I
         # Dropping the alpha channel would show whatever color transparent pixels happen to have.
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture.convert("L" if grey else "RGB")
+    return picture.convert("L" if gray else "RGB")
 
 
 def _turn_upright(picture: Image, traits: list[str]) -> None:
@@ -462,7 +462,7 @@ def _turn_upright(picture: Image, traits: list[str]) -> None:
 
 
 def _eight_bits(picture: Image) -> Image:
-    """Scale grey values of more than 8 bits from the range of their type."""
+    """Scale gray values of more than 8 bits from the range of their type."""
     from PIL import Image
 
     # Pillow's own conversion clips 16-bit values at 255 and leaves floats between 0 and 1 black.
@@ -486,9 +486,9 @@ def _eight_bits(picture: Image) -> Image:
 
 
 def _full_scale(picture: Image) -> int:
-    """Return the largest grey value of the picture's type."""
+    """Return the largest gray value of the picture's type."""
     if picture.mode == "I" and picture.format not in ("PNG", "PPM"):
-        raise DataError("grey values of 32 bits have no known range; save the picture with 8 or 16 bits")
+        raise DataError("gray values of 32 bits have no known range; save the picture with 8 or 16 bits")
     # BitsPerSample of a TIFF.
     bits = getattr(picture, "tag_v2", {}).get(258, (16,))
     return int(2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1)

@@ -101,7 +101,11 @@ def lab_callbacks() -> dict[str, Any]:
 @hookimpl
 def lab_former_names() -> dict[str, str]:
     """Parameters that were renamed."""
-    return {"cifar10.longest": "max_examples", "fashion_mnist.longest": "max_examples"}
+    return {
+        "cifar10.longest": "max_examples",
+        "fashion_mnist.longest": "max_examples",
+        "image_folder.grey": "gray",
+    }
 
 
 @hookimpl

@@ -109,10 +109,10 @@ def _on_traits(decoded: Decoded) -> Iterator[str]:
         yield f"{_pictures(len(frames))} with more than one frame or page; the first is read: {_names(frames)}"
     if damaged := names.get("exif"):
         yield f"{_pictures(len(damaged))} with damaged EXIF data, orientation unknown: {_names(damaged)}"
-    grey = set(names.get("grey", []))
-    if grey and len(grey) < len(decoded.names):
-        in_color = [name for name in decoded.names if name not in grey]
-        fewer, kind = (sorted(grey), "grey") if len(grey) <= len(in_color) else (in_color, "in color")
+    gray = set(names.get("gray", []))
+    if gray and len(gray) < len(decoded.names):
+        in_color = [name for name in decoded.names if name not in gray]
+        fewer, kind = (sorted(gray), "gray") if len(gray) <= len(in_color) else (in_color, "in color")
         all_of_them = _pictures(len(decoded.names))
         yield f"{len(fewer):,} of {all_of_them} {_are(fewer)} {kind}, unlike the others: {_names(fewer)}"
 

@@ -51,7 +51,7 @@ def image_folder(
     path: str,
     *,
     size: int | None = 64,
-    grey: bool = False,
+    gray: bool = False,
     fit: Fit = "crop",
     classes_from: ClassesFrom = "folder",
     classes: Sequence[str] | None = None,
@@ -74,7 +74,7 @@ def image_folder(
     Args:
         path: the folder or the ``.zip``, which is not unpacked.
         size: edge of the square in pixels; None keeps the size, which must be the same for all pictures.
-        grey: one channel instead of three.
+        gray: one channel instead of three.
         fit: ``crop`` crops the center, ``squish`` changes the aspect ratio.
         classes_from: the ``folder`` of each class; if folders inside several classes have the same names, ``outermost``
             or ``innermost`` decides. ``name`` takes the first part of a picture's name, as in ``cat.12.jpg``.
@@ -100,7 +100,7 @@ def image_folder(
     if not 0 <= corners <= 4 or (corners and size is None):
         raise ParameterError(f"corners={corners}, size={size}", where=where, hint="0 to 4 corners, and a size")
     _check_classes(classes, where)
-    check_scale(mean, std, 1 if grey else 3, where)
+    check_scale(mean, std, 1 if gray else 3, where)
     listing = list_pictures(Path(path))
     pictures = listing.pictures
     if not pictures:
@@ -115,7 +115,7 @@ def image_folder(
     pictures = [pictures[row] for row in kept]
     placed = {listing.pictures[row].name: (layout.splits[row], layout.classes[row]) for row in kept}
     digest = _digest(Path(path), pictures)
-    decoded = _cached(digest, pictures, size, grey, fit)
+    decoded = _cached(digest, pictures, size, gray, fit)
     named = [placed[name][1] for name in decoded.names]
     numbered = sorted(set(named)) if classes is None else list(classes)
     if corners and BACKGROUND in numbered:
@@ -137,7 +137,7 @@ def image_folder(
     if corners and size is not None:
         readable = {picture.name: picture for picture in pictures}
         trained = [readable[decoded.names[row]] for row in rows[0]]
-        parts[0] = _joined(parts[0], _cached_corners(digest, trained, corners, size, grey), len(numbered))
+        parts[0] = _joined(parts[0], _cached_corners(digest, trained, corners, size, gray), len(numbered))
         numbered.append(BACKGROUND)
     return image_data(
         parts,
@@ -160,14 +160,14 @@ def _check_classes(classes: Sequence[str] | None, where: str) -> None:
         raise ParameterError(f"duplicate class: '{twice[0]}'", where=where, hint="list each class once")
 
 
-def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bool, fit: Fit) -> Decoded:
+def _cached(digest: str, pictures: Sequence[Picture], size: int | None, gray: bool, fit: Fit) -> Decoded:
     """Return decoded pictures from the cache, keyed by their content, or decode them."""
     names = hashlib.sha256("\0".join(picture.name for picture in pictures).encode()).hexdigest()
     # The last entry is a version: it changes when decoding does.
-    key = content_key({"of": digest, "names": names, "size": size, "grey": grey, "fit": fit, "kind": "pictures 2"})
+    key = content_key({"of": digest, "names": names, "size": size, "gray": gray, "fit": fit, "kind": "pictures 2"})
 
     def write(folder: Path) -> None:
-        decoded = read_pictures(pictures, size, grey=grey, fit=fit)
+        decoded = read_pictures(pictures, size, gray=gray, fit=fit)
         np.save(folder / "pixels.npy", decoded.pixels)
         content = {name: value for name, value in decoded._asdict().items() if name != "pixels"}
         (folder / "names.json").write_text(json.dumps(content), encoding="utf-8")
@@ -178,15 +178,15 @@ def _cached(digest: str, pictures: Sequence[Picture], size: int | None, grey: bo
     return Decoded(pixels=np.load(folder / "pixels.npy"), skipped=skipped, **content)
 
 
-def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size: int, grey: bool) -> Cuttings:
+def _cached_corners(digest: str, pictures: Sequence[Picture], corners: int, size: int, gray: bool) -> Cuttings:
     """Return corner crops of the training pictures from the cache, or crop them."""
     names = [picture.name for picture in pictures]
     key = content_key(
-        {"of": digest, "names": names, "size": size, "grey": grey, "corners": corners, "kind": "corners 2"}
+        {"of": digest, "names": names, "size": size, "gray": gray, "corners": corners, "kind": "corners 2"}
     )
 
     def write(folder: Path) -> None:
-        np.savez(folder / "corners.npz", **cut_corners(pictures, corners, size, grey=grey)._asdict())
+        np.savez(folder / "corners.npz", **cut_corners(pictures, corners, size, gray=gray)._asdict())
 
     folder = entry(key, write)
     with np.load(folder / "corners.npz") as content:
@@ -370,7 +370,7 @@ def _cifar_pictures(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def fashion_mnist_corpus() -> Corpus:
-    """Fashion-MNIST of 2017: 70,000 grey pictures of clothes, 28 × 28."""
+    """Fashion-MNIST of 2017: 70,000 gray pictures of clothes, 28 × 28."""
     files = {
         f"{part}_{what}": f"fashion_mnist/{start}-{what}-idx{rank}-ubyte.gz"
         for part, start in (("train", "train"), ("test", "t10k"))
@@ -379,7 +379,7 @@ def fashion_mnist_corpus() -> Corpus:
     url = "https://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     return Corpus(
         name="fashion_mnist",
-        title="Fashion-MNIST, 70,000 grey pictures of clothes, 28 × 28",
+        title="Fashion-MNIST, 70,000 gray pictures of clothes, 28 × 28",
         languages=("zxx",),
         license="MIT (Zalando)",
         publisher="https://github.com/zalandoresearch/fashion-mnist",
@@ -389,7 +389,7 @@ def fashion_mnist_corpus() -> Corpus:
 
 
 def fashion_mnist(*, size: int | None = None, max_examples: int | None = None) -> ImageData:
-    """Fashion-MNIST (Xiao et al. 2017): ten kinds of clothes, grey, 28 × 28; the test pictures validate.
+    """Fashion-MNIST (Xiao et al. 2017): ten kinds of clothes, gray, 28 × 28; the test pictures validate.
 
     Args:
         size: edge in pixels to upscale to, as *Dive into Deep Learning* does for larger networks; None keeps 28.
@@ -484,7 +484,7 @@ def dogs_cats(
 
 
 def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed: int = 42) -> ImageData:
-    """Scikit-learn's 1,797 handwritten digits, 8 × 8, grey; no download. A quarter validates.
+    """Scikit-learn's 1,797 handwritten digits, 8 × 8, gray; no download. A quarter validates.
 
     Args:
         size: edge in pixels to upscale to; None keeps 8.
@@ -500,7 +500,7 @@ def digits(*, size: int | None = None, held_out: Sequence[str] = (), split_seed:
     if unknown:
         raise ParameterError(f"unknown class '{unknown[0]}'", where=where, hint=", ".join(DIGIT_NAMES))
     bunch = load_digits()
-    # scikit-learn's grey values run from 0 to 16.
+    # scikit-learn's gray values run from 0 to 16.
     pixels = (bunch.images * (255 / 16)).round().astype(np.uint8)[:, None]
     names = [name for name in DIGIT_NAMES if name not in held_out]
     numbers = np.array([names.index(name) if name in names else -1 for name in DIGIT_NAMES])

@@ -60,7 +60,7 @@ def _check_channels(found: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     first = next((name for name, tensor in expected.items() if tensor.dim() == 4), "")
     if first in found and found[first].shape[1:2] != expected[first].shape[1:2]:
         channels = found[first].shape[1] if found[first].dim() == 4 else "other"
-        raise ShapeError(f"these weights are for pictures of {channels} channels", where=str(path), hint="grey=False")
+        raise ShapeError(f"these weights are for pictures of {channels} channels", where=str(path), hint="gray=False")
 
 
 def _read(path: Path) -> dict[str, Tensor]:

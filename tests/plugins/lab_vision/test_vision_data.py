@@ -157,10 +157,10 @@ def test_pictures_that_cannot_be_read_are_listed_and_not_fatal(tmp_path, caplog)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
-def test_any_mode_becomes_colour_or_grey(mode):
+def test_any_mode_becomes_colour_or_gray(mode):
     kind = "TIFF" if mode == "CMYK" else "PNG"
     assert decode(encoded(mode, kind=kind), 4).shape == (3, 4, 4)
-    assert decode(encoded(mode, kind=kind), 4, grey=True).shape == (1, 4, 4)
+    assert decode(encoded(mode, kind=kind), 4, gray=True).shape == (1, 4, 4)
 
 
 def test_what_is_transparent_becomes_white():

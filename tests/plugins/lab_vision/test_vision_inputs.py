@@ -95,8 +95,8 @@ EXPECTED = np.round(np.linspace(0, 255, 64).reshape(8, 8))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_grey_values_of_16_bits_are_scaled_to_8(kind):
-    pixels = decode(file_of(Image.fromarray(ramp(np.uint16, 65535)), kind), None, grey=True)[0]
+def test_gray_values_of_16_bits_are_scaled_to_8(kind):
+    pixels = decode(file_of(Image.fromarray(ramp(np.uint16, 65535)), kind), None, gray=True)[0]
     assert np.abs(pixels - EXPECTED).max() <= 1
 
 
@@ -110,7 +110,7 @@ def test_big_endian_tiffs_of_16_bits_are_scaled():
     )
     content = b"MM\0*" + struct.pack(">IH", 8, len(entries)) + table + b"\0" * 4
     content = content.ljust(200, b"\0") + values.astype(">u2").tobytes()
-    assert np.abs(decode(content, None, grey=True)[0] - EXPECTED).max() <= 1
+    assert np.abs(decode(content, None, gray=True)[0] - EXPECTED).max() <= 1
 
 
 def test_white_is_zero_tiffs_of_16_bits_are_inverted():
@@ -120,11 +120,11 @@ def test_white_is_zero_tiffs_of_16_bits_are_inverted():
     content = buffer.getvalue()
     with Image.open(io.BytesIO(content)) as again:
         assert again.tag_v2[262] == 0
-    assert np.abs(255 - decode(content, None, grey=True)[0].astype(float) - EXPECTED).max() <= 1
+    assert np.abs(255 - decode(content, None, gray=True)[0].astype(float) - EXPECTED).max() <= 1
 
 
 def test_float_tiffs_are_read_between_0_and_1():
-    pixels = decode(file_of(Image.fromarray(ramp(np.float32, 1)), "TIFF"), None, grey=True)[0]
+    pixels = decode(file_of(Image.fromarray(ramp(np.float32, 1)), "TIFF"), None, gray=True)[0]
     assert np.abs(pixels - EXPECTED).max() <= 1
 
 
@@ -133,10 +133,10 @@ def test_float_tiffs_are_read_between_0_and_1():
     [
         (ramp(np.float32, 255), "floats from 0 to 255; only those from 0"),
         (np.full((4, 4), np.nan, np.float32), "floats from nan to nan"),
-        (ramp(np.int32, 9000), "grey values of 32 bits have no known range"),
+        (ramp(np.int32, 9000), "gray values of 32 bits have no known range"),
     ],
 )
-def test_grey_values_of_an_unknown_range_are_told(values, said):
+def test_gray_values_of_an_unknown_range_are_told(values, said):
     with pytest.raises(DataError, match=said):
         decode(file_of(Image.fromarray(values), "TIFF"), None)
 
@@ -577,9 +577,9 @@ def test_a_class_without_validation_pictures_is_told(tmp_path, caplog):
     assert "'dog' has no validation pictures" in caplog.text
 
 
-def test_a_few_grey_pictures_among_coloured_ones_are_told(tmp_path, caplog):
-    image_folder(str(folder_of(tmp_path / "p", some_files() | {"cat/grey.png": encoded("L")})), size=4)
-    assert "1 of 11 pictures is grey, unlike the others: 'cat/grey.png'" in caplog.text
+def test_a_few_gray_pictures_among_coloured_ones_are_told(tmp_path, caplog):
+    image_folder(str(folder_of(tmp_path / "p", some_files() | {"cat/gray.png": encoded("L")})), size=4)
+    assert "1 of 11 pictures is gray, unlike the others: 'cat/gray.png'" in caplog.text
 
 
 def test_the_picture_of_another_size_is_named(tmp_path):

@@ -1,0 +1,542 @@
+"""Results from elsewhere: rows of any program, compared as the runs of a study are.
+
+A row is one run. One column names its arm, one its seed, the others hold metrics. There is no experiment behind the
+rows, so nothing can be trained again; tables, verdicts, effects and reports come from the same ``Results``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lab.errors import DataError, UnknownNameError
+from lab.study.checks import name_problem, shown
+from lab.study.results import COSTS, SPLITS, Results
+from lab.study.store import RunRecord
+from lab.study.study import BASE, Arm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["OutsideRun", "OutsideStudy", "Roles", "Rows", "compare", "number_of", "results_of"]
+
+FINISHED = frozenset({"finished", "complete", "completed", "success", "succeeded", "done", "ok"})
+UNFINISHED = {
+    **dict.fromkeys(("failed", "fail", "crashed", "error", "killed", "pruned"), "failed"),
+    **dict.fromkeys(("running", "interrupted", "preempted", "preempting"), "interrupted"),
+    **dict.fromkeys(("absent", "scheduled", "waiting", "pending", "queued"), "absent"),
+    "diverged": "diverged",
+    "damaged": "damaged",
+}
+STATUS_COLUMNS = ("status", "state")
+OWN_COLUMNS = ("arm", "seed", "key", "status")
+WITHOUT_VALUE = "without a value"
+MAX_SHOWN = 5
+"""Rows that a message names at most."""
+
+
+@attrs.frozen
+class OutsideStudy:
+    """The part of a study that a comparison needs.
+
+    Attributes:
+        name: of the results, usually the file's.
+        compare: the primary metric.
+        seed_list: every seed of any arm.
+        question: heading of the report.
+        searching: None, since no settings are searched.
+    """
+
+    name: str
+    compare: str
+    seed_list: Sequence[int]
+    question: str = ""
+    searching: None = None
+
+
+@attrs.frozen
+class OutsideRun(RunRecord):
+    """A run of another program: a row without files. A run that lacks the metric has the status ``without a value``."""
+
+    def history(self) -> list[dict[str, float]]:
+        """Return no epochs."""
+        return []
+
+    def environment(self, *, strict: bool = True) -> dict[str, Any]:
+        """Return nothing: it is not known."""
+        return {}
+
+
+@attrs.frozen
+class Rows:
+    """Rows of a file, a frame or a tracker, one per run.
+
+    Attributes:
+        name: of the results, in tables.
+        rows: column → value; ``None`` and empty text are missing values.
+        places: where each row stands: ``line 4``.
+        directions: metric → whether higher is better, as far as the source says so.
+        source: its path or address, for messages.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    places: Sequence[str]
+    directions: Mapping[str, bool] = attrs.field(factory=dict)
+    source: str = ""
+
+    @property
+    def where(self) -> str:
+        """The origin of the rows, for messages."""
+        return self.source or self.name
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns, in order."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are the rows of a ``runs.csv`` of ``lab``."""
+        return self.columns[: len(OWN_COLUMNS)] == list(OWN_COLUMNS)
+
+    def column(self, name: str) -> str:
+        """Return the column called ``name``, in full or without what trackers write before it (``metrics.``).
+
+        Raises:
+            UnknownNameError: there is none; close matches are given.
+        """
+        known = self.columns
+        if name in known:
+            return name
+        endings = [each for each in known if each.rpartition(".")[2].casefold() == name.casefold()]
+        if len(endings) == 1:
+            return endings[0]
+        hint = f"columns: {', '.join(known)}"
+        if endings:
+            raise UnknownNameError(f"column '{name}' may be {' or '.join(endings)}", where=self.where, hint=hint)
+        raise UnknownNameError.among("column", name, known, where=self.where, hint=hint)
+
+
+@attrs.frozen
+class Roles:
+    """Columns of rows, and what they mean.
+
+    Attributes:
+        metric: the column to compare.
+        arm: the column of the arms; empty where the factors name them.
+        seed: the column of the seeds.
+        higher_is_better: direction of the metric; None if its name or its source says it.
+        base: the arm that the others are compared with; the first unless given.
+        factors: the columns whose levels make up the arms of a grid.
+    """
+
+    metric: str
+    arm: str = "arm"
+    seed: str = "seed"
+    higher_is_better: bool | None = None
+    base: str | None = None
+    factors: Sequence[str] = ()
+
+
+def compare(
+    frame: pd.DataFrame | Iterable[Mapping[str, Any]],
+    *,
+    metric: str,
+    arm: str = "arm",
+    seed: str = "seed",
+    higher_is_better: bool | None = None,
+    base: str | None = None,
+    factors: Sequence[str] | None = None,
+    name: str = "results",
+) -> Results:
+    """Compare arms by the rows of a pandas frame, or by dictionaries, one per run.
+
+    Args:
+        frame: the rows.
+        metric: the column to compare.
+        arm: the column that names the arm; empty to name arms by their factors.
+        seed: the column of the seeds.
+        higher_is_better: direction of the metric; may be left out for losses and for metrics that ``lab`` has.
+        base: the arm that the others are compared with; the first unless given.
+        factors: columns with the levels of a grid, for main effects and interactions.
+        name: of the results.
+
+    Raises:
+        DataError: rows cannot be compared; every problem with its rows.
+        UnknownNameError: there is no such column or arm.
+    """
+    factors = [factors] if isinstance(factors, str) else list(factors or ())
+    roles = Roles(metric, arm, seed, higher_is_better, base, factors)
+    return results_of(_rows_of_frame(frame, name), roles)
+
+
+def _rows_of_frame(frame: Any, name: str) -> Rows:
+    if not hasattr(frame, "to_dict"):
+        listed = list(frame)
+        return Rows(name, listed, [f"row {number}" for number in range(1, len(listed) + 1)])
+    columns = [str(column) for column in frame.columns]
+    if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
+        raise DataError(f"two columns are called '{twice[0]}'", where=name)
+    # zip keeps Python's own numbers and costs less than to_dict("records").
+    rows = [dict(zip(columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
+    missing = [{key: None if _is_na(value) else value for key, value in row.items()} for row in rows]
+    return Rows(name, missing, [f"row {index}" for index in frame.index])
+
+
+def _is_na(value: Any) -> bool:
+    """Return whether a value is pandas' NA or NaT; NaN stays, since a metric may be NaN."""
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+# --- rows to results --------------------------------------------------------------------------------------------------
+
+
+def results_of(rows: Rows, roles: Roles) -> Results:
+    """Return rows as results.
+
+    Raises:
+        DataError: rows cannot be compared; every problem with its rows.
+        UnknownNameError: there is no such column or arm.
+    """
+    if not rows.rows:
+        raise DataError("there are no rows", where=rows.where)
+    factors = [rows.column(name) for name in roles.factors]
+    is_named_by_factors = bool(factors) and (not roles.arm or (roles.arm == "arm" and "arm" not in rows.columns))
+    arm_column = "" if is_named_by_factors else _needed(rows, roles.arm, "arm", "--arm COLUMN names the arms")
+    seed_column = _needed(rows, roles.seed, "seed", "--seed COLUMN; arms are compared seed by seed")
+    metric_column = rows.column(roles.metric)
+    cells = _labels([[_text(row.get(name)) for name in factors] for row in rows.rows], roles.factors)
+    names = _names_of_cells(cells) if is_named_by_factors else [_text(row.get(arm_column)) for row in rows.rows]
+
+    problems: list[str] = []
+    what = f"column '{arm_column}' names no arm" if arm_column else "no arm"
+    _report(problems, what, [i for i, name in enumerate(names) if not name], rows)
+    for name in dict.fromkeys(names):
+        problems += name_problem("an arm", name) if name else []
+    _report(problems, f"no level of {' or '.join(factors)}", [i for i, cell in enumerate(cells) if "" in cell], rows)
+    seeds = [_seed(row.get(seed_column)) for row in rows.rows]
+    texts = [row.get(seed_column) for row in rows.rows]
+    bad = [i for i, seed in enumerate(seeds) if seed is None]
+    _report(problems, f"column '{seed_column}' holds no whole number", bad, rows, texts)
+    values, bad = _numbers(rows, metric_column)
+    _report(problems, f"column '{metric_column}' holds no number", bad, rows, [r.get(metric_column) for r in rows.rows])
+    if not problems:
+        problems += _duplicates(rows, names, seeds, {arm_column, seed_column, metric_column})
+        problems += _factor_problems(rows, names, cells, factors)
+    _raise(problems, rows.where)
+
+    others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})
+    statuses = _statuses(rows)
+    direction = _direction(rows, roles, metric_column)
+    arms = _arms(names, cells, factors, roles.base, rows.where)
+    runs: dict[tuple[str, int], OutsideRun] = {}
+    for i, (name, seed) in enumerate(zip(names, seeds, strict=True)):
+        assert seed is not None
+        scores = {key: column[i] for key, column in others.items() if column[i] is not None}
+        if values[i] is not None:
+            scores[roles.metric] = values[i]
+        status = statuses[i] if statuses[i] != "finished" or values[i] is not None else WITHOUT_VALUE
+        order = [roles.metric if column == metric_column else column for column in rows.columns]
+        result: dict[str, Any] = {
+            "metrics": {key: scores[key] for key in order if key in scores and key not in COSTS},
+            "budget": {key: scores[key] for key in order if key in scores and key in COSTS},
+            "higher_is_better": {roles.metric: direction},
+        }
+        if status == "diverged":
+            status, result["kind"] = "failed", "NonFiniteLossError"
+        key = _text(rows.rows[i].get("key")) if rows.is_own else ""
+        runs[name, seed] = OutsideRun(key, Path(rows.where), status, result, name, seed)
+    every = sorted({seed for _, seed in runs})
+    planned = [
+        runs.get((arm.name, seed)) or OutsideRun("", Path(rows.where), "absent", {}, arm.name, seed)
+        for arm in arms
+        for seed in every
+    ]
+    notes = [*_grid_notes(arms, factors), *_notes(rows, planned, values, statuses, roles.metric)]
+    title = f"{roles.metric} of {len(arms)} arms, from {Path(rows.where).name}"
+    return Results(OutsideStudy(rows.name, roles.metric, every, title), arms, planned, notes)
+
+
+def _needed(rows: Rows, name: str, usual: str, remedy: str) -> str:
+    if name == usual and usual not in rows.columns:
+        hint = f"{remedy}\ncolumns: {', '.join(rows.columns)}"
+        try:
+            return rows.column(name)
+        except UnknownNameError:
+            raise UnknownNameError(f"no column '{usual}'", where=rows.where, hint=hint) from None
+    return rows.column(name)
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _seed(value: Any) -> int | None:
+    text = _text(value)
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def number_of(value: Any) -> float | None:
+    """Return a value of a row as a number; None if it is missing.
+
+    Raises:
+        ValueError: it is text.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, (bool, complex)):
+        raise ValueError(f"not a number: {value}")
+    if isinstance(value, str):
+        # Python reads 1_000 as a number; in a file of results it is a slip.
+        if "_" in value:
+            raise ValueError(f"not a number: {value}")
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    try:
+        return value if isinstance(value, (int, float)) else float(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _numbers(rows: Rows, column: str) -> tuple[list[float | None], list[int]]:
+    """Return the numbers of a column, and the rows that hold something else."""
+    found: list[float | None] = []
+    bad: list[int] = []
+    for i, row in enumerate(rows.rows):
+        try:
+            found.append(number_of(row.get(column)))
+        except ValueError:
+            found.append(None)
+            bad.append(i)
+    return found, bad
+
+
+def _other_metrics(rows: Rows, used: set[str]) -> dict[str, list[float | None]]:
+    """Return the further columns that hold numbers alone."""
+    found = {}
+    for column in rows.columns:
+        if column in used or column in STATUS_COLUMNS or (rows.is_own and column in OWN_COLUMNS):
+            continue
+        values, bad = _numbers(rows, column)
+        if not bad and any(value is not None for value in values):
+            found[column] = values
+    return found
+
+
+def _statuses(rows: Rows) -> list[str]:
+    """Return the outcome of every row: what a column ``status`` or ``state`` says in words of trackers."""
+    for column in rows.columns:
+        if column.rpartition(".")[2].casefold() not in STATUS_COLUMNS:
+            continue
+        words = [_text(row.get(column)).casefold().rpartition(".")[2] for row in rows.rows]
+        if all(word in FINISHED or word in UNFINISHED for word in words):
+            return [UNFINISHED.get(word, "finished") for word in words]
+    return ["finished"] * len(rows.rows)
+
+
+def _direction(rows: Rows, roles: Roles, column: str) -> bool:
+    if roles.higher_is_better is not None:
+        return roles.higher_is_better
+    split, _, plain = roles.metric.rpartition(".")[2].partition("_")
+    plain = plain if split in SPLITS else roles.metric.rpartition(".")[2]
+    known = {**COSTS, "loss": False, **rows.directions}
+    found = next((known[name] for name in (roles.metric, column, plain) if name in known), None)
+    found = _declared(plain) if found is None else found
+    if found is None:
+        raise DataError(
+            f"nothing says whether higher or lower {roles.metric} is better",
+            where=rows.where,
+            hint="--higher-is-better or --lower-is-better; in Python higher_is_better=True or False",
+        )
+    return found
+
+
+def _declared(metric: str) -> bool | None:
+    """Return the direction that a registered metric of this name declares; it imports plugins, and with them torch."""
+    from lab.registry.plugins import load_catalog
+
+    registry = load_catalog(warn=lambda _: None).registry("metrics")
+    if metric not in registry:
+        return None
+    found = getattr(registry[metric].load(), "higher_is_better", None)
+    return found if isinstance(found, bool) else None
+
+
+# --- arms -------------------------------------------------------------------------------------------------------------
+
+
+def _labels(cells: Sequence[Sequence[str]], factors: Sequence[str]) -> list[list[str]]:
+    """Return levels by names that tell factors apart: ``width=2`` where a level is a number or that of two factors."""
+    levels = [{cell[i] for cell in cells} for i in range(len(factors))]
+    is_plain = [
+        not any(level in other for other in levels[:i] + levels[i + 1 :] for level in own) and not _has_number(own)
+        for i, own in enumerate(levels)
+    ]
+    return [
+        [
+            level if plain or not level else f"{factor}={level}"
+            for factor, plain, level in zip(factors, is_plain, cell, strict=True)
+        ]
+        for cell in cells
+    ]
+
+
+def _has_number(levels: Iterable[str]) -> bool:
+    """Return whether a level says nothing without the name of its factor."""
+    return any(level.casefold() in ("true", "false", "yes", "no", "none") or level[:1].isdigit() for level in levels)
+
+
+def _names_of_cells(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return names as a grid gives them: the levels that differ from the first row's, joined."""
+    first = cells[0]
+    changed = [[level for level, usual in zip(cell, first, strict=True) if level != usual] for cell in cells]
+    return [" + ".join(levels) or BASE for levels in changed]
+
+
+def _arms(
+    names: Sequence[str], cells: Sequence[Sequence[str]], factors: Sequence[str], base: str | None, where: str
+) -> list[Arm]:
+    known = dict(zip(names, cells, strict=True))
+    if base is not None and base not in known:
+        raise UnknownNameError.among("arm", base, known, where=where, hint=f"arms: {', '.join(known)}")
+    if len(known) == 1:
+        raise DataError(
+            f"there is one arm, '{names[0]}', and nothing to compare it with",
+            where=where,
+            hint="another column may name the arms: --arm COLUMN",
+        )
+    ordered = sorted(known, key=lambda name: name != base) if base is not None else list(known)
+    levels = {name: dict(zip(factors, known[name], strict=True)) for name in ordered}
+    usual = levels[ordered[0]]
+    return [
+        Arm(
+            name,
+            factors=own,
+            difference={
+                factor: tuple(each.removeprefix(f"{factor}=") for each in (usual[factor], level))
+                for factor, level in own.items()
+                if level != usual[factor]
+            },
+        )
+        for name, own in levels.items()
+    ]
+
+
+def _factor_problems(
+    rows: Rows, names: Sequence[str], cells: Sequence[Sequence[str]], factors: Sequence[str]
+) -> list[str]:
+    first: dict[str, int] = {}
+    problems = []
+    for i, (name, cell) in enumerate(zip(names, cells, strict=True)):
+        begun = first.setdefault(name, i)
+        for factor, level, other in zip(factors, cell, cells[begun], strict=True):
+            if level != other:
+                problems.append(
+                    f"arm '{name}' has two levels of {factor}: {other} in {rows.places[begun]}, {level} in "
+                    f"{rows.places[i]}"
+                )
+    return problems[:MAX_SHOWN]
+
+
+def _duplicates(rows: Rows, names: Sequence[str], seeds: Sequence[int | None], used: set[str]) -> list[str]:
+    """Return the pairs of arm and seed that several rows have, with the columns by which these rows differ."""
+    places: dict[tuple[str, int | None], list[int]] = {}
+    for i, pair in enumerate(zip(names, seeds, strict=True)):
+        places.setdefault(pair, []).append(i)
+    twice = {pair: found for pair, found in places.items() if len(found) > 1}
+    problems = [
+        f"arm '{arm}', seed {seed} stands in {_listed([rows.places[i] for i in found])}"
+        for (arm, seed), found in list(twice.items())[:MAX_SHOWN]
+    ]
+    if len(twice) > MAX_SHOWN:
+        problems.append(f"… and {len(twice) - MAX_SHOWN} more pairs of arm and seed stand in several rows")
+    differing = [
+        column
+        for column in rows.columns
+        if column not in used
+        and all(len({_text(rows.rows[i].get(column)) for i in found}) == len(found) for found in twice.values())
+    ]
+    if problems and differing:
+        column = differing[0]
+        problems[-1] += f"\n  they differ in {', '.join(differing[:MAX_SHOWN])}: --where {column}=… chooses one of them"
+    return problems
+
+
+# --- what a reader is told --------------------------------------------------------------------------------------------
+
+
+def _report(
+    problems: list[str], what: str, bad: Sequence[int], rows: Rows, values: Sequence[Any] | None = None
+) -> None:
+    if bad:
+        texts = [rows.places[i] + (f" ({shown(values[i])})" if values is not None else "") for i in bad]
+        problems.append(f"{what}: {_listed(texts)}")
+
+
+def _raise(problems: Sequence[str], where: str) -> None:
+    if len(problems) == 1:
+        raise DataError(problems[0], where=where)
+    if problems:
+        raise DataError(f"{len(problems)} problems in these rows", where=where, hint="\n".join(problems))
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - MAX_SHOWN
+    return ", ".join(texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _grid_notes(arms: Sequence[Arm], factors: Sequence[str]) -> list[str]:
+    """Return why there are no effects, if factors are named and their levels make no grid."""
+    if not factors:
+        return []
+    levels = [list(dict.fromkeys(arm.factors[factor] for arm in arms)) for factor in factors]
+    cells = [tuple(arm.factors.values()) for arm in arms]
+    missing = [" + ".join(cell) for cell in itertools.product(*levels) if cell not in cells]
+    if missing:
+        return [f"no main effects and interactions: the grid lacks {_listed(missing)}"]
+    if len(set(cells)) < len(cells):
+        return ["no main effects and interactions: two arms have the same levels of all factors"]
+    return []
+
+
+def _notes(
+    rows: Rows, runs: Sequence[RunRecord], values: Sequence[float | None], statuses: Sequence[str], metric: str
+) -> list[str]:
+    """Return what the numbers do not show, one sentence each, with the rows."""
+    notes = []
+    absent: dict[str, list[str]] = {}
+    for run in runs:
+        if run.status == "absent" and not run.result:
+            absent.setdefault(run.arm, []).append(str(run.seed))
+    if absent:
+        notes.append("no row: " + "; ".join(f"{arm}, seed {_listed(seeds)}" for arm, seeds in absent.items()))
+    finished = [i for i, status in enumerate(statuses) if status == "finished"]
+    if empty := [rows.places[i] for i in finished if values[i] is None]:
+        notes.append(f"no {metric}: {_listed(empty)}")
+    strange = [i for i in finished if values[i] is not None and not math.isfinite(values[i] or 0.0)]
+    if strange:
+        notes.append(f"{metric} is not finite: {_listed([f'{rows.places[i]} ({values[i]})' for i in strange])}")
+    if not rows.is_own:
+        notes.append(
+            "pairs of runs share the number of their seed; these rows do not say whether they share the order of "
+            "batches and initial weights"
+        )
+    return notes

@@ -1,0 +1,206 @@
+"""Results for commands: a study of the store, or rows from elsewhere with the options that say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lab.study.outside import Rows
+    from lab.study.record import StudyRecord
+    from lab.study.results import Results
+
+__all__ = ["Source", "outside_options", "source_of"]
+
+
+@attrs.frozen
+class Source:
+    """Where results come from.
+
+    Attributes:
+        results: the runs.
+        record: of a study of the store; None for results from elsewhere.
+    """
+
+    results: Results
+    record: StudyRecord | None
+
+
+OPTIONS = (
+    click.option("--arm", default="arm", metavar="COLUMN", help="Of a file: the column that names the arm."),
+    click.option("--seed", default="seed", metavar="COLUMN", help="Of a file: the column of the seeds."),
+    click.option(
+        "--higher-is-better/--lower-is-better",
+        default=None,
+        help="Of a file: the direction of the metric; losses and metrics that lab has need none.",
+    ),
+    click.option("--base", default=None, metavar="ARM", help="Compare with this arm, not with the first."),
+    click.option("--factors", default="", metavar="A,B", help="Of a file: columns with the levels of a grid."),
+    click.option(
+        "--wide",
+        type=click.Choice(["arms", "seeds"]),
+        default=None,
+        help="Of a file: it has one column per arm and one row per seed, or one column per seed and one row per arm; "
+        "otherwise one row per run.",
+    ),
+    click.option(
+        "--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="Of a file: only these rows; repeatable."
+    ),
+    click.option(
+        "--names",
+        "pattern",
+        default="",
+        metavar="PATTERN",
+        help="Of a tracker: how names of runs hold arm and seed, for example '{arm}-seed{seed}'.",
+    ),
+)
+
+
+def outside_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what the columns of a file are."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[str, Any]) -> Source:
+    """Return the results called ``name``: those of a file or tracker, or of a study in the folder of runs.
+
+    Args:
+        name: a path or an address, or a study.
+        folder: of runs.
+        variant: which variant of the study.
+        metric: the metric to compare; the study's own if it is empty.
+        options: those of ``outside_options``.
+
+    Raises:
+        LabError: there is no such study, or rows cannot be compared.
+    """
+    from lab_report.readers import FILES
+
+    path = Path(name)
+    is_file = "://" in name or path.suffix.casefold() in FILES or (path.exists() and not _is_study(path, folder))
+    if is_file:
+        return _outside(name, metric, options)
+    from lab.study.record import read_study
+    from lab.study.store import Store
+
+    _refuse_options(name, options)
+    store = Store(folder)
+    record = read_study(store, name, variant)
+    return Source(_based(record.results(store), options["base"]), record)
+
+
+def _is_study(path: Path, folder: Path) -> bool:
+    return (folder / (path.stem if path.suffix == ".py" else path.name) / "study.json").is_file()
+
+
+def _refuse_options(name: str, options: dict[str, Any]) -> None:
+    given = [
+        key.replace("_", "-").replace("conditions", "where").replace("pattern", "names")
+        for key, usual in (
+            ("arm", "arm"),
+            ("seed", "seed"),
+            ("higher_is_better", None),
+            ("factors", ""),
+            ("wide", None),
+        )
+        if options[key] != usual
+    ] + [key for key, option in (("where", "conditions"), ("names", "pattern")) if options[option]]
+    if given:
+        raise click.UsageError(f"--{given[0]} is for files; '{name}' is a study, which knows its own arms and metrics")
+
+
+def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
+    from lab.study.outside import Roles, results_of
+    from lab_report.readers import long_of, where
+
+    rows, path = _read(name, options["pattern"]), Path(name)
+    if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
+        return Source(_based(beside, options["base"]), None)
+    rows = where(rows, options["conditions"])
+    if not metric:
+        if len(rows.directions) != 1 and options["wide"] is None:
+            raise LabError("no metric is named", where=name, hint=f"--metric COLUMN: {', '.join(_numeric(rows))}")
+        metric = next(iter(rows.directions), "value")
+    if options["wide"] is not None:
+        rows = long_of(rows, options["wide"], arm=options["arm"], seed=options["seed"], metric=metric)
+    factors = [factor.strip() for factor in options["factors"].split(",") if factor.strip()]
+    roles = Roles(metric, options["arm"], options["seed"], options["higher_is_better"], options["base"], factors)
+    return Source(results_of(rows, roles), None)
+
+
+def _read(name: str, pattern: str) -> Rows:
+    from lab_report.readers import read_file, split_names
+
+    rows = read_file(Path(name))
+    return split_names(rows, pattern, rows.column("name")) if pattern else rows
+
+
+def _numeric(rows: Rows) -> list[str]:
+    from lab.study.outside import number_of
+
+    def is_numeric(column: str) -> bool:
+        try:
+            values = [number_of(row.get(column)) for row in rows.rows]
+        except ValueError:
+            return False
+        return any(value is not None for value in values)
+
+    return [column for column in rows.columns if column != "seed" and is_numeric(column)]
+
+
+def _based(results: Results, base: str | None) -> Results:
+    """Return results whose arms are compared with ``base``."""
+    from lab.errors import UnknownNameError
+    from lab.study.results import Results
+
+    if base is None:
+        return results
+    names = [arm.name for arm in results.arms]
+    if base not in names:
+        raise UnknownNameError.among("arm", base, names, hint=f"arms: {', '.join(names)}")
+    arms = sorted(results.arms, key=lambda arm: arm.name != base)
+    return Results(results.study, arms, results.runs, results.notes)
+
+
+def _study_beside(path: Path, rows: Rows) -> Results | None:
+    """Return the rows of a ``runs.csv`` with what its study, whose folder it lies in, knows besides numbers.
+
+    The numbers are the file's. The study says which metric decides, what the factors of a grid are, and how epochs were
+    chosen. None if the folder holds no record of these arms.
+    """
+    from lab.study.outside import number_of
+    from lab.study.record import read_study
+    from lab.study.results import COSTS, Results
+    from lab.study.store import Store
+
+    store, variant = Store(path.resolve().parent.parent), path.stem.removeprefix("runs").removeprefix("-")
+    try:
+        record = read_study(store, path.resolve().parent.name, variant)
+    except LabError:
+        return None
+    if {str(row["arm"]) for row in rows.rows} != {arm.name for arm in record.arms}:
+        return None
+    runs = []
+    for row in rows.rows:
+        stored = store.record(str(row["key"]), str(row["arm"]), int(row["seed"]))
+        values = {name: number_of(row[name]) for name in rows.columns[4:]}
+        known = {name: value for name, value in values.items() if value is not None}
+        budget = {*COSTS, *stored.budget}
+        result = {
+            **stored.result,
+            "metrics": {name: value for name, value in known.items() if name not in budget},
+            "budget": {name: value for name, value in known.items() if name in budget},
+        }
+        status = str(row["status"])
+        if status == "diverged":
+            status, result["kind"] = "failed", "NonFiniteLossError"
+        runs.append(attrs.evolve(stored, status=status, result=result))
+    return Results(record.study, record.arms, runs)
