@@ -235,13 +235,11 @@ class ResolvedExperiment:
 
     def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
         """Return how ``other`` differs: path → (here, there). Of a component that differs, no parameter is listed."""
-        here, there = (
-            {path.removeprefix(f"{TASK}."): value for path, value in _flatten(each.to_json()).items()}
-            for each in (self, other)
-        )
+        here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
-        short = {path: without_hash(path) for path in paths}
+        # a task is the whole experiment, so its parameters are addressed without it
+        short = {path: without_hash(path).removeprefix(f"{TASK}.") for path in paths}
         count = Counter(short.values())
         return {
             short[path] if count[short[path]] == 1 else path: _describe_change(here.get(path), there.get(path))

@@ -193,7 +193,8 @@ def _numbers(values: Mapping[str, Any], where: str) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for name, value in values.items():
-        item = value.item() if hasattr(value, "item") and getattr(value, "size", lambda: ())() in ((), 1) else value
+        count = value.numel() if isinstance(value, Tensor) else getattr(value, "size", 0)  # of tensors and arrays
+        item = value.item() if count == 1 and hasattr(value, "item") else value
         if not isinstance(name, str) or isinstance(item, bool) or not isinstance(item, (int, float)):
             raise RunFailed(
                 f"{where}: the metric {name!r} is {type(value).__name__}, not a number",
