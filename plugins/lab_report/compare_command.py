@@ -26,6 +26,9 @@ __all__ = ["compare"]
   lab compare results.csv --arm model --metric accuracy --base resnet --report report
   lab compare results.csv --factors width,depth --metric valid_loss --effects
   lab compare table.tsv --wide arms --metric accuracy
+  lab compare mlruns --arm model --metric valid_accuracy --where experiment=depth
+  lab compare events --names "{arm}/seed{seed}" --metric valid/loss --lower-is-better
+  lab compare sqlite:///optuna.db --arm optimizer --metric value
 """
 )
 @study_argument
@@ -63,9 +66,10 @@ def compare(
 ) -> None:
     """Compare the arms of STUDY, paired by seed, from what the store holds now.
 
-    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, with one row per
-    run. --arm, --seed and --metric name its columns; columns called arm and seed need no option. --wide is for tables
-    with one column per arm or per seed.
+    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, also as W&B and
+    MLflow export them; a store of MLflow, a folder of TensorBoard events, a storage of Optuna. Every run is a row.
+    --arm, --seed and --metric name the columns; columns called arm and seed need no option, and what a tracker writes
+    before a name (metrics., params., config.) may be left out. --wide is for tables with a column per arm or seed.
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
     CSV there are plain numbers, one row per arm, or one per effect with --effects.

@@ -82,10 +82,8 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     Raises:
         LabError: there is no such study, or rows cannot be compared.
     """
-    from lab_report.readers import FILES
-
     path = Path(name)
-    is_file = "://" in name or path.suffix.casefold() in FILES or (path.exists() and not _is_study(path, folder))
+    is_file = "://" in name or path.suffix not in ("", ".py") or (path.exists() and not _is_study(path, folder))
     if is_file:
         return _outside(name, metric, options)
     from lab.study.record import read_study
@@ -120,8 +118,9 @@ def _refuse_options(name: str, options: dict[str, Any]) -> None:
 def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     from lab.study.outside import Roles, results_of
     from lab_report.readers import long_of, where
+    from lab_report.trackers import read
 
-    rows, path = _read(name, options["pattern"]), Path(name)
+    rows, path = read(name, options["pattern"]), Path(name)
     if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
         return Source(_based(beside, options["base"]), None)
     rows = where(rows, options["conditions"])
@@ -134,13 +133,6 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     factors = [factor.strip() for factor in options["factors"].split(",") if factor.strip()]
     roles = Roles(metric, options["arm"], options["seed"], options["higher_is_better"], options["base"], factors)
     return Source(results_of(rows, roles), None)
-
-
-def _read(name: str, pattern: str) -> Rows:
-    from lab_report.readers import read_file, split_names
-
-    rows = read_file(Path(name))
-    return split_names(rows, pattern, rows.column("name")) if pattern else rows
 
 
 def _numeric(rows: Rows) -> list[str]:
