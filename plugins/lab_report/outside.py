@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.study.record import StudyRecord
     from lab.study.results import Results
 
-__all__ = ["Source", "outside_options", "source_of"]
+__all__ = ["Source", "based", "outside_options", "source_of"]
 
 
 @attrs.frozen
@@ -92,7 +92,7 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     _refuse_options(name, options)
     store = Store(folder)
     record = read_study(store, name, variant)
-    return Source(_based(record.results(store), options["base"]), record)
+    return Source(based(record.results(store), options["base"]), record)
 
 
 def _is_study(path: Path, folder: Path) -> bool:
@@ -122,7 +122,7 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
 
     rows, path = read(name, options["pattern"]), Path(name)
     if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
-        return Source(_based(beside, options["base"]), None)
+        return Source(based(beside, options["base"]), None)
     rows = where(rows, options["conditions"])
     if not metric:
         if len(rows.directions) != 1 and options["wide"] is None:
@@ -148,8 +148,12 @@ def _numeric(rows: Rows) -> list[str]:
     return [column for column in rows.columns if column != "seed" and is_numeric(column)]
 
 
-def _based(results: Results, base: str | None) -> Results:
-    """Return results whose arms are compared with ``base``."""
+def based(results: Results, base: str | None) -> Results:
+    """Return results whose arms are compared with ``base``; None leaves them as they are.
+
+    Raises:
+        UnknownNameError: there is no such arm; close matches are given.
+    """
     from lab.errors import UnknownNameError
     from lab.study.results import Results
 

@@ -21,7 +21,7 @@ from lab_report.readers import FILES, fit_names, read_file
 
 __all__ = ["read"]
 
-NAME_COLUMNS = ("name", "run_name", "tags.mlflow.runName")
+NAME_COLUMNS = ("name", "run_name", "run name", "tags.mlflow.runname")
 USUAL_NAME = re.compile(r"(?P<arm>.+?)[/\\_.=-]+(?:seed|run|rep|version|s)?[_=-]?(?P<seed>[0-9]+)", re.IGNORECASE)
 DATABASES = (".db", ".sqlite", ".sqlite3")
 JOURNALS = (".log", ".journal")
@@ -43,14 +43,11 @@ def read(source: str, pattern: str = "") -> Rows:
         raise DataError("there are no runs", where=source)
     if not pattern:
         return rows
-    column = next((name for name in NAME_COLUMNS if _has(rows, name)), None)
+    # The whole name counts here: MLflow exports tags.mlflow.source.name too, which is that of the script.
+    column = next((name for name in rows.columns if name.casefold() in NAME_COLUMNS), None)
     if column is None:
         raise DataError("these runs have no names", where=source, hint=f"columns: {', '.join(rows.columns)}")
-    return fit_names(rows, pattern, rows.column(column))
-
-
-def _has(rows: Rows, name: str) -> bool:
-    return any(column.rpartition(".")[2].casefold() == name.rpartition(".")[2].casefold() for column in rows.columns)
+    return fit_names(rows, pattern, column)
 
 
 def _read(source: str) -> Rows:
