@@ -1,10 +1,10 @@
-"""Writes what a program can write: whole pages from the code, and pieces of code into pages.
+"""Generated documentation: whole pages from the code, and pieces of code in pages.
 
-    python docs/generate.py            writes what has changed
-    python docs/generate.py --check    writes nothing, names what is not up to date, and then ends with 1
+    python docs/generate.py            write the pages that are out of date
+    python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 for them
 
-``hooks.md``, ``components.md`` and ``cli.md`` are made whole. In every other page, and in the README, whatever stands
-between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by what ``INSERTS`` says of that kind.
+``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in the README,
+the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import json
 import re
 import sys
@@ -46,7 +47,7 @@ SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Shapes):")
 
 
 def markdown(docstring: str) -> str:
-    """A docstring in our style as Markdown: sections become lists, literal blocks and examples become fences."""
+    """Convert a docstring to Markdown: sections become lists, literal blocks and examples become fences."""
     return re.sub(r"\n{3,}", "\n\n", "\n".join(_lines(docstring.splitlines()))).strip()
 
 
@@ -90,7 +91,7 @@ def _section(name: str, lines: list[str]) -> Iterator[str]:
 
 
 def _item(text: str) -> str:
-    """``name: what it is`` with the name as code; anything else as it stands."""
+    """Format ``name: description`` with the name as code, and leave any other line as it is."""
     names, colon, rest = text.partition(": ")
     if colon and re.fullmatch(r"[\w*]+(, [\w*]+)*", names):
         return f"{', '.join(f'`{name}`' for name in names.split(', '))}: {_escaped(rest)}"
@@ -98,7 +99,7 @@ def _item(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Plain text in which only what stands in backticks is special."""
+    """Escape Markdown outside of backticks."""
     pieces = re.split(r"(``.*?``|`.*?`)", text)
     plain = [re.sub(r"[*<|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
     code = [f"`{piece.strip('`')}`" for piece in pieces[1::2]]
@@ -113,7 +114,7 @@ def _fence(text: str, language: str = "text") -> list[str]:
 
 
 def hooks_page() -> str:
-    """Every hook with its exact signature and its manual."""
+    """Return the page of all hooks, with their signatures and docstrings."""
     functions = {name: f for name, f in vars(hookspecs).items() if name.startswith("lab_") and callable(f)}
     filling = {spec.hook for spec in hookspecs.KERNEL_REGISTRIES}
     manual, *rest = inspect.cleandoc(hookspecs.__doc__ or "").split("\n\n")
@@ -135,7 +136,7 @@ _OPENED = (
 
 
 def filling_order(functions: Iterable[str], filling: set[str]) -> list[str]:
-    """The hooks that fill registries, in the order of the manual."""
+    """Return the hooks that fill registries, in the order of ``hookspecs.py``."""
     return [name for name in functions if name in filling]
 
 
@@ -151,7 +152,7 @@ def _hook(name: str, function: Callable[..., Any]) -> list[str]:
 
 
 def signature_of(function: Callable[..., Any]) -> str:
-    """A function's signature as it is written."""
+    """Return a function's signature as its source writes it."""
     node = ast.parse(inspect.getsource(function)).body[0]
     assert isinstance(node, ast.FunctionDef)
     node.decorator_list, node.body = [], [ast.Pass()]
@@ -173,12 +174,12 @@ def _opened_row(registry: Registry, owner: str) -> str:
 
 
 def builtin_catalog() -> Catalog:
-    """The registries as they are with nothing else installed."""
+    """Return the catalog of the built-in plugins alone."""
     return load_catalog(only=[], strict=True)
 
 
 def components_page() -> str:
-    """Every built-in component of every registry."""
+    """Return the page of all built-in components, by registry."""
     catalog = builtin_catalog()
     lines = [NOTICE, "# Components", "", _COMPONENTS, ""]
     for registry in catalog.registries.values():
@@ -209,7 +210,7 @@ def _component(entry: Entry, catalog: Catalog) -> list[str]:
 
 
 def _folded(signature: str) -> str:
-    """A signature of more than 100 characters with one parameter per line."""
+    """Break a signature of more than 100 characters into one parameter per line."""
     if len(signature) <= 100:
         return signature
     name, _, rest = signature.partition("(")
@@ -217,7 +218,7 @@ def _folded(signature: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """At commas that stand in no bracket and no quote."""
+    """Split at commas outside of brackets and quotes."""
     pieces, depth, quoted = [""], 0, False
     for sign in text:
         quoted ^= sign == "'"
@@ -233,9 +234,9 @@ def _split(text: str) -> list[str]:
 
 
 def cli_page() -> str:
-    """Every command with its arguments, options and examples."""
+    """Return the page of all commands, with arguments, options and examples."""
     session = Session((), strict=True, debug=False)
-    session.catalog(only=[])  # from now on it knows built-in plugins alone
+    session.catalog(only=[])  # the session caches it: the page must not list third-party commands of this machine
     context = click.Context(cli, info_name="lab", obj=session)
     lines = [NOTICE, "# The command line", "", _CLI, "", *_command(cli, context, "## lab")]
     for command, inner in _commands(cli, context):
@@ -308,6 +309,38 @@ def _examples(epilog: str) -> str:
     return re.sub(r"(?m)^  (?=lab )", "", textwrap.dedent(text.strip("\n")))
 
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def files_page() -> str:
+    """Return the page with one line per file of ``lab/`` and ``plugins/``, by folder."""
+    lines = [NOTICE, "# Files", "", _FILES, ""]
+    for folder in [ROOT / "lab", *sorted((ROOT / "plugins").glob("lab_*"))]:
+        for package, modules in itertools.groupby(sorted(folder.rglob("*.py"), key=_package_first), _package):
+            lines += [f"## {package}", "", "| file | description |", "| --- | --- |"]
+            lines += [f"| `{path.name}` | {_summary(path)} |" for path in modules if _summary(path)]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_FILES = """\
+Every module of the kernel and of the built-in plugins, with the first line of its docstring. [Finding your
+way](finding-your-way.md) starts from a symptom instead."""
+
+
+def _package(path: Path) -> str:
+    return f"{path.parent.relative_to(ROOT).as_posix()}/"
+
+
+def _package_first(path: Path) -> tuple[str, bool, str]:
+    return _package(path), path.name != "__init__.py", path.name
+
+
+def _summary(path: Path) -> str:
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return _escaped(" ".join(doc.partition("\n\n")[0].split())).replace("``", "`")
+
+
 # --- pieces of code in pages ------------------------------------------------------------------------------------------
 
 
@@ -317,22 +350,22 @@ def _file(path: str) -> str:
 
 
 def _drawing(module: str) -> str:
-    """The first literal block of a module's docstring."""
+    """Return the first literal block of a module's docstring."""
     doc = inspect.getdoc(importlib.import_module(module)) or ""
     drawn = re.search(r"::\n\n((?:    .*\n|\n)+)", doc)
-    assert drawn is not None, f"{module} draws nothing"
+    assert drawn is not None, f"{module} has no literal block"
     return "\n".join(_fence(inspect.cleandoc(drawn[1])))
 
 
 def _paragraph(what: str) -> str:
-    """A paragraph of a module's docstring, counted from 0, as a quotation."""
+    """Return a paragraph of a module's docstring, counted from 0, as a quotation."""
     module, number = what.split()
     paragraph = (inspect.getdoc(importlib.import_module(module)) or "").split("\n\n")[int(number)]
     return "\n".join(f"> {line}" for line in markdown(paragraph).splitlines())
 
 
 def _scaffold(name: str) -> str:
-    """The study that ``lab new experiment NAME`` writes."""
+    """Return the study that ``lab new experiment NAME`` writes."""
     with tempfile.TemporaryDirectory() as folder:
         done = CliRunner().invoke(cli, ["new", "experiment", name, "--into", folder], catch_exceptions=False)
         assert done.exit_code == 0, done.output
@@ -340,7 +373,7 @@ def _scaffold(name: str) -> str:
 
 
 def _figures(file: str) -> str:
-    """The measured figures of a file of benchmarks as a table; ``figures.json`` holds the last measurement."""
+    """Return the last results of a benchmark file as a table, from ``figures.json``."""
     known = json.loads((DOCS / "figures.json").read_text(encoding="utf-8"))
     rows = [_figure_row(figure) for figure in known if figure["file"] == file and not figure["short"]]
     if not rows:
@@ -358,7 +391,7 @@ def _figure_row(figure: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """Format with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -372,31 +405,36 @@ INSERTS: dict[str, Callable[[str], str]] = {
 
 
 def with_inserts(text: str) -> str:
-    """A page with every insert as it should be now."""
+    """Return a page with all inserts up to date."""
     return INSERT.sub(lambda found: f"{found[1]}{INSERTS[found[2]](found[3])}\n{found[4]}", text)
 
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-PAGES: dict[str, Callable[[], str]] = {"hooks.md": hooks_page, "components.md": components_page, "cli.md": cli_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "hooks.md": hooks_page,
+    "components.md": components_page,
+    "cli.md": cli_page,
+    "files.md": files_page,
+}
 
 
 def texts() -> dict[Path, str]:
-    """Every page that is written in whole or in part: path → what it should say."""
+    """Return the up-to-date text of every page, by path."""
     written = {DOCS / name: make() for name, make in PAGES.items()}
     by_hand = [path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md") if path not in written]
     return {**written, **{path: with_inserts(path.read_text(encoding="utf-8")) for path in by_hand}}
 
 
 def stale() -> dict[Path, str]:
-    """The pages that say something else than they should, with what they should say."""
+    """Return the up-to-date text of the pages that are out of date."""
     return {
         path: text for path, text in texts().items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }
 
 
 def main() -> int:
-    """Write what is not up to date, or only name it."""
+    """Write the pages that are out of date or, with ``--check``, only name them."""
     found, check = stale(), "--check" in sys.argv[1:]
     for path, text in found.items():
         print(f"{'not up to date' if check else 'written'}: {path.relative_to(ROOT)}")

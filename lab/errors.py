@@ -149,6 +149,7 @@ def did_you_mean(name: str, known: Iterable[str], *below: str) -> str:
 
 def describe(error: BaseException) -> str:
     """Return an error in one line: its message, after its type unless it is a ``LabError``."""
+    # Messages of torch and pydantic hold line breaks.
     text = " ".join(error_text(error).split())
     if isinstance(error, LabError):
         return text
@@ -161,6 +162,7 @@ def error_text(error: BaseException) -> str:
         text = str(error)
     except BaseException as second:
         # Whatever __str__ raised, the first error is the one to report.
+        # Ctrl-C ends the command even while a message is made.
         if isinstance(second, KeyboardInterrupt):
             raise
         text = f"(its message cannot be read: __str__ raises {type(second).__name__})"
@@ -217,6 +219,7 @@ def own_caller() -> str:
 def _own_place(frames: Sequence[tuple[str, int | None]]) -> str:
     import linecache
 
+    # Frames of torch and lab are where an error surfaces; the user's own line is where it can be fixed.
     own = [(file, line) for file, line in frames if line is not None and _is_own(file)]
     if not own:
         return ""

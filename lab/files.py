@@ -42,7 +42,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     ``path`` must not exist yet.
     """
-    import shutil  # here: `lab --help` imports this module and writes no folder
+    # here: `lab --help` imports this module and writes no folder
+    import shutil
 
     temporary = _temporary_name(path)
     temporary.mkdir(parents=True)
@@ -88,6 +89,7 @@ def sync(path: Path) -> None:
 
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error says that nothing more can be written: disk full, over quota, read-only."""
-    if type(error).__name__ == "SafetensorError":  # has no errno; by name, so that the command line need not import it
+    # has no errno; by name, so that the command line need not import it
+    if type(error).__name__ == "SafetensorError":
         return any(f"(os error {number})" in str(error) for number in NO_MORE_WRITING)
     return isinstance(error, OSError) and error.errno in NO_MORE_WRITING

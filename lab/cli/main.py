@@ -68,6 +68,7 @@ class Session:
             self._commands = known["commands"]
             return self._commands
         catalog, warnings = self.catalog(), list[str]()
+        # Two plugins may claim one command, which is a warning every time: only a clean answer is cached.
         warn, catalog.warn = catalog.warn, warnings.append
         found = catalog.collect_owned("lab_commands", taken=COMMANDS)
         catalog.warn = warn
@@ -75,7 +76,7 @@ class Session:
             warn(warning)
         self._commands = {name: (str(plugin), target) for name, (plugin, target) in found.items()}
         is_sound = not warnings and all(plugin.status == "loaded" for plugin in catalog.plugins.values())
-        if stamp and is_sound and all(isinstance(target, (str, tuple)) for _, target in self._commands.values()):
+        if stamp and is_sound and all(isinstance(_with_help(target)[0], str) for _, target in self._commands.values()):
             write_cache(file, {"plugins": stamp, "commands": self._commands})
         return self._commands
 
@@ -86,6 +87,7 @@ def _installed_plugins() -> list[Any] | None:
         return None
     found: list[Any] = [sorted(COMMANDS)]
     for point in find_entry_points("lab"):
+        # The file is found without importlib, whose find_spec would import the parent package.
         module = point.value.partition(":")[0].strip().replace(".", "/")
         places = [os.path.join(folder or ".", module) for folder in dict.fromkeys(sys.path)]
         files = [file for place in places for file in (f"{place}.py", f"{place}/__init__.py")]
@@ -183,6 +185,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 some runs failed, 2 the question itself is wrong, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
+    # Before anything is printed: a pager may close the pipe at any line.
     make_robust()
     end = end_on_signals()
     try:
@@ -198,6 +201,7 @@ def main() -> None:
 def _flushed(code: int) -> int:
     """Return the exit code once everything is printed; output that a full disk cuts short is an error."""
     try:
+        # A full disk shows when the buffer is written, which would otherwise be at exit, as a traceback.
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -218,6 +222,7 @@ def _guarded(action: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except LabError as error:
+        # A signal may surface as any error, such as an aborted system call.
         if was_interrupted():
             return INTERRUPTED
         if _wants_traceback():
@@ -226,6 +231,7 @@ def _guarded(action: Callable[[], Any]) -> int:
             click.echo(f"lab: {printable(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
+        # Python would flush the broken pipe once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

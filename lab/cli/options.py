@@ -20,12 +20,12 @@ __all__ = [
     "OutputFile",
     "complete_study",
     "loading_options",
+    "report_damage",
+    "report_variants",
     "runs_option",
     "study_argument",
-    "tell",
-    "tell_of_damage",
-    "tell_of_variants",
     "variant_option",
+    "warn",
 ]
 
 SEED = click.IntRange(-(2**63), 2**63 - 1)
@@ -119,12 +119,12 @@ def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def tell(text: str) -> None:
+def warn(text: str) -> None:
     """Say something beside the output of a command."""
     click.echo(f"lab: {text}", err=True)
 
 
-def tell_of_variants(record: StudyRecord) -> None:
+def report_variants(record: StudyRecord) -> None:
     """Say which variant of a study was shown, where it has several."""
     if record.others:
         which = "the variant run last" if record.is_last else "a variant"
@@ -132,7 +132,7 @@ def tell_of_variants(record: StudyRecord) -> None:
         click.echo(f"{which} of {len(record.others) + 1}: {record.variant}  {record.label}{others}", err=True)
 
 
-def tell_of_damage(results: Results) -> None:
+def report_damage(results: Results) -> None:
     """Name the runs that are left out since their files are damaged."""
     for run in results.damaged:
         lines = run.result["error"].splitlines()

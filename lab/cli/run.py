@@ -41,7 +41,8 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from lab.study.load import load_study
 
     chosen, comma, start = incomplete.rpartition(",")
-    file = ctx.params.get("file") or next(iter(ctx.args), "")  # a line that is not finished leaves it among the rest
+    # a line that is not finished leaves it among the rest
+    file = ctx.params.get("file") or next(iter(ctx.args), "")
     try:
         arms = load_study(file).arms
     except LabError:
@@ -259,7 +260,8 @@ def _set_threads(threads: int | None) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "RANK" in os.environ:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # every process warns of what is so on purpose
+        # every process warns of what is so on purpose
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 
@@ -290,7 +292,7 @@ def _answer(
     threads: int | None = None,
     numbers: Mapping[str, int] | None = None,
 ) -> int:
-    from lab.cli.options import tell
+    from lab.cli.options import warn
     from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import answer, finish, is_elsewhere
@@ -299,7 +301,8 @@ def _answer(
 
     console, catalog, store = make_console(), workspace.catalog, workspace.store
     can_write = workspace.is_writable
-    elsewhere = executor is not None and is_elsewhere(executor, catalog)  # a wrong name is told before anything is read
+    # a wrong name is told before anything is read
+    elsewhere = executor is not None and is_elsewhere(executor, catalog)
     asked: list[str] = []
     ended: set[str] = set()
 
@@ -308,7 +311,7 @@ def _answer(
         progress.stop()
         if not quiet:
             print_plan(plan, console, numbers)
-        _tell_of_damage(plan, store)
+        _warn_of_damage(plan, store)
         asked.extend(run.key for run in plan.to_do)
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet, ended=ended) as display:
             yield display
@@ -329,20 +332,21 @@ def _answer(
     except KeyboardInterrupt:
         click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
         if fresh and (kept := [key for key in asked if key not in ended and store.finished(key)]):
-            _tell_of_kept(kept, store)
+            _warn_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
     # of this command's own plan, whatever else was run meanwhile, and before anything is printed
     lines = finish(results, catalog, among_others(record) if can_write else None, sections)
     print_results(results, sections, console)
     if not can_write:
-        tell(f"no report is written: the folder of runs cannot be written ({store.root})")
+        warn(f"no report is written: the folder of runs cannot be written ({store.root})")
     if lines:
-        console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)  # a folder's name may hold brackets
+        # a folder's name may hold brackets
+        console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)
     return _exit_code(results)
 
 
-def _tell_of_kept(keys: list[str], store: Store) -> None:
+def _warn_of_kept(keys: list[str], store: Store) -> None:
     """Say that some runs were not trained again: without --fresh they are found with their earlier results."""
     count = (
         "1 run was not trained again and keeps its earlier result"
@@ -357,14 +361,14 @@ def _tell_of_kept(keys: list[str], store: Store) -> None:
     click.echo(f"  {count}; to train {which} too, first: lab runs remove {' '.join(keys)}{folder}", err=True)
 
 
-def _tell_of_damage(plan: Plan, store: Store) -> None:
+def _warn_of_damage(plan: Plan, store: Store) -> None:
     """Name the runs that are trained again since their files are not as they were."""
-    from lab.cli.options import tell
+    from lab.cli.options import warn
 
     for run in plan.to_do:
         record = store.record(run.key)
         if record.status == "damaged":
-            tell(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
+            warn(f"{run.arm}, seed {run.seed} is damaged and is trained again: {record.result['error']}")
 
 
 def _fitting_executor(plan: Plan, threads: int | None) -> Use:

@@ -144,7 +144,8 @@ class Display:
 
     def _say(self, line: str) -> None:
         if not self.quiet and not self.shows_table:
-            with suppress(OSError, ValueError):  # what cannot be shown stops no training
+            # what cannot be shown stops no training
+            with suppress(OSError, ValueError):
                 print(line, file=sys.stderr, flush=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -160,9 +160,11 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
 def _print_table(table: Table, console: Console) -> None:
     """Print a table whole: words that do not fit are folded, and a terminal too narrow for that wraps its lines."""
     for column in table.columns:
-        column.overflow = "fold"  # rich's default cuts off the ends of numbers
+        # rich's default cuts off the ends of numbers
+        column.overflow = "fold"
     if console.width < MIN_COLUMN * len(table.columns):
-        table.width = MIN_COLUMN * len(table.columns)  # rich would leave columns without any width
+        # rich would leave columns without any width
+        table.width = MIN_COLUMN * len(table.columns)
     console.print(table, crop=False)
 
 

@@ -78,7 +78,8 @@ def _fetched(data: Data, dataset: Component) -> str:
         first = hash_of_some(data, dataset.label)
     with all_generators(0):
         again = hash_of_some(data, dataset.label)
-    if first != again:  # it may draw from a seeded generator of its own
+    # it may draw from a seeded generator of its own
+    if first != again:
         other = _built(dataset)
         with all_generators(0):
             if hash_of_some(other, dataset.label) != first:

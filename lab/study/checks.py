@@ -34,7 +34,8 @@ def shown(value: Any) -> str:
     """A value of any type as a message shows it."""
     try:
         text = repr(value)
-    except Exception:  # a class of the user's own, or a number of thousands of digits
+    except Exception:
+        # a class of the user's own, or a number of thousands of digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= MAX_LENGTH_SHOWN else f"{text[:MAX_LENGTH_SHOWN]}…"
 
@@ -125,5 +126,6 @@ def bound_problems(low: Any, high: Any) -> list[str]:
 def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:
+        # a whole number beyond all floats
         return False

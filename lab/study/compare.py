@@ -23,7 +23,7 @@ from functools import lru_cache
 import attrs
 import numpy as np
 
-__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarise"]
+__all__ = ["ArmComparison", "Effect", "Summary", "compare_arms", "compare_steps", "factorial_effects", "summarize"]
 
 LEVEL = 0.05
 LARGE = 1e100
@@ -80,7 +80,7 @@ class ArmComparison:
     verdict: str
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> Summary:
     """Return count, mean and sample standard deviation of the values that are finite."""
     array = np.asarray(values, dtype=float)
     finite = array[np.isfinite(array)]
@@ -204,7 +204,8 @@ def _p_value(d: np.ndarray) -> float:
         return math.nan
     if _has_no_spread(d):
         return sign_flip_p(d)
-    from scipy.special import stdtr  # Student's t; scipy.stats has it too, and takes half a second to import
+    # Student's t; scipy.stats has it too, and takes half a second to import
+    from scipy.special import stdtr
 
     return float(2 * stdtr(len(d) - 1, -abs(_mean(d)) / (_deviation(d) / math.sqrt(len(d)))))
 
@@ -261,7 +262,8 @@ def sign_flip_p(d: np.ndarray) -> float:
 def _sign_patterns(n: int) -> np.ndarray:
     if n <= 16:
         return np.array(list(itertools.product((1, -1), repeat=n)))
-    count = 2**16 if n <= 256 else max(2**10, 2**24 // n)  # memory stays below 130 MB however many seeds there are
+    # memory stays below 130 MB however many seeds there are
+    count = 2**16 if n <= 256 else max(2**10, 2**24 // n)
     return np.random.default_rng(0).choice((1, -1), size=(count, n))
 
 

@@ -84,7 +84,8 @@ def _missing_metrics(experiment: ResolvedExperiment, record: RunRecord) -> set[s
 def _late_observers(experiment: ResolvedExperiment, record: RunRecord) -> list[str]:
     """Of the observers that a run was trained without, those that act only before and after the whole fit."""
     known = record.result.get("observers")
-    if known is None:  # a run of an older version tells of none
+    # a run of an older version tells of none
+    if known is None:
         return []
     factories = {component.alias: component.factory for component in experiment.components("callbacks")}
     return [name for name in observers(experiment) if name not in known and _acts_at_the_end(factories[name])]

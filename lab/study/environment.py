@@ -36,7 +36,8 @@ def reset_peak_memory(device: str) -> None:
         return
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then that of the process so far
+    except OSError:
+        # not Linux, or not allowed: the peak is then that of the process so far
         return
 
 
@@ -101,7 +102,8 @@ def _git(*arguments: str) -> str | None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # its children hold the pipe, so they have to end with it
+        # its children hold the pipe, so they have to end with it
+        start_new_session=True,
     )
     try:
         output, _ = process.communicate(timeout=GIT_TIMEOUT_S)

@@ -72,7 +72,8 @@ def hash_of_some(data: Data, label: str) -> str:
             some = fetch(indices) if fetch else [split[index] for index in indices]
             walk.add(some)
             walk.add(data.collate(some) if some else None)
-        except Exception:  # the rehearsal says what is wrong, where something is to be trained
+        except Exception:
+            # the rehearsal says what is wrong, where something is to be trained
             walk.add("cannot be fetched")
     return walk.hash.hexdigest()[:16]
 
@@ -115,7 +116,8 @@ class _Hash:
 
     def _whole(self, value: Any) -> None:
         kind = type(value)
-        module = "study" if kind.__module__.startswith((STUDY, "__main__")) else kind.__module__  # it may be edited
+        # it may be edited
+        module = "study" if kind.__module__.startswith((STUDY, "__main__")) else kind.__module__
         self._feed("of", f"{module}:{kind.__qualname__}")
         if isinstance(value, Mapping):
             items = sorted(value.items(), key=lambda item: str(item[0]))
@@ -132,10 +134,12 @@ class _Hash:
             self._array(value.get_state())
         elif isinstance(value, np.random.Generator):
             self.add(value.bit_generator.state)
-        elif hasattr(value, "to_numpy") and hasattr(value, "columns"):  # a table of pandas
+        elif hasattr(value, "to_numpy") and hasattr(value, "columns"):
+            # a table of pandas
             self.add(list(map(str, value.columns)))
             self._each((value[name].to_numpy() for name in value.columns), len(value.columns))
-        elif hasattr(value, "to_numpy") and hasattr(value, "index"):  # a column of pandas
+        elif hasattr(value, "to_numpy") and hasattr(value, "index"):
+            # a column of pandas
             self.add(value.to_numpy())
         else:
             self._object(value)
@@ -152,7 +156,8 @@ class _Hash:
             self._each((value[index] for index in range(len(value))), len(value))
         elif type(value).__init__ is object.__init__:
             self._feed("is", type(value).__qualname__)
-        else:  # what it was made with is kept where Python does not see it
+        else:
+            # what it was made with is kept where Python does not see it
             raise self._refused(f"{type(value).__name__} objects do not show what they hold")
 
     def _each(self, items: Iterator[Any], count: int) -> None:

@@ -27,7 +27,7 @@ from lab.study.workspace import Workspace
 __all__ = [
     "Executor",
     "InProcess",
-    "Silence",
+    "SilentListener",
     "answer",
     "build_executor",
     "execute_plan",
@@ -65,7 +65,7 @@ class InProcess:
                 raise KeyboardInterrupt
 
 
-class Silence:
+class SilentListener:
     """A listener that shows nothing."""
 
     def run_started(self, run: Run) -> None:
@@ -147,7 +147,10 @@ def execute_plan(
     chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     with stop_on_interrupt() as stop:
-        ended = {run.key: record for run, record in chosen.submit(plan.to_do, listener or Silence(), stop, fresh=fresh)}
+        ended = {
+            run.key: record
+            for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh)
+        }
     return gather(plan, ended)
 
 
@@ -217,7 +220,7 @@ def run_study(
         study if study.name else attrs.evolve(study, name="study"),
         workspace,
         executor=lambda plan: executor,
-        watch=lambda plan: nullcontext(listener or Silence()),
+        watch=lambda plan: nullcontext(listener or SilentListener()),
         fresh=fresh,
         elsewhere=is_elsewhere(executor, workspace.catalog),
     )

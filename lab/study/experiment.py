@@ -28,7 +28,7 @@ __all__ = ["Experiment", "ResolvedExperiment"]
 MAX_DIGITS = 8
 """A number with more characters is shortened where it is shown."""
 
-BITS = 63
+MAX_BITS = 63
 """Torch counts in 64 bits, one of them the sign."""
 
 MAX_SUGGESTIONS = 3
@@ -186,7 +186,7 @@ class ResolvedExperiment:
         short = {path: without_hash(path) for path in paths}
         count = Counter(short.values())
         return {
-            short[path] if count[short[path]] == 1 else path: _told_apart(here.get(path), there.get(path))
+            short[path] if count[short[path]] == 1 else path: _describe_change(here.get(path), there.get(path))
             for path in paths
         }
 
@@ -199,8 +199,8 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
         problems.append(f"{field.name} {error}")
         return value
     for number in _numbers_in(value):
-        if isinstance(number, int) and number.bit_length() > BITS:
-            problems.append(f"{field.name} must be below 2^{BITS}")
+        if isinstance(number, int) and number.bit_length() > MAX_BITS:
+            problems.append(f"{field.name} must be below 2^{MAX_BITS}")
         elif not math.isfinite(number):
             problems.append(f"{field.name} must be a finite number, not {number}")
         elif number < smallest:
@@ -280,7 +280,7 @@ class _Name(NamedTuple):
     plugin: str
 
 
-def _told_apart(here: Any, there: Any) -> tuple[Any, Any]:
+def _describe_change(here: Any, there: Any) -> tuple[Any, Any]:
     """Two values of a difference, components by name, and by their plugins too where the names are the same."""
     if isinstance(here, _Name) and isinstance(there, _Name) and here.name == there.name:
         return f"{here.name} ({here.plugin})", f"{there.name} ({there.plugin})"

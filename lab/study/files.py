@@ -32,8 +32,8 @@ __all__ = [
     "ENVIRONMENT",
     "EXPERIMENT",
     "FAILURE",
-    "LARGE",
-    "LARGEST",
+    "MAX_LONG_FILE",
+    "MAX_RUN_FILE",
     "RESULT",
     "ROW",
     "SOURCES",
@@ -56,9 +56,9 @@ __all__ = [
     "write_sealed",
 ]
 
-LARGEST = 16 * 2**20
+MAX_RUN_FILE = 16 * 2**20
 """Bytes of one JSON file of a run."""
-LARGE = 256 * 2**20
+MAX_LONG_FILE = 256 * 2**20
 """Bytes of the history of a run, and of the record of a study with thousands of trials."""
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 SEAL = re.compile(rb',\n "digest": "([0-9a-f]{64})"\n\}\n\Z')
@@ -72,7 +72,7 @@ class DamagedError(StoreError):
     """A file of the store is not what it should be."""
 
 
-def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
+def read_bytes(path: Path | str, limit: int = MAX_RUN_FILE) -> bytes:
     """Return the content of a regular file, following no link that leaves its folder.
 
     Raises:
@@ -95,7 +95,8 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
             raise _damaged(path, "not a regular file")
         if state.st_size > limit:
             raise _damaged(path, f"{state.st_size:,} bytes, more than {limit:,}")
-        content = os.read(descriptor, state.st_size + 1)  # a third of the time of a file object
+        # a third of the time of a file object
+        content = os.read(descriptor, state.st_size + 1)
         while (more := os.read(descriptor, CHUNK)) and len(content) <= limit:
             content += more
         return content
@@ -264,7 +265,8 @@ def standard_json(content: Any) -> bytes:
 def seal(content: Mapping[str, Any]) -> bytes:
     """Return JSON whose last line is a digest of the rest."""
     body = standard_json({name: value for name, value in content.items() if name != "digest"})
-    if not body.endswith(b"\n}"):  # an empty object stands in one line
+    # an empty object stands in one line
+    if not body.endswith(b"\n}"):
         body = b'{\n "empty": true\n}'
     return body[:-2] + b',\n "digest": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
 
@@ -285,7 +287,7 @@ def unseal(raw: bytes, path: Path | str) -> bool:
     return True
 
 
-def read_json(path: Path | str, validator: SchemaValidator, *, limit: int = LARGEST, strict: bool = True) -> Any:
+def read_json(path: Path | str, validator: SchemaValidator, *, limit: int = MAX_RUN_FILE, strict: bool = True) -> Any:
     """Return the content of a JSON file that fits a schema, without its seal.
 
     Args:
@@ -321,7 +323,8 @@ def to_standard(value: Any) -> Any:
     For parameters, which must come back as they were; in metrics a text is enough.
     """
     with suppress(ValueError, TypeError):
-        json.dumps(value, allow_nan=False)  # in C; nearly no tree has such a number
+        # in C; nearly no tree has such a number
+        json.dumps(value, allow_nan=False)
         return value
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": next(name for name, known in NON_FINITE.items() if repr(known) == repr(value))}
@@ -393,21 +396,21 @@ def verify_files(folder: Path | str, files: Mapping[str, FileState], needed: tup
             raise _damaged(path, "not a regular file")
         if state.st_size != known["size"]:
             raise _damaged(path, f"{state.st_size:,} bytes, {known['size']:,} when it was written")
-        if state.st_mtime_ns != known["mtime_ns"] and _known_digest(path, state) != known["digest"]:
+        if state.st_mtime_ns != known["mtime_ns"] and _cached_digest(path, state) != known["digest"]:
             raise _damaged(path, "changed since it was written (its digest is another)")
 
 
 _digests: dict[str, dict[str, str]] = {}
 
 
-def _known_digest(path: str, state: os.stat_result) -> str:
+def _cached_digest(path: str, state: os.stat_result) -> str:
     """The digest of a file, remembered by path, size and time: copies of a store have other times than their record."""
     from lab.cache import cache_folder, read_cache
 
     book = str(cache_folder() / "store_digests.json")
     if book not in _digests:
         _digests[book] = {name: value for name, value in read_cache(Path(book)).items() if isinstance(value, str)}
-        atexit.register(_remember_digests, book)
+        atexit.register(_write_digests, book)
     label = f"{os.path.abspath(path)}|{state.st_size}|{state.st_mtime_ns}"
     found = _digests[book].get(label)
     if found is None:
@@ -415,7 +418,7 @@ def _known_digest(path: str, state: os.stat_result) -> str:
     return found
 
 
-def _remember_digests(book: str, most: int = 50_000) -> None:
+def _write_digests(book: str, most: int = 50_000) -> None:
     from lab.cache import read_cache, write_cache
 
     known, path = _digests[book], Path(book)

@@ -47,7 +47,8 @@ def _put_back(before: str | None, change: Any, callers: list[str]) -> PluginErro
     now = _working_folder()
     if before is None or now == before:
         return None
-    with suppress(OSError):  # it may be gone
+    # it may be gone
+    with suppress(OSError):
         change(before)
     return PluginError(
         f"the working folder was changed to {now or 'one that is gone'}, and it belongs to the whole process",
@@ -59,5 +60,6 @@ def _put_back(before: str | None, change: Any, callers: list[str]) -> PluginErro
 def _working_folder() -> str | None:
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:
+        # it was removed
         return None

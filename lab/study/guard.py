@@ -105,7 +105,8 @@ def _put_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
-    if isinstance(one, tuple) and any(hasattr(part, "tobytes") for part in one):  # numpy's state holds an array
+    # numpy's state holds an array
+    if isinstance(one, tuple) and any(hasattr(part, "tobytes") for part in one):
         return all(map(_equal, one, other))
     same = one == other
     return same if isinstance(same, bool) else bool(same.all())
@@ -118,7 +119,8 @@ def _set_numpy(state: Any) -> None:
 def _folder() -> str:
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:
+        # it was removed
         return ""
 
 
@@ -204,7 +206,8 @@ def _are_unchanged(before: Mapping[str, Mapping[str, Any]]) -> bool:
     namespaces = _namespaces()
     try:
         return bool(before) and all(vars(namespaces[place]) == old for place, old in before.items())
-    except Exception:  # an object that was exchanged may not like to be compared
+    except Exception:
+        # an object that was exchanged may not like to be compared
         return False
 
 
@@ -228,7 +231,8 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
                     setattr(namespace, name, old[name])
                     changed.append(f"{place}.{name}")
             elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):
-                delattr(namespace, name)  # it hides an inherited method
+                # it hides an inherited method
+                delattr(namespace, name)
                 changed.append(f"{place}.{name}")
         for name in [name for name in old if name not in vars(namespace) and callable(old[name])]:
             setattr(namespace, name, old[name])

@@ -140,7 +140,8 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
         if id(experiment) not in known:
             if len(known) >= MAX_KEPT:
                 known.clear()
-            known[id(experiment)] = (experiment, find(experiment))  # holds the experiment, so that its id stays its own
+            # holds the experiment, so that its id stays its own
+            known[id(experiment)] = (experiment, find(experiment))
         return known[id(experiment)][1]
 
     return remembered
@@ -236,10 +237,12 @@ def _value_form(value: Any, *, writes: bool = False) -> Any:
         return {str(name): _value_form(item, writes=writes) for name, item in value.items()}
     path = _existing(value)
     if path is not None and not (writes and path.is_dir()):
-        return "(content)"  # what stands there is in the content's "files"
+        # what stands there is in the content's "files"
+        return "(content)"
     try:
         plain = to_plain(value)
-    except TypeError:  # a default of its own, which its source describes
+    except TypeError:
+        # a default of its own, which its source describes
         return f"a {type(value).__qualname__}"
     return _name_form(plain) if isinstance(plain, str) and callable(value) else plain
 

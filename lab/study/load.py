@@ -64,7 +64,8 @@ def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[obje
 
     guard = ExitStack()
     guard.enter_context(assert_global_state_unchanged(path.name, allow_torch_rng=True, functions=True))
-    guard.enter_context(all_generators(0))  # many files seed at their top; it decides nothing
+    # many files seed at their top; it decides nothing
+    guard.enter_context(all_generators(0))
     return guard
 
 
@@ -81,7 +82,8 @@ def _search_beside(folder: Path) -> None:
     Modules of other studies that have the name of one in this folder are forgotten, so that each study gets its own.
     """
     name = str(folder)
-    if name in sys.path and name not in _searched:  # the user's own search path
+    # the user's own search path
+    if name in sys.path and name not in _searched:
         return
     if name in sys.path:
         sys.path.remove(name)

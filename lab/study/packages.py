@@ -43,5 +43,6 @@ def installed_packages() -> dict[str, str]:
             stem, dot, suffix = name.rpartition(".")
             package, dash, version = stem.partition("-")
             if dot and dash and suffix in ("dist-info", "egg-info"):
-                found.setdefault(package.lower().replace("_", "-"), version)  # the first in sys.path is imported
+                # the first in sys.path is imported
+                found.setdefault(package.lower().replace("_", "-"), version)
     return dict(sorted(found.items()))

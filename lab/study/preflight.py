@@ -28,7 +28,7 @@ PlanListener = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
 
-def _nobody(what: str, done: int, count: int) -> None:
+def _ignore_progress(what: str, done: int, count: int) -> None:
     """Nobody watches."""
 
 
@@ -77,13 +77,14 @@ def plan_study(
     Raises:
         StudyError: every problem of every arm.
     """
-    workspace.catalog.import_guard, tell = guarded, progress or _nobody
-    arms = study.resolve(workspace.catalog, where=where, progress=tell)
-    if not seen:  # a search goes on with what was imported when it began
+    workspace.catalog.import_guard, notify = guarded, progress or _ignore_progress
+    arms = study.resolve(workspace.catalog, where=where, progress=notify)
+    # a search goes on with what was imported when it began
+    if not seen:
         _refuse_changed_sources(arms, study, where)
     configure_cpu()
     here = attrs.evolve(workspace, device=_device_here(workspace.device, elsewhere))
-    runs = _read_data(arms, study, workspace, where, tell)
+    runs = _read_data(arms, study, workspace, where, notify)
     _refuse_equal_arms(arms, runs, where)
     found = seen | {run.key for run in runs if not fresh and _is_found(run)}
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
@@ -92,7 +93,7 @@ def plan_study(
     with _gathering(study, where) as attempt:
         to_step = [arm for arm in arms if arm.name in waiting]
         for number, arm in enumerate(to_step):
-            tell("steps of arms", number, len(to_step))
+            notify("steps of arms", number, len(to_step))
             with attempt(arm.name):
                 run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
@@ -162,13 +163,13 @@ def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], Abst
 
 
 def _read_data(
-    arms: Sequence[Arm], study: Study, workspace: Workspace, where: str | None, tell: PlanListener
+    arms: Sequence[Arm], study: Study, workspace: Workspace, where: str | None, notify: PlanListener
 ) -> list[Run]:
     """Return every run of every arm, with its data."""
     cache, runs = DataCache(), []
     with _gathering(study, where) as attempt:
         for number, arm in enumerate(arms):
-            tell("data of arms", number, len(arms))
+            notify("data of arms", number, len(arms))
             with attempt(arm.name):
                 data = cache.get(arm.experiment.component("dataset"))
                 runs += [_run_of(arm, seed, study, workspace, data) for seed in study.seed_list]

@@ -38,7 +38,7 @@ from lab.training.learner import Learner
 from lab.training.loop import is_timing
 
 __all__ = [
-    "Parting",
+    "Mismatch",
     "Reproduction",
     "differences",
     "finished_run",
@@ -53,11 +53,11 @@ MAX_THREADS = 4096
 
 
 @attrs.frozen
-class Parting:
+class Mismatch:
     """A value in which a run trained again differs from its record; ``epoch`` is None for a final metric."""
 
     epoch: int | None
-    figure: str
+    metric: str
     then: float | None
     now: float | None
 
@@ -70,7 +70,7 @@ class Reproduction:
         run: the run.
         differences: what is not as it was: code, data, packages.
         epochs: how many epochs were compared.
-        partings: metrics that differ, in order.
+        mismatches: metrics that differ, in order.
         weights: a line for each tensor, or file of them, that differs.
         damage: files of the record that are not as they were written.
         notes: what could not be compared.
@@ -79,7 +79,7 @@ class Reproduction:
     run: Run
     differences: list[str]
     epochs: int
-    partings: list[Parting]
+    mismatches: list[Mismatch]
     weights: list[str] = attrs.Factory(list)
     damage: list[str] = attrs.Factory(list)
     notes: list[str] = attrs.Factory(list)
@@ -87,7 +87,7 @@ class Reproduction:
     @property
     def is_identical(self) -> bool:
         """Return whether everything that was recorded came out again."""
-        return not (self.partings or self.weights or self.damage)
+        return not (self.mismatches or self.weights or self.damage)
 
 
 def load(
@@ -99,7 +99,7 @@ def load(
     data: Data | None = None,
     anyway: bool = False,
     stored_source: bool = False,
-    tell: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Learner:
     """The trained learner of a finished run.
 
@@ -110,9 +110,9 @@ def load(
         file: the study's file, where the run uses components that are written in it. It need not be given for a file
             that the same user ran on this machine and that did not change since.
         data: what stands for the run's data, where that is not to be read again.
-        anyway: load although code, data or packages are not as they were; ``tell`` hears of every difference.
+        anyway: load although code, data or packages are not as they were; every difference is passed to ``warn``.
         stored_source: import the study's file as the run keeps it: code that comes with the store.
-        tell: hears of differences; a warning unless given.
+        warn: called with each difference; issues a Python warning by default.
 
     Raises:
         LabError: there is no such run, it is not finished, it cannot be built again, or code, data or packages are not
@@ -130,7 +130,7 @@ def load(
             hint="--anyway (anyway=True) loads it all the same",
         )
     for line in found:
-        (tell or _warn)(f"run {record.key} differs: {line}")
+        (warn or _warn)(f"run {record.key} differs: {line}")
     learner = run.learner(record.folder)
     learner.load(record.path(_selected(record)))
     learner.history = record.history()
@@ -265,9 +265,11 @@ def rebuild_exactly(
         LabError: with what is installed here it would be another one, since code, torch, data or versions of
             components differ; what differs is named.
     """
-    given = file or content.get("file")  # the record comes from the process that asks, not from a store
+    # the record comes from the process that asks, not from a store
+    given = file or content.get("file")
     source = partial(_given, given)
-    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)  # its key is compared instead
+    # its key is compared instead
+    run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))
         raise LabError(
@@ -284,7 +286,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
         one, other: what ``experiment.json`` says.
         words: what to call them in a line: ``("then", "now")``.
     """
-    lines = list(_parted(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
+    lines = list(_diff(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
     for name, then, now in _pairs(one, other, "code"):
         if then != now and then is not None:
             lines.append(f"code of {name}: {'none' if now is None else 'another'} {words[1]}")
@@ -293,14 +295,16 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
             lines.append(f"{name}: {'no such file' if now is None else 'another content'} {words[1]}")
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
-    if "key_content" not in one or "key_content" not in other:  # of a version that recorded less
-        return lines + list(_parted(one["experiment"], other["experiment"], "", words))
+    # of a version that recorded less
+    if "key_content" not in one or "key_content" not in other:
+        return lines + list(_diff(one["experiment"], other["experiment"], "", words))
     decides, decides_now = one["key_content"], other["key_content"]
-    if lines:  # code that differs was named; that the hashes of components differ too says nothing more
+    # code that differs was named; that the hashes of components differ too says nothing more
+    if lines:
         decides, decides_now = _without_hashes(decides), _without_hashes(decides_now)
     for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
         label = "" if part in ("experiment", "packages") else part
-        lines += _parted(decides.get(part), decides_now.get(part), label, words)
+        lines += _diff(decides.get(part), decides_now.get(part), label, words)
     return list(dict.fromkeys(lines))
 
 
@@ -318,14 +322,14 @@ def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Itera
     return ((name, then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now]))
 
 
-def _parted(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
+def _diff(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[str]:
     """Yield the places where two trees of plain values differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys([*one, *other]):
-            yield from _parted(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
+            yield from _diff(one.get(name), other.get(name), f"{path}.{name}" if path else name, words)
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (then, now) in enumerate(zip(one, other, strict=True)):
-            yield from _parted(then, now, path if len(one) == 1 else f"{path}[{index}]", words)
+            yield from _diff(then, now, path if len(one) == 1 else f"{path}[{index}]", words)
     elif one != other:
         yield f"{path}: {one} {words[0]}, {other} {words[1]}"
 
@@ -360,10 +364,10 @@ def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool =
         if trained.status != "finished":
             raise LabError(f"run {record.key} failed this time", where=trained.result.get("error", ""))
         history = trained.history()
-        partings = _compare_metrics(record, trained, notes)
+        mismatches = _compare_metrics(record, trained, notes)
         weights = _compare_weights(record.folder, trained.folder, notes)
     damage = [record.result["error"]] if record.status == "damaged" else []
-    return Reproduction(run, differences, len(history), partings, weights, damage, list(dict.fromkeys(notes)))
+    return Reproduction(run, differences, len(history), mismatches, weights, damage, list(dict.fromkeys(notes)))
 
 
 def _set_threads(record: RunRecord, notes: list[str]) -> None:
@@ -384,14 +388,14 @@ def _environment_of(record: RunRecord, notes: list[str]) -> dict[str, Any]:
         return {}
 
 
-def _compare_metrics(record: RunRecord, trained: RunRecord, notes: list[str]) -> list[Parting]:
-    found: list[Parting] = []
+def _compare_metrics(record: RunRecord, trained: RunRecord, notes: list[str]) -> list[Mismatch]:
+    found: list[Mismatch] = []
     try:
-        found += _partings(record.history(), trained.history())
+        found += _history_mismatches(record.history(), trained.history())
     except StoreError as error:
         notes.append(f"{error.what}; epochs cannot be compared")
     try:
-        found += _parted_metrics(None, record.final(), trained.metrics)
+        found += _metric_mismatches(None, record.final(), trained.metrics)
     except StoreError as error:
         notes.append(f"{error.what}; final metrics cannot be compared")
     return found
@@ -495,7 +499,8 @@ def _with_local_components(
         for component in arm.experiment.all_components()
         if component.plugin == "local"
     }
-    forms = {_definition(name): factory for name, factory in found.items()}  # the file may have another name now
+    # the file may have another name now
+    forms = {_definition(name): factory for name, factory in found.items()}
     if anyway:
         forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
     return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
@@ -567,7 +572,7 @@ def _differences(
     then = _environment_of(record, [] if notes is None else notes).get("packages", {})
     now = environment(run.catalog, run.device)["packages"]
     deciding = [name for name in then if name in DECIDING_PACKAGES]
-    packages = _parted({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
+    packages = _diff({name: then[name] for name in deciding}, {name: now.get(name) for name in deciding}, "", words)
     made, made_now = with_current_names(record.experiment(strict=False), run.catalog), run.record()
     if has_own_data:
         made, made_now = _without_reading(made), _without_reading(made_now)
@@ -587,16 +592,16 @@ def _without_reading(made: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def _partings(then: list[dict[str, float]], now: list[dict[str, float]]) -> list[Parting]:
+def _history_mismatches(then: list[dict[str, float]], now: list[dict[str, float]]) -> list[Mismatch]:
     nothing: dict[str, float] = {}
     rows = enumerate(zip_longest(then, now, fillvalue=nothing))
-    return [parting for epoch, (old, new) in rows for parting in _parted_metrics(epoch, old, new)]
+    return [mismatch for epoch, (old, new) in rows for mismatch in _metric_mismatches(epoch, old, new)]
 
 
-def _parted_metrics(epoch: int | None, old: Mapping[str, float], new: Mapping[str, float]) -> list[Parting]:
+def _metric_mismatches(epoch: int | None, old: Mapping[str, float], new: Mapping[str, float]) -> list[Mismatch]:
     names = [name for name in dict.fromkeys([*old, *new]) if not is_timing(name)]
     return [
-        Parting(epoch, name, old.get(name), new.get(name)) for name in names if not _same(old.get(name), new.get(name))
+        Mismatch(epoch, name, old.get(name), new.get(name)) for name in names if not _same(old.get(name), new.get(name))
     ]
 
 

@@ -112,12 +112,12 @@ class StudyRecord:
 
 def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:
     """Add a plan to the record of its study, whole or not at all, and return the record of the plan."""
-    from lab.study.sources import remember_study
+    from lab.study.sources import trust_study
 
     folder = store.study_folder(plan.study.name)
     content = content_of(plan, file=file, command=command)
     union = add_variant(store, folder, content)
-    remember_study(plan.study.file)
+    trust_study(plan.study.file)
     return _parse(files.from_plain(union), files.from_plain(content), folder)
 
 
@@ -256,7 +256,8 @@ def _file_and_line(factory: Any) -> tuple[str | None, int]:
 
 def _short_path(path: Path) -> str:
     roots: list[str] = []
-    with suppress(OSError):  # the working folder may be gone
+    # the working folder may be gone
+    with suppress(OSError):
         roots.append(os.getcwd())
     roots += [*sysconfig.get_paths().values(), *filter(None, sys.path)]
     shortened = [str(path.relative_to(root)) for root in roots if path.is_relative_to(root)]
@@ -289,7 +290,8 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
         raise
     except StoreError as error:
         raise _damaged(folder, str(error.where)) from error
-    except LabError as error:  # it holds what no study may hold
+    except LabError as error:
+        # it holds what no study may hold
         raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, describe(error)) from error

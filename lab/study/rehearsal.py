@@ -99,7 +99,8 @@ class SamplerChecks:
 
     def __init__(self) -> None:
         self._passes: dict[tuple[Any, ...], Pass] = {}
-        self._kept: list[Any] = []  # the ids in the keys stay those of living objects
+        # the ids in the keys stay those of living objects
+        self._kept: list[Any] = []
 
     def train(self, run: Run, learner: Learner) -> Pass:
         """Return the first pass of the training sampler."""
@@ -336,7 +337,8 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     except Exception as error:
         if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
             raise
-        _step(learner, full)  # if this fails, too, it is not about the size
+        # if this fails, too, it is not about the size
+        _step(learner, full)
         raise _too_small(learner, train, error.__cause__ or error) from error
     _look_at_examples(run, learner, small, "a training step", looks)
     _check_finite(first, "the training loss is {} on the first batch, before any weight has moved")
@@ -380,7 +382,8 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
             return loss(*arguments, **options)
 
     handles = [learner.model.register_forward_pre_hook(enter), learner.model.register_forward_hook(leave)]
-    if not isinstance(loss, nn.Module):  # a module may be asked for its weight or its parameters
+    # a module may be asked for its weight or its parameters
+    if not isinstance(loss, nn.Module):
         functools.update_wrapper(guarded_loss, loss, updated=("__dict__",))
         learner.loss = guarded_loss
     try:

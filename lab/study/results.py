@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from lab.errors import UnknownNameError
-from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarise
+from lab.study.compare import ArmComparison, Effect, Summary, compare_arms, compare_steps, factorial_effects, summarize
 from lab.study.space import Search
 from lab.study.store import RunRecord
 from lab.study.study import Arm
@@ -264,7 +264,7 @@ class Results:
         values = self.scores(arm, metric)
         if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
             return None
-        mean = summarise(list(values.values())).mean
+        mean = summarize(list(values.values())).mean
         return -mean if self.is_higher_better(metric) else mean
 
     def leading_arms(self) -> list[str]:
@@ -332,7 +332,7 @@ class Results:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.budget))
-        scores = {key: summarise(list(self.scores(name, key).values())) for key in names}
+        scores = {key: summarize(list(self.scores(name, key).values())) for key in names}
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
         return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes))
 

@@ -156,7 +156,7 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set while it waited.
         """
-        with self.store.lock(self.key, stop=stop, notice=partial(_tell_of_waiting, self, listener)):
+        with self.store.lock(self.key, stop=stop, notice=partial(_notify_waiting, self, listener)):
             yield
 
     def execute_locked(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
@@ -172,7 +172,8 @@ class Run:
             completed = self._complete(record)
             if completed is not None:
                 return completed
-            fresh = True  # its weights alone do not give its scores
+            # its weights alone do not give its scores
+            fresh = True
         configure_cpu()
         folder = self._begin(fresh=fresh)
         keep_sources(self.experiment, self.file, folder)
@@ -183,7 +184,8 @@ class Run:
                 self._train(folder, listener, stop)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a callback may call sys.exit or pytest.skip; only its own run ends
+        except BaseException as error:
+            # a callback may call sys.exit or pytest.skip; only its own run ends
             self._leave_failure(folder, error)
         record = self.store.record(self.key)
         self.catalog.call("lab_run_finished", run=self, result=record)
@@ -230,7 +232,8 @@ class Run:
             if not (folder / "experiment.json").is_file():
                 self._begin(fresh=False)
             record_failure(folder, error)
-        except OSError as second:  # the others may be written all the same
+        except OSError as second:
+            # the others may be written all the same
             self.catalog.warn(f"lab: the failure of run {self.key} cannot be recorded: {second}")
             self.catalog.warn(f"  {describe_error(error)}")
 
@@ -310,11 +313,12 @@ def _refuse_empty_training(learner: Learner) -> None:
         raise RunFailed(
             "no epoch was trained", hint="a callback or the stepper ended the training before its first epoch did"
         )
-    if all(math.isnan(row["train_loss"]) for row in learner.history):  # a loss that is NaN stops the run before
+    # a loss that is NaN stops the run before
+    if all(math.isnan(row["train_loss"]) for row in learner.history):
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
 
 
-def _tell_of_waiting(run: Run, listener: Listener) -> None:
+def _notify_waiting(run: Run, listener: Listener) -> None:
     """Say that another process trains the run; a listener need not implement ``run_waits``."""
     tell = getattr(listener, "run_waits", None)
     if tell is not None:
@@ -403,7 +407,8 @@ def failure_content(error: BaseException) -> dict[str, Any]:
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     try:
         trace = "".join(traceback.format_exception(error))
-    except Exception as second:  # the error's class may break whatever reads it
+    except Exception as second:
+        # the error's class may break whatever reads it
         trace = f"(no traceback: {type(second).__name__})"
     text = "\n".join([describe_error(error), *notes_of(error)])
     return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

@@ -27,10 +27,10 @@ from lab.study import files
 if TYPE_CHECKING:
     from lab.study.experiment import ResolvedExperiment
 
-__all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "remember_study", "stored_study"]
+__all__ = ["SOURCES", "find_study", "keep_sources", "refuse_in_store", "stored_study", "trust_study"]
 
 SOURCES = "sources.json"
-MAX_REMEMBERED = 2000
+MAX_TRUSTED = 2000
 
 
 # --- kept with a run --------------------------------------------------------------------------------------------------
@@ -75,12 +75,14 @@ def stored_study(folder: Path) -> Path:
     if content["study"] not in content["files"]:
         raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: it has no '{content['study']}'")
     place = Path(tempfile.mkdtemp(prefix="lab-sources-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)  # its lines are read as long as its classes are used
+    # its lines are read as long as its classes are used
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name, text in content["files"].items():
         target = place / _inside(name, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         raw = text.encode("utf-8")
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)  # a source may name another than UTF-8
+        # a source may name another than UTF-8
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
         target.write_bytes(raw if encoding.startswith("utf-8") else text.encode(encoding))
     return place / str(content["study"])
 
@@ -96,7 +98,7 @@ def _inside(name: str, path: Path) -> PurePosixPath:
 # --- the user's own files ---------------------------------------------------------------------------------------------
 
 
-def remember_study(file: str) -> None:
+def trust_study(file: str) -> None:
     """Note in the user's cache that this user ran this study file, with this content."""
     path = Path(file)
     with suppress(OSError, ValueError):
@@ -107,7 +109,7 @@ def remember_study(file: str) -> None:
         known = read_cache(book)
         if known.get(place) != digest:
             kept = {name: value for name, value in known.items() if name != place}
-            write_cache(book, dict([*list(kept.items())[-MAX_REMEMBERED:], (place, digest)]))
+            write_cache(book, dict([*list(kept.items())[-MAX_TRUSTED:], (place, digest)]))
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:

@@ -103,7 +103,8 @@ def _refuse_links(folder: Path | str) -> None:
     Raises:
         DamagedError: the first such link.
     """
-    for parent, names, others in os.walk(folder):  # follows no links
+    # follows no links
+    for parent, names, others in os.walk(folder):
         for path in (os.path.join(parent, name) for name in (*names, *others)):
             if os.path.islink(path) and not os.path.realpath(path).startswith(f"{os.path.realpath(folder)}{os.sep}"):
                 name = os.path.relpath(path, folder)
@@ -118,7 +119,7 @@ def history_of(folder: Path | str) -> list[dict[str, float]]:
     """
     path = f"{folder}/metrics.jsonl"
     try:
-        raw = files.read_bytes(path, files.LARGE)
+        raw = files.read_bytes(path, files.MAX_LONG_FILE)
     except FileNotFoundError:
         return []
     return [files.numbers(files.parse(line, files.ROW, path)) for line in raw.splitlines() if line.strip()]
@@ -301,7 +302,8 @@ class Store:
         if record.status != "finished":
             return None
         for leftover in _leftovers(record.folder):
-            shutil.rmtree(leftover, ignore_errors=True)  # a store that is only read stays as it is
+            # a store that is only read stays as it is
+            shutil.rmtree(leftover, ignore_errors=True)
         return record
 
     def all_keys(self) -> list[str]:
@@ -438,7 +440,8 @@ def _is_own_folder(path: Path) -> bool:
 
 def clear_for_writing(folder: Path) -> None:
     """Take away links, which may lead anywhere, what is no file where one will be written, and leftovers of a kill."""
-    for parent, folders, names in os.walk(folder):  # follows no links
+    # follows no links
+    for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(parent, name)
             if not (stat.S_ISREG(mode := os.lstat(path).st_mode) or stat.S_ISDIR(mode)):

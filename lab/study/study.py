@@ -285,7 +285,7 @@ class Study:
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
                 resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference))
-                found += _too_much(arm, difference)
+                found += _check_one_factor(arm, difference)
                 if arm.swapped is not None and not difference:
                     found.append("this arm is the base: nothing differs\n  give it another value, or leave it out")
             for problem in found:
@@ -350,7 +350,8 @@ class Study:
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""
-        return importlib.import_module("lab").run_study(self, **options)  # a value imports no engine
+        # a value imports no engine
+        return importlib.import_module("lab").run_study(self, **options)
 
     def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         experiment = self.base
@@ -439,7 +440,7 @@ def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factor
     )
 
 
-def _too_much(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
+def _check_one_factor(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
     if arm.swapped is None:
         return []
     slot = arm.swapped.partition(".")[0]

@@ -41,7 +41,8 @@ def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
     for label, owner, base in owners:
         kind = type(owner)
         if getattr(kind, "observer", False) and not is_local(kind.__module__):
-            continue  # it decides nothing, and whoever ships it knows what it keeps
+            # it decides nothing, and whoever ships it knows what it keeps
+            continue
         names = changing_attributes(kind, base) if kind.state_dict is base.state_dict else ()
         if names:
             notes.append(
@@ -78,7 +79,8 @@ def _in_training(methods: dict[str, ast.FunctionDef]) -> list[str]:
     """Methods that run while training: all but those before and after it and what only these call."""
     outside = [*BEFORE_TRAINING, *AFTER_TRAINING]
     found = [name for name in methods if name not in outside and not name.startswith("_")]
-    for name in found:  # it grows
+    # it grows
+    for name in found:
         found += [other for other in _attributes(methods[name]) if other in methods and other not in found]
     return [name for name in found if name not in outside]
 

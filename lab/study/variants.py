@@ -44,7 +44,8 @@ def place_of(file: str) -> str:
     """Return a digest of where a study's file lies, so that two files of one name are told apart."""
     try:
         path = os.path.abspath(file) if file else ""
-    except OSError:  # the working folder is gone
+    except OSError:
+        # the working folder is gone
         path = file
     return _digest(path)
 
@@ -188,7 +189,7 @@ def read_content(folder: Path) -> dict[str, Any]:
         StoreError: it is damaged.
     """
     try:
-        return files.from_plain(files.read_json(folder / FILE, files.STUDY, limit=files.LARGE))  # type: ignore[no-any-return]
+        return files.from_plain(files.read_json(folder / FILE, files.STUDY, limit=files.MAX_LONG_FILE))  # type: ignore[no-any-return]
     except files.DamagedError as error:
         raise unreadable(folder, str(error.where).removeprefix(f"{folder / FILE}: ")) from error
 

@@ -79,7 +79,8 @@ def split_fingerprint(data: Data, split: str) -> str:
             with _generators_kept():
                 first, again = (_hash_of_targets(data, examples) for _ in range(2))
         except Exception:
-            first, again = "", ""  # data that only its own sampler can batch; validation itself reports real failures
+            # data that only its own sampler can batch; validation itself reports real failures
+            first, again = "", ""
         known[split] = first if first == again else ""
     return known[split]
 
@@ -151,7 +152,8 @@ def cut_losses(learner: Learner) -> list[float] | None:
         try:
             whole, *halves = (evaluate(learner, examples, part) for part in (indices, *halves_of(indices)))
         except Exception:
-            return None  # a batch of another size than the run's own
+            # a batch of another size than the run's own
+            return None
     return depends_on_the_cut(learner, whole, halves)
 
 
@@ -166,7 +168,8 @@ def depends_on_the_cut(learner: Learner, whole: Evaluation, halves: Sequence[Eva
     tolerance = TOLERANCE if is_exact else LOW_PRECISION
     loss = float(whole.loss)
     if not math.isfinite(loss) or math.isclose(loss, mean, rel_tol=tolerance, abs_tol=1e-7):
-        return None  # a loss that is not finite is another problem
+        # a loss that is not finite is another problem
+        return None
     return [loss, mean]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from lab.study.execute import InProcess, Silence
+from lab.study.execute import InProcess, SilentListener
 from lab.study.preflight import Plan, plan_study
 from lab.study.store import RunRecord, Store
 from lab.study.study import BASE, Arm, Study, Trial
@@ -41,7 +41,7 @@ class ExecutorConformance(Conformance):
             plan = self._plan(example, Path(folder), lr)
             # The base trains well; only the diverging arm is asked for.
             runs = [run for run in plan.to_do if lr is None or run.arm != BASE]
-            given = list(executor.submit(runs, Silence(), threading.Event(), fresh=False))
+            given = list(executor.submit(runs, SilentListener(), threading.Event(), fresh=False))
         return sorted(((run.seed, record.status, _metrics(record)) for run, record in given), key=lambda row: row[0])
 
     def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:
@@ -89,7 +89,7 @@ class ExecutorConformance(Conformance):
         with TemporaryDirectory() as folder:
             plan = self._plan(example, Path(folder), None)
             try:
-                given = list(self.resolved.build({}).submit(plan.to_do, Silence(), stop, fresh=False))
+                given = list(self.resolved.build({}).submit(plan.to_do, SilentListener(), stop, fresh=False))
             except KeyboardInterrupt:
                 return
         raise Finding(f"{self.label}: asked to stop, it returned {len(given)} runs", hint="raise KeyboardInterrupt")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, tell
+from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, warn
 
 __all__ = ["generate"]
 
@@ -73,7 +73,7 @@ def generate(
     from lab_charlm.generation import generate as generate_text
 
     learner = load(
-        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
     click.echo(
         generate_text(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import loading_options, runs_option, tell
+from lab.cli.options import loading_options, runs_option, warn
 
 __all__ = ["recommend"]
 
@@ -50,7 +50,7 @@ def recommend(
     from lab_collab.recommend import recommend as find
 
     learner = load(
-        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
     for each in find(learner, user, like=like, about=about, count=count):
         click.echo(f"{each.score:6.2f}  {each.title}  ({each.item})")

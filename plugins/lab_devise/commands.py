@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import OutputFile, loading_options, runs_option, tell
+from lab.cli.options import OutputFile, loading_options, runs_option, warn
 
 __all__ = ["search"]
 
@@ -53,7 +53,7 @@ def search(
     from lab_devise.search import search as find
 
     learner = load(
-        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
     found = find(learner, text, image=image, among=among, count=count)  # type: ignore[arg-type]
     for each in found:

@@ -20,8 +20,8 @@ from lab.study.store import RunRecord
 
 __all__ = ["ProcessPool"]
 
-ATTEMPTS = 2
-PATIENCE_S = 0.2
+MAX_ATTEMPTS = 2
+POLL_INTERVAL_S = 0.2
 
 
 class Worker:
@@ -30,7 +30,8 @@ class Worker:
     def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
         self.run: Run | None = None
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]  # -P: nothing from the working folder
+        # -P: nothing from the working folder
+        command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]
         with signals_held():
             self.process = subprocess.Popen(
                 [sys.executable, *command],
@@ -67,7 +68,8 @@ class Worker:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as lines, suppress(ValueError):  # a worker that was killed leaves half a line
+        # a worker that was killed leaves half a line
+        with self.process.stdout as lines, suppress(ValueError):
             for line in lines:
                 self._answers.put((self, json.loads(line)))
         self._answers.put((self, None))
@@ -99,22 +101,22 @@ class ProcessPool:
             KeyboardInterrupt: ``stop`` was set, and every worker has saved its run.
             StoreError: the store cannot be written.
         """
-        shift = _Shift(runs, listener, self.threads, fresh=fresh)
+        scheduler = _Scheduler(runs, listener, self.threads, fresh=fresh)
         try:
-            shift.hire(min(self.workers, len(runs)))
-            while shift.busy:
+            scheduler.start_workers(min(self.workers, len(runs)))
+            while scheduler.busy:
                 if stop.is_set():
-                    shift.ask_to_stop()
-                yield from shift.hear()
+                    scheduler.ask_to_stop()
+                yield from scheduler.poll()
             if stop.is_set():
                 raise KeyboardInterrupt
         except BaseException:
-            shift.close(now=True)
+            scheduler.close(now=True)
             raise
-        shift.close(now=False)
+        scheduler.close(now=False)
 
 
-class _Shift:
+class _Scheduler:
     """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
 
     def __init__(self, runs: Sequence[Run], listener: Listener, threads: int, *, fresh: bool) -> None:
@@ -130,17 +132,17 @@ class _Shift:
         """True while a worker has a run."""
         return any(worker.run is not None for worker in self.workers)
 
-    def hire(self, count: int) -> None:
+    def start_workers(self, count: int) -> None:
         """Start workers and give each a run."""
         for _ in range(count):
             worker = Worker(self.waiting[0], self.threads, self.answers)
             self.workers.append(worker)
             self._next(worker)
 
-    def hear(self) -> Iterator[tuple[Run, RunRecord]]:
+    def poll(self) -> Iterator[tuple[Run, RunRecord]]:
         """Take one answer, if one comes soon; gives the run that it ends."""
         try:
-            worker, answer = self.answers.get(timeout=PATIENCE_S)
+            worker, answer = self.answers.get(timeout=POLL_INTERVAL_S)
         except queue.Empty:
             return
         run = worker.run
@@ -198,13 +200,13 @@ class _Shift:
         self.workers.remove(worker)
         if self.stopping:
             return
-        if self.attempts[run.key] < ATTEMPTS:
+        if self.attempts[run.key] < MAX_ATTEMPTS:
             self.waiting.appendleft(run)
         else:
             how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             self._fail(run, RunFailed(f"its worker process was {how}", hint="too little memory? fewer --workers"))
         if self.waiting:
-            self.hire(1)
+            self.start_workers(1)
         if run not in self.waiting and all(other.run is not run for other in self.workers):
             yield run, run.store.record(run.key)
 

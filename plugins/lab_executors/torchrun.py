@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 
 from lab.errors import LabError, RunFailed
-from lab.study.execute import InProcess, Silence
+from lab.study.execute import InProcess, SilentListener
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan
 from lab.study.run import Listener, Run
@@ -29,7 +29,7 @@ from lab.training.distributed.setup import alone, sharded
 
 __all__ = ["TorchrunExecutor"]
 
-PATIENCE = timedelta(minutes=1)
+BARRIER_TIMEOUT = timedelta(minutes=1)
 SYNC_EVERY = 16
 
 
@@ -55,7 +55,8 @@ class TorchrunExecutor:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
         try:
-            with alone():  # whatever is done besides executing runs, each process does by itself
+            # whatever is done besides executing runs, each process does by itself
+            with alone():
                 yield distributed.get_rank()
         finally:
             distributed.destroy_process_group()
@@ -72,11 +73,13 @@ class TorchrunExecutor:
         if not distributed.is_initialized():
             yield from InProcess().submit(runs, listener, stop, fresh=fresh)
             return
-        broadcast({})  # the data is read
+        # the data is read
+        broadcast({})
         synchronized = SynchronizedStop(stop)
         try:
             for run in runs:
-                with run.locked(listener, stop):  # by its own flag: no other process waits for the lock
+                # by its own flag: no other process waits for the lock
+                with run.locked(listener, stop):
                     broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
                     with alone(False), sharded(self.shard):
                         record = run.execute_locked(listener, synchronized, fresh=fresh)
@@ -98,7 +101,8 @@ class TorchrunExecutor:
             LabError: the first process executes a run that this one does not know, so their code or data differ.
             RunFailed: a run went wrong in this process alone.
         """
-        broadcast()  # the first has read the data, so that caches are there
+        # the first has read the data, so that caches are there
+        broadcast()
         with tempfile.TemporaryDirectory(prefix="lab-follows-") as folder, stop_on_interrupt() as stop:
             store = Store(folder)
             store.prepare()
@@ -114,7 +118,7 @@ class TorchrunExecutor:
                 write_files(store.folder / run.key, message["files"])
                 try:
                     with alone(False), sharded(self.shard):
-                        record = run.execute_locked(Silence(), synchronized, fresh=False)
+                        record = run.execute_locked(SilentListener(), synchronized, fresh=False)
                 except KeyboardInterrupt:
                     return
                 wait_for_all(run, record)
@@ -133,7 +137,8 @@ class SynchronizedStop(threading.Event):
 
     def sync(self, step: int) -> None:
         """Set the flag on all ranks if it is set on one; all ranks must call it at the same steps."""
-        if step % SYNC_EVERY == 0:  # an all-reduce at every step would cost more than a short step
+        # an all-reduce at every step would cost more than a short step
+        if step % SYNC_EVERY == 0:
             flag = torch.tensor([int(self.own.is_set())])
             distributed.all_reduce(flag)
             if flag:
@@ -143,7 +148,7 @@ class SynchronizedStop(threading.Event):
 def wait_for_all(run: Run, record: RunRecord) -> None:
     """Go on once every process has ended the run."""
     try:
-        distributed.monitored_barrier(_control_group(), timeout=PATIENCE)
+        distributed.monitored_barrier(_control_group(), timeout=BARRIER_TIMEOUT)
     except RuntimeError as error:
         what = record.result.get("error", str(error)) if record.status == "failed" else str(error)
         raise RunFailed(

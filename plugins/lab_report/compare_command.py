@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
 from lab_report.outside import outside_options
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def compare(
 
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
+<<<<<<< HEAD
         tell_of_variants(source.record)
     tell_of_damage(results)
 
@@ -109,3 +110,7 @@ def _print_tables(results: Results, layout: str, metric: str, *, only_effects: b
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
+=======
+        report_variants(source.record)
+    report_damage(results)
+>>>>>>> main

@@ -34,7 +34,7 @@ from lab.report.cells import (
     without_hash,
 )
 from lab.report.section import Section
-from lab.study.compare import ArmComparison, Effect, summarise
+from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
 from lab.study.record import StudyRecord
 from lab.study.results import ArmRow, Results
@@ -288,7 +288,7 @@ def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) 
 
 
 def _mean(values: Sequence[float]) -> str:
-    return number(summarise(values).mean if values else None)
+    return number(summarize(values).mean if values else None)
 
 
 def _run_columns(runs: Sequence[RunRecord]) -> list[str]:

@@ -20,7 +20,7 @@ __all__ = ["report"]
 @click.pass_obj
 def report(session: Session, study: str, variant: str, show: bool, folder: Path) -> None:
     """Write report.html and runs.csv of STUDY again, from what the store holds now."""
-    from lab.cli.options import tell_of_damage, tell_of_variants
+    from lab.cli.options import report_damage, report_variants
     from lab.report.section import sections_of
     from lab.study.record import read_study
     from lab.study.store import Store
@@ -31,7 +31,7 @@ def report(session: Session, study: str, variant: str, show: bool, folder: Path)
     results = record.results(store)
     path = write_report(record, results, sections_of(results, session.catalog()))
     click.echo(path)
-    tell_of_variants(record)
-    tell_of_damage(results)
+    report_variants(record)
+    report_damage(results)
     if show:
         click.launch(path.resolve().as_uri())

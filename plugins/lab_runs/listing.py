@@ -16,7 +16,7 @@ from lab.study.store import Store, outcome_of
 from lab.study.variants import all_variants, labels, read_content, study_names
 
 __all__ = [
-    "Listed",
+    "RunSummary",
     "column_names",
     "list_runs",
     "primary_metrics",
@@ -29,43 +29,42 @@ __all__ = [
 
 
 @attrs.frozen(eq=False)
-class Listed:
+class RunSummary:
     """One run in a list.
 
     Attributes:
         key: what it is found by.
         status: ``finished``, ``failed``, ``interrupted`` or ``damaged``.
-        made_for: the study it was first made for; empty if its record cannot be read.
+        study: the study it was first made for; empty if its record cannot be read.
         arm, seed: which one it was there.
         changed: when it ended, or was last touched; seconds since 1970.
-        figures: metrics and budget of a finished run.
+        metrics: metrics and budget of a finished run.
         error: the first line of a failed run's error; of a damaged one, what is damaged.
     """
 
     key: str
     status: str
-    made_for: str
+    study: str
     arm: str
     seed: int
     changed: float
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     error: str = ""
 
     def value(self, name: str) -> Any:
-        """A column's value: one of its attributes, or a figure; None where it has none."""
-        plain = {"study": self.made_for, "when": self.changed}
-        return plain.get(name) if name in plain else getattr(self, name, self.figures.get(name))
+        """Return the value in a column: an attribute or a metric; None if the run has neither."""
+        return self.changed if name == "when" else getattr(self, name, self.metrics.get(name))
 
 
-def list_runs(root: Path) -> list[Listed]:
+def list_runs(root: Path) -> list[RunSummary]:
     """Every run of the store in ``root``, the latest last; damaged records are listed as far as they can be read."""
     store = Store(root)
     folder = str(store.folder)
-    found = [run for key in store.all_keys() if (run := _listed(folder, key)) is not None]
+    found = [run for key in store.all_keys() if (run := _summary_of(folder, key)) is not None]
     return sorted(found, key=lambda run: (run.changed, run.key))
 
 
-def _listed(folder: str, key: str) -> Listed | None:
+def _summary_of(folder: str, key: str) -> RunSummary | None:
     """One run; None where it was removed meanwhile."""
     path = f"{folder}/{key}"
     outcome = outcome_of(path, thorough=False)
@@ -74,7 +73,7 @@ def _listed(folder: str, key: str) -> Listed | None:
     except OSError:
         return None
     made, result = outcome.made, outcome.result
-    return Listed(
+    return RunSummary(
         key,
         outcome.status,
         made.get("study", ""),
@@ -96,17 +95,17 @@ def references(root: Path) -> dict[str, list[str]]:
 
 
 def users_of(
-    root: Path, complain: Callable[[str], None] | None = None, *, last_only: bool = False
+    root: Path, warn: Callable[[str], None] | None = None, *, last_only: bool = False
 ) -> dict[str, list[tuple[str, str]]]:
     """Key → (study, label of its variant) of all that refer to it; the label of a study with one variant is empty.
 
     Args:
         root: the folder of runs.
-        complain: hears of damaged records, which are left out; without it they are an error.
+        warn: hears of damaged records, which are left out; without it they are an error.
         last_only: of each study only the variant that was run last.
     """
     found: dict[str, list[tuple[str, str]]] = {}
-    for name, content in _studies(root, complain):
+    for name, content in _studies(root, warn):
         every = all_variants(content)
         known = labels(every)
         for each in every[-1:] if last_only else every:
@@ -125,7 +124,7 @@ def _ignore(problem: str) -> None:
     """A record that is damaged says nothing here."""
 
 
-def _studies(root: Path, complain: Callable[[str], None] | None = None) -> list[tuple[str, dict[str, Any]]]:
+def _studies(root: Path, warn: Callable[[str], None] | None = None) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for name in study_names(Store(root)):
         try:
@@ -133,21 +132,21 @@ def _studies(root: Path, complain: Callable[[str], None] | None = None) -> list[
         except FileNotFoundError:
             continue
         except StoreError as error:
-            if complain is None:
+            if warn is None:
                 raise
-            complain(str(error))
+            warn(str(error))
     return found
 
 
 def select_runs(
-    runs: Iterable[Listed],
+    runs: Iterable[RunSummary],
     *,
     study: str = "",
     arm: str = "",
     status: str = "",
     seed: int | None = None,
     referring: Mapping[str, Sequence[str]] | None = None,
-) -> list[Listed]:
+) -> list[RunSummary]:
     """The runs that fit every condition; names may hold ``*``.
 
     Args:
@@ -158,8 +157,8 @@ def select_runs(
     """
     from fnmatch import fnmatchcase
 
-    def fits(run: Listed) -> bool:
-        studies = [run.made_for, *(referring or {}).get(run.key, ())]
+    def fits(run: RunSummary) -> bool:
+        studies = [run.study, *(referring or {}).get(run.key, ())]
         return (
             (not study or any(fnmatchcase(name, study) for name in studies))
             and (not arm or fnmatchcase(run.arm, arm))
@@ -170,7 +169,7 @@ def select_runs(
     return [run for run in runs if fits(run)]
 
 
-def sort_runs(runs: Sequence[Listed], column: str, *, descending: bool = False) -> list[Listed]:
+def sort_runs(runs: Sequence[RunSummary], column: str, *, descending: bool = False) -> list[RunSummary]:
     """The runs by a column; those without a value, and values that are not finite, come last both ways.
 
     Raises:
@@ -188,10 +187,10 @@ def _is_sortable(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
-def column_names(runs: Sequence[Listed]) -> list[str]:
+def column_names(runs: Sequence[RunSummary]) -> list[str]:
     """Everything a list may be sorted by or show."""
-    figures = dict.fromkeys(name for run in runs for name in run.figures)
-    return ["key", "study", "arm", "seed", "status", "when", *figures]
+    metrics = dict.fromkeys(name for run in runs for name in run.metrics)
+    return ["key", "study", "arm", "seed", "status", "when", *metrics]
 
 
 def remove_leftovers(root: Path) -> int:
@@ -199,7 +198,8 @@ def remove_leftovers(root: Path) -> int:
     import shutil
 
     store = Path(root) / ".store"
-    yesterday = time.time() - 24 * 3600  # a run that is reproduced right now has such a folder too
+    # a run that is reproduced right now has such a folder too
+    yesterday = time.time() - 24 * 3600
     reproduced = [path for path in store.glob(".reproduce-*") if path.lstat().st_mtime < yesterday]
     found = [*store.glob(".removed-*"), *reproduced]
     for path in found:

@@ -55,8 +55,8 @@ def _describe(result: Reproduction) -> list[str]:
     lines += [f"not compared: {line}" for line in result.notes]
     name = f"{result.run.arm}, seed {result.run.seed}"
     found = [
-        f"{'final' if p.epoch is None else f'epoch {p.epoch}'}  {p.figure}: {p.then} then, {p.now} now"
-        for p in result.partings
+        f"{'final' if p.epoch is None else f'epoch {p.epoch}'}  {p.metric}: {p.then} then, {p.now} now"
+        for p in result.mismatches
     ]
     found += [f"weights  {line}" for line in result.weights]
     if not found:
@@ -69,7 +69,7 @@ def _describe(result: Reproduction) -> list[str]:
 
 def _where(result: Reproduction) -> str:
     """Return where the numbers part first."""
-    if not result.partings:
+    if not result.mismatches:
         return "the weights differ"
-    epoch = result.partings[0].epoch
+    epoch = result.mismatches[0].epoch
     return "the final figures differ" if epoch is None else f"the numbers part in epoch {epoch}"

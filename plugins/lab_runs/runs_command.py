@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.options import SEED, complete_study, runs_option, tell
+from lab.cli.options import SEED, complete_study, runs_option, warn
 from lab.errors import LabError, StoreError
 
 if TYPE_CHECKING:
     from lab.study.store import RunRecord, Store
-    from lab_runs.listing import Listed
+    from lab_runs.listing import RunSummary
 
 __all__ = ["runs"]
 
@@ -54,10 +54,10 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 )
 @click.option("--seed", type=SEED, help="Only with this seed.")
 @click.option(
-    "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or figure."
+    "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or metric."
 )
 @click.option("--descending", is_flag=True, help="The largest first.")
-@click.option("--show", "figures", multiple=True, metavar="FIGURE", help="A further column; may be repeated.")
+@click.option("--show", "metrics", multiple=True, metavar="METRIC", help="A further column; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), help="No more than this many.")
 @click.option("--keys", "only_keys", is_flag=True, help="Nothing but keys, for other commands.")
 @runs_option
@@ -70,7 +70,7 @@ def runs(
     seed: int | None,
     column: str,
     descending: bool,
-    figures: tuple[str, ...],
+    metrics: tuple[str, ...],
     limit: int | None,
     only_keys: bool,
     folder: Path,
@@ -81,7 +81,7 @@ def runs(
         return
     from lab_runs import listing
 
-    users = listing.users_of(folder, complain=tell)
+    users = listing.users_of(folder, warn=warn)
     referring = {key: [name for name, _ in found] for key, found in users.items()}
     everything = listing.list_runs(folder)
     found = listing.select_runs(everything, study=study, arm=arm, status=status, seed=seed, referring=referring)
@@ -90,13 +90,13 @@ def runs(
     if only_keys:
         click.echo("\n".join(run.key for run in found), nl=bool(found))
         return
-    extra = [*figures, *(name for name in (column, *listing.primary_metrics(folder)) if name not in COLUMNS)]
+    extra = [*metrics, *(name for name in (column, *listing.primary_metrics(folder)) if name not in COLUMNS)]
     known = {*listing.column_names(found), "changed", "error"}
-    columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in figures)]
+    columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in metrics)]
     click.echo(_table(found, columns, _variants(users)) if found else _nothing(folder, len(everything)))
     for run in found:
         if run.status == "damaged":
-            tell(f"run {run.key} is damaged: {run.error}; lab runs show {run.key} says more, its study trains it again")
+            warn(f"run {run.key} is damaged: {run.error}; lab runs show {run.key} says more, its study trains it again")
 
 
 def _variants(users: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:
@@ -109,11 +109,14 @@ def _nothing(folder: Path, count: int) -> str:
     return f"none of {count} runs in {folder} fits" if count else f"no run in {folder} yet; lab run FILE makes some"
 
 
-def _table(found: Sequence[Listed], columns: Sequence[str], variants: Mapping[str, str] = MappingProxyType({})) -> str:
+def _table(
+    found: Sequence[RunSummary], columns: Sequence[str], variants: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """A line per run; where a study has variants, the last column says which of them ask for the run."""
     texts = [[name.replace("_", " ") for name in columns], *([_cell(run, name) for name in columns] for run in found)]
     if any(run.key in variants for run in found):
-        columns = [*columns, "status"]  # as wide as a text
+        # as wide as a text
+        columns = [*columns, "status"]
         cells = ["variant", *(variants.get(run.key, "–") for run in found)]
         texts = [[*line, printable(cell)] for line, cell in zip(texts, cells, strict=True)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -122,7 +125,7 @@ def _table(found: Sequence[Listed], columns: Sequence[str], variants: Mapping[st
     return "\n".join(layout.format(*line).rstrip() for line in texts)
 
 
-def _cell(run: Listed, name: str) -> str:
+def _cell(run: RunSummary, name: str) -> str:
     value = run.value(name)
     if name == "when":
         return _when(value)
@@ -141,13 +144,13 @@ def _when(seconds: float) -> str:
 @runs_option
 @click.pass_context
 def show(ctx: click.Context, key: str, folder: Path) -> None:
-    """Show the run KEY (its first digits are enough): recipe, figures, environment, files."""
+    """Show the run KEY (its first digits are enough): experiment, metrics, environment, files."""
     from lab.study.store import Store
     from lab_runs.listing import users_of
 
     store = Store(_folder(ctx, folder))
     record = store.find(key)
-    users = [f"{name} ({label})" if label else name for name, label in users_of(store.root, tell).get(record.key, [])]
+    users = [f"{name} ({label})" if label else name for name, label in users_of(store.root, warn).get(record.key, [])]
     click.echo(click.style(f"run {record.key}", bold=True) + f"  {record.status}")
     made = _readable(lambda: record.experiment(strict=False))
     if made:
@@ -166,7 +169,7 @@ def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return read()
     except StoreError as error:
-        tell(str(error))
+        warn(str(error))
         return {}
 
 
@@ -185,7 +188,7 @@ def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tupl
     environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
         ("experiment", experiment),
-        ("figures", [(name, number(value)) for name, value in record.metrics.items()]),
+        ("metrics", [(name, number(value)) for name, value in record.metrics.items()]),
         ("budget", [(name, number(value)) for name, value in record.budget.items()]),
         ("environment", [(name, describe_value(value)) for name, value in environment]),
         ("files", [(str(path.relative_to(record.folder)), size(path.stat().st_size)) for path in files]),
@@ -277,9 +280,9 @@ def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, fol
         remove_leftovers(store.root)
 
 
-def _origins(runs: Sequence[Listed]) -> str:
+def _origins(runs: Sequence[RunSummary]) -> str:
     """Return what the runs were made for."""
-    counts = Counter(run.made_for for run in runs)
+    counts = Counter(run.study for run in runs)
     parts = [f"{printable(name)} ({_runs(count)})" if name else f"unknown ({count})" for name, count in counts.items()]
     return f"made for {', '.join(parts)}, which asks for them no more"
 

@@ -39,7 +39,7 @@ def importance(
     """Estimate which settings of the search STUDY mattered, with a random forest on its trials."""
     from lab_basics.lines import save_figure
 
-    from lab.cli.options import tell_of_variants
+    from lab.cli.options import report_variants
     from lab.errors import LabError
     from lab.study.record import read_study
     from lab.study.store import Store
@@ -66,4 +66,4 @@ def importance(
     if effects is not None:
         save_figure(plot_effects(found, space, trials), effects)
         click.echo(f"plot: {effects}")
-    tell_of_variants(record)
+    report_variants(record)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import OutputFile, loading_options, runs_option, tell
+from lab.cli.options import OutputFile, loading_options, runs_option, warn
 
 __all__ = ["predict"]
 
@@ -50,7 +50,7 @@ def predict(
     from lab_tabular.reading import read_table
 
     learner = load_learner(
-        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, tell=tell
+        key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
     reading = {**learner.data.preparation.reading}
     reading |= {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}

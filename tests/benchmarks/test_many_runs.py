@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from lab import Study, use
-from lab.study.execute import Silence, run_study
+from lab.study.execute import SilentListener, run_study
 from lab.study.record import read_study
 from lab.study.results import Results
 from lab.study.run import Run
@@ -118,7 +118,7 @@ def test_trivial_runs_beside_optuna(trivial: Study, tmp_path: Path, short: bool,
         figure.ratio(what, lab=here[count], peer=trial, unit="ms", beside="Optuna", at_most=bound)
 
 
-class Watch(Silence):
+class Watch(SilentListener):
     """Milliseconds a run, and seconds to list all of them, at every thousandth run (or ``step``-th)."""
 
     def __init__(self, folder: Path, step: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from lab import Experiment, Study, use
 from lab.registry.plugins import load_catalog
-from lab.study.execute import InProcess, Silence
+from lab.study.execute import InProcess, SilentListener
 from lab.study.preflight import plan_study
 from lab.study.store import Store
 from lab.study.workspace import Workspace
@@ -50,7 +50,7 @@ def milliseconds_a_run(executor: Any, folder: Path, count: int) -> float:
     store = Store(folder)
     store.prepare()
     plan = plan_study(Study(base, seeds=count + CORES, name="trivial"), Workspace(load_catalog(only=[]), store))
-    given = executor.submit(plan.to_do, Silence(), threading.Event(), fresh=False)
+    given = executor.submit(plan.to_do, SilentListener(), threading.Event(), fresh=False)
     for _ in range(CORES):
         next(given)
     began = time.perf_counter()

@@ -23,8 +23,8 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks_of, commands_of
 BLOCKS = [(page, block) for page in PAGES for block in blocks_of(page)]
 WITH_PYTHON = [page for page in PAGES if any(b.language == "python" and not b.is_inserted for b in blocks_of(page))]
 OTHER_TOOLS = {"eval", "lint-imports", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "python", "ruff", "source"}
-MADE_UP = {"lab_cosine", "cosine"}
-"""Names that ``lab new plugin cosine`` makes."""
+MADE_UP = {"lab_cosine", "cosine", "error_rate"}
+"""Names that ``lab new plugin cosine`` and the first change of `finding-your-way.md` make."""
 
 
 def named(page: Path) -> str:
@@ -185,6 +185,16 @@ CHECKS = {
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_block_says_its_language(page: Path) -> None:
     assert {block.language for block in blocks_of(page)} <= {"bash", "pycon", "python", "text", "toml"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "the-way-of-a-study.svg"], ids=named)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named_files = re.findall(r"\b((?:lab|plugins|tests)/[\w/]+\.py)\b", text)
+    named_files += [
+        f"lab/{path}" for path in re.findall(r"(?<![\w/])((?:cli|study|registry|training|report)/\w+\.py)", text)
+    ]
+    assert sorted({path for path in named_files if not (ROOT / path).exists()} - {"tests/test_cosine.py"}) == []
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

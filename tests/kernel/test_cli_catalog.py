@@ -174,7 +174,7 @@ def test_help_lists_every_command_with_one_line(lab):
     result = lab("--help")
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^  run +Answer the question in a study file\.$", result.out, re.MULTILINE)
-    assert re.search(r"^  data +\(added by lab_text 0\.1\.0\)$", result.out, re.MULTILINE)
+    assert re.search(r"^  data +List corpora, and fetch one\.$", result.out, re.MULTILINE)
     assert 'eval "$(_LAB_COMPLETE=bash_source lab)"' in " ".join(result.out.split())
 
 

@@ -165,12 +165,12 @@ def test_lab_run_leaves_a_report_that_lab_report_can_make_again(lab, tmp_path: P
 
 
 def test_a_study_run_from_a_notebook_is_recorded_before_its_first_run(lab, tmp_path: Path) -> None:
-    from lab.study.execute import Silence
+    from lab.study.execute import SilentListener
     from lab.study.load import load_study
     from lab.study.record import read_study
     from lab.study.store import Store
 
-    class Watcher(Silence):
+    class Watcher(SilentListener):
         def run_started(self, run: object) -> None:
             found.append(len(read_study(Store(tmp_path), "coin").runs))
 

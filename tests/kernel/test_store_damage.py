@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from lab_runs.listing import Listed, list_runs, sort_runs
+from lab_runs.listing import RunSummary, list_runs, sort_runs
 from torch import nn
 
 from lab.cli.main import cli
@@ -311,7 +311,9 @@ def test_a_checkpoints_state_is_standard_json(tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_come_last_both_ways() -> None:
     values = {"a": 0.5, "b": float("nan"), "c": 0.25, "d": float("inf"), "e": None}
-    runs = [Listed(key, "finished", "s", "a", 0, 0.0, {} if v is None else {"loss": v}) for key, v in values.items()]
+    runs = [
+        RunSummary(key, "finished", "s", "a", 0, 0.0, {} if v is None else {"loss": v}) for key, v in values.items()
+    ]
     assert [run.key for run in sort_runs(runs, "loss")][:2] == ["c", "a"]
     assert [run.key for run in sort_runs(runs, "loss", descending=True)][:2] == ["a", "c"]
 

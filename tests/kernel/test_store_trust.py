@@ -235,7 +235,7 @@ def test_a_run_of_other_code_is_not_loaded_without_a_word(
     with pytest.raises(LabError, match="code of lab: another now"):
         framework.load(key, runs)
     told: list[str] = []
-    framework.load(key, runs, anyway=True, tell=told.append)
+    framework.load(key, runs, anyway=True, warn=told.append)
     assert told == [f"run {key} differs: code of lab: another now"]
 
 
@@ -252,7 +252,7 @@ def test_a_changed_model_is_loaded_only_if_asked_for(trained: tuple[Path, Path, 
     with pytest.raises(LabError, match="it has changed since"):
         framework.load(key, runs, file=file)
     told: list[str] = []
-    learner = framework.load(key, runs, file=file, anyway=True, tell=told.append)
+    learner = framework.load(key, runs, file=file, anyway=True, warn=told.append)
     assert told == [f"run {key} differs: code of study: another now"]
     assert learner.validate()["valid_loss"] != Store(runs).record(key).metrics["valid_loss"]
 

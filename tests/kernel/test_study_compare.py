@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.study.compare import Summary, compare_arms, compare_steps, holm, sign_flip_p, summarise
+from lab.study.compare import Summary, compare_arms, compare_steps, holm, sign_flip_p, summarize
 
 SAMPLES, STUDIES = 10_000, 4_000
 
@@ -50,13 +50,13 @@ def test_a_step_is_compared_with_the_arm_before_it():
 
 
 def test_count_mean_and_spread_of_an_arm():
-    summary = summarise([1.0, 2.0, 4.0])
+    summary = summarize([1.0, 2.0, 4.0])
     assert (summary.n, summary.mean, summary.spread) == (3, pytest.approx(7 / 3), pytest.approx(math.sqrt(7 / 3)))
 
 
 def test_a_single_value_has_no_spread():
-    assert math.isnan(summarise([1.0]).spread)
-    assert math.isnan(summarise([]).mean)
+    assert math.isnan(summarize([1.0]).spread)
+    assert math.isnan(summarize([]).mean)
 
 
 # --- Holm's correction ------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def test_two_seeds_which_get_no_verdict_claim_no_difference_that_they_could_show
 
 @pytest.mark.parametrize("value", [1e308, 1.7e308, -1e308])
 def test_values_near_the_largest_float_do_not_overflow(value):
-    summary = summarise([value, value, value / 2])
+    summary = summarize([value, value, value / 2])
     assert summary.mean == pytest.approx(value / 1.2)
     assert summary.spread == pytest.approx(abs(value) / 2 / 3**0.5)
     (found,) = compare([1.0, 2.0, 3.0], [value, value / 2, value / 4])
@@ -194,8 +194,8 @@ def test_values_near_the_largest_float_do_not_overflow(value):
 
 
 def test_values_that_are_not_finite_are_counted_and_left_out_of_a_summary():
-    assert summarise([1.0, math.nan, 3.0, math.inf]) == Summary(2, 2.0, 2**0.5, 2)
-    assert math.isnan(summarise([math.nan]).mean)
+    assert summarize([1.0, math.nan, 3.0, math.inf]) == Summary(2, 2.0, 2**0.5, 2)
+    assert math.isnan(summarize([math.nan]).mean)
 
 
 def test_an_arm_that_is_refused_keeps_its_reason_and_costs_the_others_nothing():

@@ -12,7 +12,7 @@ from torch import nn
 from lab import Callback, Experiment, Learner, Study, use
 from lab.errors import StudyError
 from lab.registry.plugins import load_catalog
-from lab.study.execute import Silence, run_study
+from lab.study.execute import SilentListener, run_study
 from lab.study.run import Run
 from tests.kernel.training_toys import toy_data
 
@@ -51,7 +51,7 @@ class Nothing(Callback):
     """Does nothing."""
 
 
-class Watch(Silence):
+class Watch(SilentListener):
     """Keep the runs that begin to train."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import torch
 from lab_executors import torchrun
 from torch import distributed
 
-from lab.study.execute import Silence
+from lab.study.execute import SilentListener
 from lab.study.run import Run
 from lab.study.store import Store
 from lab.study.workspace import Workspace
@@ -112,7 +112,7 @@ def test_a_run_that_another_study_trains_is_waited_for_without_asking_the_other_
     store, stop, said = Store(tmp_path), threading.Event(), []
     run = Run("study", "base", 0, "0" * 20, None, Workspace(None, store), None)  # type: ignore[arg-type]
 
-    class Waiting(Silence):
+    class Waiting(SilentListener):
         def run_waits(self, run: Run) -> None:
             stop.set()
 

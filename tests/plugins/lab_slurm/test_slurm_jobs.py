@@ -15,7 +15,7 @@ import pytest
 
 from lab import LabError, use
 from lab.registry.plugins import load_catalog
-from lab.study.execute import InProcess, Silence, build_executor
+from lab.study.execute import InProcess, SilentListener, build_executor
 from lab.study.load import load_study
 from lab.study.preflight import Plan, plan_study
 from lab.study.run import Run, RunProgress
@@ -72,13 +72,15 @@ def planned(folder: Path, runs: Path, text: str = ONE_RUN) -> Plan:
 
 def execute(plan: Plan, listener: Any = None, stop: threading.Event | None = None, **params: Any) -> list[RunRecord]:
     executor = build_executor(use("slurm", cluster="local", **params), plan.runs[0].catalog)
-    given = executor.submit(plan.to_do, listener or Silence(), stop or threading.Event(), fresh=False)
+    given = executor.submit(plan.to_do, listener or SilentListener(), stop or threading.Event(), fresh=False)
     return [record for _, record in given]
 
 
 def alone(plan: Plan) -> None:
     """The same in this process."""
-    assert [record.status for _, record in InProcess().submit(plan.to_do, Silence(), threading.Event(), fresh=False)]
+    assert [
+        record.status for _, record in InProcess().submit(plan.to_do, SilentListener(), threading.Event(), fresh=False)
+    ]
 
 
 def deadly(place: Path, times: int) -> str:
