@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from lab.cli.options import runs_option, study_argument, tell_of_damage, tell_of_variants, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
 from lab.errors import LabError, UnknownNameError
 from lab_report.outside import outside_options
 
@@ -98,8 +98,8 @@ def check_claim(
             f"{'shown' if holds else 'not shown'}: {row.name}, {metric} against {other}: {row.comparison.verdict}"
         )
     if source.record is not None:
-        tell_of_variants(source.record)
-    tell_of_damage(results)
+        report_variants(source.record)
+    report_damage(results)
     ctx.exit(SHOWN if holds else NOT_SHOWN)
 
 

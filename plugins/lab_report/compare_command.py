@@ -98,9 +98,8 @@ def compare(
 
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
-<<<<<<< HEAD
-        tell_of_variants(source.record)
-    tell_of_damage(results)
+        report_variants(source.record)
+    report_damage(results)
 
 
 def _print_tables(results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool) -> None:
@@ -110,7 +109,3 @@ def _print_tables(results: Results, layout: str, metric: str, *, only_effects: b
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
-=======
-        report_variants(source.record)
-    report_damage(results)
->>>>>>> main
