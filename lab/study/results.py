@@ -70,7 +70,7 @@ class ArmRow:
         return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
 
 
-class Question(attrs.AttrsInstance, Protocol):
+class Question(Protocol):
     """The part of a study that a comparison needs; results from elsewhere have no experiment."""
 
     @property
@@ -255,7 +255,8 @@ class Results:
         Raises:
             UnknownNameError: no run has such a metric.
         """
-        study = attrs.evolve(self.study, compare=self._known(metric))
+        # Every question is a class of attrs, which mypy cannot know of a protocol.
+        study: Question = attrs.evolve(self.study, compare=self._known(metric))  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:
