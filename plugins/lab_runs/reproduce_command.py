@@ -27,7 +27,7 @@ MAX_ROWS_SHOWN = 10
 def reproduce(
     session: Session, key: str, folder: Path, file: Path | None, stored_source: bool, anyway: bool, quiet: bool
 ) -> int:
-    """Train the finished run KEY again and compare epochs, final metrics and weights: identical, or where they part.
+    """Train the finished run KEY again and compare epochs, final metrics and weights: identical, or the first difference.
 
     KEY may be shortened to its first few digits. Nothing in the store is changed, and nothing in it is run: a study
     file is imported if it is named, or if you ran it here and it did not change since. With --stored-source it is the
@@ -60,7 +60,7 @@ def _describe(result: Reproduction) -> list[str]:
     ]
     found += [f"weights  {line}" for line in result.weights]
     if not found:
-        what = f"identical: every figure of {result.epochs} epochs, the final figures and the weights ({name})"
+        what = f"identical: every metric of {result.epochs} epochs, the final metrics and the weights ({name})"
         return [*lines, what]
     shown = [f"  {line}" for line in found[:MAX_ROWS_SHOWN]]
     more = len(found) - MAX_ROWS_SHOWN
@@ -68,8 +68,8 @@ def _describe(result: Reproduction) -> list[str]:
 
 
 def _where(result: Reproduction) -> str:
-    """Return where the numbers part first."""
+    """Return the place of the first difference."""
     if not result.mismatches:
         return "the weights differ"
     epoch = result.mismatches[0].epoch
-    return "the final figures differ" if epoch is None else f"the numbers part in epoch {epoch}"
+    return "the final metrics differ" if epoch is None else f"the first difference is in epoch {epoch}"

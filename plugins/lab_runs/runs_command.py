@@ -224,7 +224,7 @@ def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
     for record, content in zip(records, contents, strict=True):
         if not content:
             raise LabError(
-                f"run {record.key} does not tell what its key was made of",
+                f"run {record.key} does not record what its key was computed from",
                 hint="it was recorded by an earlier version; lab runs show compares what there is",
             )
     lines = differing(*contents)

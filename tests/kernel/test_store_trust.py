@@ -147,7 +147,7 @@ def test_the_stored_source_serves_where_the_file_is_gone(
     asked = lab("reproduce", key, "--runs", runs, "--quiet")
     assert (asked.code, "--stored-source" in asked.err) == (2, True)
     done = lab("reproduce", key, "--runs", runs, "--quiet", "--stored-source")
-    assert done.out == "identical: every figure of 1 epochs, the final figures and the weights (base, seed 0)\n"
+    assert done.out == "identical: every metric of 1 epochs, the final metrics and the weights (base, seed 0)\n"
     assert framework.load(key, runs, stored_source=True).model is not None
 
 

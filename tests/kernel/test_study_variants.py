@@ -212,7 +212,7 @@ def test_a_damaged_record_is_set_aside_and_told(catalog: Any, tmp_path: Path) ->
     store.prepare()
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "study.json").write_text("{")
-    with pytest.warns(UserWarning, match="is set aside as"):
+    with pytest.warns(UserWarning, match="is kept as"):
         write_study(plan(catalog, store), store)
     assert (tmp_path / "toy" / "study.json.damaged").read_text() == "{"
     assert read_study(store, "toy").study.name == "toy"
