@@ -27,7 +27,7 @@ MAX_ROWS_SHOWN = 10
 def reproduce(
     session: Session, key: str, folder: Path, file: Path | None, stored_source: bool, anyway: bool, quiet: bool
 ) -> int:
-    """Train the finished run KEY again and compare epochs, final metrics and weights: identical, or the first difference.
+    """Train the finished run KEY again and compare epochs, final metrics and weights.
 
     KEY may be shortened to its first few digits. Nothing in the store is changed, and nothing in it is run: a study
     file is imported if it is named, or if you ran it here and it did not change since. With --stored-source it is the

@@ -106,11 +106,11 @@ def test_a_file_in_a_store_is_not_imported_though_the_user_names_it(trained: tup
     file, runs, key = trained
     inside = runs / ".store" / key / "coin.py"
     inside.write_bytes(file.read_bytes())
-    with pytest.raises(LabError, match="a file that lies in a store is not imported"):
+    with pytest.raises(LabError, match="files inside a store are not imported"):
         framework.load(key, runs, file=inside)
     link = file.parent / "link.py"
     link.symlink_to(inside)
-    with pytest.raises(LabError, match="a file that lies in a store is not imported"):
+    with pytest.raises(LabError, match="files inside a store are not imported"):
         framework.load(key, runs, file=link)
 
 
