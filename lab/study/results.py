@@ -130,10 +130,10 @@ class Results:
         return sorted(names, key=lambda name: name != self.study.compare)
 
     def compare(self, metric: str = "", *, stepwise: bool = False) -> list[ArmRow]:
-        """Return the arms, the base first, each with its difference from the base in ``metric``, by default the primary one.
+        """Return the arms, the base first, each with its difference from the base in ``metric``.
 
         Args:
-            metric: one that runs have.
+            metric: a metric of the runs; the primary one by default.
             stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
 
         Raises:

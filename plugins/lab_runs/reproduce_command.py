@@ -29,9 +29,9 @@ def reproduce(
 ) -> int:
     """Train the finished run KEY again and compare epochs, final metrics and weights.
 
-    KEY may be shortened to its first few digits. Nothing in the store is changed, and nothing in it is run: a study
-    file is imported if it is named, or if you ran it here and it did not change since. With --stored-source it is the
-    one that the run keeps.
+    KEY may be shortened to its first few digits. The store is not changed, and no code in it is run: a study file is
+    imported if you name it, or if you ran it here and it has not changed since. --stored-source imports the copy that
+    the run keeps.
     """
     from lab.report.live import Display
     from lab.report.terminal import make_console
@@ -39,6 +39,7 @@ def reproduce(
     from lab.study.store import Store
 
     store, catalog = Store(folder), session.catalog()
+    # damaged runs too: the question may be just whether a damaged file still holds the right numbers
     record = rebuild.finished_run(store, key, damaged_too=True)
     source = rebuild.study_source(record, file, stored_source=stored_source)
     run = rebuild.rebuild_run(record.experiment(strict=False), store, catalog, source=source, anyway=anyway)
