@@ -1,4 +1,4 @@
-"""Contents: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
+"""Contents: ``report.html`` and ``runs.csv`` after every study, and commands that write them again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab report`` and ``lab compare``."""
+    """Add ``lab report`` and ``lab compare``."""
     return {
         "compare": ("lab_report.compare_command:compare", "Compare a study's arms: text, Markdown, LaTeX, CSV."),
         "report": ("lab_report.report_command:report", "Write a study's report again."),
@@ -19,7 +19,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> list[str]:
-    """Write the report, and say where it lies."""
+    """Write the report and return its path in a line for the terminal."""
     if record is None:
         return []
     from lab_report.html import runs_beside, write_report

@@ -122,7 +122,7 @@ def test_a_file_that_this_user_ran_need_not_be_named(trained: tuple[Path, Path, 
 def test_a_file_that_this_user_ran_and_changed_since_must_be_named(trained: tuple[Path, Path, str]) -> None:
     file, runs, key = trained
     file.write_text(file.read_text() + "\n# and more\n")
-    with pytest.raises(LabError, match="has changed since it was run here") as caught:
+    with pytest.raises(LabError, match="has changed since you ran it here") as caught:
         framework.load(key, runs)
     assert "--stored-source" in str(caught.value)
     assert (
