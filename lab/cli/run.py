@@ -158,7 +158,8 @@ def _processes() -> int:
     wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if wrong:
         raise LabError(
-            f"WORLD_SIZE={size} asks for several processes, but these variables of torchrun are missing or wrong: {', '.join(wrong)}",
+            f"WORLD_SIZE={size} asks for several processes, "
+            f"but these variables of torchrun are missing or wrong: {', '.join(wrong)}",
             hint="start it with torchrun --nproc-per-node N -m lab run ..., or unset WORLD_SIZE",
         )
     return int(size)

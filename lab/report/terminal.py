@@ -71,6 +71,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    # each note once: all seeds and most arms share their data
     for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
@@ -81,6 +82,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(
             f"initial weights are not paired by part (all drawn from the stream `init`): {escape(_few(unpaired))}"
         )
+    # values of two loss functions are on different scales, so no arm is better by them
     if plan.study.compare.endswith("_loss") and any(
         path.startswith("loss") for a in plan.arms for path in a.difference
     ):

@@ -91,13 +91,13 @@ class Listener(Protocol):
     """Receiver of progress updates, such as a display."""
 
     def run_started(self, run: Run) -> None:
-        """A run begins to train."""
+        """Called when a run begins to train."""
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done; called at most ten times a second and at every epoch's end."""
+        """Called at most ten times a second, and at the end of every epoch."""
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """A run has ended, well or not."""
+        """Called when a run has ended, finished or failed."""
 
 
 @attrs.frozen(eq=False)

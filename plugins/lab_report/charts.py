@@ -92,6 +92,7 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
 
 
 def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
+    # sorted explicitly: Vega-Lite orders nominal fields alphabetically
     y = {"field": "arm", "type": "nominal", "sort": [arm["arm"] for arm in arms], "title": None}
     x = {"field": "difference", "type": "quantitative", "title": None, "axis": {"tickCount": 6}}
     color = {
@@ -185,6 +186,7 @@ def curves_chart(histories: Histories, arms: Sequence[str], figures: Sequence[st
             {"name": "hidden", "value": []},
         ],
         transform=[
+            # the metric is chosen by a parameter, so switching redraws the chart without new data
             {"calculate": "datum[figure]", "as": "value"},
             {"filter": "isValid(datum.value) && isFinite(datum.value) && indexof(hidden, datum.arm) < 0"},
         ],
@@ -198,8 +200,10 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "type": "quantitative",
         "title": "epoch",
         "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
+        # not nice: a curve of 11 epochs would get an axis up to 20
         "scale": {"nice": False, "padding": 6},
     }
+    # without zero: accuracies between 0.90 and 0.92 would be one flat line
     value = {"type": "quantitative", "title": None, "scale": {"zero": False}}
     color = {
         "field": "arm",
@@ -271,9 +275,11 @@ def _chart(description: str, **parts: Any) -> Chart:
     }
 
 
+# cached: bundling is slow, and a search writes its report after every round
 @lru_cache
 def drawing_code() -> str:
     """Return Vega-Lite and Vega as one self-contained script that defines ``window.vegaEmbed``."""
+    # imported late: only pages with a chart need it
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

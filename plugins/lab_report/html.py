@@ -61,6 +61,7 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
     """
     page = render_report(record, results, sections)
     try:
+        # atomic but not durable: `lab report` writes the page again from the store
         for path in (paths := _paths(record)):
             # the rows first: a page whose rows are missing is worse than rows without a page
             with atomic_path(runs_beside(path), durable=False) as temporary:
@@ -97,6 +98,7 @@ def write_outside_report(folder: Path, source: str, results: Results) -> Path:
 def _paths(record: StudyRecord) -> list[Path]:
     """Return the paths of the report: one per variant, and ``report.html`` for the variant run last."""
     plain = record.folder / "report.html"
+    # links to report.html stay valid, and older variants keep a page of their own
     own = plain.with_name(f"report-{record.variant}.html")
     return [plain] if not record.others else [own, plain] if record.is_last else [own]
 
@@ -128,6 +130,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
     names = results.leading_arms()
+    # of the leading arms only: with every trial of a search the page would be too large to open
     histories = charts.histories_of([run for run in results.runs if run.arm in set(names)])
     figures = charts.figures_of(histories, first=record.study.compare)
     drawn = _charts(results, rows, histories, figures)
@@ -170,6 +173,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
 def _title(record: StudyRecord) -> tuple[str, list[str]]:
     """Return the heading and the text below it: the question's first paragraph is the heading if it is short."""
     paragraphs = [" ".join(part.split()) for part in record.study.question.split("\n\n") if part.strip()]
+    # a long paragraph as a heading would fill a phone's screen
     if paragraphs and len(paragraphs[0]) <= MAX_TITLE_LENGTH:
         return paragraphs[0], paragraphs[1:]
     return record.study.name, paragraphs
@@ -210,6 +214,7 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
 
 def _verdict(row: ArmRow, comparison: ArmComparison) -> str:
     has_finished = any(summary.n for summary in row.scores.values())
+    # a verdict about zero runs would read as if the arm had been compared
     return comparison.verdict if has_finished else f"none of its {row.failed} runs finished"
 
 
@@ -282,6 +287,7 @@ def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) 
         for row in history:
             if math.isfinite(row.get(figure, math.nan)):
                 values.setdefault((int(row["epoch"]), run.arm), []).append(row[figure])
+    # the table is the chart's text version; twelve rows show a curve's course
     epochs = charts.thinned([{"epoch": epoch} for epoch in sorted({epoch for epoch, _ in values})], TABLE_EPOCHS)
     rows = [
         [number(int(row["epoch"]) + 1), *(_mean(values.get((int(row["epoch"]), arm), [])) for arm in arms)]
@@ -318,6 +324,7 @@ def _environment_rows(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
     """Return the environment of the runs, one row per entry; differing values with their number of runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
+        # over all runs: parts of a study may have been trained on other machines or after an upgrade
         for path, value in environment_rows(_read_environment(run)):
             counts.setdefault(path, Counter())[describe_value(value)] += 1
     return [(path, _counted(values)) for path, values in counts.items()]

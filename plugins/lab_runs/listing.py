@@ -204,6 +204,7 @@ def remove_leftovers(root: Path) -> int:
     # `lab reproduce` works in such a folder, so only those older than a day are leftovers
     yesterday = time.time() - 24 * 3600
     reproduced = [path for path in store.glob(".reproduce-*") if path.lstat().st_mtime < yesterday]
+    # `.removed-*`: a run is renamed before its files are deleted, and a kill may come between
     found = [*store.glob(".removed-*"), *reproduced]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)

@@ -47,6 +47,7 @@ def reproduce(
         result = rebuild.reproduce(record, run, display, anyway=anyway)
     for line in _describe(result):
         click.echo(line)
+    # an exit code, so that a script can check a store
     return 0 if result.is_identical else 1
 
 

@@ -59,6 +59,7 @@ def _experiment(one: Any, other: Any, path: str) -> Iterator[str]:
         if _plain(one["component"]) == _plain(other["component"]):
             yield from _experiment(one["params"], other["params"], path)
             if one["component"] != other["component"]:
+                # same name and parameters, but another source hash: the user's class was edited
                 yield f"{path}: {_plain(one['component'])} has another definition or other defaults"
         else:
             yield f"{path}: {_shown(one)} and {_shown(other)}"
