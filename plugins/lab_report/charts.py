@@ -275,7 +275,7 @@ def _chart(description: str, **parts: Any) -> Chart:
     }
 
 
-# cached: bundling is slow, and a search writes its report after every round
+# cached: bundling takes seconds, and one process may write several reports
 @lru_cache
 def drawing_code() -> str:
     """Return Vega-Lite and Vega as one self-contained script that defines ``window.vegaEmbed``."""

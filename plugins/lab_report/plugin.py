@@ -10,9 +10,13 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab report`` and ``lab compare``."""
+    """``lab report``, ``lab compare`` and ``lab check-claim``."""
     return {
-        "compare": ("lab_report.compare_command:compare", "Compare a study's arms: text, Markdown, LaTeX, CSV."),
+        "check-claim": (
+            "lab_report.claim_command:check_claim",
+            "Exit with 0 if a comparison shows a claim, else with 1.",
+        ),
+        "compare": ("lab_report.compare_command:compare", "Compare the arms of a study, or of a file from elsewhere."),
         "report": ("lab_report.report_command:report", "Write a study's report again."),
     }
 
