@@ -173,14 +173,16 @@ class Results:
         return len(seen) > 1
 
     def _finished(self, arms: Sequence[str]) -> list[RunRecord]:
-        return [run for run in self.runs if run.arm in arms and run.status == "finished"]
+        runs = [run for arm in arms for run in self._of_arm.get(arm, [])]
+        return [run for run in runs if run.status == "finished"]
 
     def _qualified(self, found: ArmComparison, other: str, metric: str) -> ArmComparison:
         """Return a comparison whose verdict also states failed runs and how the epoch was selected."""
         arms = [other, found.arm]
         remarks = []
-        if any(run.status != "finished" for run in self.runs if run.arm in arms):
-            counts = [f"{len(self._finished([arm]))} of {sum(run.arm == arm for run in self.runs)}" for arm in arms]
+        planned = [len(self._of_arm.get(arm, [])) for arm in arms]
+        if len(self._finished(arms)) < sum(planned):
+            counts = [f"{len(self._finished([arm]))} of {count}" for arm, count in zip(arms, planned, strict=True)]
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
             remarks.append(f"{both} finished; verdict on survivors only" if found.n else f"{both} finished")
         # without a test there is no verdict that a caveat could qualify
