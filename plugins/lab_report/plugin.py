@@ -1,4 +1,4 @@
-"""Contents: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
+"""Contents: ``report.html`` and ``runs.csv`` after every study, and commands that write them again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> list[str]:
-    """Write the report, and say where it lies."""
+    """Write the report and return its path in a line for the terminal."""
     if record is None:
         return []
     from lab_report.html import runs_beside, write_report
