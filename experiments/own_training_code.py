@@ -7,6 +7,7 @@ from lab import Study, use
 
 
 def train(*, lr: float = 3e-3, width: int = 64, run: lab.TaskRun) -> dict[str, float]:
+    """Train a small network and return its accuracy on held-out points."""
     x = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
     y = (x.sum(1) > 0).long()
     model = torch.nn.Sequential(torch.nn.Linear(8, width), torch.nn.ReLU(), torch.nn.Linear(width, 2))

@@ -1,6 +1,6 @@
-"""The cache directory, and small JSON files that are kept there from process to process.
+"""The cache directory, and small JSON files in it that processes share.
 
-A file may be removed at any time; one that cannot be read is empty, one that cannot be written costs only time.
+Every file may be removed at any time: one that cannot be read counts as empty, one that cannot be written costs time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def cache_folder() -> Path:
     """Return ``LAB_CACHE``, or the platform's cache directory."""
     if chosen := os.environ.get("LAB_CACHE"):
         return Path(chosen)
+    # imported here: with LAB_CACHE set, `lab --help` does without it
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("lab", appauthor=False))
@@ -38,8 +39,10 @@ def write_cache(file: Path, content: Mapping[str, Any]) -> None:
     """Write atomically, so that two processes never read half a file."""
     from lab.files import atomic_path
 
+    # a full disk or a read-only home must not end a command that only wanted to be faster
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
+        # durable=False: a cache lost to a power failure is computed again
         with atomic_path(file, durable=False) as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -47,20 +50,22 @@ def write_cache(file: Path, content: Mapping[str, Any]) -> None:
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file, cached by path, size and time of change, so that a large file is read once."""
     state = path.stat()
+    # the change time too: tools such as rsync and tar restore the modification time of edited files
     label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
     book = cache_folder() / "digests.json"
     known = read_cache(book).get(label)
     if known is None:
         with path.open("rb") as file:
             known = hashlib.file_digest(file, "sha256").hexdigest()
+        # read again: another process may have added entries while this one was hashing
         write_cache(book, {**read_cache(book), label: known})
     return str(known)
 
 
 def tree_digest(folder: Path) -> str:
-    """Return the sha256 of the names and contents below a folder, wherever it lies; cached file by file.
+    """Return the sha256 of the names and contents below a folder, independent of its path; cached file by file.
 
-    Hidden files do not count, nor do links that lead out of the folder.
+    Hidden files and links that lead out of the folder are ignored.
     """
     root = folder.resolve()
     book = cache_folder() / "trees" / f"{hashlib.sha256(bytes(root)).hexdigest()[:20]}.json"
@@ -77,11 +82,13 @@ def tree_digest(folder: Path) -> str:
     if found != known:
         write_cache(book, found)
     lines = (f"{name}\n{digest}\n" for name, (_, digest) in found.items())
+    # surrogatepass: names of files need not be valid UTF-8
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
     for current, folders, names in os.walk(folder):
+        # assigned in place: os.walk then does not descend into .git and the like
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(current, name)

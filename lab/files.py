@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder is there whole or not at all, also after a crash."""
+"""Atomic writes: a file or folder exists completely or not at all, also after a crash."""
 
 from __future__ import annotations
 
@@ -42,13 +42,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     ``path`` must not exist yet.
     """
-    # here: `lab --help` imports this module and writes no folder
+    # imported here: `lab --help` imports this module and writes no folder
     import shutil
 
     temporary = _temporary_name(path)
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        # content before the rename, the parent after it: in another order a power failure can leave an empty file under
+        # the final name
         for file in temporary.iterdir():
             sync(file)
         sync(temporary)
@@ -59,7 +61,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _temporary_name(path: Path) -> Path:
-    # hidden, so that globs of a reader do not find it; random, so that threads of one process do not share it
+    # hidden, so that a reader's globs skip it; random, so that threads of one process do not share it
     return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
@@ -72,14 +74,15 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 
 def sync_files(folder: Path) -> None:
-    """Wait until every file of a folder, not of the folders below, is on the disk."""
+    """Flush every file of a folder, not of its subfolders, to the disk."""
     for path in folder.iterdir():
         if path.is_file():
             sync(path)
 
 
 def sync(path: Path) -> None:
-    """Ask the system to put a file or a folder's entries on the disk."""
+    """Flush a file or the entries of a folder to the disk."""
+    # by os.open: Python's open() refuses folders, whose entries must be flushed too
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,8 +91,8 @@ def sync(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error says that nothing more can be written: disk full, over quota, read-only."""
-    # has no errno; by name, so that the command line need not import it
+    """Return whether an error means that nothing can be written: disk full, over quota, read-only."""
+    # it has no errno; compared by name, so that the command line need not import safetensors
     if type(error).__name__ == "SafetensorError":
         return any(f"(os error {number})" in str(error) for number in NO_MORE_WRITING)
     return isinstance(error, OSError) and error.errno in NO_MORE_WRITING

@@ -1,3 +1,3 @@
-"""The command line: one file per command."""
+"""Command line of ``lab``."""
 
 from __future__ import annotations

@@ -95,9 +95,10 @@ def show(context: click.Context, name: str, schedule: bool, assignments: tuple[s
 
 
 def _draw_schedule(context: click.Context, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
-    """Pass on to the command that draws schedules; a plugin brings it."""
+    """Invoke the command ``lab schedule``, which a plugin provides."""
     root = context.find_root()
     assert isinstance(root.command, click.Group)
+    # through click, not by import: the kernel must not import a plugin
     command = root.command.get_command(root, "schedule")
     if command is None:
         raise LabError("no plugin draws schedules", hint="lab plugins lists what is here; lab_basics has it")
@@ -105,7 +106,7 @@ def _draw_schedule(context: click.Context, file: Path, assignments: tuple[str, .
 
 
 def _describe_study(study: Study, catalog: Catalog) -> str:
-    """The question, the base's recipe, and how each arm differs from it; no data is read."""
+    """Return the question, the base's recipe, and the differences of each arm; no data is read."""
     from lab.registry.values import to_plain
     from lab.study.experiment import describe_value
 
@@ -160,6 +161,7 @@ def _signature(name: str, parameters: Sequence[Parameter], is_open: bool) -> str
 
 
 def _file_and_line(factory: Any) -> str:
+    # functools.wraps hides the file and line of a decorated function
     plain = inspect.unwrap(factory)
     try:
         return f"{inspect.getsourcefile(plain)}:{inspect.getsourcelines(plain)[1]}"

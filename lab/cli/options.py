@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ SEED = click.IntRange(-(2**63), 2**63 - 1)
 
 
 class FiniteNumber(click.FloatRange):
-    """A number between bounds that is neither NaN nor infinite."""
+    """Finite number between bounds."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number."""
+        """Return the number."""
         number = click.FLOAT.convert(value, param, ctx)
+        # NaN passes every range check, since all comparisons with it are false
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class OutputFile(click.Path):
-    """A file to write, in a folder that is there: told before the work whose result it is to hold."""
+    """File to write, in an existing folder: checked before the work whose result it will hold."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The file."""
+        """Return the path."""
         path = super().convert(value, param, ctx)
         if not Path(str(path)).parent.is_dir():
             self.fail(f"there is no folder '{Path(str(path)).parent}'.", param, ctx)
@@ -71,7 +72,7 @@ runs_option = click.option(
 
 
 def complete_study(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Names of the studies in the folder of runs."""
+    """Complete the name of a study in the folder of runs."""
     folder = Path(ctx.params.get("folder") or "runs")
     return sorted(path.parent.name for path in folder.glob("*/study.json") if path.parent.name.startswith(incomplete))
 
@@ -80,10 +81,11 @@ study_argument = click.argument("study", shell_complete=complete_study)
 
 
 def _complete_variant(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Variants of the study that stands on the command line, with the settings in which they differ."""
+    """Complete a variant of the study on the command line; the help shows the settings in which it differs."""
     from lab.errors import StoreError
     from lab.study.variants import all_variants, labels, read_content
 
+    # during completion the line is incomplete, and click leaves its arguments unparsed
     study = ctx.params.get("study") or next(iter(ctx.args), "")
     try:
         every = all_variants(read_content(Path(ctx.params.get("folder") or "runs") / Path(study).stem))
@@ -112,7 +114,9 @@ def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Import the study's file as the store keeps it. This runs code that comes with the store.",
         ),
-        click.option("--anyway", is_flag=True, help="Go on although code, data or packages differ; says how."),
+        click.option(
+            "--anyway", is_flag=True, help="Continue although code, data or packages differ; prints the differences."
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -120,12 +124,12 @@ def loading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def warn(text: str) -> None:
-    """Say something beside the output of a command."""
+    """Print a message to stderr, apart from the output of a command."""
     click.echo(f"lab: {text}", err=True)
 
 
 def report_variants(record: StudyRecord) -> None:
-    """Say which variant of a study was shown, where it has several."""
+    """Print which variant of a study was shown, if it has several."""
     if record.others:
         which = "the variant run last" if record.is_last else "a variant"
         others = "".join(f"\n  --variant {name}  {label}" for name, label in record.others.items())
@@ -133,7 +137,7 @@ def report_variants(record: StudyRecord) -> None:
 
 
 def report_damage(results: Results) -> None:
-    """Name the runs that are left out since their files are damaged."""
+    """Print the runs that are left out because their files are damaged."""
     for run in results.damaged:
         lines = run.result["error"].splitlines()
         click.echo(f"left out: {run.arm}, seed {run.seed} (run {run.key}): {lines[0]}", err=True)

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 MIN_SECONDS_FOR_POOL = 30.0
-"""Estimated seconds of training from which several processes are worth their start."""
+"""Estimated seconds of training above which a process pool pays off."""
 
 MAX_KEYS = 20
-"""More keys than these are not listed in a command to copy."""
+"""Keys that a suggested command lists at most."""
 
 
 def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Arms of the study file that stands on the command line already."""
+    """Complete an arm of the study file on the command line."""
     from lab.study.load import load_study
 
     chosen, comma, start = incomplete.rpartition(",")
-    # a line that is not finished leaves it among the rest
+    # during completion the line is incomplete, and click leaves its arguments unparsed
     file = ctx.params.get("file") or next(iter(ctx.args), "")
     try:
         arms = load_study(file).arms
@@ -111,6 +111,7 @@ def run(
 
     Finished runs are found again by their key and never trained twice; an interrupted study goes on where it stopped.
     """
+    # in the environment, so that worker processes inherit it
     if data_dir is not None:
         os.environ["LAB_DATA"] = str(data_dir)
     _set_threads(threads)
@@ -142,24 +143,26 @@ def run(
 
 
 def _processes() -> int:
-    """The number of processes that torchrun started, 1 without it.
+    """Return the number of processes that torchrun started, or 1.
 
     Raises:
-        LabError: the environment says half of what torchrun says.
+        LabError: the environment has only some of torchrun's variables.
     """
-    said = os.environ.get("WORLD_SIZE", "1")
-    if said.strip() == "1":
+    size = os.environ.get("WORLD_SIZE", "1")
+    if size.strip() == "1":
         return 1
-    wrong = [] if said.strip().isdecimal() and int(said) > 0 else ["WORLD_SIZE"]
+    # a WORLD_SIZE left over from another tool would make this process wait for ranks that never come
+    wrong = [] if size.strip().isdecimal() and int(size) > 0 else ["WORLD_SIZE"]
     rank = os.environ.get("RANK", "").strip()
-    wrong += [] if rank.isdecimal() and (wrong or int(rank) < int(said)) else ["RANK"]
+    wrong += [] if rank.isdecimal() and (wrong or int(rank) < int(size)) else ["RANK"]
     wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if wrong:
         raise LabError(
-            f"WORLD_SIZE={said} asks for several processes, but not all is set as torchrun does: {', '.join(wrong)}",
+            f"WORLD_SIZE={size} asks for several processes, "
+            f"but these variables of torchrun are missing or wrong: {', '.join(wrong)}",
             hint="start it with torchrun --nproc-per-node N -m lab run ..., or unset WORLD_SIZE",
         )
-    return int(said)
+    return int(size)
 
 
 def _executor_options(assignments: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -204,6 +207,7 @@ def _with_options(executor: Use, options: dict[str, str], catalog: Catalog) -> U
     def read(parameter: Parameter) -> Any:
         return read_text(options[parameter.name], attrs.evolve(parameter, name=f"executor.{parameter.name}"), catalog)
 
+    # the name "executor.cpus" in messages is the one that the user has typed
     place = Parameter("executor", registry=catalog.registry("executors"))
     for name in options:
         executor = change(catalog, place, executor, [name], read)
@@ -236,7 +240,7 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
 
 
 def _answer_on_all_ranks(study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool) -> int:
-    """Answer on rank 0 as ever; the other ranks execute in silence what it executes."""
+    """Answer on rank 0; the other ranks silently execute the same runs."""
     from lab.study.execute import build_executor
     from lab.study.preflight import plan_study
 
@@ -253,14 +257,14 @@ def _names(text: str) -> list[str]:
 
 
 def _set_threads(threads: int | None) -> None:
-    """Before torch is imported, so that its pools are right from the start.
+    """Set the number of threads, before torch is imported and starts its pools.
 
-    A thread that waits gives its core away: spinning, OpenMP's default, makes steps a hundred times slower when another
-    process needs the core, and was no faster when none did.
+    Waiting threads release their core: spinning, OpenMP's default, makes steps a hundred times slower if another
+    process needs the core, and was no faster if none did.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "RANK" in os.environ:
-        # every process warns of what is so on purpose
+        # silence warnings that each rank would repeat
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
@@ -302,7 +306,7 @@ def _answer(
 
     console, catalog, store = make_console(), workspace.catalog, workspace.store
     can_write = workspace.is_writable
-    # a wrong name is told before anything is read
+    # first of all: a wrong executor's name must not be reported after minutes of reading data
     elsewhere = executor is not None and is_elsewhere(executor, catalog)
     asked: list[str] = []
     ended: set[str] = set()
@@ -336,19 +340,19 @@ def _answer(
             _warn_of_kept(kept, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
-    # of this command's own plan, whatever else was run meanwhile, and before anything is printed
+    # the report is written before anything is printed: a closed pipe must not prevent it
     lines = finish(results, catalog, among_others(record) if can_write else None, sections)
     print_results(results, sections, console)
     if not can_write:
         warn(f"no report is written: the folder of runs cannot be written ({store.root})")
     if lines:
-        # a folder's name may hold brackets
+        # markup=False: a folder's name may contain brackets
         console.print("\n".join(lines), style="dim", soft_wrap=True, markup=False)
     return _exit_code(results)
 
 
 def _warn_of_kept(keys: list[str], store: Store) -> None:
-    """Say that some runs were not trained again: without --fresh they are found with their earlier results."""
+    """Print the runs that --fresh did not reach: without it, the command finds their earlier results."""
     count = (
         "1 run was not trained again and keeps its earlier result"
         if len(keys) == 1
@@ -363,7 +367,7 @@ def _warn_of_kept(keys: list[str], store: Store) -> None:
 
 
 def _warn_of_damage(plan: Plan, store: Store) -> None:
-    """Name the runs that are trained again since their files are not as they were."""
+    """Print the runs that are trained again because their files are damaged."""
     from lab.cli.options import warn
 
     for run in plan.to_do:
@@ -379,8 +383,10 @@ def _fitting_executor(plan: Plan, threads: int | None) -> Use:
     """
     from lab.report.terminal import estimated_seconds
 
+    # the affinity, not the number of cores: containers and batch systems give a process only some of them
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cores // (threads or 1), len(plan.to_do))
+    # on a GPU several runs share one device and its memory, so the user must ask for it
     on_cpu = all(run.device == "cpu" for run in plan.to_do)
     is_worth_it = on_cpu and workers > 1 and estimated_seconds(plan) > MIN_SECONDS_FOR_POOL
     has_pool = "processes" in plan.workspace.catalog.registry("executors")
@@ -399,4 +405,5 @@ def _exit_code(results: Results) -> int:
 
 
 def _command_line() -> str:
+    # without --fresh, which would train the runs again that this command has finished
     return shlex.join(["lab", *(argument for argument in sys.argv[1:] if argument != "--fresh")])

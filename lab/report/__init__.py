@@ -1,3 +1,3 @@
-"""Reports: what a study found, for readers."""
+"""Reports of a study's results."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scores as readers see them: the same words in the terminal, in ``report.html`` and in tables for papers."""
+"""Formatting of scores, shared by the terminal, ``report.html`` and tables for papers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_judged(metric: str) -> bool:
 
 
 def score_cell(row: ArmRow, name: str) -> str:
-    """A metric over the seeds of an arm: ``0.7333 ± 0.063``, where undefined ``(2 of 3)``."""
+    """Return a metric over the seeds of an arm: ``0.7333 ± 0.063``, with ``(2 of 3)`` if some are undefined."""
     summary = row.scores.get(name)
     return NOTHING if summary is None else _summary(summary)
 
@@ -72,7 +72,7 @@ def _summary(summary: Summary) -> str:
 
 
 def difference_cells(comparison: ArmComparison | None) -> tuple[str, str, str]:
-    """Difference with its interval, corrected p and verdict; empty for the base."""
+    """Return difference with interval, corrected p and verdict; empty for the base."""
     if comparison is None:
         return "", "", "(what the others are compared with)"
     if comparison.n < 2 or math.isnan(comparison.low):
@@ -81,7 +81,7 @@ def difference_cells(comparison: ArmComparison | None) -> tuple[str, str, str]:
 
 
 def effect_cells(effect: Effect) -> tuple[str, str, str]:
-    """An effect with its interval, corrected p and verdict."""
+    """Return an effect with its interval, corrected p and verdict."""
     if effect.n < 2 or math.isnan(effect.low):
         return _signed(effect.effect), _p(effect), effect.verdict
     return _interval(effect.effect, effect.low, effect.high), _p(effect), effect.verdict
@@ -100,13 +100,14 @@ def _p(found: ArmComparison | Effect) -> str:
 
 
 def percent(share: float) -> str:
-    """A share, never rounded to all or nothing.
+    """Return a share in percent, never rounded to all or nothing.
 
     >>> percent(1.0), percent(0.997), percent(0.001), percent(0.5), percent(float("nan"))
     ('100%', '>99%', '<1%', '50%', '–')
     """
     if math.isnan(share):
         return NOTHING
+    # "100%" would claim that no seed was worse
     if 0.99 < share < 1:
         return ">99%"
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
@@ -121,7 +122,7 @@ def budget_cells(row: ArmRow) -> list[str]:
 
 
 def number(value: object) -> str:
-    """Any value of a row.
+    """Return any value of a row as text.
 
     >>> number(0.123456), number(1234567), number("adam"), number(None)
     ('0.1235', '1,234,567', 'adam', '–')
@@ -129,12 +130,13 @@ def number(value: object) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float):
+        # four digits of 12345.6 would be 1.235e+04, which nobody reads in a table
         return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def size(count: float) -> str:
-    """A number of bytes.
+    """Return a number of bytes in a readable unit.
 
     >>> size(980), size(2_500_000)
     ('980 B', '2.5 MB')
@@ -142,12 +144,13 @@ def size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break
+        # powers of 1000, as file managers and disks count, not of 1024
         count /= 1000
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
 def without_hash(name: str) -> str:
-    """A name without the hash that classes of one's own carry.
+    """Return a name without the hash of a user-defined class.
 
     >>> without_hash("toy.py:MLP#baeedaea9bf3")
     'toy.py:MLP'
@@ -156,7 +159,7 @@ def without_hash(name: str) -> str:
 
 
 def recipe(experiment: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """A resolved experiment's plain JSON, one row per slot and parameter: (path, value, plugin)."""
+    """Return a resolved experiment's plain JSON as rows (path, value, plugin), one per slot and parameter."""
     return [row for name, value in experiment.items() for row in _recipe_rows(name, value)]
 
 
@@ -173,14 +176,14 @@ def _recipe_rows(path: str, value: Any) -> Iterable[tuple[str, str, str]]:
 
 
 def flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested dictionaries as rows: ``{"packages": {"torch": "2.13"}}`` gives ``("packages torch", "2.13")``."""
+    """Return nested dictionaries as rows: ``{"packages": {"torch": "2.13"}}`` is ``("packages torch", "2.13")``."""
     if not isinstance(value, dict):
         return [(path, value)]
     return [row for name, item in value.items() for row in flat(item, f"{path} {name}".strip())]
 
 
 def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The environment of a run as rows; of its packages those that compute numbers, and how many there are."""
+    """Return the environment of a run as rows; of its packages, those that compute numbers and a count of the rest."""
     packages = environment.get("packages") or {}
     deciding = {name: packages[name] for name in DECIDING_PACKAGES if name in packages}
     more = len(packages) - len(deciding)
@@ -189,7 +192,7 @@ def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def describe_search(search: Search) -> str:
-    """A search in one sentence."""
+    """Return a search in one sentence."""
     space = ", ".join(f"{path} ({_describe_choice(choice)})" for path, choice in search.space.items())
     rungs = f", given up early after {', '.join(map(str, search.rungs))} epochs" if search.rungs else ""
     name = as_use(search.searcher).name
@@ -215,9 +218,10 @@ def search_note(results: Results) -> str:
 
 
 def arm_color(index: int) -> int:
-    """The number of an arm's colour; the base keeps its own.
+    """Return the number of an arm's color; the base keeps its own.
 
     >>> [arm_color(index) for index in (0, 1, 8, 9)]
     [0, 1, 8, 1]
     """
+    # colors repeat beyond eight arms: more could not be told apart
     return 0 if index == 0 else (index - 1) % (COLORS - 1) + 1

@@ -24,10 +24,10 @@ __all__ = ["Display", "describe_seconds"]
 
 MAX_ARMS_SHOWN = 60
 MAX_SEEDS_SHOWN = 20
-"""Larger studies show the bar alone."""
+"""Larger studies show only the progress bar."""
 
 SILENT_S = 3.0
-"""A plan that takes longer says what it does."""
+"""Seconds after which a plan shows its progress."""
 
 
 class PlanProgress:
@@ -46,16 +46,18 @@ class PlanProgress:
         self.stop()
 
     def __call__(self, what: str, done: int, count: int) -> None:
-        """Some of it is done."""
+        """Show progress, if the plan has taken long enough."""
         if self._next is None:
             self._next = time.monotonic() + SILENT_S
         if self.quiet or time.monotonic() < self._next:
             return
         text = f"checking {what}: {done:,} of {count:,}"
         if not self._console.is_terminal:
+            # ten seconds between lines: a log file of a batch job keeps them all
             self._next = time.monotonic() + 10
             self._console.print(text, highlight=False, markup=False)
             return
+        # at most ten times a second: a plan of thousands of arms reports each of them
         self._next = time.monotonic() + 0.1
         line = Table.grid(padding=(0, 1))
         line.add_row(ProgressBar(total=max(1, count), completed=done, width=40), escape(text))
@@ -65,19 +67,19 @@ class PlanProgress:
         self._live.update(line, refresh=True)
 
     def stop(self) -> None:
-        """Clear the line: the plan is made."""
+        """Clear the line when the plan is complete."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
 
 class Display:
-    """Shows every run of a study where it stands, and the time that is left.
+    """Live display of the runs of a study and the time left.
 
     Args:
         console: where to show it.
-        runs: all runs, those that were found finished included.
-        compare: the metric that a finished run is shown with.
+        runs: all runs, including those found finished.
+        compare: the metric shown for a finished run.
         found: keys of runs that need not be trained.
         quiet: show nothing.
         ended: takes the key of every run that ends.
@@ -103,6 +105,7 @@ class Display:
         self._to_do = {run.key for run in runs if run.key not in found}
         self._epochs: dict[str, float] = {}
         self._began = time.monotonic()
+        # transient: the table makes way for the results below it
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Display:
@@ -117,16 +120,16 @@ class Display:
             self._live.stop()
 
     def run_started(self, run: Run) -> None:
-        """The run begins."""
+        """Mark the run as started."""
         self._cells[run.key] = "starts"
 
     def run_waits(self, run: Run) -> None:
-        """Another process trains the run; this one waits for it, and finds it finished."""
+        """Mark the run as waiting for another process that trains it."""
         self._cells[run.key] = "waits for another process"
         self._say(f"{run.arm} · seed {run.seed} · waits for another process that trains run {run.key}")
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done: the cell moves; a line for a finished epoch where there is no table."""
+        """Update the cell of the run; without a table, print a line per epoch."""
         self._share[run.key] = progress.step / max(1, progress.steps)
         self._cells[run.key] = _describe_progress(progress, self.compare)
         row = progress.row
@@ -135,7 +138,7 @@ class Display:
             self._say(f"{run.arm} · seed {run.seed} · {describe_epoch(row)}")
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """The run has ended, well or not."""
+        """Show the score or the failure of the run."""
         self.ended.add(run.key)
         self._share[run.key] = 1.0
         score = record.metrics.get(self.compare, math.nan)
@@ -144,7 +147,7 @@ class Display:
 
     def _say(self, line: str) -> None:
         if not self.quiet and not self.shows_table:
-            # what cannot be shown stops no training
+            # a closed terminal or a broken pipe must not stop the training
             with suppress(OSError, ValueError):
                 print(line, file=sys.stderr, flush=True)
 
@@ -164,18 +167,19 @@ class Display:
 
     @property
     def _done(self) -> float:
-        """The share of the steps of all runs to do that is done."""
+        """Share of the steps of all runs to do that are done."""
         return sum(self._share[key] for key in self._to_do) / max(1, len(self._to_do))
 
     def _times(self) -> str:
         passed = time.monotonic() - self._began
+        # an estimate from less than 1 % of the steps is mostly the time of imports and data
         if self._done < 0.01:
             return f"{describe_seconds(passed)} so far"
         return f"{describe_seconds(passed)} so far, about {describe_seconds(passed * (1 / self._done - 1))} left"
 
 
 def describe_seconds(seconds: float) -> str:
-    """A duration for a reader.
+    """Return a readable duration.
 
     >>> describe_seconds(75), describe_seconds(8000)
     ('1.2 minutes', '2.2 hours')

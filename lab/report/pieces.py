@@ -1,4 +1,4 @@
-"""Pieces that sections are made of: what runs left, and pictures as parts of a page."""
+"""Building blocks of report sections: artefacts of runs, figures and images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["figure_html", "first_of_each_arm", "image_html"]
 
 
 def first_of_each_arm(runs: Sequence[RunRecord], artefact: str) -> list[tuple[RunRecord, Any]]:
-    """Of every arm the first run that left a JSON artefact of this name, with its content; not damaged ones."""
+    """Return, per arm, the first run with a readable JSON artefact of this name, and its content."""
     found: dict[str, tuple[RunRecord, Any]] = {}
     for run in runs:
         path = run.folder / "artefacts" / artefact
@@ -31,19 +31,21 @@ def first_of_each_arm(runs: Sequence[RunRecord], artefact: str) -> list[tuple[Ru
 
 
 def figure_html(figure: Any, label: str) -> str:
-    """A matplotlib figure, drawn into the page as SVG; ``label`` is what a screen reader says."""
+    """Return a matplotlib figure as inline SVG; ``label`` is read by screen readers."""
     buffer = io.StringIO()
+    # no date, so that a report written again is equal to the byte
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
+    # without the XML prolog, which is not allowed inside HTML
     return f'<figure role="img" aria-label="{html.escape(label)}">{svg[svg.index("<svg") :]}</figure>'
 
 
 def image_html(path: Path, caption: str) -> str:
-    """A picture file (PNG, GIF) as a part of the page, with a caption; nothing where it is not there."""
+    """Return an image file (PNG, GIF) inline, with a caption; empty if there is none."""
     try:
         content = base64.b64encode(path.read_bytes()).decode()
     except OSError:
         return ""
-    kind, told = path.suffix.removeprefix("."), html.escape(caption)
+    kind, text = path.suffix.removeprefix("."), html.escape(caption)
     source = f"data:image/{kind};base64,{content}"
-    return f'<figure><img alt="{told}" src="{source}"><figcaption>{told}</figcaption></figure>'
+    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'

@@ -20,8 +20,8 @@ class Section:
     Attributes:
         title: its heading.
         text: plain text for the terminal.
-        html: its body in ``report.html``; whoever writes it escapes what comes from data. Empty: ``text`` is shown.
-        weight: sections stand in ascending weight.
+        html: its body in ``report.html``; text from data must be escaped. If empty, ``text`` is shown.
+        weight: sections are sorted by ascending weight.
     """
 
     title: str
@@ -34,4 +34,5 @@ def sections_of(results: Results, catalog: Catalog) -> list[Section]:
     """Return the sections that plugins add to a report, by weight, then by plugin."""
     given = catalog.gather("lab_report_sections", Section, study=results.study, runs=results.runs)
     found = [(section.weight, plugin.name, section) for plugin, sections in given for section in sections]
+    # by weight and plugin only: sections themselves have no order
     return [section for _, _, section in sorted(found, key=lambda item: item[:2])]

@@ -1,4 +1,4 @@
-"""The report in a terminal: the plan, progress, the tables."""
+"""Report in a terminal: plan and tables."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     Args:
         plan: the plan.
         console: where to print it.
-        numbers: arm → the number by which ``--arms`` knows it; shown where a comma stands in a name.
+        numbers: arm → its number for ``--arms``; shown if a name contains a comma.
     """
     numbers = numbers if numbers and any("," in name for name in numbers) else {}
     counts = Counter(run.arm for run in plan.runs)
@@ -71,14 +71,18 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    # each note once: all seeds and most arms share their data
     for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
-        told = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
-        console.print(f"note: {escape(told + note)}", highlight=False)
+        prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
+        console.print(f"note: {escape(prefix + note)}", highlight=False)
     unpaired = [name for name, check in plan.checks.items() if not check.is_paired]
     if unpaired:
-        console.print(f"not paired by parts (initialised as one under the stream `init`): {escape(_few(unpaired))}")
+        console.print(
+            f"initial weights are not paired by part (all drawn from the stream `init`): {escape(_few(unpaired))}"
+        )
+    # values of two loss functions are on different scales, so no arm is better by them
     if plan.study.compare.endswith("_loss") and any(
         path.startswith("loss") for a in plan.arms for path in a.difference
     ):
@@ -104,7 +108,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def notes_of(plan: Plan) -> dict[str, list[str]]:
-    """Return what the first steps showed that is no problem, each note with its arms."""
+    """Return the notes of the rehearsals, each with its arms."""
     found: dict[str, list[str]] = {}
     for name, check in plan.checks.items():
         for note in check.notes:
@@ -113,7 +117,7 @@ def notes_of(plan: Plan) -> dict[str, list[str]]:
 
 
 def _arms_to_show(plan: Plan) -> Sequence[Arm]:
-    """All, or of a search the base and the trials of this round."""
+    """Return all arms, or for a search the base and the trials of this round."""
     if plan.study.searching is None:
         return plan.arms
     waiting = {run.arm for run in plan.to_do}
@@ -121,12 +125,13 @@ def _arms_to_show(plan: Plan) -> Sequence[Arm]:
 
 
 def estimated_bytes(plan: Plan) -> float:
-    """A rough guess of what the runs to do leave on the disk: the weights of the last and of the best epoch."""
+    """Return an estimate of the disk space of the runs to do: the weights of the last and of the best epoch."""
+    # two files of float32 weights per run; checkpoints are removed at the end
     return math.fsum(2 * 4 * plan.checks[run.arm].parameters for run in plan.to_do if run.arm in plan.checks)
 
 
 def estimated_seconds(plan: Plan) -> float:
-    """A rough guess of the time to train what is to do, from one step of each arm."""
+    """Return an estimate of the training time of the runs to do, from one step of each arm."""
     return math.fsum(
         plan.checks[run.arm].seconds_per_step
         * math.ceil(len(run.data.train) / run.experiment.values["batch_size"])
@@ -137,7 +142,7 @@ def estimated_seconds(plan: Plan) -> float:
 
 
 def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
-    """The tables of a finished study: how the arms compare, what they cost, what failed, what plugins add."""
+    """Print the tables of a finished study: comparison, budget, failures and the sections of plugins."""
     rows = results.leading_rows(results.compare())
     metrics = [name for name in results.metric_names if is_judged(name)]
     _print_table(_comparison_table(rows, metrics, results.study.compare), console)
@@ -162,12 +167,12 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
 
 
 def _print_table(table: Table, console: Console) -> None:
-    """Print a table whole: words that do not fit are folded, and a terminal too narrow for that wraps its lines."""
+    """Print a table in full: long words are folded, and a terminal too narrow for that wraps its lines."""
     for column in table.columns:
-        # rich's default cuts off the ends of numbers
+        # rich's default, "ellipsis", cuts off the ends of numbers
         column.overflow = "fold"
     if console.width < MIN_COLUMN * len(table.columns):
-        # rich would leave columns without any width
+        # rich would give columns a width of zero
         table.width = MIN_COLUMN * len(table.columns)
     console.print(table, crop=False)
 
@@ -188,7 +193,7 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
 
 
 MIN_COLUMN = 8
-"""Characters of a column, its borders included, with which folded cells can be read."""
+"""Smallest width of a column with borders at which folded cells are readable."""
 
 DETECTABLE = ", smallest difference these seeds could show {:.2g}"
 
@@ -235,6 +240,6 @@ def _budget_table(rows: Sequence[ArmRow]) -> Table:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that is wide enough for tables where nobody says how wide it is."""
+    """Return a console; 160 columns wide if the output is not a terminal."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=160)

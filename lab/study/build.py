@@ -36,11 +36,12 @@ class DataCache:
         self._built: dict[str, Data] = {}
 
     def get(self, dataset: Component) -> Data:
-        """The data of a resolved dataset.
+        """Return the data of a resolved dataset, built once per process.
 
         Raises:
-            LabError: the dataset cannot be built, or it is no ``Data``.
+            LabError: the dataset cannot be built, or it does not give a ``Data``.
         """
+        # by resolved JSON, not by object: two arms that write the same dataset separately share one copy
         name = repr(dataset.to_json())
         if name not in self._built:
             self._built[name] = protect(_identified(dataset), lambda: _identified(dataset))
@@ -57,15 +58,17 @@ def data_of(experiment: ResolvedExperiment, cache: DataCache) -> Data:
 
 
 def _identified(dataset: Component) -> Data:
-    """Build data, and give it a fingerprint of its examples where it has none.
+    """Build data, and compute a fingerprint of its examples unless it has one.
 
     Raises:
-        LabError: it is no ``Data``, its content cannot be told, or it has other examples each time.
+        LabError: it is not a ``Data``, its content cannot be hashed, or its examples differ between two builds.
     """
     data = _built(dataset)
     if not data.fingerprint:
         started = time.perf_counter()
         content = fingerprint_of_examples(data, dataset.label)
+        # a dataset that draws without a seed would train every worker on other data under one key; only building it a
+        # second time shows that
         second = _built(dataset)
         if fingerprint_of_examples(second, dataset.label) != content:
             raise _other_each_time(dataset)
@@ -79,16 +82,16 @@ def _identified(dataset: Component) -> Data:
 
 
 def _fetched(data: Data, dataset: Component) -> str:
-    """A hash of examples as they are fetched from a copy of the data, which is not used for anything else.
+    """Return a hash of examples as they are fetched from a copy of the data that nothing else uses.
 
     Raises:
-        DataError: another copy gives others, although the global generators stand at the same point.
+        DataError: another copy gives different examples from the same state of the global generators.
     """
     with all_generators(0):
         first = hash_of_some(data, dataset.label)
     with all_generators(0):
         again = hash_of_some(data, dataset.label)
-    # it may draw from a seeded generator of its own
+    # two fetches may differ because the dataset advances a seeded generator of its own; a fresh copy starts it again
     if first != again:
         other = _built(dataset)
         with all_generators(0):
@@ -99,14 +102,14 @@ def _fetched(data: Data, dataset: Component) -> str:
 
 def _other_each_time(dataset: Component) -> DataError:
     return DataError(
-        f"{dataset.label} has other examples each time that it is built",
+        f"{dataset.label} gives other examples each time it is built",
         where="it was built twice; every worker, and every run, would train on other data",
         hint="draw from a seeded generator, for example torch.Generator().manual_seed(0)",
     )
 
 
 def _built(dataset: Component) -> Data:
-    """Build data with the global generators at a fixed point, so that what draws from them is the same everywhere."""
+    """Build data from a fixed state of the global generators, so that random datasets are equal in all processes."""
     with assert_global_state_unchanged(dataset.label, allow_torch_rng=True), all_generators(0), stdout_to_stderr():
         data = dataset.build({})
     if not isinstance(data, Data):
@@ -131,10 +134,11 @@ def build_learner(
     """
     facts = data.facts()
     values = experiment.values
-    # by name, not as given: a key does not know their order, so nothing may depend on it
+    # sorted by name: the key ignores the order in which callbacks are given, so training must not depend on it
     own_callbacks = sorted(experiment.components("callbacks"), key=lambda component: component.alias)
     callback_slots = (experiment.component("checkpoint"), *own_callbacks)
     streams = Streams(seed)
+    # parts draw their weights from streams of their own, so an arm that swaps one part starts the others equal
     with all_generators(streams.seed("init")), streams.initializing() as parts:
         learner = Learner(
             _build(experiment.component("architecture"), facts),
@@ -160,8 +164,10 @@ def build_learner(
 
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
-    """The built component; it may draw initial weights, and must leave everything else of the process alone."""
+    """Return the built component; it may draw initial weights but change no other global state."""
     with (
+        # watching torch's functions costs 0.5 ms per component; runs skip it, since `isolated` restores them once per
+        # run
         assert_global_state_unchanged(component.label, allow_torch_rng=True, functions=_naming.get()),
         stdout_to_stderr(),
     ):
@@ -173,7 +179,7 @@ _naming: ContextVar[bool] = ContextVar("lab_naming_culprits", default=False)
 
 @contextmanager
 def naming_culprits() -> Iterator[None]:
-    """Inside the block, a component that exchanges torch's functions when it is built is named; runs only undo it."""
+    """Raise inside the block if building a component replaces torch's functions; outside, runs only restore them."""
     token = _naming.set(True)
     try:
         yield
@@ -186,7 +192,7 @@ def _optional_partial(experiment: ResolvedExperiment, slot: str, facts: Mapping[
 
 
 def _loss(component: Component, facts: Mapping[str, Any]) -> Callable[[Any, Any], torch.Tensor]:
-    """A class is built; a function waits for output and target."""
+    """Return an instance if the loss is a class, else the function with its parameters bound."""
     return _build(component, facts) if isinstance(component.factory, type) else component.partial(facts)
 
 
@@ -194,19 +200,19 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
     built: dict[str, Any] = {}
     for component in experiment.components("metrics"):
         if component.alias in built:
-            raise ParameterError(f"metric '{component.alias}' stands twice in this experiment")
+            raise ParameterError(f"duplicate metric: '{component.alias}'")
         built[component.alias] = _build(component, facts)
     return built
 
 
 @lru_cache(maxsize=8)
 def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
-    """Return the methods that plugins add to a learner; asked again when a study file has added hooks of its own."""
+    """Return the methods that plugins add to a learner; collected again once a study file has registered hooks."""
     return {name: _lazy_method(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
 
 
 def _lazy_method(target: Any, name: str) -> Callable[..., Any]:
-    """A function that is imported when it is first called."""
+    """Return a function that is imported when it is first called."""
     if callable(target):
         return target  # type: ignore[no-any-return]
 

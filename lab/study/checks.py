@@ -1,4 +1,4 @@
-"""Checks of what a study is made of, where it is made: each gives its problems as sentences."""
+"""Checks of the values that a study is built from; each returns its problems as sentences."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ MAX_LENGTH_SHOWN = 80
 MAX_SEEDS = 10_000
 MAX_ARMS = 10_000
 MAX_RUNS = 50_000
-"""A plan reads, checks and shows every run: beyond this it would take longer than anybody waits."""
+"""A plan reads, checks and shows every run: a larger one would take minutes to show."""
 
 
 def shown(value: Any) -> str:
-    """A value of any type as a message shows it."""
+    """Return a value of any type as a message shows it."""
     try:
         text = repr(value)
     except Exception:
-        # a class of the user's own, or a number of thousands of digits
+        # __repr__ of a user's class may raise, and so does the repr of an int with more than 4,300 digits (Python 3.11)
         text = f"a {type(value).__name__}"
     return text if len(text) <= MAX_LENGTH_SHOWN else f"{text[:MAX_LENGTH_SHOWN]}…"
 
 
 def text_of(value: Any) -> str:
-    """The text of a value of any type, whose class may have a broken one."""
+    """Return ``str(value)``, or its ``shown`` form if the class cannot be converted."""
     try:
         return str(value)
     except Exception:
@@ -49,7 +49,7 @@ def text_of(value: Any) -> str:
 
 
 def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[str]:
-    """Problems of a text."""
+    """Return the problems of a text."""
     if not isinstance(value, str):
         return [f"{name} must be text, not {type(value).__name__}: {shown(value)}"]
     if not may_be_empty and not value.strip():
@@ -58,7 +58,7 @@ def text_problem(name: str, value: Any, *, may_be_empty: bool = True) -> list[st
 
 
 def name_problem(what: str, value: Any) -> list[str]:
-    """Problems of the name of an arm or of a level, which tables, files and the command line must be able to show."""
+    """Return the problems of the name of an arm or a level; tables, files and the command line show it."""
     problems = text_problem(f"the name of {what}", value, may_be_empty=False)
     if problems:
         return problems
@@ -74,16 +74,17 @@ def _is_writable(text: str) -> bool:
 
 
 def plain_seeds(seeds: Any) -> Any:
-    """Seeds as a number or a list of numbers, of Python's own type."""
+    """Return seeds as a Python int or a list of them, also from NumPy and torch."""
     if isinstance(seeds, (str, bytes, Mapping)) or hasattr(seeds, "shape"):
         return seeds.tolist() if getattr(seeds, "shape", ()) else plain_number(seeds)
+    # a range is checked by its length: range(10**12) must become a message, not a list
     if isinstance(seeds, range) and len(seeds) > MAX_SEEDS:
         return seeds
     return [plain_number(seed) for seed in seeds] if isinstance(seeds, Iterable) else seeds
 
 
 def seed_problems(seeds: Any) -> list[str]:
-    """Problems of the seeds of a study."""
+    """Return the problems of the seeds of a study."""
     listed: list[Any] = []
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         count = seeds
@@ -92,18 +93,20 @@ def seed_problems(seeds: Any) -> list[str]:
     else:
         listed = seeds if isinstance(seeds, list) else []
         count = len(listed)
+    # bool is a subclass of int: True would silently be seed 1
     if count < 1 or any(isinstance(seed, bool) or not isinstance(seed, int) for seed in listed):
         return [f"seeds must be a number of at least 1 or a list of whole numbers, not {shown(seeds)}"]
     if count > MAX_SEEDS:
-        return [f"seeds: more than {MAX_SEEDS:,} cannot be planned"]
+        return [f"too many seeds: at most {MAX_SEEDS:,}"]
+    # torch.Generator.manual_seed takes 64 bits, and the sign is kept free
     if large := [seed for seed in listed if seed.bit_length() > 63]:
         return [f"seeds must fit into 64 bits, not {shown(large[0])}"]
     twice = sorted(seed for seed, times in Counter(listed).items() if times > 1)
-    return [f"seeds: {', '.join(map(str, twice))} stands there twice"] if twice else []
+    return [f"duplicate seed{'s' * (len(twice) > 1)}: {', '.join(map(str, twice))}"] if twice else []
 
 
 def number_problems(name: str, value: Any, *, smallest: int, largest: int | None = None) -> list[str]:
-    """Problems of a whole number."""
+    """Return the problems of a whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         return [f"{name} must be a whole number, not {type(value).__name__}: {shown(value)}"]
     if value < smallest:
@@ -114,7 +117,7 @@ def number_problems(name: str, value: Any, *, smallest: int, largest: int | None
 
 
 def bound_problems(low: Any, high: Any) -> list[str]:
-    """Problems of the bounds of a range."""
+    """Return the problems of the bounds of a range."""
     bounds = (low, high)
     if any(isinstance(bound, bool) or not isinstance(bound, (int, float)) for bound in bounds):
         return [f"the bounds of a range are numbers, not {shown(low)} and {shown(high)}"]
@@ -127,5 +130,5 @@ def _is_finite(number: float) -> bool:
     try:
         return math.isfinite(number)
     except OverflowError:
-        # a whole number beyond all floats
+        # math.isfinite converts to float, which a whole number above 1.8e308 does not fit
         return False

@@ -1,4 +1,4 @@
-"""A finished run that is asked for more than it was trained with: another metric, another observer.
+"""Completion of a finished run with another metric or another observer than it was trained with.
 
 Neither changes a number of the training, so neither trains it again. Metrics are computed from the weights that the run
 left; an observer that acts only when training ends acts now. Where the weights alone do not give the recorded loss (an
@@ -27,7 +27,7 @@ def lacks(experiment: ResolvedExperiment, record: RunRecord) -> bool:
 
 
 def observers(experiment: ResolvedExperiment) -> list[str]:
-    """Names of the observers among the callbacks."""
+    """Return the names of the observers among the callbacks."""
     return [c.alias for c in experiment.components("callbacks") if getattr(c.factory, "observer", False)]
 
 
@@ -45,8 +45,10 @@ def complete(learner: Learner, experiment: ResolvedExperiment, record: RunRecord
     learner.history = record.history()
     late = _late_observers(experiment, record)
     try:
+        # an observer writes into the run's folder now; a link there may lead anywhere
         clear_for_writing(record.folder)
         learner.load(record.path("model.safetensors"))
+        # observers see the weights of the last epoch, as they do after a real fit; metrics use the selected ones
         _let_observe(learner, experiment, late)
         learner.load(record.path(str(record.result.get("selected"))))
     except (LabError, OSError):
@@ -55,6 +57,8 @@ def complete(learner: Learner, experiment: ResolvedExperiment, record: RunRecord
     for split in ("valid", "test"):
         if getattr(learner.data, split) is not None and f"{split}_loss" in record.metrics:
             found |= learner.validate(split)
+            # exact equality, not closeness: anything else means that other weights are being scored (e.g. an average
+            # that was not kept)
             if found[f"{split}_loss"] != record.metrics[f"{split}_loss"]:
                 return None
     missing = _missing_metrics(experiment, record)
@@ -70,7 +74,7 @@ def complete(learner: Learner, experiment: ResolvedExperiment, record: RunRecord
 
 
 def _missing_metrics(experiment: ResolvedExperiment, record: RunRecord) -> set[str]:
-    """Metrics that a record lacks or has from another definition; an old record tells no more than their names."""
+    """Return metrics that a record lacks or computed with another definition; old records hold names only."""
     if not experiment.components("metrics"):
         return set()
     known: Mapping[str, str] | None = record.result.get("evaluated")
@@ -82,9 +86,9 @@ def _missing_metrics(experiment: ResolvedExperiment, record: RunRecord) -> set[s
 
 
 def _late_observers(experiment: ResolvedExperiment, record: RunRecord) -> list[str]:
-    """Of the observers that a run was trained without, those that act only before and after the whole fit."""
+    """Return the observers that a run was trained without and that act only at the end of the whole fit."""
     known = record.result.get("observers")
-    # a run of an older version tells of none
+    # records of older versions do not list observers; running them again could duplicate what they wrote
     if known is None:
         return []
     factories = {component.alias: component.factory for component in experiment.components("callbacks")}
@@ -95,8 +99,9 @@ def _acts_at_the_end(kind: Any) -> bool:
     if not (isinstance(kind, type) and issubclass(kind, Callback)):
         return False
     own = [name for name in dir(Callback) if name.startswith(("before_", "after_"))]
-    heard = {name for name in own if getattr(kind, name) is not getattr(Callback, name)}
-    return heard == {"after_fit"}
+    handled = {name for name in own if getattr(kind, name) is not getattr(Callback, name)}
+    # an observer that counts steps or epochs cannot be given them afterwards
+    return handled == {"after_fit"}
 
 
 def _let_observe(learner: Learner, experiment: ResolvedExperiment, names: list[str]) -> None:

@@ -35,28 +35,30 @@ def reset_peak_memory(device: str) -> None:
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
+        # "5" resets VmHWM, the peak of resident memory, of this process (proc(5))
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        # not Linux, or not allowed: the peak is then that of the process so far
+        # not Linux, or not permitted in this container: the peak is then that of the whole process
         return
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory that was in use, in MiB: of the GPU, or of this process."""
+    """Return the peak of memory in MiB: of the GPU, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
     except (OSError, StopIteration):
+        # ru_maxrss is in bytes on macOS and in KiB on Linux
         scale = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def environment(catalog: Catalog, device: str) -> dict[str, Any]:
-    """Return where a run was made: packages, plugins, git state, machine; what a process cannot change is asked once.
+    """Return the environment of a run: packages, plugins, git state, machine; constants of a process are read once.
 
-    It only informs: what cannot be found out is None and ends nothing.
+    For information only: a fact that cannot be determined is None and never fails a run.
     """
     return {
         "python": platform.python_version(),
@@ -96,13 +98,14 @@ def _git_state() -> dict[str, Any] | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git answers; None where it fails, or takes too long."""
+    """Return git's output; None if it fails or takes too long."""
     process = subprocess.Popen(
+        # without optional locks, since `git status` would otherwise write the index and block the user's own git
         ["git", "--no-optional-locks", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # its children hold the pipe, so they have to end with it
+        # git's children (fsmonitor, hooks) hold the pipe, so a timeout has to kill the whole group
         start_new_session=True,
     )
     try:

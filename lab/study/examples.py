@@ -45,26 +45,28 @@ def fingerprint_of_examples(data: Data, label: str) -> str:
         label: the dataset's, for messages.
 
     Raises:
-        DataError: a split holds something whose content cannot be told, such as an open file or a generator.
+        DataError: a split holds an object whose content cannot be read, such as an open file or a generator.
     """
     walk = _Hash(label)
     for name in SPLITS:
         walk.add(name)
         walk.add(getattr(data, name))
+    # collate and length decide batches but are attributes of no split
     walk.add([state_digest(data.collate), state_digest(data.length)])
     return f"examples {walk.hash.hexdigest()[:32]}"
 
 
 def hash_of_some(data: Data, label: str) -> str:
-    """Return a hash of some examples of each split, as they are fetched and collated; empty where they cannot be.
+    """Return a hash of some examples of each split, as they are fetched and collated.
 
-    What a dataset reads or computes when an example is asked for stands in no attribute.
+    A dataset may read files or compute in ``__getitem__``; no attribute shows that.
     """
     walk = _Hash(label)
     for name in SPLITS:
         split = getattr(data, name)
         try:
             size = len(split) if split is not None else 0
+            # evenly spread: a file that is read for later examples only would be missed by the first eight
             indices = sorted(
                 {round(step * (size - 1) / (SOME_EXAMPLES - 1)) for step in range(SOME_EXAMPLES)} if size else ()
             )
@@ -73,7 +75,7 @@ def hash_of_some(data: Data, label: str) -> str:
             walk.add(some)
             walk.add(data.collate(some) if some else None)
         except Exception:
-            # the rehearsal says what is wrong, where something is to be trained
+            # the rehearsal reports the error in an arm that trains; a finished study must not fail here
             walk.add("cannot be fetched")
     return walk.hash.hexdigest()[:16]
 
@@ -105,10 +107,12 @@ class _Hash:
             self._text(value)
         elif isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and not value.dtype.hasobject):
             self._array(value)
+        # shared and cyclic objects are written as a reference to their number in the walk
         elif id(value) in self._met:
             self._feed("as", str(self._met[id(value)]))
         else:
             self._met[id(value)] = len(self._met)
+            # ids are compared, so the objects must live: a freed one's id may be given to another
             self._alive.append(value)
             if len(self._met) > MAX_OBJECTS:
                 raise self._refused("it holds millions of objects")
@@ -116,10 +120,11 @@ class _Hash:
 
     def _whole(self, value: Any) -> None:
         kind = type(value)
-        # it may be edited
+        # a study's module name contains a hash of its file, and an edit elsewhere must not change the data's key
         module = "study" if kind.__module__.startswith((STUDY, "__main__")) else kind.__module__
         self._feed("of", f"{module}:{kind.__qualname__}")
         if isinstance(value, Mapping):
+            # by key: the order of insertion is not content
             items = sorted(value.items(), key=lambda item: str(item[0]))
             self._each(itertools.chain.from_iterable(items), len(items))
         elif isinstance(value, (set, frozenset)):
@@ -135,16 +140,17 @@ class _Hash:
         elif isinstance(value, np.random.Generator):
             self.add(value.bit_generator.state)
         elif hasattr(value, "to_numpy") and hasattr(value, "columns"):
-            # a table of pandas
+            # a pandas DataFrame, by duck typing: pandas need not be installed
             self.add(list(map(str, value.columns)))
             self._each((value[name].to_numpy() for name in value.columns), len(value.columns))
         elif hasattr(value, "to_numpy") and hasattr(value, "index"):
-            # a column of pandas
+            # a pandas Series or Index
             self.add(value.to_numpy())
         else:
             self._object(value)
 
     def _object(self, value: Any) -> None:
+        # reading an open file or a generator would consume it
         if hasattr(value, "read") or hasattr(value, "__next__"):
             raise self._refused(f"{type(value).__name__} objects do not show what they hold")
         slots = [str(name) for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
@@ -157,7 +163,7 @@ class _Hash:
         elif type(value).__init__ is object.__init__:
             self._feed("is", type(value).__qualname__)
         else:
-            # what it was made with is kept where Python does not see it
+            # an extension type with an __init__ keeps its arguments where Python cannot read them
             raise self._refused(f"{type(value).__name__} objects do not show what they hold")
 
     def _each(self, items: Iterator[Any], count: int) -> None:
@@ -170,6 +176,7 @@ class _Hash:
             value = value.detach().cpu()
             if value.layout != torch.strided:
                 self._feed("layout", str(value.layout))
+                # equal sparse tensors may hold their entries in another order
                 value = value.to_dense()
             value = value.contiguous()
             self._feed(str(value.dtype), repr(tuple(value.shape)))
@@ -181,6 +188,7 @@ class _Hash:
     def _text(self, value: str | Path) -> None:
         text = str(value)
         self._feed("text", text)
+        # 4096 is Linux's PATH_MAX; most texts of a corpus are excluded here, before a system call each
         is_path = len(text) < 4096 and (os.sep in text or "." in text) and "\0" not in text and "\n" not in text
         if not is_path:
             return
@@ -188,14 +196,17 @@ class _Hash:
             state = os.stat(text)
         except OSError:
             return
+        # a text such as "." in a corpus must not hash the working folder
         if os.path.isdir(text) and (isinstance(value, Path) or text.strip("./") != ""):
             self._feed("folder", tree_digest(Path(text)))
         elif os.path.isfile(text) and state.st_size <= SMALL_FILE:
             self.hash.update(Path(text).read_bytes())
         elif os.path.isfile(text):
+            # hashing gigabytes of images at each start would cost minutes; size and time change with every usual edit
             self._feed("file", f"{state.st_size} {state.st_mtime_ns}")
 
     def _feed(self, kind: str, text: str) -> None:
+        # with its length, so that no two sequences of values give the same bytes; texts may hold lone surrogates
         self.hash.update(f"{kind}\0{len(text)}\0{text}\0".encode("utf-8", "surrogatepass"))
 
     def _refused(self, why: str) -> DataError:
@@ -229,13 +240,13 @@ _shared: WeakKeyDictionary[Data, _Shared] = WeakKeyDictionary()
 
 
 def protect(data: Data, build: Callable[[], Data]) -> Data:
-    """Let runs share data: ``pristine`` notes how it stands when it is first asked, and builds it again if need be."""
+    """Register data that runs share, so that ``pristine`` can rebuild it once a run has changed it."""
     _shared[data] = _Shared(data, None, build)
     return data
 
 
 def pristine(data: Data) -> Data:
-    """The data as it was built: the same object, or one that is built anew because a run has written into it."""
+    """Return the data as it was built: the same object, or a rebuilt one if a run has written into it."""
     shared = _shared.get(data)
     if shared is None:
         return data
@@ -248,9 +259,9 @@ def pristine(data: Data) -> Data:
 
 
 def _standing(data: Data) -> dict[str, Any]:
-    """Cheap marks of all that data holds: versions of tensors, hashes of arrays, identities of the rest.
+    """Return cheap marks of everything that data holds: versions of tensors, hashes of arrays, identities of the rest.
 
-    Arrays of more than ``WATCHED_BYTES`` are looked at in places; of more objects than ``WATCHED_OBJECTS`` the first.
+    Arrays of more than ``WATCHED_BYTES`` are sampled; only the first ``WATCHED_OBJECTS`` objects are visited.
     """
     found: dict[str, Any] = {}
     waiting: list[tuple[str, Any]] = [(name, getattr(data, name, None)) for name in _fields(data)]
@@ -258,6 +269,8 @@ def _standing(data: Data) -> dict[str, Any]:
     while waiting and len(met) < WATCHED_OBJECTS:
         path, value = waiting.pop()
         if isinstance(value, torch.Tensor):
+            # autograd's version counter rises with every in-place write and costs nothing to read; inference tensors
+            # have none
             found[path] = (id(value), 0 if value.is_inference() else value._version)
         elif isinstance(value, np.ndarray):
             found[path] = (id(value), _sample(value))
@@ -293,5 +306,6 @@ def _sample(array: np.ndarray) -> str:
     if array.dtype == object:
         return str(len(array))
     flat = array.reshape(-1)
+    # NumPy has no version counter; hashing at most WATCHED_BYTES keeps the check short for arrays of any size
     step = max(1, array.nbytes // WATCHED_BYTES)
     return hashlib.blake2b(np.ascontiguousarray(flat[::step]).tobytes(), digest_size=16).hexdigest()

@@ -66,16 +66,16 @@ class InProcess:
 
 
 class SilentListener:
-    """A listener that shows nothing."""
+    """Listener that shows nothing."""
 
     def run_started(self, run: Run) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def answer(
@@ -90,7 +90,7 @@ def answer(
     progress: PlanListener | None = None,
     command: str = "",
 ) -> tuple[Results, StudyRecord]:
-    """Plan, record and train a study, for a search in rounds; the way of ``lab run`` and of ``run_study``.
+    """Plan, record and train a study, round by round for a search; shared by ``lab run`` and ``run_study``.
 
     Args:
         study: the question.
@@ -111,12 +111,14 @@ def answer(
         with watch(plan) as listener:
             if plan.to_do:
                 workspace.store.prepare()
+            # recorded before training, so that `lab report` shows an interrupted study and `lab runs prune` keeps its
+            # runs
             recorded = record(plan, workspace.store, file=study.file, command=command)
             results = execute_plan(plan, executor=executor(plan), listener=listener, fresh=fresh)
         arms = _next_arms(study, results, workspace.catalog)
         if not arms:
             return results, recorded
-        # the runs of earlier rounds are known to be finished, also where all are trained afresh
+        # runs of earlier rounds are finished; with --fresh they would otherwise be trained again in every round
         study, seen = attrs.evolve(study, arms=(*study.arms, *arms)), frozenset(run.key for run in plan.runs)
 
 
@@ -124,7 +126,7 @@ def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     """Return the arms of the next round of a search; none if it is finished.
 
     Raises:
-        LabError: no plugin knows how a search goes on.
+        LabError: no plugin implements search rounds.
     """
     if study.searching is None:
         return []
@@ -138,7 +140,7 @@ def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
 def execute_plan(
     plan: Plan, *, executor: Reference = "in_process", listener: Listener | None = None, fresh: bool = False
 ) -> Results:
-    """Train what is to do and gather every run of the plan.
+    """Train the runs that are not finished and gather every run of the plan.
 
     Raises:
         KeyboardInterrupt: interrupted; the state of the current run is saved.
@@ -155,20 +157,21 @@ def execute_plan(
 
 
 def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
-    """The runs of a plan as they stand in the store.
+    """Return the results of a plan, from the store.
 
     Args:
-        plan: what was to be done.
-        ended: how runs ended just now; one that could not be evaluated again is finished in the store, and failed here.
+        plan: the plan.
+        ended: records of runs that ended just now; a failed re-evaluation leaves a run finished in the store.
     """
     ended = ended or {}
+    # one read per key: several arms of a search may share a run
     records = {run.key: ended.get(run.key) or run.store.record(run.key) for run in plan.runs}
     runs = [attrs.evolve(records[run.key], arm=run.arm, seed=run.seed) for run in plan.runs]
     return Results(plan.study, plan.arms, runs)
 
 
 def build_executor(reference: Reference, catalog: Catalog) -> Executor:
-    """The executor that a reference names.
+    """Return the executor that a reference names.
 
     Raises:
         LabError: there is none, or its parameters are wrong.
@@ -231,7 +234,7 @@ def run_study(
 def finish(
     results: Results, catalog: Catalog, record: StudyRecord | None = None, sections: Sequence[Any] = ()
 ) -> list[str]:
-    """Tell plugins that a study is finished, and return the lines that they have to say.
+    """Call the hook ``lab_study_finished`` and return the lines that plugins print.
 
     Args:
         results: every run of the study.
@@ -239,7 +242,7 @@ def finish(
         record: what a report is written beside; None asks for none.
         sections: what plugins add to a report.
     """
-    told = catalog.call(
+    answers = catalog.call(
         "lab_study_finished",
         study=results.study,
         runs=results.runs,
@@ -247,4 +250,4 @@ def finish(
         record=record,
         sections=sections,
     )
-    return [line for _, lines in told for line in lines]
+    return [line for _, lines in answers for line in lines]

@@ -29,14 +29,15 @@ TASK = "task"
 
 
 MAX_DIGITS = 8
-"""A number with more characters is shortened where it is shown."""
+"""Longer numbers are rounded in tables."""
 
 MAX_BITS = 63
-"""Torch counts in 64 bits, one of them the sign."""
+"""Torch's integers have 64 bits, one of them the sign."""
 
 MAX_SUGGESTIONS = 3
-"""How many datasets are named that would offer what one lacks."""
+"""Datasets that a message suggests at most."""
 
+# only after a colon (file.py:Class#hash): a user's own value may contain '#' and hex digits
 SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
 
 
@@ -104,7 +105,7 @@ class Experiment:
         return self._replaced(path, lambda _: value, catalog)
 
     def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Experiment:
-        """Return the experiment with what is at ``path`` replaced by a text, read by the annotation there.
+        """Return the experiment with the value at ``path`` replaced by a text, parsed by the annotation there.
 
         Raises:
             LabError: nothing is at that path, or the text does not fit.
@@ -197,19 +198,19 @@ class Task:
 
 @attrs.frozen(eq=False)
 class ResolvedExperiment:
-    """An experiment with every choice made; its JSON says all that decides the numbers but seed, code and data."""
+    """An experiment with every choice made; with seed, code and data, its JSON determines the numbers."""
 
     slots: Mapping[str, Component | list[Component]]
     values: Mapping[str, Any]
 
     def component(self, slot: str) -> Component:
-        """The component of a slot that holds one."""
+        """Return the component of a slot that holds one."""
         found = self.slots[slot]
         assert isinstance(found, Component)
         return found
 
     def components(self, slot: str) -> list[Component]:
-        """The components of a slot that holds several."""
+        """Return the components of a slot that holds several."""
         found = self.slots.get(slot, [])  # a task has none
         assert isinstance(found, list)
         return found
@@ -221,12 +222,12 @@ class ResolvedExperiment:
         return found if isinstance(found, Component) else None
 
     def all_components(self) -> list[Component]:
-        """Every component, nested ones included."""
+        """Return every component, including nested ones."""
         tops = [item for slot in self.slots.values() for item in (slot if isinstance(slot, list) else [slot])]
         return [component for top in tops for component in top.walk()]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         slots = {
             name: [item.to_json() for item in slot] if isinstance(slot, list) else slot.to_json()
             for name, slot in self.slots.items()
@@ -237,11 +238,13 @@ class ResolvedExperiment:
         """Return how ``other`` differs: path → (here, there). Of a component that differs, no parameter is listed."""
         here, there = _flatten(self.to_json()), _flatten(other.to_json())
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
+        # a replaced component has other parameters throughout; listing them would hide the one change
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
         # a task is the whole experiment, so its parameters are addressed without it
         short = {path: without_hash(path).removeprefix(f"{TASK}.") for path in paths}
         count = Counter(short.values())
         return {
+            # without hashes two versions of one class would share a path, so these keep theirs
             short[path] if count[short[path]] == 1 else path: _describe_change(here.get(path), there.get(path))
             for path in paths
         }
@@ -270,7 +273,7 @@ def _numbers_in(value: Any) -> list[float]:
 
 
 def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Catalog) -> list[str]:
-    """Needs that the dataset's return type is known not to offer."""
+    """Return the needs that the dataset's return type declares no fact for."""
     dataset = slots["dataset"]
     assert isinstance(dataset, Component)
     problems = [f"{dataset.label}: parameter '{name}' has no default and must be given" for name in dataset.needs]
@@ -301,9 +304,10 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component, cat
 
 
 def _offering(facts: Sequence[str], dataset: Component, catalog: Catalog) -> list[str]:
-    """Datasets that declare all of these facts; one that is made around another is shown around this one."""
+    """Return datasets that declare all of these facts; a wrapper is shown around the current dataset."""
     found = []
     for entry in dataset.registry.entries():
+        # a plugin that cannot be imported must not hide the real problem behind its own
         with suppress(LabError):
             factory = entry.load()
             if callable(factory) and set(facts) <= set(_facts_of(factory) or ()):
@@ -313,7 +317,7 @@ def _offering(facts: Sequence[str], dataset: Component, catalog: Catalog) -> lis
 
 
 def declared_facts(dataset: Component) -> list[str] | None:
-    """Names of the facts that a dataset's return type declares, or None where it declares no type of its own."""
+    """Return the names of the facts that a dataset's return type declares; None if it declares just ``Data``."""
     return _facts_of(dataset.factory)
 
 
@@ -337,7 +341,7 @@ class _Name(NamedTuple):
 
 
 def _describe_change(here: Any, there: Any) -> tuple[Any, Any]:
-    """Two values of a difference, components by name, and by their plugins too where the names are the same."""
+    """Return two values of a difference; components by name, with the plugin if the names are equal."""
     if isinstance(here, _Name) and isinstance(there, _Name) and here.name == there.name:
         return f"{here.name} ({here.plugin})", f"{there.name} ({there.plugin})"
     if isinstance(here, _Name) and isinstance(there, _Name) and without_hash(here.name) == without_hash(there.name):
@@ -347,7 +351,7 @@ def _describe_change(here: Any, there: Any) -> tuple[Any, Any]:
 
 
 def without_hash(text: str) -> str:
-    """Return a path or a component's name without the hashes of sources, which tell a reader nothing.
+    """Return a path or a component's name without the hashes of sources, which mean nothing to a reader.
 
     >>> without_hash("callbacks.wider.py:Nap#bd14599d2b95.seconds")
     'callbacks.wider.py:Nap.seconds'
@@ -356,7 +360,7 @@ def without_hash(text: str) -> str:
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Plain JSON as path → value; a component is its name, its parameters hang below it."""
+    """Return plain JSON as path → value; parameters lie below the path of their component."""
     if isinstance(value, dict) and "component" in value:
         inner = _flatten(value["params"], path)
         return {path: _Name(value["component"], value["plugin"]), **inner}
@@ -370,7 +374,7 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def describe_value(value: Any) -> str:
-    """A value of a difference as a reader would write it; of a long number, four digits.
+    """Return a value of a difference as a reader would write it; long numbers get four digits.
 
     >>> describe_value(0.005), describe_value(0.0264982895), describe_value(True), describe_value(None)
     ('0.005', '0.0265', 'true', '–')
@@ -381,7 +385,7 @@ def describe_value(value: Any) -> str:
 
 
 def checked(experiment: Experiment | Task, catalog: Catalog) -> ResolvedExperiment:
-    """The complete experiment.
+    """Return the resolved experiment.
 
     Raises:
         LabError: it has problems; the message lists all of them.

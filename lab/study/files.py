@@ -1,8 +1,8 @@
-"""Files of the store: read without trust, written so that damage shows.
+"""Files of the store: untrusted when read, sealed when written.
 
 A store may come from elsewhere, and disks lose bits. So a file is read only if it is a regular file inside its folder
 and not too large, its JSON has to fit a schema, and the JSON that runs leave is *sealed*: its last line is a digest of
-what stands above it. A file without a seal, from an older version of ``lab``, is read as it is and counts as not
+the lines above it. A file without a seal, from an older version of ``lab``, is read as it is and counts as not
 verified.
 """
 
@@ -63,8 +63,9 @@ MAX_LONG_FILE = 256 * 2**20
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 SEAL = re.compile(rb',\n "digest": "([0-9a-f]{64})"\n\}\n\Z')
 CHUNK = 2**20
+# O_NOFOLLOW refuses links, O_NONBLOCK keeps a named pipe from blocking forever; Windows has neither
 READING = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-"""Flags for opening files: following no link, and not waiting for ever for a pipe."""
+"""Flags for opening files of a store."""
 BROKEN_SEAL = re.compile(rb',\n "[^"\n]+": "[0-9a-f]{64}"\n\}\n\Z')
 
 
@@ -80,12 +81,15 @@ def read_bytes(path: Path | str, limit: int = MAX_RUN_FILE) -> bytes:
         DamagedError: it is a folder, a pipe, a link to elsewhere, larger than ``limit`` bytes, or cannot be read.
     """
     try:
+        # opened before it is inspected: a check by path could be passed and the file replaced before it is opened
         descriptor = os.open(path, READING)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except (OSError, ValueError) as error:
+        # a name too long for the file system cannot exist, which is not damage
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
+        # O_NOFOLLOW reports a link as ELOOP on Linux and EMLINK on FreeBSD; a link inside the run's folder is allowed
         if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.EMLINK):
             return read_bytes(_inside(Path(path)), limit)
         raise _damaged(path, getattr(error, "strerror", None) or str(error)) from error
@@ -95,8 +99,9 @@ def read_bytes(path: Path | str, limit: int = MAX_RUN_FILE) -> bytes:
             raise _damaged(path, "not a regular file")
         if state.st_size > limit:
             raise _damaged(path, f"{state.st_size:,} bytes, more than {limit:,}")
-        # a third of the time of a file object
+        # os.read takes a third of the time of a file object, and `lab runs` reads thousands of small files
         content = os.read(descriptor, state.st_size + 1)
+        # the file may grow between fstat and read
         while (more := os.read(descriptor, CHUNK)) and len(content) <= limit:
             content += more
         return content
@@ -107,7 +112,11 @@ def read_bytes(path: Path | str, limit: int = MAX_RUN_FILE) -> bytes:
 
 
 def _inside(link: Path) -> Path:
-    """The file that a link of a run's folder leads to, if that lies in the same folder."""
+    """Return the target of a link in a run's folder.
+
+    Raises:
+        DamagedError: it leads out of the folder, or nowhere.
+    """
     try:
         target, folder = link.resolve(), link.parent.resolve()
     except (OSError, RuntimeError) as error:
@@ -127,15 +136,17 @@ def _damaged(path: Path | str, why: str) -> DamagedError:
 
 
 def _record(required: Mapping[str, Any], optional: Mapping[str, Any]) -> Any:
-    """An object with these fields and possibly others."""
+    """Return the schema of an object with these fields and possibly others."""
     fields = {name: schema.typed_dict_field(kind) for name, kind in required.items()}
     fields |= {name: schema.typed_dict_field(kind, required=False) for name, kind in optional.items()}
     return schema.typed_dict_schema(fields, extra_behavior="allow")
 
 
 TEXT = schema.str_schema(strict=True)
+# keys and file names become paths, so neither may hold a slash or begin with a dot
 KEY = schema.str_schema(strict=True, pattern=r"^[0-9A-Za-z_-]{1,128}$")
 FILE_NAME = schema.str_schema(strict=True, pattern=r"^[0-9A-Za-z_-][0-9A-Za-z_.-]{0,127}$")
+# strict: without it pydantic takes "3" and 3.0 for a number, and a tampered seed would pass
 INTEGER = schema.int_schema(strict=True, ge=-(2**63), le=2**64)
 TRUTH = schema.bool_schema(strict=True)
 NUMBER = schema.union_schema([INTEGER, schema.float_schema(strict=True), schema.literal_schema(list(NON_FINITE))])
@@ -230,6 +241,7 @@ def parse(raw: bytes, validator: SchemaValidator, path: Path | str) -> dict[str,
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise _damaged(path, f"{place}: {first['msg']}" if place else first["msg"]) from error
+    # components nest to any depth, which pydantic's schema cannot express without recursion limits of its own
     variants = content.get("variants")
     recipes = [content, *(each for each in variants or () if isinstance(each, dict))]
     for name, recipe in ((name, recipe) for recipe in recipes for name in ("experiment", "base")):
@@ -239,7 +251,7 @@ def parse(raw: bytes, validator: SchemaValidator, path: Path | str) -> dict[str,
 
 
 def _are_components_whole(value: Any) -> bool:
-    """Return whether everything in plain JSON that calls itself a component is one, however deep it stands."""
+    """Return whether every component in plain JSON, at any depth, has a name, a plugin and parameters."""
     if isinstance(value, list):
         are_components = [isinstance(item, dict) and "component" in item for item in value]
         return all(are_components) >= any(are_components) and all(map(_are_components_whole, value))
@@ -265,7 +277,7 @@ def standard_json(content: Any) -> bytes:
 def seal(content: Mapping[str, Any]) -> bytes:
     """Return JSON whose last line is a digest of the rest."""
     body = standard_json({name: value for name, value in content.items() if name != "digest"})
-    # an empty object stands in one line
+    # to_json writes an empty object in one line, which has no last line to put the digest before
     if not body.endswith(b"\n}"):
         body = b'{\n "empty": true\n}'
     return body[:-2] + b',\n "digest": "' + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
@@ -279,11 +291,13 @@ def unseal(raw: bytes, path: Path | str) -> bool:
     """
     found = SEAL.search(raw, max(0, len(raw) - 128))
     if found is None:
+        # a damaged seal must not count as none: a flipped bit in the word "digest" would make the file pass as an old
+        # one
         if b'"digest":' in raw[-256:] or BROKEN_SEAL.search(raw, max(0, len(raw) - 128)):
-            raise _damaged(path, "changed since it was written (its digest does not stand where it was)")
+            raise _damaged(path, "changed since it was written (its digest has moved)")
         return False
     if hashlib.sha256(raw[: found.start()] + b"\n}").hexdigest().encode() != found[1]:
-        raise _damaged(path, "changed since it was written (its digest is another)")
+        raise _damaged(path, "changed since it was written (its digest differs)")
     return True
 
 
@@ -320,10 +334,10 @@ def write_sealed(path: Path, content: Mapping[str, Any], *, durable: bool = True
 def to_standard(value: Any) -> Any:
     """Return a tree of plain values with ``{"$float": "NaN"}`` for numbers that are not finite.
 
-    For parameters, which must come back as they were; in metrics a text is enough.
+    Parameters need this to be restored exactly; for metrics a text is enough.
     """
     with suppress(ValueError, TypeError):
-        # in C; nearly no tree has such a number
+        # checked by the encoder in C first: hardly any tree has such a number, and the recursion below is slow
         json.dumps(value, allow_nan=False)
         return value
     if isinstance(value, float) and not math.isfinite(value):
@@ -387,29 +401,32 @@ def verify_files(folder: Path | str, files: Mapping[str, FileState], needed: tup
     for name, known in files.items():
         path = f"{folder}/{name}"
         try:
+            # lstat: a link put in the place of a file must count as damage
             state = os.lstat(path)
         except FileNotFoundError:
             if name in needed:
-                raise _damaged(path, "not there any more") from None
+                raise _damaged(path, "missing") from None
             continue
         if not stat.S_ISREG(state.st_mode):
             raise _damaged(path, "not a regular file")
         if state.st_size != known["size"]:
             raise _damaged(path, f"{state.st_size:,} bytes, {known['size']:,} when it was written")
+        # a copied store has other times, so a changed time alone proves nothing; only then the file is hashed
         if state.st_mtime_ns != known["mtime_ns"] and _cached_digest(path, state) != known["digest"]:
-            raise _damaged(path, "changed since it was written (its digest is another)")
+            raise _damaged(path, "changed since it was written (its digest differs)")
 
 
 _digests: dict[str, dict[str, str]] = {}
 
 
 def _cached_digest(path: str, state: os.stat_result) -> str:
-    """The digest of a file, remembered by path, size and time: copies of a store have other times than their record."""
+    """Return the digest of a file, cached by path, size and time: a copied store has times its records do not."""
     from lab.cache import cache_folder, read_cache
 
     book = str(cache_folder() / "store_digests.json")
     if book not in _digests:
         _digests[book] = {name: value for name, value in read_cache(Path(book)).items() if isinstance(value, str)}
+        # written once at exit: a copied store of thousands of runs would rewrite the cache for each file
         atexit.register(_write_digests, book)
     label = f"{os.path.abspath(path)}|{state.st_size}|{state.st_mtime_ns}"
     found = _digests[book].get(label)
@@ -422,6 +439,7 @@ def _write_digests(book: str, most: int = 50_000) -> None:
     from lab.cache import read_cache, write_cache
 
     known, path = _digests[book], Path(book)
+    # another process may have written meanwhile; merging keeps both, and the cap keeps the newest entries
     before = read_cache(path)
     if known != before:
         merged = {**before, **known}

@@ -1,4 +1,4 @@
-"""The working folder, which belongs to the whole process: in another one, every later relative path goes astray."""
+"""Guard of the working folder: if a component changes it, every later relative path is wrong."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["keeps_working_folder"]
 
 @contextmanager
 def keeps_working_folder() -> Iterator[None]:
-    """Inside the block, the working folder must stay what it is, or be put back.
+    """Raise if the block leaves the working folder changed, and restore it.
 
-    It is put back here in any case, so that nobody else suffers from it.
+    It is restored in any case, also after an error.
 
     Raises:
         PluginError: it was changed; the message names the line. An error of the block gets that as a note instead.
@@ -28,6 +28,7 @@ def keeps_working_folder() -> Iterator[None]:
         change(path)
         callers.append(own_caller())
 
+    # replaced for the block: afterwards nothing shows which line has changed the folder
     os.chdir = noted
     try:
         yield
@@ -47,7 +48,7 @@ def _put_back(before: str | None, change: Any, callers: list[str]) -> PluginErro
     now = _working_folder()
     if before is None or now == before:
         return None
-    # it may be gone
+    # the folder may have been removed meanwhile
     with suppress(OSError):
         change(before)
     return PluginError(
@@ -61,5 +62,5 @@ def _working_folder() -> str | None:
     try:
         return os.getcwd()
     except OSError:
-        # it was removed
+        # the folder was removed
         return None

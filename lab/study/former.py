@@ -1,4 +1,4 @@
-"""Former names of components and parameters: records written before a rename are read by them."""
+"""Former names of components and parameters: records written before a rename stay readable."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def _renamed(value: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
         return value
     value = {name: _renamed(item, names) for name, item in value.items()}
     component, params = value.get("component"), value.get("params")
+    # a record says "name version"; former names are per plugin, since two plugins may use one name
     table = names.get(str(value.get("plugin")).partition(" ")[0])
     if table and isinstance(component, str) and isinstance(params, dict):
         params = {table.get(f"{component}.{name}", name): item for name, item in params.items()}

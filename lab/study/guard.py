@@ -1,7 +1,7 @@
-"""Watching components for changes to what belongs to the whole process.
+"""Guards against components that change global state of the process.
 
-That are random generators, torch's settings, the working folder, and torch's own functions and classes: a component
-that exchanges one of them changes the numbers of every other run in the process, under the keys that these runs have.
+Watched are random generators, torch's settings, the working folder, and torch's functions and classes. A component
+that replaces one of them changes the numbers of every later run in the process, whose keys do not mention it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def assert_global_state_unchanged(owner: str, *, allow_torch_rng: bool, function
         owner: the component or file whose code runs, for the message.
         allow_torch_rng: whether it may draw from the global generators (a model does when it is initialized); seeding
             them is never allowed.
-        functions: whether torch's functions and classes are watched too, which takes half a millisecond.
+        functions: also watch torch's functions and classes, which takes half a millisecond.
 
     Raises:
         PluginError: something was changed; the message names it and the owner.
@@ -54,14 +54,14 @@ def assert_global_state_unchanged(owner: str, *, allow_torch_rng: bool, function
 
 @contextmanager
 def guarded(owner: str) -> Iterator[None]:
-    """Watch an import, which may not even draw from a random generator."""
+    """Watch an import, which must not even draw from a random generator."""
     with assert_global_state_unchanged(owner, allow_torch_rng=False, functions=True):
         yield
 
 
 @contextmanager
 def isolated(owner: str) -> Iterator[None]:
-    """Around a whole run: what it changes for the process is put back when it ends, with a warning that names it."""
+    """Restore, after a whole run, the global state that it changed, with a warning that names it."""
     before, defined = _snapshot(draws=True), _definitions()
     try:
         yield
@@ -83,20 +83,23 @@ def _remedy(changed: list[str]) -> str:
 def _snapshot(*, draws: bool) -> dict[str, Any]:
     state: dict[str, Any] = {name: read() for name, (read, _) in SETTINGS.items()}
     if draws:
+        # drawing is allowed, so only the seed is compared: manual_seed changes it, torch.rand does not
         state["the seed of torch's random generator"] = torch.initial_seed()
     else:
         state["torch's random generator"] = torch.get_rng_state()
     if not draws:
         state["Python's random generator"] = random.getstate()
+        # NumPy is not imported for the check: what nothing has imported nothing has drawn from
         if "numpy" in sys.modules:
             state["numpy's random generator"] = sys.modules["numpy"].random.get_state()
     return state
 
 
 def _put_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Restore what changed; gives its names."""
+    """Restore the settings that changed and return their names."""
     changed = [name for name, value in before.items() if name in after and not _equal(after[name], value)]
     for name in changed:
+        # a folder may be gone and a thread count be refused; the others must still be restored
         with suppress(OSError, RuntimeError):
             (SETTINGS[name][1] if name in SETTINGS else _GENERATORS[name])(before[name])
     return changed
@@ -105,7 +108,7 @@ def _put_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
-    # numpy's state holds an array
+    # numpy's state is a tuple with an array, whose == is an array too
     if isinstance(one, tuple) and any(hasattr(part, "tobytes") for part in one):
         return all(map(_equal, one, other))
     same = one == other
@@ -168,7 +171,7 @@ _GENERATORS: dict[str, Callable[[Any], Any]] = {
 
 @lru_cache
 def _namespaces() -> dict[str, Any]:
-    """Modules and classes whose contents every model uses."""
+    """Return the modules and classes whose contents every model uses."""
     import lab.training as training
 
     modules = {
@@ -207,7 +210,7 @@ def _are_unchanged(before: Mapping[str, Mapping[str, Any]]) -> bool:
     try:
         return bool(before) and all(vars(namespaces[place]) == old for place, old in before.items())
     except Exception:
-        # an object that was exchanged may not like to be compared
+        # __eq__ of a replacement may raise or return an array
         return False
 
 
@@ -215,11 +218,13 @@ def _is_of_torch_itself(value: Any, old: Any) -> bool:
     """Return whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
     if value is old or getattr(value, "__wrapped__", None) is not old:
         return False
+    # torch 2.x wraps manual_seed in _disable_dynamo when the first optimizer step imports torch._dynamo; any other
+    # wrapper, also one defined in torch's folder (no_grad around a function), is a real change
     return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
 
 
 def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Put back functions, methods and classes that were exchanged; gives their names. What torch loads late is new."""
+    """Restore functions, methods and classes that were replaced and return their names; late imports are no change."""
     if not before or _are_unchanged(before):
         return []
     changed = []
@@ -231,7 +236,7 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
                     setattr(namespace, name, old[name])
                     changed.append(f"{place}.{name}")
             elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):
-                # it hides an inherited method
+                # a name added to a class may override an inherited method, such as Module.__call__ in a subclass
                 delattr(namespace, name)
                 changed.append(f"{place}.{name}")
         for name in [name for name in old if name not in vars(namespace) and callable(old[name])]:

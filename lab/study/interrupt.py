@@ -1,4 +1,4 @@
-"""Signals that end a command: everything is saved first, no traceback is shown, and no process is left behind."""
+"""Signals that end a command: state is saved first, no traceback is shown, and no process is left behind."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Handler = Callable[[int, Any], Any]
 
 
 def _signals() -> list[int]:
-    """Ctrl-C, and where the system has them a request to end and a closed terminal.
+    """Return SIGINT, and SIGTERM and SIGHUP where the system has them.
 
-    SIGHUP stays ignored where it is ignored already: so works ``nohup``.
+    SIGHUP stays ignored if it is ignored already, as under ``nohup``.
     """
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [int(getattr(signal, name)) for name in names]
@@ -30,9 +30,9 @@ def _signals() -> list[int]:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and SIGHUP set; a second Ctrl-C interrupts at once.
+    """Yield an event that Ctrl-C, SIGTERM and SIGHUP set; a second Ctrl-C interrupts at once.
 
-    A closed terminal may send SIGHUP twice, and a scheduler SIGTERM to every process: these only ever ask to save.
+    A closed terminal may send SIGHUP twice, and a job scheduler SIGTERM to every process, so these only set the event.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -42,12 +42,14 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 
     def handle(number: int, frame: Any) -> None:
         if number == signal.SIGINT and stop.is_set():
+            # the command's own handler counts signals; without the call a third Ctrl-C would not end a stuck save
             outer = before[number]
             if outer is not signal.default_int_handler and callable(outer):
                 outer(number, frame)
             raise KeyboardInterrupt
         stop.set()
 
+    # handlers are read and set for the same list: SIGHUP may be ignored later, and must then stay so
     handler = _of_this_process(handle)
     before.update({number: signal.getsignal(number) for number in _signals()})
     try:
@@ -56,23 +58,25 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
         yield stop
     finally:
         for number, old in before.items():
+            # None: the previous handler was set from C and cannot be restored from Python
             signal.signal(number, signal.SIG_DFL if old is None else old)
 
 
 def end_on_signals() -> Callable[[], None]:
-    """Let the same signals end a command with ``KeyboardInterrupt``, at the third one at once.
+    """End a command with ``KeyboardInterrupt`` on the same signals, and at once on the third one.
 
     Returns:
-        A function to call when the command is done: from then on a signal ends the process without a word.
+        A function to call when the command is done; from then on a signal ends the process silently.
     """
     count, done = [0], [False]
-    _heard.clear()
+    _received.clear()
 
     def handle(number: int, frame: Any) -> None:
         count[0] += 1
-        _heard.append(number)
+        _received.append(number)
         if done[0] or count[0] > 2:
             _show_cursor()
+            # os._exit: a normal exit waits for threads and atexit handlers, which may be what hangs
             os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
@@ -82,24 +86,25 @@ def end_on_signals() -> Callable[[], None]:
     return lambda: done.__setitem__(0, True)
 
 
-_heard: list[int] = []
+_received: list[int] = []
 
 
 def was_interrupted() -> bool:
-    """Return whether a signal has ended what this command did.
+    """Return whether a signal has interrupted this command.
 
     An interrupt inside a library's import may come out as another error: Python itself makes a RuntimeError of one
     that is raised while a class is created.
     """
-    return bool(_heard)
+    return bool(_received)
 
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold signals back inside the block; a process that is started there holds them until ``ignore_signals``."""
+    """Block signals inside the block; a process started there inherits that until ``ignore_signals``."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    # a worker inherits the mask through exec: a Ctrl-C before it has set its handlers would kill it in its imports
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _signals())
     try:
         yield
@@ -108,15 +113,17 @@ def signals_held() -> Iterator[None]:
 
 
 def ignore_signals() -> None:
-    """Leave all of it to the parent, which hears what its whole process group gets."""
+    """Ignore the signals in a worker: the parent receives them too and asks it to stop."""
     for number in _signals():
+        # a handler that does nothing, not SIG_IGN: SIG_IGN survives exec, so processes of components could not be
+        # interrupted
         signal.signal(number, _of_this_process(lambda number, frame: None))
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _signals())
 
 
 def _of_this_process(handle: Handler) -> Handler:
-    """The handler, for this process alone.
+    """Return the handler, restricted to this process.
 
     A fork inherits handlers: a process that a component forks must end when it is terminated, and must not end when
     its whole group is interrupted, since its parent still needs it to save.
@@ -134,8 +141,9 @@ def _of_this_process(handle: Handler) -> Handler:
 
 
 def _show_cursor() -> None:
-    """A live table hides it."""
+    """Show the cursor, which a live table hides."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             if stream.isatty():
+                # os.write: stream.write could deadlock on a lock that the interrupted code holds
                 os.write(stream.fileno(), b"\x1b[?25h")

@@ -1,4 +1,4 @@
-"""Keys: what decides the numbers of a run, as a hash.
+"""Keys: a hash of everything that determines the numbers of a run.
 
 A key covers the resolved experiment, the seed, the kind of device, the number of processes, the data's fingerprint, the
 content of files that components are given, environment variables that they read, the source of every module that they
@@ -57,7 +57,7 @@ FINGERPRINTED_MODULES = (
     "study/build.py",
     "study/run.py",
 )
-"""The modules of the kernel that decide numbers; its command line, reports, store and plans do not."""
+"""Kernel modules that affect numbers; the command line, reports, store and plans do not."""
 
 DISTRIBUTED_MODULES = (
     "training/distributed/collectives.py",
@@ -66,7 +66,7 @@ DISTRIBUTED_MODULES = (
     "training/distributed/setup.py",
     "training/distributed/single.py",
 )
-"""Those that decide numbers where several processes train a run together."""
+"""Kernel modules that affect numbers only if several processes train a run together."""
 
 TASK_MODULES = ("training/rng.py", "study/task.py")
 """Those that decide numbers where a function of the user's trains."""
@@ -84,12 +84,13 @@ def key_of(
     processes: int = 1,
     catalog: Catalog | None = None,
 ) -> str:
-    """The key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
+    """Return the key of a run: the first 20 hexadecimal digits of a sha256 of ``key_content``."""
     return hash_of(key_content(experiment, seed, data_fingerprint, device, processes=processes, catalog=catalog))
 
 
 def hash_of(content: Mapping[str, Any]) -> str:
-    """The key that a content has."""
+    """Return the key of a content."""
+    # 80 bits: a million runs collide with a probability of 4e-13
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -102,7 +103,7 @@ def key_content(
     processes: int = 1,
     catalog: Catalog | None = None,
 ) -> dict[str, Any]:
-    """Everything that decides the numbers of a run, as plain JSON; what two of them differ in tells runs apart.
+    """Return everything that determines the numbers of a run, as plain JSON; ``lab runs why`` compares two of them.
 
     Args:
         experiment: the resolved experiment.
@@ -116,6 +117,7 @@ def key_content(
         LabError: a source file was changed after it was imported, and what was imported is not known.
     """
     content = {**_content_of(experiment), "seed": seed, "device": device, "data": data_fingerprint}
+    # added only then, so that edits of the distributed modules leave the keys of other runs alone
     if processes > 1:
         content["processes"] = processes
         content["code"] = {**content["code"], "lab, several processes": _fingerprint_of(DISTRIBUTED_MODULES)}
@@ -125,9 +127,10 @@ def key_content(
 
 
 def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
-    """Hook → hash of its source, for the hooks of study files that run before training and might change it."""
+    """Return hook → hash of its source, for hooks of study files that run before training and might change it."""
     found = {}
     for plugin in catalog.plugins.values():
+        # hooks of installed plugins observe by contract, and keys must not depend on which are installed
         hook = getattr(plugin.module, "lab_run_started", None) if plugin.is_local else None
         if callable(hook):
             found["lab_run_started"] = origin_of(hook).rpartition("#")[2]
@@ -135,7 +138,7 @@ def _hooks_around_runs(catalog: Catalog) -> dict[str, str]:
 
 
 def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[ResolvedExperiment], T]:
-    """Remember what all seeds of an experiment share. Experiments compare by content, which would cost as much."""
+    """Cache by identity what all seeds of an experiment share; comparing experiments by content costs as much."""
     known: dict[int, tuple[ResolvedExperiment, T]] = {}
 
     @wraps(find)
@@ -143,7 +146,7 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
         if id(experiment) not in known:
             if len(known) >= MAX_KEPT:
                 known.clear()
-            # holds the experiment, so that its id stays its own
+            # keeps the experiment alive, so that its id is not given to another one
             known[id(experiment)] = (experiment, find(experiment))
         return known[id(experiment)][1]
 
@@ -156,7 +159,7 @@ def _deciding_modules(experiment: ResolvedExperiment) -> tuple[str, ...]:
 
 @_once_per_experiment
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
-    """Return what all seeds of an experiment share."""
+    """Return the part of the content that all seeds of an experiment share."""
     import torch
 
     parts = [component for slot in _deciding_slots(experiment).values() for top in slot for component in top.walk()]
@@ -176,7 +179,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
 
 
 def _deciding_slots(experiment: ResolvedExperiment) -> dict[str, list[Component]]:
-    """Slot → the components in it that may change a number."""
+    """Return slot → the components in it that may change a number."""
     slots = {name: slot if isinstance(slot, list) else [slot] for name, slot in experiment.slots.items()}
     if experiment.task is not None:
         return slots
@@ -191,16 +194,18 @@ def _observes(component: Component) -> bool:
 
 
 def _metrics_decide(experiment: ResolvedExperiment) -> bool:
-    """Return whether anything but an observer may read metrics in training, or choose weights by them."""
+    """Return whether training may depend on metrics: through a callback, or by selecting weights by one."""
     checkpoint = experiment.component("checkpoint")
     if checkpoint.params.get("select") == "best" and checkpoint.params.get("monitor") != "valid_loss":
         return True
     callbacks = [component for component in experiment.components("callbacks") if not _observes(component)]
+    # True unless declared: a user's callback may stop early by any metric
     return any(getattr(component.factory, "reads_metrics", True) for component in callbacks)
 
 
 def _key_form(experiment: ResolvedExperiment) -> dict[str, Any]:
     slots = {
+        # sorted, as build_learner sorts callbacks: their order in a study file changes no number
         name: sorted((_component_form(component) for component in slot), key=_text)
         for name, slot in _deciding_slots(experiment).items()
     }
@@ -209,7 +214,7 @@ def _key_form(experiment: ResolvedExperiment) -> dict[str, Any]:
 
 
 def _component_form(component: Component) -> dict[str, Any]:
-    """A component without versions, study files' names and paths, and with the parameters that change a number."""
+    """Return a component without versions and file names, and with only the parameters that change numbers."""
     decide = getattr(component.factory, "deciding_parameters", None)
     params = decide(component.params) if callable(decide) else component.params
     return {
@@ -224,13 +229,13 @@ def _writes(component: Component) -> bool:
 
 
 def _name_form(name: str) -> str:
-    """``study.py:Net#1f…`` is ``Net#1f…``: a study file may be renamed."""
+    """Return ``Net#1f…`` for ``study.py:Net#1f…``: a study file may be renamed."""
     file, colon, definition = name.partition(":")
     return definition if colon and file.endswith(".py") else name
 
 
 def _value_form(value: Any, *, writes: bool = False) -> Any:
-    """A value in a key.
+    """Return a value as a key holds it.
 
     Args:
         value: of a parameter.
@@ -246,25 +251,25 @@ def _value_form(value: Any, *, writes: bool = False) -> Any:
         return {str(name): _value_form(item, writes=writes) for name, item in value.items()}
     path = _existing(value)
     if path is not None and not (writes and path.is_dir()):
-        # what stands there is in the content's "files"
+        # the file's content is part of "files"; its path is left out, so that data may be moved
         return "(content)"
     try:
         plain = to_plain(value)
     except TypeError:
-        # a default of its own, which its source describes
+        # the default of a parameter: the source of its class is part of "code"
         return f"a {type(value).__qualname__}"
     return _name_form(plain) if isinstance(plain, str) and callable(value) else plain
 
 
 def _existing(value: Any) -> Path | None:
-    """The file or folder that a value names, whether it is a path or a text."""
+    """Return the file or folder that a path or a text names."""
     if not isinstance(value, (str, Path)) or not str(value) or len(str(value)) > MAX_PATH_LENGTH or "\0" in str(value):
         return None
     path = Path(value)
     try:
         if path.is_file():
             return path
-        # a text such as "." or "embedded" is seldom meant as a folder
+        # a text such as "." or "embedded" is rarely meant as a folder, and hashing the working folder would be slow
         is_meant = isinstance(value, Path) or (os.sep in value and value.strip("./" + os.sep) != "")
         return path if is_meant and path.is_dir() else None
     except (OSError, ValueError):
@@ -283,7 +288,7 @@ def _closure(parts: Sequence[Component]) -> Closure:
 
 
 def _definitions(part: Component) -> Iterator[Any]:
-    """The factory of a component, and the classes and functions among its parameters."""
+    """Yield the factory of a component, and the classes and functions among its parameters."""
     yield part.factory
     for value in part.params.values():
         if not isinstance(value, (Component, str, bytes)):
@@ -291,7 +296,7 @@ def _definitions(part: Component) -> Iterator[Any]:
 
 
 def _states(parts: Sequence[Component]) -> dict[str, str]:
-    """Return what factories of registered components hold besides their source, such as a partial's arguments."""
+    """Return hashes of the state of factories besides their source, such as a partial's arguments."""
     found = {f"{part.kind} {_name_form(part.name)}": state_digest(part.factory) for part in parts}
     return {name: digest for name, digest in found.items() if digest}
 
@@ -306,7 +311,7 @@ def _files(experiment: ResolvedExperiment) -> dict[str, str]:
 
 
 def _files_of(slot: str, top: Component) -> dict[str, str]:
-    """The same for one component and those inside it."""
+    """Return the same for one component and its nested ones."""
     found: dict[str, str] = {}
     for component in top.walk():
         for name, value in component.params.items():
@@ -317,6 +322,7 @@ def _files_of(slot: str, top: Component) -> dict[str, str]:
 
 def _files_in(value: Any, where: str, *, writes: bool) -> dict[str, str]:
     if isinstance(value, (set, frozenset)):
+        # the order of a set changes with PYTHONHASHSEED
         value = sorted(value, key=repr)
     if isinstance(value, partial):
         value = {**dict(enumerate(value.args)), **value.keywords}
@@ -327,12 +333,13 @@ def _files_in(value: Any, where: str, *, writes: bool) -> dict[str, str]:
     path = _existing(value)
     if path is None or (writes and path.is_dir()):
         return found
+    # by content, not by time: a file that is copied or touched keeps its runs
     return {where: file_digest(path)[:16] if path.is_file() else tree_digest(path)[:16]}
 
 
 @lru_cache
 def _fingerprint_of(names: tuple[str, ...]) -> str:
-    """A hash of what some modules of the kernel say."""
+    """Return a hash of the sources of some kernel modules, without comments and docstrings."""
     texts = [f"{name} {_fingerprint_of_file(KERNEL / name)}" for name in names]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
@@ -342,7 +349,7 @@ def _fingerprint_of_file(path: Path) -> str:
 
 
 def versions_of(packages: frozenset[str]) -> dict[str, str]:
-    """Distribution → version, for top-level packages that components import."""
+    """Return distribution → version, for top-level packages that components import."""
     return dict(sorted(item for package in packages for item in _version_of(package)))
 
 
@@ -353,16 +360,18 @@ def _version_of(package: str) -> tuple[tuple[str, str], ...]:
     try:
         return ((package.lower().replace("_", "-"), metadata.version(package)),)
     except metadata.PackageNotFoundError:
+        # a package may be named otherwise than its distribution: PIL is pillow, sklearn scikit-learn
         names = _distributions().get(package, [])
     return tuple((name.lower().replace("_", "-"), metadata.version(name)) for name in dict.fromkeys(names))
 
 
 @lru_cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Top-level package → distributions, remembered until something is installed: reading it takes 0.15 s."""
+    """Return top-level package → distributions, cached until something is installed: reading it takes 0.15 s."""
     from importlib import metadata
 
     folders = [folder for folder in dict.fromkeys(sys.path) if os.path.isdir(folder)]
+    # installing or removing a distribution adds or removes a folder there, which changes the time of its parent
     state = {folder: os.stat(folder).st_mtime_ns for folder in folders}
     file = cache_folder() / "distributions.json"
     known = read_cache(file)
@@ -374,7 +383,7 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def _hidden(value: str | None) -> str | None:
-    """A hash of an environment variable: it may be a secret."""
+    """Return a hash of an environment variable, whose value may be a secret."""
     return None if value is None else hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
@@ -383,7 +392,7 @@ def _hidden(value: str | None) -> str | None:
 
 @_once_per_experiment
 def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
-    """Metric → hash of its parameters and source: a finished run whose metric has another one is evaluated again."""
+    """Return metric → hash of its parameters and source; if it changed, a finished run is evaluated again."""
     found = {}
     for component in experiment.components("metrics"):
         parts = list(component.walk())
@@ -402,7 +411,7 @@ def metric_identities(experiment: ResolvedExperiment) -> dict[str, str]:
 
 @attrs.frozen
 class LocalSource:
-    """One source file of the user's that a run is made of.
+    """One of the user's source files that a run depends on.
 
     Attributes:
         name: dotted name of the module; of a study file, the name of its file.
@@ -417,7 +426,7 @@ class LocalSource:
 
 @_once_per_experiment
 def local_sources(experiment: ResolvedExperiment) -> list[LocalSource]:
-    """The study file, and the modules of the user's that it or a component imports."""
+    """Return the study file, and the user's modules that it or a component imports."""
     return [
         LocalSource(source.path.name if source.is_question else source.name, source.path, source.text)
         for source in _modules(experiment)
@@ -430,5 +439,5 @@ def _modules(experiment: ResolvedExperiment) -> list[ModuleSource]:
 
 
 def changed_sources(experiment: ResolvedExperiment) -> list[LabError]:
-    """One error for every file of an experiment that says something else than what was imported."""
+    """Return one error for every file of an experiment that differs from the source that was imported."""
     return changed_since_import(_modules(experiment))

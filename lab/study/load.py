@@ -27,7 +27,7 @@ __all__ = ["load_study", "override"]
 
 
 def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
-    """The study in a Python file: its global called ``study``, or the only study it holds.
+    """Return the study in a Python file: its global ``study``, or the only study in it.
 
     Args:
         path: the file.
@@ -39,11 +39,13 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
     path = Path(path)
     module = _import(path, catalog)
     if catalog is not None and _has_hooks(module):
+        # a file that is loaded again in the same process (notebooks, workers) replaces its own hooks
         catalog.remove(path.stem)
         catalog.add_module(module, path.stem)
     studies = {name: value for name, value in vars(module).items() if isinstance(value, Study)}
     if not studies:
         raise LabError("this file holds no study", where=str(path), hint="give it one: study = Study(base).swap(...)")
+    # one study under two names is not ambiguous
     if "study" not in studies and len({id(study) for study in studies.values()}) > 1:
         raise LabError(
             f"this file holds {len(studies)} studies: {', '.join(studies)}",
@@ -56,7 +58,7 @@ def load_study(path: Path | str, catalog: Catalog | None = None) -> Study:
 
 
 def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[object]:
-    """Return what a study file must leave as it is; a file that is only looked at, for completion, is not watched."""
+    """Return a guard of global state around a study file's import; none if it is loaded for shell completion."""
     if catalog is None:
         return nullcontext()
     from lab.study.guard import assert_global_state_unchanged
@@ -64,7 +66,7 @@ def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[obje
 
     guard = ExitStack()
     guard.enter_context(assert_global_state_unchanged(path.name, allow_torch_rng=True, functions=True))
-    # many files seed at their top; it decides nothing
+    # many files call torch.manual_seed at the top; runs seed their own streams, so it is undone without a message
     guard.enter_context(all_generators(0))
     return guard
 
@@ -79,14 +81,15 @@ _searched: set[str] = set()
 def _search_beside(folder: Path) -> None:
     """Let a study import what lies beside it: after everything installed, and before what lies beside other studies.
 
-    Modules of other studies that have the name of one in this folder are forgotten, so that each study gets its own.
+    Modules of other studies with the name of one in this folder are dropped, so that each study imports its own.
     """
     name = str(folder)
-    # the user's own search path
+    # on the user's own PYTHONPATH: its place must stay
     if name in sys.path and name not in _searched:
         return
     if name in sys.path:
         sys.path.remove(name)
+    # appended, never first: a study's random.py or types.py must not replace Python's own
     others = [index for index, place in enumerate(sys.path) if place in _searched]
     sys.path.insert(min(others, default=len(sys.path)), name)
     _searched.add(name)
@@ -113,15 +116,19 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
         )
     content = path.read_bytes()
+    # a hash of path and content in the name: two studies of one name, or a study edited between two loads, are two
+    # modules
     name = f"lab_experiment_{path.stem}_{hashlib.sha256(bytes(path.absolute()) + content).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LabError("a study is a Python file", where=str(path), hint="its name must end with .py")
     module = importlib.util.module_from_spec(spec)
+    # registered before it runs, as dataclasses look their module up there
     sys.modules[name] = module
     _search_beside(path.parent.absolute())
     watch_imports(path.parent)
     try:
+        # compiled from the text that is kept: reading the file twice could fingerprint another text than was run
         code = compile(keep_source(module, path), str(path), "exec", dont_inherit=True)
         with keeps_working_folder(), stdout_to_stderr(), _watched(path, catalog), recording_reads():
             exec(code, module.__dict__)
@@ -160,14 +167,14 @@ def _is_in(place: str, path: Path) -> bool:
 
 
 def _line_of(error: BaseException, path: Path) -> str:
-    """The line of the study file that an error came from."""
+    """Return the line of the study file that an error came from."""
     files = (str(path), str(path.absolute()))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
 
 
 def _shadowed(error: BaseException, folder: Path) -> str | None:
-    """A remedy where a module lacks a name, and a file beside the study, called like it, was not the one imported."""
+    """Return a hint if an import failed because an installed module shadows a file beside the study."""
     name = getattr(error, "name", None) if isinstance(error, ImportError) else getattr(error, "obj", None)
     name = getattr(name, "__name__", name)
     if not isinstance(name, str) or not isinstance(error, (ImportError, AttributeError)):
@@ -177,9 +184,7 @@ def _shadowed(error: BaseException, folder: Path) -> str | None:
     imported = getattr(sys.modules.get(top), "__file__", None)
     if not beside or (imported is not None and Path(imported).resolve() == beside[0].resolve()):
         return None
-    return (
-        f"'{top}' is Python's or an installed module, not {beside[0].relative_to(folder)} beside this file; rename that"
-    )
+    return f"'{top}' is an installed or standard module that shadows {beside[0].relative_to(folder)}; rename that file"
 
 
 def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, where: str | None = None) -> Study:
@@ -193,7 +198,7 @@ def override(study: Study, assignments: Sequence[str], catalog: Catalog, *, wher
     """
     from lab.study.guard import guarded
 
-    # Reading a value imports the component that it is for, before the plan watches imports.
+    # reading a value imports its component, and the plan sets its guard of imports only later
     catalog.import_guard = guarded
     base, problems = study.base, []
     for assignment in assignments:

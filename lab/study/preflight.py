@@ -1,4 +1,4 @@
-"""Preflight: what can be known before training is known before training."""
+"""Preflight: every problem that can be found before training is found before training."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lab.training.data import Data
 __all__ = ["ArmCheck", "Plan", "PlanListener", "plan_study"]
 
 PlanListener = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
+"""Called with the current task, the number done, and the total."""
 
 
 def _ignore_progress(what: str, done: int, count: int) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 @attrs.frozen(eq=False)
 class Plan:
-    """Plan of a study: its arms, its runs, and what was found.
+    """Plan of a study: its arms and its runs.
 
     Attributes:
         study: the study.
@@ -42,7 +42,7 @@ class Plan:
         arms: its arms, the base first.
         runs: every run of every arm.
         found: keys of the runs that are finished already.
-        checks: arm → what its first step showed; arms whose runs are all found are not stepped.
+        checks: arm → result of its rehearsal; arms whose runs are all finished are not rehearsed.
     """
 
     study: Study
@@ -68,18 +68,18 @@ def plan_study(
     elsewhere: bool = False,
     progress: PlanListener | None = None,
 ) -> Plan:
-    """Check every arm and find out which runs are to do.
+    """Check every arm and determine which runs are not finished.
 
     First all names, parameters and types of all arms, before any data is read; then the data; then a rehearsal of every
-    arm that has something to train, on its device (``lab.study.rehearsal``). Where runs will be trained
-    ``elsewhere``, on machines that may have a device which this one has not, a step on the CPU must do.
+    arm with a run to train, on its device (``lab.study.rehearsal``). Runs that will be trained ``elsewhere``, on
+    machines with a device that this one lacks, are rehearsed on the CPU.
 
     Raises:
         StudyError: every problem of every arm.
     """
     workspace.catalog.import_guard, notify = guarded, progress or _ignore_progress
     arms = study.resolve(workspace.catalog, where=where, progress=notify)
-    # a search goes on with what was imported when it began
+    # later rounds of a search use the modules imported in the first, so an edit meanwhile is no problem
     if not seen:
         _refuse_changed_sources(arms, study, where)
     configure_cpu()
@@ -87,27 +87,30 @@ def plan_study(
     runs = _read_data(arms, study, workspace, where, notify)
     _refuse_equal_arms(arms, runs, where)
     found = seen | {run.key for run in runs if not fresh and _is_found(run)}
+    # reversed, so that an arm is rehearsed with its first seed to do
     waiting = {run.arm: run for run in reversed(runs) if run.key not in found}
     checks: dict[str, ArmCheck] = {}
+    # shared: a pass over the sampler of a large data set takes longer than the two steps of an arm
     samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
         to_step = [arm for arm in arms if arm.name in waiting and arm.experiment.task is None]
         for number, arm in enumerate(to_step):
             notify("steps of arms", number, len(to_step))
             with attempt(arm.name):
+                # the plan's own runs keep the device asked for; only the rehearsal moves to the CPU
                 run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
     return Plan(study, workspace, arms, runs, found, checks)
 
 
 def _is_found(run: Run) -> bool:
-    """Return whether a run is finished, with every metric that is asked for."""
+    """Return whether a run is finished, with every requested metric."""
     record = run.store.finished(run.key)
     return record is not None and not lacks(run.experiment, record)
 
 
 def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None) -> None:
-    """Stop where a source file says something else than what was imported: the key could not tell which was trained."""
+    """Raise if a source file was edited after its import: the key would not show which version is trained."""
     with _gathering(study, where) as attempt:
         for arm in arms:
             for error in changed_sources(arm.experiment):
@@ -116,7 +119,7 @@ def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None
 
 
 def _refuse_equal_arms(arms: Sequence[Arm], runs: Sequence[Run], where: str | None) -> None:
-    """Stop where two arms have one key: the same training would be shown as two.
+    """Raise if two arms have the same key: one training would be shown as two arms.
 
     Trials of a search are left out, since a searcher may propose the same settings twice.
     """
@@ -141,7 +144,7 @@ def _refuse_equal_arms(arms: Sequence[Arm], runs: Sequence[Run], where: str | No
 
 @contextmanager
 def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
-    """Gather what fails in each arm; at the end raise all of it at once, each problem with the arms that have it."""
+    """Collect the problems of all arms and raise them at the end, each with the arms that have it."""
     problems: dict[str, list[str]] = {}
 
     @contextmanager
@@ -199,6 +202,8 @@ def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data)
 def _device_here(device: str, elsewhere: bool) -> str:
     """Return the device to check arms on: the one that they will be trained on, if this machine has it."""
     try:
+        # allocating is the only reliable test: is_available() is True on machines whose driver is too old for this
+        # torch
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         if elsewhere and _is_known(device):
@@ -219,6 +224,7 @@ def _is_known(device: str) -> bool:
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
         learner = run.learner()
+    # schedules compute their rate from the length of the whole training, which only fit() would set
     learner.position.epochs = run.experiment.values["epochs"]
     learner.position.batches = len(learner.train_sampler)
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)

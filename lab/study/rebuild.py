@@ -1,4 +1,4 @@
-"""Building a run again from its record: to load what it learned, or to train it again and compare."""
+"""Rebuilding a run from its record: to load its weights, or to train it again and compare."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Reproduction:
 
     Attributes:
         run: the run.
-        differences: what is not as it was: code, data, packages.
+        differences: code, data and packages that changed.
         epochs: how many epochs were compared.
         mismatches: metrics that differ, in order.
         weights: a line for each tensor, or file of them, that differs.
@@ -86,7 +86,7 @@ class Reproduction:
 
     @property
     def is_identical(self) -> bool:
-        """Return whether everything that was recorded came out again."""
+        """True if every recorded value was reproduced."""
         return not (self.mismatches or self.weights or self.damage)
 
 
@@ -101,7 +101,7 @@ def load(
     stored_source: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Learner:
-    """The trained learner of a finished run.
+    """Return the trained learner of a finished run.
 
     Args:
         key: the run's key, or its first few digits.
@@ -109,7 +109,7 @@ def load(
         catalog: the plugins; all installed ones if None.
         file: the study's file, where the run uses components that are written in it. It need not be given for a file
             that the same user ran on this machine and that did not change since.
-        data: what stands for the run's data, where that is not to be read again.
+        data: used in place of the run's own data.
         anyway: load although code, data or packages are not as they were; every difference is passed to ``warn``.
         stored_source: import the study's file as the run keeps it: code that comes with the store.
         warn: called with each difference; issues a Python warning by default.
@@ -131,7 +131,7 @@ def load(
     found = _differences(record, run, has_own_data=data is not None)
     if found and not anyway:
         raise LabError(
-            f"run {record.key} was made with something else than what is here",
+            f"run {record.key} was made with different code, data or packages",
             where="\n".join(found),
             hint="--anyway (anyway=True) loads it all the same",
         )
@@ -148,14 +148,15 @@ def _warn(text: str) -> None:
 
 
 def _selected(record: RunRecord) -> str:
+    # a fixed list: the name comes from a store and becomes a path
     name = record.result.get("selected")
     if name not in (BEST, LAST):
-        raise StoreError(f"run {record.key} has no weights to load", where=f"it was to select {name!r}")
+        raise StoreError(f"run {record.key} has no weights to load", where=f"it selected {name!r}")
     return str(name)
 
 
 def study_source(record: RunRecord, file: Path | str | None, *, stored_source: bool) -> Callable[[], Path | None]:
-    """Return what finds the study file of a run once it is needed.
+    """Return a function that finds the study file of a run, called only if a component needs it.
 
     Args:
         record: the run, which comes from a store and is not trusted.
@@ -191,7 +192,7 @@ def rebuild_run(
     data: Data | None = None,
     anyway: bool = False,
 ) -> Run:
-    """The run that ``experiment.json`` tells of, with the components that are installed now.
+    """Return the run that ``experiment.json`` describes, with the components that are installed now.
 
     Args:
         content: what the record says; names in it are looked up in registries and in the study file, nowhere else.
@@ -199,13 +200,15 @@ def rebuild_run(
         source: finds the study file, if the run uses components that are written in it. The record's own ``file`` is
             never imported.
         cache: data that was built before.
-        data: what stands for the run's data.
+        data: used in place of the run's own data.
         anyway: take a component of the study file by its name though its source is another.
 
     Raises:
-        LabError: a component, or the plugin that it came from, is not there.
+        LabError: a component, or the plugin that it came from, is missing.
     """
+    # former names first: everything below compares with today's registries
     content = with_current_names(content, catalog)
+    # before components are resolved: a missing plugin would show as an unknown name, without the plugin to install
     _check_plugins(content["experiment"], catalog)
     is_hooked = bool((content.get("key_content") or {}).get("hooks"))
     recorded = experiment_from_json(content["experiment"])
@@ -231,7 +234,7 @@ def rebuild_run(
 
 
 def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:
-    """Raise if a plugin that supplied a component is not there.
+    """Raise if a plugin that supplied a component is missing.
 
     Raises:
         LabError: every such component, with what the record knows of its plugin.
@@ -250,7 +253,7 @@ def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:
 
 
 def _suppliers(value: Any) -> Iterator[tuple[str, str]]:
-    """Component and plugin, of all that did not come from a study file."""
+    """Yield the name and plugin of each component that did not come from a study file."""
     if isinstance(value, Mapping):
         owner = value.get("plugin")
         if "component" in value and isinstance(owner, str) and owner not in ("", "local"):
@@ -267,31 +270,31 @@ def rebuild_exactly(
     file: Path | None = None,
     cache: DataCache | None = None,
 ) -> Run:
-    """The run that another process asks for, by its record.
+    """Return the run that another process requests, from its record.
 
     Raises:
-        LabError: with what is installed here it would be another one, since code, torch, data or versions of
-            components differ; what differs is named.
+        LabError: its key would be different here, since code, torch, data or versions of components differ; the
+            differences are listed.
     """
-    # the record comes from the process that asks, not from a store
+    # trusted: the record comes from the process that started this one, not from a store
     given = file or content.get("file")
     source = partial(_given, given)
-    # its key is compared instead
+    # the hashes of definitions need not match by name: the key, which covers them, is compared below
     run = rebuild_run(content, store, catalog, source=source, cache=cache, anyway=True)
     if run.key != content["key"]:
         found = differences(content, run.record(), words=("asked for", "here"))
         raise LabError(
-            "it would train another run than was asked for",
-            where="\n".join(found) or "something that its record does not tell",
+            "this machine would compute a different run key",
+            where="\n".join(found) or "an input that its record does not list",
         )
     return run
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tuple[str, str]) -> list[str]:
-    """In what two records of a run differ that decides its numbers, a line each.
+    """Return the differences between two records of a run that affect its numbers, one line each.
 
     Args:
-        one, other: what ``experiment.json`` says.
+        one, other: contents of ``experiment.json``.
         words: what to call them in a line: ``("then", "now")``.
     """
     lines = list(_diff(one.get("torch"), other.get("torch"), "torch", words)) if "torch" in one else []
@@ -303,11 +306,11 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], *, words: tupl
             lines.append(f"{name}: {'no such file' if now is None else 'another content'} {words[1]}")
     if one["data"] != other["data"]:
         lines.append(f"data: another content {words[1]}")
-    # of a version that recorded less
+    # a record of an older version, which held no key content
     if "key_content" not in one or "key_content" not in other:
         return lines + list(_diff(one["experiment"], other["experiment"], "", words))
     decides, decides_now = one["key_content"], other["key_content"]
-    # code that differs was named; that the hashes of components differ too says nothing more
+    # the code that differs is listed already; the hashes of components differ with it
     if lines:
         decides, decides_now = _without_hashes(decides), _without_hashes(decides_now)
     for part in ("experiment", "packages", "variables", "state", "hooks", "seed", "device", "processes"):
@@ -325,7 +328,7 @@ def _without_hashes(value: Any) -> Any:
 
 
 def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
-    """Name, what one record says, what the other says, of the names in either."""
+    """Return name, value in one record and value in the other, for the names in either."""
     then, now = one.get(part, {}), other.get(part, {})
     return ((name, then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now]))
 
@@ -343,14 +346,14 @@ def _diff(one: Any, other: Any, path: str, words: tuple[str, str]) -> Iterator[s
 
 
 def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool = False) -> Reproduction:
-    """Train a finished run again, elsewhere and with as many threads as then, and compare all that it recorded.
+    """Train a finished run again, in a temporary folder and with the same number of threads, and compare all results.
 
-    Compared are every metric of every epoch, the final metrics, those of the test split included, and the weights.
+    Compares every metric of every epoch, the final metrics, including those of the test split, and the weights.
 
     Args:
         record: the run as it was recorded.
         run: the same, rebuilt with what is installed now.
-        listener: told of progress.
+        listener: receives progress updates.
         anyway: train although something differs.
 
     Raises:
@@ -365,6 +368,7 @@ def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool =
             where="\n".join(differences),
             hint="--anyway trains it all the same and shows what comes out",
         )
+    # on the store's own disk, since /tmp may be too small for a checkpoint; a read-only store is reproduced in /tmp
     place = run.store.folder if os.access(run.store.folder, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=place, prefix=".reproduce-") as folder:
         again = attrs.evolve(run, workspace=attrs.evolve(run.workspace, store=Store(folder)))
@@ -379,13 +383,14 @@ def reproduce(record: RunRecord, run: Run, listener: Listener, *, anyway: bool =
 
 
 def _set_threads(record: RunRecord, notes: list[str]) -> None:
-    """Use as many threads as the record says: sums over them are added in another order otherwise."""
+    """Set the recorded number of threads: with another one, sums are added in another order."""
     machine = _environment_of(record, notes).get("machine", {})
     threads = machine.get("threads")
+    # the record comes from a store: a number in the millions would make OpenMP abort the process
     if isinstance(threads, int) and 1 <= threads <= MAX_THREADS:
         torch.set_num_threads(threads)
     elif machine:
-        notes.append("environment.json does not say with how many threads it was trained")
+        notes.append("environment.json does not record the number of threads")
 
 
 def _environment_of(record: RunRecord, notes: list[str]) -> dict[str, Any]:
@@ -410,7 +415,7 @@ def _compare_metrics(record: RunRecord, trained: RunRecord, notes: list[str]) ->
 
 
 def _compare_weights(then: Path, now: Path, notes: list[str]) -> list[str]:
-    """A line for every tensor that differs, in the weights of the last and of the best epoch."""
+    """Return a line for every tensor that differs, in the weights of the last and of the best epoch."""
     from safetensors import SafetensorError
 
     found: list[str] = []
@@ -420,6 +425,7 @@ def _compare_weights(then: Path, now: Path, notes: list[str]) -> list[str]:
             continue
         if not os.path.lexists(one):
             notes.append(f"{name} is not kept, so weights cannot be compared")
+        # a link could point to the weights that were just trained, which would always be identical
         elif one.is_symlink() or not one.is_file():
             found.append(f"{name}: not a file of the run's folder")
         elif not other.is_file():
@@ -445,22 +451,22 @@ def _different_tensors(one: Path, other: Path) -> Iterator[str]:
 
 
 def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Equal to the last bit, so that NaN equals NaN."""
+    """Return whether tensors are equal bit by bit, so that NaN equals NaN."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return torch.equal(one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8))
 
 
 def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRecord:
-    """The record of a finished run, by the first digits of its key.
+    """Return the record of a finished run, by the first digits of its key.
 
     Args:
         store: the runs.
         key: the run's key.
-        damaged_too: give a run that was finished though files of it are not as they were.
+        damaged_too: also return a finished run whose files were changed since.
 
     Raises:
-        LabError: there is none, there are several, or it is not finished.
+        LabError: no run matches, several do, or it is not finished.
     """
     record = store.find(key)
     if record.status == "finished":
@@ -484,9 +490,9 @@ def _with_local_components(
     *,
     is_hooked: bool = False,
 ) -> tuple[Experiment | Task, Path | None]:
-    """The experiment with the components that are written in a study file taken from that file, and the file.
+    """Return the experiment with its local components taken from the study file, and that file.
 
-    A file whose hooks run before training is loaded for their sake as well.
+    A file whose hooks run before training is loaded too.
     """
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
     if not wanted and not is_hooked:
@@ -507,15 +513,16 @@ def _with_local_components(
         for component in arm.experiment.all_components()
         if component.plugin == "local"
     }
-    # the file may have another name now
+    # matched without the file's name too: a study file may be renamed
     forms = {_definition(name): factory for name, factory in found.items()}
     if anyway:
+        # exact matches win over names without a hash
         forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
     return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
 
 
 def _definition(name: str) -> str:
-    """``study.py:Net#1f…`` without the name of the file."""
+    """Return ``study.py:Net#1f…`` without the name of the file."""
     file, colon, definition = name.partition(":")
     return definition if colon and file.endswith(".py") else name
 
@@ -535,7 +542,7 @@ def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path, anyway
 
 
 def _is_local(name: str) -> bool:
-    """Return whether a recorded name is that of a definition, ``file.py:Model#hash``, and not a registered one."""
+    """Return whether a recorded name denotes a definition, ``file.py:Model#hash``, not a registered component."""
     return ":" in name
 
 
@@ -551,7 +558,7 @@ def _uses(experiment: Experiment | Task) -> list[Use]:
 
 
 def _map_uses(experiment: Experiment | Task, change: Callable[[Use], Use]) -> Experiment | Task:
-    """The experiment with ``change`` applied to every component, inner ones first."""
+    """Return the experiment with ``change`` applied to every component, inner ones first."""
 
     def mapped(value: Any) -> Any:
         if isinstance(value, Use):
@@ -569,12 +576,12 @@ def _map_uses(experiment: Experiment | Task, change: Callable[[Use], Use]) -> Ex
 def _differences(
     record: RunRecord, run: Run, *, has_own_data: bool = False, notes: list[str] | None = None
 ) -> list[str]:
-    """Return what is not as it was when the run was recorded and decides numbers, one line each.
+    """Return everything that affects numbers and changed since the run was recorded, one line each.
 
     Args:
         record, run: the run then and now.
         has_own_data: the data was given, so that the files which it was read from need not be there.
-        notes: hears of what cannot be compared.
+        notes: collects what cannot be compared.
     """
     words = ("then", "now")
     then = _environment_of(record, [] if notes is None else notes).get("packages", {})
@@ -586,12 +593,12 @@ def _differences(
         made, made_now = _without_reading(made), _without_reading(made_now)
     lines = differences(made, made_now, words=words) + list(packages)
     if not lines and not has_own_data and run.key != record.key:
-        lines.append(f"key: {record.key} then, {run.key} now, for a reason that the record does not tell")
+        lines.append(f"key: {record.key} then, {run.key} now, for a reason the record does not show")
     return list(dict.fromkeys(lines))
 
 
 def _without_reading(made: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says, but for how the data is read; its fingerprint stays."""
+    """Return a record without the way in which data is read; its fingerprint stays."""
     files = {name: digest for name, digest in made.get("files", {}).items() if not name.startswith("dataset.")}
     changed = {**made, "files": files, "experiment": {**made["experiment"], "dataset": None}}
     if "key_content" in made:
@@ -614,5 +621,5 @@ def _metric_mismatches(epoch: int | None, old: Mapping[str, float], new: Mapping
 
 
 def _same(one: float | None, other: float | None) -> bool:
-    """Equal to the last bit; NaN equals NaN."""
+    """Return whether values are equal to the last bit; NaN equals NaN."""
     return one == other or (one != one and other != other)

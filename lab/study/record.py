@@ -1,7 +1,7 @@
-"""The record of a study, ``runs/<study>/study.json``: what its report is made from, now and later.
+"""The record of a study, ``runs/<study>/study.json``, from which its report is made.
 
-It is written before the first run, so that a study under way, or one that was interrupted, can be reported too; what
-became of each run is always read from the store. It is a union of the study's variants (``lab.study.variants``).
+It is written before the first run, so that a running or interrupted study can be reported too; the outcome of each
+run is always read from the store. It is a union of the study's variants (``lab.study.variants``).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class StudyRecord:
         version: the version of ``lab`` that made it.
         folder: where it lies.
         variant: which variant of the study this is.
-        label: the settings in which it differs from the other variants; empty where it is the only one.
+        label: the settings in which it differs from the other variants; empty if it is the only one.
         others: variant → label of the others, the one run last first.
         is_last: whether it is the one that was run last.
     """
@@ -103,7 +103,7 @@ class StudyRecord:
     is_last: bool = True
 
     def results(self, store: Store) -> Results:
-        """Its runs as they stand in the store now."""
+        """Return its results, from the runs in the store now."""
         return Results(self.study, self.arms, [store.record(**run) for run in self.runs])
 
 
@@ -123,9 +123,11 @@ def write_study(plan: Plan, store: Store, *, file: str = "", command: str = "") 
 
 def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[str, Any]:
     """Add a variant to the record of a study, whatever other processes add meanwhile, and return the record."""
+    # read, merge and write under one lock: two `lab run` of one study at once would lose one of the variants
     with store.lock(f"study-{variants.place_of(folder.name)}"):
         before = _variants_before(folder)
         union = variants.merged(before, content)
+        # report.html is about to be overwritten by the second variant
         if len(before) == 1 and "variants" in union:
             _keep_reports(folder, before[0]["variant"])
         files.write_sealed(folder / FILE, union)
@@ -133,7 +135,7 @@ def add_variant(store: Store, folder: Path, content: variants.Content) -> dict[s
 
 
 def among_others(record: StudyRecord) -> StudyRecord:
-    """Return a record with the variants that its study has by now; what was run meanwhile is told apart from it."""
+    """Return a record with the variants that its study has by now, including those run meanwhile."""
     try:
         every = variants.all_variants(variants.read_content(record.folder))
     except (OSError, StoreError):
@@ -151,7 +153,7 @@ def record_of(plan: Plan, store: Store, *, file: str = "", command: str = "") ->
 
 
 def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, Any]:
-    """Return what ``study.json`` says of a plan."""
+    """Return the content of ``study.json`` for a plan."""
     from importlib.metadata import version
 
     study = plan.study
@@ -174,19 +176,21 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "components": [attrs.asdict(component) for component in components_of(plan.arms)],
         "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
     }
+    # through JSON once, so that the variant's name is computed from the same values as when it is read back
     plain = json.loads(files.standard_json(files.to_standard(content)))
     return {**plain, "variant": variants.name_variant(plain)}
 
 
 def _variants_before(folder: Path) -> list[variants.Content]:
-    """The variants that the record has; one that is damaged is set aside."""
+    """Return the variants in the record; a damaged record is moved aside."""
     try:
         return variants.all_variants(variants.read_content(folder))
     except FileNotFoundError:
         return []
     except StoreError as error:
         aside = folder / f"{FILE}.damaged"
-        warnings.warn(f"{error}\n  it is set aside as {aside} and written anew", stacklevel=3)
+        warnings.warn(f"{error}\n  it is kept as {aside} and written again", stacklevel=3)
+        # os.replace cannot replace a folder by a file
         if aside.is_dir() and not aside.is_symlink():
             shutil.rmtree(aside)
         os.replace(folder / FILE, aside)
@@ -207,7 +211,7 @@ def _arm_content(arm: Arm) -> dict[str, Any]:
 
 
 def _search_content(search: Search) -> dict[str, Any]:
-    """A search as JSON; of options, their names."""
+    """Return a search as JSON; options are given by name."""
     space = {
         path: list(choice.values) if isinstance(choice, Options) else attrs.asdict(choice)
         for path, choice in search.space.items()
@@ -229,7 +233,7 @@ def _read_search(content: Mapping[str, Any]) -> Search:
 
 
 def components_of(arms: Iterable[Arm]) -> list[ComponentRecord]:
-    """Every component of every arm, nested ones included, each once."""
+    """Return every component of every arm once, including nested ones."""
     users: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for arm in arms:
         for component in arm.experiment.all_components():
@@ -239,7 +243,7 @@ def components_of(arms: Iterable[Arm]) -> list[ComponentRecord]:
 
 
 def source_of(factory: Any) -> str:
-    """The file and line of a class or function, relative to the working folder or to where packages are installed."""
+    """Return the file and line of a class or function, relative to the working folder or to site-packages."""
     try:
         path, line = _file_and_line(inspect.unwrap(factory))
     except (TypeError, OSError):
@@ -249,7 +253,7 @@ def source_of(factory: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _file_and_line(factory: Any) -> tuple[str | None, int]:
-    """Looking a class up parses its whole file, and arms share most of their components."""
+    """Return file and line; cached, since looking a class up parses its whole file and arms share components."""
     if isinstance(factory, types.FunctionType):
         return inspect.getsourcefile(factory), factory.__code__.co_firstlineno
     return inspect.getsourcefile(factory), inspect.getsourcelines(factory)[1]
@@ -257,7 +261,7 @@ def _file_and_line(factory: Any) -> tuple[str | None, int]:
 
 def _short_path(path: Path) -> str:
     roots: list[str] = []
-    # the working folder may be gone
+    # the working folder may have been removed
     with suppress(OSError):
         roots.append(os.getcwd())
     roots += [*sysconfig.get_paths().values(), *filter(None, sys.path)]
@@ -269,7 +273,7 @@ def _short_path(path: Path) -> str:
 
 
 def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
-    """The record of the study called ``name``; its file's name (``experiments/width.py``) is accepted too.
+    """Return the record of the study ``name``; its file's name (``experiments/width.py``) is accepted too.
 
     Args:
         store: the runs.
@@ -292,7 +296,7 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
     except StoreError as error:
         raise _damaged(folder, str(error.where)) from error
     except LabError as error:
-        # it holds what no study may hold
+        # the JSON is sound but describes an impossible study, such as two arms of one name
         raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, describe(error)) from error
@@ -307,9 +311,10 @@ def _damaged(folder: Path, why: str) -> StoreError:
 
 
 def _plain_name(name: str) -> str:
-    """The name of a study, also from the path of its file or folder."""
+    """Return the name of a study, also from the path of its file or folder."""
     path = Path(name)
     plain = path.stem if path.suffix == ".py" else path.name
+    # "?" is no valid name, so a path that leaves the store becomes "unknown study"
     return "?" if plain in ("", "..") or "\0" in plain or len(plain.encode(errors="replace")) > 255 else plain
 
 
@@ -320,7 +325,7 @@ def _unknown(store: Store, name: str) -> UnknownNameError:
 
 
 def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -> StudyRecord:
-    """The record of one variant of a study."""
+    """Return the record of one variant of a study."""
     every = variants.all_variants(union)
     labels, last = variants.labels(every), every[-1]["variant"]
     others = {each["variant"]: labels[each["variant"]] for each in reversed(every)}
@@ -363,7 +368,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
 
 
 def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
-    """The experiment that a resolved experiment's JSON describes; classes of one's own are named, not imported."""
+    """Return the experiment that resolved JSON describes; user-defined classes are named, not imported."""
     if TASK in content:
         return Task(_use(content[TASK]))
     fields = attrs.fields_dict(Experiment)

@@ -1,8 +1,7 @@
 """The rehearsal of an arm: everything that its run does, once and on little data, before anything is trained.
 
 Its cost is that of a small and a full training step, three validation steps on one batch, and a checkpoint that is
-saved and loaded in memory. What depends on the data and the sampler alone is looked at once for all arms
-that share them.
+saved and loaded in memory. Checks that depend on data and sampler alone are shared by all arms that share them.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ SLOW_STEP_S = 0.1
 SOME_EXAMPLES = 8
 
 CUT = 32
-"""So many validation examples are enough to see whether the loss of a batch is the mean of its parts."""
+"""Validation examples that suffice to see whether the loss of a batch is the mean of its parts."""
 
 
 @attrs.frozen
@@ -72,7 +71,7 @@ class ArmCheck:
         parameters: number of weights.
         seconds_per_step: time of a training step; a rough measure.
         is_paired: whether its parts draw their initial weights from streams of their own.
-        notes: what a reader of the plan must know, one sentence each.
+        notes: remarks for a reader of the plan, one sentence each.
     """
 
     parameters: int
@@ -87,7 +86,7 @@ class Pass:
 
     Attributes:
         smallest: indices of its smallest batch.
-        problem: what is wrong with it, or empty.
+        problem: the first defect, or empty.
     """
 
     smallest: Sequence[int]
@@ -95,11 +94,11 @@ class Pass:
 
 
 class SamplerChecks:
-    """Passes of samplers that were looked at, so that arms which share data and sampler share the look."""
+    """Checked passes of samplers, shared by arms with the same data and sampler."""
 
     def __init__(self) -> None:
         self._passes: dict[tuple[Any, ...], Pass] = {}
-        # the ids in the keys stay those of living objects
+        # keeps the objects alive whose ids are in the keys; a freed one's id may be given to another
         self._kept: list[Any] = []
 
     def train(self, run: Run, learner: Learner) -> Pass:
@@ -126,10 +125,11 @@ class SamplerChecks:
 
 
 def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
-    """Go through one pass of a sampler."""
+    """Check one pass of a sampler."""
     count = len(sampler)
     smallest: Any = []
     given = 0
+    # one more than declared: an endless sampler would hang the plan
     for batch in itertools.islice(iter(sampler), count + 1):
         if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
             return Pass([], f"{label} gives {describe_structure(batch)}, not a list of indices")
@@ -146,7 +146,7 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
 
 
 def _bad_index(batch: Iterable[Any], size: int) -> str:
-    """Return what in a batch is not an index of a split; indices of the dataset's own, such as windows, may be."""
+    """Return the first invalid index of a batch as text; indices of other types, such as windows, are allowed."""
     try:
         indices = [operator.index(index) for index in batch]
     except TypeError:
@@ -157,26 +157,28 @@ def _bad_index(batch: Iterable[Any], size: int) -> str:
 
 
 def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, *, is_trial: bool = False) -> ArmCheck:
-    """Go once through what a run does.
+    """Run every part of a run once.
 
     Args:
         run: of the arm.
-        learner: newly built for it; it is of no use afterwards.
+        learner: newly built for it; not usable afterwards.
         compare: the metric that the study compares.
         samplers: shared by the arms of a plan.
         is_trial: whether it is a trial of a search, which may diverge.
 
     Raises:
-        StudyError: several things are wrong; every problem.
-        LabError: something is wrong.
+        StudyError: several problems; all of them.
+        LabError: one problem.
     """
     passes = [samplers.train(run, learner), samplers.valid(run, learner)]
+    # declarations first: a step with a wrong sampler would fail with a message about shapes
     problems = [*_declared_problems(learner, compare), *(each.problem for each in passes if each.problem)]
     if problems:
         raise StudyError(problems)
     for callback in learner.callbacks:
         callback.check(learner)
     _before_fit(learner)
+    # observers write files and draw figures; the rehearsal's two steps are not theirs
     with learner.unobserved():
         return _rehearse_steps(run, learner, compare, *passes, tolerant=is_trial)
 
@@ -184,6 +186,7 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
 def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
     _check_weights(learner)
     seconds = _train(run, learner, train, tolerant=tolerant)
+    # validation after the steps: metrics then see an output that training has moved
     notes = [*_selection_notes(learner, compare), *_evaluate(learner, valid, tolerant=tolerant)]
     _check_optimizer(learner)
     _check_checkpoint(learner)
@@ -196,7 +199,7 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
 
 
 def _declared_problems(learner: Learner, compare: str) -> list[str]:
-    """Return what can be seen without a step: directions, arguments and names."""
+    """Return the problems that show without a step: directions, arguments and names."""
     problems = []
     for name, metric in learner.metrics.items():
         for check in (check_direction, check_arguments):
@@ -217,7 +220,7 @@ def _uncomparable(compare: str, known: Sequence[str]) -> str:
     if compare.startswith("test_") and not any(name.startswith("test_") for name in known):
         return str(ParameterError(f"this study compares '{compare}', but the data has no test split"))
     error = ParameterError(
-        f"this study compares '{compare}', of which nothing says whether higher or lower is better",
+        f"this study compares '{compare}', but nothing declares whether higher or lower is better",
         hint=did_you_mean(
             compare,
             known,
@@ -240,7 +243,7 @@ _OTHER_LIBRARIES = {
 
 
 def _event_problems(callback: Callback) -> list[str]:
-    """Methods of a callback that look like events and are none, and events that cannot be called."""
+    """Return misspelled events of a callback, events of other libraries, and events with a wrong signature."""
     where = f"callback '{callback.name}'"
     problems = []
     for name in _own_methods(callback):
@@ -248,12 +251,12 @@ def _event_problems(callback: Callback) -> list[str]:
             if not _takes_learner(getattr(callback, name)):
                 problems.append(f"{where}: {name} must take one argument, the learner")
         elif meant := _OTHER_LIBRARIES.get(name) or _close_event(name):
-            problems.append(f"{where} has a method '{name}', which is no event\n  did you mean: {meant}?")
+            problems.append(f"{where} has a method '{name}', which is not an event\n  did you mean: {meant}?")
     return problems
 
 
 def _own_methods(callback: Callback) -> list[str]:
-    """Public methods that a subclass adds or overrides."""
+    """Return the public methods that a subclass adds or overrides."""
     owners = [kind for kind in type(callback).__mro__ if kind is not Callback and issubclass(kind, Callback)]
     own = {name for owner in owners for name, value in vars(owner).items() if callable(value)}
     return sorted(name for name in own if not name.startswith("_"))
@@ -262,6 +265,7 @@ def _own_methods(callback: Callback) -> list[str]:
 def _close_event(name: str) -> str:
     if hasattr(Callback, name):
         return ""
+    # 0.85: 'after_epochs' is a typo, 'after_all' a method of the user's own
     close = difflib.get_close_matches(name.lower(), _METHODS, n=1, cutoff=0.85)
     return close[0] if close else ""
 
@@ -306,30 +310,33 @@ def _call_before_fit(learner: Learner, callbacks: Sequence[Callback]) -> None:
 def _check_weights(learner: Learner) -> None:
     """Raise if an initial weight is not a number: a vector that was read wrongly, a division by zero."""
     for name, weight in learner.model.named_parameters():
+        # one sum per weight instead of isnan().any(), which allocates a mask as large as the weight
         if weight.is_floating_point() and bool(weight.detach().sum().isnan()):
             raise LabError(
                 f"the weight '{name}' is not a number before training",
                 where=type(learner.model).__name__,
-                hint="look at what initializes it",
+                hint="check how it is initialized",
             )
 
 
 def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
-    """A step on the smallest batch that will come, then a timed one on a full batch; gives its seconds.
+    """Train on the smallest batch of the epoch, then on a full one, and return the seconds of the full step.
 
     If the smallest batch is at least half a full one, both are full; a slow step is then not repeated.
     """
     _follow_schedules(learner)
     full = list(range(min(learner.train_size, learner.batch_size)))
+    # a model with state between batches (stateful RNNs) needs batches of one size
     is_small = 2 * len(train.smallest) <= len(full) and not extra_state(learner.model)
     small = train.smallest if is_small else full
     label = run.experiment.component("stepper").label
     learner.set_training_mode()
-    looks: list[str] = []
+    hashes: list[str] = []
+    # two fetches first: a dataset that augments at random differs by itself, and nothing can be concluded then
     for moment in ("", "", "its collate"):
         if moment:
             _batch(learner, "train", small)
-        _look_at_examples(run, learner, small, moment, looks)
+        _check_examples(run, learner, small, moment, hashes)
     started = time.perf_counter()
     try:
         with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True), _naming(run, learner):
@@ -337,10 +344,10 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     except Exception as error:
         if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
             raise
-        # if this fails, too, it is not about the size
+        # if the full batch fails too, the size is not the reason, and its error is the one to show
         _step(learner, full)
         raise _too_small(learner, train, error.__cause__ or error) from error
-    _look_at_examples(run, learner, small, "a training step", looks)
+    _check_examples(run, learner, small, "a training step", hashes)
     _check_finite(first, "the training loss is {} on the first batch, before any weight has moved")
     if small is full and (seconds := time.perf_counter() - started) > SLOW_STEP_S:
         return seconds
@@ -361,9 +368,9 @@ def _follow_schedules(learner: Learner) -> None:
 
 @contextmanager
 def _naming(run: Run, learner: Learner) -> Iterator[None]:
-    """Inside the block, the model, the loss and the data answer for themselves for what they change in the process.
+    """Attribute changes of global state inside the block to the model or the loss that made them.
 
-    The stepper, which calls them, would be blamed otherwise.
+    Otherwise the stepper, which calls them, would be blamed.
     """
     guards: list[ExitStack] = []
 
@@ -382,7 +389,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
             return loss(*arguments, **options)
 
     handles = [learner.model.register_forward_pre_hook(enter), learner.model.register_forward_hook(leave)]
-    # a module may be asked for its weight or its parameters
+    # a module stays: steppers may read its weight or its parameters
     if not isinstance(loss, nn.Module):
         functools.update_wrapper(guarded_loss, loss, updated=("__dict__",))
         learner.loss = guarded_loss
@@ -394,22 +401,22 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
             handle.remove()
 
 
-def _look_at_examples(run: Run, learner: Learner, indices: Sequence[int], moment: str, looks: list[str]) -> None:
-    """Raise if examples are not what they were: something has written into data that all runs share.
+def _check_examples(run: Run, learner: Learner, indices: Sequence[int], moment: str, hashes: list[str]) -> None:
+    """Raise if examples have changed: something has written into data that all runs share.
 
     Args:
         run: of the arm.
         learner: its learner.
         indices: some training examples.
-        moment: what was done since they were looked at, for the message.
-        looks: their hashes so far; two alike at the beginning show that they do not draw by themselves.
+        moment: the action since the last hash, for the message.
+        hashes: their hashes so far; the first two are equal if the dataset is deterministic.
     """
     split = learner.data.split("train")
     fetch = getattr(split, "__getitems__", None)
     some = list(indices[:SOME_EXAMPLES])
     with all_generators(0):
-        looks.append(hash_of_values(fetch(some) if fetch else [split[index] for index in some]))
-    if moment and looks[0] == looks[1] != looks[-1]:
+        hashes.append(hash_of_values(fetch(some) if fetch else [split[index] for index in some]))
+    if moment and hashes[0] == hashes[1] != hashes[-1]:
         raise DataError(
             f"{run.experiment.component('dataset').label}: its examples are changed by {moment}",
             where="all runs share them, so the next one would train on other data",
@@ -459,7 +466,7 @@ def _too_small(learner: Learner, train: Pass, error: BaseException) -> LabError:
 
 @contextmanager
 def _described(learner: Learner, batch: Any, moment: str) -> Iterator[None]:
-    """Say of a failure in torch or in a component what the batch and the output were."""
+    """Add the structure of batch and output to a failure in torch or in a component."""
     outputs: list[Any] = []
     handle = learner.model.register_forward_hook(lambda _, __, output: outputs.append(output))
     try:
@@ -478,14 +485,14 @@ def _described(learner: Learner, batch: Any, moment: str) -> Iterator[None]:
 
 
 def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[Any]) -> LabError:
-    """The error with where it happened; for unusual batches and outputs, with the remedy."""
+    """Return the error with its place and, for unusual batches and outputs, a hint."""
     is_plain = isinstance(batch, (tuple, list)) and (not outputs or isinstance(outputs[-1], Tensor))
-    hint = None if is_plain else "a stepper says how such a batch becomes a loss: write one (docs/training.md)"
+    hint = None if is_plain else "a stepper computes the loss of such a batch: write one (docs/training.md)"
     return LabError(describe_error(error), where=where, hint=hint)
 
 
 def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
-    """Validation on one batch, on its halves and on the smallest batch, with every metric."""
+    """Validate one batch, its two parts and the smallest batch with every metric, and return notes."""
     indices = list(range(min(len(learner.data.split("valid")), learner.valid_batch_size)))
     can_be_cut = not extra_state(learner.model)
     notes = []
@@ -495,6 +502,7 @@ def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
             _check_finite(float(whole.loss), "the validation loss is {} after two training steps", learner)
         _try_metrics(learner, [(indices, whole)])
         if can_be_cut and len(indices) > 1:
+            # 32 examples show a dependence as well as 1,024 do, and keep the rehearsal below two steps
             if len(indices) > CUT:
                 indices = indices[:CUT]
                 whole = _valid_step(learner, indices)
@@ -513,8 +521,8 @@ def _cut_note(learner: Learner, whole: float, mean: float) -> str:
     name = getattr(getattr(loss, "func", loss), "__name__", type(loss).__name__)
     return (
         f"valid_loss depends on how batches are cut: {name} gives {whole:.4g} for a batch and {mean:.4g} as the "
-        "mean of two parts of it; a loss that is not a mean over its targets says over what (lab.mean_over), and arms "
-        "with another valid_batch_size have another yardstick"
+        "mean of two parts of it; a loss that is not a mean over its targets must declare over what (lab.mean_over), "
+        "and arms with another valid_batch_size have another yardstick"
     )
 
 
@@ -532,7 +540,7 @@ def _valid_step(learner: Learner, indices: Sequence[int]) -> Evaluation:
 
 
 def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evaluation]]) -> None:
-    """Take batches into every metric, compute and reset."""
+    """Update, compute and reset every metric."""
     for name, metric in learner.metrics.items():
         try:
             metric.reset()
@@ -554,7 +562,7 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
 
 
 def _selection_notes(learner: Learner, compare: str) -> list[str]:
-    """Return whether the best epoch is chosen on the split that is reported."""
+    """Return a note if the best epoch is chosen on the split that is reported."""
     split = f"{compare.partition('_')[0]}_"
     rules = [each for each in learner.callbacks if isinstance(each, Checkpoint) and each.select == "best"]
     return [
@@ -568,7 +576,7 @@ def _selection_notes(learner: Learner, compare: str) -> list[str]:
 
 
 def _check_optimizer(learner: Learner) -> None:
-    """Raise if a weight that should be trained is not in the optimizer.
+    """Raise if a trainable weight is not in the optimizer.
 
     The reasons are layers that ``layer_groups`` leaves out, layers that the first forward pass made or replaced, and
     weights of the loss. A model or a stepper that trains weights in another way names them in ``untrained``.
@@ -604,6 +612,7 @@ def _is_declared(name: str, declared: Sequence[str]) -> bool:
 
 def _check_checkpoint(learner: Learner) -> None:
     """Save and load a checkpoint in memory."""
+    # a sharded checkpoint needs collectives on all ranks; one rank alone would wait for the others
     if learner.distributed.world_size > 1:
         return
     try:

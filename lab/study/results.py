@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["ArmRow", "Question", "Results"]
 
 TOP_TRIALS = 10
-"""So many trials of a search are shown at most; all are in ``runs.csv``."""
+"""Trials of a search that are shown at most; all are in ``runs.csv``."""
 
 
 SPLITS = ("train", "valid", "test")
 
 COSTS = {"parameters": False, "steps": False, "seconds": False, "peak_memory_mb": False, "examples_per_second": True}
-"""Return whether higher is better, of what a run cost."""
+"""Budget column → whether higher is better."""
 
 _OUTCOMES = {"absent": "not run"}
 
@@ -70,7 +70,7 @@ class ArmRow:
         return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
 
 
-class Question(attrs.AttrsInstance, Protocol):
+class Question(Protocol):
     """The part of a study that a comparison needs; results from elsewhere have no experiment."""
 
     @property
@@ -119,7 +119,7 @@ class Results:
         return [run for run in self.runs if run.status == "damaged"]
 
     def scores(self, arm: str, name: str) -> dict[int, float]:
-        """Seed → figure, over the finished runs of an arm; metrics and budget alike."""
+        """Return seed → value of a metric or budget column, over the finished runs of an arm."""
         rows = {run.seed: run.row() for run in self._of_arm.get(arm, []) if run.status == "finished"}
         return {seed: float(row[name]) for seed, row in rows.items() if name in row}
 
@@ -130,10 +130,10 @@ class Results:
         return sorted(names, key=lambda name: name != self.study.compare)
 
     def compare(self, metric: str = "", *, stepwise: bool = False) -> list[ArmRow]:
-        """Every arm, the base first, with its difference from the base in ``metric`` (the study's own by default).
+        """Return the arms, the base first, each with its difference from the base in ``metric``.
 
         Args:
-            metric: one that runs have.
+            metric: a metric of the runs; the primary one by default.
             stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
 
         Raises:
@@ -154,7 +154,7 @@ class Results:
         return [self._row(name, comparisons.get(name)) for name in scores]
 
     def _refusal(self, other: str, name: str, metric: str) -> str:
-        """Why two arms are not compared in a metric; empty if they are."""
+        """Return the reason why two arms cannot be compared in a metric; empty if they can."""
         if self.direction(metric) is None:
             return f"no verdict: nothing says whether higher or lower {metric} is better"
         split = metric.partition("_")[0]
@@ -173,16 +173,19 @@ class Results:
         return len(seen) > 1
 
     def _finished(self, arms: Sequence[str]) -> list[RunRecord]:
-        return [run for run in self.runs if run.arm in arms and run.status == "finished"]
+        runs = [run for arm in arms for run in self._of_arm.get(arm, [])]
+        return [run for run in runs if run.status == "finished"]
 
     def _qualified(self, found: ArmComparison, other: str, metric: str) -> ArmComparison:
-        """A comparison whose verdict says what it rests on besides its seeds."""
+        """Return a comparison whose verdict also states failed runs and how the epoch was selected."""
         arms = [other, found.arm]
         remarks = []
-        if any(run.status != "finished" for run in self.runs if run.arm in arms):
-            counts = [f"{len(self._finished([arm]))} of {sum(run.arm == arm for run in self.runs)}" for arm in arms]
+        planned = [len(self._of_arm.get(arm, [])) for arm in arms]
+        if len(self._finished(arms)) < sum(planned):
+            counts = [f"{len(self._finished([arm]))} of {count}" for arm, count in zip(arms, planned, strict=True)]
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
             remarks.append(f"{both} finished; verdict on survivors only" if found.n else f"{both} finished")
+        # without a test there is no verdict that a caveat could qualify
         if found.n > 1 and not math.isnan(found.p):
             if self.chosen_on_reported_split(arms, metric):
                 remarks.append("best epoch chosen on the split that is reported")
@@ -191,7 +194,7 @@ class Results:
         return attrs.evolve(found, verdict="; ".join([self._plain_verdict(found, other, metric), *remarks]))
 
     def _plain_verdict(self, found: ArmComparison, other: str, metric: str) -> str:
-        """The verdict; where a score is undefined, with the reason."""
+        """Return the verdict, or the reason why a score is undefined."""
         reasons = self.undefined([other, found.arm], metric)
         if not reasons or found.n == 0:
             return found.verdict
@@ -250,28 +253,31 @@ class Results:
         return [*sentences, *self.notes]
 
     def judged_by(self, metric: str) -> Results:
-        """The same runs, with another primary metric.
+        """Return the same runs with another primary metric.
 
         Raises:
             UnknownNameError: no run has such a metric.
         """
-        study = attrs.evolve(self.study, compare=self._known(metric))
+        # Every question is a class of attrs, which mypy cannot know of a protocol.
+        study: Question = attrs.evolve(self.study, compare=self._known(metric))  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:
         """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""
         metric = self.study.compare
         values = self.scores(arm, metric)
+        # a trial with a failed seed counts as failed: the mean of the survivors would favor settings that diverge
         if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
             return None
         mean = summarize(list(values.values())).mean
         return -mean if self.is_higher_better(metric) else mean
 
     def leading_arms(self) -> list[str]:
-        """The arms that tables and curves show: all of them, or of a search the base and the best trials."""
+        """Return the arms that tables and curves show: all, or for a search the base and the best trials."""
         names = [arm.name for arm in self.arms]
         if self.study.searching is None:
             return names
+        # only trials of the last rung were trained to the end; others have fewer epochs
         last = len(self.study.searching.rungs)
         values = {
             arm.name: self.value_of(arm.name) for arm in self.arms if arm.trial is not None and arm.trial.rung == last
@@ -281,12 +287,12 @@ class Results:
         return [*plain, *sorted(finished, key=finished.__getitem__)[:TOP_TRIALS]]
 
     def leading_rows(self, rows: Sequence[ArmRow]) -> list[ArmRow]:
-        """Of the rows that ``compare`` gave those of ``leading_arms``, in that order."""
+        """Return the rows of ``leading_arms``, in that order."""
         by_name = {row.name: row for row in rows}
         return [by_name[name] for name in self.leading_arms()]
 
     def effects(self, metric: str = "") -> list[Effect]:
-        """Main effects and interactions of a factorial study in ``metric``; empty unless its arms are a whole grid.
+        """Return main effects and interactions of a factorial study in ``metric``; empty unless its arms form a grid.
 
         A grid of one factor has none beyond the differences that ``compare`` gives.
 
@@ -300,6 +306,7 @@ class Results:
         scores = {name: self.scores(name, metric) for name in cells}
         found = factorial_effects(cells, scores, higher_is_better=self.is_higher_better(metric))
         first, *others = cells
+        # an effect averages over all cells, so one pair that cannot be compared spoils every effect
         refusals = {self._refusal(first, other, metric) for other in others} - {""}
         return [_refused_effect(effect, sorted(refusals)[0]) if refusals else effect for effect in found]
 
@@ -337,13 +344,13 @@ class Results:
         return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes))
 
     def frame(self) -> pd.DataFrame:
-        """One row per run, as a pandas frame."""
+        """Return one row per run, as a pandas frame."""
         import pandas as pd
 
         return pd.DataFrame([run.row() for run in self.runs])
 
     def _repr_html_(self) -> str:
-        """The comparison, as Jupyter shows it."""
+        """Return the comparison, as Jupyter shows it."""
         import pandas as pd
 
         rows = [
@@ -361,10 +368,11 @@ class Results:
         return str(pd.DataFrame(rows).to_html(index=False, na_rep="", float_format="{:.4g}".format))
 
     def write_csv(self, path: Path) -> None:
-        """One row per run: ``arm, seed, key, status``, the metrics, the budget."""
+        """Write one row per run: ``arm, seed, key, status``, the metrics, the budget."""
         rows = [run.row() for run in self.runs]
         names = list(dict.fromkeys(name for row in rows for name in row))
         with path.open("w", newline="", encoding="utf-8") as file:
+            # "\n" on every system, so that the file is equal to the byte
             writer = csv.DictWriter(file, names, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

@@ -93,13 +93,13 @@ class Listener(Protocol):
     """Receiver of progress updates, such as a display."""
 
     def run_started(self, run: Run) -> None:
-        """A run begins to train."""
+        """Called when a run begins to train."""
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done; called at most ten times a second and at every epoch's end."""
+        """Called at most ten times a second, and at the end of every epoch."""
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """A run has ended, well or not."""
+        """Called when a run has ended, finished or failed."""
 
 
 @attrs.frozen(eq=False)
@@ -108,8 +108,8 @@ class Run:
 
     Attributes:
         study: name of the study it was made for.
-        arm, seed: which one it is.
-        key: what it is found by; the same key gives the same numbers.
+        arm, seed: its arm and seed.
+        key: its name in the store; runs with equal keys have equal numbers.
         experiment: its complete experiment.
         workspace: the plugins, the store, and the device.
         data: the data, built once for all runs that share it.
@@ -146,7 +146,7 @@ class Run:
         return self.workspace.catalog
 
     def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
-        """Train, or find the run finished; failures are recorded, not raised.
+        """Train the run unless it is finished; failures are recorded, not raised.
 
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
@@ -156,7 +156,7 @@ class Run:
 
     @contextmanager
     def locked(self, listener: Listener, stop: threading.Event) -> Iterator[None]:
-        """Keep other processes from training the run; waits for one that does, and says so.
+        """Lock the run against other processes; waits for one that trains it, and notifies the listener.
 
         Raises:
             KeyboardInterrupt: ``stop`` was set while it waited.
@@ -170,6 +170,7 @@ class Run:
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
+        # read inside the lock: another process may have finished the run while this one waited
         record = None if fresh else self.store.finished(self.key)
         if record is not None:
             if not lacks(self.experiment, record):
@@ -177,10 +178,11 @@ class Run:
             completed = self._complete(record)
             if completed is not None:
                 return completed
-            # its weights alone do not give its scores
+            # its weights do not reproduce its scores (e.g. averaged weights that were not kept), so it trains again
             fresh = True
         configure_cpu()
         folder = self._begin(fresh=fresh)
+        # before training: an interrupted or failed run can be rebuilt too
         keep_sources(self.experiment, self.file, folder)
         listener.run_started(self)
         self.catalog.call("lab_run_started", run=self)
@@ -190,7 +192,7 @@ class Run:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # a callback may call sys.exit or pytest.skip; only its own run ends
+            # BaseException: a callback may call sys.exit or pytest.skip, which must end only its own run
             self._leave_failure(folder, error)
         record = self.store.record(self.key)
         self.catalog.call("lab_run_finished", run=self, result=record)
@@ -198,12 +200,14 @@ class Run:
         return record
 
     def _complete(self, record: RunRecord) -> RunRecord | None:
-        """Add what a finished run lacks; None where it must be trained again. A failure leaves the run as it was."""
+        """Add missing metrics to a finished run; None if it must be trained again. A failure changes nothing."""
         try:
             with keeps_working_folder():
                 found = complete(self.learner(record.folder), self.experiment, record)
                 if found is None:
                     return None
+                # the result last: a kill between both leaves the old result with a newer recipe, which is completed
+                # again
                 write_sealed(record.folder / "experiment.json", to_standard(self.record()))
                 write_sealed(record.folder / "result.json", found)
                 return self.store.record(self.key)
@@ -211,20 +215,21 @@ class Run:
             raise
         except BaseException as error:
             refuse_full_disk(error, self.store.root)
+            # failed for this command only: the trained run is intact and must stay finished in the store
             return attrs.evolve(record, status="failed", result=failure_content(error))
 
     def fail(self, error: BaseException, *, fresh: bool = False) -> RunRecord:
-        """Record that it could not be trained, since the process that had it is gone.
+        """Record that the run failed because its process died.
 
         Args:
-            error: what happened.
-            fresh: forget what an earlier training left.
+            error: the reason.
+            fresh: discard the files of an earlier training.
         """
         record_failure(self.store.begin(self.key, self.record(), {}, fresh=fresh), error)
         return self.store.record(self.key)
 
     def _begin(self, *, fresh: bool) -> Path:
-        """The run's folder, as an absolute path: components may change the working folder."""
+        """Return the run's folder as an absolute path, since components may change the working folder."""
         made = environment(self.catalog, self.device)
         return Path(os.path.abspath(self.store.begin(self.key, self.record(), made, fresh=fresh)))
 
@@ -238,12 +243,12 @@ class Run:
                 self._begin(fresh=False)
             record_failure(folder, error)
         except OSError as second:
-            # the others may be written all the same
+            # a warning, not an error: the records of other runs may still be written
             self.catalog.warn(f"lab: the failure of run {self.key} cannot be recorded: {second}")
             self.catalog.warn(f"  {describe_error(error)}")
 
     def record(self) -> dict[str, Any]:
-        """Return the content of ``experiment.json``: enough to build the run again."""
+        """Return the content of ``experiment.json``, from which the run can be rebuilt."""
         content = key_content(
             self.experiment,
             self.seed,
@@ -270,7 +275,7 @@ class Run:
         }
 
     def learner(self, folder: Path | None = None, callbacks: tuple[Callback, ...] = ()) -> Learner:
-        """A learner for this run, not trained yet."""
+        """Return a new learner for this run, not trained yet."""
         return build_learner(
             self.experiment,
             pristine(self.data),
@@ -291,7 +296,9 @@ class Run:
             learner = self.learner(folder, (Recorder(self, listener, stop),))
             learner.resume(self.experiment.values["epochs"])
             _refuse_empty_training(learner)
+            # durable=False: short runs must not wait for the disk; the sync below covers long ones
             save_weights(learner.model, folder / LAST, durable=False)
+            # after saving: select="best" loads other weights into the learner
             selected, row = _select(learner, folder)
             metrics = {**row, **(learner.validate("test") if self.data.test is not None else {})}
         seconds = time.perf_counter() - started
@@ -326,13 +333,15 @@ class Run:
 
     def _finish(self, folder: Path, result: dict[str, Any], seconds: float) -> None:
         """Write ``result.json``, which makes the run a finished one, after all the files that it vouches for."""
+        # a run shorter than the checkpoint interval is cheaper to repeat than to protect by waiting for the disk
         if worth_waiting := seconds > MIN_INTERVAL_S:
             sync_files(folder)
+        # written last, since it declares the run finished and lists the digests of the other files
         write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
 
 
 def _refuse_empty_training(learner: Learner) -> None:
-    """A training without an epoch or a batch leaves no metric to compare.
+    """Raise if training ended without a finished epoch or a batch, which leaves no metric to compare.
 
     Raises:
         RunFailed: nothing was trained.
@@ -341,20 +350,20 @@ def _refuse_empty_training(learner: Learner) -> None:
         raise RunFailed(
             "no epoch was trained", hint="a callback or the stepper ended the training before its first epoch did"
         )
-    # a loss that is NaN stops the run before
+    # NaN here means an empty mean: a NaN loss of a batch would have ended the run already
     if all(math.isnan(row["train_loss"]) for row in learner.history):
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
 
 
 def _notify_waiting(run: Run, listener: Listener) -> None:
-    """Say that another process trains the run; a listener need not implement ``run_waits``."""
-    tell = getattr(listener, "run_waits", None)
-    if tell is not None:
-        tell(run)
+    """Notify the listener that another process trains the run; ``run_waits`` is optional."""
+    notify = getattr(listener, "run_waits", None)
+    if notify is not None:
+        notify(run)
 
 
 def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
-    """The weights that the experiment's rule chooses, now in the learner: their file, and the row of their epoch."""
+    """Load the weights that the experiment selects; return their file and the row of their epoch."""
     rule = learner.callback("checkpoint")
     assert isinstance(rule, Checkpoint)
     if rule.select == "best" and learner.history:
@@ -370,7 +379,7 @@ def _select(learner: Learner, folder: Path) -> tuple[str, dict[str, float]]:
 
 
 class Recorder(Callback):
-    """Keeps a run's history on disk, tells the listener, and stops when asked, with everything saved."""
+    """Callback that keeps a run's history on disk, updates the listener, and saves and stops on request."""
 
     name = "recorder"
 
@@ -379,7 +388,7 @@ class Recorder(Callback):
         self._next_refresh = 0.0
 
     def after_batch(self, learner: Training) -> None:
-        # a run that several processes train is stopped in all of them at the same step
+        # ranks must stop at the same step: one that left alone would deadlock the others in the next all-reduce
         if (sync := getattr(self.stop, "sync", None)) is not None:
             sync(learner.position.step)
         if self.stop.is_set():
@@ -387,6 +396,7 @@ class Recorder(Callback):
                 save_checkpoint(learner, learner.folder)
             raise KeyboardInterrupt
         if time.monotonic() > self._next_refresh:
+            # reading the loss synchronizes with the GPU, so at most ten times a second
             self._next_refresh = time.monotonic() + REFRESH_S
             self.listener.run_advanced(self.run, RunProgress.of(learner))
 
@@ -394,6 +404,7 @@ class Recorder(Callback):
         self.listener.run_advanced(self.run, RunProgress.of(learner))
         if learner.folder is not None:
             with atomic_path(learner.folder / "metrics.jsonl", durable=False) as temporary:
+                # whole and atomic, not appended: a kill in mid-line would damage the history
                 temporary.write_text("".join(map(one_line, learner.history)), encoding="utf-8")
 
 
@@ -411,7 +422,7 @@ def _budget(learner: Learner, seconds: float) -> dict[str, float]:
 
 
 def refuse_full_disk(error: BaseException, root: Path) -> None:
-    """A store that cannot be written stops the study: the runs to come would fail in the same way.
+    """Raise if the disk is full: every later run would fail in the same way.
 
     Raises:
         StoreError: ``error`` says that the disk is full.
@@ -425,18 +436,18 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
 
 
 def record_failure(folder: Path, error: BaseException) -> None:
-    """Leave ``failure.json``: what happened, for readers, and the traceback."""
+    """Write ``failure.json``: the error and its traceback."""
     write_sealed(folder / "failure.json", failure_content(error))
 
 
 def failure_content(error: BaseException) -> dict[str, Any]:
-    """Return what a failure leaves to read."""
+    """Return the content of ``failure.json``."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     try:
         trace = "".join(traceback.format_exception(error))
     except Exception as second:
-        # the error's class may break whatever reads it
+        # __str__ of a user's error class may raise
         trace = f"(no traceback: {type(second).__name__})"
     text = "\n".join([describe_error(error), *notes_of(error)])
     return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

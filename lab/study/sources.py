@@ -1,9 +1,9 @@
-"""The sources of a run: its study file and the local modules that this imported.
+"""The sources of a run: its study file and the local modules that it imported.
 
-A run keeps them as text in ``sources.json``, so that it can be built again without its author's folder. Nothing is run
-because a store says so: a study file is imported if the user names it, if this user ran the same file with the same
-content on this machine before (which the cache directory knows, and no store can say), or, when asked for, as it is
-recorded.
+A run keeps them as text in ``sources.json``, so that it can be built again without its author's folder. No code is
+run because a store refers to it: a study file is imported if the user names it, if this user ran the same file with
+the same content on this machine before (recorded in the cache directory, which no store can write), or, on request, as
+it is recorded.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def keep_sources(experiment: ResolvedExperiment, file: str, folder: Path) -> Non
 
 
 def _relative(module: str, path: Path) -> str:
-    """Return where a module is looked for beside a study: ``models/nets.py``."""
+    """Return the path of a module beside a study: ``models/nets.py``."""
     if module.endswith(".py"):
         return module
     parts = module.split(".")
@@ -75,13 +75,13 @@ def stored_study(folder: Path) -> Path:
     if content["study"] not in content["files"]:
         raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: it has no '{content['study']}'")
     place = Path(tempfile.mkdtemp(prefix="lab-sources-"))
-    # its lines are read as long as its classes are used
+    # removed at exit, not before: tracebacks and inspect.getsource read the files as long as the classes live
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name, text in content["files"].items():
         target = place / _inside(name, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         raw = text.encode("utf-8")
-        # a source may name another than UTF-8
+        # a coding cookie (PEP 263) may name another encoding than UTF-8
         encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
         target.write_bytes(raw if encoding.startswith("utf-8") else text.encode(encoding))
     return place / str(content["study"])
@@ -89,6 +89,7 @@ def stored_study(folder: Path) -> Path:
 
 def _inside(name: str, path: Path) -> PurePosixPath:
     parts = PurePosixPath(name)
+    # names come from the store: none may leave the folder, be hidden, or be anything but Python
     wrong = parts.is_absolute() or ".." in parts.parts or parts.suffix != ".py" or "\0" in name
     if wrong or any(part.startswith(".") for part in parts.parts):
         raise files.DamagedError(f"{SOURCES} is damaged", where=f"{path}: '{name}' is not a module beside a study")
@@ -99,9 +100,10 @@ def _inside(name: str, path: Path) -> PurePosixPath:
 
 
 def trust_study(file: str) -> None:
-    """Note in the user's cache that this user ran this study file, with this content."""
+    """Record in the user's cache that this user ran this study file with this content."""
     path = Path(file)
     with suppress(OSError, ValueError):
+        # a file inside a store may come from somebody else, and running it once must not make it trusted
         if not file or _is_in_store(path):
             return
         place, digest = str(path.resolve()), _digest(path)
@@ -113,7 +115,7 @@ def trust_study(file: str) -> None:
 
 
 def find_study(content: Mapping[str, Any]) -> Path | None:
-    """The study file that a record tells of, if this user ran it on this machine and it is as it was then.
+    """Return the study file of a record if this user ran it on this machine and it has not changed since.
 
     Raises:
         LabError: it changed since, or this user never ran it here.
@@ -125,14 +127,15 @@ def find_study(content: Mapping[str, Any]) -> Path | None:
         path = Path(given)
         known = read_cache(_book()).get(str(path.resolve()))
         is_there = path.is_file()
+        # path and content must both match: a store could name any script of the user's
         if is_there and not _is_in_store(path) and known == _digest(path):
             return path
     except (OSError, ValueError):
         return None
     if not is_there:
         return None
-    what = "has changed since it was run here" if known else "was never run by you on this machine"
-    raise LabError(f"the study file that this run tells of {what}", where=str(given), hint=REMEDIES)
+    what = "has changed since you ran it here" if known else "was never run by you on this machine"
+    raise LabError(f"the study file of this run {what}", where=str(given), hint=REMEDIES)
 
 
 REMEDIES = """--file STUDY.py names the file to import
@@ -147,7 +150,7 @@ def refuse_in_store(file: Path | str) -> None:
     """
     if _is_in_store(Path(file)):
         raise LabError(
-            "a file that lies in a store is not imported",
+            "files inside a store are not imported",
             where=str(file),
             hint="--stored-source imports the sources that a run keeps",
         )
@@ -155,6 +158,7 @@ def refuse_in_store(file: Path | str) -> None:
 
 def _is_in_store(path: Path) -> bool:
     """Return whether a file lies below a folder ``.store``, as it is written or once links are followed."""
+    # both forms: a link from outside must not lead into a store, nor one inside it lead out
     return any(".store" in each.parts for each in (Path(os.path.abspath(path)), path.resolve()))
 
 

@@ -1,4 +1,4 @@
-"""The space of a search: what may stand at each path, how trials are proposed, and how many."""
+"""The space of a search: ranges and options per path, and the contract of searchers."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ class Range:
             raise LabError(f"a logarithmic range begins above 0, got {self.low}")
 
     def at(self, share: float) -> float:
-        """The value at a share of the range, from 0 to 1, on its own scale."""
+        """Return the value at a share of the range, from 0 to 1, on its own scale."""
         if self.is_whole and not self.is_log:
+            # + 1, so that both bounds are as likely as the numbers between; min, since share may be exactly 1
             return min(int(self.high), int(self.low + share * (self.high - self.low + 1)))
         if not self.is_log:
             return self.low + share * (self.high - self.low)
@@ -59,7 +60,7 @@ class Range:
         return round(value) if self.is_whole else value
 
     def share(self, value: float) -> float:
-        """Return the share of the range below a value, from 0 to 1; a whole number is in the middle of its stretch."""
+        """Return the share of the range below a value, from 0 to 1; a whole number is mid-interval."""
         if self.is_log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         if self.is_whole:
@@ -78,21 +79,21 @@ class Options:
     values: Mapping[str, Any]
 
     def at(self, share: float) -> str:
-        """The name at a share of the options, from 0 to 1."""
+        """Return the name at a share of the options, from 0 to 1."""
         names = list(self.values)
         return names[min(int(share * len(names)), len(names) - 1)]
 
     def share(self, name: str) -> float:
-        """The middle of an option's stretch, from 0 to 1."""
+        """Return the middle of an option's interval, from 0 to 1."""
         return (list(self.values).index(name) + 0.5) / len(self.values)
 
 
 Space = Mapping[str, Range | Options]
-"""Path → what may stand there."""
+"""Path → range or options."""
 
 
 def log(low: float, high: float) -> Range:
-    """Numbers from ``low`` to ``high`` of which equal ratios are equally likely: ``log(1e-4, 1e-1)`` for an ``lr``.
+    """Return a range on a logarithmic scale, for example ``log(1e-4, 1e-1)`` for an ``lr``.
 
     Two whole bounds give whole numbers: ``log(16, 256)`` for a width.
     """
@@ -104,7 +105,7 @@ def _are_whole(*values: Any) -> bool:
 
 
 def read_space(space: Mapping[str, Any]) -> dict[str, Range | Options]:
-    """A space as ``Study.search`` takes it: a pair is a range, a list or a mapping are options.
+    """Return a space from the notation of ``Study.search``: a pair is a range, a list or a mapping are options.
 
     Raises:
         StudyError: every path with what is wrong there.
@@ -185,7 +186,7 @@ class Search:
         space: path → what may stand there.
         trials: how many trials in all.
         searcher: what proposes them.
-        batch: how many are proposed at once; the next batch has heard of all before it.
+        batch: trials proposed at once; each batch is proposed from the results of all earlier ones.
         seed: of the searcher.
         rungs: epochs after which a trial may be given up: it is trained for the first of them, the best third of all
             so far for the next, and so on to the base's epochs. Every rung is a run of its own, with its schedule
@@ -202,6 +203,7 @@ class Search:
     def __attrs_post_init__(self) -> None:
         problems = number_problems("trials of a search", self.trials, smallest=1, largest=MAX_ARMS)
         problems += number_problems("batch of a search", self.batch, smallest=1)
+        # NumPy's legacy generator, which Optuna seeds, takes 32 bits
         problems += number_problems("seed of a search", self.seed, smallest=0, largest=2**32 - 1)
         if not isinstance(self.rungs, tuple) or any(not isinstance(rung, int) for rung in self.rungs):
             problems.append(f"rungs must be rising epochs from 1 on, got {shown(self.rungs)}")
@@ -212,7 +214,7 @@ class Search:
 
 
 def label_of(path: str, value: Any) -> str:
-    """A short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
+    """Return a short name for a value at a path: ``bidirectional``, ``additive``, ``layers=2``."""
     last = path.rpartition(".")[2]
     if value is True or value is False or value is None:
         return last if value else f"no {last}"

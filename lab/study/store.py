@@ -1,8 +1,8 @@
 """The store: runs on disk, found by key.
 
-``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last and vouches
-for the files that count; until then the folder holds checkpoints, from which the run goes on. A run that failed leaves
-``failure.json``. A run whose files are not what they should be is damaged, and counts as not finished.
+``runs/.store/<key>/`` holds one run. It is finished when ``result.json`` is there, which is written last and lists
+the digests of the other files; until then the folder holds checkpoints, from which the run goes on. A run that failed
+leaves ``failure.json``. A run with changed or missing files is damaged, and counts as not finished.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lab.study import files
 __all__ = ["MARKED", "Outcome", "RunRecord", "Store", "clear_for_writing", "outcome_of"]
 
 MARKED = ("metrics.jsonl", "model.safetensors", "best.safetensors", "sources.json")
-"""The files besides itself that ``result.json`` vouches for."""
+"""Files whose digests ``result.json`` holds."""
 NEEDED = ("metrics.jsonl",)
 KEY = re.compile(r"[0-9A-Za-z_-]{1,128}")
 CHECKPOINT = re.compile(r"checkpoint-[0-9]+|\.checkpoint-.*\.tmp")
@@ -55,14 +55,15 @@ class Outcome:
 
 
 def outcome_of(folder: Path | str, *, thorough: bool = True) -> Outcome:
-    """Return what became of the run in a folder; never raises for what the folder holds.
+    """Return the outcome of the run in a folder; never raises, whatever the folder holds.
 
     Args:
         folder: of the run.
-        thorough: look for links too that leave the folder, and into ``metrics.jsonl`` of older versions, which left no
-            digests; lists of thousands do without.
+        thorough: also search for links that leave the folder, and parse ``metrics.jsonl`` of older versions, which
+            wrote no digests; lists of thousands of runs skip this.
     """
     try:
+        # lstat: a link in place of the run's folder may lead to the files of another store
         state = os.lstat(folder)
     except (OSError, ValueError):
         return Outcome("absent", "", {}, {})
@@ -73,13 +74,15 @@ def outcome_of(folder: Path | str, *, thorough: bool = True) -> Outcome:
     problem = ""
     try:
         made = files.read_json(f"{folder}/experiment.json", files.EXPERIMENT)
+        # a folder that was renamed or copied would give another run's numbers under this key
         if made["key"] != os.path.basename(folder):
             problem = f"experiment.json is damaged\n  {folder}/experiment.json: it is of run {made['key']}"
     except FileNotFoundError:
-        problem = f"experiment.json is damaged\n  {folder}/experiment.json: not there any more"
+        problem = f"experiment.json is damaged\n  {folder}/experiment.json: missing"
     except files.DamagedError as error:
         problem = str(error)
     try:
+        # a damaged recipe is noted first and reported only if a result exists: an unfinished run is begun anew anyway
         result = files.read_json(f"{folder}/result.json", files.RESULT)
         if "files" in result:
             files.verify_files(folder, result["files"], NEEDED)
@@ -103,7 +106,7 @@ def _refuse_links(folder: Path | str) -> None:
     Raises:
         DamagedError: the first such link.
     """
-    # follows no links
+    # os.walk follows no links by default
     for parent, names, others in os.walk(folder):
         for path in (os.path.join(parent, name) for name in (*names, *others)):
             if os.path.islink(path) and not os.path.realpath(path).startswith(f"{os.path.realpath(folder)}{os.sep}"):
@@ -139,7 +142,7 @@ class RunRecord:
     """One run as it stands on disk.
 
     Attributes:
-        key: what it is found by.
+        key: its name in the store.
         folder: where its files are.
         status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.
         result: final metrics of a finished run, the failure of a failed one, ``error`` of a damaged one.
@@ -187,7 +190,7 @@ class RunRecord:
         return dict(self.result.get("budget", {}))
 
     def experiment(self, *, strict: bool = True) -> dict[str, Any]:
-        """The resolved experiment, and what decides its numbers.
+        """Return the content of ``experiment.json``.
 
         Args:
             strict: refuse a file that was changed since it was written; otherwise only one that cannot be read.
@@ -198,7 +201,7 @@ class RunRecord:
         return files.from_plain(self._read("experiment.json", files.EXPERIMENT, strict=strict))  # type: ignore[no-any-return]
 
     def environment(self, *, strict: bool = True) -> dict[str, Any]:
-        """Return where it was made: packages, plugins, git state, machine.
+        """Return its environment: packages, plugins, git state, machine.
 
         Raises:
             StoreError: it is missing or damaged.
@@ -206,12 +209,12 @@ class RunRecord:
         return self._read("environment.json", files.ENVIRONMENT, strict=strict)
 
     def final(self) -> dict[str, float]:
-        """The final metrics as far as they can be read, though ``result.json`` was changed since it was written."""
+        """Return the final metrics, also if ``result.json`` was changed since it was written."""
         result = self._read("result.json", files.RESULT, strict=False)
         return files.numbers(result["metrics"])
 
     def history(self) -> list[dict[str, float]]:
-        """One row per epoch.
+        """Return one row per epoch.
 
         Raises:
             StoreError: it is damaged.
@@ -219,7 +222,7 @@ class RunRecord:
         return history_of(self.folder)
 
     def path(self, name: str) -> Path:
-        """Return where the file ``name`` of the run lies.
+        """Return the path of the file ``name`` of the run.
 
         Raises:
             StoreError: it would lie outside of the run's folder.
@@ -249,7 +252,7 @@ class Store:
         self.folder = self.root / ".store"
 
     def prepare(self) -> None:
-        """Make the folder.
+        """Create the folder of runs.
 
         Raises:
             StoreError: it cannot be written.
@@ -262,6 +265,7 @@ class Store:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # written, not asked: os.access is wrong for root, for read-only mounts and for some network file systems
             probe = self.folder / f".probe-{uuid.uuid4().hex}"
             probe.touch(exist_ok=False)
             probe.unlink(missing_ok=True)
@@ -281,11 +285,12 @@ class Store:
         return True
 
     def folder_of(self, key: str) -> Path:
-        """Return where the run with this key lies.
+        """Return the folder of the run with this key.
 
         Raises:
             StoreError: what is given cannot be a key.
         """
+        # keys come from the command line and from records: none may hold a slash or be '..'
         if not KEY.fullmatch(key):
             raise StoreError(f"{key[:80]!r} cannot be the key of a run", where=str(self.root))
         return self.folder / key
@@ -302,12 +307,12 @@ class Store:
         if record.status != "finished":
             return None
         for leftover in _leftovers(record.folder):
-            # a store that is only read stays as it is
+            # ignore_errors: a read-only store stays unchanged
             shutil.rmtree(leftover, ignore_errors=True)
         return record
 
     def all_keys(self) -> list[str]:
-        """The keys of all runs.
+        """Return the keys of all runs.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -325,7 +330,7 @@ class Store:
             ) from error
 
     def find(self, key: str) -> RunRecord:
-        """The run whose key begins with ``key``.
+        """Return the run whose key begins with ``key``.
 
         Raises:
             UnknownNameError: there is none, or several.
@@ -333,27 +338,28 @@ class Store:
         found = [known for known in self.all_keys() if known.startswith(key)] if key else []
         if len(found) == 1 or key in found:
             return self.record(key if key in found else found[0])
-        hint = "lab runs lists what is there" if not found else f"say more of it: {', '.join(found[:5])}"
+        hint = "lab runs lists what is there" if not found else f"give more digits: {', '.join(found[:5])}"
         raise UnknownNameError(f"{'no' if not found else 'more than one'} run's key begins with '{key}'", hint=hint)
 
     def records(self) -> Iterator[RunRecord]:
-        """Every run of the store."""
+        """Yield every run of the store."""
         return (self.record(key) for key in self.all_keys())
 
     def begin(self, key: str, experiment: dict[str, Any], environment: dict[str, Any], *, fresh: bool) -> Path:
-        """The folder of a run about to train; ``fresh`` forgets what was there, and so does a damaged result."""
+        """Return the folder of a run about to train; ``fresh``, or a damaged result, removes its earlier files."""
         folder = self.folder_of(key)
         if fresh or os.path.lexists(folder / "result.json") or not _is_own_folder(folder):
             self.remove(key)
         if folder.is_dir():
             clear_for_writing(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # durable=False: losing an unfinished run to a power failure costs no more than its training
         files.write_sealed(folder / "experiment.json", files.to_standard(experiment), durable=False)
         files.write_sealed(folder / "environment.json", environment, durable=False)
         return folder
 
     def remove(self, key: str) -> None:
-        """Forget a run, whatever its folder holds. It disappears at once, whatever happens meanwhile."""
+        """Remove a run, whatever its folder holds; it disappears at once, also if the removal is interrupted."""
         folder = self.folder_of(key)
         if not os.path.lexists(folder):
             return
@@ -361,6 +367,7 @@ class Store:
             folder.unlink()
             return
         discarded = self.folder / f".removed-{uuid.uuid4().hex}"
+        # renamed first: a kill inside rmtree would otherwise leave a run that looks damaged
         folder.rename(discarded)
         shutil.rmtree(discarded)
 
@@ -368,11 +375,11 @@ class Store:
     def lock(
         self, key: str, *, stop: threading.Event | None = None, notice: Callable[[], None] | None = None
     ) -> Iterator[None]:
-        """Keep other processes from training the same run; waits for them.
+        """Lock a run against other processes; waits until they release it.
 
         Args:
             key: the run.
-            stop: asks to wait no longer.
+            stop: ends the waiting when set.
             notice: called once if it waits for more than a second.
 
         Raises:
@@ -382,6 +389,7 @@ class Store:
         began = time.monotonic()
         while True:
             with suppress(Timeout):
+                # in short turns: a blocking flock could not be interrupted by ``stop``
                 lock.acquire(timeout=POLL_S, poll_interval=POLL_S / 2)
                 break
             if stop is not None and stop.is_set():
@@ -414,7 +422,7 @@ class Store:
             return True
 
     def study_folder(self, name: str) -> Path:
-        """``runs/<study>/``.
+        """Return ``runs/<study>/``, and create it.
 
         Raises:
             StoreError: the name would leave the folder of runs.
@@ -428,7 +436,7 @@ class Store:
 
 
 def _own_folder(path: Path) -> None:
-    """Make a folder of the store; what stands there as a link is taken away, since it may lead anywhere."""
+    """Create a folder of the store; a link in its place is removed, since it may lead anywhere."""
     if path.is_symlink():
         path.unlink()
     path.mkdir(parents=True, exist_ok=True)
@@ -439,8 +447,8 @@ def _is_own_folder(path: Path) -> bool:
 
 
 def clear_for_writing(folder: Path) -> None:
-    """Take away links, which may lead anywhere, what is no file where one will be written, and leftovers of a kill."""
-    # follows no links
+    """Remove links, folders in the place of files, and temporary files of a killed process from a run's folder."""
+    # os.walk follows no links by default
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(parent, name)
@@ -452,7 +460,7 @@ def clear_for_writing(folder: Path) -> None:
 
 
 def _leftovers(folder: Path) -> list[str]:
-    """Checkpoints in the folder of a finished run."""
+    """Return the checkpoints in the folder of a finished run."""
     try:
         with os.scandir(folder) as entries:
             return [entry.path for entry in entries if CHECKPOINT.fullmatch(entry.name)]

@@ -34,7 +34,7 @@ __all__ = ["Arm", "Study", "Trial"]
 BASE = "base"
 NO_SECOND_BASE = (
     f"an arm cannot be called '{BASE}'\n"
-    "  that is the experiment that all arms are compared with; only a grid makes it anew: give the arm another name"
+    "  that name is reserved for the experiment that all arms are compared with: give the arm another name"
 )
 SELECTIONS = ("last", "best", "valid")
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
@@ -60,8 +60,8 @@ class Arm:
     """The base with something changed.
 
     Attributes:
-        name: how tables and ``--arms`` call it.
-        changes: path → what stands there in this arm.
+        name: its name in tables and for ``--arms``.
+        changes: path → value in this arm.
         factors: for a cell of a grid, path → the name of its level.
         swapped: the one path that this arm may differ in, or None for a cell of a grid or a trial.
         trial: for a trial of a search, which one.
@@ -120,7 +120,7 @@ class Study:
         arms: besides the base, in order.
         name: the folder of its results; the file's name unless given.
         question: one or two sentences; the file's docstring unless given.
-        file: where it was read from.
+        file: the path it was read from.
         searching: how its settings are searched, if they are; the arms of trials come with the rounds.
         selection: the epoch whose weights are compared. ``last``; ``best``, by the column that the checkpoint monitors,
             on the split that is reported, which flatters every arm, noisy ones most, and is said in every table; or
@@ -153,7 +153,7 @@ class Study:
             raise StudyError(problems)
 
     def swap(self, path: str, alternatives: Mapping[str, Any] | Iterable[Any]) -> Study:
-        """One arm per alternative, each with just the component or value at ``path`` replaced.
+        """Add one arm per alternative, each with just the component or value at ``path`` replaced.
 
         Args:
             path: a slot, or a parameter by dots.
@@ -166,14 +166,14 @@ class Study:
         return self._with(arms, f"swap('{path}', {{name: ...}})")
 
     def remove(self, *paths: str) -> Study:
-        """Leave one out: one arm per path, with the component there absent (or the parameter None)."""
+        """Add one arm per path, without the component there (or with the parameter None)."""
         problems = [problem for path in paths for problem in text_problem("a path", path, may_be_empty=False)]
         if problems:
             raise StudyError([f"remove(...): {problem}" for problem in problems])
         return self._with([Arm(f"no {path.rpartition('.')[2]}", {path: None}, swapped=path) for path in paths])
 
     def grid(self, factors: Mapping[str, Mapping[str, Any] | Sequence[Any]]) -> Study:
-        """Factorial: one arm per combination of levels. The combination of the first levels is the base.
+        """Add one arm per combination of levels (factorial design); the first levels together are the base.
 
         Args:
             factors: path → its levels, as a list or as name → value.
@@ -186,6 +186,7 @@ class Study:
                 levels[path] = _checked_levels(f"the factor {text_of(path)} of a grid", path, values, what="levels")
             except StudyError as error:
                 problems += error.problems
+        # counted before the cells are built: ten factors of ten levels would not fit in memory
         count = math.prod(len(values) for values in levels.values())
         if count > MAX_ARMS:
             problems.append(f"this grid has {count:,} cells; a study can have {MAX_ARMS:,} arms at most")
@@ -205,7 +206,7 @@ class Study:
         seed: int = 0,
         rungs: Sequence[int] = (),
     ) -> Study:
-        """Search settings: so many trials, each with a value for every path of the space.
+        """Search settings in trials, each with a value for every path of the space.
 
         Args:
             space: path → ``(low, high)``, numbers between both, whole ones if both are whole; ``log(low, high)``, the
@@ -228,7 +229,7 @@ class Study:
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
     def choose(self, text: str) -> Study:
-        """As ``select``, by a text with commas: names, in quotes where they hold a comma, or numbers of the plan.
+        """Select arms by a comma-separated text: names (quoted if they contain a comma) or numbers of the plan.
 
         Raises:
             UnknownNameError: there is no such arm.
@@ -240,7 +241,7 @@ class Study:
         return self.select(names)
 
     def select(self, names: Sequence[str]) -> Study:
-        """Only the arms called so, and the base, which everything is compared with.
+        """Return the study with only these arms and the base.
 
         Raises:
             UnknownNameError: there is no such arm; close matches are given.
@@ -260,7 +261,7 @@ class Study:
     def resolve(
         self, catalog: Catalog, *, where: str | None = None, progress: Callable[[str, int, int], None] | None = None
     ) -> list[Arm]:
-        """Every arm with every choice made, the base first.
+        """Return every arm resolved, the base first.
 
         Args:
             catalog: where names are looked up.
@@ -276,7 +277,7 @@ class Study:
         return resolved
 
     def problems(self, catalog: Catalog) -> list[str]:
-        """Everything that is wrong with the question, each problem with the arms that have it."""
+        """Return every problem of the question, each with the arms that have it."""
         return self._resolve(catalog)[1]
 
     def _resolve(
@@ -296,7 +297,7 @@ class Study:
                 resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference))
                 found += _check_one_factor(arm, difference)
                 if arm.swapped is not None and not difference:
-                    found.append("this arm is the base: nothing differs\n  give it another value, or leave it out")
+                    found.append("this arm equals the base: nothing differs\n  give it another value, or leave it out")
             for problem in found:
                 problems.setdefault(problem, []).append(arm.name)
         problems_of_search = self._search_problems(catalog)
@@ -343,7 +344,7 @@ class Study:
         return []
 
     def _search_problems(self, catalog: Catalog) -> list[str]:
-        """Return what is wrong with a search before its first trial: its searcher, and every corner of its space."""
+        """Return the problems of a search before its first trial: its searcher, and both ends of each range."""
         search = self.searching
         if search is None:
             return []
@@ -351,11 +352,12 @@ class Study:
         resolver.resolve("searchers", search.searcher)
         problems = resolver.problems
         if "epochs" in search.space and search.rungs:
-            problems.append("search: epochs stands in the space, and rungs say how long trials are trained")
+            problems.append("search: epochs cannot be in the space if rungs set how long trials are trained")
         epochs = self._epochs()
         if search.rungs and epochs is not None and search.rungs[-1] >= epochs:
             problems.append(f"search: rungs must stay below the base's {epochs} epochs, got {search.rungs}")
         for path, choice in search.space.items():
+            # both ends of a range: most constraints of a parameter are bounds, which one of the ends violates
             corners = choice.values.values() if isinstance(choice, Options) else (choice.low, choice.high)
             found = [self._problem_at(path, value, catalog) for value in corners]
             problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
@@ -369,7 +371,7 @@ class Study:
             return None
 
     def _problem_at(self, path: str, value: Any, catalog: Catalog) -> str:
-        """Return what is wrong with the base if a value stands at a path; empty if nothing is."""
+        """Return the problem of the base with a value at a path; empty if there is none."""
         try:
             _, problems = self.base.changed(path, value, catalog).resolve(catalog)
         except (LabError, TypeError) as error:
@@ -378,7 +380,7 @@ class Study:
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""
-        # a value imports no engine
+        # imported by name at call time: lab.study.study is a value object and must not import the engine
         return importlib.import_module("lab").run_study(self, **options)
 
     def _apply(self, arm: Arm, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
@@ -404,7 +406,7 @@ class Study:
 
 
 def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tuple[str, Any]]:
-    """Return what stands at a path in several arms, by name.
+    """Return the values at a path in several arms, by name.
 
     Raises:
         StudyError: every problem of the path, of the names and of the kind of collection.
@@ -438,9 +440,10 @@ def _levels(path: str, values: Mapping[str, Any] | Iterable[Any]) -> list[tuple[
 
 
 def _read_names(text: str, known: Sequence[str]) -> list[str]:
-    """Names that a text lists: as many of its parts between commas as make a known name, in quotes, or its number."""
+    """Return the names in a text: known names (which may contain commas), quoted names, or numbers."""
     parts, found = re.findall(r"""\s*(?:"[^"]*"|'[^']*')\s*(?=,|$)|[^,]+""", text), []
     while parts:
+        # the longest match first: with arms 'a' and 'a, b', the text "a, b" means the second
         length = next((n for n in range(len(parts), 0, -1) if ",".join(parts[:n]).strip() in known), 1)
         name = ",".join(parts[:length]).strip()
         if name not in known:
@@ -452,7 +455,7 @@ def _read_names(text: str, known: Sequence[str]) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names in a line; with their numbers where a comma stands in one, since a list cannot hold it."""
+    """Return names in one line; numbered lines if a name contains a comma."""
     if not any("," in name for name in names):
         return ", ".join(names)
     lines = "\n".join(f"  {number}: {name}" for number, name in enumerate(names))
@@ -483,7 +486,7 @@ def _check_one_factor(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown_metric(metric: str, experiment: ResolvedExperiment) -> list[str]:
-    """Return a problem if this experiment will not have the primary metric. What callbacks add cannot be known."""
+    """Return a problem if this experiment will not have the primary metric; metrics of callbacks are unknown here."""
     if experiment.task is not None:  # known once it has returned
         return []
     offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
@@ -498,7 +501,7 @@ def _unknown_metric(metric: str, experiment: ResolvedExperiment) -> list[str]:
 
 
 def in_arms(problem: str, names: Sequence[str], study: Study) -> str:
-    """A problem with the names of the arms that have it, or without any where all of them do."""
+    """Return a problem with the names of the arms that have it; without names if all do."""
     if len(names) == len(study.all_arms):
         return problem
     return f"{' and '.join(f'arm {name!r}' for name in names)}: {problem}"

@@ -1,4 +1,4 @@
-"""State of callbacks and steppers that a checkpoint does not hold: a resumed run would go on without it."""
+"""Detection of state of callbacks and steppers that checkpoints do not hold: a resumed run would lack it."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ CHANGING = (
 
 
 def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
-    """One sentence for every callback, and for the stepper, that changes attributes while it trains and keeps none."""
+    """Return a note for every callback or stepper that changes attributes in training without a ``state_dict``."""
     owners: list[tuple[str, Any, Any]] = [(f"callback '{each.name}'", each, Callback) for each in callbacks]
     owners.append((f"stepper '{type(stepper).__name__}'", stepper, Stepper))
     notes = []
     for label, owner, base in owners:
         kind = type(owner)
         if getattr(kind, "observer", False) and not is_local(kind.__module__):
-            # it decides nothing, and whoever ships it knows what it keeps
+            # an installed observer changes no numbers, and its author decides what it keeps
             continue
         names = changing_attributes(kind, base) if kind.state_dict is base.state_dict else ()
         if names:
@@ -53,7 +53,7 @@ def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
 
 
 def changing_attributes(kind: type, base: type) -> tuple[str, ...]:
-    """Attributes that methods of a class change from what they were, and that the next epoch or step still needs."""
+    """Return attributes that methods of a class change and that a later step or epoch reads."""
     methods = dict(_methods(kind, base))
     changed: dict[str, None] = {}
     for name in _in_training(methods):
@@ -64,7 +64,7 @@ def changing_attributes(kind: type, base: type) -> tuple[str, ...]:
 
 
 def _methods(kind: type, base: type) -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Methods of a class and of its parents below ``base``; the most derived one of a name comes last."""
+    """Yield methods of a class and of its parents below ``base``; the most derived one of a name comes last."""
     owners = [owner for owner in reversed(kind.__mro__) if issubclass(owner, base) and owner is not base]
     for owner in owners:
         try:
@@ -76,10 +76,10 @@ def _methods(kind: type, base: type) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def _in_training(methods: dict[str, ast.FunctionDef]) -> list[str]:
-    """Methods that run while training: all but those before and after it and what only these call."""
+    """Return methods that run during training: all but those before and after it and their own helpers."""
     outside = [*BEFORE_TRAINING, *AFTER_TRAINING]
     found = [name for name in methods if name not in outside and not name.startswith("_")]
-    # it grows
+    # the list grows while it is iterated: helpers of helpers are found too
     for name in found:
         found += [other for other in _attributes(methods[name]) if other in methods and other not in found]
     return [name for name in found if name not in outside]
@@ -90,14 +90,14 @@ def _attributes(method: ast.FunctionDef) -> list[str]:
 
 
 def _own(node: ast.AST, method: ast.FunctionDef) -> str | None:
-    """The attribute that ``self.attribute`` names."""
+    """Return the attribute that ``self.attribute`` names, whatever the first parameter is called."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.attr if node.value.id == method.args.args[0].arg else None
     return None
 
 
 def _carried_over(method: ast.FunctionDef, methods: Iterable[ast.FunctionDef]) -> Iterator[str]:
-    """Attributes that a method changes on the ground of what they are, or sets for somebody who reads them."""
+    """Yield attributes that a method updates from their old value, or sets for another method to read."""
     for node in ast.walk(method):
         if isinstance(node, ast.AugAssign):
             target = node.target.value if isinstance(node.target, ast.Subscript) else node.target

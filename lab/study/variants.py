@@ -1,8 +1,8 @@
 """Variants of a study: the same question asked with other settings, arms or seeds, or by another file of the same name.
 
 ``study.json`` holds the variant that was run last, and under ``variants`` the others, in the order in which they were
-run. Code that changed makes no new variant: the runs of the old code are not asked for any more. A variant that another
-one of the same settings covers, with all its arms and seeds, is that one grown.
+run. Changed code makes no new variant, since the runs of the old code are no longer needed. A variant is replaced by
+one with the same settings that has all its arms and seeds.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ __all__ = [
 
 FILE = "study.json"
 MAX_SHOWN = 4
-"""Settings that stand in the label of a variant."""
+"""Settings in the label of a variant at most."""
 
 Content = Mapping[str, Any]
 """A variant as ``study.json`` holds it."""
 
 
 def place_of(file: str) -> str:
-    """Return a digest of where a study's file lies, so that two files of one name are told apart."""
+    """Return a digest of the path of a study's file, to distinguish two files of one name."""
     try:
         path = os.path.abspath(file) if file else ""
     except OSError:
-        # the working folder is gone
+        # the working folder was removed
         path = file
     return _digest(path)
 
@@ -67,8 +67,9 @@ def merged(before: Sequence[Content], new: Content) -> dict[str, Any]:
 
 
 def name_variant(content: Content) -> str:
-    """Return eight digits that tell a variant from others: of its file, settings, arms and seeds, not of its code."""
+    """Return eight digits that identify a variant by its file, settings, arms and seeds, not by its code."""
     search = content.get("search")
+    # a search adds arms in every round and must stay one variant
     arms = search if search else _arms(content)
     return _digest([_scope(content), arms, content["seeds"]])[:8]
 
@@ -91,7 +92,7 @@ def _covers(new: Content, old: Content) -> bool:
 
 
 def _settings(value: Any) -> Any:
-    """Plain values without what tells of code: hashes of sources, versions of plugins."""
+    """Return plain values without hashes of sources and versions of plugins, which depend on code."""
     if isinstance(value, Mapping):
         return {name: _settings(item) for name, item in value.items() if name != "plugin"}
     if isinstance(value, (list, tuple)):
@@ -172,7 +173,7 @@ def choose(variants: Sequence[Content], wanted: str, study: str) -> Content:
 
 
 def study_names(store: Store) -> list[str]:
-    """The studies that have a record."""
+    """Return the names of the studies that have a record."""
     try:
         with os.scandir(store.root) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
@@ -182,7 +183,7 @@ def study_names(store: Store) -> list[str]:
 
 
 def read_content(folder: Path) -> dict[str, Any]:
-    """Return what ``study.json`` of a study's folder says.
+    """Return the content of ``study.json`` in a study's folder.
 
     Raises:
         FileNotFoundError: there is none.

@@ -14,7 +14,7 @@ __all__ = ["Workspace"]
 
 @attrs.frozen(eq=False)
 class Workspace:
-    """Plugins, store and device, which every step from a question to its results needs.
+    """Plugins, store and device: the context of every step from a question to its results.
 
     Attributes:
         catalog: the plugins.

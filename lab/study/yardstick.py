@@ -1,4 +1,4 @@
-"""The yardstick of a run: what its scores were measured with.
+"""The yardstick of a run: the examples and the rules that its scores were measured with.
 
 Scores of two runs can be compared only if both were taken on the same validation examples. A run keeps a fingerprint of
 them beside its scores, and what else a reader of a comparison must know: whether its loss depends on how batches are
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["cut_losses", "depends_on_the_cut", "split_fingerprint", "yardstick_of"]
 
 EXAMPLES = 32
-"""So many examples of a split, evenly spread, are part of its fingerprint."""
+"""Examples of a split, evenly spread, that are part of its fingerprint."""
 
 TOLERANCE, LOW_PRECISION = 1e-4, 1e-2
 
@@ -38,7 +38,7 @@ _known: WeakKeyDictionary[Data, dict[str, str]] = WeakKeyDictionary()
 
 
 def yardstick_of(learner: Learner, selected: str, arm: object) -> dict[str, Any]:
-    """Return what a finished run says of its scores, as JSON.
+    """Return the yardstick of a finished run, as JSON.
 
     Args:
         learner: with the weights that were chosen.
@@ -76,10 +76,11 @@ def split_fingerprint(data: Data, split: str) -> str:
     if split not in known:
         examples = data.split(split)
         try:
+            # read twice: targets that are drawn at random would differ between two arms with the same data
             with _generators_kept():
                 first, again = (_hash_of_targets(data, examples) for _ in range(2))
         except Exception:
-            # data that only its own sampler can batch; validation itself reports real failures
+            # some data can only be batched by its own sampler; real failures are reported by validation itself
             first, again = "", ""
         known[split] = first if first == again else ""
     return known[split]
@@ -102,7 +103,7 @@ def _target_of(batch: Any) -> Any:
 
 
 def _leaves(value: Any) -> Iterator[bytes]:
-    """The content of a nested value, piece by piece."""
+    """Yield the content of a nested value, piece by piece."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         yield f"{value.dtype}{tuple(value.shape)}".encode()
@@ -126,7 +127,7 @@ def _leaves(value: Any) -> Iterator[bytes]:
 
 @contextmanager
 def _generators_kept() -> Iterator[None]:
-    """Inside the block examples may draw random numbers; training never notices."""
+    """Restore Python's, NumPy's and torch's generators after the block."""
     python, numpy = random.getstate(), sys.modules["numpy"].random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:
@@ -152,7 +153,7 @@ def cut_losses(learner: Learner) -> list[float] | None:
         try:
             whole, *halves = (evaluate(learner, examples, part) for part in (indices, *halves_of(indices)))
         except Exception:
-            # a batch of another size than the run's own
+            # some models take batches of one size only
             return None
     return depends_on_the_cut(learner, whole, halves)
 
@@ -164,11 +165,12 @@ def depends_on_the_cut(learner: Learner, whole: Evaluation, halves: Sequence[Eva
     if not sum(weights) or not float(whole.weight):
         return None
     mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)
+    # bfloat16 keeps 8 bits, so two cuts of one batch differ by up to a percent
     is_exact = getattr(learner.stepper, "precision", "float32") == "float32"
     tolerance = TOLERANCE if is_exact else LOW_PRECISION
     loss = float(whole.loss)
     if not math.isfinite(loss) or math.isclose(loss, mean, rel_tol=tolerance, abs_tol=1e-7):
-        # a loss that is not finite is another problem
+        # a loss that is not finite is reported elsewhere
         return None
     return [loss, mean]
 
@@ -180,6 +182,6 @@ def halves_of(indices: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
 
 
 def evaluate(learner: Learner, examples: Any, indices: Sequence[int]) -> Evaluation:
-    """Return the validation step on some examples."""
+    """Return the result of the validation step on some examples."""
     batch = next(iter(learner.data.loader(examples, [indices])))
     return learner.stepper.valid_step(to_device(batch, learner.device))

@@ -172,7 +172,7 @@ def _verify(tensors: Mapping[str, Tensor], text: str, metadata: Mapping[str, Any
         ValueError: they changed.
     """
     if "digest" in metadata and metadata["digest"] != tensors_digest(tensors, text):
-        raise ValueError("changed since it was written (its digest is another)")
+        raise ValueError("changed since it was written (its digest differs)")
 
 
 def _read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Executors of one machine: a pool of processes, and the processes that torchrun starts."""
+"""Executors: a pool of processes on one machine, and torchrun's processes."""

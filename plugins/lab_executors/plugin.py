@@ -1,4 +1,4 @@
-"""Contents: a pool of worker processes, and runs that several processes train together."""
+"""Contents: a pool of worker processes, and distributed runs under torchrun."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_executors() -> dict[str, str]:
-    """Executors beside the kernel's own, which trains in this process."""
+    """Register the pool and torchrun; the kernel's own executor trains in this process."""
     return {
         "processes": "lab_executors.pool:ProcessPool",
         "torchrun": "lab_executors.torchrun:TorchrunExecutor",

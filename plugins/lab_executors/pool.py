@@ -1,4 +1,4 @@
-"""The process pool: persistent workers, the cores divided among them."""
+"""Process pool: persistent workers that share the cores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ POLL_INTERVAL_S = 0.2
 
 
 class Worker:
-    """One worker process, and the run that it has."""
+    """One worker process and its current run."""
 
     def __init__(self, run: Run, threads: int, answers: queue.Queue[tuple[Worker, dict[str, Any] | None]]) -> None:
         self.run: Run | None = None
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        # -P: nothing from the working folder
+        # -P keeps the working folder out of sys.path: a study's json.py must not replace Python's in a worker
         command = ["-P", "-m", "lab_executors.worker", str(os.getpid())]
+        # a Ctrl-C before the worker has set its handlers would kill it in its imports, with a traceback
         with signals_held():
             self.process = subprocess.Popen(
                 [sys.executable, *command],
@@ -43,22 +44,24 @@ class Worker:
             )
         self._answers = answers
         self.send({"root": os.path.abspath(run.store.root), "without": run.catalog.switched_off})
+        # a thread per worker: select on pipes does not exist on Windows, and a blocking read must not stop the
+        # scheduler
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, content: dict[str, Any]) -> None:
-        """Write one line; a worker that is gone is found out by its silence."""
+        """Write one line; the death of a worker shows on its other pipe, so errors are ignored here."""
         assert self.process.stdin is not None
         with suppress(OSError, ValueError):
             self.process.stdin.write(json.dumps(content) + "\n")
             self.process.stdin.flush()
 
     def start(self, run: Run, *, fresh: bool) -> None:
-        """Give it a run."""
+        """Start a run in this worker."""
         self.run = run
         self.send({"run": run.record(), "fresh": fresh})
 
     def close(self, *, now: bool) -> None:
-        """Let it end; with ``now``, at once."""
+        """End the worker after its run, or at once if ``now``."""
         assert self.process.stdin is not None
         if now:
             self.process.kill()
@@ -68,7 +71,7 @@ class Worker:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        # a worker that was killed leaves half a line
+        # a killed worker leaves half a line, which is not JSON
         with self.process.stdout as lines, suppress(ValueError):
             for line in lines:
                 self._answers.put((self, json.loads(line)))
@@ -76,14 +79,14 @@ class Worker:
 
 
 class ProcessPool:
-    """Several runs at once, each in a worker process of its own.
+    """Executor that trains several runs at once, each in its own worker process.
 
-    A worker lives as long as the study, so that torch is imported and data is read once per worker. One that is killed
-    (by the system, out of memory) is replaced; its run goes on from its checkpoint once, and then counts as failed.
+    Workers live as long as the study, so that torch is imported and data is read once per worker. A worker that is
+    killed, for example by the out-of-memory killer, is replaced; its run resumes from its checkpoint once.
 
     Args:
-        workers: how many.
-        threads: threads of each; None divides the cores among the workers.
+        workers: number of processes.
+        threads: threads per worker; None divides the cores among the workers.
     """
 
     def __init__(self, *, workers: int = 2, threads: int | None = None) -> None:
@@ -95,7 +98,7 @@ class ProcessPool:
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
     ) -> Iterator[tuple[Run, RunRecord]]:
-        """Give every worker a run, and another when it has finished.
+        """Keep every worker busy until no run waits, and yield each run as it ends.
 
         Raises:
             KeyboardInterrupt: ``stop`` was set, and every worker has saved its run.
@@ -111,13 +114,14 @@ class ProcessPool:
             if stop.is_set():
                 raise KeyboardInterrupt
         except BaseException:
+            # also for GeneratorExit: a caller that stops iterating must not leave workers behind
             scheduler.close(now=True)
             raise
         scheduler.close(now=False)
 
 
 class _Scheduler:
-    """The workers of one ``submit``, the runs that wait, and the runs that were tried."""
+    """Workers, waiting runs and attempts of one ``submit``."""
 
     def __init__(self, runs: Sequence[Run], listener: Listener, threads: int, *, fresh: bool) -> None:
         self.waiting, self.listener, self.threads, self.fresh = deque(runs), listener, threads, fresh
@@ -133,15 +137,16 @@ class _Scheduler:
         return any(worker.run is not None for worker in self.workers)
 
     def start_workers(self, count: int) -> None:
-        """Start workers and give each a run."""
+        """Start workers, each with a run."""
         for _ in range(count):
             worker = Worker(self.waiting[0], self.threads, self.answers)
             self.workers.append(worker)
             self._next(worker)
 
     def poll(self) -> Iterator[tuple[Run, RunRecord]]:
-        """Take one answer, if one comes soon; gives the run that it ends."""
+        """Handle one message, if one arrives in time, and yield the run that it ends."""
         try:
+            # with a timeout, so that a stop request is noticed although no worker sends anything
             worker, answer = self.answers.get(timeout=POLL_INTERVAL_S)
         except queue.Empty:
             return
@@ -156,6 +161,7 @@ class _Scheduler:
         elif answer["event"] == "advanced":
             self.listener.run_advanced(run, RunProgress(**answer["progress"]))
         elif answer["event"] == "waits":
+            # optional in the listener's protocol, which had no such event at first
             getattr(self.listener, "run_waits", lambda run: None)(run)
         elif answer["event"] == "finished":
             self.listener.run_finished(run, run.store.record(run.key))
@@ -163,7 +169,7 @@ class _Scheduler:
             yield from self._end(worker, run, answer)
 
     def ask_to_stop(self) -> None:
-        """Ask every worker to save its run and stop; once."""
+        """Ask every worker, once, to save its run and stop."""
         if not self.stopping:
             self.stopping = True
             self.waiting.clear()
@@ -171,7 +177,7 @@ class _Scheduler:
                 worker.send({"stop": True})
 
     def close(self, *, now: bool) -> None:
-        """Let every worker go."""
+        """End every worker."""
         for worker in self.workers:
             worker.close(now=now)
 
@@ -183,7 +189,7 @@ class _Scheduler:
             worker.start(run, fresh=self._is_fresh(run))
 
     def _is_fresh(self, run: Run) -> bool:
-        """Return whether an earlier training is still to be removed, as asked and not yet done by a killed worker."""
+        """Return whether ``fresh`` still applies to a run: a retry after a kill resumes its own checkpoint."""
         return self.fresh and run.key not in self.begun
 
     def _end(self, worker: Worker, run: Run, answer: dict[str, Any]) -> Iterator[tuple[Run, RunRecord]]:
@@ -201,10 +207,11 @@ class _Scheduler:
         if self.stopping:
             return
         if self.attempts[run.key] < MAX_ATTEMPTS:
+            # once more: the out-of-memory killer may have picked this worker for the memory of another
             self.waiting.appendleft(run)
         else:
-            how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            self._fail(run, RunFailed(f"its worker process was {how}", hint="too little memory? fewer --workers"))
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            self._fail(run, RunFailed(f"its worker process {how}", hint="too little memory? fewer --workers"))
         if self.waiting:
             self.start_workers(1)
         if run not in self.waiting and all(other.run is not run for other in self.workers):

@@ -1,7 +1,7 @@
-"""One study, each of its runs trained by several processes together: ``torchrun --nproc-per-node 2 -m lab run …``.
+"""Distributed runs: ``torchrun --nproc-per-node 2 -m lab run …`` trains each run on all ranks.
 
-Every process plans the study and executes the same runs in the same order. The first keeps them; the others follow it
-in a folder of runs of their own, which is thrown away, beginning each run with the files that the first has of it.
+All ranks plan the study and execute the same runs in the same order. Rank 0 owns the run store. Other ranks work in a
+temporary store, seeded with rank 0's files for each run.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ SYNC_EVERY = 16
 
 
 class TorchrunExecutor:
-    """All processes that torchrun started train each run; this is the first of them, which keeps it.
+    """Executor of rank 0 under torchrun: all ranks train each run, rank 0 stores it.
 
-    In a process that nobody is with, the plain executor.
+    Without a process group it trains in this process alone.
 
     Args:
-        shard: each process keeps a part of the weights, of their gradients and of the optimizer's state (FSDP), for
-            models that do not fit into one device; otherwise each has a whole copy (DDP). The figures are the same to
-            rounding.
+        shard: shard weights, gradients and optimizer state across ranks (FSDP), for models that do not fit on one
+            device; otherwise each rank has a full copy (DDP). Metrics are equal up to rounding.
     """
 
     def __init__(self, *, shard: bool = False) -> None:
@@ -49,13 +48,15 @@ class TorchrunExecutor:
 
     @contextmanager
     def process_group(self, device: str) -> Iterator[int]:
-        """Join the processes that torchrun started; gives the rank of this one."""
+        """Initialize the process group and yield the rank of this process."""
         on_gpu = device.startswith("cuda")
         if on_gpu:
+            # before NCCL starts: otherwise every rank of a node would open a context on cuda:0
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        # gloo beside NCCL, since keys, stop flags and files are broadcast from CPU memory
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
         try:
-            # whatever is done besides executing runs, each process does by itself
+            # planning and reporting are local; only the execution of a run uses collectives
             with alone():
                 yield distributed.get_rank()
         finally:
@@ -64,21 +65,21 @@ class TorchrunExecutor:
     def submit(
         self, runs: Sequence[Run], listener: Listener, stop: threading.Event, *, fresh: bool
     ) -> Iterator[tuple[Run, RunRecord]]:
-        """Execute each run when it is asked for.
+        """Execute each run as it is requested.
 
         Raises:
             KeyboardInterrupt: ``stop`` was set, and the run is saved.
-            RunFailed: a run went wrong in one process alone; the others cannot go on without it.
+            RunFailed: a run failed on one rank only, and the others cannot continue without it.
         """
         if not distributed.is_initialized():
             yield from InProcess().submit(runs, listener, stop, fresh=fresh)
             return
-        # the data is read
+        # rank 0 has read the data: the other ranks wait, so that only one process fills the cache
         broadcast({})
         synchronized = SynchronizedStop(stop)
         try:
             for run in runs:
-                # by its own flag: no other process waits for the lock
+                # wait by rank 0's own stop flag: a synchronized one would need an all-reduce on all ranks
                 with run.locked(listener, stop):
                     broadcast({"key": run.key, "files": {} if fresh else files_of(run.store.folder / run.key)})
                     with alone(False), sharded(self.shard):
@@ -89,19 +90,20 @@ class TorchrunExecutor:
                     raise KeyboardInterrupt
         finally:
             if not synchronized.is_set():
+                # an empty key ends the loop of follow_rank0; after a synchronized stop all ranks have left it already
                 broadcast({"key": ""})
 
     def follow_rank0(self, make_plan: Callable[[Store], Plan]) -> None:
-        """In every process but the first: execute what the first one executes, until it has finished.
+        """Execute, on every other rank, the runs that rank 0 executes, until rank 0 has finished.
 
         Args:
             make_plan: plans the same study for another folder of runs.
 
         Raises:
-            LabError: the first process executes a run that this one does not know, so their code or data differ.
-            RunFailed: a run went wrong in this process alone.
+            LabError: rank 0 executes a run that this rank's plan lacks, so their code or data differ.
+            RunFailed: a run failed on this rank only.
         """
-        # the first has read the data, so that caches are there
+        # wait until rank 0 has read the data and filled the caches
         broadcast()
         with tempfile.TemporaryDirectory(prefix="lab-follows-") as folder, stop_on_interrupt() as stop:
             store = Store(folder)
@@ -112,9 +114,10 @@ class TorchrunExecutor:
                 run = known.get(message["key"])
                 if run is None:
                     raise LabError(
-                        f"process {distributed.get_rank()} does not know run {message['key']} of the first process",
+                        f"rank {distributed.get_rank()} does not have run {message['key']} of rank 0",
                         hint="do all machines have the same code, plugins and data?",
                     )
+                # checkpoints of rank 0: all ranks must resume at the same step
                 write_files(store.folder / run.key, message["files"])
                 try:
                     with alone(False), sharded(self.shard):
@@ -146,13 +149,18 @@ class SynchronizedStop(threading.Event):
 
 
 def wait_for_all(run: Run, record: RunRecord) -> None:
-    """Go on once every process has ended the run."""
+    """Wait until every rank has ended the run.
+
+    Raises:
+        RunFailed: another rank did not end it in time.
+    """
     try:
+        # monitored_barrier names the missing ranks; a plain barrier would hang until the group's timeout
         distributed.monitored_barrier(_control_group(), timeout=BARRIER_TIMEOUT)
     except RuntimeError as error:
         what = record.result.get("error", str(error)) if record.status == "failed" else str(error)
         raise RunFailed(
-            f"run {run.key} ended in process {distributed.get_rank()} and not in all others",
+            f"run {run.key} ended on rank {distributed.get_rank()}, but not on all other ranks",
             where=what,
             hint="the same command goes on from its last checkpoint",
         ) from error
@@ -162,7 +170,7 @@ _groups: dict[int, Any] = {}
 
 
 def _control_group() -> Any:
-    """The processes, as gloo has them: it alone can tell who is missing."""
+    """Return a gloo group of all ranks: only gloo has monitored_barrier."""
     world = distributed.group.WORLD
     if distributed.get_backend() == "gloo":
         return world
@@ -170,9 +178,10 @@ def _control_group() -> Any:
 
 
 def files_of(folder: Path) -> dict[str, torch.Tensor]:
-    """Every file of a run's folder, by its name in it, as bytes."""
+    """Return the contents of a run's folder, relative path → bytes."""
     found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    # tensors, which broadcast sends as they are; frombuffer refuses empty files
     return {name: torch.frombuffer(bytearray(raw), dtype=torch.uint8) for name, raw in contents.items() if raw}
 
 

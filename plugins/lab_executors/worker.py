@@ -1,13 +1,13 @@
-"""A worker process: gets runs as lines of JSON, trains them, and reports in lines of JSON.
+"""Worker process: reads runs as lines of JSON, trains them, and reports in lines of JSON.
 
     python -P -m lab_executors.worker PARENT
 
-The first line says where the store is and which plugins are off; each further line is a run, or asks to stop. Whatever
-components print goes to stderr, so that it cannot be taken for an answer.
+The first line names the store and the disabled plugins; each further line is a run or a stop request. Output of
+components goes to stderr, so that it cannot be mistaken for a message.
 
 No worker outlives its study: at the end of its input, or once its parent is gone, a worker saves what it is training
 and ends, and it ends in any case after some seconds, in whatever import or step it is. Its parent is watched from the
-first moment, so nothing heavy is imported before that.
+first moment, so heavy imports come later.
 """
 
 from __future__ import annotations
@@ -39,39 +39,39 @@ SAVE_GRACE_S = 10.0
 
 
 class Reporter:
-    """A listener that writes what it hears as lines of JSON."""
+    """Listener that writes events as lines of JSON."""
 
     def __init__(self, output: TextIO, jobs: Jobs) -> None:
         self.output, self.jobs = output, jobs
 
-    def say(self, event: str, key: str, **content: Any) -> None:
-        """Write one line; where nobody reads it any more, the run is to be saved."""
+    def send(self, event: str, key: str, **content: Any) -> None:
+        """Write one line; if the pipe is closed, save the run and end."""
         try:
             print(json.dumps({"event": event, "key": key, **content}), file=self.output, flush=True)
         except (OSError, ValueError):
             self.jobs.end()
 
     def run_started(self, run: Run) -> None:
-        """The run begins."""
-        self.say("started", run.key)
+        """Report that the run begins."""
+        self.send("started", run.key)
 
     def run_advanced(self, run: Run, progress: RunProgress) -> None:
-        """Some steps were done."""
+        """Report progress."""
         import attrs
 
-        self.say("advanced", run.key, progress=attrs.asdict(progress))
+        self.send("advanced", run.key, progress=attrs.asdict(progress))
 
     def run_waits(self, run: Run) -> None:
-        """Another process trains the run."""
-        self.say("waits", run.key)
+        """Report that another process trains the run."""
+        self.send("waits", run.key)
 
     def run_finished(self, run: Run, record: RunRecord) -> None:
-        """The run has ended."""
-        self.say("finished", run.key)
+        """Report that the run has ended."""
+        self.send("finished", run.key)
 
 
 class Jobs:
-    """Requests of the parent. Threads read its lines and watch it, so that both is noticed while a run trains."""
+    """Requests of the parent; threads read its lines and watch it while a run trains."""
 
     def __init__(self, parent: int) -> None:
         self.stop, self.is_training = threading.Event(), False
@@ -81,7 +81,7 @@ class Jobs:
             threading.Thread(target=task, daemon=True).start()
 
     def next(self) -> dict[str, Any] | None:
-        """The next line, or None where there will be none."""
+        """Return the next line, or None at the end of the input."""
         self.is_training = False
         line = self._lines.get()
         self.is_training = line is not None
@@ -92,7 +92,7 @@ class Jobs:
             yield job
 
     def end(self) -> None:
-        """Save, and end: the parent has no more to ask for, or is gone."""
+        """Save and end: the input has ended, or the parent is gone."""
         self.stop.set()
         self._lines.put(None)
         self._ending.set()
@@ -108,16 +108,19 @@ class Jobs:
 
     def _watch(self) -> None:
         while not self._ending.wait(WATCH_EVERY_S):
+            # an orphan is adopted by init: a killed parent closes no pipe that a component's own child processes
+            # inherited
             if os.name == "posix" and os.getppid() != self._parent:
                 self.end()
         started = time.monotonic()
         while time.monotonic() - started < (SAVE_GRACE_S if self.is_training else IDLE_GRACE_S):
             time.sleep(0.1)
+        # os._exit: the main thread may hang in an import or a CUDA call, which no exception reaches
         os._exit(1)
 
 
 def main() -> None:
-    """Work until the input ends."""
+    """Execute runs until the input ends."""
     ignore_signals()
     make_robust()
     output = _take_stdout()
@@ -145,13 +148,14 @@ def _work(settings: dict[str, Any], jobs: Jobs, reporter: Reporter) -> None:
             if jobs.stop.is_set():
                 raise KeyboardInterrupt
             with keeps_working_folder():
+                # the key is compared: a study file edited since the plan would train under the wrong one
                 run = rebuild_exactly(job["run"], store, catalog, cache=cache)
             run.execute(reporter, jobs.stop, fresh=job["fresh"])
-            reporter.say("done", key)
+            reporter.send("done", key)
         except KeyboardInterrupt:
-            reporter.say("interrupted", key)
+            reporter.send("interrupted", key)
         except BaseException as error:
-            reporter.say("refused", key, text=describe_error(error), fatal=isinstance(error, StoreError))
+            reporter.send("refused", key, text=describe_error(error), fatal=isinstance(error, StoreError))
 
 
 def _ignore(message: str) -> None:
@@ -159,7 +163,7 @@ def _ignore(message: str) -> None:
 
 
 def _take_stdout() -> TextIO:
-    """The real stdout for answers; from now on, what is printed goes to stderr."""
+    """Return the real stdout for messages and redirect fd 1 to stderr, also for output of C libraries."""
     sys.stdout.flush()
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,7 +1,7 @@
-"""The pictures of a report, as Vega-Lite descriptions, and what draws them in a browser without a network.
+"""Charts of a report as Vega-Lite specifications, and the script that draws them offline.
 
-``vl-convert`` carries Vega-Lite and Vega as one script (900 kB), which becomes part of the page. Colours are names of
-CSS variables: the page's style sheet makes them light, dark or fit for paper.
+``vl-convert`` contains Vega-Lite and Vega as one script (900 kB), which becomes part of the page. Colors are CSS
+variables, which the style sheet sets for light and dark screens and for print.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lab.study.store import RunRecord
 
 __all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
 
-"""How many ``--arm-N`` the style sheet has; number 0 is the base's."""
+
 MAX_EPOCHS = 200
-"""Of longer histories every n-th epoch is drawn."""
+"""Longer histories are thinned to every n-th epoch."""
 STATES = {True: "better", False: "worse", None: "open"}
 
 Chart = dict[str, Any]
@@ -52,12 +52,12 @@ _STYLE = {
 
 
 def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[float]], metric: str) -> Chart | None:
-    """Every arm's difference from the base, with its interval and one tick per seed; None where there is none.
+    """Return a chart of every arm's difference from the base, with interval and one tick per seed; None if empty.
 
     Args:
         rows: the arms of a comparison.
-        per_seed: arm → the differences that its seeds show.
-        metric: the figure that is compared.
+        per_seed: arm → differences of its seeds.
+        metric: the metric that is compared.
     """
     compared = [
         row.comparison for row in rows if row.comparison is not None and math.isfinite(row.comparison.difference)
@@ -82,6 +82,7 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
         for value in values
         if name in drawn
     ]
+    # the description is the chart for a screen reader, so it must hold the numbers
     spoken = "; ".join(f"{c.arm}: {c.difference:+.3g}{_spoken_interval(c.low, c.high)}, {c.verdict}" for c in compared)
     return _chart(
         f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",
@@ -91,9 +92,10 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
 
 
 def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
+    # sorted explicitly: Vega-Lite orders nominal fields alphabetically
     y = {"field": "arm", "type": "nominal", "sort": [arm["arm"] for arm in arms], "title": None}
     x = {"field": "difference", "type": "quantitative", "title": None, "axis": {"tickCount": 6}}
-    colour = {
+    color = {
         "field": "state",
         "type": "nominal",
         "scale": {
@@ -111,6 +113,7 @@ def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
         },
         {
             "data": {"values": ticks},
+            # aria: False, since a screen reader would otherwise read every seed's tick
             "mark": {"type": "tick", "color": "var(--soft)", "opacity": 0.55, "size": 14, "aria": False},
             "encoding": {"y": y, "x": x},
         },
@@ -121,13 +124,13 @@ def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
                 "y": y,
                 "x": {"field": "low", "type": "quantitative"},
                 "x2": {"field": "high"},
-                "color": colour,
+                "color": color,
             },
         },
         {
             "data": {"values": arms},
             "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
-            "encoding": {"y": y, "x": x, "color": colour, "tooltip": tooltip},
+            "encoding": {"y": y, "x": x, "color": color, "tooltip": tooltip},
         },
     ]
 
@@ -140,12 +143,12 @@ def _spoken_interval(low: float, high: float) -> str:
 
 
 def histories_of(runs: Sequence[RunRecord]) -> Histories:
-    """Every run with its history, read once."""
+    """Return every run with its history, read once."""
     return [(run, _history(run)) for run in runs]
 
 
 def _history(run: RunRecord) -> Sequence[Mapping[str, float]]:
-    """A run's epochs; none where the file is damaged, which a run that did not finish may have without being told."""
+    """Return a run's epochs; none if the file is damaged, as in a run that did not finish."""
     try:
         return run.history()
     except StoreError:
@@ -153,7 +156,7 @@ def _history(run: RunRecord) -> Sequence[Mapping[str, float]]:
 
 
 def figures_of(histories: Histories, first: str = "") -> list[str]:
-    """The figures that change over epochs, ``first`` first, losses and metrics before times."""
+    """Return the names of columns over epochs, ``first`` first, losses and metrics before times."""
     names = dict.fromkeys(name for _, history in histories for row in history for name in row if name != "epoch")
     return sorted(names, key=lambda name: (name != first, _is_timing(name), not is_judged(name)))
 
@@ -163,10 +166,10 @@ def _is_timing(name: str) -> bool:
 
 
 def curves_chart(histories: Histories, arms: Sequence[str], figures: Sequence[str]) -> Chart | None:
-    """The learning curves of all runs: seeds thin, the mean of each arm thick; None where no epoch was finished.
+    """Return a chart of the learning curves: thin lines per seed, thick means per arm; None without an epoch.
 
-    Two parameters are the page's to set: ``figure`` (``f0``, ``f1`` …, a place in ``figures``) says which figure is
-    drawn, ``hidden`` lists the arms that are left out.
+    The page sets two parameters: ``figure`` (``f0``, ``f1`` …, a position in ``figures``) selects the metric that is
+    drawn, ``hidden`` lists the arms that are hidden.
     """
     table, epochs = _history_table(histories, figures)
     if not epochs:
@@ -175,7 +178,7 @@ def curves_chart(histories: Histories, arms: Sequence[str], figures: Sequence[st
     count = sum(bool(history) for _, history in histories)
     return _chart(
         f"Learning curves of {count} runs in {len(arms)} arms over {epochs} epochs: one thin line for every seed, "
-        "a thick one for the mean of each arm. The same numbers stand in the table below.",
+        "a thick one for the mean of each arm. The table below has the same numbers.",
         height=320,
         data={"values": table, "format": {"type": "csv", "parse": parse}},
         params=[
@@ -183,6 +186,7 @@ def curves_chart(histories: Histories, arms: Sequence[str], figures: Sequence[st
             {"name": "hidden", "value": []},
         ],
         transform=[
+            # the metric is chosen by a parameter, so switching redraws the chart without new data
             {"calculate": "datum[figure]", "as": "value"},
             {"filter": "isValid(datum.value) && isFinite(datum.value) && indexof(hidden, datum.arm) < 0"},
         ],
@@ -196,16 +200,18 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "type": "quantitative",
         "title": "epoch",
         "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
+        # not nice: a curve of 11 epochs would get an axis up to 20
         "scale": {"nice": False, "padding": 6},
     }
+    # without zero: accuracies between 0.90 and 0.92 would be one flat line
     value = {"type": "quantitative", "title": None, "scale": {"zero": False}}
-    colour = {
+    color = {
         "field": "arm",
         "type": "nominal",
         "scale": {"domain": list(arms), "range": [f"var(--arm-{arm_color(index)})" for index in range(len(arms))]},
         "legend": None,
     }
-    mean = {"x": x, "y": {**value, "field": "value", "aggregate": "mean"}, "color": colour}
+    mean = {"x": x, "y": {**value, "field": "value", "aggregate": "mean"}, "color": color}
     tooltip = [
         {"field": "arm"},
         {"field": "epoch"},
@@ -216,7 +222,7 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
     return [
         {
             "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.4, "aria": False},
-            "encoding": {"x": x, "y": {**value, "field": "value"}, "color": colour, "detail": {"field": "seed"}},
+            "encoding": {"x": x, "y": {**value, "field": "value"}, "color": color, "detail": {"field": "seed"}},
         },
         {"mark": {"type": "line", "strokeWidth": 3, "strokeJoin": "round", "aria": False}, "encoding": mean},
         {
@@ -227,7 +233,8 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
 
 
 def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, int]:
-    """All histories as CSV, figures named by their place, and the number of epochs; epochs count from one."""
+    """Return all histories as CSV, with columns named by position, and the number of epochs, counted from 1."""
+    # CSV, since JSON would repeat the names of columns in each of up to 12,000 rows (60 runs of 200 epochs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "seed", "epoch", *(f"f{index}" for index in range(len(figures)))])
@@ -235,17 +242,19 @@ def _history_table(histories: Histories, figures: Sequence[str]) -> tuple[str, i
     for run, history in histories:
         epochs = max(epochs, len(history))
         for row in thinned(history):
+            # columns f0, f1 …: names of metrics may hold dots and brackets, which Vega reads as paths
             writer.writerow([run.arm, run.seed, row["epoch"] + 1, *(_short(row.get(name)) for name in figures)])
     return text.getvalue(), epochs
 
 
 def thinned(history: Sequence[Mapping[str, float]], most: int = MAX_EPOCHS) -> list[Mapping[str, float]]:
-    """At most ``most`` epochs of a history, evenly, always with the last.
+    """Return at most ``most`` epochs of a history, evenly spaced, always with the last.
 
     >>> [row["epoch"] for row in thinned([{"epoch": n} for n in range(10)], most=4)]
     [0, 3, 6, 9]
     """
     step = max(1, math.ceil((len(history) - 1) / max(1, most - 1)))
+    # counted from the end, so that the last epoch, whose scores the tables show, is always drawn
     return [row for index, row in enumerate(history) if (len(history) - 1 - index) % step == 0]
 
 
@@ -266,15 +275,19 @@ def _chart(description: str, **parts: Any) -> Chart:
     }
 
 
+# cached: bundling takes seconds, and one process may write several reports
 @lru_cache
 def drawing_code() -> str:
-    """Vega-Lite and Vega as one script that needs nothing else; it defines ``window.vegaEmbed``."""
+    """Return Vega-Lite and Vega as one self-contained script that defines ``window.vegaEmbed``."""
+    # imported late: only pages with a chart need it
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # HTML ends a script at "</script" and starts a comment at "<!--", also inside a string of JavaScript
     safe = code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     return f"(() => {{{safe}}})();"
 
 
 def _plain(value: float) -> float | None:
+    # JSON has no NaN; Vega-Lite leaves marks with null values out
     return value if math.isfinite(value) else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
 from lab_report.outside import outside_options
+
+if TYPE_CHECKING:
+    from lab.study.results import Results
 
 __all__ = ["compare"]
 
@@ -22,17 +25,21 @@ __all__ = ["compare"]
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
   lab compare cifar_ladder --stepwise
+  lab compare bidir_vs_attn --format json | jq .arms[1].comparison
   lab compare results.csv --arm model --metric accuracy --higher-is-better
   lab compare results.csv --arm model --metric accuracy --base resnet --report report
   lab compare results.csv --factors width,depth --metric valid_loss --effects
   lab compare table.tsv --wide arms --metric accuracy
+  lab compare mlruns --arm model --metric valid_accuracy --where experiment=depth
+  lab compare events --names "{arm}/seed{seed}" --metric valid/loss --lower-is-better
+  lab compare sqlite:///optuna.db --arm optimizer --metric value
 """
 )
 @study_argument
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
     default="text",
     show_default=True,
     help="How to lay it out.",
@@ -63,26 +70,29 @@ def compare(
 ) -> None:
     """Compare the arms of STUDY, paired by seed, from what the store holds now.
 
-    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, with one row per
-    run. --arm, --seed and --metric name its columns; columns called arm and seed need no option. --wide is for tables
-    with one column per arm or per seed.
+    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, also as W&B and
+    MLflow export them; a store of MLflow, a folder of TensorBoard events, a storage of Optuna. Every run is a row.
+    --arm, --seed and --metric name the columns; columns called arm and seed need no option, and what a tracker writes
+    before a name (metrics., params., config.) may be left out. --wide is for tables with a column per arm or seed.
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
-    CSV there are plain numbers, one row per arm, or one per effect with --effects.
+    CSV there are plain numbers, one row per arm, or one per effect with --effects. JSON is a document of the schema
+    lab.compare/1 with all of them, and nothing else is printed to stdout.
     """
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab_report.outside import source_of
-    from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
     source = source_of(study, folder, variant, metric, options)
     results = source.results
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
-    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
-    if only_effects or (layout != "csv" and results.effects(metric)):
-        tables.append(effects_table(results, metric))
-    click.echo("\n\n".join(FORMATS[layout](table) for table in tables))
+    if layout == "json":
+        from lab_report.machine import comparison_document, dump
+
+        click.echo(dump(comparison_document(results, metric, stepwise=stepwise)))
+    else:
+        _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise)
     if report is not None:
         from lab_report.html import write_outside_report
 
@@ -90,3 +100,12 @@ def compare(
     if source.record is not None:
         report_variants(source.record)
     report_damage(results)
+
+
+def _print_tables(results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool) -> None:
+    from lab_report.tables import FORMATS, Table, comparison_table, effects_table
+
+    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
+    if only_effects or (layout != "csv" and results.effects(metric)):
+        tables.append(effects_table(results, metric))
+    click.echo("\n\n".join(FORMATS[layout](table) for table in tables))

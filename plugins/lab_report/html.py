@@ -43,12 +43,12 @@ from lab_report import charts
 
 __all__ = ["render_report", "runs_beside", "write_outside_report", "write_report"]
 
-INTERACTION = "what the two do together, beyond the sum of what each does alone"
+INTERACTION = "the effect of both together beyond the sum of their separate effects"
 MAX_TITLE_LENGTH = 150
 MARKS = {"better": "▲", "worse": "▼", "open": "○"}
 PLAIN_COLUMNS = ("arm", "seed", "status", "key")
 TABLE_EPOCHS = 12
-"""Of longer histories the table shows this many epochs, evenly."""
+"""Epochs of a longer history that the table shows, evenly spaced."""
 
 
 def write_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> Path:
@@ -57,11 +57,13 @@ def write_report(record: StudyRecord, results: Results, sections: Sequence[Secti
     Args:
         record: the study.
         results: its runs.
-        sections: what plugins add, in order.
+        sections: sections of plugins, in order.
     """
     page = render_report(record, results, sections)
     try:
+        # atomic but not durable: `lab report` writes the page again from the store
         for path in (paths := _paths(record)):
+            # the rows first: a page whose rows are missing is worse than rows without a page
             with atomic_path(runs_beside(path), durable=False) as temporary:
                 results.write_csv(temporary)
             with atomic_path(path, durable=False) as temporary:
@@ -94,25 +96,27 @@ def write_outside_report(folder: Path, source: str, results: Results) -> Path:
 
 
 def _paths(record: StudyRecord) -> list[Path]:
-    """Of a study with variants each has a report of its own; ``report.html`` is that of the one run last."""
+    """Return the paths of the report: one per variant, and ``report.html`` for the variant run last."""
     plain = record.folder / "report.html"
+    # links to report.html stay valid, and older variants keep a page of their own
     own = plain.with_name(f"report-{record.variant}.html")
     return [plain] if not record.others else [own, plain] if record.is_last else [own]
 
 
 def runs_beside(report: Path) -> Path:
-    """Return where the rows of a report lie: ``runs.csv`` beside ``report.html``."""
+    """Return the path of a report's rows: ``runs.csv`` beside ``report.html``."""
     return report.with_name(f"runs{report.stem.removeprefix('report')}.csv")
 
 
 def render_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> str:
-    """The report as one HTML page."""
+    """Return the report as one HTML page."""
     page = _environment().get_template("report.html.j2")
     return page.render(**_context(record, results, sections))
 
 
 @lru_cache
 def _environment() -> jinja2.Environment:
+    # autoescape: names of arms, errors and questions come from a store that may be somebody else's
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["value"] = describe_value
@@ -126,6 +130,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
     names = results.leading_arms()
+    # of the leading arms only: with every trial of a search the page would be too large to open
     histories = charts.histories_of([run for run in results.runs if run.arm in set(names)])
     figures = charts.figures_of(histories, first=record.study.compare)
     drawn = _charts(results, rows, histories, figures)
@@ -149,9 +154,10 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
             *([search_note(results)] if record.study.searching else []),
             *results.budget_notes(),
         ],
-        "arms": [{"name": name, "colour": arm_color(i)} for i, name in enumerate(names)],
+        "arms": [{"name": name, "color": arm_color(i)} for i, name in enumerate(names)],
         "figures": figures,
         "charts": drawn,
+        # 900 kB that a page without a chart does not need
         "drawing_code": charts.drawing_code() if drawn else "",
         "curve_tables": [_curve_table(histories, names, name) for name in figures],
         "sections": sections,
@@ -165,8 +171,9 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
 
 
 def _title(record: StudyRecord) -> tuple[str, list[str]]:
-    """The heading and what stands below it: the question's first paragraph, if it is short enough for a heading."""
+    """Return the heading and the text below it: the question's first paragraph is the heading if it is short."""
     paragraphs = [" ".join(part.split()) for part in record.study.question.split("\n\n") if part.strip()]
+    # a long paragraph as a heading would fill a phone's screen
     if paragraphs and len(paragraphs[0]) <= MAX_TITLE_LENGTH:
         return paragraphs[0], paragraphs[1:]
     return record.study.name, paragraphs
@@ -191,7 +198,7 @@ def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]
 
 
 def _interactions(effects: Sequence[Effect]) -> list[dict[str, Any]]:
-    """Return whether two levels add up, if that is the whole question: in a grid of two factors of two levels."""
+    """Return the interaction as an answer if it is the only one: in a grid of two factors of two levels."""
     found = [effect for effect in effects if effect.is_interaction]
     return [
         {"arm": effect.name, "state": "open", "mark": MARKS["open"], "verdict": effect.verdict, "note": INTERACTION}
@@ -207,6 +214,7 @@ def _effect_row(effect: Effect) -> dict[str, Any]:
 
 def _verdict(row: ArmRow, comparison: ArmComparison) -> str:
     has_finished = any(summary.n for summary in row.scores.values())
+    # a verdict about zero runs would read as if the arm had been compared
     return comparison.verdict if has_finished else f"none of its {row.failed} runs finished"
 
 
@@ -237,7 +245,7 @@ def _shown_metrics(results: Results) -> list[str]:
 
 
 def _more_cells(comparison: ArmComparison | None) -> list[str]:
-    """Pairs, p, sign-flip p, share of seeds that improve, smallest difference that could be shown."""
+    """Return pairs, p, sign-flip p, share of improved seeds, and the smallest detectable difference."""
     if comparison is None or comparison.n < 2:
         return []
     p_values = (comparison.p, comparison.p_sign_flip)
@@ -273,12 +281,13 @@ def _per_seed(results: Results, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 def _curve_table(histories: charts.Histories, arms: Sequence[str], figure: str) -> dict[str, Any]:
-    """Means over seeds, one row per epoch and one column per arm."""
+    """Return means over seeds, one row per epoch and one column per arm."""
     values: dict[tuple[int, str], list[float]] = {}
     for run, history in histories:
         for row in history:
             if math.isfinite(row.get(figure, math.nan)):
                 values.setdefault((int(row["epoch"]), run.arm), []).append(row[figure])
+    # the table is the chart's text version; twelve rows show a curve's course
     epochs = charts.thinned([{"epoch": epoch} for epoch in sorted({epoch for epoch, _ in values})], TABLE_EPOCHS)
     rows = [
         [number(int(row["epoch"]) + 1), *(_mean(values.get((int(row["epoch"]), arm), [])) for arm in arms)]
@@ -312,9 +321,10 @@ def _failure(run: RunRecord) -> dict[str, Any]:
 
 
 def _environment_rows(runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Return the environment of the runs, one row per fact; where runs differ, every value with its number of runs."""
+    """Return the environment of the runs, one row per entry; differing values with their number of runs."""
     counts: dict[str, Counter[str]] = {}
     for run in runs:
+        # over all runs: parts of a study may have been trained on other machines or after an upgrade
         for path, value in environment_rows(_read_environment(run)):
             counts.setdefault(path, Counter())[describe_value(value)] += 1
     return [(path, _counted(values)) for path, values in counts.items()]
@@ -334,7 +344,7 @@ def _counted(values: Counter[str]) -> str:
 
 
 def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
-    """Return commands to type, and what they do."""
+    """Return the commands of this study with a description of each."""
     if not record.base:
         return [(record.command, "compares the rows again and writes this page")]
     root = record.folder.parent
@@ -342,7 +352,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     name = shlex.quote(record.study.name)
     which = f" --variant {record.variant}" if record.others else ""
     key = next((run.key for run in results.runs if run.status == "finished"), "")
-    again = [(record.command, "runs the study again; what is finished is found, not trained twice")]
+    again = [(record.command, "runs the study again; finished runs are not trained twice")]
     one = (
         [(f"lab reproduce {key}{elsewhere}", "trains one run again and compares every epoch's numbers")] if key else []
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.study.record import StudyRecord
     from lab.study.results import Results
 
-__all__ = ["Source", "outside_options", "source_of"]
+__all__ = ["Source", "based", "outside_options", "source_of"]
 
 
 @attrs.frozen
@@ -82,10 +82,13 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     Raises:
         LabError: there is no such study, or rows cannot be compared.
     """
-    from lab_report.readers import FILES
+    from lab_report.trackers import SUFFIXES
 
     path = Path(name)
-    is_file = "://" in name or path.suffix.casefold() in FILES or (path.exists() and not _is_study(path, folder))
+    # A study may be called v1.5, which looks like a file with a suffix.
+    is_file = "://" in name or (
+        not _is_study(path, folder) and (path.suffix.casefold() in SUFFIXES or (path.exists() and path.suffix != ".py"))
+    )
     if is_file:
         return _outside(name, metric, options)
     from lab.study.record import read_study
@@ -94,7 +97,7 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     _refuse_options(name, options)
     store = Store(folder)
     record = read_study(store, name, variant)
-    return Source(_based(record.results(store), options["base"]), record)
+    return Source(based(record.results(store), options["base"]), record)
 
 
 def _is_study(path: Path, folder: Path) -> bool:
@@ -120,10 +123,11 @@ def _refuse_options(name: str, options: dict[str, Any]) -> None:
 def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     from lab.study.outside import Roles, results_of
     from lab_report.readers import long_of, where
+    from lab_report.trackers import read
 
-    rows, path = _read(name, options["pattern"]), Path(name)
+    rows, path = read(name, options["pattern"]), Path(name)
     if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
-        return Source(_based(beside, options["base"]), None)
+        return Source(based(beside, options["base"]), None)
     rows = where(rows, options["conditions"])
     if not metric:
         if len(rows.directions) != 1 and options["wide"] is None:
@@ -134,13 +138,6 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     factors = [factor.strip() for factor in options["factors"].split(",") if factor.strip()]
     roles = Roles(metric, options["arm"], options["seed"], options["higher_is_better"], options["base"], factors)
     return Source(results_of(rows, roles), None)
-
-
-def _read(name: str, pattern: str) -> Rows:
-    from lab_report.readers import read_file, split_names
-
-    rows = read_file(Path(name))
-    return split_names(rows, pattern, rows.column("name")) if pattern else rows
 
 
 def _numeric(rows: Rows) -> list[str]:
@@ -156,8 +153,12 @@ def _numeric(rows: Rows) -> list[str]:
     return [column for column in rows.columns if column != "seed" and is_numeric(column)]
 
 
-def _based(results: Results, base: str | None) -> Results:
-    """Return results whose arms are compared with ``base``."""
+def based(results: Results, base: str | None) -> Results:
+    """Return results whose arms are compared with ``base``; None leaves them as they are.
+
+    Raises:
+        UnknownNameError: there is no such arm; close matches are given.
+    """
     from lab.errors import UnknownNameError
     from lab.study.results import Results
 

@@ -1,4 +1,4 @@
-"""Contents: ``report.html`` and ``runs.csv`` after every study, and the commands that make them again."""
+"""Contents: ``report.html`` and ``runs.csv`` after every study, and commands that write them again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab report`` and ``lab compare``."""
+    """``lab report``, ``lab compare`` and ``lab check-claim``."""
     return {
-        "compare": ("lab_report.compare_command:compare", "Compare a study's arms: text, Markdown, LaTeX, CSV."),
+        "check-claim": (
+            "lab_report.claim_command:check_claim",
+            "Exit with 0 if a comparison shows a claim, else with 1.",
+        ),
+        "compare": ("lab_report.compare_command:compare", "Compare the arms of a study, or of a file from elsewhere."),
         "report": ("lab_report.report_command:report", "Write a study's report again."),
     }
 
 
 @hookimpl
 def lab_study_finished(results: Any, record: Any, sections: Sequence[Any]) -> list[str]:
-    """Write the report, and say where it lies."""
+    """Write the report and return its path in a line for the terminal."""
     if record is None:
         return []
     from lab_report.html import runs_beside, write_report

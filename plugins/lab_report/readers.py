@@ -16,7 +16,7 @@ import attrs
 from lab.errors import DataError
 from lab.study.outside import Rows, number_of
 
-__all__ = ["FILES", "flat", "long_of", "read_file", "split_names", "where"]
+__all__ = ["FILES", "fit_names", "flat", "long_of", "read_file", "where"]
 
 MAX_NAMES_SHOWN = 5
 
@@ -111,7 +111,7 @@ def _read_json(path: Path) -> Rows:
         raise DataError("the file is empty", where=str(path))
     found = _parse(text, "the file", path)
     if not isinstance(found, list):
-        raise DataError("the file holds no list of rows", where=str(path), hint="one object per run: [{...}, {...}]")
+        raise DataError("the file holds no list of rows", where=str(path), hint="frame.to_json(orient='records')")
     places = [f"row {number}" for number in range(1, len(found) + 1)]
     return Rows(path.stem, [_object_of(row, place, path) for row, place in zip(found, places, strict=True)], places)
 
@@ -197,7 +197,7 @@ def _is_alike(value: Any, text: str) -> bool:
         return False
 
 
-def split_names(rows: Rows, pattern: str, column: str) -> Rows:
+def fit_names(rows: Rows, pattern: str, column: str) -> Rows:
     """Return rows with the columns that a pattern like ``{arm}-seed{seed}`` finds in the names of runs.
 
     Raises:
@@ -211,11 +211,7 @@ def split_names(rows: Rows, pattern: str, column: str) -> Rows:
         re.escape(part) if i % 2 == 0 else f"(?P<{part}>{r'-?[0-9]+' if part == 'seed' else '.+?'})"
         for i, part in enumerate(parts)
     )
-    return _with_fields(rows, re.compile(expression), column, pattern)
-
-
-def _with_fields(rows: Rows, expression: re.Pattern[str], column: str, pattern: str) -> Rows:
-    found = [expression.fullmatch(str(row.get(column, ""))) for row in rows.rows]
+    found = [re.fullmatch(expression, str(row.get(column, ""))) for row in rows.rows]
     bad = [f"{rows.rows[i].get(column, '')} ({rows.places[i]})" for i, match in enumerate(found) if match is None]
     if bad:
         more = f" and {len(bad) - MAX_NAMES_SHOWN} more" if len(bad) > MAX_NAMES_SHOWN else ""

@@ -1,4 +1,4 @@
-"""The runs of a store in one pass, for lists of thousands: no component, model or data is imported."""
+"""Summaries of all runs of a store, fast for thousands: no component, model or data is imported."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = [
 
 @attrs.frozen(eq=False)
 class RunSummary:
-    """One run in a list.
+    """Summary of one run.
 
     Attributes:
-        key: what it is found by.
+        key: its name in the store.
         status: ``finished``, ``failed``, ``interrupted`` or ``damaged``.
         study: the study it was first made for; empty if its record cannot be read.
-        arm, seed: which one it was there.
+        arm, seed: its arm and seed there.
         changed: when it ended, or was last touched; seconds since 1970.
         metrics: metrics and budget of a finished run.
         error: the first line of a failed run's error; of a damaged one, what is damaged.
@@ -57,7 +57,7 @@ class RunSummary:
 
 
 def list_runs(root: Path) -> list[RunSummary]:
-    """Every run of the store in ``root``, the latest last; damaged records are listed as far as they can be read."""
+    """Return a summary of every run in ``root``, the latest last; damaged records as far as they can be read."""
     store = Store(root)
     folder = str(store.folder)
     found = [run for key in store.all_keys() if (run := _summary_of(folder, key)) is not None]
@@ -65,10 +65,12 @@ def list_runs(root: Path) -> list[RunSummary]:
 
 
 def _summary_of(folder: str, key: str) -> RunSummary | None:
-    """One run; None where it was removed meanwhile."""
+    """Return the summary of a run; None if it was removed meanwhile."""
     path = f"{folder}/{key}"
+    # not thorough: parsing the histories of 10,000 runs would take minutes
     outcome = outcome_of(path, thorough=False)
     try:
+        # the time of the file that ended the run: a later metric or a report changes the folder's own
         changed = os.lstat(f"{path}/{outcome.name}" if outcome.name else path).st_mtime
     except OSError:
         return None
@@ -86,10 +88,10 @@ def _summary_of(folder: str, key: str) -> RunSummary | None:
 
 
 def references(root: Path) -> dict[str, list[str]]:
-    """Key → the studies that refer to it, in any of their variants.
+    """Return key → the studies that refer to it, in any of their variants.
 
     Raises:
-        StoreError: a study's record is damaged; nothing may be called unused then.
+        StoreError: a study's record is damaged, so no run may be called unused.
     """
     return {key: list(dict.fromkeys(study for study, _ in users)) for key, users in users_of(root).items()}
 
@@ -97,11 +99,11 @@ def references(root: Path) -> dict[str, list[str]]:
 def users_of(
     root: Path, warn: Callable[[str], None] | None = None, *, last_only: bool = False
 ) -> dict[str, list[tuple[str, str]]]:
-    """Key → (study, label of its variant) of all that refer to it; the label of a study with one variant is empty.
+    """Return key → (study, label of its variant) of all that refer to it; a single variant has no label.
 
     Args:
         root: the folder of runs.
-        warn: hears of damaged records, which are left out; without it they are an error.
+        warn: called for each damaged record, which is skipped; None raises instead.
         last_only: of each study only the variant that was run last.
     """
     found: dict[str, list[tuple[str, str]]] = {}
@@ -116,12 +118,12 @@ def users_of(
 
 
 def primary_metrics(root: Path) -> list[str]:
-    """The metrics by which the studies in ``root`` are compared."""
+    """Return the primary metrics of the studies in ``root``."""
     return list(dict.fromkeys(content["compare"] for _, content in _studies(root, _ignore) if content["compare"]))
 
 
 def _ignore(problem: str) -> None:
-    """A record that is damaged says nothing here."""
+    """Ignore a damaged record: other commands report it."""
 
 
 def _studies(root: Path, warn: Callable[[str], None] | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -147,17 +149,17 @@ def select_runs(
     seed: int | None = None,
     referring: Mapping[str, Sequence[str]] | None = None,
 ) -> list[RunSummary]:
-    """The runs that fit every condition; names may hold ``*``.
+    """Return the runs that match every condition; names may contain ``*``.
 
     Args:
-        runs: what to choose from.
+        runs: the runs to select from.
         study: a study that a run was made for, or that refers to it.
-        arm, status, seed: what it must be.
+        arm, status, seed: required values.
         referring: key → studies, as ``references`` gives it.
     """
     from fnmatch import fnmatchcase
 
-    def fits(run: RunSummary) -> bool:
+    def matches(run: RunSummary) -> bool:
         studies = [run.study, *(referring or {}).get(run.key, ())]
         return (
             (not study or any(fnmatchcase(name, study) for name in studies))
@@ -166,11 +168,11 @@ def select_runs(
             and (seed is None or run.seed == seed)
         )
 
-    return [run for run in runs if fits(run)]
+    return [run for run in runs if matches(run)]
 
 
 def sort_runs(runs: Sequence[RunSummary], column: str, *, descending: bool = False) -> list[RunSummary]:
-    """The runs by a column; those without a value, and values that are not finite, come last both ways.
+    """Return the runs sorted by a column; missing and non-finite values come last in both directions.
 
     Raises:
         UnknownNameError: no run has such a column; close matches are given.
@@ -178,6 +180,7 @@ def sort_runs(runs: Sequence[RunSummary], column: str, *, descending: bool = Fal
     known = column_names(runs)
     if runs and column not in known:
         raise UnknownNameError.among("column", column, known, hint=f"columns: {', '.join(known)}")
+    # NaN compares false with everything and would leave the list in an arbitrary order
     with_value = [run for run in runs if _is_sortable(run.value(column))]
     without = [run for run in runs if not _is_sortable(run.value(column))]
     return [*sorted(with_value, key=lambda run: run.value(column), reverse=descending), *without]
@@ -188,19 +191,20 @@ def _is_sortable(value: Any) -> bool:
 
 
 def column_names(runs: Sequence[RunSummary]) -> list[str]:
-    """Everything a list may be sorted by or show."""
+    """Return the columns that a list may show or be sorted by."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics)
     return ["key", "study", "arm", "seed", "status", "when", *metrics]
 
 
 def remove_leftovers(root: Path) -> int:
-    """Delete what an interrupted removal left behind; gives how many folders."""
+    """Delete leftovers of interrupted removals and return the number of folders."""
     import shutil
 
     store = Path(root) / ".store"
-    # a run that is reproduced right now has such a folder too
+    # `lab reproduce` works in such a folder, so only those older than a day are leftovers
     yesterday = time.time() - 24 * 3600
     reproduced = [path for path in store.glob(".reproduce-*") if path.lstat().st_mtime < yesterday]
+    # `.removed-*`: a run is renamed before its files are deleted, and a kill may come between
     found = [*store.glob(".removed-*"), *reproduced]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)

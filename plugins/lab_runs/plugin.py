@@ -1,4 +1,4 @@
-"""Contents: the commands that look into the folder of runs."""
+"""Contents: commands that inspect the run store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab runs`` and ``lab reproduce``."""
+    """Add ``lab runs`` and ``lab reproduce``."""
     return {
         "reproduce": (
             "lab_runs.reproduce_command:reproduce",

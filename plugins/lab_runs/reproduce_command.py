@@ -27,11 +27,11 @@ MAX_ROWS_SHOWN = 10
 def reproduce(
     session: Session, key: str, folder: Path, file: Path | None, stored_source: bool, anyway: bool, quiet: bool
 ) -> int:
-    """Train the finished run KEY again and compare epochs, final metrics and weights: identical, or where they part.
+    """Train the finished run KEY again and compare epochs, final metrics and weights.
 
-    KEY may be shortened to its first few digits. Nothing in the store is changed, and nothing in it is run: a study
-    file is imported if it is named, or if you ran it here and it did not change since. With --stored-source it is the
-    one that the run keeps.
+    KEY may be shortened to its first few digits. The store is not changed, and no code in it is run: a study file is
+    imported if you name it, or if you ran it here and it has not changed since. --stored-source imports the copy that
+    the run keeps.
     """
     from lab.report.live import Display
     from lab.report.terminal import make_console
@@ -39,6 +39,7 @@ def reproduce(
     from lab.study.store import Store
 
     store, catalog = Store(folder), session.catalog()
+    # damaged runs too: the question may be just whether a damaged file still holds the right numbers
     record = rebuild.finished_run(store, key, damaged_too=True)
     source = rebuild.study_source(record, file, stored_source=stored_source)
     run = rebuild.rebuild_run(record.experiment(strict=False), store, catalog, source=source, anyway=anyway)
@@ -46,6 +47,7 @@ def reproduce(
         result = rebuild.reproduce(record, run, display, anyway=anyway)
     for line in _describe(result):
         click.echo(line)
+    # an exit code, so that a script can check a store
     return 0 if result.is_identical else 1
 
 
@@ -60,7 +62,7 @@ def _describe(result: Reproduction) -> list[str]:
     ]
     found += [f"weights  {line}" for line in result.weights]
     if not found:
-        what = f"identical: every figure of {result.epochs} epochs, the final figures and the weights ({name})"
+        what = f"identical: every metric of {result.epochs} epochs, the final metrics and the weights ({name})"
         return [*lines, what]
     shown = [f"  {line}" for line in found[:MAX_ROWS_SHOWN]]
     more = len(found) - MAX_ROWS_SHOWN
@@ -68,8 +70,8 @@ def _describe(result: Reproduction) -> list[str]:
 
 
 def _where(result: Reproduction) -> str:
-    """Return where the numbers part first."""
+    """Return the place of the first difference."""
     if not result.mismatches:
         return "the weights differ"
     epoch = result.mismatches[0].epoch
-    return "the final figures differ" if epoch is None else f"the numbers part in epoch {epoch}"
+    return "the final metrics differ" if epoch is None else f"the first difference is in epoch {epoch}"

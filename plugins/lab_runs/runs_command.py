@@ -1,4 +1,4 @@
-"""``lab runs``: what was run; show one, remove some, prune what nothing refers to."""
+"""``lab runs``: list, show and remove runs, and prune those that no study refers to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LISTED_BEFORE_ASKING = 20
 
 
 def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Keys in the folder of runs."""
+    """Complete a key in the run store."""
     folder = Path(ctx.params.get("folder") or "runs") / ".store"
     return sorted(path.name for path in folder.glob(f"{incomplete}*") if not path.name.startswith("."))
 
@@ -46,9 +46,9 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 """,
 )
 @click.option(
-    "--study", default="", metavar="NAME", shell_complete=complete_study, help="Only of this study; may hold *."
+    "--study", default="", metavar="NAME", shell_complete=complete_study, help="Only of this study; may contain *."
 )
-@click.option("--arm", default="", metavar="NAME", help="Only of this arm; may hold *.")
+@click.option("--arm", default="", metavar="NAME", help="Only of this arm; may contain *.")
 @click.option(
     "--status", default="", type=click.Choice(["", *STATES]), metavar="|".join(STATES), help="Only in this state."
 )
@@ -56,10 +56,10 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.option(
     "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or metric."
 )
-@click.option("--descending", is_flag=True, help="The largest first.")
+@click.option("--descending", is_flag=True, help="Largest first.")
 @click.option("--show", "metrics", multiple=True, metavar="METRIC", help="A further column; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), help="No more than this many.")
-@click.option("--keys", "only_keys", is_flag=True, help="Nothing but keys, for other commands.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many.")
+@click.option("--keys", "only_keys", is_flag=True, help="Print keys only, for other commands.")
 @runs_option
 @click.pass_context
 def runs(
@@ -76,6 +76,7 @@ def runs(
     folder: Path,
 ) -> None:
     """List runs, the latest last: key, study, arm, seed, state, and the primary metrics."""
+    # the group's --runs must reach the subcommand in `lab runs --runs DIR show KEY`
     ctx.meta["lab.folder"] = folder
     if ctx.invoked_subcommand is not None:
         return
@@ -86,6 +87,7 @@ def runs(
     everything = listing.list_runs(folder)
     found = listing.select_runs(everything, study=study, arm=arm, status=status, seed=seed, referring=referring)
     found = listing.sort_runs(found, column, descending=descending)
+    # by time the latest come last, so a limit keeps the end of the list
     found = found if limit is None else found[:limit] if column != "when" or descending else found[-limit:]
     if only_keys:
         click.echo("\n".join(run.key for run in found), nl=bool(found))
@@ -100,22 +102,22 @@ def runs(
 
 
 def _variants(users: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:
-    """Key → the variants of studies that ask for the run; empty unless a study has several."""
+    """Return key → the variants that use the run; empty unless a study has several."""
     named = {key: ", ".join(dict.fromkeys(label for _, label in each if label)) for key, each in users.items()}
     return {key: text for key, text in named.items() if text}
 
 
 def _nothing(folder: Path, count: int) -> str:
-    return f"none of {count} runs in {folder} fits" if count else f"no run in {folder} yet; lab run FILE makes some"
+    return f"no run matches ({count} runs in {folder})" if count else f"no run in {folder} yet; lab run FILE makes some"
 
 
 def _table(
     found: Sequence[RunSummary], columns: Sequence[str], variants: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """A line per run; where a study has variants, the last column says which of them ask for the run."""
+    """Return a line per run; if a study has variants, the last column lists those that use the run."""
     texts = [[name.replace("_", " ") for name in columns], *([_cell(run, name) for name in columns] for run in found)]
     if any(run.key in variants for run in found):
-        # as wide as a text
+        # aligned as text
         columns = [*columns, "status"]
         cells = ["variant", *(variants.get(run.key, "–") for run in found)]
         texts = [[*line, printable(cell)] for line, cell in zip(texts, cells, strict=True)]
@@ -165,7 +167,7 @@ def show(ctx: click.Context, key: str, folder: Path) -> None:
 
 
 def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what ``read`` gives; empty, and said, where it cannot be read."""
+    """Return the result of ``read``; warn and return an empty one if it cannot be read."""
     try:
         return read()
     except StoreError as error:
@@ -174,7 +176,7 @@ def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _folder(ctx: click.Context, folder: Path) -> Path:
-    """The folder of runs: this command's own option, or the one that stands before it."""
+    """Return the folder of runs: the command's own option, or the group's."""
     source = ctx.get_parameter_source("folder")
     return ctx.meta["lab.folder"] if source is click.core.ParameterSource.DEFAULT else folder
 
@@ -184,6 +186,7 @@ def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tupl
     from lab.study.experiment import describe_value
 
     experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made.get("experiment", {}))]
+    # a link in a run's folder may lead anywhere; its size and name are nothing to show
     files = sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
     environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
@@ -201,7 +204,8 @@ def _rows(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def printable(text: str) -> str:
-    """A text from a store without signs that steer a terminal."""
+    """Return a text from a store without terminal control characters."""
+    # names in a store from elsewhere could hold escape sequences that retitle or clear the terminal
     return "".join(sign if sign.isprintable() or sign == "\n" else "\ufffd" for sign in text)
 
 
@@ -211,7 +215,7 @@ def printable(text: str) -> str:
 @runs_option
 @click.pass_context
 def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
-    """Say why the runs KEY1 and KEY2 have two keys: what differs in all that decides their numbers.
+    """Explain why KEY1 and KEY2 are different runs: list every input of the keys that differs.
 
     First digits of a key are enough. Sources, files and data are compared by their hashes.
     """
@@ -224,7 +228,7 @@ def why(ctx: click.Context, one: str, other: str, folder: Path) -> None:
     for record, content in zip(records, contents, strict=True):
         if not content:
             raise LabError(
-                f"run {record.key} does not tell what its key was made of",
+                f"run {record.key} does not record what its key was computed from",
                 hint="it was recorded by an earlier version; lab runs show compares what there is",
             )
     lines = differing(*contents)
@@ -250,17 +254,17 @@ def remove(ctx: click.Context, keys: tuple[str, ...], yes: bool, folder: Path) -
 
 
 @runs.command(epilog="Examples:  lab runs prune --dry-run  ·  lab runs prune --yes")
-@click.option("--dry-run", is_flag=True, help="Show what would go, and stop.")
-@click.option("--last-variants", is_flag=True, help="Also what only variants ask for that were not run last.")
+@click.option("--dry-run", is_flag=True, help="Show the runs to remove, and stop.")
+@click.option("--last-variants", is_flag=True, help="Also runs of variants that were not run last.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @runs_option
 @click.pass_context
 def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, folder: Path) -> None:
-    """Remove the runs that no study refers to (any more), and what interrupted removals left behind.
+    """Remove the runs that no study refers to, and leftovers of interrupted removals.
 
     A study refers to the arms and seeds of all its variants (other settings, arms, seeds or files) as they were when
-    each was last run; what earlier code of it trained goes. With --last-variants only the variant of each study that
-    was run last counts.
+    each was last run; runs of earlier code are removed. With --last-variants only the variant of each study that was
+    run last counts.
     """
     from lab.study.store import Store
     from lab_runs.listing import list_runs, remove_leftovers, users_of
@@ -281,20 +285,22 @@ def prune(ctx: click.Context, dry_run: bool, last_variants: bool, yes: bool, fol
 
 
 def _origins(runs: Sequence[RunSummary]) -> str:
-    """Return what the runs were made for."""
+    """Return the studies that the runs were made for, in one line."""
     counts = Counter(run.study for run in runs)
     parts = [f"{printable(name)} ({_runs(count)})" if name else f"unknown ({count})" for name, count in counts.items()]
-    return f"made for {', '.join(parts)}, which asks for them no more"
+    return f"made for {', '.join(parts)}, no longer used by any study"
 
 
 def _remove(store: Store, keys: Sequence[str], *, ask: bool) -> None:
     if ask:
         click.echo(_described(store, keys))
         click.confirm(f"remove {_count(keys)}?", abort=True)
+    # a run in training is skipped: its process would write into a folder that is gone
     busy = [key for key in keys if store.is_busy(key)]
     gone = [key for key in keys if key not in busy]
     try:
         for key in gone:
+            # locked, so that no other process begins the run while its folder is being removed
             with store.lock(key):
                 store.remove(key)
     except OSError as error:
@@ -302,7 +308,7 @@ def _remove(store: Store, keys: Sequence[str], *, ask: bool) -> None:
     click.echo(f"{_count(gone)} removed")
     if busy:
         raise LabError(
-            f"{_count(busy)} left alone", where="in training right now: " + ", ".join(busy), hint="try again later"
+            f"{_count(busy)} skipped", where="being trained right now: " + ", ".join(busy), hint="try again later"
         )
 
 
@@ -319,7 +325,7 @@ def _described(store: Store, keys: Sequence[str]) -> str:
 
 
 def _sizes(folders: Iterable[Path]) -> Iterable[int]:
-    """Bytes of the files in folders, following no links."""
+    """Yield the sizes in bytes of the files in folders, following no links."""
     own = (folder for folder in folders if not folder.is_symlink())
     states = (path.lstat() for folder in own for path in folder.rglob("*"))
     return (state.st_size for state in states if stat.S_ISREG(state.st_mode))

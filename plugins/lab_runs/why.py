@@ -1,4 +1,4 @@
-"""Why two runs have two keys: what differs in the content of their keys, one line each."""
+"""Differences between the inputs of two keys, one line each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WORDS = {
     "torch": "version of torch",
 }
 HASHED = ("code", "files", "state", "variables", "hooks", "data")
-"""Parts whose values are hashes: that they differ is all that can be said."""
+"""Parts whose values are hashes, so only the fact that they differ can be shown."""
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return what differs between the contents of two keys, as ``lab.study.keys.key_content`` gives them.
+    """Return the differences between two contents of keys, as ``lab.study.keys.key_content`` gives them.
 
     >>> differing({"seed": 0, "code": {"lab": "1"}}, {"seed": 1, "code": {"lab": "2"}})
     ['seed: 0 and 1', 'source of lab: differs']
@@ -38,27 +38,29 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
             here, there = here or {}, there or {}
             for name in sorted({*here, *there}):
                 if here.get(name) != there.get(name):
-                    lines.append(f"{words.format(name)}: {_told(part, here.get(name), there.get(name))}")
+                    lines.append(f"{words.format(name)}: {_difference(part, here.get(name), there.get(name))}")
         elif here != there:
-            lines.append(f"{words}: {_told(part, here, there)}")
+            lines.append(f"{words}: {_difference(part, here, there)}")
+    # the seed first: two seeds of one arm are the usual case, and nothing else then matters
     return sorted(lines, key=lambda line: not line.startswith("seed"))
 
 
-def _told(part: str, here: Any, there: Any) -> str:
+def _difference(part: str, here: Any, there: Any) -> str:
     if here is None or there is None:
         return "only in the second" if here is None else "only in the first"
     return "differs" if part in HASHED else f"{_shown(here)} and {_shown(there)}"
 
 
 def _experiment(one: Any, other: Any, path: str) -> Iterator[str]:
-    """Differences of two experiments, by path; of another component, not its parameters."""
+    """Yield the differences of two experiments by path; parameters are compared only within one component."""
     if one == other:
         return
     if _is_component(one) and _is_component(other):
         if _plain(one["component"]) == _plain(other["component"]):
             yield from _experiment(one["params"], other["params"], path)
             if one["component"] != other["component"]:
-                yield f"{path}: {_plain(one['component'])} is defined or filled in another way"
+                # same name and parameters, but another source hash: the user's class was edited
+                yield f"{path}: {_plain(one['component'])} has another definition or other defaults"
         else:
             yield f"{path}: {_shown(one)} and {_shown(other)}"
     elif isinstance(one, list) and isinstance(other, list) and all(map(_is_component, [*one, *other])):
@@ -71,7 +73,8 @@ def _experiment(one: Any, other: Any, path: str) -> Iterator[str]:
 
 
 def _components(one: list[Any], other: list[Any], path: str) -> Iterator[str]:
-    """Differences of a slot; components of one name are compared with each other."""
+    """Yield the differences of a slot; components of one name are compared with each other."""
+    # a slot with one component each is a swap, shown as one line from the first to the second
     if len(one) == len(other) == 1:
         yield from _experiment(one[0], other[0], path)
         return
@@ -95,5 +98,5 @@ def _shown(value: Any) -> str:
 
 
 def _plain(name: str) -> str:
-    """A component's name without the hash of its source."""
+    """Return a component's name without the hash of its source."""
     return name.partition("#")[0]

@@ -57,7 +57,7 @@ def test_the_plan_shows_the_numbers_of_arms_where_a_name_holds_a_comma(lab, stud
         (["--set", "lr=" + "(" * 3000], "'lr' must be"),
         (["--set", "lr=" + "9" * 5000], "'lr' must be"),
         (["--epochs", "0"], "Invalid value for '--epochs'"),
-        (["--seeds", "100000000"], "seeds: more than 10,000 cannot be planned"),
+        (["--seeds", "100000000"], "too many seeds: at most 10,000"),
         (["--arms", ","], "no arm is named"),
         (["--set", "lr=\udcff"], "an argument is not text in UTF-8: 'lr=\\udcff'"),
         (["--runs", "x" * 5000], "the system refuses: File name too long"),
@@ -105,7 +105,7 @@ def test_half_of_what_torchrun_sets_is_told(lab, study, monkeypatch, environment
         monkeypatch.setenv(name, value)
     result = lab("run", study())
     assert result.code == 2
-    assert f"but not all is set as torchrun does: {missing}\n" in result.err
+    assert f"but torchrun sets more: {missing}\n" in result.err
 
 
 @pytest.mark.parametrize("command", [["report", "x"], ["runs"], ["compare", "x"], ["runs", "show", "1"]])

@@ -79,7 +79,7 @@ def test_an_empty_store_says_how_to_fill_it(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_choice_that_fits_nothing_says_so(lab: Lab, tmp_path: Path) -> None:
     store_study(tmp_path)
-    assert lab("runs", "--arm", "deep").output == f"none of 12 runs in {tmp_path} fits\n"
+    assert lab("runs", "--arm", "deep").output == f"no run matches (12 runs in {tmp_path})\n"
 
 
 def test_a_damaged_record_is_listed_as_far_as_it_can_be_read(lab: Lab, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_run_in_training_is_left_alone(lab: Lab, tmp_path: Path) -> None:
     busy = key_of("wide", 1)
     with Store(tmp_path).lock(busy):
         done = lab("runs", "remove", busy, key_of("wide", 2), "--yes")
-    assert str(done.exception) == f"1 run left alone\n  in training right now: {busy}\n  try again later"
+    assert str(done.exception) == f"1 run skipped\n  being trained right now: {busy}\n  try again later"
     assert {run.key for run in list_runs(tmp_path)} >= {busy}
     assert len(list_runs(tmp_path)) == 11
 

@@ -187,7 +187,7 @@ def unseeded() -> Points:
 def test_unseeded_data_is_a_problem_of_the_plan(tmp_path, catalog):
     with pytest.raises(StudyError) as caught:
         answer(tmp_path, catalog, unseeded)
-    assert "has other examples each time that it is built" in str(caught.value)
+    assert "gives other examples each time it is built" in str(caught.value)
 
 
 @pytest.mark.parametrize("draw", ["torch", "numpy", "python"])

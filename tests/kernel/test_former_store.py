@@ -46,7 +46,7 @@ def test_a_former_store_is_reported(lab, former: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:run 003d8caf51a1b5956853 differs")
 def test_a_former_run_is_loaded_and_gives_its_recorded_loss(former: Path) -> None:
-    with pytest.raises(LabError, match="made with something else than what is here"):
+    with pytest.raises(LabError, match="made with different code, data or packages"):
         framework.load(KEY, former)
     learner = framework.load(KEY, former, anyway=True)
     recorded = json.loads((former / ".store" / KEY / "result.json").read_text())["metrics"]

@@ -48,7 +48,7 @@ def test_why_names_the_seed_the_parameter_the_component_and_the_source_that_diff
     (tmp_path / "q.py").write_text(STUDY.replace("self.layers(inputs)", "2 * self.layers(inputs)"))
     assert lab("run", "q.py", "--quiet", "--workers", "1").code == 0
     found = lab("runs", "why", first["base", 0], keys()["base", 0]).out
-    assert found == "architecture: Net is defined or filled in another way\nsource of study: differs\n"
+    assert found == "architecture: Net has another definition or other defaults\nsource of study: differs\n"
 
 
 def test_what_only_one_of_two_keys_has_is_told():

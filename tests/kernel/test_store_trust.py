@@ -106,11 +106,11 @@ def test_a_file_in_a_store_is_not_imported_though_the_user_names_it(trained: tup
     file, runs, key = trained
     inside = runs / ".store" / key / "coin.py"
     inside.write_bytes(file.read_bytes())
-    with pytest.raises(LabError, match="a file that lies in a store is not imported"):
+    with pytest.raises(LabError, match="files inside a store are not imported"):
         framework.load(key, runs, file=inside)
     link = file.parent / "link.py"
     link.symlink_to(inside)
-    with pytest.raises(LabError, match="a file that lies in a store is not imported"):
+    with pytest.raises(LabError, match="files inside a store are not imported"):
         framework.load(key, runs, file=link)
 
 
@@ -122,7 +122,7 @@ def test_a_file_that_this_user_ran_need_not_be_named(trained: tuple[Path, Path, 
 def test_a_file_that_this_user_ran_and_changed_since_must_be_named(trained: tuple[Path, Path, str]) -> None:
     file, runs, key = trained
     file.write_text(file.read_text() + "\n# and more\n")
-    with pytest.raises(LabError, match="has changed since it was run here") as caught:
+    with pytest.raises(LabError, match="has changed since you ran it here") as caught:
         framework.load(key, runs)
     assert "--stored-source" in str(caught.value)
     assert (
@@ -147,7 +147,7 @@ def test_the_stored_source_serves_where_the_file_is_gone(
     asked = lab("reproduce", key, "--runs", runs, "--quiet")
     assert (asked.code, "--stored-source" in asked.err) == (2, True)
     done = lab("reproduce", key, "--runs", runs, "--quiet", "--stored-source")
-    assert done.out == "identical: every figure of 1 epochs, the final figures and the weights (base, seed 0)\n"
+    assert done.out == "identical: every metric of 1 epochs, the final metrics and the weights (base, seed 0)\n"
     assert framework.load(key, runs, stored_source=True).model is not None
 
 

@@ -168,10 +168,10 @@ def test_seeds_are_a_number_or_the_seeds_themselves(given, seeds):
         (2.5, "seeds must be a number of at least 1 or a list of whole numbers, not 2.5"),
         (True, "seeds must be a number of at least 1 or a list of whole numbers, not True"),
         ({"a": 1}, "seeds must be a number of at least 1 or a list of whole numbers, not {'a': 1}"),
-        ([1, 2, 1], "seeds: 1 stands there twice"),
+        ([1, 2, 1], "duplicate seed: 1"),
         ([2**70], "seeds must fit into 64 bits, not 1180591620717411303424"),
-        (10**12, "seeds: more than 10,000 cannot be planned"),
-        (range(10**9), "seeds: more than 10,000 cannot be planned"),
+        (10**12, "too many seeds: at most 10,000"),
+        (range(10**9), "too many seeds: at most 10,000"),
     ],
 )
 def test_wrong_seeds_are_refused_where_the_study_is_made(seeds, message):

@@ -71,7 +71,7 @@ def test_a_device_that_nobody_has_is_refused_wherever_runs_are_trained(plan):
 def test_an_arm_in_which_nothing_differs_is_an_error_of_the_plan(plan):
     with pytest.raises(StudyError) as caught:
         plan(small().swap("architecture", {"itself": "line"}))
-    assert "arm 'itself': this arm is the base: nothing differs" in str(caught.value)
+    assert "arm 'itself': this arm equals the base: nothing differs" in str(caught.value)
 
 
 def test_two_arms_that_are_the_same_training_are_an_error_of_the_plan(plan):

@@ -176,7 +176,7 @@ def test_a_neighbour_that_an_installed_module_hides_is_told(file, monkeypatch, u
     monkeypatch.setattr(sys, "path", list(sys.path))
     file("LENGTH = 3\n", "wave.py")
     assert message(file(use_of_it + "\n")).endswith(
-        "\n  'wave' is Python's or an installed module, not wave.py beside this file; rename that"
+        "\n  'wave' is an installed or standard module that shadows wave.py; rename that file"
     )
 
 

@@ -273,7 +273,7 @@ class DeclaresNorm(AddsNorm):
 
 def test_comparing_a_column_without_direction_is_a_problem_with_the_remedy(problem, plan) -> None:
     told = problem(callbacks=[AddsNorm], compare="norm")
-    assert told.startswith("this study compares 'norm', of which nothing says whether higher or lower is better")
+    assert told.startswith("this study compares 'norm', but nothing declares whether higher or lower is better")
     assert "metrics = {'norm': True}" in told
     plan(callbacks=[DeclaresNorm], compare="norm")
 
@@ -378,7 +378,7 @@ def test_a_rehearsed_callback_has_a_folder_for_artefacts(plan) -> None:
 def test_a_misspelt_event_is_a_problem_with_the_event_that_was_meant(problem, name, meant) -> None:
     odd = type("Odd", (Callback,), {name: lambda self, learner: None, "__module__": __name__})
     told = problem(callbacks=[odd])
-    assert told == f"callback 'odd' has a method '{name}', which is no event\n  did you mean: {meant}?"
+    assert told == f"callback 'odd' has a method '{name}', which is not an event\n  did you mean: {meant}?"
 
 
 def test_an_event_that_takes_no_learner_is_a_problem(problem) -> None:
@@ -526,7 +526,7 @@ class GivesTuple(Net):
 def test_an_output_that_does_not_fit_the_loss_is_told_by_its_structure(problem) -> None:
     told = problem(architecture=GivesTuple)
     assert "batch [float32 (8, 4), int64 (8,)], output (float32 (8, 2), float32 (8, 4))" in told
-    assert "a stepper says how such a batch becomes a loss" in told
+    assert "a stepper computes the loss of such a batch" in told
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_changed_code_makes_no_new_variant_and_frees_its_runs(
     (tmp_path / "net.py").write_text(STUDY.replace("nn.ReLU", "nn.Tanh"))
     run("--seeds", "1")
     dry = lab("runs", "prune", "--dry-run").out
-    assert dry.splitlines()[-1] == "made for net (3 runs), which asks for them no more"
+    assert dry.splitlines()[-1] == "made for net (3 runs), no longer used by any study"
     assert lab("runs", "prune", "--yes").out.splitlines()[-1] == "3 runs removed"
 
 
@@ -212,7 +212,7 @@ def test_a_damaged_record_is_set_aside_and_told(catalog: Any, tmp_path: Path) ->
     store.prepare()
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "study.json").write_text("{")
-    with pytest.warns(UserWarning, match="is set aside as"):
+    with pytest.warns(UserWarning, match="is kept as"):
         write_study(plan(catalog, store), store)
     assert (tmp_path / "toy" / "study.json.damaged").read_text() == "{"
     assert read_study(store, "toy").study.name == "toy"

@@ -215,7 +215,7 @@ def test_a_node_with_other_code_refuses_and_names_what_differs(cluster: Cluster,
     assert what.startswith("worker ")
     assert what.endswith(f"cannot train run {plan.runs[0].key} (base, seed 0)")
     assert why == [
-        "  it would train another run than was asked for",
+        "  this machine would compute a different run key",
         "    code of penalties: another here",
         "  every node needs the same lab, plugins, torch and data as this machine",
     ]

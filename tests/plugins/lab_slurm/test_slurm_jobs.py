@@ -152,7 +152,7 @@ def test_a_job_that_finds_other_code_refuses_and_names_it(tmp_path: Path, monkey
     what, *why = str(caught.value).splitlines()
     assert what.endswith(f"cannot train run {plan.runs[0].key} (base, seed 0)")
     assert why == [
-        "  it would train another run than was asked for",
+        "  this machine would compute a different run key",
         "    code of slurm_penalties: another here",
         "  every node needs the same lab, plugins, torch and data as this machine",
     ]
