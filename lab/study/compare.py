@@ -1,7 +1,7 @@
 """Comparing arms: paired by seed, with honest intervals.
 
 For every arm the primary metric is compared with the base's, seed by seed. The paired t-test and its 95 %
-interval give the verdict, p-values corrected for the number of arms after Holm (1979). Beside them stand the exact
+interval give the verdict, p-values corrected for the number of arms after Holm (1979). It also gives the exact
 sign-flip p, which with three seeds cannot fall below 0.25, the probability that the arm improves on the base, and the
 smallest difference that so many seeds could have shown. Where all differences are equal, as those of accuracies on few
 examples may be, there is no spread to test against: the sign-flip p decides. Two seeds give no verdict.
