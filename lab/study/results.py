@@ -164,7 +164,7 @@ class Results:
         return ""
 
     def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
-        """Return whether runs of these arms were measured on different examples; runs without a record count as equal."""
+        """Return whether these arms were measured on different examples; runs without a record count as equal."""
         seen = {
             str(run.yardstick["splits"][split])
             for run in self._finished(arms)
