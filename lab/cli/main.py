@@ -256,7 +256,7 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
 
 
 def _explain(error: OSError) -> int:
-    """Print a system error and return its exit code: a full disk, a name that is too long, a file that may not be read."""
+    """Print a system error and return its exit code: disk full, name too long, no permission."""
     from lab.files import is_disk_full
 
     if _wants_traceback() or error.errno is None:

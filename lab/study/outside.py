@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lab.errors import DataError, UnknownNameError
-from lab.study.checks import name_problem, shown
+from lab.study.checks import MAX_RUNS, name_problem, shown
 from lab.study.results import COSTS, SPLITS, Results
 from lab.study.store import RunRecord
 from lab.study.study import BASE, Arm
@@ -95,32 +97,39 @@ class Rows:
         """The origin of the rows, for messages."""
         return self.source or self.name
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The names of all columns, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     @property
     def is_own(self) -> bool:
-        """Whether these are the rows of a ``runs.csv`` of ``lab``."""
+        """Return whether these are the rows of a ``runs.csv`` of ``lab``."""
         return self.columns[: len(OWN_COLUMNS)] == list(OWN_COLUMNS)
 
-    def column(self, name: str) -> str:
+    def values(self, column: str) -> list[Any]:
+        """Return the values of a column, ``None`` where a row lacks it."""
+        return [row.get(column) for row in self.rows]
+
+    def column(self, name: str, remedy: str = "") -> str:
         """Return the column called ``name``, in full or without what trackers write before it (``metrics.``).
 
+        Args:
+            name: as the user gives it.
+            remedy: what to do if there is none.
+
         Raises:
-            UnknownNameError: there is none; close matches are given.
+            UnknownNameError: there is none, or several; close matches are given.
         """
-        known = self.columns
-        if name in known:
+        if name in self.columns:
             return name
-        endings = [each for each in known if each.rpartition(".")[2].casefold() == name.casefold()]
-        if len(endings) == 1:
-            return endings[0]
-        hint = f"columns: {', '.join(known)}"
-        if endings:
+        hint = "\n".join(filter(None, [remedy, f"columns: {', '.join(self.columns)}"]))
+        endings = [each for each in self.columns if each.rpartition(".")[2].casefold() == name.casefold()]
+        if len(endings) > 1:
             raise UnknownNameError(f"column '{name}' may be {' or '.join(endings)}", where=self.where, hint=hint)
-        raise UnknownNameError.among("column", name, known, where=self.where, hint=hint)
+        if not endings:
+            raise UnknownNameError.among("column", name, self.columns, where=self.where, hint=hint)
+        return endings[0]
 
 
 @attrs.frozen
@@ -177,21 +186,25 @@ def compare(
 
 
 def _rows_of_frame(frame: Any, name: str) -> Rows:
-    if not hasattr(frame, "to_dict"):
-        listed = list(frame)
+    if not hasattr(frame, "itertuples"):
+        # A frame of polars gives dictionaries itself.
+        listed = frame.to_dicts() if hasattr(frame, "to_dicts") else list(frame)
+        if not all(isinstance(row, Mapping) for row in listed):
+            hint = "a pandas frame, or one dictionary per run; lab compare FILE reads files"
+            raise DataError(f"these are no rows: {shown(frame)}", hint=hint)
         return Rows(name, listed, [f"row {number}" for number in range(1, len(listed) + 1)])
     columns = [str(column) for column in frame.columns]
     if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
         raise DataError(f"two columns are called '{twice[0]}'", where=name)
-    # zip keeps Python's own numbers and costs less than to_dict("records").
-    rows = [dict(zip(columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
-    missing = [{key: None if _is_na(value) else value for key, value in row.items()} for row in rows]
-    return Rows(name, missing, [f"row {index}" for index in frame.index])
-
-
-def _is_na(value: Any) -> bool:
-    """Return whether a value is pandas' NA or NaT; NaN stays, since a metric may be NaN."""
-    return type(value).__name__ in ("NAType", "NaTType")
+    # NaN stays, since a metric may be NaN; NA and NaT are missing values.
+    rows = [
+        {
+            column: None if type(value).__name__ in ("NAType", "NaTType") else value
+            for column, value in zip(columns, row, strict=True)
+        }
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return Rows(name, rows, [f"row {index}" for index in frame.index])
 
 
 # --- rows to results --------------------------------------------------------------------------------------------------
@@ -208,88 +221,82 @@ def results_of(rows: Rows, roles: Roles) -> Results:
         raise DataError("there are no rows", where=rows.where)
     factors = [rows.column(name) for name in roles.factors]
     is_named_by_factors = bool(factors) and (not roles.arm or (roles.arm == "arm" and "arm" not in rows.columns))
-    arm_column = "" if is_named_by_factors else _needed(rows, roles.arm, "arm", "--arm COLUMN names the arms")
-    seed_column = _needed(rows, roles.seed, "seed", "--seed COLUMN; arms are compared seed by seed")
+    arm_column = (
+        ""
+        if is_named_by_factors
+        else rows.column(roles.arm, "name the column of the arms: --arm COLUMN, or arm=… in Python")
+    )
+    seed_column = rows.column(roles.seed, "name the column of the seeds: --seed COLUMN, or seed=… in Python")
     metric_column = rows.column(roles.metric)
     cells = _labels([[_text(row.get(name)) for name in factors] for row in rows.rows], roles.factors)
-    names = _names_of_cells(cells) if is_named_by_factors else [_text(row.get(arm_column)) for row in rows.rows]
-
-    problems: list[str] = []
-    what = f"column '{arm_column}' names no arm" if arm_column else "no arm"
-    _report(problems, what, [i for i, name in enumerate(names) if not name], rows)
-    for name in dict.fromkeys(names):
-        problems += name_problem("an arm", name) if name else []
-    _report(problems, f"no level of {' or '.join(factors)}", [i for i, cell in enumerate(cells) if "" in cell], rows)
-    seeds = [_seed(row.get(seed_column)) for row in rows.rows]
-    texts = [row.get(seed_column) for row in rows.rows]
-    bad = [i for i, seed in enumerate(seeds) if seed is None]
-    _report(problems, f"column '{seed_column}' holds no whole number", bad, rows, texts)
+    names = _names_of_cells(cells) if is_named_by_factors else [_text(value) for value in rows.values(arm_column)]
+    seeds = [_seed(value) for value in rows.values(seed_column)]
     values, bad = _numbers(rows, metric_column)
-    _report(problems, f"column '{metric_column}' holds no number", bad, rows, [r.get(metric_column) for r in rows.rows])
+
+    without_seed = [i for i, seed in enumerate(seeds) if seed is None]
+    problems = [
+        *_placed(f"column '{arm_column}' names no arm", [i for i, name in enumerate(names) if not name], rows),
+        *(problem for name in dict.fromkeys(names) if name for problem in name_problem("an arm", name)),
+        *_placed(f"no level of {' or '.join(factors)}", [i for i, cell in enumerate(cells) if "" in cell], rows),
+        *_placed(f"column '{seed_column}' holds no whole number", without_seed, rows, seed_column),
+        *_placed(f"column '{metric_column}' holds no number", bad, rows, metric_column),
+    ]
     if not problems:
         problems += _duplicates(rows, names, seeds, {arm_column, seed_column, metric_column})
         problems += _factor_problems(rows, names, cells, factors)
-    _raise(problems, rows.where)
+    _refuse(problems, rows)
+    arms = _arms(names, cells, factors, roles.base, rows.where)
+    every = sorted({seed for seed in seeds if seed is not None})
+    _refuse(_pair_problems(arms, names, seeds, len(every)), rows)
 
     others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})
-    statuses = _statuses(rows)
-    direction = _direction(rows, roles, metric_column)
-    arms = _arms(names, cells, factors, roles.base, rows.where)
-    runs: dict[tuple[str, int], OutsideRun] = {}
+    order = [roles.metric if column == metric_column else column for column in rows.columns]
+    direction, statuses, path = _direction(rows, roles, metric_column), _statuses(rows), Path(rows.where)
+    runs: dict[tuple[str, int | None], OutsideRun] = {}
     for i, (name, seed) in enumerate(zip(names, seeds, strict=True)):
-        assert seed is not None
-        scores = {key: column[i] for key, column in others.items() if column[i] is not None}
-        if values[i] is not None:
-            scores[roles.metric] = values[i]
-        status = statuses[i] if statuses[i] != "finished" or values[i] is not None else WITHOUT_VALUE
-        order = [roles.metric if column == metric_column else column for column in rows.columns]
+        scores = {**{column: found[i] for column, found in others.items()}, roles.metric: values[i]}
+        known = {column: scores[column] for column in order if scores.get(column) is not None}
         result: dict[str, Any] = {
-            "metrics": {key: scores[key] for key in order if key in scores and key not in COSTS},
-            "budget": {key: scores[key] for key in order if key in scores and key in COSTS},
+            "metrics": {column: value for column, value in known.items() if column not in COSTS},
+            "budget": {column: value for column, value in known.items() if column in COSTS},
             "higher_is_better": {roles.metric: direction},
         }
+        status = statuses[i] if statuses[i] != "finished" or values[i] is not None else WITHOUT_VALUE
         if status == "diverged":
             status, result["kind"] = "failed", "NonFiniteLossError"
         key = _text(rows.rows[i].get("key")) if rows.is_own else ""
-        runs[name, seed] = OutsideRun(key, Path(rows.where), status, result, name, seed)
-    every = sorted({seed for _, seed in runs})
+        runs[name, seed] = OutsideRun(key, path, status, result, name, -1 if seed is None else seed)
+    # A seed that an arm lacks counts as planned: every table then shows that the arm lacks it.
     planned = [
-        runs.get((arm.name, seed)) or OutsideRun("", Path(rows.where), "absent", {}, arm.name, seed)
+        runs.get((arm.name, seed)) or OutsideRun("", path, "absent", {}, arm.name, seed)
         for arm in arms
         for seed in every
     ]
     notes = [*_grid_notes(arms, factors), *_notes(rows, planned, values, statuses, roles.metric)]
-    title = f"{roles.metric} of {len(arms)} arms, from {Path(rows.where).name}"
+    title = f"{roles.metric} of {len(arms)} arms, from {path.name}"
     return Results(OutsideStudy(rows.name, roles.metric, every, title), arms, planned, notes)
 
 
-def _needed(rows: Rows, name: str, usual: str, remedy: str) -> str:
-    if name == usual and usual not in rows.columns:
-        hint = f"{remedy}\ncolumns: {', '.join(rows.columns)}"
-        try:
-            return rows.column(name)
-        except UnknownNameError:
-            raise UnknownNameError(f"no column '{usual}'", where=rows.where, hint=hint) from None
-    return rows.column(name)
+def _refuse(problems: Sequence[str], rows: Rows) -> None:
+    if problems:
+        what = problems[0] if len(problems) == 1 else f"{len(problems)} problems in these rows"
+        raise DataError(what, where=rows.where, hint="\n".join(problems if len(problems) > 1 else ()))
 
 
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    # A column with a gap is one of floats in pandas: 3.0 is the arm, level or seed 3.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def _seed(value: Any) -> int | None:
     text = _text(value)
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
+    with suppress(ValueError):
+        return int(number) if (number := float(text)).is_integer() else None
+    return None
 
 
 def number_of(value: Any) -> float | None:
@@ -302,27 +309,25 @@ def number_of(value: Any) -> float | None:
         return None
     if isinstance(value, (bool, complex)):
         raise ValueError(f"not a number: {value}")
-    if isinstance(value, str):
-        # Python reads 1_000 as a number; in a file of results it is a slip.
-        if "_" in value:
-            raise ValueError(f"not a number: {value}")
-        try:
-            return int(value)
-        except ValueError:
-            return float(value)
+    # Python reads 1_000 as a number; in a file of results it is a slip.
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"not a number: {value}")
     try:
-        return value if isinstance(value, (int, float)) else float(value)
-    except TypeError as error:
+        number = float(value)
+    except (TypeError, OverflowError) as error:
         raise ValueError(str(error)) from None
+    # Counts stay whole, as long as a float holds them exactly.
+    is_whole = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdecimal())
+    return int(number) if is_whole and abs(number) < 2**53 else number
 
 
 def _numbers(rows: Rows, column: str) -> tuple[list[float | None], list[int]]:
     """Return the numbers of a column, and the rows that hold something else."""
     found: list[float | None] = []
     bad: list[int] = []
-    for i, row in enumerate(rows.rows):
+    for i, value in enumerate(rows.values(column)):
         try:
-            found.append(number_of(row.get(column)))
+            found.append(number_of(value))
         except ValueError:
             found.append(None)
             bad.append(i)
@@ -346,7 +351,7 @@ def _statuses(rows: Rows) -> list[str]:
     for column in rows.columns:
         if column.rpartition(".")[2].casefold() not in STATUS_COLUMNS:
             continue
-        words = [_text(row.get(column)).casefold().rpartition(".")[2] for row in rows.rows]
+        words = [_text(value).casefold().rpartition(".")[2] for value in rows.values(column)]
         if all(word in FINISHED or word in UNFINISHED for word in words):
             return [UNFINISHED.get(word, "finished") for word in words]
     return ["finished"] * len(rows.rows)
@@ -431,7 +436,7 @@ def _arms(
             name,
             factors=own,
             difference={
-                factor: tuple(each.removeprefix(f"{factor}=") for each in (usual[factor], level))
+                factor: (usual[factor].removeprefix(f"{factor}="), level.removeprefix(f"{factor}="))
                 for factor, level in own.items()
                 if level != usual[factor]
             },
@@ -454,6 +459,17 @@ def _factor_problems(
                     f"{rows.places[i]}"
                 )
     return problems[:MAX_SHOWN]
+
+
+def _pair_problems(arms: Sequence[Arm], names: Sequence[str], seeds: Sequence[int | None], count: int) -> list[str]:
+    """Return why arms cannot be paired: none shares a seed with the base, or there are too many seeds."""
+    base = arms[0].name
+    of_base = {seed for name, seed in zip(names, seeds, strict=True) if name == base}
+    if not any(seed in of_base for name, seed in zip(names, seeds, strict=True) if name != base):
+        return [f"no arm has a seed of '{base}', the base: arms are compared seed by seed"]
+    if len(arms) * count > MAX_RUNS:
+        return [f"{len(arms):,} arms with {count:,} seeds: {MAX_RUNS:,} runs at most can be compared"]
+    return []
 
 
 def _duplicates(rows: Rows, names: Sequence[str], seeds: Sequence[int | None], used: set[str]) -> list[str]:
@@ -483,19 +499,10 @@ def _duplicates(rows: Rows, names: Sequence[str], seeds: Sequence[int | None], u
 # --- what a reader is told --------------------------------------------------------------------------------------------
 
 
-def _report(
-    problems: list[str], what: str, bad: Sequence[int], rows: Rows, values: Sequence[Any] | None = None
-) -> None:
-    if bad:
-        texts = [rows.places[i] + (f" ({shown(values[i])})" if values is not None else "") for i in bad]
-        problems.append(f"{what}: {_listed(texts)}")
-
-
-def _raise(problems: Sequence[str], where: str) -> None:
-    if len(problems) == 1:
-        raise DataError(problems[0], where=where)
-    if problems:
-        raise DataError(f"{len(problems)} problems in these rows", where=where, hint="\n".join(problems))
+def _placed(what: str, bad: Sequence[int], rows: Rows, column: str = "") -> list[str]:
+    """Return a problem with its rows, and what stands there in a column; nothing if no row is bad."""
+    texts = [rows.places[i] + (f" ({shown(rows.rows[i].get(column))})" if column else "") for i in bad]
+    return [f"{what}: {_listed(texts)}"] if bad else []
 
 
 def _listed(texts: Sequence[str]) -> str:

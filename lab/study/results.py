@@ -70,7 +70,7 @@ class ArmRow:
         return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items())
 
 
-class Question(attrs.AttrsInstance, Protocol):
+class Question(Protocol):
     """The part of a study that a comparison needs; results from elsewhere have no experiment."""
 
     @property
@@ -173,14 +173,16 @@ class Results:
         return len(seen) > 1
 
     def _finished(self, arms: Sequence[str]) -> list[RunRecord]:
-        return [run for run in self.runs if run.arm in arms and run.status == "finished"]
+        runs = [run for arm in arms for run in self._of_arm.get(arm, [])]
+        return [run for run in runs if run.status == "finished"]
 
     def _qualified(self, found: ArmComparison, other: str, metric: str) -> ArmComparison:
         """Return a comparison whose verdict also states failed runs and how the epoch was selected."""
         arms = [other, found.arm]
         remarks = []
-        if any(run.status != "finished" for run in self.runs if run.arm in arms):
-            counts = [f"{len(self._finished([arm]))} of {sum(run.arm == arm for run in self.runs)}" for arm in arms]
+        planned = [len(self._of_arm.get(arm, [])) for arm in arms]
+        if len(self._finished(arms)) < sum(planned):
+            counts = [f"{len(self._finished([arm]))} of {count}" for arm, count in zip(arms, planned, strict=True)]
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
             remarks.append(f"{both} finished; verdict on survivors only" if found.n else f"{both} finished")
         # without a test there is no verdict that a caveat could qualify
@@ -256,7 +258,8 @@ class Results:
         Raises:
             UnknownNameError: no run has such a metric.
         """
-        study = attrs.evolve(self.study, compare=self._known(metric))
+        # Every question is a class of attrs, which mypy cannot know of a protocol.
+        study: Question = attrs.evolve(self.study, compare=self._known(metric))  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:

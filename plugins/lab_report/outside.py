@@ -82,8 +82,13 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     Raises:
         LabError: there is no such study, or rows cannot be compared.
     """
+    from lab_report.trackers import SUFFIXES
+
     path = Path(name)
-    is_file = "://" in name or path.suffix not in ("", ".py") or (path.exists() and not _is_study(path, folder))
+    # A study may be called v1.5, which looks like a file with a suffix.
+    is_file = "://" in name or (
+        not _is_study(path, folder) and (path.suffix.casefold() in SUFFIXES or (path.exists() and path.suffix != ".py"))
+    )
     if is_file:
         return _outside(name, metric, options)
     from lab.study.record import read_study

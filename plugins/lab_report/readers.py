@@ -111,7 +111,7 @@ def _read_json(path: Path) -> Rows:
         raise DataError("the file is empty", where=str(path))
     found = _parse(text, "the file", path)
     if not isinstance(found, list):
-        raise DataError("the file holds no list of rows", where=str(path), hint="one object per run: [{...}, {...}]")
+        raise DataError("the file holds no list of rows", where=str(path), hint="frame.to_json(orient='records')")
     places = [f"row {number}" for number in range(1, len(found) + 1)]
     return Rows(path.stem, [_object_of(row, place, path) for row, place in zip(found, places, strict=True)], places)
 

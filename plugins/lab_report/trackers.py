@@ -19,12 +19,13 @@ from lab.errors import DataError, describe
 from lab.study.outside import Rows
 from lab_report.readers import FILES, fit_names, read_file
 
-__all__ = ["read"]
+__all__ = ["SUFFIXES", "read"]
 
 NAME_COLUMNS = ("name", "run_name", "run name", "tags.mlflow.runname")
 USUAL_NAME = re.compile(r"(?P<arm>.+?)[/\\_.=-]+(?:seed|run|rep|version|s)?[_=-]?(?P<seed>[0-9]+)", re.IGNORECASE)
 DATABASES = (".db", ".sqlite", ".sqlite3")
 JOURNALS = (".log", ".journal")
+SUFFIXES = (*FILES, *DATABASES, *JOURNALS)
 MLFLOW_STATUS = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
 
 
@@ -62,8 +63,7 @@ def _read(source: str) -> Rows:
         return _optuna(path, path.stem)
     if suffix in DATABASES:
         return _mlflow_database(path) if "latest_metrics" in _tables(path) else _optuna(path, path.stem)
-    known = ", ".join([*FILES, *DATABASES, *JOURNALS])
-    raise DataError(f"nothing reads files that end in '{suffix}'", where=source, hint=f"known: {known}")
+    raise DataError(f"nothing reads files that end in '{suffix}'", where=source, hint=f"known: {', '.join(SUFFIXES)}")
 
 
 def _folder(path: Path) -> Rows:
@@ -243,10 +243,11 @@ def _storage(source: Path | str, optuna: Any) -> Any:
     if isinstance(source, Path) and source.suffix.casefold() in JOURNALS:
         backend = optuna.storages.journal.JournalFileBackend(str(source))
         return optuna.storages.JournalStorage(backend)
-    if isinstance(source, Path):
-        return f"sqlite:///{source.resolve()}"
-    file = source.removeprefix("sqlite:///")
-    # Optuna would make the database that it is asked to read.
-    if source.startswith("sqlite:///") and not os.path.isfile(file):
-        raise DataError(f"there is no file '{file}'", where=source)
-    return source
+    address = f"sqlite:///{source.resolve()}" if isinstance(source, Path) else source
+    file = address.removeprefix("sqlite:///")
+    # SQLite would make the file, and Optuna the tables, of a database that is only to be read.
+    if address.startswith("sqlite:///") and not os.path.isfile(file):
+        raise DataError(f"there is no file '{file}'", where=address)
+    if address.startswith("redis"):
+        return address
+    return optuna.storages.RDBStorage(address, skip_table_creation=True)

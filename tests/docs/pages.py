@@ -1,4 +1,4 @@
-"""The blocks of code in the README and in docs/, as a reader would try them."""
+"""Code blocks of the README, CONTRIBUTING and docs/."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Block:
     """One fenced block.
 
     Attributes:
-        language: as the fence says.
-        text: what stands in it.
-        line: the line of the page that it begins in, counted from 1.
-        note: the HTML comment right above it, such as ``output`` or ``insert file setup.py``.
+        language: the info string of the fence.
+        text: its content.
+        line: line number of the fence in the page, from 1.
+        note: the HTML comment directly above it, such as ``output`` or ``insert file setup.py``.
     """
 
     language: str
@@ -34,18 +34,18 @@ class Block:
 
     @property
     def is_inserted(self) -> bool:
-        """Whether it is another file, word for word, which has its own tests."""
+        """Return whether the block is a copy of another file, which has its own tests."""
         return self.note.startswith("insert ")
 
     @property
     def file(self) -> str:
-        """The path that its first line names, ``# experiments/wider.py``, or nothing."""
+        """Return the path in its first line, as in ``# experiments/wider.py``; otherwise an empty string."""
         first = self.text.partition("\n")[0]
         return first[2:] if first.startswith("# ") and first.endswith(".py") and " " not in first[2:] else ""
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Every fenced block of a page, in order."""
+    """Return the fenced blocks of a page, in order."""
     found, note = [], ""
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "fence":
@@ -58,7 +58,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def commands_of(block: Block) -> Iterator[list[str]]:
-    """The commands of a shell block, each as its words; comments and variables that are set in front are left out."""
+    """Yield the commands of a shell block as lists of words, without comments and leading variable assignments."""
     for line in block.text.replace("\\\n", " ").splitlines():
         for command in _split(shlex.split(line, comments=True)):
             while command and "=" in command[0] and command[0].partition("=")[0].isidentifier():

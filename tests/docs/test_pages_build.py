@@ -1,4 +1,4 @@
-"""The site builds without a warning, needs nothing from elsewhere, and every link and anchor in it leads somewhere."""
+"""Build of the site: no warnings, no resources from other sites, no broken links or anchors."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_site_builds_without_a_warning(site: Path) -> None:
     assert (site / "index.html").exists()
 
 
-def test_site_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_site_loads_nothing_from_other_sites(site: Path) -> None:
     pages = [path.read_text(encoding="utf-8") for path in site.glob("*.html")]
     assert [
         url for page in pages for url in re.findall(r'<(?:script|link)[^>]+(?:src|href)="(https?:[^"]+)', page)
     ] == []
 
 
-def test_script_that_writes_pages_is_no_page(site: Path) -> None:
+def test_generator_is_not_part_of_the_site(site: Path) -> None:
     assert not (site / "generate.py").exists()

@@ -1,4 +1,4 @@
-"""Pages that a program writes say what the code says now."""
+"""Generated pages are up to date and complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_page_is_up_to_date(path: Path, texts: dict[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_every_hook_stands_on_its_page_with_its_exact_signature(name: str) -> None:
+def test_every_hook_is_on_its_page_with_its_exact_signature(name: str) -> None:
     page = (DOCS / "hooks.md").read_text(encoding="utf-8")
     (header,) = re.findall(rf"^### {name}\n\n```text\n(.+)\n```", page, re.MULTILINE)
     arguments = re.findall(r"(\w+): ", header.partition(") ->")[0])
@@ -48,7 +48,7 @@ def test_every_hook_stands_on_its_page_with_its_exact_signature(name: str) -> No
     assert header.endswith(f"-> {inspect.signature(HOOKS[name]).return_annotation}")
 
 
-def test_every_built_in_component_stands_on_its_page() -> None:
+def test_every_built_in_component_is_on_its_page() -> None:
     page = (DOCS / "components.md").read_text(encoding="utf-8")
     registries = load_catalog(only=[], strict=True).registries
     names = {entry.name for registry in registries.values() for entry in registry.entries()}
@@ -56,7 +56,7 @@ def test_every_built_in_component_stands_on_its_page() -> None:
     assert set(re.findall(r"(?m)^## (.+)$", page)) == {*registries}
 
 
-def test_every_command_stands_on_its_page() -> None:
+def test_every_command_is_on_its_page() -> None:
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
     assert {f"lab {name}" for name in COMMANDS} <= set(re.findall(r"(?m)^## (.+)$", page))
 
@@ -68,7 +68,7 @@ def test_every_kind_of_plugin_has_an_example_on_the_page() -> None:
     assert [name for name in packages if not any(f"third_party/{name}/" in note for note in inserted)] == []
 
 
-def test_what_is_inserted_is_shown_to_be_stale(generate: ModuleType) -> None:
+def test_an_outdated_insert_is_replaced(generate: ModuleType) -> None:
     page = "<!-- insert file experiments/bidir_vs_attn.py -->\nold\n<!-- end -->\n"
     assert "old" not in generate.with_inserts(page)
     assert "Does a bidirectional encoder help" in generate.with_inserts(page)

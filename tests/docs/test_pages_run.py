@@ -1,4 +1,4 @@
-"""Whatever the README and the docs tell a reader to type works."""
+"""Commands and code of the README and the docs work."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_python_on_a_page_runs_from_top_to_bottom(page: Path, catalog: Catalog) 
 
 
 def run(block: Block, page: Path, scope: dict[str, Any], catalog: Catalog) -> str:
-    """Run a block, or write the file that it is; check every study in it; give what was printed."""
+    """Run a block, or write it to the file that it names; check every study in it; return what was printed."""
     output = io.StringIO()
     with redirect_stdout(output):
         if block.file:
             check_study(write(block), catalog)
         else:
-            lines = "\n" * block.line  # an error then names the line of the page
+            lines = "\n" * block.line  # so that tracebacks show the line of the page
             exec(compile(lines + block.text, str(page), "exec"), scope)
             for study in [value for value in scope.values() if isinstance(value, Study)]:
                 study.resolve(catalog)
@@ -122,7 +122,7 @@ def test_command_on_a_page_exists_with_its_options(
 
 
 def parsed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """Every command that would run, with what it would be given; nothing runs."""
+    """Return the commands that would run, with their parameters; nothing runs."""
     seen: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(
         click.Command, "invoke", lambda self, context: seen.append((context.command_path, context.params))
@@ -132,18 +132,18 @@ def parsed(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[tuple[
 
 
 def check_run(given: dict[str, Any], catalog: Catalog) -> None:
-    """The file is there, and what ``--set`` and ``--arms`` name is in it."""
+    """Check that the file exists, and that ``--set`` and ``--arms`` name something in it."""
     file = next((path for path in (given["file"], ROOT / given["file"]) if path.exists()), None)
     if file is None:
         assert given["file"].stem in {"wider", *MADE_UP}  # written by `lab new`
         return
-    wishes = {name for name in given["assignments"] if name.startswith("executor.")}
+    options = {name for name in given["assignments"] if name.startswith("executor.")}
     if given["executor"]:
         component = Resolver(catalog).resolve("executors", given["executor"])
         assert component is not None
         known = inspect.signature(component.factory).parameters
-        assert {wish.removeprefix("executor.").partition("=")[0] for wish in wishes} <= known.keys()
-    study = override(load_study(file, catalog), [each for each in given["assignments"] if each not in wishes], catalog)
+        assert {each.removeprefix("executor.").partition("=")[0] for each in options} <= known.keys()
+    study = override(load_study(file, catalog), [each for each in given["assignments"] if each not in options], catalog)
     if given["arms"]:
         study = study.select(given["arms"].split(","))
     study.resolve(catalog)
@@ -188,7 +188,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_block_says_its_language(page: Path) -> None:
+def test_every_block_declares_its_language(page: Path) -> None:
     assert {block.language for block in blocks_of(page)} <= {"bash", "pycon", "python", "text", "toml"}
 
 
@@ -202,7 +202,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert sorted({path for path in named_files if not (ROOT / path).exists()} - {"tests/test_cosine.py"}) == []
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
+def test_links_of_the_readme_exist() -> None:
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     assert targets

@@ -1,4 +1,4 @@
-"""Installing a package without pip: its files and its metadata in a folder that is then put on ``sys.path``."""
+"""Installation of a package without pip: files and metadata in a folder on ``sys.path``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = Path(__file__).parent
 
 
 def lay_package(project: Path, site: Path) -> str:
-    """Put a project into ``site`` as pip would; gives the name of its plugin."""
+    """Install a project into ``site`` and return the name of its plugin."""
     described: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     name, version = described["project"]["name"], described["project"]["version"]
     for package in described["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
@@ -35,7 +35,7 @@ def lay_package(project: Path, site: Path) -> str:
 
 @contextmanager
 def catalog_with(site: Path, *projects: Path) -> Iterator[Catalog]:
-    """The catalog of a machine where these projects are installed, each problem an error."""
+    """Return the catalog with these projects installed; every problem is an error."""
     for project in projects:
         lay_package(project, site)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Every kind of thing can come from outside: one installed package for each, used in a study of two arms."""
+"""One installed package per kind of component, each used in a study of two arms."""
 
 from __future__ import annotations
 

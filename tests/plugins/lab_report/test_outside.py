@@ -221,7 +221,7 @@ GOOD = ("a,0,0.1", "a,1,0.2", "a,2,0.3", "b,0,0.2", "b,1,0.3", "b,2,0.5")
         (lines(*GOOD[:3]), ASKED, "there is one arm, 'a'"),
         (lines(*GOOD), (*ASKED, "--base", "bb"), "unknown arm 'bb'"),
         (lines(*GOOD), ("--arm", "modle", "--metric", "acc"), "did you mean: model?"),
-        (lines(*GOOD), ("--metric", "acc"), "no column 'arm'"),
+        (lines(*GOOD), ("--metric", "acc"), "name the column of the arms: --arm COLUMN"),
         (lines(*GOOD), ("--arm", "model"), "no metric is named"),
         (lines(*GOOD), ("--arm", "model", "--metric", "ac"), "unknown column 'ac'"),
         (lines(*GOOD), ("--arm", "model", "--metric", "acc"), "nothing says whether higher or lower acc is better"),
@@ -232,6 +232,9 @@ GOOD = ("a,0,0.1", "a,1,0.2", "a,2,0.3", "b,0,0.2", "b,1,0.3", "b,2,0.5")
         (lines(*GOOD, ",3,1"), ASKED, "column 'model' names no arm: line 8"),
         (lines(*GOOD), (*ASKED, "--where", "model=c"), "no row has model=c"),
         (lines(*GOOD), (*ASKED, "--wide", "seeds"), "no seed stands in the names of these columns: seed, acc"),
+        (lines("a,0,1", "a,1,1", "b,2,2", "c,3,2"), ASKED, "no arm has a seed of 'a', the base"),
+        (lines(*(f"a{i},{i},1" for i in range(300)), "b,0,1"), ASKED, "300 seeds: 50,000 runs at most"),
+        (lines(*GOOD, "a,3," + "1" * 400, "b,3,1_0"), ASKED, "column 'acc' holds no number: line 9 ('1_0')"),
         ("model,seed,seed\na,0,1\n", ASKED, "two columns are called 'seed'"),
     ],
 )
@@ -265,7 +268,6 @@ def test_columns_that_tell_duplicates_apart_are_offered(run: Run) -> None:
         ((*GOOD, "a,3,", "b,3,1"), "No acc: line 8"),
         ((*GOOD, "a,3,nan", "b,3,inf"), "Acc is not finite: line 8 (nan), line 9 (inf)"),
         (("a,0,1", "b,0,2"), "b: one seed: nothing can be concluded"),
-        (("a,0,1", "a,1,1", "b,2,2", "b,3,2"), "b: no seed in common with the base"),
     ],
 )
 def test_what_rows_lack_is_told_below_the_table(run: Run, rows: tuple[str, ...], told: str) -> None:
@@ -299,5 +301,15 @@ def test_python_names_rows_too() -> None:
         )
     with pytest.raises(UnknownNameError, match="did you mean: model"):
         lab.compare(frame, arm="modell", metric="acc")
+    for wrong in ("results.csv", [1, 2]):
+        with pytest.raises(DataError, match="these are no rows"):
+            lab.compare(wrong, metric="acc")
     with pytest.raises(DataError, match="there are no rows"):
         lab.compare(frame.head(0), arm="model", metric="acc")
+
+
+def test_a_study_whose_name_looks_like_a_file_is_a_study(run: Run, tmp_path: Path) -> None:
+    store_study(tmp_path / "runs", "v1.5")
+    assert "wide: better by 0.207" in run("compare", "v1.5").output
+    assert "did you mean: v1.5" in str(run("compare", "v1.4").exception)
+    assert "wide: better by 0.207" in run("compare", "runs/v1.5").output

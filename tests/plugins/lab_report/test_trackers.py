@@ -208,3 +208,13 @@ def test_what_cannot_be_read_is_named(run: Run, tmp_path: Path, source: str, mes
     assert isinstance(done.exception, lab.LabError), done.exception
     assert message in str(done.exception)
     assert not Path("nowhere.db").exists()
+
+
+def test_a_database_of_something_else_is_left_as_it_is(run: Run) -> None:
+    with closing(sqlite3.connect("app.db")) as database:
+        database.execute("CREATE TABLE users (name TEXT)")
+        database.commit()
+    before = Path("app.db").read_bytes()
+    for source in ("app.db", "sqlite:///app.db"):
+        assert "no storage of Optuna" in str(run(source, "--metric", "value", "--arm", "x").exception)
+    assert Path("app.db").read_bytes() == before

@@ -1,4 +1,4 @@
-"""Are two half-moons harder than points in clouds?"""
+"""Are interleaving half-circles harder than Gaussian clusters?"""
 
 from lab import Experiment, Study, use
 

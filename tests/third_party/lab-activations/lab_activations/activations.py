@@ -1,4 +1,4 @@
-"""Activations, and a network with a part that is one of them."""
+"""Activations, and a network that takes one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Activation", "Bent", "Cube", "Swish"]
 
 
 class Activation(nn.Module):
-    """The contract of the registry ``activations``: a function of every number by itself."""
+    """Contract of the registry ``activations``: an elementwise function."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the function elementwise."""
         raise NotImplementedError
 
 
@@ -22,7 +22,7 @@ class Swish(Activation):
     """``x · sigmoid(sharpness · x)``. Ramachandran, Zoph & Le 2017, arXiv:1710.05941.
 
     Args:
-        sharpness: 0 is a straight line; the greater, the nearer to ``relu``.
+        sharpness: 0 is linear; larger values approach ``relu``.
     """
 
     def __init__(self, *, sharpness: float = 1.0) -> None:
@@ -30,7 +30,7 @@ class Swish(Activation):
         self.sharpness = sharpness
 
     def forward(self, values: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the function elementwise."""
         return values * torch.sigmoid(self.sharpness * values)
 
 
@@ -38,12 +38,12 @@ class Cube(Activation):
     """``x³``."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the function elementwise."""
         return values**3
 
 
 class Bent(nn.Module):
-    """One hidden layer with an activation of one's choice.
+    """Network with one hidden layer and a given activation.
 
     Args:
         input_size: width of the input.
@@ -71,5 +71,5 @@ class Bent(nn.Module):
         self.activation = activation
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of a batch."""
+        """Compute logits."""
         return self.output(self.activation(self.hidden(inputs)))

@@ -1,4 +1,4 @@
-"""The checks of activations, which every plugin that adds one inherits."""
+"""Checks of activations, for every plugin that registers one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["ActivationConformance", "support"]
 
 
 class ActivationConformance(Conformance):
-    """The checks of activations."""
+    """Checks of activations."""
 
     kind = "activations"
 
-    def test_looks_at_every_number_by_itself(self) -> None:
-        """The same shape; another order gives the same numbers in that order."""
+    def test_is_elementwise(self) -> None:
+        """The shape stays, and permuting the input permutes the output."""
         values = torch.linspace(-2, 2, 6).reshape(2, 3)
         activation = self.resolved.build({})
         if not same(activation(values.flip(1)), activation(values).flip(1)):
-            raise Finding(f"{self.label}: a number's place changes what becomes of it")
+            raise Finding(f"{self.label} is not elementwise: the position of a number changes its result")
 
 
 def support() -> ConformanceSupport:
-    """The checks of this plugin's registry."""
+    """Return the checks of this plugin's registry."""
     return ConformanceSupport(kinds={"activations": ActivationConformance})

@@ -1,4 +1,4 @@
-"""A registry of its own, activations, and a network that takes one."""
+"""A registry of activations, and a network that takes one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from lab import RegistrySpec, hookimpl
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """Open the registry ``activations``; the hook ``lab_activations`` exists from then on."""
+    """Open the registry ``activations``, which creates the hook ``lab_activations``."""
     contract = "lab_activations.activations:Activation"
-    return [RegistrySpec("activations", "activation", contract, "what bends the straight line")]
+    return [RegistrySpec("activations", "activation", contract, "activation functions")]
 
 
 @hookimpl
 def lab_activations() -> dict[str, str]:
-    """Fill it."""
+    """Two activations."""
     return {"swish": "lab_activations.activations:Swish", "cube": "lab_activations.activations:Cube"}
 
 
@@ -26,5 +26,5 @@ def lab_architectures() -> dict[str, str]:
 
 @hookimpl
 def lab_conformance() -> str:
-    """The checks of activations."""
+    """Return the conformance support."""
     return "lab_activations.conformance:support"

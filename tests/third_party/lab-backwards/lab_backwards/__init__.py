@@ -1,1 +1,1 @@
-"""The last run first."""
+"""Executor with the last run first."""

@@ -1,4 +1,4 @@
-"""An executor that begins at the end."""
+"""Executor with the last run first."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Backwards"]
 
 
 class Backwards:
-    """One run after the other in this process, the last one first."""
+    """Train the runs in this process in reverse order."""
 
     def submit(
         self, runs: Sequence[Any], listener: Any, stop: threading.Event, *, fresh: bool
     ) -> Iterator[tuple[Any, Any]]:
-        """Each run with its record."""
+        """Yield each run with its record."""
         for run in reversed(runs):
             if stop.is_set():
                 raise KeyboardInterrupt

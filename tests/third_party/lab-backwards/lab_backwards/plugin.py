@@ -1,4 +1,4 @@
-"""The last run first."""
+"""Executor with the last run first."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_executors() -> dict[str, str]:
-    """The last run first."""
+    """Executor with the last run first."""
     return {"backwards": "lab_backwards.execute:Backwards"}

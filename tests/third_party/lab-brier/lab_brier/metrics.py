@@ -18,7 +18,7 @@ class Brier:
         output (B, C) logits, target (B) class numbers
 
     Raises:
-        ShapeError: the two do not fit; the message gives both shapes.
+        ShapeError: the shapes do not match.
     """
 
     higher_is_better = False
@@ -27,11 +27,11 @@ class Brier:
         self.reset()
 
     def reset(self) -> None:
-        """An epoch begins."""
+        """Reset the state at the start of an epoch."""
         self.total, self.count = torch.zeros((), dtype=torch.float64), 0
 
     def update(self, output: Tensor, target: Tensor) -> None:
-        """Take in one batch."""
+        """Accumulate one batch."""
         if output.dim() != 2 or output.shape[:1] != target.shape:
             raise ShapeError(f"brier: output {tuple(output.shape)} does not fit target {tuple(target.shape)}")
         truth = functional.one_hot(target, output.shape[1])
@@ -39,5 +39,5 @@ class Brier:
         self.count += len(target)
 
     def compute(self) -> Tensor:
-        """The score of the epoch."""
+        """Return the score of the epoch."""
         return self.total / self.count

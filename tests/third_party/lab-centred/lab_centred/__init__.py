@@ -1,1 +1,1 @@
-"""Centred gradients."""
+"""Gradient centralization."""

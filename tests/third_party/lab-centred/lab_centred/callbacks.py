@@ -1,4 +1,4 @@
-"""Centred gradients."""
+"""Gradient centralization."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Centred"]
 
 
 class Centred(Callback):
-    """Takes the mean away from the gradient of every row of a matrix, before each step.
+    """Gradient centralization: subtract the mean of each row from the gradients of matrices before a step.
 
     Yong, Huang, Hua & Zhang 2020, arXiv:2004.01461. Differs from the paper: nothing for matrices; there are no kernels.
 
     Args:
-        until_step: after so many steps gradients stay as they are; None never stops.
+        until_step: number of steps after which gradients are left unchanged; None for no limit.
     """
 
     def __init__(self, *, until_step: int | None = None) -> None:
@@ -23,7 +23,7 @@ class Centred(Callback):
         self.centred = 0
 
     def before_step(self, learner: Learner) -> None:
-        """The gradients are there, the weights have not moved yet."""
+        """Center the gradients."""
         if self.until_step is not None and self.centred >= self.until_step:
             return
         self.centred += 1
@@ -32,9 +32,9 @@ class Centred(Callback):
                 weight.grad -= weight.grad.mean(1, keepdim=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were centred."""
+        """Return the number of centered steps."""
         return {"centred": self.centred}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Restore the number of centered steps."""
         self.centred = state["centred"]

@@ -1,4 +1,4 @@
-"""Centred gradients."""
+"""Gradient centralization."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_callbacks() -> dict[str, str]:
-    """Centred gradients."""
+    """Gradient centralization."""
     return {"centred": "lab_centred.callbacks:Centred"}

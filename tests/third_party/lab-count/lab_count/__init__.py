@@ -1,1 +1,1 @@
-"""A command: how many runs is this study?"""
+"""Command that counts the runs of a study."""

@@ -1,4 +1,4 @@
-"""``lab count``: how many runs a study has."""
+"""``lab count``: the number of runs of a study."""
 
 from __future__ import annotations
 

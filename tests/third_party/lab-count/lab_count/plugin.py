@@ -1,4 +1,4 @@
-"""A command: how many runs is this study?"""
+"""Command that counts the runs of a study."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""An attention by distance."""
+"""Attention with a Gaussian kernel."""

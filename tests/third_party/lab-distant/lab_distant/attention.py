@@ -1,4 +1,4 @@
-"""An attention that scores by distance."""
+"""Attention with a Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["Distant"]
 
 
 class Distant(Attention):
-    """Attention to what is near, ``score(q, k) = -|q - W k|² / (2 · scale²)``.
+    """Attention with a Gaussian kernel, ``score(q, k) = -|q - W k|² / (2 · scale²)``.
 
-    A Gaussian kernel, as in Nadaraya's and Watson's regression (1964).
+    As in Nadaraya–Watson regression (1964).
 
     Args:
-        query_size: width Q of the decoder's state.
-        key_size: width K of the encoder's outputs.
-        scale: how far is far, above 0.
+        query_size: size Q of the decoder state.
+        key_size: size K of the encoder outputs.
+        scale: width of the kernel, above 0.
     """
 
     def __init__(self, query_size: int, key_size: int, *, scale: float = 1.0) -> None:
@@ -25,9 +25,9 @@ class Distant(Attention):
         self.scale = scale
 
     def prepare(self, keys: Tensor) -> Tensor:
-        """Once per source: (S, B, K) -> (S, B, Q)."""
+        """Project the keys, once per source: (S, B, K) -> (S, B, Q)."""
         return self.projection(keys)
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
-        """At every step: (B, Q), (S, B, Q) -> (S, B)."""
+        """Return the scores of one step: (B, Q), (S, B, Q) -> (S, B)."""
         return -(query - prepared).square().sum(2) / (2 * self.scale**2)

@@ -1,4 +1,4 @@
-"""An attention by distance."""
+"""Attention with a Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_attentions() -> dict[str, str]:
-    """An attention by distance."""
+    """Attention with a Gaussian kernel."""
     return {"distant": "lab_distant.attention:Distant"}

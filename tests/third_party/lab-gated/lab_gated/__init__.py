@@ -1,1 +1,1 @@
-"""A network with gates."""
+"""Network with gated linear units."""

@@ -1,4 +1,4 @@
-"""A network whose hidden layer is gated."""
+"""Network with gated linear units."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ class Gated(nn.Module):
             self.output = nn.Linear(width, output_size)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of a batch."""
+        """Compute logits."""
         return self.output(self.hidden(inputs) * torch.sigmoid(self.gate(inputs)))

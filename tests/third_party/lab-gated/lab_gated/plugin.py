@@ -1,4 +1,4 @@
-"""A network with gates."""
+"""Network with gated linear units."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_architectures() -> dict[str, str]:
-    """A network with gates."""
+    """Network with gated linear units."""
     return {"gated": "lab_gated.model:Gated"}

@@ -1,1 +1,1 @@
-"""The multi-class hinge loss."""
+"""Multi-class hinge loss."""

@@ -1,4 +1,4 @@
-"""The multi-class hinge loss."""
+"""Multi-class hinge loss."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ __all__ = ["margin"]
 
 
 def margin(output: Tensor, target: Tensor, *, width: float = 1.0) -> Tensor:
-    """The mean over examples of ``mean_c max(0, width - output[target] + output[c])``. Crammer & Singer 2001.
+    """Multi-class hinge loss, the mean over examples of ``mean_c max(0, width - output[target] + output[c])``.
+
+    Crammer & Singer 2001.
 
     Args:
-        output: scores, classes last.
+        output: logits.
         target: class numbers.
-        width: by how much the right class must score above every other.
+        width: margin between the logit of the target and the others.
 
     Shapes:
         output (B, C), target (B) long -> scalar
 
     Raises:
-        ShapeError: the two do not fit; the message gives both shapes.
+        ShapeError: the shapes do not match.
     """
     if output.dim() != 2 or output.shape[:1] != target.shape:
         raise ShapeError(f"margin: output {tuple(output.shape)} does not fit target {tuple(target.shape)}")

@@ -1,4 +1,4 @@
-"""The multi-class hinge loss."""
+"""Multi-class hinge loss."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_losses() -> dict[str, str]:
-    """The multi-class hinge loss."""
+    """Multi-class hinge loss."""
     return {"margin": "lab_margin.losses:margin"}

@@ -1,1 +1,1 @@
-"""Mixed examples."""
+"""Mixup."""

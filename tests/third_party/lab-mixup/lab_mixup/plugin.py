@@ -1,4 +1,4 @@
-"""Mixed examples."""
+"""Mixup."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_steppers() -> dict[str, str]:
-    """Mixed examples."""
+    """Mixup."""
     return {"mixup": "lab_mixup.steppers:Mixup"}

@@ -1,4 +1,4 @@
-"""Learning from mixed examples."""
+"""Mixup."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["Mixup"]
 
 
 class Mixup(Stepper):
-    """Learns from weighted means of two examples each: ``λ · loss(y, a) + (1 - λ) · loss(y, b)``.
+    """Mixup: train on weighted means of two examples, ``λ · loss(y, a) + (1 - λ) · loss(y, b)``.
 
     Zhang, Cisse, Dauphin & Lopez-Paz 2018, arXiv:1710.09412. Differs from the paper: λ is uniform in [low, 1].
 
     Args:
-        low: the least share of the first example, in [0, 1]; 1 mixes nothing.
+        low: lower bound of λ, in [0, 1]; 1 disables mixing.
     """
 
     def __init__(self, *, low: float = 0.5) -> None:
         self.low = low
 
     def train_step(self, batch: Any) -> Tensor:
-        """One step on mixed inputs; partner and share come from the stream ``stepper``."""
+        """Train on mixed inputs; partners and λ are drawn from the stream ``stepper``."""
         inputs, target = batch
         generator = self.learner.streams.generator("stepper")
         partner = torch.randperm(len(target), generator=generator)
@@ -37,6 +37,6 @@ class Mixup(Stepper):
         return loss.detach()
 
     def valid_step(self, batch: Any) -> Evaluation:
-        """Plain examples."""
+        """Evaluate on unmixed examples."""
         inputs, target = batch
         return self.evaluation(self.learner.model(inputs), target)

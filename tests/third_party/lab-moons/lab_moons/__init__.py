@@ -1,1 +1,1 @@
-"""Two half-moons, one inside the other."""
+"""Dataset of two interleaving half-circles."""

@@ -1,4 +1,4 @@
-"""Two half-moons, one inside the other: a generated dataset that no straight line separates."""
+"""Generated dataset of two interleaving half-circles, which are not linearly separable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MoonsData", "moons"]
 
 @attrs.define(eq=False, kw_only=True)
 class MoonsData(Data):
-    """Points of two classes.
+    """Points in two classes.
 
     Attributes:
         input_size: 2.
@@ -27,12 +27,12 @@ class MoonsData(Data):
 
 
 def moons(*, count: int = 64, noise: float = 0.1, data_seed: int = 0) -> MoonsData:
-    """Points on two half-circles that reach into each other, a quarter of them for validation.
+    """Return points on two interleaving half-circles, a quarter of them for validation.
 
     Args:
         count: number of points.
         noise: standard deviation of both coordinates; the circles have radius 1.
-        data_seed: another seed gives another dataset.
+        data_seed: seed of the dataset.
 
     Shapes:
         inputs (B, 2), target (B) long

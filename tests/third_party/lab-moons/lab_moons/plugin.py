@@ -1,4 +1,4 @@
-"""Two half-moons, one inside the other."""
+"""Dataset of two interleaving half-circles."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_datasets() -> dict[str, str]:
-    """Two half-moons, one inside the other."""
+    """Dataset of two interleaving half-circles."""
     return {"moons": "lab_moons.data:moons"}

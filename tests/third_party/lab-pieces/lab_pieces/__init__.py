@@ -1,1 +1,1 @@
-"""Pieces of words."""
+"""Tokenizer of word pieces."""

@@ -1,4 +1,4 @@
-"""Pieces of words."""
+"""Tokenizer of word pieces."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_tokenizers() -> dict[str, str]:
-    """Pieces of words."""
+    """Tokenizer of word pieces."""
     return {"pieces": "lab_pieces.tokenizers:Pieces"}

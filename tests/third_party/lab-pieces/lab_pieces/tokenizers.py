@@ -1,4 +1,4 @@
-"""Tokens are pieces of words."""
+"""Tokenizer of word pieces."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BEGIN = "▁"
 
 @attrs.define
 class Pieces(Tokenizer):
-    """Every word is cut into pieces of a few letters; the first piece of a word begins with ``▁``.
+    """Word pieces of a fixed number of letters; the first piece of a word starts with ``▁``.
 
     Args:
         language: language code; no effect here.
-        letters: how many letters a piece has, at most.
+        letters: maximum number of letters per piece.
     """
 
     language: str
@@ -27,11 +27,11 @@ class Pieces(Tokenizer):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tokens depend on besides the text."""
+        """Return everything that tokens depend on besides the text."""
         return {"name": "pieces", "version": 1, "letters": self.letters}
 
     def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
-        """The tokens of every text, in order."""
+        """Yield the tokens of each text."""
         for text in texts:
             yield [piece for word in text.split() for piece in self._cut(_BEGIN + word)]
 
@@ -39,5 +39,5 @@ class Pieces(Tokenizer):
         return [word[start : start + self.letters] for start in range(0, len(word), self.letters)]
 
     def detokenize(self, tokens: Sequence[str]) -> str:
-        """The sentence that ``tokens`` stand for."""
+        """Return the text of ``tokens``."""
         return "".join(tokens).replace(_BEGIN, " ").strip()

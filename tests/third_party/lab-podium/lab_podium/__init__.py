@@ -1,1 +1,1 @@
-"""A report section: the arms in order."""
+"""Report section that ranks the arms."""

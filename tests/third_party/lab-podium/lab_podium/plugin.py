@@ -1,4 +1,4 @@
-"""A report section: the arms in the order of their mean validation loss."""
+"""Report section that ranks the arms by their mean validation loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lab import Section, hookimpl
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> list[Section]:
-    """The podium."""
+    """Return the ranking."""
     from lab_podium.podium import podium
 
     return [podium(study, runs)]

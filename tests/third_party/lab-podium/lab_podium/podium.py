@@ -1,4 +1,4 @@
-"""The arms of a study in the order of their mean figure."""
+"""Ranking of the arms by their mean validation loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["podium"]
 
 
 def podium(study: Any, runs: Any) -> Section:
-    """The best arm first; losses are better when lower."""
-    figures: dict[str, list[float]] = {}
+    """Return the section, with the lowest loss first."""
+    losses: dict[str, list[float]] = {}
     for run in runs:
         if run.status == "finished":
-            figures.setdefault(run.arm, []).append(run.metrics["valid_loss"])
-    ordered = sorted(figures, key=lambda arm: mean(figures[arm]))
+            losses.setdefault(run.arm, []).append(run.metrics["valid_loss"])
+    ordered = sorted(losses, key=lambda arm: mean(losses[arm]))
     return Section("Podium", "\n".join(f"{place}. {arm}" for place, arm in enumerate(ordered, 1)))

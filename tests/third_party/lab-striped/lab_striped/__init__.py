@@ -1,1 +1,1 @@
-"""A sampler in stripes."""
+"""Strided sampler."""

@@ -1,4 +1,4 @@
-"""A sampler in stripes."""
+"""Strided sampler."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from lab import hookimpl
 
 @hookimpl
 def lab_samplers() -> dict[str, str]:
-    """A sampler in stripes."""
+    """Strided sampler."""
     return {"striped": "lab_striped.samplers:Striped"}

@@ -1,4 +1,4 @@
-"""A sampler that mixes the data without randomness inside a batch."""
+"""Strided sampler."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Striped"]
 
 
 class Striped:
-    """Every batch takes examples at even distances over the whole data; the batches come in random order.
+    """Batches of examples at equal distances in the dataset, in random order.
 
     Args:
         size: number of examples.
-        batch_size: examples in a batch, at most.
-        generator: the source of the order of the batches.
-        reverse: the last example first inside a batch.
+        batch_size: maximum number of examples per batch.
+        generator: generator of the order of the batches.
+        reverse: whether each batch is in reverse order.
     """
 
     def __init__(self, size: int, batch_size: int, generator: torch.Generator, *, reverse: bool = False) -> None:
