@@ -139,7 +139,7 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
     known: dict[int, tuple[ResolvedExperiment, T]] = {}
 
     @wraps(find)
-    def remembered(experiment: ResolvedExperiment) -> T:
+    def cached(experiment: ResolvedExperiment) -> T:
         if id(experiment) not in known:
             if len(known) >= MAX_KEPT:
                 known.clear()
@@ -147,7 +147,7 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
             known[id(experiment)] = (experiment, find(experiment))
         return known[id(experiment)][1]
 
-    return remembered
+    return cached
 
 
 @_once_per_experiment
@@ -406,8 +406,8 @@ class LocalSource:
 
     Attributes:
         name: dotted name of the module; of a study file, the name of its file.
-        path: where it lay.
-        text: what it said when it was imported.
+        path: its path.
+        text: its content when it was imported.
     """
 
     name: str
