@@ -153,7 +153,7 @@ def session_of(ctx: click.Context) -> Session:
 
 
 def _with_help(found: Any) -> tuple[Any, str]:
-    """Return a command as a plugin gives it, and its short help; empty where it gives none."""
+    """Return a command as a plugin declares it, and its short help; empty if there is none."""
     return (found[0], str(found[1])) if isinstance(found, (tuple, list)) and len(found) == 2 else (found, "")
 
 
@@ -256,17 +256,17 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
 
 
 def _explain(error: OSError) -> int:
-    """Exit code of what the system refuses: a full disk, a name that is too long, a file that may not be read."""
+    """Print a system error and return its exit code: disk full, name too long, no permission."""
     from lab.files import is_disk_full
 
     if _wants_traceback() or error.errno is None:
         raise error
     if is_disk_full(error):
-        text = f"cannot write: {error}\n  make room and give the same command again; finished runs are kept"
+        text = f"cannot write: {error}\n  free some space and run the same command again; finished runs are kept"
     else:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         shown = [name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…" for name in names]
-        text = "\n  ".join([f"the system refuses: {error.strerror}", *shown, "--debug shows where"])
+        text = "\n  ".join([f"system error: {error.strerror}", *shown, "--debug shows where"])
     click.echo(f"lab: {printable(text)}", err=True)
     return LabError.exit_code
 

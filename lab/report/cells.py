@@ -130,7 +130,7 @@ def number(value: object) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float):
-        # four digits of 12345.6 would be 1.235e+04, which nobody reads in a table
+        # four digits of 12345.6 would be 1.235e+04, which is hard to read in a table
         return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
@@ -223,5 +223,5 @@ def arm_color(index: int) -> int:
     >>> [arm_color(index) for index in (0, 1, 8, 9)]
     [0, 1, 8, 1]
     """
-    # colors repeat beyond eight arms: more could not be told apart
+    # colors repeat beyond eight arms: more would be hard to distinguish
     return 0 if index == 0 else (index - 1) % (COLORS - 1) + 1

@@ -1,8 +1,8 @@
 """Completion of a finished run with another metric or another observer than it was trained with.
 
 Neither changes a number of the training, so neither trains it again. Metrics are computed from the weights that the run
-left; an observer that acts only when training ends acts now. Where the weights alone do not give the recorded loss (an
-average of weights that was not kept, say), the run is trained again.
+left; an observer that acts only when training ends acts now. If the weights do not reproduce the recorded loss (for
+example an average of weights that was not kept), the run is trained again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def observers(experiment: ResolvedExperiment) -> list[str]:
 
 
 def complete(learner: Learner, experiment: ResolvedExperiment, record: RunRecord) -> dict[str, Any] | None:
-    """Return the result of a finished run with what it lacked; None if its weights do not give its recorded loss.
+    """Return the result of a finished run with its missing metrics; None if its weights do not reproduce its loss.
 
     Args:
         learner: of the run, not trained.
-        experiment: what is asked for now.
+        experiment: the experiment as requested now.
         record: the finished run.
 
     Raises:

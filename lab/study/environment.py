@@ -79,7 +79,7 @@ def environment(catalog: Catalog, device: str) -> dict[str, Any]:
 
 
 def _or_unknown(find: Callable[[], T]) -> T | None:
-    """Return what ``find`` gives; None where it fails, whatever the reason."""
+    """Return the result of ``find``, or None if it fails for any reason."""
     try:
         return find()
     except Exception:

@@ -1,4 +1,4 @@
-"""Identity of data: a fingerprint of its examples if it gives none, and a check that no run has changed shared data.
+"""Identity of data: a fingerprint of its examples if it has none, and a check that no run has changed shared data.
 
 Runs of one process share the data that was built for them. A collate that pads in place, or a callback that writes into
 ``learner.data``, would change the next run's numbers; such data is built anew.

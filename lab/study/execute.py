@@ -41,7 +41,7 @@ __all__ = [
 class Executor(Protocol):
     """Contract of executors, which execute runs.
 
-    ``submit`` gets the runs that are to do and gives each back with its record as it ends, in any order. A run's
+    ``submit`` takes the runs to execute and yields each with its record as it ends, in any order. A run's
     ``execute`` does all the work, records failures instead of raising them, and raises ``KeyboardInterrupt`` once
     ``stop`` is set and its state is saved. An executor whose attribute ``elsewhere`` is true sends runs to machines
     that may have a device which this one has not.
@@ -96,7 +96,7 @@ def answer(
         study: the question.
         workspace: plugins, store and device.
         executor: chooses where a plan is executed.
-        watch: gives the listener of a plan's runs, for as long as they are executed.
+        watch: context manager around the execution of a plan, which yields its listener.
         fresh, where, elsewhere, progress: as in ``plan_study``.
         command: the command line, for the record.
 

@@ -61,7 +61,7 @@ def _number(default: Any, annotation: Any, smallest: float) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Experiment:
-    """The recipe of one training. Each slot takes a registered name, ``use(name, ...)``, or a class of one's own.
+    """The recipe of one training. Each slot takes a registered name, ``use(name, ...)``, or a user-defined class.
 
     Attributes:
         dataset, architecture, loss, sampler, stepper, optimizer: one component each.
@@ -130,7 +130,7 @@ class Experiment:
         return attrs.evolve(self, **changes)
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
-        """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
+        """Look up every name, fill in every default, and return the experiment, or None, with all problems."""
         resolver = Resolver(catalog)
         slots: dict[str, Component | list[Component]] = {}
         values: dict[str, Any] = {}

@@ -367,7 +367,7 @@ def numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: NON_FINITE[value] if isinstance(value, str) else value for name, value in values.items()}
 
 
-# --- files that a finished run vouches for ----------------------------------------------------------------------------
+# --- digests of the files of a finished run ---------------------------------------------------------------------------
 
 FileState = Mapping[str, Any]
 """``size``, ``mtime_ns`` and ``digest`` of a file."""
@@ -391,7 +391,7 @@ def mark_files(folder: Path, names: tuple[str, ...]) -> dict[str, FileState]:
 
 
 def verify_files(folder: Path | str, files: Mapping[str, FileState], needed: tuple[str, ...] = ()) -> None:
-    """Raise if a file is not as its state says. Files with the same size and time of change are not read.
+    """Raise if a file differs from its recorded state. Files with the same size and time of change are not read.
 
     Files that were removed count only if they are ``needed``: weights may be removed to save space.
 

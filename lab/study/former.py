@@ -11,7 +11,7 @@ __all__ = ["with_current_names"]
 
 
 def with_current_names(record: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
-    """Return what ``experiment.json`` says with the names that components and parameters have now.
+    """Return the content of ``experiment.json`` with the current names of components and parameters.
 
     Plugins list their former names with the hook ``lab_former_names``.
     """

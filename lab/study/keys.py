@@ -142,7 +142,7 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
     known: dict[int, tuple[ResolvedExperiment, T]] = {}
 
     @wraps(find)
-    def remembered(experiment: ResolvedExperiment) -> T:
+    def cached(experiment: ResolvedExperiment) -> T:
         if id(experiment) not in known:
             if len(known) >= MAX_KEPT:
                 known.clear()
@@ -150,7 +150,7 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
             known[id(experiment)] = (experiment, find(experiment))
         return known[id(experiment)][1]
 
-    return remembered
+    return cached
 
 
 def _deciding_modules(experiment: ResolvedExperiment) -> tuple[str, ...]:
@@ -415,8 +415,8 @@ class LocalSource:
 
     Attributes:
         name: dotted name of the module; of a study file, the name of its file.
-        path: where it lay.
-        text: what it said when it was imported.
+        path: its path.
+        text: its content when it was imported.
     """
 
     name: str

@@ -406,7 +406,10 @@ def _labels(cells: Sequence[Sequence[str]], factors: Sequence[str]) -> list[list
 
 def _has_number(levels: Iterable[str]) -> bool:
     """Return whether a level says nothing without the name of its factor."""
-    return any(level.casefold() in ("true", "false", "yes", "no", "none") or level[:1].isdigit() for level in levels)
+    return any(
+        level.casefold() in ("true", "false", "yes", "no", "none") or level.lstrip("+-.")[:1].isdigit()
+        for level in levels
+    )
 
 
 def _names_of_cells(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -464,6 +467,7 @@ def _factor_problems(
 def _pair_problems(arms: Sequence[Arm], names: Sequence[str], seeds: Sequence[int | None], count: int) -> list[str]:
     """Return why arms cannot be paired: none shares a seed with the base, or there are too many seeds."""
     base = arms[0].name
+    # Without this check, every arm of a table would say that it shares no seed: the columns are wrong, not the arms.
     of_base = {seed for name, seed in zip(names, seeds, strict=True) if name == base}
     if not any(seed in of_base for name, seed in zip(names, seeds, strict=True) if name != base):
         return [f"no arm has a seed of '{base}', the base: arms are compared seed by seed"]

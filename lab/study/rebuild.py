@@ -195,7 +195,7 @@ def rebuild_run(
     """Return the run that ``experiment.json`` describes, with the components that are installed now.
 
     Args:
-        content: what the record says; names in it are looked up in registries and in the study file, nowhere else.
+        content: content of ``experiment.json``; its names are looked up in registries and in the study file only.
         store, catalog: runs and plugins.
         source: finds the study file, if the run uses components that are written in it. The record's own ``file`` is
             never imported.
@@ -237,7 +237,7 @@ def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:
     """Raise if a plugin that supplied a component is missing.
 
     Raises:
-        LabError: every such component, with what the record knows of its plugin.
+        LabError: every such component, with the name and version of its plugin.
     """
     problems = []
     for name, owner in dict.fromkeys(_suppliers(experiment)):
@@ -537,7 +537,7 @@ def _local(use: Use, found: Mapping[str, Callable[..., Any]], file: Path, anyway
     raise LabError(
         f"'{use.target}' is not in this study file, or it has changed since",
         where=str(file),
-        hint="--stored-source imports the file as the run keeps it\n--anyway takes what the file says now",
+        hint="--stored-source imports the file as the run keeps it\n--anyway uses the file as it is now",
     )
 
 

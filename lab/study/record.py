@@ -68,7 +68,7 @@ class ComponentRecord:
 
 @attrs.frozen(eq=False)
 class StudyRecord:
-    """A study as it stands on disk.
+    """A study as recorded on disk.
 
     Attributes:
         study: the study; its base refers to components by name, its arms are named but hold no changes.
@@ -147,7 +147,7 @@ def among_others(record: StudyRecord) -> StudyRecord:
 
 
 def record_of(plan: Plan, store: Store, *, file: str = "", command: str = "") -> StudyRecord:
-    """Return the record of a plan as it stands in memory; nothing is written."""
+    """Return the record of a plan without writing it."""
     content = files.from_plain(content_of(plan, file=file, command=command))
     return _parse(content, content, store.root / plan.study.name)
 

@@ -141,7 +141,7 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
         smallest = batch if not len(smallest) or len(batch) < len(smallest) else smallest
     if given != count:
         more = "more" if given > count else str(given)
-        return Pass([], f"{label} says that it has {count} batches of the {split} split and gives {more}")
+        return Pass([], f"{label} declares {count} batches of the {split} split and gives {more}")
     return Pass(smallest)
 
 

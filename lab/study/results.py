@@ -164,7 +164,7 @@ class Results:
         return ""
 
     def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
-        """Return whether runs of these arms were measured on other examples; runs that do not say count as alike."""
+        """Return whether these arms were measured on different examples; runs without a record count as equal."""
         seen = {
             str(run.yardstick["splits"][split])
             for run in self._finished(arms)
@@ -225,7 +225,7 @@ class Results:
         return [arm for arm in known[1:] if not parts[arm] & parts[known[0]]] if known[:1] == list(arms[:1]) else []
 
     def caveats(self, rows: Sequence[ArmRow], metric: str = "") -> list[str]:
-        """Return what a reader of a comparison must know besides its numbers, one sentence each."""
+        """Return the caveats of a comparison, one sentence each."""
         metric = metric or self.study.compare
         names = [row.name for row in rows]
         lost = [f"{row.name} {row.count} ({row.losses})" for row in rows if row.failed]
@@ -294,7 +294,7 @@ class Results:
     def effects(self, metric: str = "") -> list[Effect]:
         """Return main effects and interactions of a factorial study in ``metric``; empty unless its arms form a grid.
 
-        A grid of one factor has none beyond the differences that ``compare`` gives.
+        A grid of one factor has no effects beyond the differences of ``compare``.
 
         Raises:
             UnknownNameError: no run has such a metric.
@@ -319,11 +319,11 @@ class Results:
         return metric
 
     def is_higher_better(self, metric: str) -> bool:
-        """Return whether higher is better; False if nothing says so, in which case no verdict is given."""
+        """Return whether higher is better; False also if that is unknown, in which case there is no verdict."""
         return bool(self.direction(metric))
 
     def direction(self, metric: str) -> bool | None:
-        """Return whether higher is better as the metric or the callback says; None if nothing does."""
+        """Return whether higher is better, as declared by the metric or the callback; None if not declared."""
         stated: dict[str, bool] = {}
         for run in self.runs:
             found = run.result.get("higher_is_better")

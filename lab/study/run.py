@@ -425,13 +425,13 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
     """Raise if the disk is full: every later run would fail in the same way.
 
     Raises:
-        StoreError: ``error`` says that the disk is full.
+        StoreError: ``error`` means that the disk is full.
     """
     if is_disk_full(error):
         raise StoreError(
             f"cannot write to the folder of runs: {error}",
             where=str(root),
-            hint="make room and give the same command again; finished runs are kept, this one goes on where it was",
+            hint="free some space and run the same command again; finished runs are kept, this one resumes",
         ) from error
 
 

@@ -167,8 +167,8 @@ class ObservedTrial:
 class Searcher(Protocol):
     """Contract of searchers, which propose trials.
 
-    ``propose`` gives ``count`` settings, each with a number or the name of an option for every path of the space. It
-    keeps nothing: the same space, trials and seed give the same proposals.
+    ``propose`` returns ``count`` settings, each with a number or the name of an option for every path of the space. It
+    is stateless: the same space, trials and seed give the same proposals.
     """
 
     def propose(self, space: Space, seen: Sequence[ObservedTrial], count: int, seed: int) -> list[dict[str, Any]]: ...
@@ -183,7 +183,7 @@ class Search:
     """Settings of a search.
 
     Attributes:
-        space: path → what may stand there.
+        space: path → range or options.
         trials: how many trials in all.
         searcher: what proposes them.
         batch: trials proposed at once; each batch is proposed from the results of all earlier ones.

@@ -43,7 +43,7 @@ class Outcome:
 
     Attributes:
         status: ``finished``, ``failed``, ``interrupted``, ``damaged`` or ``absent``.
-        name: the file that says so; empty if there is none.
+        name: the file with the outcome; empty if there is none.
         result: what that file holds; of a damaged run ``error``.
         made: what ``experiment.json`` holds; empty if it cannot be read.
     """
@@ -139,7 +139,7 @@ def _unfinished(folder: Path | str, made: dict[str, Any]) -> Outcome:
 
 @attrs.frozen
 class RunRecord:
-    """One run as it stands on disk.
+    """One run as recorded on disk.
 
     Attributes:
         key: its name in the store.
@@ -261,7 +261,7 @@ class Store:
             raise StoreError(
                 "the store is a link, and nothing is written through links",
                 where=str(self.folder),
-                hint="make the folder of runs itself a link, or say --runs DIR",
+                hint="make the folder of runs itself a link, or use --runs DIR",
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ def _as_tuple(arms: Any) -> Any:
 class Study:
     """A question: a base experiment, arms that differ from it, and seeds.
 
-    Every method gives a new study. ::
+    Every method returns a new study. ::
 
         Study(base, seeds=3).swap("optimizer", {"sgd": "sgd", "adamw": use("adamw", weight_decay=0.1)})
         Study(base, seeds=3).remove("callbacks.one_cycle", "architecture.attention")
@@ -123,7 +123,7 @@ class Study:
         file: the path it was read from.
         searching: how its settings are searched, if they are; the arms of trials come with the rounds.
         selection: the epoch whose weights are compared. ``last``; ``best``, by the column that the checkpoint monitors,
-            on the split that is reported, which flatters every arm, noisy ones most, and is said in every table; or
+            on the split that is reported, which favors every arm, noisy ones most, and is noted in every table; or
             ``valid``, the best on the validation split, reported on the test split. Empty leaves it to the checkpoint.
         higher_is_better: direction of ``compare``; a training function needs it unless the metric is a loss, and the
             metrics of an experiment say it themselves.
@@ -157,7 +157,7 @@ class Study:
 
         Args:
             path: a slot, or a parameter by dots.
-            alternatives: arm name → what stands there; from a list, arms are named after their component or value.
+            alternatives: arm name → component or value; arms of a list are named after it.
         """
         levels = _checked_levels(f"swap({shown(path)}, ...)", path, alternatives, what="alternatives")
         if any(name == BASE for name, _ in levels):

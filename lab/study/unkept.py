@@ -143,7 +143,7 @@ def _is_made_anew(attribute: str, changer: str, methods: dict[str, ast.FunctionD
 
 
 def _sets(node: ast.AST, attribute: str, method: ast.FunctionDef) -> bool:
-    """Return whether a statement gives an attribute a value that does not depend on the one that it has."""
+    """Return whether a statement assigns an attribute a value that does not depend on its old one."""
     if not isinstance(node, ast.Assign) or attribute not in [_own(target, method) for target in _targets(node)]:
         return False
     return attribute not in [_own(inner, method) for inner in ast.walk(node.value)]

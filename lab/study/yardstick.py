@@ -1,7 +1,7 @@
 """The yardstick of a run: the examples and the rules that its scores were measured with.
 
 Scores of two runs can be compared only if both were taken on the same validation examples. A run keeps a fingerprint of
-them beside its scores, and what else a reader of a comparison must know: whether its loss depends on how batches are
+them beside its scores, with further facts for a reader of a comparison: whether its loss depends on how batches are
 cut, which parts drew their initial weights from streams of their own, and by which rule the epoch was chosen.
 """
 

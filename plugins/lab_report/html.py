@@ -52,7 +52,7 @@ TABLE_EPOCHS = 12
 
 
 def write_report(record: StudyRecord, results: Results, sections: Sequence[Section] = ()) -> Path:
-    """Write ``report.html`` and ``runs.csv`` into the study's folder and give the report's path.
+    """Write ``report.html`` and ``runs.csv`` into the study's folder and return the report's path.
 
     Args:
         record: the study.

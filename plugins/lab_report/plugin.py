@@ -10,7 +10,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab report``, ``lab compare`` and ``lab check-claim``."""
+    """Add ``lab report``, ``lab compare`` and ``lab check-claim``."""
     return {
         "check-claim": (
             "lab_report.claim_command:check_claim",

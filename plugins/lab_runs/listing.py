@@ -155,7 +155,7 @@ def select_runs(
         runs: the runs to select from.
         study: a study that a run was made for, or that refers to it.
         arm, status, seed: required values.
-        referring: key → studies, as ``references`` gives it.
+        referring: key → studies, as returned by ``references``.
     """
     from fnmatch import fnmatchcase
 

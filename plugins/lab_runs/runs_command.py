@@ -98,7 +98,7 @@ def runs(
     click.echo(_table(found, columns, _variants(users)) if found else _nothing(folder, len(everything)))
     for run in found:
         if run.status == "damaged":
-            warn(f"run {run.key} is damaged: {run.error}; lab runs show {run.key} says more, its study trains it again")
+            warn(f"run {run.key} is damaged: {run.error}; see lab runs show {run.key}; its study trains it again")
 
 
 def _variants(users: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:

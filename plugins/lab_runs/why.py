@@ -26,7 +26,7 @@ HASHED = ("code", "files", "state", "variables", "hooks", "data")
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return the differences between two contents of keys, as ``lab.study.keys.key_content`` gives them.
+    """Return the differences between two contents of keys, as returned by ``lab.study.keys.key_content``.
 
     >>> differing({"seed": 0, "code": {"lab": "1"}}, {"seed": 1, "code": {"lab": "2"}})
     ['seed: 0 and 1', 'source of lab: differs']

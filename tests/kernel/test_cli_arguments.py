@@ -60,7 +60,7 @@ def test_the_plan_shows_the_numbers_of_arms_where_a_name_holds_a_comma(lab, stud
         (["--seeds", "100000000"], "too many seeds: at most 10,000"),
         (["--arms", ","], "no arm is named"),
         (["--set", "lr=\udcff"], "an argument is not text in UTF-8: 'lr=\\udcff'"),
-        (["--runs", "x" * 5000], "the system refuses: File name too long"),
+        (["--runs", "x" * 5000], "system error: File name too long"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_told(lab, study, arguments, message):
@@ -119,7 +119,7 @@ def test_a_file_where_the_folder_of_runs_should_be_is_told(lab, tmp_path, comman
 def test_a_name_that_is_too_long_is_told(lab):
     result = lab("run", "x" * 5000 + ".py")
     assert result.code == 2
-    assert result.err.startswith("lab: the system refuses: File name too long\n  xxx")
+    assert result.err.startswith("lab: system error: File name too long\n  xxx")
     assert len(result.err) < 400
 
 

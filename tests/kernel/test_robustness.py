@@ -78,7 +78,7 @@ def test_a_full_disk_stops_the_study_with_a_clear_message_and_it_goes_on_later(
     )
     assert limited.returncode == 2
     assert limited.stderr.startswith("lab: cannot write")
-    assert "make room and give the same command again; finished runs are kept" in limited.stderr
+    assert "free some space and run the same command again; finished runs are kept" in limited.stderr
     assert "Traceback" not in limited.stderr
     assert lab("run", study, "--runs", runs, "--quiet").code == 0
     assert len(outcome(runs)) == 4

@@ -301,8 +301,8 @@ class Batches:
 @pytest.mark.parametrize(
     ("batches", "count", "told"),
     [
-        ([[0, 1], [2]], 3, "says that it has 3 batches of the train split and gives 2"),
-        ([[0, 1], [2], [3]], 2, "says that it has 2 batches of the train split and gives more"),
+        ([[0, 1], [2]], 3, "declares 3 batches of the train split and gives 2"),
+        ([[0, 1], [2], [3]], 2, "declares 2 batches of the train split and gives more"),
         ([[0, 24]], 1, "gives the index 24, but the train split has 24 examples"),
         ([[0, -1]], 1, "gives the index -1, but the train split has 24 examples"),
         ([[0], []], 2, "batch 1 of the train split is empty"),
