@@ -193,6 +193,9 @@ def _rows_of_frame(frame: Any, name: str) -> Rows:
             hint = "a pandas frame, or one dictionary per run; lab compare FILE reads files"
             raise DataError(f"these are no rows: {shown(frame)}", hint=hint)
         return Rows(name, listed, [f"row {number}" for number in range(1, len(listed) + 1)])
+    # Arms and seeds often stand in the index, after a groupby or a pivot.
+    if named := [level for level in frame.index.names if level is not None and level not in frame.columns]:
+        frame = frame.reset_index(level=named)
     columns = [str(column) for column in frame.columns]
     if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
         raise DataError(f"two columns are called '{twice[0]}'", where=name)
