@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,21 +98,23 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     path = Path(name)
     # A study may be called v1.5, which looks like a file with a suffix.
     is_file = "://" in name or (
-        not _is_study(path, folder) and (path.suffix.casefold() in SUFFIXES or (path.exists() and path.suffix != ".py"))
+        not _is_study(path, folder)
+        and (path.suffix.casefold() in SUFFIXES or (os.path.exists(path) and path.suffix != ".py"))
     )
     if is_file:
         return _outside(name, metric, options)
     from lab.study.record import read_study
     from lab.study.store import Store
 
-    _refuse_options(name, options)
     store = Store(folder)
     record = read_study(store, name, variant)
+    _refuse_options(name, options)
     return Source(based(record.results(store), options["base"]), record)
 
 
 def _is_study(path: Path, folder: Path) -> bool:
-    return (folder / (path.stem if path.suffix == ".py" else path.name) / "study.json").is_file()
+    # os.path refuses no name, however long; Path.is_file does.
+    return os.path.isfile(folder / (path.stem if path.suffix == ".py" else path.name) / "study.json")
 
 
 def _refuse_options(name: str, options: dict[str, Any]) -> None:
