@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lab.study.rebuild import load
     from lab.study.space import log
     from lab.study.study import Study
+    from lab.study.task import TaskRun
     from lab.training.callback import Callback
     from lab.training.data import Data
     from lab.training.learner import Learner
@@ -44,6 +45,7 @@ _HOMES = {
     "Section": "lab.report.section",
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
+    "TaskRun": "lab.study.task",
     "compare": "lab.study.outside",
     "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
@@ -70,6 +72,7 @@ __all__ = [
     "Section",
     "Stepper",
     "Study",
+    "TaskRun",
     "__version__",
     "compare",
     "hookimpl",

@@ -280,6 +280,7 @@ def _show_plan(
     from lab.study.preflight import plan_study
 
     elsewhere = executor is not None and is_elsewhere(executor, workspace.catalog)
+    workspace.store.folder.exists()  # raises where the system refuses the path; a plan makes no folder
     with PlanProgress(quiet=quiet) as progress:
         plan = plan_study(study, workspace, fresh=fresh, where=study.file, elsewhere=elsewhere, progress=progress)
     print_plan(plan, make_console(), numbers)

@@ -40,6 +40,7 @@ KERNEL_REGISTRIES = (
     RegistrySpec("optimizers", "optimizer", "torch.optim:Optimizer", "optimizers", OPTIMIZER_ARGUMENTS, positional=1),
     RegistrySpec("metrics", "metric", "", "metrics of the validation split"),
     RegistrySpec("executors", "executor", "lab.study.execute:Executor", "where runs are executed"),
+    RegistrySpec("tasks", "task", "", "training functions that are whole experiments", ("run",)),
     RegistrySpec("searchers", "searcher", "lab.study.space:Searcher", "search algorithms: they propose trials"),
 )
 
@@ -103,6 +104,14 @@ def lab_executors() -> Components:
     """Executors: ``factory(…)`` with ``submit(runs, …) ->`` iterator of finished runs; see ``Executor``.
 
     Used by: ``lab_basics`` (in process).
+    """
+
+
+@hookspec
+def lab_tasks() -> Components:
+    """Tasks: ``function(*, run: lab.TaskRun, …) -> dict[str, float]``, a training function as a whole experiment.
+
+    ``Study(use("my_task", lr=0.1), compare="accuracy", higher_is_better=True)``. Used by: no built-in plugin.
     """
 
 

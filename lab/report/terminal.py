@@ -91,11 +91,15 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         )
     if plan.study.searching is not None:
         console.print(describe_search(plan.study.searching), highlight=False)
+    if any(arm.experiment.task is not None for arm in plan.arms):
+        console.print("note: runs of a training function are paired by their seed alone")
     if plan.to_do:
-        console.print(
-            f"{len(plan.to_do)} runs to do, {len(plan.found)} found; about {describe_seconds(estimated_seconds(plan))} "
-            f"and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
+        # nothing is known of the cost of a function before it is called
+        known = all(run.arm in plan.checks for run in plan.to_do)
+        cost = (
+            f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
+        console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
 
 
 def _few(names: Sequence[str]) -> str:

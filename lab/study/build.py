@@ -20,12 +20,13 @@ from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import assert_global_state_unchanged
+from lab.study.task import NoData
 from lab.training.callback import Callback
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams, all_generators
 
-__all__ = ["DataCache", "build_learner", "naming_culprits"]
+__all__ = ["DataCache", "build_learner", "data_of", "naming_culprits"]
 
 
 class DataCache:
@@ -45,6 +46,15 @@ class DataCache:
         if name not in self._built:
             self._built[name] = protect(_identified(dataset), lambda: _identified(dataset))
         return self._built[name]
+
+
+def data_of(experiment: ResolvedExperiment, cache: DataCache) -> Data:
+    """Return the data of an experiment; a task reads its own.
+
+    Raises:
+        LabError: the dataset cannot be built, or it is no ``Data``.
+    """
+    return NoData() if experiment.task is not None else cache.get(experiment.component("dataset"))  # type: ignore[return-value]
 
 
 def _identified(dataset: Component) -> Data:

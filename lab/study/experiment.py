@@ -22,7 +22,10 @@ from lab.registry.signature import Parameter, inner_of, resolve_annotation, scop
 from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
 
-__all__ = ["Experiment", "ResolvedExperiment"]
+__all__ = ["TASK", "Experiment", "ResolvedExperiment", "Task"]
+
+TASK = "task"
+"""The slot of a training function that is a whole experiment."""
 
 
 MAX_DIGITS = 8
@@ -147,6 +150,52 @@ class Experiment:
         return (None if resolver.problems else ResolvedExperiment(slots, values)), resolver.problems
 
 
+@attrs.frozen
+class Task:
+    """A training function as a whole experiment; see ``lab.study.task``.
+
+    Attributes:
+        task: a function, a name in the registry ``tasks``, or ``use(function, ...)``.
+    """
+
+    task: Reference
+
+    def changed(self, path: str, value: Any, catalog: Catalog) -> Task:
+        """Return the task with the parameter at ``path`` replaced, or the function itself at ``task``.
+
+        Raises:
+            LabError: nothing is at that path; close matches are given.
+        """
+        return self._replaced(path, lambda _: value, catalog)
+
+    def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Task:
+        """Return the task with what is at ``path`` replaced by a text, read by the annotation there.
+
+        Raises:
+            LabError: nothing is at that path, or the text does not fit.
+        """
+        return self._replaced(path, lambda parameter: read_text(text, parameter, catalog), catalog)
+
+    def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Task:
+        rest = [] if path == TASK else path.removeprefix(f"{TASK}.").split(".")
+        place = Parameter(TASK, None, registry=catalog.registry("tasks"))
+        return Task(change(catalog, place, self.task, rest, give))
+
+    def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
+        """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
+        resolver = Resolver(catalog)
+        component = resolver.resolve("tasks", self.task)
+        if component is not None:
+            resolver.problems += [
+                f"{component.label}: parameter '{name}' has no default and must be given"
+                for name in component.unfilled_parameters
+                if name != "run"
+            ]
+        if component is None or resolver.problems:
+            return None, resolver.problems
+        return ResolvedExperiment({TASK: component}, {}), []
+
+
 @attrs.frozen(eq=False)
 class ResolvedExperiment:
     """An experiment with every choice made; with seed, code and data, its JSON determines the numbers."""
@@ -162,9 +211,15 @@ class ResolvedExperiment:
 
     def components(self, slot: str) -> list[Component]:
         """Return the components of a slot that holds several."""
-        found = self.slots[slot]
+        found = self.slots.get(slot, [])  # a task has none
         assert isinstance(found, list)
         return found
+
+    @property
+    def task(self) -> Component | None:
+        """The training function, if that is the whole experiment."""
+        found = self.slots.get(TASK)
+        return found if isinstance(found, Component) else None
 
     def all_components(self) -> list[Component]:
         """Return every component, including nested ones."""
@@ -185,7 +240,8 @@ class ResolvedExperiment:
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         # a replaced component has other parameters throughout; listing them would hide the one change
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
-        short = {path: without_hash(path) for path in paths}
+        # a task is the whole experiment, so its parameters are addressed without it
+        short = {path: without_hash(path).removeprefix(f"{TASK}.") for path in paths}
         count = Counter(short.values())
         return {
             # without hashes two versions of one class would share a path, so these keep theirs
@@ -330,7 +386,7 @@ def describe_value(value: Any) -> str:
     return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def checked(experiment: Experiment, catalog: Catalog) -> ResolvedExperiment:
+def checked(experiment: Experiment | Task, catalog: Catalog) -> ResolvedExperiment:
     """Return the resolved experiment.
 
     Raises:

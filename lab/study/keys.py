@@ -68,6 +68,9 @@ DISTRIBUTED_MODULES = (
 )
 """Kernel modules that affect numbers only if several processes train a run together."""
 
+TASK_MODULES = ("training/rng.py", "study/task.py")
+"""Those that decide numbers where a function of the user's trains."""
+
 MAX_PATH_LENGTH = 4096
 MAX_KEPT = 4096
 
@@ -150,6 +153,10 @@ def _once_per_experiment(find: Callable[[ResolvedExperiment], T]) -> Callable[[R
     return cached
 
 
+def _deciding_modules(experiment: ResolvedExperiment) -> tuple[str, ...]:
+    return FINGERPRINTED_MODULES if experiment.task is None else TASK_MODULES
+
+
 @_once_per_experiment
 def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
     """Return the part of the content that all seeds of an experiment share."""
@@ -159,7 +166,7 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
     closure = _closure(parts)
     return {
         "experiment": _key_form(experiment),
-        "code": {"lab": _fingerprint_of(FINGERPRINTED_MODULES), **closure.fingerprints()},
+        "code": {"lab": _fingerprint_of(_deciding_modules(experiment)), **closure.fingerprints()},
         "state": _states(parts),
         "files": _files(experiment),
         "packages": versions_of(closure.packages),
@@ -174,6 +181,8 @@ def _content_of(experiment: ResolvedExperiment) -> dict[str, Any]:
 def _deciding_slots(experiment: ResolvedExperiment) -> dict[str, list[Component]]:
     """Return slot → the components in it that may change a number."""
     slots = {name: slot if isinstance(slot, list) else [slot] for name, slot in experiment.slots.items()}
+    if experiment.task is not None:
+        return slots
     slots["callbacks"] = [component for component in slots["callbacks"] if not _observes(component)]
     if not _metrics_decide(experiment):
         slots["metrics"] = []

@@ -193,6 +193,9 @@ def _rows_of_frame(frame: Any, name: str) -> Rows:
             hint = "a pandas frame, or one dictionary per run; lab compare FILE reads files"
             raise DataError(f"these are no rows: {shown(frame)}", hint=hint)
         return Rows(name, listed, [f"row {number}" for number in range(1, len(listed) + 1)])
+    # Arms and seeds often stand in the index, after a groupby or a pivot.
+    if named := [level for level in frame.index.names if level is not None and level not in frame.columns]:
+        frame = frame.reset_index(level=named)
     columns = [str(column) for column in frame.columns]
     if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
         raise DataError(f"two columns are called '{twice[0]}'", where=name)
@@ -406,7 +409,10 @@ def _labels(cells: Sequence[Sequence[str]], factors: Sequence[str]) -> list[list
 
 def _has_number(levels: Iterable[str]) -> bool:
     """Return whether a level says nothing without the name of its factor."""
-    return any(level.casefold() in ("true", "false", "yes", "no", "none") or level[:1].isdigit() for level in levels)
+    return any(
+        level.casefold() in ("true", "false", "yes", "no", "none") or level.lstrip("+-.")[:1].isdigit()
+        for level in levels
+    )
 
 
 def _names_of_cells(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -464,6 +470,7 @@ def _factor_problems(
 def _pair_problems(arms: Sequence[Arm], names: Sequence[str], seeds: Sequence[int | None], count: int) -> list[str]:
     """Return why arms cannot be paired: none shares a seed with the base, or there are too many seeds."""
     base = arms[0].name
+    # Without this check, every arm of a table would say that it shares no seed: the columns are wrong, not the arms.
     of_base = {seed for name, seed in zip(names, seeds, strict=True) if name == base}
     if not any(seed in of_base for name, seed in zip(names, seeds, strict=True) if name != base):
         return [f"no arm has a seed of '{base}', the base: arms are compared seed by seed"]

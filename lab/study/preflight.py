@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from lab.errors import StudyError, describe_error, notes_of
-from lab.study.build import DataCache, naming_culprits
+from lab.study.build import DataCache, data_of, naming_culprits
 from lab.study.complete import lacks
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
@@ -93,7 +93,7 @@ def plan_study(
     # shared: a pass over the sampler of a large data set takes longer than the two steps of an arm
     samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
-        to_step = [arm for arm in arms if arm.name in waiting]
+        to_step = [arm for arm in arms if arm.name in waiting and arm.experiment.task is None]
         for number, arm in enumerate(to_step):
             notify("steps of arms", number, len(to_step))
             with attempt(arm.name):
@@ -174,7 +174,7 @@ def _read_data(
         for number, arm in enumerate(arms):
             notify("data of arms", number, len(arms))
             with attempt(arm.name):
-                data = cache.get(arm.experiment.component("dataset"))
+                data = data_of(arm.experiment, cache)
                 runs += [_run_of(arm, seed, study, workspace, data) for seed in study.seed_list]
     return runs
 
@@ -183,7 +183,20 @@ def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data)
     kind = torch.device(workspace.device).type
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     key = key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)
-    return Run(study.name, arm.name, seed, key, arm.experiment, workspace, data, study.file, processes)
+    directions = {} if study.higher_is_better is None else {study.compare: study.higher_is_better}
+    return Run(
+        study.name,
+        arm.name,
+        seed,
+        key,
+        arm.experiment,
+        workspace,
+        data,
+        study.file,
+        processes,
+        study.compare,
+        directions,
+    )
 
 
 def _device_here(device: str, elsewhere: bool) -> str:

@@ -20,9 +20,9 @@ from torch import distributed
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
 from lab.registry.plugins import Catalog, load_catalog
-from lab.study.build import DataCache
+from lab.study.build import DataCache, data_of
 from lab.study.environment import environment
-from lab.study.experiment import Experiment, checked
+from lab.study.experiment import TASK, Experiment, Task, checked
 from lab.study.former import with_current_names
 from lab.study.keys import key_of
 from lab.study.load import load_study
@@ -120,6 +120,12 @@ def load(
     """
     catalog, store = catalog or load_catalog(), Store(runs)
     record = finished_run(store, key)
+    if TASK in record.experiment()["experiment"]:
+        raise LabError(
+            f"run {record.key} is of a training function, which has no learner to load",
+            where=str(record.folder),
+            hint="what the function left lies there",
+        )
     source = study_source(record, file, stored_source=stored_source)
     run = rebuild_run(record.experiment(), store, catalog, source=source, data=data, anyway=anyway)
     found = _differences(record, run, has_own_data=data is not None)
@@ -208,7 +214,7 @@ def rebuild_run(
     recorded = experiment_from_json(content["experiment"])
     experiment, file = _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
     resolved = checked(experiment, catalog)
-    data = data or (cache or DataCache()).get(resolved.component("dataset"))
+    data = data or data_of(resolved, cache or DataCache())
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     kind = content["device"].partition(":")[0]
     key = key_of(resolved, content["seed"], data.fingerprint, kind, processes=processes, catalog=catalog)
@@ -222,6 +228,8 @@ def rebuild_run(
         data,
         str(file or content.get("file", "")),
         processes,
+        str(content.get("compare", "")),
+        dict(content.get("directions", {})),
     )
 
 
@@ -476,13 +484,13 @@ def finished_run(store: Store, key: str, *, damaged_too: bool = False) -> RunRec
 
 
 def _with_local_components(
-    experiment: Experiment,
+    experiment: Experiment | Task,
     catalog: Catalog,
     source: Callable[[], Path | None],
     anyway: bool,
     *,
     is_hooked: bool = False,
-) -> tuple[Experiment, Path | None]:
+) -> tuple[Experiment | Task, Path | None]:
     """Return the experiment with its local components taken from the study file, and that file.
 
     A file whose hooks run before training is loaded too.
@@ -539,7 +547,7 @@ def _is_local(name: str) -> bool:
     return ":" in name
 
 
-def _uses(experiment: Experiment) -> list[Use]:
+def _uses(experiment: Experiment | Task) -> list[Use]:
     found: list[Use] = []
 
     def keep(use: Use) -> Use:
@@ -550,7 +558,7 @@ def _uses(experiment: Experiment) -> list[Use]:
     return found
 
 
-def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experiment:
+def _map_uses(experiment: Experiment | Task, change: Callable[[Use], Use]) -> Experiment | Task:
     """Return the experiment with ``change`` applied to every component, inner ones first."""
 
     def mapped(value: Any) -> Any:
@@ -561,7 +569,7 @@ def _map_uses(experiment: Experiment, change: Callable[[Use], Use]) -> Experimen
         return value
 
     changed: dict[str, Any] = {
-        field.name: mapped(getattr(experiment, field.name)) for field in attrs.fields(Experiment)
+        field.name: mapped(getattr(experiment, field.name)) for field in attrs.fields(type(experiment))
     }
     return attrs.evolve(experiment, **changed)
 

@@ -26,7 +26,7 @@ import attrs
 from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
 from lab.study import files, variants
-from lab.study.experiment import Experiment
+from lab.study.experiment import TASK, Experiment, Task
 from lab.study.results import Results
 from lab.study.space import Options, Range, Search
 from lab.study.store import Store
@@ -162,6 +162,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "question": study.question,
         "compare": study.compare,
         "selection": study.selection,
+        "higher_is_better": study.higher_is_better,
         "seeds": study.seed_list,
         "file": file,
         "place": variants.place_of(file),
@@ -345,6 +346,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         name=content["name"],
         question=content["question"],
         selection=content.get("selection", ""),
+        higher_is_better=content.get("higher_is_better"),
         searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(
@@ -365,8 +367,10 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
     )
 
 
-def experiment_from_json(content: Mapping[str, Any]) -> Experiment:
+def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
     """Return the experiment that resolved JSON describes; user-defined classes are named, not imported."""
+    if TASK in content:
+        return Task(_use(content[TASK]))
     fields = attrs.fields_dict(Experiment)
     return Experiment(**{name: _from_json(value) for name, value in content.items() if name in fields})
 

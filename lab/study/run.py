@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
 from lab.files import atomic_path, is_disk_full, sync_files
 from lab.registry.plugins import Catalog
+from lab.registry.resolved import Component
 from lab.study.build import build_learner
 from lab.study.complete import complete, higher_is_better, lacks, observers
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
@@ -30,6 +31,7 @@ from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.sources import keep_sources
 from lab.study.store import MARKED, RunRecord, Store
+from lab.study.task import TaskRun, forget_checkpoint, train_task
 from lab.study.workspace import Workspace
 from lab.study.yardstick import yardstick_of
 from lab.training.callback import Callback
@@ -113,6 +115,7 @@ class Run:
         data: the data, built once for all runs that share it.
         file: the study's file, as it was given.
         processes: how many processes train it together.
+        compare, directions: the primary metric and its direction, which a training function cannot say itself.
     """
 
     study: str
@@ -124,6 +127,8 @@ class Run:
     data: Data
     file: str = ""
     processes: int = 1
+    compare: str = ""
+    directions: Mapping[str, bool] = attrs.field(factory=dict)
 
     @property
     def device(self) -> str:
@@ -265,6 +270,7 @@ class Run:
             "files": content["files"],
             "file": self.file,
             "key_content": content,
+            **({"compare": self.compare, "directions": dict(self.directions)} if self.experiment.task else {}),
             "experiment": self.experiment.to_json(),
         }
 
@@ -283,6 +289,9 @@ class Run:
     def _train(self, folder: Path, listener: Listener, stop: threading.Event) -> None:
         started = time.perf_counter()
         reset_peak_memory(self.device)
+        if self.experiment.task is not None:
+            self._call_task(self.experiment.task, folder, listener, stop, started)
+            return
         with keeps_working_folder():
             learner = self.learner(folder, (Recorder(self, listener, stop),))
             learner.resume(self.experiment.values["epochs"])
@@ -304,12 +313,31 @@ class Run:
             "observers": observers(self.experiment),
             "budget": _budget(learner, seconds),
         }
+        self._finish(folder, result, seconds)
+        remove_checkpoints(folder)
+
+    def _call_task(
+        self, task: Component, folder: Path, listener: Listener, stop: threading.Event, started: float
+    ) -> None:
+        def advanced(row: dict[str, float]) -> None:
+            listener.run_advanced(self, RunProgress(int(row["epoch"]), 0, 0, 0, None, row))
+
+        given = TaskRun(self.seed, folder, self.device, stop, advanced)
+        with keeps_working_folder():
+            metrics, more = train_task(task, given, self.compare, self.directions)
+        seconds = time.perf_counter() - started
+        memory = peak_memory_mb(torch.device(self.device))
+        budget = {"seconds": round(seconds, 3), "peak_memory_mb": round(memory, 1)}
+        self._finish(folder, {"metrics": metrics, **more, "budget": budget}, seconds)
+        forget_checkpoint(folder)
+
+    def _finish(self, folder: Path, result: dict[str, Any], seconds: float) -> None:
+        """Write ``result.json``, which makes the run a finished one, after all the files that it vouches for."""
         # a run shorter than the checkpoint interval is cheaper to repeat than to protect by waiting for the disk
         if worth_waiting := seconds > MIN_INTERVAL_S:
             sync_files(folder)
         # written last, since it declares the run finished and lists the digests of the other files
         write_sealed(folder / "result.json", {**result, "files": mark_files(folder, MARKED)}, durable=worth_waiting)
-        remove_checkpoints(folder)
 
 
 def _refuse_empty_training(learner: Learner) -> None:

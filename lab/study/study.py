@@ -26,7 +26,7 @@ from lab.study.checks import (
     text_of,
     text_problem,
 )
-from lab.study.experiment import Experiment, ResolvedExperiment
+from lab.study.experiment import Experiment, ResolvedExperiment, Task
 from lab.study.space import Options, Search, label_of, read_space
 
 __all__ = ["Arm", "Study", "Trial"]
@@ -93,6 +93,11 @@ class Arm:
             raise StudyError(problems)
 
 
+def _as_experiment(base: Any) -> Any:
+    """Return a function, and a reference to one, as a task."""
+    return Task(base) if isinstance(base, (Use, str)) or (callable(base) and not isinstance(base, type)) else base
+
+
 def _as_tuple(arms: Any) -> Any:
     return tuple(arms) if isinstance(arms, list) else arms
 
@@ -109,7 +114,7 @@ class Study:
         Study(base, seeds=1).search({"lr": log(1e-4, 1e-1), "sampler": ["shuffle", "sortish"]}, trials=60)
 
     Attributes:
-        base: the experiment that every arm is compared with.
+        base: the experiment that every arm is compared with; or a training function, ``use(train, lr=0.1)``.
         seeds: how many seeds (0, 1, …), or the seeds themselves.
         compare: the primary metric, for example ``valid_loss``.
         arms: besides the base, in order.
@@ -120,9 +125,11 @@ class Study:
         selection: the epoch whose weights are compared. ``last``; ``best``, by the column that the checkpoint monitors,
             on the split that is reported, which favors every arm, noisy ones most, and is noted in every table; or
             ``valid``, the best on the validation split, reported on the test split. Empty leaves it to the checkpoint.
+        higher_is_better: direction of ``compare``; a training function needs it unless the metric is a loss, and the
+            metrics of an experiment say it themselves.
     """
 
-    base: Experiment
+    base: Experiment | Task = attrs.field(converter=_as_experiment)
     seeds: int | Sequence[int] = attrs.field(default=3, converter=plain_seeds)
     compare: str = "valid_loss"
     arms: tuple[Arm, ...] = attrs.field(default=(), converter=_as_tuple)
@@ -131,9 +138,11 @@ class Study:
     file: str = ""
     searching: Search | None = None
     selection: str = ""
+    higher_is_better: bool | None = None
 
     def __attrs_post_init__(self) -> None:
-        problems = [] if isinstance(self.base, Experiment) else [f"base must be an Experiment, not {shown(self.base)}"]
+        is_base = isinstance(self.base, (Experiment, Task))
+        problems = [] if is_base else [f"base must be an Experiment or a function, not {shown(self.base)}"]
         problems += seed_problems(self.seeds)
         problems += text_problem("compare", self.compare, may_be_empty=False)
         for name in ("name", "question", "file"):
@@ -296,6 +305,7 @@ class Study:
         return resolved, [
             *self._size_problems(),
             *self._selection_problems(),
+            *self._task_problems(),
             *problems_of_search,
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
@@ -306,7 +316,25 @@ class Study:
             return []
         return [f"this study has {count:,} runs, and {MAX_RUNS:,} at most can be planned: take fewer seeds or arms"]
 
+    def _task_problems(self) -> list[str]:
+        """Return what a study of a training function lacks, which says nothing of its metrics itself."""
+        if not isinstance(self.base, Task):
+            return []
+        problems = []
+        if self.higher_is_better is None and not self.compare.endswith("loss"):
+            problems.append(
+                f"nothing says whether higher or lower {self.compare} is better\n"
+                "  say it: Study(..., higher_is_better=True)"
+            )
+        if self.selection:
+            problems.append("selection is for experiments: a training function chooses its own epoch")
+        if self.searching is not None and self.searching.rungs:
+            problems.append("rungs are for experiments: a training function has no epochs that could be changed")
+        return problems
+
     def _selection_problems(self) -> list[str]:
+        if isinstance(self.base, Task):
+            return []
         if self.selection not in ("", *SELECTIONS):
             return [f"selection must be one of {', '.join(map(repr, SELECTIONS))}, not {self.selection!r}"]
         if self.selection == "valid" and not self.compare.startswith("test_"):
@@ -339,7 +367,7 @@ class Study:
     def _epochs(self) -> int | None:
         """Return the epochs of the base; None where they are not a whole number, which is another problem."""
         try:
-            return int(self.base.epochs)
+            return int(self.base.epochs) if isinstance(self.base, Experiment) else None
         except (TypeError, ValueError):
             return None
 
@@ -361,7 +389,7 @@ class Study:
         try:
             for path, value in arm.changes.items():
                 experiment = experiment.changed(path, value, catalog)
-            if self.selection in SELECTIONS:
+            if self.selection in SELECTIONS and isinstance(experiment, Experiment):
                 select = "last" if self.selection == "last" else "best"
                 experiment = experiment.changed("checkpoint.select", select, catalog)
         except (LabError, TypeError) as error:
@@ -462,6 +490,8 @@ def _check_one_factor(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
 
 def _unknown_metric(metric: str, experiment: ResolvedExperiment) -> list[str]:
     """Return a problem if this experiment will not have the primary metric; metrics of callbacks are unknown here."""
+    if experiment.task is not None:  # known once it has returned
+        return []
     offered = ["loss", *(metric.alias for metric in experiment.components("metrics"))]
     split, _, name = metric.partition("_")
     if metric in offered:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
+from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab.errors import LabError, UnknownNameError
-from lab_report.outside import outside_options
+from lab_report.outside import outside_options, source_argument
 
 if TYPE_CHECKING:
     from lab.study.results import Results
@@ -49,7 +49,7 @@ class Claim:
   lab check-claim bidir_vs_attn "additive better" --format json
 """,
 )
-@study_argument
+@source_argument
 @click.argument("claim")
 @click.option(
     "--format",
@@ -67,12 +67,11 @@ class Claim:
 def check_claim(
     ctx: click.Context, study: str, claim: str, layout: str, variant: str, metric: str, folder: Path, **options: Any
 ) -> None:
-    """Exit with 0 if the comparison of STUDY shows CLAIM, with 1 if it does not, with 2 if the question is wrong.
+    """Exit with 0 if a comparison shows CLAIM, with 1 if it does not, with 2 if the question is wrong.
 
     CLAIM is "ARM better", "ARM worse" or "ARM different", with "than OTHER" for another arm than the base. What is not
     shown is not refuted: a difference may be smaller than these seeds could show. P-values are corrected for the number
-    of arms, as in the table of lab compare. In place of a study, a file gives results from elsewhere, with the options
-    of lab compare.
+    of arms, as in the table of lab compare. A file gives results from elsewhere, with the options of lab compare.
     """
     from lab_report.outside import based, source_of
 

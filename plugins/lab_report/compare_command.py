@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.options import report_damage, report_variants, runs_option, study_argument, variant_option
-from lab_report.outside import outside_options
+from lab.cli.options import report_damage, report_variants, runs_option, variant_option
+from lab_report.outside import outside_options, source_argument
 
 if TYPE_CHECKING:
     from lab.study.results import Results
@@ -35,7 +35,7 @@ __all__ = ["compare"]
   lab compare sqlite:///optuna.db --arm optimizer --metric value
 """
 )
-@study_argument
+@source_argument
 @click.option(
     "--format",
     "layout",
@@ -45,7 +45,7 @@ __all__ = ["compare"]
     help="How to lay it out.",
 )
 @variant_option
-@click.option("--metric", default="", metavar="NAME", help="The figure to compare; the study's own unless given.")
+@click.option("--metric", default="", metavar="NAME", help="The metric to compare; the study's own unless given.")
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
 @click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
 @outside_options
@@ -68,9 +68,9 @@ def compare(
     folder: Path,
     **options: Any,
 ) -> None:
-    """Compare the arms of STUDY, paired by seed, from what the store holds now.
+    """Compare the arms of a study, paired by seed, from what the store holds now, or of a file.
 
-    In place of a study, a file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, also as W&B and
+    A file gives results from elsewhere: CSV, TSV, JSON, JSON lines or Parquet, also as W&B and
     MLflow export them; a store of MLflow, a folder of TensorBoard events, a storage of Optuna. Every run is a row.
     --arm, --seed and --metric name the columns; columns called arm and seed need no option, and what a tracker writes
     before a name (metrics., params., config.) may be left out. --wide is for tables with a column per arm or seed.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
+from lab.cli.options import complete_study
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
     from lab.study.record import StudyRecord
     from lab.study.results import Results
 
-__all__ = ["Source", "based", "outside_options", "source_of"]
+__all__ = ["Source", "based", "outside_options", "source_argument", "source_of"]
 
 
 @attrs.frozen
 class Source:
-    """Where results come from.
+    """Results, and the record that they are of.
 
     Attributes:
         results: the runs.
@@ -31,6 +33,14 @@ class Source:
     results: Results
     record: StudyRecord | None
 
+
+def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    names = complete_study(ctx, param, incomplete)
+    # The shell itself completes the names of files.
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+source_argument = click.argument("study", metavar="STUDY|FILE", shell_complete=_complete_source)
 
 OPTIONS = (
     click.option("--arm", default="arm", metavar="COLUMN", help="Of a file: the column that names the arm."),

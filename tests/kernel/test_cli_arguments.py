@@ -182,7 +182,7 @@ def test_find_lr_tells_of_a_component_that_fails_in_a_later_batch(lab, study):
         (["--end", "inf"], "inf is not a finite number"),
         (["--start", "0"], "is not in the range"),
         (["--seed", str(2**70)], "is not in the range"),
-        (["--arm", "narrow,wide"], "a sweep is of one arm"),
+        (["--arm", "narrow,wide"], "several arms match; a sweep needs one"),
     ],
 )
 def test_numbers_of_a_sweep_are_bounded(lab, study, arguments, message):

@@ -117,6 +117,9 @@ def test_a_frame_gives_results() -> None:
     assert others[0].comparison is not None
     assert others[0].comparison.verdict == "worse by 0.045 ± 0.0092 (4 of 4 seeds)"
     assert "verdict" in results._repr_html_()
+    indexed = pd.DataFrame(FILE).set_index(["model", "seed"])
+    again = lab.compare(indexed, arm="model", metric="acc", higher_is_better=True, base="vit")
+    assert [row.comparison for row in again.compare()] == [row.comparison for row in results.compare()]
 
 
 def test_factors_give_main_effects_and_interactions(run: Run) -> None:
@@ -186,6 +189,16 @@ def test_comparing_a_file_imports_no_torch(run: Run) -> None:
     # The first command of a session imports plugins to find their commands, and keeps what it found.
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_comparing_in_python_imports_no_torch() -> None:
+    code = (
+        "import sys, lab;"
+        f"lab.compare({FILE!r}, arm='model', metric='acc', higher_is_better=True).compare();"
+        "print([name for name in ('torch', 'pandas', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
 
 

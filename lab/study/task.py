@@ -1,0 +1,204 @@
+"""Tasks: a user's own training function as a whole experiment.
+
+A task is called as ``function(**parameters, run=TaskRun)`` and returns its final metrics. Its parameters are bound,
+checked, overridden and compared as those of any component; what it does inside is its own affair, so its arms are
+paired by seed alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from lab.errors import RunFailed, did_you_mean
+from lab.files import atomic_path
+from lab.registry.resolved import Component
+from lab.study.files import one_line
+from lab.training.rng import Streams, all_generators
+
+__all__ = ["NoData", "TaskCheckpoint", "TaskRun", "forget_checkpoint", "train_task"]
+
+HISTORY = "metrics.jsonl"
+CHECKPOINT = "task-checkpoint.safetensors"
+
+
+@attrs.define(eq=False)
+class NoData:
+    """Data of a task, which reads its own."""
+
+    fingerprint: str = ""
+    notes: list[str] = attrs.field(factory=list)
+    train: tuple[Any, ...] = ()
+    valid: tuple[Any, ...] | None = None
+    test: tuple[Any, ...] | None = None
+
+
+class TaskCheckpoint:
+    """A checkpoint that survives a killed process: tensors and JSON, replaced as a whole; no pickle.
+
+    Args:
+        folder: of the run.
+        saved: called after each save.
+    """
+
+    def __init__(self, folder: Path, saved: Callable[[], None]) -> None:
+        self._place, self._saved = folder / CHECKPOINT, saved
+
+    def save(self, tensors: Mapping[str, Tensor] | None = None, **state: Any) -> None:
+        """Replace the checkpoint.
+
+        Args:
+            tensors: name → tensor, for example ``model.state_dict()``.
+            state: JSON values, for example ``epoch=3``.
+
+        Raises:
+            TypeError: a value is neither a tensor nor JSON.
+            KeyboardInterrupt: the run was asked to stop; everything is saved.
+        """
+        from safetensors.torch import save_file
+
+        kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in (tensors or {}).items()}
+        # one file, so that tensors and state are always of the same moment
+        with atomic_path(self._place) as temporary:
+            save_file(kept, temporary, metadata={"state": json.dumps(state)})
+        self._saved()
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the tensors and the state that were saved last; None in a run that begins anew."""
+        from safetensors import safe_open
+
+        if not self._place.is_file():
+            return None
+        with safe_open(self._place, "pt") as file:
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (it is not a mapping)
+
+
+class TaskRun:
+    """What a training function is given of its run.
+
+    Attributes:
+        seed: of the run.
+        folder: where the run may leave files; they are kept in ``folder / "artefacts"`` or wherever it writes below.
+        device: ``cpu``, ``cuda``, ``cuda:1``.
+        threads: CPU threads that torch uses.
+        streams: named random streams, ``run.streams.generator("sampler")``; the same seed gives the same numbers.
+        checkpoint: ``save`` and ``load``; a killed run gets its last checkpoint back.
+        history: rows that were logged.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        device: str,
+        stop: threading.Event,
+        advanced: Callable[[dict[str, float]], None],
+    ) -> None:
+        self.seed, self.folder, self.device = seed, folder, device
+        self.threads, self.streams = torch.get_num_threads(), Streams(seed)
+        self.history: list[dict[str, float]] = []
+        self.checkpoint = TaskCheckpoint(folder, self._stop_if_asked)
+        self._stop, self._advanced, self._logged = stop, advanced, time.perf_counter()
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the run was asked to stop: save what is needed and return, or go on to the next ``log``."""
+        return self._stop.is_set()
+
+    def log(self, *, epoch: int | None = None, **metrics: float) -> None:
+        """Add a row to the curves of the run, and show it.
+
+        Args:
+            epoch: from 0; the next one if None. A row of an epoch that is there already replaces it and what follows,
+                as a resumed run does.
+            metrics: numbers.
+
+        Raises:
+            RunFailed: a metric is not a number.
+            KeyboardInterrupt: the run was asked to stop, and it keeps no checkpoints of its own.
+        """
+        number = len(self.history) if epoch is None else int(epoch)
+        now = time.perf_counter()
+        row = {"epoch": number, **_numbers(metrics, "run.log(...)"), "seconds": round(now - self._logged, 3)}
+        self._logged = now
+        self.history = [*(each for each in self.history if each["epoch"] < number), row]
+        with atomic_path(self.folder / HISTORY, durable=False) as temporary:
+            temporary.write_text("".join(map(one_line, self.history)), encoding="utf-8")
+        self._advanced(row)
+        # a function that saves checkpoints is stopped after its next one, so that no epoch is lost
+        if not (self.folder / CHECKPOINT).exists():
+            self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+
+def train_task(
+    task: Component, run: TaskRun, compare: str, directions: Mapping[str, bool]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Call a task and return its metrics, and what a result says besides.
+
+    Args:
+        task: the resolved function.
+        run: what it is given.
+        compare: the primary metric, which it must return.
+        directions: metric → whether higher is better.
+
+    Raises:
+        RunFailed: what it returns is not a dictionary of numbers, or the primary metric is missing.
+    """
+    given = {"run": run} if "run" in task.needs else {}
+    with all_generators(run.streams.seed("task")):
+        returned = task.partial({})(**given)
+    if not isinstance(returned, Mapping) or not returned:
+        what = "nothing" if returned is None else f"{type(returned).__name__}: {str(returned)[:60]}"
+        raise RunFailed(
+            f"{task.label} returns {what}", hint=f"return its metrics as a dictionary: {{'{compare}': 0.93}}"
+        )
+    metrics = _numbers(returned, f"what {task.label} returns")
+    if compare not in metrics:
+        raise RunFailed(
+            f"{task.label} returns no '{compare}', which this study compares",
+            hint=did_you_mean(compare, list(metrics), f"it returns: {', '.join(metrics)}"),
+        )
+    if not run.history:
+        run.log(epoch=0, **metrics)
+    return metrics, {
+        "undefined": {name: "it is NaN" for name, value in metrics.items() if math.isnan(value)},
+        "higher_is_better": {name: flag for name, flag in directions.items() if name in metrics},
+    }
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a finished run."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _numbers(values: Mapping[str, Any], where: str) -> dict[str, float]:
+    """Return metrics as Python numbers; tensors and NumPy scalars of one element are converted.
+
+    Raises:
+        RunFailed: a value is not a number, or a name not a text.
+    """
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        count = value.numel() if isinstance(value, Tensor) else getattr(value, "size", 0)  # of tensors and arrays
+        item = value.item() if count == 1 and hasattr(value, "item") else value
+        if not isinstance(name, str) or isinstance(item, bool) or not isinstance(item, (int, float)):
+            raise RunFailed(
+                f"{where}: the metric {name!r} is {type(value).__name__}, not a number",
+                hint="give numbers, one per name: float(loss.mean())",
+            )
+        found[name] = item
+    return found
