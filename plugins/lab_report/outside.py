@@ -98,7 +98,8 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     path = Path(name)
     # A study may be called v1.5, which looks like a file with a suffix.
     is_file = "://" in name or (
-        not _is_study(path, folder)
+        name != ""
+        and not _is_study(path, folder)
         and (path.suffix.casefold() in SUFFIXES or (os.path.exists(path) and path.suffix != ".py"))
     )
     if is_file:
@@ -117,20 +118,22 @@ def _is_study(path: Path, folder: Path) -> bool:
     return os.path.isfile(folder / (path.stem if path.suffix == ".py" else path.name) / "study.json")
 
 
+OF_FILES = {
+    "arm": ("--arm", "arm"),
+    "seed": ("--seed", "seed"),
+    "higher_is_better": ("--higher-is-better", None),
+    "factors": ("--factors", ""),
+    "wide": ("--wide", None),
+    "conditions": ("--where", ()),
+    "pattern": ("--names", ""),
+}
+"""Parameter → its option, and its value unless it is given."""
+
+
 def _refuse_options(name: str, options: dict[str, Any]) -> None:
-    given = [
-        key.replace("_", "-").replace("conditions", "where").replace("pattern", "names")
-        for key, usual in (
-            ("arm", "arm"),
-            ("seed", "seed"),
-            ("higher_is_better", None),
-            ("factors", ""),
-            ("wide", None),
-        )
-        if options[key] != usual
-    ] + [key for key, option in (("where", "conditions"), ("names", "pattern")) if options[option]]
-    if given:
-        raise click.UsageError(f"--{given[0]} is for files; '{name}' is a study, which knows its own arms and metrics")
+    for parameter, (option, usual) in OF_FILES.items():
+        if options[parameter] != usual:
+            raise click.UsageError(f"{option} is for files; '{name}' is a study, which knows its own arms and metrics")
 
 
 def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
