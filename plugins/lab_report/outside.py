@@ -142,7 +142,8 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     from lab_report.trackers import read
 
     rows, path = read(name, options["pattern"]), Path(name)
-    if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
+    is_plain = all(options[parameter] == usual for parameter, (_, usual) in OF_FILES.items())
+    if rows.is_own and is_plain and (beside := _study_beside(path, rows)) is not None:
         return Source(based(beside, options["base"]), None)
     rows = where(rows, options["conditions"])
     if not metric:
@@ -193,7 +194,7 @@ def _study_beside(path: Path, rows: Rows) -> Results | None:
     The numbers are the file's. The study says which metric decides, what the factors of a grid are, and how epochs were
     chosen. None if the folder holds no record of these arms.
     """
-    from lab.study.outside import number_of
+    from lab.study.outside import OWN_COLUMNS, number_of
     from lab.study.record import read_study
     from lab.study.results import COSTS, Results
     from lab.study.store import Store
@@ -203,21 +204,27 @@ def _study_beside(path: Path, rows: Rows) -> Results | None:
         record = read_study(store, path.resolve().parent.name, variant)
     except LabError:
         return None
-    if {str(row["arm"]) for row in rows.rows} != {arm.name for arm in record.arms}:
-        return None
     runs = []
-    for row in rows.rows:
-        stored = store.record(str(row["key"]), str(row["arm"]), int(row["seed"]))
-        values = {name: number_of(row[name]) for name in rows.columns[4:]}
-        known = {name: value for name, value in values.items() if value is not None}
-        budget = {*COSTS, *stored.budget}
-        result = {
-            **stored.result,
-            "metrics": {name: value for name, value in known.items() if name not in budget},
-            "budget": {name: value for name, value in known.items() if name in budget},
-        }
-        status = str(row["status"])
-        if status == "diverged":
-            status, result["kind"] = "failed", "NonFiniteLossError"
-        runs.append(attrs.evolve(stored, status=status, result=result))
+    try:
+        for row in rows.rows:
+            stored = store.record(str(row["key"]), str(row["arm"]), int(row["seed"]))
+            values = {name: number_of(row[name]) for name in rows.columns[len(OWN_COLUMNS) :]}
+            known = {name: value for name, value in values.items() if value is not None}
+            budget = {*COSTS, *stored.budget}
+            result = {
+                **stored.result,
+                "metrics": {name: value for name, value in known.items() if name not in budget},
+                "budget": {name: value for name, value in known.items() if name in budget},
+            }
+            status = str(row["status"])
+            if status == "diverged":
+                status, result["kind"] = "failed", "NonFiniteLossError"
+            runs.append(attrs.evolve(stored, status=status, result=result))
+    except (LabError, ValueError, TypeError):
+        # Edited by hand: read as any other file, every problem is reported with its line.
+        return None
+    if {run.arm for run in runs} != {arm.name for arm in record.arms} or len(
+        {(run.arm, run.seed) for run in runs}
+    ) < len(runs):
+        return None
     return Results(record.study, record.arms, runs)
