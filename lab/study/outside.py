@@ -25,7 +25,7 @@ from lab.study.study import BASE, Arm
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OutsideRun", "OutsideStudy", "Roles", "Rows", "compare", "number_of", "results_of"]
+__all__ = ["OWN_COLUMNS", "OutsideRun", "OutsideStudy", "Roles", "Rows", "compare", "number_of", "results_of"]
 
 FINISHED = frozenset({"finished", "complete", "completed", "success", "succeeded", "done", "ok"})
 UNFINISHED = {
@@ -249,7 +249,8 @@ def results_of(rows: Rows, roles: Roles) -> Results:
         problems += _factor_problems(rows, names, cells, factors)
     _refuse(problems, rows)
     arms = _arms(names, cells, factors, roles.base, rows.where)
-    every = sorted({seed for seed in seeds if seed is not None})
+    # In the order of the file, since the last digit of a mean depends on the order of its values.
+    every = list(dict.fromkeys(seed for seed in seeds if seed is not None))
     _refuse(_pair_problems(arms, names, seeds, len(every)), rows)
 
     others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})

@@ -6,6 +6,7 @@ import ast
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def read_file(path: Path) -> Rows:
     Raises:
         DataError: it is not there, is empty or cannot be read as what its suffix says.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"there is no file '{path}'", hint="a study is named without a suffix: lab compare STUDY")
     try:
         return attrs.evolve(FILES[path.suffix.casefold()](path), source=str(path))

@@ -156,6 +156,24 @@ def test_runs_csv_gives_exactly_the_table_of_its_study(run: Run, tmp_path: Path,
     assert elsewhere.output == study.output.replace("tab:toy", "tab:elsewhere")
 
 
+def test_runs_csv_that_was_edited_is_read_as_any_file(run: Run, tmp_path: Path) -> None:
+    folder = store_study(tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    read_study(store, "toy").results(store).write_csv(folder / "runs.csv")
+    table = folder / "runs.csv"
+    seeds = run("compare", table, "--metric", "valid_accuracy", "--where", "seed=0")
+    assert "one seed: nothing can be concluded" in seeds.output
+    written = table.read_text().splitlines()
+    table.write_text("\n".join([*written, written[1]]))
+    doubled = run("compare", table, "--metric", "valid_accuracy", "--higher-is-better")
+    assert "arm 'base', seed 0 stands in line 2, line 14" in str(doubled.exception)
+    table.write_text("\n".join([*written, written[1].replace("base,0", "base,x")]))
+    assert "('x')" in str(run("compare", table, "--metric", "valid_accuracy").exception)
+    # A value that was changed is the one that is compared.
+    table.write_text("\n".join(written).replace("0.74", "0.94"))
+    assert "0.7725" in run("compare", table).output
+
+
 def test_runs_csv_of_a_grid_gives_its_effects(run: Run, tmp_path: Path) -> None:
     cells = {
         "base": [0.5, 0.52, 0.51],
