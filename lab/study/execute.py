@@ -148,6 +148,7 @@ def execute_plan(
     catalog = plan.workspace.catalog
     chosen = build_executor(executor, catalog)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
+    # around all runs: a signal between two runs must not be lost
     with stop_on_interrupt() as stop:
         ended = {
             run.key: record

@@ -278,6 +278,7 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Cata
     assert isinstance(dataset, Component)
     problems = [f"{dataset.label}: parameter '{name}' has no default and must be given" for name in dataset.needs]
     offered = declared_facts(dataset)
+    # a plain Data may offer anything: unmet needs then show in the rehearsal
     if offered is None:
         return problems
     for name, slot in slots.items():
@@ -290,6 +291,7 @@ def _unmet_needs(slots: Mapping[str, Component | list[Component]], catalog: Cata
 
 
 def _unmet(component: Component, offered: Sequence[str], dataset: Component, catalog: Catalog) -> list[str]:
+    # passed by the caller (output and target of a loss, say), so no fact is needed for them
     given = {"data", *component.registry.spec.call_arguments}
     missing = [need for need in component.unfilled_parameters if need not in offered and need not in given]
     if not missing:

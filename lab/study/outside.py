@@ -25,7 +25,7 @@ from lab.study.study import BASE, Arm
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OutsideRun", "OutsideStudy", "Roles", "Rows", "compare", "number_of", "results_of"]
+__all__ = ["OWN_COLUMNS", "OutsideRun", "OutsideStudy", "Roles", "Rows", "compare", "number_of", "results_of"]
 
 FINISHED = frozenset({"finished", "complete", "completed", "success", "succeeded", "done", "ok"})
 UNFINISHED = {
@@ -123,12 +123,12 @@ class Rows:
         """
         if name in self.columns:
             return name
-        hint = "\n".join(filter(None, [remedy, f"columns: {', '.join(self.columns)}"]))
+        hint = "\n".join(filter(None, [remedy, f"columns: {', '.join(filter(None, self.columns))}"]))
         endings = [each for each in self.columns if each.rpartition(".")[2].casefold() == name.casefold()]
         if len(endings) > 1:
             raise UnknownNameError(f"column '{name}' may be {' or '.join(endings)}", where=self.where, hint=hint)
         if not endings:
-            raise UnknownNameError.among("column", name, self.columns, where=self.where, hint=hint)
+            raise UnknownNameError.among("column", name, filter(None, self.columns), where=self.where, hint=hint)
         return endings[0]
 
 
@@ -193,6 +193,9 @@ def _rows_of_frame(frame: Any, name: str) -> Rows:
             hint = "a pandas frame, or one dictionary per run; lab compare FILE reads files"
             raise DataError(f"these are no rows: {shown(frame)}", hint=hint)
         return Rows(name, listed, [f"row {number}" for number in range(1, len(listed) + 1)])
+    # Arms and seeds often stand in the index, after a groupby or a pivot.
+    if named := [level for level in frame.index.names if level is not None and level not in frame.columns]:
+        frame = frame.reset_index(level=named)
     columns = [str(column) for column in frame.columns]
     if twice := [column for column in dict.fromkeys(columns) if columns.count(column) > 1]:
         raise DataError(f"two columns are called '{twice[0]}'", where=name)
@@ -246,7 +249,8 @@ def results_of(rows: Rows, roles: Roles) -> Results:
         problems += _factor_problems(rows, names, cells, factors)
     _refuse(problems, rows)
     arms = _arms(names, cells, factors, roles.base, rows.where)
-    every = sorted({seed for seed in seeds if seed is not None})
+    # In the order of the file, since the last digit of a mean depends on the order of its values.
+    every = list(dict.fromkeys(seed for seed in seeds if seed is not None))
     _refuse(_pair_problems(arms, names, seeds, len(every)), rows)
 
     others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})
@@ -338,7 +342,8 @@ def _other_metrics(rows: Rows, used: set[str]) -> dict[str, list[float | None]]:
     """Return the further columns that hold numbers alone."""
     found = {}
     for column in rows.columns:
-        if column in used or column in STATUS_COLUMNS or (rows.is_own and column in OWN_COLUMNS):
+        # The index of pandas has no name, and is no metric.
+        if not column or column in used or column in STATUS_COLUMNS or (rows.is_own and column in OWN_COLUMNS):
             continue
         values, bad = _numbers(rows, column)
         if not bad and any(value is not None for value in values):
@@ -491,7 +496,8 @@ def _duplicates(rows: Rows, names: Sequence[str], seeds: Sequence[int | None], u
     differing = [
         column
         for column in rows.columns
-        if column not in used
+        if column
+        and column not in used
         and all(len({_text(rows.rows[i].get(column)) for i in found}) == len(found) for found in twice.values())
     ]
     if problems and differing:

@@ -333,6 +333,7 @@ class Results:
             return stated[metric]
         if split in SPLITS and plain == "loss":
             return False
+        # a direction may be declared for the metric only, without its split
         return stated.get(plain) if split in SPLITS else COSTS.get(metric)
 
     def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:

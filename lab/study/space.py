@@ -133,9 +133,11 @@ def _read_choice(path: str, choice: Any) -> Range | Options:
         values = dict(choice)
     elif isinstance(choice, tuple):
         if len(choice) != 2 or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in choice):
+            # a tuple is always a range: ("adam", "sgd") would be ambiguous with two bounds
             raise LabError(f"a pair of numbers is a range, a list is options; got {choice!r}")
         return Range(*choice, is_whole=_are_whole(*choice))
     elif isinstance(choice, list):
+        # options are recorded and proposed by name, so that values of any type can be options
         labels = [label_of(path, value) for value in choice]
         twice = [label for label, count in Counter(labels).items() if count > 1]
         if twice:

@@ -291,6 +291,7 @@ class Study:
                 progress("names and parameters of arms", number, len(arms))
             experiment, found = self._apply(arm, catalog)
             if experiment is not None:
+                # per arm: an arm may remove the metric that the study compares
                 found += _unknown_metric(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
@@ -397,6 +398,7 @@ class Study:
 
     def _with(self, arms: Sequence[Arm], remedy: str = "") -> Study:
         times = Counter(arm.name for arm in (*self.arms, *arms))
+        # names are keys of the record and of every table
         twice = next((name for name, count in times.items() if count > 1), None)
         if twice is not None:
             raise LabError(f"two arms are called '{twice}'", hint=remedy and f"name them yourself: {remedy}")
@@ -472,6 +474,7 @@ def _cell(cell: Mapping[str, tuple[str, Any]], levels: Mapping[str, Any], factor
 
 
 def _check_one_factor(arm: Arm, difference: Mapping[str, Any]) -> list[str]:
+    # cells of a grid and trials of a search change several paths on purpose
     if arm.swapped is None:
         return []
     slot = arm.swapped.partition(".")[0]

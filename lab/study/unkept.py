@@ -43,6 +43,7 @@ def unkept_notes(callbacks: Iterable[Callback], stepper: Stepper) -> list[str]:
         if getattr(kind, "observer", False) and not is_local(kind.__module__):
             # an installed observer changes no numbers, and its author decides what it keeps
             continue
+        # a class with a state_dict of its own is trusted: whether it is complete cannot be read from its source
         names = changing_attributes(kind, base) if kind.state_dict is base.state_dict else ()
         if names:
             notes.append(
@@ -69,6 +70,7 @@ def _methods(kind: type, base: type) -> Iterator[tuple[str, ast.FunctionDef]]:
     for owner in owners:
         try:
             tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
+        # classes made in a notebook cell or by exec have no source
         except (OSError, TypeError, SyntaxError):
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []

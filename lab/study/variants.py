@@ -52,6 +52,7 @@ def place_of(file: str) -> str:
 
 def all_variants(content: Content) -> list[Content]:
     """Return every variant of a study's record, the one run last at the end."""
+    # the last variant lies at the top level, where versions of lab without variants wrote and read it
     last = {name: value for name, value in content.items() if name != "variants"}
     return [_named(each) for each in (*content.get("variants", ()), last)]
 
@@ -62,6 +63,7 @@ def _named(content: Content) -> Content:
 
 def merged(before: Sequence[Content], new: Content) -> dict[str, Any]:
     """Return the record of a study in which ``new`` was run after the variants that it had."""
+    # a variant run again moves to the end, since the last one is shown by default
     kept = [each for each in before if each["variant"] != new["variant"] and not _covers(new, each)]
     return {**new, "variants": kept} if kept else dict(new)
 
@@ -109,6 +111,7 @@ def labels(variants: Sequence[Content]) -> dict[str, str]:
     described = {each["variant"]: _described(each) for each in variants}
     names = dict.fromkeys(name for settings in described.values() for name in settings)
     differing = [name for name in names if len({settings.get(name) for settings in described.values()}) > 1]
+    # two files of one name in two folders: only their paths differ
     if len(variants) > 1 and not differing:
         differing = ["file"]
     return {name: _label(settings, differing) for name, settings in described.items()}

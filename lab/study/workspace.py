@@ -39,6 +39,7 @@ class Workspace:
             StoreError: they cannot, and there are none to read either.
         """
         can_write = self.store.can_write()
+        # prepare() raises with the reason, which can_write() discards
         if not can_write and not self.store.folder.is_dir():
             self.store.prepare()
         return can_write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,37 +98,42 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
     path = Path(name)
     # A study may be called v1.5, which looks like a file with a suffix.
     is_file = "://" in name or (
-        not _is_study(path, folder) and (path.suffix.casefold() in SUFFIXES or (path.exists() and path.suffix != ".py"))
+        name != ""
+        and not _is_study(path, folder)
+        and (path.suffix.casefold() in SUFFIXES or (os.path.exists(path) and path.suffix != ".py"))
     )
     if is_file:
         return _outside(name, metric, options)
     from lab.study.record import read_study
     from lab.study.store import Store
 
-    _refuse_options(name, options)
     store = Store(folder)
     record = read_study(store, name, variant)
+    _refuse_options(name, options)
     return Source(based(record.results(store), options["base"]), record)
 
 
 def _is_study(path: Path, folder: Path) -> bool:
-    return (folder / (path.stem if path.suffix == ".py" else path.name) / "study.json").is_file()
+    # os.path refuses no name, however long; Path.is_file does.
+    return os.path.isfile(folder / (path.stem if path.suffix == ".py" else path.name) / "study.json")
+
+
+OF_FILES = {
+    "arm": ("--arm", "arm"),
+    "seed": ("--seed", "seed"),
+    "higher_is_better": ("--higher-is-better", None),
+    "factors": ("--factors", ""),
+    "wide": ("--wide", None),
+    "conditions": ("--where", ()),
+    "pattern": ("--names", ""),
+}
+"""Parameter → its option, and its value unless it is given."""
 
 
 def _refuse_options(name: str, options: dict[str, Any]) -> None:
-    given = [
-        key.replace("_", "-").replace("conditions", "where").replace("pattern", "names")
-        for key, usual in (
-            ("arm", "arm"),
-            ("seed", "seed"),
-            ("higher_is_better", None),
-            ("factors", ""),
-            ("wide", None),
-        )
-        if options[key] != usual
-    ] + [key for key, option in (("where", "conditions"), ("names", "pattern")) if options[option]]
-    if given:
-        raise click.UsageError(f"--{given[0]} is for files; '{name}' is a study, which knows its own arms and metrics")
+    for parameter, (option, usual) in OF_FILES.items():
+        if options[parameter] != usual:
+            raise click.UsageError(f"{option} is for files; '{name}' is a study, which knows its own arms and metrics")
 
 
 def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
@@ -136,7 +142,8 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     from lab_report.trackers import read
 
     rows, path = read(name, options["pattern"]), Path(name)
-    if rows.is_own and (beside := _study_beside(path, rows)) is not None and not options["factors"]:
+    is_plain = all(options[parameter] == usual for parameter, (_, usual) in OF_FILES.items())
+    if rows.is_own and is_plain and (beside := _study_beside(path, rows)) is not None:
         return Source(based(beside, options["base"]), None)
     rows = where(rows, options["conditions"])
     if not metric:
@@ -160,7 +167,7 @@ def _numeric(rows: Rows) -> list[str]:
             return False
         return any(value is not None for value in values)
 
-    return [column for column in rows.columns if column != "seed" and is_numeric(column)]
+    return [column for column in rows.columns if column not in ("", "seed") and is_numeric(column)]
 
 
 def based(results: Results, base: str | None) -> Results:
@@ -187,7 +194,7 @@ def _study_beside(path: Path, rows: Rows) -> Results | None:
     The numbers are the file's. The study says which metric decides, what the factors of a grid are, and how epochs were
     chosen. None if the folder holds no record of these arms.
     """
-    from lab.study.outside import number_of
+    from lab.study.outside import OWN_COLUMNS, number_of
     from lab.study.record import read_study
     from lab.study.results import COSTS, Results
     from lab.study.store import Store
@@ -197,21 +204,27 @@ def _study_beside(path: Path, rows: Rows) -> Results | None:
         record = read_study(store, path.resolve().parent.name, variant)
     except LabError:
         return None
-    if {str(row["arm"]) for row in rows.rows} != {arm.name for arm in record.arms}:
-        return None
     runs = []
-    for row in rows.rows:
-        stored = store.record(str(row["key"]), str(row["arm"]), int(row["seed"]))
-        values = {name: number_of(row[name]) for name in rows.columns[4:]}
-        known = {name: value for name, value in values.items() if value is not None}
-        budget = {*COSTS, *stored.budget}
-        result = {
-            **stored.result,
-            "metrics": {name: value for name, value in known.items() if name not in budget},
-            "budget": {name: value for name, value in known.items() if name in budget},
-        }
-        status = str(row["status"])
-        if status == "diverged":
-            status, result["kind"] = "failed", "NonFiniteLossError"
-        runs.append(attrs.evolve(stored, status=status, result=result))
+    try:
+        for row in rows.rows:
+            stored = store.record(str(row["key"]), str(row["arm"]), int(row["seed"]))
+            values = {name: number_of(row[name]) for name in rows.columns[len(OWN_COLUMNS) :]}
+            known = {name: value for name, value in values.items() if value is not None}
+            budget = {*COSTS, *stored.budget}
+            result = {
+                **stored.result,
+                "metrics": {name: value for name, value in known.items() if name not in budget},
+                "budget": {name: value for name, value in known.items() if name in budget},
+            }
+            status = str(row["status"])
+            if status == "diverged":
+                status, result["kind"] = "failed", "NonFiniteLossError"
+            runs.append(attrs.evolve(stored, status=status, result=result))
+    except (LabError, ValueError, TypeError):
+        # Edited by hand: read as any other file, every problem is reported with its line.
+        return None
+    if {run.arm for run in runs} != {arm.name for arm in record.arms} or len(
+        {(run.arm, run.seed) for run in runs}
+    ) < len(runs):
+        return None
     return Results(record.study, record.arms, runs)

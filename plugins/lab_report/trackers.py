@@ -55,9 +55,9 @@ def _read(source: str) -> Rows:
     path, suffix = Path(source), Path(source).suffix.casefold()
     if "://" in source:
         return _optuna(source, source.rpartition("/")[2])
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder(path)
-    if not path.is_file() or suffix in FILES:
+    if not os.path.isfile(path) or suffix in FILES:
         return read_file(path)
     if suffix in JOURNALS:
         return _optuna(path, path.stem)

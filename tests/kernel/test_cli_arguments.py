@@ -105,7 +105,7 @@ def test_half_of_what_torchrun_sets_is_told(lab, study, monkeypatch, environment
         monkeypatch.setenv(name, value)
     result = lab("run", study())
     assert result.code == 2
-    assert f"but torchrun sets more: {missing}\n" in result.err
+    assert f"but these variables of torchrun are missing or wrong: {missing}\n" in result.err
 
 
 @pytest.mark.parametrize("command", [["report", "x"], ["runs"], ["compare", "x"], ["runs", "show", "1"]])

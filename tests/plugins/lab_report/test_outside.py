@@ -61,6 +61,10 @@ def write_csv(path: Path) -> None:
     pd.DataFrame(FILE).to_csv(path, index=False)
 
 
+def write_index(path: Path) -> None:
+    pd.DataFrame(FILE).to_csv(path)
+
+
 def write_semicolons(path: Path) -> None:
     path.write_bytes(("\ufeff" + pd.DataFrame(FILE).to_csv(sep=";", index=False)).encode().replace(b"\n", b"\r\n"))
 
@@ -88,6 +92,7 @@ def write_parquet(path: Path) -> None:
     [
         ("a.csv", write_csv),
         ("b.csv", write_semicolons),
+        ("c.csv", write_index),
         ("a.tsv", write_tsv),
         ("a.jsonl", write_lines),
         ("a.json", write_list),
@@ -104,7 +109,11 @@ def test_wide_tables_give_the_same_verdicts(run: Run) -> None:
     frame.to_csv("arms.csv")
     frame.to_csv("nameless.csv", index=False)
     frame.T.rename(columns="seed_{}".format).to_csv("seeds.csv")
+    frame.rename_axis(index=None).to_csv("index.csv")
+    frame.T.rename_axis(index=None).to_csv("unnamed.csv")
     asked = ("--metric", "acc", "--higher-is-better")
+    assert verdicts(run("compare", "index.csv", "--wide", "arms", *asked)) == EXPECTED
+    assert verdicts(run("compare", "unnamed.csv", "--wide", "seeds", *asked)) == EXPECTED
     assert verdicts(run("compare", "arms.csv", "--wide", "arms", *asked)) == EXPECTED
     assert verdicts(run("compare", "nameless.csv", "--wide", "arms", *asked)) == EXPECTED
     assert verdicts(run("compare", "seeds.csv", "--wide", "seeds", *asked)) == EXPECTED
@@ -117,6 +126,9 @@ def test_a_frame_gives_results() -> None:
     assert others[0].comparison is not None
     assert others[0].comparison.verdict == "worse by 0.045 ± 0.0092 (4 of 4 seeds)"
     assert "verdict" in results._repr_html_()
+    indexed = pd.DataFrame(FILE).set_index(["model", "seed"])
+    again = lab.compare(indexed, arm="model", metric="acc", higher_is_better=True, base="vit")
+    assert [row.comparison for row in again.compare()] == [row.comparison for row in results.compare()]
 
 
 def test_factors_give_main_effects_and_interactions(run: Run) -> None:
@@ -153,6 +165,24 @@ def test_runs_csv_gives_exactly_the_table_of_its_study(run: Run, tmp_path: Path,
     assert elsewhere.output == study.output.replace("tab:toy", "tab:elsewhere")
 
 
+def test_runs_csv_that_was_edited_is_read_as_any_file(run: Run, tmp_path: Path) -> None:
+    folder = store_study(tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    read_study(store, "toy").results(store).write_csv(folder / "runs.csv")
+    table = folder / "runs.csv"
+    seeds = run("compare", table, "--metric", "valid_accuracy", "--where", "seed=0")
+    assert "one seed: nothing can be concluded" in seeds.output
+    written = table.read_text().splitlines()
+    table.write_text("\n".join([*written, written[1]]))
+    doubled = run("compare", table, "--metric", "valid_accuracy", "--higher-is-better")
+    assert "arm 'base', seed 0 stands in line 2, line 14" in str(doubled.exception)
+    table.write_text("\n".join([*written, written[1].replace("base,0", "base,x")]))
+    assert "('x')" in str(run("compare", table, "--metric", "valid_accuracy").exception)
+    # A value that was changed is the one that is compared.
+    table.write_text("\n".join(written).replace("0.74", "0.94"))
+    assert "0.7725" in run("compare", table).output
+
+
 def test_runs_csv_of_a_grid_gives_its_effects(run: Run, tmp_path: Path) -> None:
     cells = {
         "base": [0.5, 0.52, 0.51],
@@ -186,6 +216,16 @@ def test_comparing_a_file_imports_no_torch(run: Run) -> None:
     # The first command of a session imports plugins to find their commands, and keeps what it found.
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_comparing_in_python_imports_no_torch() -> None:
+    code = (
+        "import sys, lab;"
+        f"lab.compare({FILE!r}, arm='model', metric='acc', higher_is_better=True).compare();"
+        "print([name for name in ('torch', 'pandas', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
 
 
