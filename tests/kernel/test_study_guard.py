@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import types
@@ -17,7 +18,7 @@ from lab import Callback, Learner, Study
 from lab.errors import LabError, PluginError, StudyError
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
-from lab.study.guard import assert_global_state_unchanged, isolated
+from lab.study.guard import assert_global_state_unchanged, guarded, isolated
 from lab.study.load import load_study, override
 from lab.study.preflight import plan_study
 from lab.study.store import Store
@@ -409,3 +410,12 @@ def test_the_plan_tells_of_state_that_a_checkpoint_does_not_hold(tmp_path: Path,
 def test_a_stepper_of_ones_own_that_keeps_nothing_is_told() -> None:
     (note,) = unkept_notes([], Alternating())
     assert note.startswith("stepper 'Alternating' keeps state that a checkpoint does not hold: turn")
+
+
+def test_a_component_whose_libraries_draw_at_import_is_taken_and_generators_stay(tmp_path, monkeypatch):
+    (tmp_path / "drawing_library.py").write_text("import random\nimport numpy\nrandom.random()\nnumpy.random.rand()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = random.getstate()
+    with guarded("architecture 'forest'"):
+        importlib.import_module("drawing_library")
+    assert random.getstate() == before
