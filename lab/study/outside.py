@@ -123,12 +123,12 @@ class Rows:
         """
         if name in self.columns:
             return name
-        hint = "\n".join(filter(None, [remedy, f"columns: {', '.join(self.columns)}"]))
+        hint = "\n".join(filter(None, [remedy, f"columns: {', '.join(filter(None, self.columns))}"]))
         endings = [each for each in self.columns if each.rpartition(".")[2].casefold() == name.casefold()]
         if len(endings) > 1:
             raise UnknownNameError(f"column '{name}' may be {' or '.join(endings)}", where=self.where, hint=hint)
         if not endings:
-            raise UnknownNameError.among("column", name, self.columns, where=self.where, hint=hint)
+            raise UnknownNameError.among("column", name, filter(None, self.columns), where=self.where, hint=hint)
         return endings[0]
 
 
@@ -342,7 +342,8 @@ def _other_metrics(rows: Rows, used: set[str]) -> dict[str, list[float | None]]:
     """Return the further columns that hold numbers alone."""
     found = {}
     for column in rows.columns:
-        if column in used or column in STATUS_COLUMNS or (rows.is_own and column in OWN_COLUMNS):
+        # The index of pandas has no name, and is no metric.
+        if not column or column in used or column in STATUS_COLUMNS or (rows.is_own and column in OWN_COLUMNS):
             continue
         values, bad = _numbers(rows, column)
         if not bad and any(value is not None for value in values):
@@ -495,7 +496,8 @@ def _duplicates(rows: Rows, names: Sequence[str], seeds: Sequence[int | None], u
     differing = [
         column
         for column in rows.columns
-        if column not in used
+        if column
+        and column not in used
         and all(len({_text(rows.rows[i].get(column)) for i in found}) == len(found) for found in twice.values())
     ]
     if problems and differing:

@@ -167,7 +167,7 @@ def _numeric(rows: Rows) -> list[str]:
             return False
         return any(value is not None for value in values)
 
-    return [column for column in rows.columns if column != "seed" and is_numeric(column)]
+    return [column for column in rows.columns if column not in ("", "seed") and is_numeric(column)]
 
 
 def based(results: Results, base: str | None) -> Results:

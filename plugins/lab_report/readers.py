@@ -62,7 +62,11 @@ def _read_separated(path: Path) -> Rows:
             raise DataError(
                 f"line {line} has {len(cells)} values, and the header names {len(columns)} columns", where=str(path)
             )
-        rows.append(_unpacked({name: cell.strip() for name, cell in zip(columns, cells, strict=True) if name}))
+        # pandas leaves the name of an index empty; further columns without a name are those of a spreadsheet.
+        named = [
+            (name, cell.strip()) for i, (name, cell) in enumerate(zip(columns, cells, strict=True)) if name or not i
+        ]
+        rows.append(_unpacked(dict(named)))
         places.append(f"line {line}")
     if not rows:
         raise DataError("the file has a header and no rows", where=str(path))
@@ -139,8 +143,8 @@ def _read_parquet(path: Path) -> Rows:
         rows = [flat(row) for row in parquet.read_table(path).to_pylist()]
     except (ArrowInvalid, OSError) as error:
         raise DataError(f"the file is not Parquet: {error}", where=str(path)) from None
-    # pandas keeps an index as a column of its own.
-    rows = [{name: value for name, value in row.items() if name != "__index_level_0__"} for row in rows]
+    # The index of pandas without a name, as CSV has it.
+    rows = [{name.replace("__index_level_0__", ""): value for name, value in row.items()} for row in rows]
     return Rows(path.stem, rows, [f"row {number}" for number in range(1, len(rows) + 1)])
 
 
@@ -230,18 +234,22 @@ def long_of(rows: Rows, wide: Literal["arms", "seeds"], *, arm: str, seed: str, 
     Args:
         rows: one per seed, or one per arm.
         wide: what the columns are.
-        arm: with columns of seeds, the column that names the arm.
-        seed: with columns of arms, the column of the seeds; rows are numbered from 0 where there is no column ``seed``.
+        arm: with columns of seeds, the column that names the arm; the one without a name or the first if there is none.
+        seed: with columns of arms, the column of the seeds; the one without a name if there is none, else rows are
+            numbered from 0.
         metric: the name of what the table holds.
 
     Raises:
         DataError: the name of a column holds no seed, or columns hold text.
     """
-    if wide == "arms":
-        key = rows.column(seed) if seed != "seed" or "seed" in rows.columns else ""
-    else:
-        # The column of the names is the first one, unless it is named.
-        key = rows.column(arm) if arm != "arm" or "arm" in rows.columns else rows.columns[0]
+    usual, asked = ("seed", seed) if wide == "arms" else ("arm", arm)
+    key: str | None = None
+    if asked != usual or usual in rows.columns:
+        key = rows.column(asked)
+    elif "" in rows.columns:
+        key = ""
+    elif wide == "seeds":
+        key = rows.columns[0]
     others = [name for name in rows.columns if name != key]
     seeds = dict(zip(others, map(_seed_in, others), strict=True)) if wide == "seeds" else {}
     if strange := [name for name, found in seeds.items() if found is None]:
@@ -254,7 +262,9 @@ def long_of(rows: Rows, wide: Literal["arms", "seeds"], *, arm: str, seed: str, 
     for number, (row, place) in enumerate(zip(rows.rows, rows.places, strict=True)):
         for name in others:
             run = (
-                {arm: name, seed: row[key] if key else number} if wide == "arms" else {arm: row[key], seed: seeds[name]}
+                {arm: name, seed: number if key is None else row[key]}
+                if wide == "arms"
+                else {arm: row[key], seed: seeds[name]}
             )
             found.append({**run, metric: row.get(name)})
             places.append(f"{place}, column '{name}'")

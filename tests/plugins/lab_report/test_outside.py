@@ -61,6 +61,10 @@ def write_csv(path: Path) -> None:
     pd.DataFrame(FILE).to_csv(path, index=False)
 
 
+def write_index(path: Path) -> None:
+    pd.DataFrame(FILE).to_csv(path)
+
+
 def write_semicolons(path: Path) -> None:
     path.write_bytes(("\ufeff" + pd.DataFrame(FILE).to_csv(sep=";", index=False)).encode().replace(b"\n", b"\r\n"))
 
@@ -88,6 +92,7 @@ def write_parquet(path: Path) -> None:
     [
         ("a.csv", write_csv),
         ("b.csv", write_semicolons),
+        ("c.csv", write_index),
         ("a.tsv", write_tsv),
         ("a.jsonl", write_lines),
         ("a.json", write_list),
@@ -104,7 +109,11 @@ def test_wide_tables_give_the_same_verdicts(run: Run) -> None:
     frame.to_csv("arms.csv")
     frame.to_csv("nameless.csv", index=False)
     frame.T.rename(columns="seed_{}".format).to_csv("seeds.csv")
+    frame.rename_axis(index=None).to_csv("index.csv")
+    frame.T.rename_axis(index=None).to_csv("unnamed.csv")
     asked = ("--metric", "acc", "--higher-is-better")
+    assert verdicts(run("compare", "index.csv", "--wide", "arms", *asked)) == EXPECTED
+    assert verdicts(run("compare", "unnamed.csv", "--wide", "seeds", *asked)) == EXPECTED
     assert verdicts(run("compare", "arms.csv", "--wide", "arms", *asked)) == EXPECTED
     assert verdicts(run("compare", "nameless.csv", "--wide", "arms", *asked)) == EXPECTED
     assert verdicts(run("compare", "seeds.csv", "--wide", "seeds", *asked)) == EXPECTED
