@@ -100,7 +100,7 @@ def test_a_path_is_text(path):
 
 def test_a_swap_cannot_replace_the_base():
     text = refused(lambda: Study(experiment()).swap("architecture.width", {"base": 4, "wide": 8}))
-    assert text.startswith("an arm cannot be called 'base'\n  that is the experiment that all arms are compared with")
+    assert text.startswith("an arm cannot be called 'base'\n  that name is reserved")
 
 
 def test_no_other_way_replaces_the_base_either(catalog):
