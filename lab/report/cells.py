@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.registry.component import as_use
@@ -19,6 +19,7 @@ __all__ = [
     "EFFECTS_NOTE",
     "arm_color",
     "budget_cells",
+    "budget_names",
     "describe_search",
     "difference_cells",
     "effect_cells",
@@ -113,11 +114,17 @@ def percent(share: float) -> str:
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def budget_cells(row: ArmRow) -> list[str]:
-    """Return the mean cost of an arm's runs, in the order of ``BUDGET``."""
+def budget_names(rows: Sequence[ArmRow]) -> list[str]:
+    """Return the kinds of cost that any arm has, in the order of ``BUDGET``; all of them before a run is finished."""
+    found = [name for name in BUDGET if any(name in row.scores and row.scores[name].n for row in rows)]
+    return found or list(BUDGET)
+
+
+def budget_cells(row: ArmRow, names: Sequence[str]) -> list[str]:
+    """Return the mean costs of an arm's runs."""
     return [
-        text.format(row.scores[name].mean) if name in row.scores and row.scores[name].n else NOTHING
-        for name, text in BUDGET.items()
+        BUDGET[name].format(row.scores[name].mean) if name in row.scores and row.scores[name].n else NOTHING
+        for name in names
     ]
 
 

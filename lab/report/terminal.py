@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from lab.report.cells import (
-    BUDGET,
     EFFECTS_NOTE,
     budget_cells,
+    budget_names,
     describe_search,
     difference_cells,
     effect_cells,
@@ -232,10 +232,11 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
 def _budget_table(rows: Sequence[ArmRow]) -> Table:
     table = Table(title="budget (means per run)", title_justify="left")
     table.add_column("arm")
-    for name in BUDGET:
+    names = budget_names(rows)
+    for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(escape(row.name), *budget_cells(row))
+        table.add_row(escape(row.name), *budget_cells(row, names))
     return table
 
 

@@ -18,10 +18,10 @@ import lab
 from lab.errors import StoreError
 from lab.files import atomic_path
 from lab.report.cells import (
-    BUDGET,
     EFFECTS_NOTE,
     arm_color,
     budget_cells,
+    budget_names,
     difference_cells,
     effect_cells,
     environment_rows,
@@ -129,7 +129,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
     rows, effects = results.leading_rows(results.compare()), results.effects()
     finished = [run for run in results.runs if run.status == "finished"]
     title, paragraphs = _title(record)
-    names = results.leading_arms()
+    names, costs = results.leading_arms(), budget_names(rows)
     # of the leading arms only: with every trial of a search the page would be too large to open
     histories = charts.histories_of([run for run in results.runs if run.arm in set(names)])
     figures = charts.figures_of(histories, first=record.study.compare)
@@ -144,11 +144,11 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "total": len(results.runs),
         "answers": [*_answers(rows, record), *_interactions(effects)],
         "metrics": _shown_metrics(results),
-        "rows": [_table_row(row, results) for row in rows],
+        "rows": [_table_row(row, results, costs) for row in rows],
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
         "has_budget": any(run.budget for run in results.runs) or bool(record.base),
-        "budget_names": [name.replace("_", " ") for name in BUDGET],
+        "budget_names": [name.replace("_", " ") for name in costs],
         "notes": [
             *results.caveats(rows),
             *([search_note(results)] if record.study.searching else []),
@@ -222,7 +222,7 @@ def _state(row: ArmRow) -> str:
     return charts.STATES[row.comparison.is_better if row.comparison is not None else None]
 
 
-def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
+def _table_row(row: ArmRow, results: Results, costs: Sequence[str]) -> dict[str, Any]:
     metrics = _shown_metrics(results)
     comparison = row.comparison
     difference, p_value, _ = difference_cells(comparison)
@@ -236,7 +236,7 @@ def _table_row(row: ArmRow, results: Results) -> dict[str, Any]:
         "difference": difference,
         "p": p_value,
         "more": _more_cells(comparison),
-        "budget": budget_cells(row),
+        "budget": budget_cells(row, costs),
     }
 
 
@@ -260,7 +260,7 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
 def _charts(
     results: Results, rows: Sequence[ArmRow], histories: charts.Histories, figures: Sequence[str]
 ) -> dict[str, Any]:
-    names = results.leading_arms()
+    names, costs = results.leading_arms(), budget_names(rows)
     found = {
         "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
         "curves": charts.curves_chart(histories, names, figures),

@@ -27,10 +27,10 @@ class Unprintable:
 
 
 def test_all_that_is_wrong_with_a_study_is_told_at_once():
-    text = refused(lambda: Study("base", seeds=None, compare=None, name=3, question=b"why", arms="x"))
+    text = refused(lambda: Study(3, seeds=None, compare=None, name=3, question=b"why", arms="x"))
     assert text == (
         "6 problems in this study:\n\n"
-        "base must be an Experiment, not 'base'\n\n"
+        "base must be an Experiment or a function, not 3\n\n"
         "seeds must be a number of at least 1 or a list of whole numbers, not None\n\n"
         "compare must be text, not NoneType: None\n\n"
         "name must be text, not int: 3\n\n"
