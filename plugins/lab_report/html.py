@@ -260,7 +260,7 @@ def _more_cells(comparison: ArmComparison | None) -> list[str]:
 def _charts(
     results: Results, rows: Sequence[ArmRow], histories: charts.Histories, figures: Sequence[str]
 ) -> dict[str, Any]:
-    names, costs = results.leading_arms(), budget_names(rows)
+    names = results.leading_arms()
     found = {
         "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
         "curves": charts.curves_chart(histories, names, figures),
