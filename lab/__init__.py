@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lab.registry.hookspecs import hookimpl, plugin_api
     from lab.registry.registry import RegistrySpec
     from lab.report.section import Section
+    from lab.study.command import command
     from lab.study.execute import run_study
     from lab.study.experiment import Experiment
     from lab.study.outside import compare
@@ -46,6 +47,7 @@ _HOMES = {
     "Stepper": "lab.training.stepper",
     "Study": "lab.study.study",
     "TaskRun": "lab.study.task",
+    "command": "lab.study.command",
     "compare": "lab.study.outside",
     "hookimpl": "lab.registry.hookspecs",
     "load": "lab.study.rebuild",
@@ -74,6 +76,7 @@ __all__ = [
     "Study",
     "TaskRun",
     "__version__",
+    "command",
     "compare",
     "hookimpl",
     "load",

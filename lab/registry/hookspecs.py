@@ -111,7 +111,8 @@ def lab_executors() -> Components:
 def lab_tasks() -> Components:
     """Tasks: ``function(*, run: lab.TaskRun, …) -> dict[str, float]``, a training function as a whole experiment.
 
-    ``Study(use("my_task", lr=0.1), compare="accuracy", higher_is_better=True)``. Used by: no built-in plugin.
+    ``Study(use("my_task", lr=0.1), compare="accuracy", higher_is_better=True)``. A task that takes parameters of any
+    name takes them as a dictionary in its parameter ``parameters``. Used by: ``lab_basics`` (a command line).
     """
 
 

@@ -144,7 +144,7 @@ def estimated_seconds(plan: Plan) -> float:
 def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
     """Print the tables of a finished study: comparison, budget, failures and the sections of plugins."""
     rows = results.leading_rows(results.compare())
-    metrics = [name for name in results.metric_names if is_judged(name)]
+    metrics = [name for name in results.metric_names if is_judged(name) or name == results.study.compare]
     _print_table(_comparison_table(rows, metrics, results.study.compare), console)
     _print_notes(results, rows, console)
     for caveat in results.caveats(rows):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
-from lab.registry.component import Reference, plain_value
+from lab.registry.component import Reference, as_use, plain_value
 from lab.registry.plugins import Catalog
 from lab.registry.resolve import Resolver, change
 from lab.registry.resolved import Component
@@ -26,6 +26,9 @@ __all__ = ["TASK", "Experiment", "ResolvedExperiment", "Task"]
 
 TASK = "task"
 """The slot of a training function that is a whole experiment."""
+
+FREE = "parameters"
+"""The parameter in which a task takes parameters of any name, as ``command`` does."""
 
 
 MAX_DIGITS = 8
@@ -178,6 +181,13 @@ class Task:
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Task:
         rest = [] if path == TASK else path.removeprefix(f"{TASK}.").split(".")
+        free = as_use(self.task).params.get(FREE)
+        if len(rest) == 1 and isinstance(free, Mapping) and rest[0] not in as_use(self.task).params:
+            if rest[0] not in free:
+                hint = f"parameters here: {', '.join(free) or 'none'}"
+                raise UnknownNameError.among("parameter", rest[0], list(free), hint=hint)
+            place = Parameter(rest[0], type(free[rest[0]]))
+            return Task(as_use(self.task).with_params({FREE: {**free, rest[0]: give(place)}}))
         place = Parameter(TASK, None, registry=catalog.registry("tasks"))
         return Task(change(catalog, place, self.task, rest, give))
 
@@ -241,13 +251,17 @@ class ResolvedExperiment:
         # a replaced component has other parameters throughout; listing them would hide the one change
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
         # a task is the whole experiment, so its parameters are addressed without it
-        short = {path: without_hash(path).removeprefix(f"{TASK}.") for path in paths}
+        short = {path: _outside_task(without_hash(path)) for path in paths}
         count = Counter(short.values())
         return {
             # without hashes two versions of one class would share a path, so these keep theirs
             short[path] if count[short[path]] == 1 else path: _describe_change(here.get(path), there.get(path))
             for path in paths
         }
+
+
+def _outside_task(path: str) -> str:
+    return path.removeprefix(f"{TASK}.{FREE}.").removeprefix(f"{TASK}.")
 
 
 def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]) -> Any:

@@ -172,8 +172,10 @@ def train_task(
             f"{task.label} returns no '{compare}', which this study compares",
             hint=did_you_mean(compare, list(metrics), f"it returns: {', '.join(metrics)}"),
         )
+    # a table of epochs gives its number beside its scores, and it is none
+    epoch = int(metrics.pop("epoch", 0))
     if not run.history:
-        run.log(epoch=0, **metrics)
+        run.log(epoch=epoch, **metrics)
     return metrics, {
         "undefined": {name: "it is NaN" for name, value in metrics.items() if math.isnan(value)},
         "higher_is_better": {name: flag for name, flag in directions.items() if name in metrics},

@@ -121,6 +121,12 @@ def lab_executors() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_tasks() -> dict[str, str]:
+    """Tasks: a command line as a whole experiment."""
+    return {"command": "lab_basics.command_task:command"}
+
+
+@hookimpl
 def lab_former_names() -> dict[str, str]:
     """Parameters that were renamed."""
     return {"activation_regularised": "activation_regularized", "checkpoint.worth_s": "min_interval_s"}

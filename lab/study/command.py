@@ -1,0 +1,74 @@
+"""A command line as an experiment: ``Study(lab.command("python train.py --lr {lr}", lr=3e-3, metrics=...))``."""
+
+from __future__ import annotations
+
+import shlex
+import string
+from collections.abc import Mapping, Sequence
+from glob import glob
+from typing import Any
+
+from lab.errors import LabError
+from lab.registry.component import Use
+
+__all__ = ["GIVEN", "command"]
+
+GIVEN = ("seed", "folder", "device", "threads")
+"""Placeholders that a run fills."""
+
+
+def command(
+    template: str,
+    *,
+    metrics: str | Mapping[str, str],
+    sources: Sequence[str] = (),
+    timeout_s: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    **parameters: Any,
+) -> Use:
+    """Return a command line as the base of a study; its runs are processes of their own.
+
+    Args:
+        template: the command, split as a shell would, without a shell: ``{lr}`` stands for a parameter; ``{seed}``,
+            ``{folder}``, ``{device}`` and ``{threads}`` are those of the run.
+        metrics: a file that the command writes, ``"{folder}/metrics.json"`` (an object, JSON lines or a CSV table, of
+            which the last row counts); or metric → regular expression with one group, whose last match in the output
+            is the value.
+        sources: files that decide the numbers, with wildcards (``"src/**/*.py"``); a change of their content makes new
+            runs. Relative paths are of the working folder.
+        timeout_s: seconds after which the command is ended, and its run fails.
+        environment: variables of the command besides those of this process.
+        parameters: what arms change: ``.swap("lr", [1e-3, 1e-2])``.
+
+    Raises:
+        LabError: a placeholder is no parameter, a parameter stands nowhere in the command, a source is missing.
+    """
+    names = {name.partition(".")[0].partition("[")[0] for _, name, _, _ in _parsed(template) if name is not None}
+    unknown = sorted(names - {*parameters, *GIVEN})
+    unused = sorted(parameters.keys() - names)
+    files = [file for pattern in sources for file in sorted(glob(pattern, recursive=True))]
+    problems = [f"'{{{name}}}' is not a parameter: give {name}=..." for name in unknown]
+    problems += [f"parameter '{name}' does not stand in the command: write {{{name}}}" for name in unused]
+    problems += [f"no source fits '{pattern}'" for pattern in sources if not glob(pattern, recursive=True)]
+    problems += [f"'{name}' is filled by the run" for name in parameters if name in GIVEN]
+    if problems:
+        raise LabError("this command cannot be run", where=template, hint="\n".join(problems))
+    chosen: dict[str, Any] = {"template": template, "parameters": dict(parameters)}
+    chosen |= {"metrics_file": metrics} if isinstance(metrics, str) else {"patterns": dict(metrics)}
+    optional = {"sources": files, "timeout_s": timeout_s, "environment": dict(environment or {})}
+    return Use("command", {**chosen, **{name: value for name, value in optional.items() if value}})
+
+
+def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    """Return the parts of a template.
+
+    Raises:
+        LabError: it cannot be read.
+    """
+    try:
+        shlex.split(template)
+        return list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise LabError(
+            f"the command cannot be read: {error}", where=template, hint="a brace that is meant is written twice: {{"
+        ) from error

@@ -1,0 +1,181 @@
+"""The task ``command``: a command line in a process of its own, whose metrics are read from a file or its output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from lab import TaskRun
+from lab.errors import RunFailed, did_you_mean
+
+__all__ = ["command"]
+
+OUTPUT = "output.txt"
+POLL_S = 0.01
+GRACE_S = 10.0
+"""Seconds that a command has to end after SIGTERM."""
+LINES = 15
+"""Last lines of the output that a failure shows."""
+
+
+def command(
+    *,
+    template: str,
+    parameters: dict[str, Any],
+    metrics_file: str | None = None,
+    patterns: dict[str, str] | None = None,
+    sources: list[str] | None = None,
+    timeout_s: float | None = None,
+    environment: dict[str, str] | None = None,
+    run: TaskRun,
+) -> dict[str, float]:
+    """Run a command line and return its metrics; ``lab.command`` builds the reference to it.
+
+    Args:
+        template: the command with ``{parameter}``, ``{seed}``, ``{folder}``, ``{device}`` and ``{threads}``.
+        parameters: placeholder → value.
+        metrics_file: JSON object, JSON lines or CSV that the command writes.
+        patterns: metric → regular expression with one group, searched in the output; the last match counts.
+        sources: files whose content is part of the key.
+        timeout_s: seconds after which the command is ended.
+        environment: further environment variables.
+
+    Raises:
+        RunFailed: the command is not found, ends with another code than 0, takes too long, or gives no metric.
+        KeyboardInterrupt: the run was asked to stop.
+    """
+    folder = str(run.folder)
+    values = {**parameters, "seed": run.seed, "folder": folder, "device": run.device, "threads": run.threads}
+    # split first, so that a value with spaces stays one argument and none is read by a shell
+    words = [word.format_map(values) for word in shlex.split(template)]
+    variables = {**os.environ, "OMP_NUM_THREADS": str(run.threads), **(environment or {})}
+    path = run.folder / OUTPUT
+    # what an earlier attempt left must not pass for the result of this one
+    found = None if metrics_file is None else Path(metrics_file.format_map(values))
+    if found is not None and found.is_relative_to(run.folder):
+        found.unlink(missing_ok=True)
+    with path.open("wb") as output:
+        _wait(words, output, variables, run, timeout_s, path)
+    return _read_file(found, path) if found is not None else _search(patterns or {}, path)
+
+
+def _wait(
+    words: list[str], output: IO[bytes], variables: Mapping[str, str], run: TaskRun, timeout_s: float | None, path: Path
+) -> None:
+    try:
+        # a session of its own, so that its children can be ended with it
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RunFailed(
+            f"the command cannot be started: {error.strerror or error}", where=shlex.join(words), hint="check its name"
+        ) from error
+    started = time.monotonic()
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_S)
+                break
+            if run.should_stop:
+                raise KeyboardInterrupt
+            if timeout_s is not None and time.monotonic() - started > timeout_s:
+                raise RunFailed(
+                    f"the command took longer than {timeout_s:g} s",
+                    where=_tail(path),
+                    hint="give it more: timeout_s=...",
+                )
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
+        raise RunFailed(f"the command ended with {how}", where=f"{shlex.join(words)}\n{_tail(path)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command that still runs, and whatever children it left."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LINES:]) or "(no output)"
+
+
+def _read_file(file: Path, output: Path) -> dict[str, float]:
+    """Return the metrics in a JSON, JSON lines or CSV file.
+
+    Raises:
+        RunFailed: it is not there, or cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix.lower() == ".csv":
+            rows: list[Any] = list(csv.DictReader(text.splitlines()))
+            found = {name: _number(value) for name, value in rows[-1].items()} if rows else {}
+        else:
+            try:
+                found = json.loads(text)
+            except ValueError:
+                found = json.loads([line for line in text.splitlines() if line.strip()][-1])
+    except FileNotFoundError as error:
+        raise RunFailed("the command wrote no metrics", where=f"{file}: not there\n{_tail(output)}") from error
+    except (OSError, ValueError, IndexError) as error:
+        raise RunFailed(f"the metrics cannot be read: {error}", where=str(file), hint="write a JSON object") from error
+    if not isinstance(found, dict):
+        raise RunFailed(f"the metrics are not an object but {type(found).__name__}", where=str(file))
+    return {name: value for name, value in found.items() if isinstance(value, (int, float)) or name == "error"}
+
+
+def _number(text: str | None) -> float | str | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def _search(patterns: Mapping[str, str], output: Path) -> dict[str, float]:
+    """Return the last match of every pattern.
+
+    Raises:
+        RunFailed: one matches nowhere, or matches something that is not a number.
+    """
+    text = output.read_text(encoding="utf-8", errors="replace")
+    found: dict[str, float] = {}
+    for name, pattern in patterns.items():
+        matches = re.findall(pattern, text)
+        if not matches:
+            raise RunFailed(
+                f"'{name}' is not in the output: nothing matches {pattern}",
+                where=_tail(output),
+                hint=did_you_mean(name, re.findall(r"[A-Za-z_]\w+", text[-5000:])),
+            )
+        try:
+            found[name] = float(matches[-1])
+        except (TypeError, ValueError) as error:
+            raise RunFailed(
+                f"'{name}' is not a number in the output: {matches[-1]!r}", hint="give the pattern one group: ([0-9.]+)"
+            ) from error
+    return found

@@ -1,0 +1,171 @@
+"""A command line as an experiment: parameters, metrics, failures, children, keys."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import Study, command, run_study, use
+from lab.errors import LabError, StudyError
+from lab.registry.plugins import load_catalog
+from lab.study.results import Results
+
+SCRIPT = """
+import json, pathlib, random, sys
+lr, seed, folder = float(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
+random.seed(seed)
+score = lr + random.random()
+print(f"score: {score / 2:.6f}")
+print(f"score: {score:.6f}")
+(folder / "metrics.json").write_text(json.dumps({"score": score, "note": "a text"}))
+(folder / "rows.jsonl").write_text('{"score": 0.5}\\n' + json.dumps({"score": score}) + "\\n")
+(folder / "rows.csv").write_text(f"epoch,score\\n0,0.5\\n1,{score}\\n")
+"""
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "train it.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Results]:
+    def run(base: Any, swap: Any = None, **options: Any) -> Results:
+        study = Study(base, seeds=options.pop("seeds", 1), compare="score", higher_is_better=True, name="commands")
+        study = study if swap is None else study.swap(*swap)
+        return run_study(study, runs=tmp_path / "runs", catalog=load_catalog(), **options)
+
+    return run
+
+
+def training(script: Path, metrics: Any = "{folder}/metrics.json", **options: Any) -> Any:
+    line = f"{PYTHON} '{script}' {{lr}} {{seed}} {{folder}}"
+    return command(line, metrics=metrics, **{"lr": 0.25, "sources": [str(script)], **options})
+
+
+def error_of(found: Results) -> str:
+    return str(found.runs[0].result.get("error", ""))
+
+
+def test_arms_are_values_in_the_command_and_seeds_are_given(run, script):
+    found = run(training(script), ("lr", [1.25]), seeds=2)
+    assert found.arms[1].difference == {"lr": (0.25, 1.25)}
+    base, other = found.scores("base", "score"), found.scores("lr=1.25", "score")
+    assert {seed: other[seed] - base[seed] for seed in base} == {0: pytest.approx(1.0), 1: pytest.approx(1.0)}
+    assert base[0] != base[1]
+
+
+@pytest.mark.parametrize(
+    "metrics", ["{folder}/metrics.json", "{folder}/rows.jsonl", "{folder}/rows.csv", {"score": r"score: ([0-9.]+)"}]
+)
+def test_metrics_come_from_a_file_or_from_the_output(run, script, metrics):
+    reference = run(training(script)).scores("base", "score")[0]
+    assert run(training(script, metrics), fresh=True).scores("base", "score")[0] == pytest.approx(reference, abs=1e-6)
+
+
+def test_the_output_is_kept_with_the_run(run, script):
+    [record] = run(training(script)).runs
+    assert (record.folder / "output.txt").read_text().count("score: ") == 2
+
+
+def test_a_changed_source_is_trained_again_and_an_unchanged_one_is_found(run, script):
+    first, again = run(training(script)).runs[0].key, run(training(script)).runs[0].key
+    script.write_text(SCRIPT.replace("score = lr", "score = 2 * lr"))
+    assert first == again != run(training(script)).runs[0].key
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "message"),
+    [
+        ("no_such_program_here {lr}", {}, "the command cannot be started: No such file or directory"),
+        (f"{PYTHON} -c 'import sys; print(1); sys.exit(3)' {{lr}}", {}, "the command ended with exit code 3"),
+        (f"{PYTHON} -c 'import os; os.kill(os.getpid(), 9)' {{lr}}", {}, "the command ended with signal 9"),
+        (f"{PYTHON} -c 'import time; time.sleep(60)' {{lr}}", {"timeout_s": 0.5}, "the command took longer than 0.5 s"),
+        (f"{PYTHON} -c pass {{lr}}", {}, "the command wrote no metrics"),
+        (
+            f'{PYTHON} -c \'import sys; open(sys.argv[2] + "/metrics.json", "w").write("[1")\' {{lr}} {{folder}}',
+            {},
+            "the metrics cannot be read",
+        ),
+        (f"{PYTHON} -c pass {{lr}}", {"metrics": {"score": "score ([0-9]+)"}}, "'score' is not in the output"),
+    ],
+)
+def test_a_command_that_fails_says_how(run, line, options, message):
+    found = run(command(line, lr=1.0, **{"metrics": "{folder}/metrics.json", **options}))
+    assert message in error_of(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": 1.0, "width": 3}, "parameter 'width' does not stand in the command: write {width}"),
+        ({}, "'{lr}' is not a parameter: give lr=..."),
+        ({"lr": 1.0, "sources": ["nowhere/*.py"]}, "no source fits 'nowhere/*.py'"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_told_when_it_is_written(options, message):
+    with pytest.raises(LabError) as caught:
+        command("train {lr}", metrics="m.json", **options)
+    assert message in str(caught.value)
+
+
+def test_a_brace_that_is_not_closed_is_told():
+    with pytest.raises(LabError, match="the command cannot be read"):
+        command("train {lr", metrics="m.json", lr=1)
+
+
+def test_a_parameter_that_is_not_in_the_command_is_a_problem_of_the_study(run, script):
+    with pytest.raises(StudyError, match=r"unknown parameter 'lrr'\n  did you mean: lr\?"):
+        run(training(script), ("lrr", [1.0]))
+
+
+def test_children_of_a_command_end_with_it(run, tmp_path):
+    child = "import subprocess, sys; p = subprocess.Popen(['sleep', '300']); open(sys.argv[1], 'w').write(str(p.pid))"
+    line = f'{PYTHON} -c "{child}" {tmp_path}/pid {{lr}}'
+    run(command(line, lr=1.0, metrics="{folder}/metrics.json"))
+    number = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{number}/status").exists() and time.monotonic() < deadline:
+        if "zombie" in Path(f"/proc/{number}/status").read_text():
+            break
+        time.sleep(0.05)
+    assert not _runs(number)
+
+
+def _runs(number: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{number}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
+    (tmp_path / "slow.py").write_text(
+        "from lab import Study, command\n"
+        "base = command('sleep {seconds}', seconds=300, metrics='{folder}/metrics.json')\n"
+        "study = Study(base, seeds=1, compare='score', higher_is_better=True)\n"
+    )
+    process = subprocess.Popen([PYTHON, "-m", "lab", "run", "slow.py", "--quiet"], cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/.store/*/output.txt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+
+
+def test_workers_run_commands(run, script):
+    found = run(training(script), seeds=2, executor=use("processes", workers=2, threads=1))
+    assert [each.status for each in found.runs] == ["finished", "finished"]
+    assert found.scores("base", "score") == run(training(script), seeds=2, fresh=True).scores("base", "score")
