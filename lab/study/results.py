@@ -239,6 +239,9 @@ class Results:
                 f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
                 "(pairs of runs share the seed and the order of batches)"
             )
+        seeds = [list(self.scores(name, metric).values()) for name in names]
+        if all(len(scores) > 1 and len(set(scores)) == 1 for scores in seeds):
+            sentences.append(f"every seed gave the same {metric}, to the last digit: does the training use its seed?")
         sentences += [f"{metric} of {arm} is undefined: {'; '.join(why)}" for arm, why in reasons.items() if why]
         if self.chosen_on_reported_split(names, metric):
             sentences.append(

@@ -18,6 +18,7 @@ KERNEL = ROOT / "lab"
 NEVER_ENTERED = {
     "__main__.py": "python -m lab",
     "registry/hookspecs.py": "the hooks, which are declared and not called",
+    "study/command.py": "lab.command, for a command line as an experiment",
     "study/outside.py": "lab.compare, for results from elsewhere",
     "study/rebuild.py": "lab.load, lab reproduce, and runs in other processes",
     "study/former.py": "records with names that components had once",

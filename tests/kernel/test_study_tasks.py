@@ -148,6 +148,16 @@ def test_an_error_in_a_function_ends_its_own_run_only(results):
     assert "ValueError: not today" in str(found.runs[1].result["error"])
 
 
+def test_a_function_that_ignores_its_seed_is_told(results):
+    def deaf(*, width: int = 1) -> dict[str, float]:
+        return {"valid_loss": 1.0 / width}
+
+    found = results(Study(deaf, seeds=3, name="deaf").swap("width", [2]))
+    assert "every seed gave the same valid_loss, to the last digit: does the training use its seed?" in found.caveats(
+        found.compare()
+    )
+
+
 # --- what it is given -------------------------------------------------------------------------------------------------
 
 
