@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lab.testing.samplers import SamplerConformance
     from lab.testing.searchers import SearcherConformance
     from lab.testing.steppers import StepperConformance
+    from lab.testing.tasks import TaskConformance
 
 _HOMES = {
     "ArchitectureConformance": "architectures",
@@ -53,6 +54,7 @@ _HOMES = {
     "SamplerConformance": "samplers",
     "SearcherConformance": "searchers",
     "StepperConformance": "steppers",
+    "TaskConformance": "tasks",
     "check_entry": "runner",
     "clear_error": "probe",
     "conformance_of": "runner",
@@ -80,6 +82,7 @@ __all__ = [
     "SamplerConformance",
     "SearcherConformance",
     "StepperConformance",
+    "TaskConformance",
     "check_entry",
     "clear_error",
     "conformance_of",

@@ -25,6 +25,7 @@ from lab.testing.optimizers import OptimizerConformance
 from lab.testing.samplers import SamplerConformance
 from lab.testing.searchers import SearcherConformance
 from lab.testing.steppers import StepperConformance
+from lab.testing.tasks import TaskConformance
 
 __all__ = ["KINDS", "Outcome", "check_entry", "conformance_of", "run_check"]
 
@@ -41,6 +42,7 @@ KINDS: dict[str, type[Conformance]] = {
         SamplerConformance,
         SearcherConformance,
         StepperConformance,
+        TaskConformance,
     )
 }
 

@@ -95,6 +95,9 @@ def support() -> ConformanceSupport:
             "metrics.mse": ComponentCase(examples=("values",)),
             "metrics.rmse": ComponentCase(examples=("values",)),
             "metrics.top_k_accuracy": ComponentCase(use("top_k_accuracy", k=2)),
+            "tasks.command": ComponentCase(
+                use("command", template="echo score: {seed}", parameters={}, patterns={"score": "score: ([0-9]+)"})
+            ),
             "steppers.activation_regularized": ComponentCase(use("activation_regularized", part="hidden", beta=0.0)),
         },
     )

@@ -158,7 +158,7 @@ def lab_conformance() -> str:
 def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
     kinds = ("architecture", "callback", "dataset", "executor", "experiment", "loss", "metric", "optimizer")
-    return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, "sampler", "stepper")}
+    return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, "sampler", "stepper", "task")}
 
 
 @hookimpl

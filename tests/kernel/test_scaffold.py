@@ -42,7 +42,18 @@ def new_plugin(tmp_path: Path, kind: str) -> Path:
 
 def test_every_kind_of_the_kernel_has_a_template() -> None:
     singulars = {registry.spec.singular for registry in load_catalog().registries.values()}
-    kernel = {"dataset", "architecture", "loss", "sampler", "stepper", "callback", "optimizer", "metric", "executor"}
+    kernel = {
+        "dataset",
+        "architecture",
+        "loss",
+        "sampler",
+        "stepper",
+        "callback",
+        "optimizer",
+        "metric",
+        "executor",
+        "task",
+    }
     assert kernel | {"attention", "tokenizer"} <= {*KINDS} <= singulars
 
 
