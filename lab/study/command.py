@@ -31,9 +31,9 @@ def command(
     Args:
         template: the command, split as a shell would, without a shell: ``{lr}`` stands for a parameter; ``{seed}``,
             ``{folder}``, ``{device}`` and ``{threads}`` are those of the run.
-        metrics: a file that the command writes, ``"{folder}/metrics.json"`` (an object, JSON lines or a CSV table, of
-            which the last row counts); or metric → regular expression with one group, whose last match in the output
-            is the value.
+        metrics: a file that the command writes into the run's folder, ``"{folder}/metrics.json"`` (an object, JSON
+            lines or a CSV table, of which the last row counts); or metric → regular expression with one group, whose last
+            match in the output is the value.
         sources: files that decide the numbers, with wildcards (``"src/**/*.py"``); a change of their content makes new
             runs. Relative paths are of the working folder.
         timeout_s: seconds after which the command is ended, and its run fails.
@@ -51,6 +51,12 @@ def command(
     problems += [f"parameter '{name}' does not stand in the command: write {{{name}}}" for name in unused]
     problems += [f"no source fits '{pattern}'" for pattern in sources if not glob(pattern, recursive=True)]
     problems += [f"'{name}' is filled by the run" for name in parameters if name in GIVEN]
+    if isinstance(metrics, str) and not metrics.startswith("{folder}/"):
+        # a fixed place would hold the result of another run, of another worker, or of an earlier time
+        problems.append(
+            f"metrics must be in the run's own folder: '{{folder}}/{metrics.rpartition('/')[2]}'; a script that writes "
+            "elsewhere gets {folder} as an argument, or its output is searched: metrics={name: pattern}"
+        )
     if problems:
         raise LabError("this command cannot be run", where=template, hint="\n".join(problems))
     chosen: dict[str, Any] = {"template": template, "parameters": dict(parameters)}

@@ -83,6 +83,9 @@ def summarize(values: Sequence[float]) -> Summary:
     """Return count, mean and sample standard deviation of the values that are finite."""
     array = np.asarray(values, dtype=float)
     finite = array[np.isfinite(array)]
+    if len(finite) > 1 and (finite == finite[0]).all():
+        # the mean of equal numbers may differ from them in the last digit, which would look like a spread
+        return Summary(len(finite), float(finite[0]), 0.0, len(array) - len(finite))
     return Summary(len(finite), _mean(finite), _deviation(finite), len(array) - len(finite))
 
 

@@ -197,10 +197,14 @@ class Task:
         component = resolver.resolve("tasks", self.task)
         if component is not None:
             resolver.problems += [
-                f"{component.label}: parameter '{name}' has no default and must be given"
+                f"{component.label}: parameter '{name}' has no default and must be given{_given_by_run(name)}"
                 for name in component.unfilled_parameters
                 if name != "run"
             ]
+            if "run" in component.params:
+                resolver.problems.append(f"{component.label}: 'run' is filled by lab and must have no default")
+            if isinstance(component.factory, type):
+                resolver.problems.append(f"{component.label}: a task is a function that trains, not a class")
         if component is None or resolver.problems:
             return None, resolver.problems
         return ResolvedExperiment({TASK: component}, {}), []
@@ -258,6 +262,10 @@ class ResolvedExperiment:
             short[path] if count[short[path]] == 1 else path: _describe_change(here.get(path), there.get(path))
             for path in paths
         }
+
+
+def _given_by_run(name: str) -> str:
+    return f"\n  the run has it: run.{name}" if name in ("seed", "folder", "device", "threads") else ""
 
 
 def _outside_task(path: str) -> str:

@@ -181,14 +181,16 @@ def compare(
         UnknownNameError: there is no such column or arm.
     """
     factors = [factors] if isinstance(factors, str) else list(factors or ())
-    roles = Roles(metric, arm, seed, higher_is_better, base, factors)
+    # names of columns and arms may be numbers in a frame
+    roles = Roles(str(metric), str(arm), str(seed), higher_is_better, None if base is None else str(base), factors)
     return results_of(_rows_of_frame(frame, name), roles)
 
 
 def _rows_of_frame(frame: Any, name: str) -> Rows:
     if not hasattr(frame, "itertuples"):
         # A frame of polars gives dictionaries itself.
-        listed = frame.to_dicts() if hasattr(frame, "to_dicts") else list(frame)
+        rows_of = frame.to_dicts if hasattr(frame, "to_dicts") else None
+        listed = rows_of() if rows_of else list(frame) if isinstance(frame, Iterable) else [frame]
         if not all(isinstance(row, Mapping) for row in listed):
             hint = "a pandas frame, or one dictionary per run; lab compare FILE reads files"
             raise DataError(f"these are no rows: {shown(frame)}", hint=hint)

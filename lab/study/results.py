@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -334,6 +335,10 @@ class Results:
         split, _, plain = metric.partition("_")
         if metric in stated:
             return stated[metric]
+        asked = getattr(self.study, "higher_is_better", None)
+        # a study of a training function says it itself, also if none of its runs finished
+        if asked is not None and metric == self.study.compare:
+            return bool(asked)
         if split in SPLITS and plain == "loss":
             return False
         # a direction may be declared for the metric only, without its split
@@ -381,20 +386,22 @@ class Results:
             writer.writeheader()
             writer.writerows(rows)
 
+    def _ratio_of_time(self, arm: str, base: str) -> float:
+        """Return the ratio of median times; the first run of a process pays for imports, which a mean would keep."""
+        times = [list(self.scores(name, "seconds").values()) for name in (arm, base)]
+        return statistics.median(times[0]) / statistics.median(times[1]) if all(times) and all(times[1]) else math.nan
+
     def budget_notes(self) -> list[str]:
         """Return a note for each better arm that also used over 5 % more parameters or time."""
         base, *others = self.leading_rows(self.compare())
         notes: list[str] = []
         for row in others:
             if row.comparison is not None and row.comparison.is_better:
-                more = [
-                    text
-                    for key, text in (("parameters", "parameters"), ("seconds", "time"))
-                    if _ratio(row, base, key) > 1.05
-                ]
-                shares = [
-                    f"{_ratio(row, base, 'parameters' if m == 'parameters' else 'seconds'):.2f} × the {m}" for m in more
-                ]
+                ratios = {
+                    "parameters": _ratio(row, base, "parameters"),
+                    "time": self._ratio_of_time(row.name, base.name),
+                }
+                shares = [f"{ratio:.2f} × the {name}" for name, ratio in ratios.items() if ratio > 1.05]
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes

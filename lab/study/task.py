@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -66,6 +67,12 @@ class TaskCheckpoint:
         """
         from safetensors.torch import save_file
 
+        for name, tensor in (tensors or {}).items():
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"checkpoint.save: {name!r} is {type(tensor).__name__}, not a tensor; plain values are given by "
+                    f"name: save(tensors, {name}=...)"
+                )
         kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in (tensors or {}).items()}
         # one file, so that tensors and state are always of the same moment
         with atomic_path(self._place) as temporary:
@@ -197,7 +204,11 @@ def _numbers(values: Mapping[str, Any], where: str) -> dict[str, float]:
     for name, value in values.items():
         count = value.numel() if isinstance(value, Tensor) else getattr(value, "size", 0)  # of tensors and arrays
         item = value.item() if count == 1 and hasattr(value, "item") else value
-        if not isinstance(name, str) or isinstance(item, bool) or not isinstance(item, (int, float)):
+        if not isinstance(name, str):
+            raise RunFailed(f"{where}: the name {name!r} of a metric is not a text", hint="name it: {'accuracy': 0.93}")
+        if isinstance(item, int) and abs(item) > sys.float_info.max:
+            raise RunFailed(f"{where}: the metric {name!r} is larger than any float")
+        if isinstance(item, bool) or not isinstance(item, (int, float)):
             raise RunFailed(
                 f"{where}: the metric {name!r} is {type(value).__name__}, not a number",
                 hint="give numbers, one per name: float(loss.mean())",

@@ -146,7 +146,10 @@ def _read_file(file: Path, output: Path) -> dict[str, float]:
         raise RunFailed(f"the metrics cannot be read: {error}", where=str(file), hint="write a JSON object") from error
     if not isinstance(found, dict):
         raise RunFailed(f"the metrics are not an object but {type(found).__name__}", where=str(file))
-    return {name: value for name, value in found.items() if isinstance(value, (int, float)) or name == "error"}
+    scores = {name: value for name, value in found.items() if isinstance(value, (int, float))}
+    if not scores:
+        raise RunFailed(f"the metrics hold no number: {str(found)[:80]}", where=str(file))
+    return scores
 
 
 def _number(text: str | None) -> float | str | None:

@@ -61,11 +61,14 @@ def find_lr(
     The learning rate increases during a short training that is discarded. The plot marks the point of steepest descent
     and the middle of the longest descent of the loss.
     """
+    from lab.study.experiment import Task
     from lab.study.load import load_study, override
     from lab_basics.lines import save_figure
 
     catalog = session.catalog()
     study = override(load_study(file, catalog), assignments, catalog, where=str(file))
+    if isinstance(study.base, Task):
+        raise LabError("a training function chooses its learning rate itself", where=str(file))
     run = _checked_run(study.choose(arm), catalog, seed, str(file))
     found = _sweep(_learner_of(run), start, end, steps)
     click.echo(_drawing(found, f"{study.name}, arm {run.arm}"))

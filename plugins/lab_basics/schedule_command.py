@@ -40,11 +40,14 @@ def schedule(session: Session, file: Path, assignments: tuple[str, ...], output:
 
     Arms with the same curves share a line.
     """
+    from lab.study.experiment import Task
     from lab.study.load import load_study, override
     from lab_basics.lines import draw_lines, plot_lines, save_figure
 
     catalog, where = session.catalog(), str(file)
     study = override(load_study(file, catalog), assignments, catalog, where=where)
+    if isinstance(study.base, Task):
+        raise LabError("a training function has no schedule that could be drawn", where=where)
     curves = _curves(study.resolve(catalog, where=where), catalog)
     if not curves:
         raise LabError("no arm has a schedule", where=where, hint="the learning rate stays as it is: lr")

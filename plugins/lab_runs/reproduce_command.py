@@ -62,7 +62,8 @@ def _describe(result: Reproduction) -> list[str]:
     ]
     found += [f"weights  {line}" for line in result.weights]
     if not found:
-        what = f"identical: every metric of {result.epochs} epochs, the final metrics and the weights ({name})"
+        weights = " and the weights" if result.run.experiment.task is None else ""
+        what = f"identical: every metric of {result.epochs} epochs, the final metrics{weights} ({name})"
         return [*lines, what]
     shown = [f"  {line}" for line in found[:MAX_ROWS_SHOWN]]
     more = len(found) - MAX_ROWS_SHOWN

@@ -45,7 +45,7 @@ def test_show_draws_the_schedules_of_every_arm_that_has_one(lab, study, tmp_path
 def test_a_schedule_that_does_not_fit_is_told_instead_of_drawn(lab, study):
     result = lab("show", str(study), "--schedule", "--set", "epochs=1")
     assert result.code == 2
-    assert "milestone 2 lies behind the last epoch of a run of 1" in result.err
+    assert "milestone 2 is after the last epoch of a run of 1" in result.err
 
 
 def test_a_study_without_schedules_says_so(lab, study):

@@ -389,7 +389,7 @@ def test_kinds_are_found_by_plural_and_singular(carts):
         "unknown kind 'prts'\n"
         "  did you mean: parts?\n"
         "  kinds: datasets, architectures, losses, samplers, steppers, callbacks, optimizers, metrics, executors, "
-        "searchers, parts"
+        "tasks, searchers, parts"
     )
 
 

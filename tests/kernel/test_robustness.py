@@ -112,7 +112,7 @@ def test_a_truncated_checkpoint_is_told_of_and_the_run_begins_anew(
     again = start(study, runs)
     output, _ = again.communicate()
     assert again.returncode == 0
-    assert b"a checkpoint is damaged and left out: cannot read the weights" in output
+    assert b"a checkpoint is damaged and skipped: cannot read the weights" in output
     assert outcome(runs) == left_in_peace
 
 

@@ -249,3 +249,8 @@ def test_with_no_true_difference_a_study_of_four_arms_says_so_in_ninety_five_per
         wrong += any(found.is_better is not None for found in compare(base, *arms))
     error = 3 * math.sqrt(0.05 * 0.95 / STUDIES)
     assert wrong / STUDIES <= 0.05 + error
+
+
+def test_equal_scores_have_no_spread_to_the_last_digit():
+    summary = summarize([0.8, 0.8, 0.8])
+    assert (summary.mean, summary.spread) == (0.8, 0.0)

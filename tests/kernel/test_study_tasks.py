@@ -40,6 +40,10 @@ def results(tmp_path: Path) -> Callable[..., Results]:
     return results
 
 
+class Trainer:
+    """No task."""
+
+
 def returning(value: Any) -> Study:
     """A study of a function that returns this."""
 
@@ -96,6 +100,9 @@ def test_a_grid_and_a_search_go_over_the_parameters_of_a_function(results):
         (lambda: Study(train, compare="closeness"), "nothing says whether higher or lower closeness is better"),
         (lambda: Study(train, selection="best"), "a training function chooses its own epoch"),
         (lambda: Study(lambda size: {"valid_loss": 1.0}), "parameter 'size' has no default and must be given"),
+        (lambda: Study(lambda seed: {"valid_loss": 1.0}), "must be given\n  the run has it: run.seed"),
+        (lambda: Study(lambda run=3: {"valid_loss": 1.0}), "'run' is filled by lab and must have no default"),
+        (lambda: Study(use(Trainer)), "a task is a function that trains, not a class"),
     ],
 )
 def test_a_wrong_question_is_told_before_anything_is_called(results, study, message):
@@ -118,7 +125,8 @@ def test_a_wrong_question_is_told_before_anything_is_called(results, study, mess
         ({"score": {"mean": 1.0}}, "the metric 'score' is dict, not a number"),
         ({"score": torch.ones(3)}, "the metric 'score' is Tensor, not a number"),
         ({"score": True}, "the metric 'score' is bool, not a number"),
-        ({1: 1.0}, "the metric 1 is float, not a number"),
+        ({1: 1.0}, "the name 1 of a metric is not a text"),
+        ({"score": 10**400}, "the metric 'score' is larger than any float"),
     ],
 )
 def test_what_is_no_dictionary_of_numbers_fails_with_a_reason(results, value, message):

@@ -111,12 +111,13 @@ def test_a_command_that_fails_says_how(run, line, options, message):
     [
         ({"lr": 1.0, "width": 3}, "parameter 'width' does not stand in the command: write {width}"),
         ({}, "'{lr}' is not a parameter: give lr=..."),
+        ({"lr": 1.0, "metrics": "out/m.json"}, "metrics must be in the run's own folder: '{folder}/m.json'"),
         ({"lr": 1.0, "sources": ["nowhere/*.py"]}, "no source fits 'nowhere/*.py'"),
     ],
 )
 def test_a_command_that_cannot_be_run_is_told_when_it_is_written(options, message):
     with pytest.raises(LabError) as caught:
-        command("train {lr}", metrics="m.json", **options)
+        command("train {lr}", **{"metrics": "{folder}/m.json", **options})
     assert message in str(caught.value)
 
 
