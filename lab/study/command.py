@@ -31,9 +31,9 @@ def command(
     Args:
         template: the command, split as a shell would, without a shell: ``{lr}`` stands for a parameter; ``{seed}``,
             ``{folder}``, ``{device}`` and ``{threads}`` are those of the run.
-        metrics: a file that the command writes into the run's folder, ``"{folder}/metrics.json"`` (an object, JSON
-            lines or a CSV table, of which the last row counts); or metric → regular expression with one group, whose last
-            match in the output is the value.
+        metrics: a file that the command writes into the run's folder, ``"{folder}/metrics.json"``: a JSON object, JSON
+            lines or a CSV table, of which the last row counts. Or metric → regular expression with one group, whose
+            last match in the output is the value.
         sources: files that decide the numbers, with wildcards (``"src/**/*.py"``); a change of their content makes new
             runs. Relative paths are of the working folder.
         timeout_s: seconds after which the command is ended, and its run fails.
