@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import attrs
 
@@ -62,8 +62,40 @@ def _number(default: Any, annotation: Any, smallest: float) -> Any:
     return attrs.field(default=default, converter=plain_value, metadata={"type": annotation, "smallest": smallest})
 
 
+class Changeable:
+    """Base of what arms change at a path: an experiment, or a task."""
+
+    __slots__ = ()
+
+    def changed(self, path: str, value: Any, catalog: Catalog) -> Self:
+        """Return a copy with the component or parameter at ``path`` replaced.
+
+        Args:
+            path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
+                ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``). Of a task, a
+                parameter, or ``task`` for the function itself.
+            value: the new component or value.
+            catalog: where names are looked up.
+
+        Raises:
+            LabError: nothing is at that path; close matches are given.
+        """
+        return self._replaced(path, lambda _: value, catalog)
+
+    def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Self:
+        """Return a copy with the value at ``path`` replaced by a text, parsed by the annotation there.
+
+        Raises:
+            LabError: nothing is at that path, or the text does not fit.
+        """
+        return self._replaced(path, lambda parameter: read_text(text, parameter, catalog), catalog)
+
+    def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Self:
+        raise NotImplementedError
+
+
 @attrs.frozen(kw_only=True)
-class Experiment:
+class Experiment(Changeable):
     """The recipe of one training. Each slot takes a registered name, ``use(name, ...)``, or a user-defined class.
 
     Attributes:
@@ -92,28 +124,6 @@ class Experiment:
     batch_size: int = _number(64, int, 1)
     valid_batch_size: int | None = _number(None, int | None, 1)
     epochs: int = _number(1, int, 1)
-
-    def changed(self, path: str, value: Any, catalog: Catalog) -> Experiment:
-        """Return the experiment with the component or parameter at ``path`` replaced.
-
-        Args:
-            path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
-                ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``).
-            value: the new component or value.
-            catalog: where names are looked up.
-
-        Raises:
-            LabError: nothing is at that path; close matches are given.
-        """
-        return self._replaced(path, lambda _: value, catalog)
-
-    def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Experiment:
-        """Return the experiment with the value at ``path`` replaced by a text, parsed by the annotation there.
-
-        Raises:
-            LabError: nothing is at that path, or the text does not fit.
-        """
-        return self._replaced(path, lambda parameter: read_text(text, parameter, catalog), catalog)
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Experiment:
         slot, *rest = path.split(".")
@@ -154,7 +164,7 @@ class Experiment:
 
 
 @attrs.frozen
-class Task:
+class Task(Changeable):
     """A training function as a whole experiment; see ``lab.study.task``.
 
     Attributes:
@@ -162,22 +172,6 @@ class Task:
     """
 
     task: Reference
-
-    def changed(self, path: str, value: Any, catalog: Catalog) -> Task:
-        """Return the task with the parameter at ``path`` replaced, or the function itself at ``task``.
-
-        Raises:
-            LabError: nothing is at that path; close matches are given.
-        """
-        return self._replaced(path, lambda _: value, catalog)
-
-    def changed_by_text(self, path: str, text: str, catalog: Catalog) -> Task:
-        """Return the task with what is at ``path`` replaced by a text, read by the annotation there.
-
-        Raises:
-            LabError: nothing is at that path, or the text does not fit.
-        """
-        return self._replaced(path, lambda parameter: read_text(text, parameter, catalog), catalog)
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Task:
         rest = [] if path == TASK else path.removeprefix(f"{TASK}.").split(".")

@@ -91,7 +91,7 @@ class TaskCheckpoint:
 
 
 class TaskRun:
-    """What a training function is given of its run.
+    """The side of a run that a training function sees.
 
     Attributes:
         seed: of the run.

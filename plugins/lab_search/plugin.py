@@ -20,7 +20,7 @@ def lab_searchers() -> dict[str, Any]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Which trials come next."""
+    """The rounds of a search."""
     return {"search": "lab_search.rounds:next_arms"}
 
 
