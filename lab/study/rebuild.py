@@ -286,8 +286,7 @@ def rebuild_exactly(
         raise LabError(
             "this machine would compute a different run key",
             where="\n".join(found) or "an input that its record does not list",
-            hint="a file was changed since the study began, or another machine has other code, data or packages: "
-            "give the same command again",
+            hint="if a file was changed since the study began, give the same command again",
         )
     return run
 

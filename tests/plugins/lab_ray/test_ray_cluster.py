@@ -217,6 +217,7 @@ def test_a_node_with_other_code_refuses_and_names_what_differs(cluster: Cluster,
     assert why == [
         "  this machine would compute a different run key",
         "    code of penalties: another here",
+        "    if a file was changed since the study began, give the same command again",
         "  every node needs the same lab, plugins, torch and data as this machine",
     ]
 

@@ -154,6 +154,7 @@ def test_a_job_that_finds_other_code_refuses_and_names_it(tmp_path: Path, monkey
     assert why == [
         "  this machine would compute a different run key",
         "    code of slurm_penalties: another here",
+        "    if a file was changed since the study began, give the same command again",
         "  every node needs the same lab, plugins, torch and data as this machine",
     ]
 
