@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lab.training.cpu import without_onednn
-from lab_seq2seq.fused.stages import Deferred, Stage, defer, product_type
+from lab_attention.fused.stages import Deferred, Stage, defer, product_type
 
 __all__ = ["DotScores", "FusedAttention", "TanhScores", "WeightedSums"]
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.fused.attention import DotScores, TanhScores
-from lab_seq2seq.fused.linear import DeferredLinear
-from lab_seq2seq.fused.stages import Chain, Stage
+from lab_attention.fused.attention import DotScores, TanhScores
+from lab_attention.fused.linear import DeferredLinear
+from lab_attention.fused.stages import Chain, Stage
 
 __all__ = [
     "AdditiveAttention",
