@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
+from lab_attention.attention import Attention, Memory
+from lab_attention.dropout import Dropout
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
-from lab_seq2seq.attention import Attention, Memory
-from lab_seq2seq.dropout import Dropout
 from lab_seq2seq.fused.forward import fused_forward
 from lab_seq2seq.fused.projection import Unprojected
 from lab_seq2seq.initial import draw_by_xavier

@@ -1,27 +1,10 @@
-"""Plugin for translation: recurrent models, attention, teacher forcing, losses, metrics, callbacks."""
+"""Plugin for translation: recurrent models and Transformers, teacher forcing, losses, metrics, callbacks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lab import RegistrySpec, hookimpl, preset
-
-
-@hookimpl
-def lab_registries() -> list[RegistrySpec]:
-    """Registry ``attentions``."""
-    return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "attention mechanisms")]
-
-
-@hookimpl
-def lab_attentions() -> dict[str, Any]:
-    """Attention mechanisms."""
-    return {
-        "additive": "lab_seq2seq.attention:AdditiveAttention",
-        "dot": "lab_seq2seq.attention:DotAttention",
-        "general": "lab_seq2seq.attention:GeneralAttention",
-        "scaled_dot": "lab_seq2seq.attention:ScaledDotAttention",
-    }
+from lab import hookimpl, preset
 
 
 @hookimpl
@@ -91,9 +74,3 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 def lab_conformance() -> str:
     """Support for the conformance kit."""
     return "lab_seq2seq.conformance:support"
-
-
-@hookimpl
-def lab_scaffolds() -> dict[str, str]:
-    """Templates for ``lab new``."""
-    return {"attention": "lab_seq2seq:scaffolds/attention"}

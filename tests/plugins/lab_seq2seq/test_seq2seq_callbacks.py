@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.callbacks import AttentionMaps, Translations
 from lab_seq2seq.losses import Seq2SeqLoss
 from lab_seq2seq.plots import attention_map
