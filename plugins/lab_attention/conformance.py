@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lab import use
 from lab.errors import ParameterError
-from lab.testing import Conformance, ConformanceSupport, Finding, clear_error, no_global_randomness, same
+from lab.testing import ComponentCase, Conformance, ConformanceSupport, Finding, clear_error, no_global_randomness, same
 from lab.training.rng import Streams
 from lab_attention.attention import Attention
+from lab_attention.positions import Positions
 
-__all__ = ["AttentionConformance", "support"]
+__all__ = ["AttentionConformance", "PositionsConformance", "support"]
 
 BATCH, STEPS, WIDTH = 3, 5, 6
 
@@ -123,6 +125,43 @@ def _random(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+class PositionsConformance(Conformance):
+    """Checks of positions: a subclass of ``lab_attention.positions.Positions``."""
+
+    kind = "positions"
+
+    def build(self, width: int = 8, heads: int = 2) -> Positions:
+        """Return the positions of a model."""
+        with Streams(0).initializing():
+            positions = self.resolved.build({}, width=width, heads=heads)
+        if not isinstance(positions, Positions):
+            raise Finding(f"{self.label} must be a Positions, not a {type(positions).__name__}")
+        return positions.eval()
+
+    def test_shapes_are_kept(self) -> None:
+        """``add`` and ``rotate`` keep the shape; a bias has one row per query and head."""
+        positions, x, heads = self.build(), _random(1, BATCH, STEPS, 8), _random(2, BATCH, 2, STEPS, 4)
+        if positions.add(x).shape != x.shape or positions.rotate(heads).shape != heads.shape:
+            raise Finding(f"{self.label}: add or rotate changes the shape")
+        bias = positions.bias(2, STEPS, heads)
+        if bias is not None and tuple(bias.shape) != (2, 2, STEPS):
+            raise Finding(f"{self.label}: a bias of 2 queries and {STEPS} keys has the shape {tuple(bias.shape)}")
+
+    def test_step_by_step_is_the_same_as_at_once(self) -> None:
+        """A position at ``start`` is the same alone as behind those before it."""
+        positions, x, heads = self.build(), _random(1, BATCH, STEPS, 8), _random(2, BATCH, 2, STEPS, 4)
+        alone = (positions.add(x[:, 3:], 3), positions.rotate(heads[:, :, 3:], 3))
+        if not same((positions.add(x)[:, 3:], positions.rotate(heads)[:, :, 3:]), alone, 1e-5):
+            raise Finding(f"{self.label}: a position depends on where a call starts")
+        whole, last = positions.bias(STEPS, STEPS, heads), positions.bias(1, STEPS, heads)
+        if whole is not None and (last is None or not same(whole[:, -1:], last, 1e-6)):
+            raise Finding(f"{self.label}: the bias of the last query depends on the others")
+
+
 def support() -> ConformanceSupport:
-    """Return the checks of attentions."""
-    return ConformanceSupport(kinds={"attentions": AttentionConformance})
+    """Return the checks of attentions and positions."""
+    return ConformanceSupport(
+        kinds={"attentions": AttentionConformance, "positions": PositionsConformance},
+        # The checks have a width of 6, which 4 heads do not divide.
+        cases={"attentions.multi_head": ComponentCase(use("multi_head", heads=2))},
+    )

@@ -9,8 +9,11 @@ from lab import RegistrySpec, hookimpl
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """Registry ``attentions``."""
-    return [RegistrySpec("attentions", "attention", "lab_attention.attention:Attention", "attention mechanisms")]
+    """Registries ``attentions`` and ``positions``."""
+    return [
+        RegistrySpec("attentions", "attention", "lab_attention.attention:Attention", "attention mechanisms"),
+        RegistrySpec("positions", "positions", "lab_attention.positions:Positions", "positions of tokens"),
+    ]
 
 
 @hookimpl
@@ -20,7 +23,20 @@ def lab_attentions() -> dict[str, Any]:
         "additive": "lab_attention.attention:AdditiveAttention",
         "dot": "lab_attention.attention:DotAttention",
         "general": "lab_attention.attention:GeneralAttention",
+        "multi_head": "lab_attention.multihead:MultiHeadPooling",
         "scaled_dot": "lab_attention.attention:ScaledDotAttention",
+    }
+
+
+@hookimpl
+def lab_positions() -> dict[str, Any]:
+    """Positions of tokens."""
+    return {
+        "alibi": "lab_attention.positions:AlibiPositions",
+        "learned": "lab_attention.positions:LearnedPositions",
+        "none": "lab_attention.positions:NoPositions",
+        "rotary": "lab_attention.positions:RotaryPositions",
+        "sinusoidal": "lab_attention.positions:SinusoidalPositions",
     }
 
 
