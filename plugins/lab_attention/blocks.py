@@ -35,7 +35,7 @@ class BlockOptions(NamedTuple):
             behind it ("post-norm", Vaswani et al. 2017).
         activation: "relu", "gelu" or "swiglu" (Shazeer 2020, arXiv:2002.05202).
         norm: "layer" (Ba et al. 2016, arXiv:1607.06450) or "rms" (Zhang & Sennrich 2019, arXiv:1910.07467).
-        bias: whether projections of attention and feed-forward network have a bias.
+        bias: whether the projections of attention have a bias; the feed-forward network always has.
     """
 
     width: int
@@ -70,14 +70,13 @@ class FeedForward(nn.Module):
             raise ParameterError(f"unknown activation '{options.activation}'", hint=f"one of: {known}")
         self.activation = options.activation
         gates = 2 if self.activation == "swiglu" else 1
-        self.inner = nn.Linear(options.width, gates * options.feed_forward, options.bias)
-        self.outer = nn.Linear(options.feed_forward, options.width, options.bias)
+        self.inner = nn.Linear(options.width, gates * options.feed_forward)
+        self.outer = nn.Linear(options.feed_forward, options.width)
         self.dropout = Dropout(options.dropout)
         for linear in (self.inner, self.outer):
             for matrix in linear.weight.chunk(gates if linear is self.inner else 1):
                 nn.init.xavier_uniform_(matrix)
-            if options.bias:
-                nn.init.zeros_(linear.bias)
+            nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (…, E) of (…, E)."""

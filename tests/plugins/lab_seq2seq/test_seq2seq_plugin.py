@@ -44,9 +44,11 @@ def test_every_architecture_is_built_from_facts_and_runs(catalog: Catalog, name:
     batch = data.collate(data.valid[:3])
     logits = model(batch.source, batch.target, [True] * len(batch.target))
     assert logits.shape == (*batch.target.shape, data.target_vocab_size)
+    assert torch.isfinite(logits).all()
+    if name.startswith("transformer"):
+        return
     assert isinstance(model.attention, AdditiveAttention) == name.endswith("attn")
     assert model.encoder.recurrent.rnn.bidirectional == ("bidir" in name)
-    assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("name", sorted(plugin.lab_callbacks()))
