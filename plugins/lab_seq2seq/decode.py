@@ -14,7 +14,16 @@ from lab.errors import LabError, ParameterError
 if TYPE_CHECKING:
     from lab.training.learner import Learner
 
-__all__ = ["Hypothesis", "StepwiseModel", "alignments", "beam_search", "decode", "greedy", "translate"]
+__all__ = [
+    "Hypothesis",
+    "StepwiseModel",
+    "alignments",
+    "beam_search",
+    "decode",
+    "exhaustive_search",
+    "greedy",
+    "translate",
+]
 
 
 @runtime_checkable
@@ -119,6 +128,67 @@ def beam_search(
         if not beam.advance(last=length == longest):
             break
     return [max(found, key=beam.normalized) for found in beam.finished]
+
+
+@torch.no_grad()
+def exhaustive_search(
+    model: StepwiseModel,
+    source: Tensor,
+    *,
+    max_length: int | None = None,
+    length_normalization: float = 1.0,
+    limit: int = 200_000,
+) -> list[Hypothesis]:
+    """Score every possible translation of each sentence and return the best one: what a beam search approximates.
+
+    The cost is |V|^T steps for V words and T tokens, against |V| · T of greedy decoding and k · |V| · T of a beam of k;
+    so it is for tests and lessons with small vocabularies.
+
+    Args:
+        model: in evaluation mode.
+        source: (S, B) ids.
+        max_length: maximum number of tokens, ``eos`` included; None for the model's.
+        length_normalization: as of ``beam_search``.
+        limit: maximum number of translations of a sentence.
+
+    Raises:
+        ParameterError: there are more than ``limit`` translations; the message gives their number.
+    """
+    length = max_length or model.max_length
+    return [
+        _exhaust(model, source[:, [column]], length, length_normalization, limit) for column in range(source.shape[1])
+    ]
+
+
+def _exhaust(model: StepwiseModel, source: Tensor, longest: int, normalization: float, limit: int) -> Hypothesis:
+    state, tokens = model.start(source), source.new_full((1,), model.bos_id)
+    history, scores = tokens.new_zeros(1, 0), torch.zeros(1, device=source.device)
+    best: Hypothesis | None = None
+    for length in range(1, longest + 1):
+        logits, state, _ = model.step(tokens, state)
+        words = logits.shape[1]
+        if words**longest > limit:
+            raise ParameterError(
+                f"{words} words and {longest} tokens give {words**longest:.2g} translations, more than {limit:,}",
+                where="exhaustive_search",
+                hint="shorten max_length, or use beam_search",
+            )
+        total = scores.unsqueeze(1) + logits.log_softmax(1)  # (rows, words)
+        # At the maximum length every translation is cut, so each counts as finished.
+        finished = total if length == longest else total[:, [model.eos_id]]
+        score, index = finished.flatten().max(0)
+        if best is None or float(score) / length**normalization > best.score / len(best.ids) ** normalization:
+            row, token = divmod(int(index), finished.shape[1])
+            last = token if length == longest else model.eos_id
+            best = Hypothesis([*history[row].tolist(), last], float(score))
+        rest = torch.tensor([word for word in range(words) if word != model.eos_id], device=source.device)
+        rows = torch.arange(len(total), device=source.device).repeat_interleave(len(rest))
+        tokens = rest.repeat(len(total))
+        history, scores = torch.cat([history[rows], tokens.unsqueeze(1)], 1), total[rows, tokens]
+        if length < longest:
+            state = state.select(rows)
+    assert best is not None
+    return best
 
 
 class _Beam:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lab_basics.metrics import Perplexity
 from torch import Tensor
 
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 
-__all__ = ["Bleu", "ChrF", "TokenPerplexity"]
+__all__ = ["Bleu", "BookBleu", "ChrF", "TokenPerplexity"]
 
 
 class TokenPerplexity(Perplexity):
@@ -111,6 +112,57 @@ class Bleu(_CorpusScore):
         from sacrebleu.metrics import BLEU
 
         return BLEU(tokenize=self.tokenize, lowercase=self.lowercase)
+
+
+class BookBleu(_CorpusScore):
+    """BLEU of *Dive into Deep Learning*, section 9.7, from 0 to 1, the mean of the sentences.
+
+    ``exp(min(0, 1 - reference length / length)) · Π p_n^(1 / 2^n)``, with the precision ``p_n`` of n-grams up to ``k``,
+    over lower-case words separated by spaces. Differs from the book: a translation of fewer than ``k`` words has only
+    the n-grams that it can have, and one without words scores 0.
+
+    Args:
+        data: turns ids into text.
+        k: maximum n of n-grams.
+    """
+
+    def __init__(self, data: Any, *, k: int = 2) -> None:
+        if k < 1:
+            raise ParameterError(f"k must be at least 1, got {k}", where="metric 'bleu_book'")
+        super().__init__(data)
+        self.k = k
+
+    def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
+        scores = [
+            book_bleu(prediction.lower().split(), reference.lower().split(), self.k)
+            for prediction, reference in zip(predictions, references, strict=True)
+        ]
+        return sum(scores) / len(scores)
+
+    @property
+    def signature(self) -> str:
+        return f"bleu_book|k:{self.k}|case:lc|tok:spaces"
+
+
+def book_bleu(predicted: Sequence[str], reference: Sequence[str], k: int = 2) -> float:
+    """Return the book's BLEU of one sentence.
+
+    >>> round(book_bleu("A B B C D".split(), "A B C D E F".split()), 4)
+    0.6815
+    """
+    if not predicted:
+        return 0.0
+    score = math.exp(min(0.0, 1 - len(reference) / len(predicted)))
+    for n in range(1, min(k, len(predicted)) + 1):
+        found, wanted = (
+            Counter(zip(*(words[at:] for at in range(n)), strict=False)) for words in (predicted, reference)
+        )
+        score *= ((found & wanted).total() / (len(predicted) - n + 1)) ** 0.5**n
+    return score
+
+
+def _ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1))
 
 
 class ChrF(_CorpusScore):

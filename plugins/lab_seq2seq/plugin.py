@@ -55,6 +55,7 @@ def lab_metrics() -> dict[str, Any]:
     """Metrics of translations."""
     return {
         "bleu": "lab_seq2seq.metrics:Bleu",
+        "bleu_book": "lab_seq2seq.metrics:BookBleu",
         "chrf": "lab_seq2seq.metrics:ChrF",
         "token_perplexity": "lab_seq2seq.metrics:TokenPerplexity",
     }

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.metrics import Bleu, ChrF, TokenPerplexity
+from lab_seq2seq.metrics import Bleu, BookBleu, ChrF, TokenPerplexity
 
-from lab.errors import DataError
+from lab.errors import DataError, ParameterError
 from lab.training import Data
 from tests.plugins.lab_seq2seq.conftest import EOS, PAD, Batch, ToyTranslation
 
@@ -91,3 +91,12 @@ def test_data_that_cannot_write_text_is_refused() -> None:
     with pytest.raises(DataError) as failure:
         Bleu(Data([], []))
     assert str(failure.value) == "Data cannot turn ids into text\n  the data needs a method decode(ids)"
+
+
+def test_the_books_bleu_is_its_formula(data: ToyTranslation) -> None:
+    metric = BookBleu(data)
+    expected = math.exp(1 - 6 / 5) * (4 / 5) ** 0.5 * (3 / 4) ** 0.25
+    assert metric.score(["A B B C D"], ["a b c d e f"]) == pytest.approx(expected)
+    assert metric.score(["go .", "", "go"], ["go .", "go .", "go"]) == pytest.approx(2 / 3)
+    with pytest.raises(ParameterError, match="k must be at least 1, got 0"):
+        BookBleu(data, k=0)

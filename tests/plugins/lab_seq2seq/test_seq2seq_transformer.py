@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.decode import alignments, beam_search, greedy, translate
+from lab_seq2seq.decode import alignments, beam_search, exhaustive_search, greedy, translate
 from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss
 from lab_seq2seq.metrics import Bleu, TokenPerplexity
 from lab_seq2seq.steppers import TeacherForcing
@@ -71,6 +71,18 @@ def test_a_beam_of_1_is_greedy_and_a_wider_one_scores_no_less(data: ToyTranslati
     alone = [beam_search(model, source[:, [at]], 3)[0] for at in range(source.shape[1])]
     together = beam_search(model, source, 3)
     assert [found.ids for found in together] == [found.ids for found in alone]
+
+
+def test_exhaustive_search_is_what_a_beam_of_all_finds_and_no_search_is_better(data: ToyTranslation) -> None:
+    model = transformer(data).eval()
+    source, _ = pair(data, 3)
+    best = exhaustive_search(model, source, max_length=3)
+    widest = beam_search(model, source, data.target_vocab_size**3, max_length=3)
+    assert [found.ids for found in best] == [found.ids for found in widest]
+    for found, quick in zip(best, greedy(model, source, max_length=3), strict=True):
+        assert found.score / len(found.ids) >= quick.score / len(quick.ids) - 1e-5
+    with pytest.raises(ParameterError, match="10 words and 9 tokens give 1e\\+09 translations, more than 200,000"):
+        exhaustive_search(model, source, max_length=9)
 
 
 def test_sentences_do_not_see_the_padding_of_their_batch(data: ToyTranslation) -> None:
