@@ -7,7 +7,7 @@ seconds, too. The report shows the attention of each of its layers and heads. Lo
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("fr_en_questions", corpus="embedded"),
+    dataset=use("fr_en_questions", corpus="embedded", pairs=6_000),
     architecture=use("seq2seq_rnn", embedding_dim=96, hidden_size=64, layers=1, output_dropout=0.1),
     loss="seq2seq_loss",
     sampler="sortish",
@@ -17,7 +17,7 @@ base = Experiment(
     metrics=["token_perplexity", "bleu"],
     lr=5e-3,
     batch_size=128,
-    epochs=3,
+    epochs=4,
 )
 
 study = Study(base, seeds=3, compare="valid_loss").swap(
