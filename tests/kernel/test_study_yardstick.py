@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -334,7 +335,7 @@ def test_a_selection_on_the_validation_split_needs_a_test_split(answer: Callable
 @pytest.mark.parametrize("margin", [0, -0.1, math.nan, math.inf, True, "0.1"])
 def test_a_margin_is_a_positive_number(margin: Any) -> None:
     with pytest.raises(StudyError, match="margin is a difference in valid_loss above 0"):
-        Study(Experiment(), margin=margin)
+        Study(experiment(), margin=margin)
 
 
 def test_a_margin_gives_three_verdicts_for_the_primary_metric() -> None:
