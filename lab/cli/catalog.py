@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.documents import components_document, dump, format_option, list_document, plugins_document
 from lab.cli.main import Session, session_of
 from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry
+from lab.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
     from lab.registry.signature import Parameter
@@ -36,11 +38,15 @@ def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 @click.command("list", epilog="Examples:  lab list  ·  lab list architectures  ·  lab list sampler")
 @click.argument("kind", required=False, shell_complete=_complete_kinds)
+@format_option("lab.list/1")
 @click.pass_obj
-def list_components(session: Session, kind: str | None) -> None:
+def list_components(session: Session, kind: str | None, layout: str) -> None:
     """List components, of every KIND or of one."""
     catalog = session.catalog()
     registries = [catalog.registry(kind)] if kind else list(catalog.registries.values())
+    if layout == "json":
+        click.echo(dump(list_document(registries)))
+        return
     click.echo("\n\n".join(_describe_registry(registry) for registry in registries))
 
 
@@ -71,26 +77,42 @@ def _origin(entry: Entry) -> str:
 @click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the schedules as a picture, too.")
+@format_option("lab.show/1")
 @click.pass_context
-def show(context: click.Context, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None) -> None:
+def show(
+    context: click.Context, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None, layout: str
+) -> None:
     """Show the component NAME: signature, docstring, plugin, file and line. Or a study, by its file.
 
     A study shows its question, its recipe and its arms; with --schedule its learning rates, as lab schedule does.
     """
     catalog = session_of(context).catalog()
+    if layout == "json" and (schedule or output is not None):
+        raise click.UsageError("--format json has no schedules")
     if name.endswith(".py") and (schedule or output is not None):
         _draw_schedule(context, Path(name), assignments, output)
         return
     if name.endswith(".py"):
         from lab.study.load import load_study, override
 
-        click.echo(_describe_study(override(load_study(name, catalog), assignments, catalog, where=name), catalog))
+        with stdout_to_stderr():
+            study = override(load_study(name, catalog), assignments, catalog, where=name)
+        if layout == "json":
+            from lab.report.documents import study_document
+
+            described = study_document(study, study.resolve(catalog, where=study.file))
+            click.echo(dump(components_document([], catalog, described)))
+            return
+        click.echo(_describe_study(study, catalog))
         return
     if schedule or assignments or output is not None:
         raise LabError("--schedule, --set and --output are for a study", hint="lab show FILE.py --schedule")
     entries = catalog.find(name)
     if not entries:
         raise _unknown(catalog, name)
+    if layout == "json":
+        click.echo(dump(components_document(entries, catalog, None)))
+        return
     click.echo("\n\n".join(describe(entry, catalog) for entry in entries))
 
 
@@ -169,11 +191,15 @@ def _file_and_line(factory: Any) -> str:
         return f"{getattr(plain, '__module__', None) or 'built in'} (no source)"
 
 
-@click.command(epilog="Example:  lab plugins")
+@click.command(epilog="Examples:  lab plugins  ·  lab plugins --format json")
+@format_option("lab.plugins/1")
 @click.pass_obj
-def plugins(session: Session) -> None:
+def plugins(session: Session, layout: str) -> None:
     """List plugins: name, version, status, import time, what they provide, and why one could not be loaded."""
     catalog = session.catalog()
+    if layout == "json":
+        click.echo(dump(plugins_document(catalog)))
+        return
     for plugin in catalog.plugins.values():
         counts = ", ".join(_count(len(names), catalog.registries[kind]) for kind, names in plugin.provides.items())
         head = f"{plugin.name} {plugin.version} ({plugin.distribution})"

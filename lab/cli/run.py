@@ -7,17 +7,19 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
+from lab.cli.documents import format_option
 from lab.cli.main import Session
 from lab.cli.options import runs_option
 from lab.errors import LabError
 from lab.registry.component import Use, use
+from lab.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
@@ -85,6 +87,7 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--address", help="Of a cluster, for executors that have one.")
 @click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@format_option("lab.run/1; with --plan, lab.plan/1")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
 def run(
@@ -105,12 +108,15 @@ def run(
     address: str | None,
     only_plugins: str | None,
     quiet: bool,
+    layout: str,
     debug: bool,
 ) -> int:
     """Answer the question in FILE: check every arm, train what is missing, compare, report.
 
     Finished runs are found again by their key and never trained twice; an interrupted study goes on where it stopped.
+    With --format json, only the document is printed to stdout, once all has ended; everything else goes to stderr.
     """
+    as_json = layout == "json"
     # in the environment, so that worker processes inherit it
     if data_dir is not None:
         os.environ["LAB_DATA"] = str(data_dir)
@@ -121,7 +127,9 @@ def run(
 
     catalog = session.catalog(only=None if only_plugins is None else _names(only_plugins))
     workspace = Workspace(catalog, Store(folder), device)
-    study = load_study(file, catalog)
+    # what the file prints when it is imported is no part of a document
+    with stdout_to_stderr() if as_json else nullcontext():
+        study = load_study(file, catalog)
     if epochs is not None:
         assignments = (*assignments, f"epochs={epochs}")
     options, assignments = _executor_options(assignments)
@@ -134,12 +142,26 @@ def run(
     if _processes() > 1:
         _refuse_for_several_processes(study, workers, executor)
         return _answer_on_all_ranks(
-            study, workspace, _with_options(use("torchrun"), options, catalog), fresh=fresh, quiet=quiet
+            study,
+            workspace,
+            _with_options(use("torchrun"), options, catalog),
+            fresh=fresh,
+            quiet=quiet,
+            as_json=as_json,
         )
     chosen = _executor(executor, workers, threads, address, options, catalog)
     if plan_only:
-        return _show_plan(study, workspace, chosen, numbers, fresh=fresh, quiet=quiet)
-    return _answer(study, workspace, fresh=fresh, executor=chosen, threads=threads, quiet=quiet, numbers=numbers)
+        return _show_plan(study, workspace, chosen, numbers, fresh=fresh, quiet=quiet, as_json=as_json)
+    return _answer(
+        study,
+        workspace,
+        fresh=fresh,
+        executor=chosen,
+        threads=threads,
+        quiet=quiet,
+        numbers=numbers,
+        as_json=as_json,
+    )
 
 
 def _processes() -> int:
@@ -239,7 +261,9 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
         )
 
 
-def _answer_on_all_ranks(study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool) -> int:
+def _answer_on_all_ranks(
+    study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool, as_json: bool
+) -> int:
     """Answer on rank 0; the other ranks silently execute the same runs."""
     from lab.study.execute import build_executor
     from lab.study.preflight import plan_study
@@ -247,9 +271,12 @@ def _answer_on_all_ranks(study: Study, workspace: Workspace, executor: Use, *, f
     built: Any = build_executor(executor, workspace.catalog)
     with built.process_group(workspace.device) as rank:
         if rank:
+            if as_json:
+                # torchrun joins the output of all ranks
+                os.dup2(2, 1)
             built.follow_rank0(lambda store: plan_study(study, attrs.evolve(workspace, store=store), where=study.file))
             return 0
-        return _answer(study, workspace, fresh=fresh, executor=executor, quiet=quiet)
+        return _answer(study, workspace, fresh=fresh, executor=executor, quiet=quiet, as_json=as_json)
 
 
 def _names(text: str) -> list[str]:
@@ -271,7 +298,14 @@ def _set_threads(threads: int | None) -> None:
 
 
 def _show_plan(
-    study: Study, workspace: Workspace, executor: Use | None, numbers: Mapping[str, int], *, fresh: bool, quiet: bool
+    study: Study,
+    workspace: Workspace,
+    executor: Use | None,
+    numbers: Mapping[str, int],
+    *,
+    fresh: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Check every arm and show what would be trained."""
     from lab.report.live import PlanProgress
@@ -281,8 +315,14 @@ def _show_plan(
 
     elsewhere = executor is not None and is_elsewhere(executor, workspace.catalog)
     workspace.store.folder.exists()  # raises where the system refuses the path; a plan makes no folder
-    with PlanProgress(quiet=quiet) as progress:
+    with stdout_to_stderr() if as_json else nullcontext(), PlanProgress(quiet=quiet) as progress:
         plan = plan_study(study, workspace, fresh=fresh, where=study.file, elsewhere=elsewhere, progress=progress)
+    if as_json:
+        from lab.cli.documents import dump
+        from lab.report.documents import plan_document
+
+        click.echo(dump(plan_document(plan)))
+        return 0
     print_plan(plan, make_console(), numbers)
     return 0
 
@@ -296,6 +336,7 @@ def _answer(
     quiet: bool,
     threads: int | None = None,
     numbers: Mapping[str, int] | None = None,
+    as_json: bool = False,
 ) -> int:
     from lab.cli.options import warn
     from lab.report.live import Display, PlanProgress
@@ -304,12 +345,13 @@ def _answer(
     from lab.study.interrupt import INTERRUPTED
     from lab.study.record import among_others
 
-    console, catalog, store = make_console(), workspace.catalog, workspace.store
+    console, catalog, store = make_console(stderr=as_json), workspace.catalog, workspace.store
     can_write = workspace.is_writable
     # first of all: a wrong executor's name must not be reported after minutes of reading data
     elsewhere = executor is not None and is_elsewhere(executor, catalog)
     asked: list[str] = []
     ended: set[str] = set()
+    found: set[str] = set()
 
     @contextmanager
     def watch(plan: Plan) -> Iterator[Display]:
@@ -318,11 +360,13 @@ def _answer(
             print_plan(plan, console, numbers)
         _warn_of_damage(plan, store)
         asked.extend(run.key for run in plan.to_do)
+        found.update(plan.found - set(asked))
         with Display(console, plan.runs, compare=study.compare, found=plan.found, quiet=quiet, ended=ended) as display:
             yield display
 
     try:
-        with PlanProgress(quiet=quiet) as progress:
+        # a training function may print, and so may its processes
+        with stdout_to_stderr() if as_json else nullcontext(), PlanProgress(quiet=quiet) as progress:
             results, record = answer(
                 study,
                 workspace,
@@ -342,6 +386,15 @@ def _answer(
     sections = sections_of(results, catalog)
     # the report is written before anything is printed: a closed pipe must not prevent it
     lines = finish(results, catalog, among_others(record) if can_write else None, sections)
+    if as_json:
+        from lab.cli.documents import dump
+        from lab.report.documents import results_document
+
+        report = record.folder / "report.html"
+        written = str(report) if can_write and report.is_file() else ""
+        counts = {"found": len(found), "trained": len(set(asked))}
+        click.echo(dump(results_document(results, record, counts, written)))
+        return _exit_code(results)
     print_results(results, sections, console)
     if not can_write:
         warn(f"no report is written: the folder of runs cannot be written ({store.root})")

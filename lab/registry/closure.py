@@ -130,11 +130,11 @@ def _follow_imports(roots: Mapping[str, frozenset[str]]) -> Closure:
             if other not in met:
                 met.add(other)
                 waiting.append(other)
-    # Written once per closure: writing after each module costs more than parsing it.
-    save_facts()
     # One module may pass the name of a variable to a helper in another, so the texts of all of them are candidates.
     if "*" in perhaps:
         perhaps.update(name for source in modules.values() if source.text for name in possible_variables(source.text))
+    # Written once per closure: writing after each module costs more than parsing it.
+    save_facts()
     return Closure(
         dict(sorted(modules.items())),
         frozenset(packages - INERT_PACKAGES),

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,19 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
-    # The syntax tree differs between Python versions, and 3 is the version of Facts in the cache.
-    name = short_hash(f"{sys.version_info[:2]} 3\n{text}", 16)
+    return Facts(*map(_tuples, _kept("3", text, lambda: attrs.astuple(read_facts(text, None)))))
+
+
+def _kept(version: str, text: str, compute: Callable[[], Iterable[Any]]) -> list[Any]:
+    """Return what is computed of a text; the version is that of its form in the cache."""
+    # The syntax tree differs between Python versions.
+    name = short_hash(f"{sys.version_info[:2]} {version}\n{text}", 16)
     book = _book(cache_folder() / "sources.json")
     if not isinstance(book.get(name), list):
-        book[name] = json.loads(json.dumps(attrs.astuple(read_facts(text, None))))
+        book[name] = json.loads(json.dumps(list(compute())))
         _unsaved.add(name)
-    return Facts(*map(_tuples, book[name]))
+    found: list[Any] = book[name]
+    return found
 
 
 def _tuples(value: Any) -> Any:
@@ -157,10 +163,9 @@ def _lookup(node: ast.AST) -> tuple[ast.AST | None, str | None]:
     return None, None
 
 
-@lru_cache(maxsize=256)
 def possible_variables(text: str) -> frozenset[str]:
     """Return every text in a source that could be the name, or the beginning of the name, of a variable."""
-    return frozenset(_texts(ast.parse(text)))
+    return frozenset(_kept("texts 1", text, lambda: sorted(_texts(ast.parse(text)))))
 
 
 _BEGINNING = re.compile(r"([A-Za-z_]\w+)[%{]")

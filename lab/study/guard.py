@@ -222,10 +222,17 @@ def _are_unchanged(before: Mapping[str, Mapping[str, Any]]) -> bool:
         return False
 
 
-def _is_of_torch_itself(value: Any, old: Any) -> bool:
-    """Return whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler."""
+def _is_harmless(value: Any, old: Any) -> bool:
+    """Return whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler.
+
+    Also of Lightning's wrapper of ``torch.compile``, which is there as soon as Lightning is imported.
+    """
     if value is old or getattr(value, "__wrapped__", None) is not old:
         return False
+    # lightning 2.x records the arguments of torch.compile; what the function gives is the same
+    file = getattr(getattr(value, "__code__", None), "co_filename", "").replace("\\", "/")
+    if file.endswith(("/lightning/fabric/wrappers.py", "/lightning_fabric/wrappers.py")):
+        return True
     # torch 2.x wraps manual_seed in _disable_dynamo when the first optimizer step imports torch._dynamo; any other
     # wrapper, also one defined in torch's folder (no_grad around a function), is a real change
     return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
@@ -240,7 +247,7 @@ def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
         namespace = _namespaces()[place]
         for name, value in list(vars(namespace).items()):
             if name in old:
-                if value is not old[name] and callable(old[name]) and not _is_of_torch_itself(value, old[name]):
+                if value is not old[name] and callable(old[name]) and not _is_harmless(value, old[name]):
                     setattr(namespace, name, old[name])
                     changed.append(f"{place}.{name}")
             elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):

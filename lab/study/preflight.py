@@ -224,7 +224,5 @@ def _is_known(device: str) -> bool:
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
         learner = run.learner()
-    # schedules compute their rate from the length of the whole training, which only fit() would set
-    learner.position.epochs = run.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
+    learner.expect(run.experiment.values["epochs"])
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)

@@ -110,6 +110,10 @@ class Learner(Training):
         self.callbacks = order_callbacks(callbacks)
         self._levels = {event: Level(event, listeners_of(self.callbacks, event), self) for event in EVENTS}
 
+    def expect(self, epochs: int) -> None:
+        """Set the length of the coming training, of which schedules compute their values; ``fit`` does it itself."""
+        self.position.epochs, self.position.batches = epochs, len(self.train_sampler)
+
     # --- training -----------------------------------------------------------------------------------------------------
 
     def fit(
@@ -124,7 +128,7 @@ class Learner(Training):
         """
         if lr is not None:
             self.set_lr(lr)
-        self.position.epochs, self.position.batches = epochs, len(self.train_sampler)
+        self.expect(epochs)
         # sorted anew, since callbacks of one fit may have to come before the learner's own
         own = self.callbacks
         self._set_callbacks([*own, *callbacks])

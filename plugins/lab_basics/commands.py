@@ -102,9 +102,7 @@ def _checked_run(study: Study, catalog: Catalog, seed: int, where: str) -> Run:
 def _learner_of(run: Run) -> Learner:
     """Return the learner of a run at its start, with the length of the run, which schedules ask for."""
     learner = run.learner()
-    # Schedules and stochastic weight averaging need the length of the run.
-    learner.position.epochs = run.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
+    learner.expect(run.experiment.values["epochs"])
     return learner
 
 

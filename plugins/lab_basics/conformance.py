@@ -83,6 +83,7 @@ def support() -> ConformanceSupport:
     return ConformanceSupport(
         examples={"classes": Classes, "yes_no": YesNo, "values": Values},
         cases={
+            "callbacks.inverse_sqrt": ComponentCase(use("inverse_sqrt", warmup_steps=4)),
             "callbacks.multistep": ComponentCase(use("multistep", milestones=(1,))),
             "losses.bce": ComponentCase(examples=("yes_no",)),
             "losses.l1": ComponentCase(examples=("values",)),

@@ -101,6 +101,7 @@ def lab_callbacks() -> dict[str, Any]:
         "factor": "lab_basics.schedules:Factor",
         "freeze": "lab_basics.freezing:Freeze",
         "grad_norm": "lab_basics.callbacks:GradientNorm",
+        "inverse_sqrt": "lab_basics.schedules:InverseSqrt",
         "multistep": "lab_basics.schedules:MultiStep",
         "on_plateau": "lab_basics.schedules:OnPlateau",
         "one_cycle": "lab.training.schedules:OneCycle",

@@ -98,8 +98,7 @@ def _learner_of_arm(arm: Arm, catalog: Catalog, cache: DataCache) -> Learner:
 
     data = cache.get(arm.experiment.component("dataset"))
     learner = build_learner(arm.experiment, data, seed=0, catalog=catalog)
-    learner.position.epochs = arm.experiment.values["epochs"]
-    learner.position.batches = len(learner.train_sampler)
+    learner.expect(arm.experiment.values["epochs"])
     return learner
 
 

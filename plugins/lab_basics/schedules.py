@@ -18,6 +18,7 @@ __all__ = [
     "Cycle",
     "Cyclic",
     "Factor",
+    "InverseSqrt",
     "MultiStep",
     "OnPlateau",
     "Warmup",
@@ -216,6 +217,32 @@ class Warmup(Schedule):
 
     def _length(self, steps_per_epoch: int) -> int:
         return self.steps if self.steps is not None else round(self.epochs * steps_per_epoch)
+
+
+class InverseSqrt(Schedule):
+    """Linear warm-up, then the inverse square root of the step: ``min(n / warmup, √(warmup / n))`` for step n from 1.
+
+    Vaswani et al. 2017, arXiv:1706.03762, section 5.3, as fairseq has it: the experiment's ``lr`` is the highest rate,
+    which the paper's formula sets to ``(width · warmup)^-0.5``.
+
+    Args:
+        warmup_steps: steps of the warm-up, at least 1.
+
+    Raises:
+        ParameterError: ``warmup_steps`` is below 1, or the warm-up is longer than the run.
+    """
+
+    def __init__(self, *, warmup_steps: int = 4_000) -> None:
+        if warmup_steps < 1:
+            raise _schedule_error(self, f"warmup_steps must be at least 1, got {warmup_steps}")
+        self.warmup_steps = warmup_steps
+
+    def factor(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        number = step + 1
+        return float(min(number / self.warmup_steps, (self.warmup_steps / number) ** 0.5))
+
+    def check_length(self, steps: int, steps_per_epoch: int) -> None:
+        _check_fits(self, "the warm-up", self.warmup_steps, steps)
 
 
 class Factor(Schedule):

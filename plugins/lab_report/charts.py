@@ -7,12 +7,15 @@ variables, which the style sheet sets for light and dark screens and for print.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
+from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import StoreError
 from lab.report.cells import arm_color, is_judged
 from lab.study.results import ArmRow
@@ -275,11 +278,25 @@ def _chart(description: str, **parts: Any) -> Chart:
     }
 
 
-# cached: bundling takes seconds, and one process may write several reports
 @lru_cache
 def drawing_code() -> str:
     """Return Vega-Lite and Vega as one self-contained script that defines ``window.vegaEmbed``."""
-    # imported late: only pages with a chart need it
+    # kept from process to process: bundling takes a second, and each study that ends writes a page
+    file = cache_folder() / "vega" / f"{version('vl-convert-python')}.json"
+    kept = read_cache(file)
+    code = kept.get("code")
+    if not isinstance(code, str) or kept.get("sha256") != _digest(code):
+        code = _bundled()
+        write_cache(file, {"sha256": _digest(code), "code": code})
+    return code
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _bundled() -> str:
+    # imported late: only the first page with a chart needs it
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

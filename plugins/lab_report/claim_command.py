@@ -86,7 +86,8 @@ def check_claim(
     holds = is_better is not None if asked.relation == "different" else is_better is (asked.relation == "better")
     other = results.arms[0].name
     if layout == "json":
-        from lab_report.machine import claim_document, dump
+        from lab.cli.documents import dump
+        from lab.report.documents import claim_document
 
         document = claim_document(
             claim, row, other, asked.relation, holds=holds, metric=metric, direction=results.direction(metric)

@@ -88,7 +88,8 @@ def compare(
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
     if layout == "json":
-        from lab_report.machine import comparison_document, dump
+        from lab.cli.documents import dump
+        from lab.report.documents import comparison_document
 
         click.echo(dump(comparison_document(results, metric, stepwise=stepwise)))
     else:

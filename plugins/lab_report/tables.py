@@ -12,6 +12,7 @@ import attrs
 
 from lab.errors import LabError
 from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, is_judged, score_cell
+from lab.report.documents import COMPARED, MEASURED
 from lab.study.compare import Effect
 from lab.study.results import ArmRow, Results
 
@@ -319,21 +320,6 @@ def as_csv(table: Table) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(table.numbers)
     return text.getvalue().rstrip("\n")
-
-
-COMPARED = (
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_corrected",
-    "p_sign_flip",
-    "improvement",
-    "detectable",
-    "correlation",
-    "exaggeration",
-)
-MEASURED = ("effect", "low", "high", "p", "p_corrected", "detectable")
 
 
 def _figure_numbers(row: ArmRow, figures: Sequence[str]) -> list[object]:

@@ -40,6 +40,7 @@ class RunSummary:
         changed: when it ended, or was last touched; seconds since 1970.
         metrics: metrics and budget of a finished run.
         error: the first line of a failed run's error; of a damaged one, what is damaged.
+        budget: those of the metrics that are costs.
     """
 
     key: str
@@ -50,6 +51,7 @@ class RunSummary:
     changed: float
     metrics: Mapping[str, float]
     error: str = ""
+    budget: Mapping[str, float] = attrs.Factory(dict)
 
     def value(self, name: str) -> Any:
         """Return the value in a column: an attribute or a metric; None if the run has neither."""
@@ -84,6 +86,7 @@ def _summary_of(folder: str, key: str) -> RunSummary | None:
         changed,
         {**result.get("metrics", {}), **result.get("budget", {})} if outcome.status == "finished" else {},
         result.get("error", "").partition("\n")[0],
+        result.get("budget", {}) if outcome.status == "finished" else {},
     )
 
 

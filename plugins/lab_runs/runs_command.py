@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.documents import dump, format_option
 from lab.cli.options import SEED, complete_study, runs_option, warn
 from lab.errors import LabError, StoreError
 
@@ -60,6 +61,7 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.option("--show", "metrics", multiple=True, metavar="METRIC", help="A further column; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many.")
 @click.option("--keys", "only_keys", is_flag=True, help="Print keys only, for other commands.")
+@format_option("lab.runs/1")
 @runs_option
 @click.pass_context
 def runs(
@@ -73,6 +75,7 @@ def runs(
     metrics: tuple[str, ...],
     limit: int | None,
     only_keys: bool,
+    layout: str,
     folder: Path,
 ) -> None:
     """List runs, the latest last: key, study, arm, seed, state, and the primary metrics."""
@@ -92,6 +95,9 @@ def runs(
     if only_keys:
         click.echo("\n".join(run.key for run in found), nl=bool(found))
         return
+    if layout == "json":
+        click.echo(dump(_listed(found, folder, referring)))
+        return
     extra = [*metrics, *(name for name in (column, *listing.primary_metrics(folder)) if name not in COLUMNS)]
     known = {*listing.column_names(found), "changed", "error"}
     columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in metrics)]
@@ -99,6 +105,31 @@ def runs(
     for run in found:
         if run.status == "damaged":
             warn(f"run {run.key} is damaged: {run.error}; see lab runs show {run.key}; its study trains it again")
+
+
+def _listed(found: Sequence[RunSummary], folder: Path, referring: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return a list of runs as a document of the schema ``lab.runs/1``."""
+    from lab.report.documents import finite
+
+    return {
+        "schema": "lab.runs/1",
+        "folder": str(folder),
+        "runs": [
+            {
+                "key": run.key,
+                "study": run.study or None,
+                "arm": run.arm,
+                "seed": run.seed,
+                "status": run.status,
+                "changed": run.changed,
+                "metrics": finite({name: run.metrics[name] for name in run.metrics if name not in run.budget}),
+                "budget": finite(run.budget),
+                "error": run.error or None,
+                "used_by": list(dict.fromkeys(referring.get(run.key, ()))),
+            }
+            for run in found
+        ],
+    }
 
 
 def _variants(users: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, str]:
@@ -143,9 +174,10 @@ def _when(seconds: float) -> str:
 
 @runs.command(epilog="Example:  lab runs show 1f3a9c")
 @click.argument("key", shell_complete=_complete_key)
+@format_option("lab.runs.show/1")
 @runs_option
 @click.pass_context
-def show(ctx: click.Context, key: str, folder: Path) -> None:
+def show(ctx: click.Context, key: str, layout: str, folder: Path) -> None:
     """Show the run KEY (its first digits are enough): experiment, metrics, environment, files."""
     from lab.study.store import Store
     from lab_runs.listing import users_of
@@ -153,8 +185,11 @@ def show(ctx: click.Context, key: str, folder: Path) -> None:
     store = Store(_folder(ctx, folder))
     record = store.find(key)
     users = [f"{name} ({label})" if label else name for name, label in users_of(store.root, warn).get(record.key, [])]
-    click.echo(click.style(f"run {record.key}", bold=True) + f"  {record.status}")
     made = _readable(lambda: record.experiment(strict=False))
+    if layout == "json":
+        click.echo(dump(_shown(record, made, users)))
+        return
+    click.echo(click.style(f"run {record.key}", bold=True) + f"  {record.status}")
     if made:
         line = f"  arm {made['arm']}, seed {made['seed']}, made for {made['study']}, on {made['device']}"
         click.echo(printable(line))
@@ -164,6 +199,37 @@ def show(ctx: click.Context, key: str, folder: Path) -> None:
             click.echo(f"\n{click.style(title, bold=True)}\n" + _rows(rows))
     if record.status in ("failed", "damaged"):
         click.echo(f"\n{printable(record.result.get('traceback') or record.result.get('error', ''))}")
+
+
+def _shown(record: RunRecord, made: Mapping[str, Any], users: Sequence[str]) -> dict[str, Any]:
+    """Return one run as a document of the schema ``lab.runs.show/1``."""
+    import attrs
+
+    from lab.report.documents import run_document
+    from lab.study.files import to_standard
+    from lab.study.store import history_of
+
+    named = attrs.evolve(record, arm=made.get("arm", ""), seed=made.get("seed", -1))
+    return {
+        "schema": "lab.runs.show/1",
+        **run_document(named),
+        "study": made.get("study"),
+        "used_by": list(users),
+        "device": made.get("device"),
+        "experiment": to_standard(made.get("experiment")),
+        "environment": to_standard(_readable(lambda: record.environment(strict=False))),
+        "history": to_standard(_readable(lambda: {"rows": history_of(record.folder)}).get("rows", [])),
+        "files": [
+            {"name": str(path.relative_to(record.folder)), "bytes": path.stat().st_size} for path in _files(record)
+        ],
+        "traceback": record.result.get("traceback") or None,
+    }
+
+
+def _files(record: RunRecord) -> list[Path]:
+    """Return the files of a run."""
+    # a link in a run's folder may lead anywhere; its size and name are nothing to show
+    return sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
 
 
 def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -186,8 +252,7 @@ def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tupl
     from lab.study.experiment import describe_value
 
     experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made.get("experiment", {}))]
-    # a link in a run's folder may lead anywhere; its size and name are nothing to show
-    files = sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
+    files = _files(record)
     environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
         ("experiment", experiment),

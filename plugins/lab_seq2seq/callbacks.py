@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lab.errors import ParameterError
 from lab.training.callback import Callback
@@ -85,7 +87,9 @@ class AttentionMaps(_AtTheEnd):
     """Save attention maps of sample validation sentences, as images and as JSON.
 
     ``attention/01.png`` … are images; ``attention/maps.json`` has, per sentence, ``source`` and ``target`` tokens, the
-    ``reference``, and ``weights``, one row per target token. Models without attention save nothing.
+    ``reference``, and ``weights``, one row per target token. Models with ``attention_weights``, such as Transformers,
+    also save ``views``: a map per layer and head of the decoder over the source, of the decoder over itself and of the
+    encoder over itself. Models without attention save nothing.
 
     Args:
         count: number of sentences.
@@ -106,6 +110,9 @@ class AttentionMaps(_AtTheEnd):
             _as_map(learner.data, samples.source[:, at], hypothesis, samples.references[at])
             for at, hypothesis in enumerate(found)
         ]
+        if hasattr(learner.model, "attention_weights"):
+            for one, views in zip(maps, _views(learner, samples, found), strict=True):
+                one["views"] = views
         text = json.dumps(maps, ensure_ascii=False)
         learner.artefact("attention/maps.json").write_text(text, encoding="utf-8")
         for number, one in enumerate(maps, 1):
@@ -125,6 +132,46 @@ def _as_map(data: Any, source: Tensor, hypothesis: Hypothesis, reference: str) -
         # Four digits: maps are read by people, and full floats would multiply the size of the file.
         "weights": [[round(value, 4) for value in row] for row in weights.tolist()],
     }
+
+
+def _views(learner: Learner, samples: _Samples, found: Sequence[Hypothesis]) -> list[list[dict[str, Any]]]:
+    """Return, per sentence, a map of each layer and head: its name, what is written and read, and weights."""
+    data, source = learner.data, samples.source
+    ids = [torch.tensor(one.ids, device=source.device) for one in found]
+    target = pad_sequence(ids, padding_value=data.pad_id)  # (T, B)
+    weights = learner.model.attention_weights(source, target)
+    kinds = {"decoder over source": weights.cross, "decoder": weights.decoder, "encoder": weights.encoder}
+    views: list[list[dict[str, Any]]] = []
+    for at, hypothesis in enumerate(found):
+        real = source[:, at] != data.pad_id
+        words = _words(data.source_vocab, source[real, at].tolist())
+        written = _words(data.target_vocab, hypothesis.ids)
+        # The decoder reads what was written one step before.
+        inputs = _words(data.target_vocab, [learner.model.bos_id, *hypothesis.ids[:-1]])
+        tokens = {
+            "decoder over source": (words, written),
+            "decoder": (inputs, written),
+            "encoder": (words, words),
+        }
+        views.append(
+            [
+                {
+                    "name": f"{kind}, layer {layer}, head {head}",
+                    "source": read,
+                    "target": rows,
+                    # Padding stands behind the tokens of either side.
+                    "weights": [
+                        [round(value, 3) for value in row]
+                        for row in each[layer - 1, head - 1, at, : len(rows), : len(read)].tolist()
+                    ],
+                }
+                for kind, each in kinds.items()
+                for layer in range(1, each.shape[0] + 1)
+                for head in range(1, each.shape[1] + 1)
+                for read, rows in (tokens[kind],)
+            ]
+        )
+    return views
 
 
 def _words(vocabulary: Any, ids: Sequence[int]) -> list[str]:

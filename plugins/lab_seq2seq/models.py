@@ -13,19 +13,30 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
+from lab_attention.attention import Attention, Memory
+from lab_attention.dropout import Dropout
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
-from lab_seq2seq.attention import Attention, Memory
-from lab_seq2seq.dropout import Dropout
 from lab_seq2seq.fused.forward import fused_forward
 from lab_seq2seq.fused.projection import Unprojected
 from lab_seq2seq.initial import draw_by_xavier
 
-__all__ = ["DecoderState", "Encoded", "Encoder", "Recurrent", "Seq2SeqRNN", "Step", "sentence_lengths"]
+__all__ = [
+    "DecoderState",
+    "Encoded",
+    "Encoder",
+    "Projection",
+    "Recurrent",
+    "Seq2SeqRNN",
+    "Step",
+    "check_batch",
+    "copy_vectors",
+    "sentence_lengths",
+]
 
 Attend = Literal["before", "after"]
 Cell = Literal["gru", "lstm", "rnn"]
@@ -308,7 +319,7 @@ class Seq2SeqRNN(nn.Module):
             unprojected: with ``packed`` and a fused model, leave the projection onto the vocabulary to the loss.
             at_least: without a target, the minimum number of steps.
         """
-        _check_batch(source, target, forced)
+        check_batch(source, target, forced, "Seq2SeqRNN")
         if unprojected and not (packed and self.fused):
             raise ParameterError("unprojected=True needs packed=True and a model with fused=True", where="Seq2SeqRNN")
         if target is None:
@@ -384,33 +395,50 @@ def sentence_lengths(tokens: Tensor, pad_id: int) -> Tensor:
 
 def _embedding(vocab_size: int, dim: int, vectors: Tensor | None, pad_id: int, side: str) -> nn.Embedding:
     embedding = nn.Embedding(vocab_size, dim, padding_idx=pad_id)
-    if vectors is None:
-        return embedding
-    rows, width = vectors.shape
-    if width != dim:
-        raise ParameterError(
-            f"the {side} vectors are {width} wide, but embedding_dim is {dim}",
-            where="Seq2SeqRNN",
-            hint=f"set architecture.embedding_dim={width}, or give the dataset vectors of width {dim}",
-        )
-    if rows != vocab_size:
-        raise ParameterError(f"{rows} {side} vectors for a vocabulary of {vocab_size} words", where="Seq2SeqRNN")
-    with torch.no_grad():
-        embedding.weight.copy_(vectors)
+    if vectors is not None:
+        copy_vectors(embedding, vectors, side, "Seq2SeqRNN", "embedding_dim")
     return embedding
 
 
-def _check_batch(source: Tensor, target: Tensor | None, forced: Sequence[bool] | None) -> None:
+def copy_vectors(embedding: nn.Embedding, vectors: Tensor, side: str, model: str, option: str) -> None:
+    """Copy word vectors into an embedding.
+
+    Args:
+        embedding: of one language.
+        vectors: (words, width).
+        side: "source" or "target".
+        model: name in messages.
+        option: name of the model's option for the width.
+
+    Raises:
+        ParameterError: they do not fit.
+    """
+    rows, width = vectors.shape
+    vocab_size, dim = embedding.weight.shape
+    if width != dim:
+        raise ParameterError(
+            f"the {side} vectors are {width} wide, but {option} is {dim}",
+            where=model,
+            hint=f"set architecture.{option}={width}, or give the dataset vectors of width {dim}",
+        )
+    if rows != vocab_size:
+        raise ParameterError(f"{rows} {side} vectors for a vocabulary of {vocab_size} words", where=model)
+    with torch.no_grad():
+        embedding.weight.copy_(vectors)
+
+
+def check_batch(source: Tensor, target: Tensor | None, forced: Sequence[bool] | None, model: str) -> None:
+    """Raise if the shapes of a batch disagree."""
     if source.dim() != 2:
-        raise ShapeError(f"a source must have the shape (S, B), got {tuple(source.shape)}", where="Seq2SeqRNN")
+        raise ShapeError(f"a source must have the shape (S, B), got {tuple(source.shape)}", where=model)
     if target is None and forced is not None:
-        raise ParameterError("forced needs a target", where="Seq2SeqRNN")
+        raise ParameterError("forced needs a target", where=model)
     if target is not None and (target.dim() != 2 or target.shape[1] != source.shape[1]):
         raise ShapeError(
             f"a target must have the shape (T, {source.shape[1]}), got {tuple(target.shape)} "
             f"for a source of {tuple(source.shape)}",
-            where="Seq2SeqRNN",
+            where=model,
             hint="sequences are time first: (steps, batch)",
         )
     if target is not None and forced is not None and len(forced) != len(target):
-        raise ShapeError(f"a forcing mask of {len(forced)} for {len(target)} steps", where="Seq2SeqRNN")
+        raise ShapeError(f"a forcing mask of {len(forced)} for {len(target)} steps", where=model)

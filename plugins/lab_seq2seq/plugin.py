@@ -1,37 +1,37 @@
-"""Plugin for translation: recurrent models, attention, teacher forcing, losses, metrics, callbacks."""
+"""Plugin for translation: recurrent models and Transformers, teacher forcing, losses, metrics, callbacks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lab import RegistrySpec, hookimpl, preset
-
-
-@hookimpl
-def lab_registries() -> list[RegistrySpec]:
-    """Registry ``attentions``."""
-    return [RegistrySpec("attentions", "attention", "lab_seq2seq.attention:Attention", "attention mechanisms")]
-
-
-@hookimpl
-def lab_attentions() -> dict[str, Any]:
-    """Attention mechanisms."""
-    return {
-        "additive": "lab_seq2seq.attention:AdditiveAttention",
-        "dot": "lab_seq2seq.attention:DotAttention",
-        "general": "lab_seq2seq.attention:GeneralAttention",
-        "scaled_dot": "lab_seq2seq.attention:ScaledDotAttention",
-    }
+from lab import hookimpl, preset
 
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Recurrent encoder–decoders."""
+    """Recurrent encoder–decoders, and Transformers."""
     return {
         "seq2seq_attn": preset("seq2seq_rnn", attention="additive"),
         "seq2seq_bidir": preset("seq2seq_rnn", bidirectional=True),
         "seq2seq_bidir_attn": preset("seq2seq_rnn", bidirectional=True, attention="additive"),
         "seq2seq_rnn": "lab_seq2seq.models:Seq2SeqRNN",
+        "transformer": "lab_seq2seq.transformer:Transformer",
+        # The book's section 10.7: post-norm, no bias in attention, an output of its own.
+        "transformer_book": preset(
+            "transformer",
+            width=32,
+            heads=4,
+            encoder_layers=2,
+            decoder_layers=2,
+            feed_forward=64,
+            dropout=0.1,
+            attention_bias=False,
+            tie_output=False,
+        ),
+        # Wu, Kong, Bi, Li & Kong 2021, arXiv:2105.14462: for Multi30k's 29,000 captions.
+        "transformer_tiny": preset(
+            "transformer", width=128, heads=4, encoder_layers=4, decoder_layers=4, feed_forward=256, dropout=0.3
+        ),
     }
 
 
@@ -91,9 +91,3 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 def lab_conformance() -> str:
     """Support for the conformance kit."""
     return "lab_seq2seq.conformance:support"
-
-
-@hookimpl
-def lab_scaffolds() -> dict[str, str]:
-    """Templates for ``lab new``."""
-    return {"attention": "lab_seq2seq:scaffolds/attention"}

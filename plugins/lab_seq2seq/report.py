@@ -41,12 +41,17 @@ class Translation(NamedTuple):
 
 
 class AttentionMap(NamedTuple):
-    """One sentence's attention: S source and T target tokens, and T rows of S weights in [0, 1]."""
+    """One sentence's attention: S source and T target tokens, and T rows of S weights in [0, 1].
+
+    ``views`` are further maps of the sentence, each with a ``name``, ``source``, ``target`` and ``weights``: those of a
+    Transformer's layers and heads.
+    """
 
     source: list[str]
     target: list[str]
     reference: str
     weights: list[list[float]]
+    views: list[dict[str, Any]]
 
 
 class Shown(NamedTuple):
@@ -106,12 +111,18 @@ def _read_maps(artefacts: Path) -> list[AttentionMap]:
 
 
 def _parse_map(content: Mapping[str, Any]) -> AttentionMap:
+    whole = _parse_weights(content)
+    views = [{"name": str(view["name"])} | _parse_weights(view) for view in content.get("views", [])]
+    return AttentionMap(**whole, reference=str(content.get("reference", "")), views=views)
+
+
+def _parse_weights(content: Mapping[str, Any]) -> dict[str, Any]:
     source, target = [str(word) for word in content["source"]], [str(word) for word in content["target"]]
     # Clamped: files of runs are not trusted, and the page draws the values.
     weights = [[round(min(1.0, max(0.0, float(weight))), 3) for weight in row] for row in content["weights"]]
     if len(weights) != len(target) or any(len(row) != len(source) for row in weights):
         raise ValueError("weights and tokens differ in number")
-    return AttentionMap(source, target, str(content.get("reference", "")), weights)
+    return {"source": source, "target": target, "weights": weights}
 
 
 @_tolerant

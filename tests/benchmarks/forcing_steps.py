@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from typing import IO, Any, cast
 
 import torch
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
 from torch import Tensor

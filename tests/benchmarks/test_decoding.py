@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 import torch
+from lab_attention.attention import AdditiveAttention
 from lab_basics.optimizers import adam
-from lab_seq2seq.attention import AdditiveAttention
 from lab_seq2seq.decode import Hypothesis, beam_search, decode
 from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN

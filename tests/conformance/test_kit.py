@@ -64,7 +64,7 @@ def test_every_kind_of_the_kernel_has_a_conformance_class() -> None:
 
 def test_registry_of_a_plugin_has_the_class_that_the_plugin_offers() -> None:
     entry = installed().registry("attentions")["dot"]
-    assert conformance_of(entry, installed()).__mro__[1].__module__ == "lab_seq2seq.conformance"
+    assert conformance_of(entry, installed()).__mro__[1].__module__ == "lab_attention.conformance"
 
 
 def test_every_check_says_in_words_what_holds() -> None:

@@ -17,6 +17,7 @@ KERNEL = ROOT / "lab"
 
 NEVER_ENTERED = {
     "__main__.py": "python -m lab",
+    "report/documents.py": "--format json",
     "registry/hookspecs.py": "the hooks, which are declared and not called",
     "study/command.py": "lab.command, for a command line as an experiment",
     "study/outside.py": "lab.compare, for results from elsewhere",

@@ -13,12 +13,12 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+from lab_attention.dropout import scaled_mask
+from lab_attention.fused.stages import Stage
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lab_seq2seq.dropout import scaled_mask
 from lab_seq2seq.fused.gru import Layers, SteppedLayer
-from lab_seq2seq.fused.stages import Stage
 
 __all__ = ["AttendedGRU"]
 

@@ -13,17 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lab_attention.attention import Attention, Memory, masked_softmax
+from lab_attention.fused.attention import FusedAttention, WeightedSums
+from lab_attention.fused.linear import DeferredLinear
+from lab_attention.fused.stages import Stage
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lab_seq2seq.attention import Attention, Memory, masked_softmax
 from lab_seq2seq.fused.attended import AttendedGRU
-from lab_seq2seq.fused.attention import FusedAttention, WeightedSums
 from lab_seq2seq.fused.gru import FusedGRU
 from lab_seq2seq.fused.layout import Layout, known_runs
-from lab_seq2seq.fused.linear import DeferredLinear
 from lab_seq2seq.fused.projection import Unprojected
-from lab_seq2seq.fused.stages import Stage
 
 __all__ = ["fused_attention", "fused_forward", "stepwise_attention"]
 

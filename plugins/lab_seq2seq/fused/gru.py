@@ -16,14 +16,13 @@ from itertools import accumulate
 from typing import Any
 
 import torch
+from lab_attention.dropout import dropout
+from lab_attention.fused.linear import DeferredLinear, Uses, both_layouts
+from lab_attention.fused.rows import Rows, aligned, times, weight_gradient
+from lab_attention.fused.stages import Deferred, defer, product_type
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
-
-from lab_seq2seq.dropout import dropout
-from lab_seq2seq.fused.linear import DeferredLinear, Uses, both_layouts
-from lab_seq2seq.fused.rows import Rows, aligned, times, weight_gradient
-from lab_seq2seq.fused.stages import Deferred, defer, product_type
 
 __all__ = ["FusedGRU", "Layers", "SteppedLayer"]
 

@@ -15,11 +15,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from lab_attention.fused.rows import pad_rows, round_down
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence
-
-from lab_seq2seq.fused.rows import pad_rows, round_down
 
 __all__ = ["Unprojected", "projected_cross_entropy"]
 

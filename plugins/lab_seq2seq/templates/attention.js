@@ -2,7 +2,7 @@
 (() => {
   const at = (name) => document.getElementById(`attention-${name}`);
   const arms = JSON.parse(at("data").textContent);
-  const [armChoice, sentenceChoice] = [at("arm"), at("sentence")];
+  const [armChoice, sentenceChoice, viewChoice] = [at("arm"), at("sentence"), at("view")];
   let map;
 
   const make = (parent, tag, text = "") => {
@@ -70,8 +70,22 @@
     });
   }
 
+  function offerViews() {
+    const { views } = arms[armChoice.value].maps[sentenceChoice.value];
+    const before = viewChoice.selectedOptions[0]?.textContent;
+    viewChoice.replaceChildren();
+    ["mean of the last layer's heads", ...views.map(({ name }) => name)].forEach((name, index) => {
+      const option = make(viewChoice, "option", name);
+      option.value = index;
+      option.selected = name === before;
+    });
+    at("views").hidden = views.length === 0;
+    show();
+  }
+
   function show() {
-    map = arms[armChoice.value].maps[sentenceChoice.value];
+    const whole = arms[armChoice.value].maps[sentenceChoice.value];
+    map = { ...whole, ...(whole.views[viewChoice.value - 1] ?? {}) };
     writeWords();
     writeGrid();
     choose(0);
@@ -89,7 +103,7 @@
       option.value = index;
       option.selected = option.textContent === before;
     });
-    show();
+    offerViews();
   }
 
   const moves = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
@@ -104,7 +118,8 @@
 
   arms.forEach(({ arm }, index) => (make(armChoice, "option", arm).value = index));
   armChoice.addEventListener("change", offerSentences);
-  sentenceChoice.addEventListener("change", show);
+  sentenceChoice.addEventListener("change", offerViews);
+  viewChoice.addEventListener("change", show);
   offerSentences();
   document.querySelector(".attention-live").hidden = false;
 })();

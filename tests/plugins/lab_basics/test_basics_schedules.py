@@ -11,6 +11,7 @@ from lab_basics.schedules import (
     Cosine,
     Cyclic,
     Factor,
+    InverseSqrt,
     MultiStep,
     OnPlateau,
     Warmup,
@@ -119,6 +120,14 @@ def test_clr_begins_again_when_a_cycle_length_is_given():
 @pytest.mark.parametrize("steps", [1, 5, 9])
 def test_clr_of_a_few_steps_begins_at_its_peak(steps):
     assert CircularLR().curve(steps, 1).factors[0] == 1.0
+
+
+def test_inverse_sqrt_is_the_papers_formula():
+    factors = InverseSqrt(warmup_steps=4).curve(16, 4).factors
+    paper = [32**-0.5 * min(step**-0.5, step * 4**-1.5) / (32**-0.5 * 4**-0.5) for step in range(1, 17)]
+    assert factors == pytest.approx(paper)
+    with pytest.raises(ParameterError, match="warmup_steps must be at least 1, got 0"):
+        InverseSqrt(warmup_steps=0)
 
 
 def test_warmup_is_torchs_linear_rate():

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from lab_report.claim_command import parse_claim
 
 import lab
 from lab.cli.main import cli
+from tests.kernel import machine_documents
 from tests.kernel.stored_study import FIGURES, store_study
 
-SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 ASKED = ("--arm", "model", "--metric", "acc", "--higher-is-better")
 
 Run = Callable[..., Result]
@@ -29,35 +27,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def document(result: Result, schema: str) -> Any:
-    """What was printed to stdout, which must be JSON of the schema and nothing else."""
-    found = json.loads(result.stdout)
-    described = json.loads((SCHEMAS / f"{schema}.json").read_text())
-    check(found, described, described["$defs"])
-    with suppress(ImportError):
-        import jsonschema
-
-        jsonschema.validate(found, described)
-    return found
-
-
-def check(value: Any, schema: dict[str, Any], named: dict[str, Any]) -> None:
-    """Check that properties are those of the schema: none is missing, and none is left undescribed."""
-    schema = named[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    if isinstance(value, dict):
-        for each in schema.get("anyOf", [schema]):
-            each = named[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
-            if "properties" in each:
-                assert set(value) == set(each["properties"]) == set(each["required"])
-                for name, part in value.items():
-                    check(part, each["properties"][name], named)
-            elif "additionalProperties" in each:
-                for part in value.values():
-                    check(part, each["additionalProperties"], named)
-    elif isinstance(value, list):
-        for part in value:
-            check(part, schema["items"], named)
-    elif "const" in schema:
-        assert value == schema["const"]
+    """What was printed to stdout."""
+    return machine_documents.document(result.stdout, schema)
 
 
 def every_null_has_a_reason(value: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import lab_seq2seq.fused.attended
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention, Attention, DotAttention, ScaledDotAttention
+from lab_attention.attention import AdditiveAttention, Attention, DotAttention, ScaledDotAttention
+from lab_attention.fused.linear import DeferredLinear
 from lab_seq2seq.fused.attended import AttendedGRU
 from lab_seq2seq.fused.forward import fused_attention
-from lab_seq2seq.fused.linear import DeferredLinear
 from lab_seq2seq.losses import seq2seq_loss
 from torch import Tensor, nn
 

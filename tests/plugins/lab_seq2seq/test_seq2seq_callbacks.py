@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_seq2seq.attention import AdditiveAttention
+import torch
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.callbacks import AttentionMaps, Translations
 from lab_seq2seq.losses import Seq2SeqLoss
 from lab_seq2seq.plots import attention_map
 from lab_seq2seq.steppers import TeacherForcing
+from lab_seq2seq.transformer import Transformer
 
 from lab.errors import ParameterError
 from lab.training import Learner
-from tests.plugins.lab_seq2seq.conftest import PAD, ToyTranslation, small_model
+from tests.plugins.lab_seq2seq.conftest import FACTS, PAD, ToyTranslation, small_model
 
 
 def trained(data: Any, folder: Path | None, *callbacks: Any, **options: Any) -> Path:
@@ -54,6 +56,25 @@ def test_attention_maps_leave_pictures_and_numbers(data: ToyTranslation, tmp_pat
         assert len(one["weights"]) == len(one["target"])
         assert all(len(row) == len(one["source"]) for row in one["weights"])
         assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in one["weights"])
+
+
+def test_attention_maps_of_a_transformer_have_every_layer_and_head(data: ToyTranslation, tmp_path: Path) -> None:
+    model = Transformer(
+        data.source_vocab_size, data.target_vocab_size, **FACTS, max_length=9, width=8, heads=2, encoder_layers=1,
+        decoder_layers=2, feed_forward=8,
+    )  # fmt: skip
+    options = {"stepper": TeacherForcing(PAD), "folder": tmp_path, "progress": False}
+    Learner(model, data, Seq2SeqLoss(PAD), callbacks=[AttentionMaps(count=3)], **options).fit(1)
+    for one in json.loads((tmp_path / "artefacts/attention/maps.json").read_text(encoding="utf-8")):
+        views = {view["name"]: view for view in one["views"]}
+        assert len(views) == 2 * (1 + 2 + 2)
+        cross = [views[f"decoder over source, layer 2, head {head}"]["weights"] for head in (1, 2)]
+        assert (torch.tensor(cross).mean(0) - torch.tensor(one["weights"])).abs().max() < 2e-3
+        own = views["decoder, layer 1, head 1"]
+        assert (own["source"][0], own["source"][1:]) == ("_bos_", one["target"][:-1])
+        assert views["encoder, layer 1, head 2"]["target"] == one["source"]
+        for view in one["views"]:
+            assert all(sum(row) == pytest.approx(1, abs=1e-2) for row in view["weights"])
 
 
 def test_a_model_without_attention_leaves_no_maps(data: ToyTranslation, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.decode import alignments, beam_search, greedy, translate
 
 from lab.errors import LabError, ParameterError

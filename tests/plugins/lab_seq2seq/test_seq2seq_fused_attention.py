@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_attention.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, ScaledDotAttention
 from lab_seq2seq.fused.forward import fused_attention, stepwise_attention
 
 WIDTH, STEPS, BATCH = 6, 5, 4
@@ -84,7 +84,7 @@ def test_scores_made_for_some_sentences_at_a_time_are_the_same(
     attention = AdditiveAttention(WIDTH, WIDTH).double()
     given, results = [keys, *attention.parameters()], []
     for chunk in (1, 2 * STEPS * WIDTH, 2**18):
-        monkeypatch.setattr("lab_seq2seq.fused.attention._CHUNK", chunk)
+        monkeypatch.setattr("lab_attention.fused.attention._CHUNK", chunk)
         found, total = attended(attention, keys, None, at_once=True)
         results.append((found, torch.autograd.grad(total, given)))
     torch.testing.assert_close(results[0], results[2])

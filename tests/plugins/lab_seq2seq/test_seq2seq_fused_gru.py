@@ -7,9 +7,9 @@ import weakref
 
 import pytest
 import torch
+from lab_attention.fused.linear import DeferredLinear
 from lab_seq2seq.fused.forward import _by_hand
 from lab_seq2seq.fused.gru import FusedGRU
-from lab_seq2seq.fused.linear import DeferredLinear
 from lab_seq2seq.models import Recurrent
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.fused.layout import Layout, known_runs
 from lab_seq2seq.models import Seq2SeqRNN, sentence_lengths
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_attention.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
 from lab_seq2seq.fused import forward
 from lab_seq2seq.losses import seq2seq_loss
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.fused import projection
 from lab_seq2seq.fused.projection import Unprojected, projected_cross_entropy
 from lab_seq2seq.losses import Seq2SeqLoss, seq2seq_loss

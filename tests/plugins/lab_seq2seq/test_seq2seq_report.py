@@ -203,7 +203,8 @@ def test_the_data_of_the_map_can_be_read_back_from_the_page(stored: Any, leave: 
     html = only(results.runs, "Attention").html
     text = re.search(r'<script type="application/json" id="attention-data">(.*?)</script>', html, re.DOTALL)
     assert text is not None
-    assert json.loads(text.group(1)) == [{"arm": "attn", "maps": [MAP, awkward]}]
+    maps = [{**one, "views": []} for one in (MAP, awkward)]
+    assert json.loads(text.group(1)) == [{"arm": "attn", "maps": maps}]
 
 
 # --- whatever there may be --------------------------------------------------------------------------------------------
@@ -264,3 +265,13 @@ def test_without_the_plugin_the_report_of_its_runs_is_made_all_the_same(stored: 
     found = sections_of(results, Catalog(strict=True))
     assert found == []
     assert "où" not in render_report(record, results, found)
+
+
+def test_views_of_layers_and_heads_reach_the_page(stored: Any, leave: Leave) -> None:
+    _, results = stored()
+    weights = {"source": ["où", "?"], "target": ["where"], "weights": [[0.9, 0.1]]}
+    view = {"name": "encoder, layer 1, head 2", **weights}
+    leave("attn", 0, maps=[{**weights, "reference": "where", "views": [view]}])
+    assert "encoder, layer 1, head 2" in only(results.runs, "Attention").html
+    leave("attn", 0, maps=[{**weights, "views": [{**view, "target": []}]}])
+    assert not [section for section in sections(results.runs) if section.title == "Attention"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention
+from lab_attention.attention import AdditiveAttention
 from lab_seq2seq.losses import Seq2SeqLoss
 from lab_seq2seq.transfer import load_encoder, save_encoder
 

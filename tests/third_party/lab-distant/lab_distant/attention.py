@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab_seq2seq.attention import Attention
+from lab_attention.attention import Attention
 from torch import Tensor, nn
 
 __all__ = ["Distant"]

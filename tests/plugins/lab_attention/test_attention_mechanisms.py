@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from lab_seq2seq.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
+from lab_attention.attention import AdditiveAttention, DotAttention, GeneralAttention, ScaledDotAttention
 
 from lab.errors import ParameterError, ShapeError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq.dropout import Dropout, dropout
+from lab_attention.dropout import Dropout, dropout
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.35, 0.9])

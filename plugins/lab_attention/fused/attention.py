@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lab.training.cpu import without_onednn
-from lab_seq2seq.fused.stages import Deferred, Stage, defer, product_type
+from lab_attention.fused.stages import Deferred, Stage, defer, product_type
 
 __all__ = ["DotScores", "FusedAttention", "TanhScores", "WeightedSums"]
 
@@ -43,6 +43,9 @@ class FusedAttention(Stage):
             scores = scores.masked_fill(self._padding[: x.size(0)], -math.inf)
         # Like autocast, which computes softmax in float32.
         weights = scores.softmax(1, dtype=_at_least_float32(scores))
+        if self._padding is not None:
+            # A sentence of nothing but padding would have NaN.
+            weights = weights.masked_fill_(self._padding[: x.size(0)], 0.0)
         context, of_sums = self._sums.forward(weights)
         return context, (weights, of_scores, of_sums)
 

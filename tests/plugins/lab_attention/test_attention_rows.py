@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_seq2seq.fused.linear import DeferredLinear
-from lab_seq2seq.fused.rows import Rows, aligned, pad_rows, times, weight_gradient
+from lab_attention.fused.linear import DeferredLinear
+from lab_attention.fused.rows import Rows, aligned, pad_rows, times, weight_gradient
 
 
 @pytest.mark.parametrize("expected", [0, 400])

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
-from lab_seq2seq.fused.attention import DotScores, TanhScores
-from lab_seq2seq.fused.linear import DeferredLinear
-from lab_seq2seq.fused.stages import Chain, Stage
+from lab_attention.fused.attention import DotScores, TanhScores
+from lab_attention.fused.linear import DeferredLinear
+from lab_attention.fused.stages import Chain, Stage
 
 __all__ = [
     "AdditiveAttention",
@@ -231,9 +231,12 @@ class ScaledDotAttention(Attention):
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the softmax over the source (S, B), with weight 0 where the mask is False."""
-    # -inf and not a large negative number: the weight of padding is then exactly 0 in every dtype.
-    return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(0)
+    """Return the softmax over the source (S, B), with weight 0 where the mask is False; a sentence of padding has 0."""
+    if mask is None:
+        return scores.softmax(0)
+    # -inf and not a large negative number: the weight of padding is then exactly 0 in every dtype. The second fill
+    # concerns only a sentence without any real token: its NaN becomes 0, and no gradient passes.
+    return scores.masked_fill(~mask, -math.inf).softmax(0).masked_fill(~mask, 0.0)
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab_seq2seq.fused.rows import Rows, aligned, times, weight_gradient
-from lab_seq2seq.fused.stages import Deferred, Stage, defer, product_type
+from lab_attention.fused.rows import Rows, aligned, times, weight_gradient
+from lab_attention.fused.stages import Deferred, Stage, defer, product_type
 
 __all__ = ["DeferredLinear", "Uses", "both_layouts"]
 

@@ -1,0 +1,156 @@
+"""Model of word vectors: an input table, an output table, and the products of their rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab.errors import ParameterError, ShapeError
+from lab.training.rng import part
+from lab_words.vocabulary import WordVocabulary
+
+__all__ = ["WordVectorModel", "ngrams_of", "subword_table"]
+
+
+class WordVectorModel(nn.Module):
+    """Word vectors of word2vec, GloVe and fastText.
+
+    An example's input vector is the mean of the vectors of its words: one for skip-gram, several for CBOW. The logits
+    are its products with rows of the output table.
+
+    Args:
+        vocab_size: words V.
+        vocab: the vocabulary; only needed with ``subwords``.
+        embedding_dim: width of the vectors D.
+        bias: add a bias of the input word and one of the output row, as GloVe does.
+        subwords: shortest and longest character n-gram whose vectors are added to the word's (Bojanowski et al. 2017);
+            None for whole words only.
+        buckets: rows that n-grams share by their hash.
+        init: ``xavier`` (uniform, both tables) or ``word2vec`` (inputs uniform in ±0.5 / D, outputs zero).
+
+    Shapes:
+        words (B, L) long with -1 as padding; candidates (B, C) long with -1 as padding, or (B, 0) for all rows → logits
+        (B, C) or (B, V)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        vocab: WordVocabulary,
+        *,
+        embedding_dim: int = 100,
+        bias: bool = False,
+        subwords: tuple[int, int] | None = None,
+        buckets: int = 20_000,
+        init: Literal["xavier", "word2vec"] = "xavier",
+    ) -> None:
+        super().__init__()
+        if embedding_dim < 1 or buckets < 1:
+            raise ParameterError(
+                f"embedding_dim={embedding_dim}, buckets={buckets}, each must be at least 1",
+                where="architecture 'word_vectors'",
+            )
+        rows = vocab_size
+        self.subword_ids: Tensor | None
+        self.register_buffer("subword_ids", None, persistent=False)
+        if subwords is not None:
+            if not 1 <= subwords[0] <= subwords[1]:
+                raise ParameterError(
+                    f"subwords are lengths 1 ≤ shortest ≤ longest, got {tuple(subwords)}",
+                    where="architecture 'word_vectors'",
+                )
+            # one row more, which stays zero and fills up words with few n-grams
+            self.subword_ids = subword_table(vocab.words, subwords, buckets)
+            rows = vocab_size + buckets
+        with part("inputs"):
+            self.inputs = nn.Embedding(rows, embedding_dim)
+            _initialize(self.inputs, init, embedding_dim)
+        with part("outputs"):
+            self.outputs = nn.Embedding(vocab_size, embedding_dim)
+            _initialize(self.outputs, init, 0)
+        self.input_bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+
+    def forward(self, words: Tensor, candidates: Tensor) -> Tensor:
+        """Return logits of the candidates, or of all words if there are none."""
+        if words.dim() != 2 or candidates.dim() != 2 or words.is_floating_point() or len(words) != len(candidates):
+            raise ShapeError(
+                f"words must be (B, L) and candidates (B, C), integers, got {tuple(words.shape)} {words.dtype} and "
+                f"{tuple(candidates.shape)}"
+            )
+        hidden = self.lookup(words)
+        if not candidates.shape[1]:
+            logits = hidden @ self.outputs.weight.T
+            return logits if self.output_bias is None else logits + self.output_bias
+        rows = functional.embedding(candidates.clamp(min=0), self.outputs.weight)
+        logits = torch.bmm(rows, hidden.unsqueeze(2)).squeeze(2)
+        if self.input_bias is None or self.output_bias is None:
+            return logits
+        return logits + self.input_bias[words[:, :1].clamp(min=0)] + self.output_bias[candidates.clamp(min=0)]
+
+    def lookup(self, words: Tensor) -> Tensor:
+        """Return the input vectors (B, D): the mean over words (B, L), of which -1 is padding."""
+        if words.shape[1] == 1:
+            return self._vectors(words[:, 0])
+        known = (words >= 0).unsqueeze(2)
+        vectors = self._vectors(words.clamp(min=0).flatten()).unflatten(0, words.shape)
+        return (vectors * known).sum(1) / known.sum(1).clamp(min=1)
+
+    def _vectors(self, words: Tensor) -> Tensor:
+        if self.subword_ids is None:
+            return functional.embedding(words, self.inputs.weight)
+        pieces = self.subword_ids[words]
+        present = (pieces >= 0).to(self.inputs.weight.dtype)
+        return functional.embedding_bag(pieces.clamp(min=0), self.inputs.weight, mode="sum", per_sample_weights=present)
+
+    @torch.no_grad()
+    def vectors(self) -> Tensor:
+        """Return the input vectors (V, D) of all words, subwords included."""
+        every = torch.arange(self.outputs.num_embeddings, device=self.inputs.weight.device)
+        return self._vectors(every)
+
+
+def _initialize(table: nn.Embedding, init: str, embedding_dim: int) -> None:
+    if init == "xavier":
+        nn.init.xavier_uniform_(table.weight)
+    elif embedding_dim:
+        nn.init.uniform_(table.weight, -0.5 / embedding_dim, 0.5 / embedding_dim)
+    else:
+        nn.init.zeros_(table.weight)
+
+
+def ngrams_of(word: str, shortest: int, longest: int) -> list[str]:
+    """Return the character n-grams of a word between ``<`` and ``>``, without the whole.
+
+    >>> ngrams_of("where", 3, 3)
+    ['<wh', 'whe', 'her', 'ere', 're>']
+    """
+    marked = f"<{word}>"
+    lengths = range(shortest, min(longest, len(marked) - 1) + 1)
+    return [marked[start : start + length] for length in lengths for start in range(len(marked) - length + 1)]
+
+
+def subword_table(words: list[str], lengths: tuple[int, int], buckets: int) -> Tensor:
+    """Return the rows (V, P) long of every word: its own, then those of its n-grams; -1 fills up.
+
+    n-grams are hashed into ``buckets`` rows behind the words by FNV-1a, as fastText does.
+    """
+    lists = [
+        [number, *(len(words) + _fnv1a(each) % buckets for each in ngrams_of(word, *lengths))]
+        for number, word in enumerate(words)
+    ]
+    table = torch.full((len(words), max(map(len, lists))), -1)
+    for row, pieces in enumerate(lists):
+        table[row, : len(pieces)] = torch.tensor(pieces)
+    return table
+
+
+def _fnv1a(text: str) -> int:
+    value = 2166136261
+    for byte in text.encode():
+        # fastText extends each byte with its sign
+        value = ((value ^ (byte | 0xFFFFFF00 if byte > 127 else byte)) * 16777619) & 0xFFFFFFFF
+    return value

@@ -1,0 +1,73 @@
+"""Plugin for word vectors: pairs and counts of words, models, losses, and evaluation by similarity and analogy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl, preset
+
+
+@hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """Words with their contexts."""
+    return {
+        "word_counts": "lab_words.counts:word_counts",
+        "word_pairs": "lab_words.data:word_pairs",
+    }
+
+
+@hookimpl
+def lab_corpora() -> dict[str, Any]:
+    """Texts in sentences, and word lists for evaluation."""
+    return {
+        "ptb": "lab_words.corpora:ptb",
+        "wikitext2": "lab_words.corpora:wikitext2",
+        "word_eval": "lab_words.corpora:word_eval",
+    }
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Models of word vectors."""
+    return {
+        "glove": preset("word_vectors", bias=True),
+        "subword_vectors": preset("word_vectors", subwords=(3, 6)),
+        "word_vectors": "lab_words.models:WordVectorModel",
+    }
+
+
+@hookimpl
+def lab_losses() -> dict[str, Any]:
+    """Objectives of word vectors."""
+    return {
+        "glove_loss": "lab_words.losses:glove_loss",
+        "negative_sampling": "lab_words.losses:negative_sampling",
+        "path_nll": "lab_words.losses:path_nll",
+        "word_nll": "lab_words.losses:word_nll",
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """Evaluation of word vectors after every epoch."""
+    return {"word_scores": "lab_words.callbacks:WordScores"}
+
+
+@hookimpl
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """``lab words``."""
+    return {"words": ("lab_words.commands:words", "Neighbors, analogies and export of trained word vectors.")}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Nearest neighbors of a few words per arm."""
+    from lab_words.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """Example data for the conformance kit."""
+    return "lab_words.conformance:support"

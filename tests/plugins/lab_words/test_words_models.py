@@ -1,0 +1,184 @@
+"""Models, losses, evaluation and files: worked examples, and a golden loss curve."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from lab_text.vectors import TextVectors
+from lab_text.vocabulary import Vocabulary
+from lab_words.counts import word_counts
+from lab_words.data import word_pairs
+from lab_words.embedded_eval import embedded_analogies, embedded_similarities
+from lab_words.evaluation import Question, analogy_score, correlation, nearest, similarity_score, solve
+from lab_words.export import export_vectors
+from lab_words.losses import glove_loss, negative_sampling, path_nll, word_nll
+from lab_words.models import WordVectorModel, ngrams_of
+from lab_words.vocabulary import WordVocabulary
+from torch.nn import functional
+
+from lab import Learner
+from lab.errors import DataError, ParameterError, ShapeError
+
+GOLDEN = [0.69022, 0.64504, 0.52148]
+
+
+def model_of(data, **options):
+    torch.manual_seed(0)
+    return WordVectorModel(data.vocab_size, data.vocab, embedding_dim=16, **options)
+
+
+def fitted(data, loss, epochs=2, **options):
+    learner = Learner(
+        model_of(data, **options),
+        data,
+        loss,
+        lr=1e-2,
+        batch_size=512,
+        progress=False,
+        seed=3,
+        optimizer=partial(torch.optim.Adam),
+    )
+    return [row["train_loss"] for row in learner.fit(epochs)], learner
+
+
+def test_golden_loss_curve():
+    """Values written down once; a change of them is a change of what is computed."""
+    losses, _ = fitted(word_pairs(min_freq=50), negative_sampling, 3)
+    assert losses == pytest.approx(GOLDEN, rel=2e-3)
+
+
+@pytest.mark.parametrize("objective", ["negatives", "tree", "softmax"])
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_every_objective_is_learned(model, objective):
+    losses, _ = fitted(word_pairs(min_freq=50, model=model, objective=objective), word_nll)
+    assert losses[1] < losses[0]
+
+
+def test_glove_and_subwords_are_learned():
+    assert np.diff(fitted(word_counts(min_freq=50), glove_loss, bias=True)[0]) < 0
+    assert np.diff(fitted(word_pairs(min_freq=50), negative_sampling, subwords=(3, 6), buckets=500)[0]) < 0
+
+
+def test_a_hierarchical_softmax_is_a_distribution():
+    data = word_pairs(min_freq=100, objective="tree")
+    model = model_of(data).double()
+    nodes, bits = data.train.paths
+    words = torch.zeros(data.vocab_size, 1, dtype=torch.long)
+    logits = model(words, nodes).detach()
+    each = functional.binary_cross_entropy_with_logits(logits, bits.clamp(min=0).double(), reduction="none")
+    assert float((-(each * (bits >= 0)).sum(1)).exp().sum()) == pytest.approx(1)
+
+
+def test_the_context_of_cbow_is_a_mean_without_padding():
+    data = word_pairs(min_freq=100)
+    model = model_of(data)
+    both = model.inputs.weight[[3, 5]].mean(0)
+    assert torch.allclose(model.lookup(torch.tensor([[3, -1, 5, -1]]))[0], both)
+
+
+def test_ngrams_of_where_are_those_of_the_paper():
+    assert ngrams_of("where", 3, 3) == ["<wh", "whe", "her", "ere", "re>"]
+    assert len(ngrams_of("where", 3, 6)) == 5 + 4 + 3 + 2
+
+
+def test_subword_vectors_are_sums():
+    data = word_pairs(min_freq=100)
+    model = model_of(data, subwords=(3, 4), buckets=50)
+    pieces = model.subword_ids[7]
+    assert torch.allclose(model.vectors()[7], model.inputs.weight[pieces[pieces >= 0]].sum(0), atol=1e-6)
+
+
+def test_glove_ratios_of_ice_and_steam():
+    """Pennington et al. 2014, table 1: ratios of probabilities are what differences of vectors encode."""
+    ice = {"solid": 1.9e-4, "gas": 6.6e-5, "water": 3.0e-3, "fashion": 1.7e-5}
+    steam = {"solid": 2.2e-5, "gas": 7.8e-4, "water": 2.2e-3, "fashion": 1.8e-5}
+    # the table rounds its probabilities to two digits, so the ratios agree to a few percent
+    ratios = {word: ice[word] / steam[word] for word in ice}
+    assert ratios == pytest.approx({"solid": 8.9, "gas": 0.085, "water": 1.36, "fashion": 0.96}, rel=0.04)
+    # a model whose outputs are log counts has loss 0, and its differences are the logarithms of these ratios
+    logs = torch.tensor([[math.log(1e6 * p) for p in side.values()] for side in (ice, steam)])
+    assert float(glove_loss(logs, logs.exp())) == pytest.approx(0, abs=1e-10)
+    assert (logs[0] - logs[1]).exp().tolist() == pytest.approx(list(ratios.values()))
+
+
+def test_glove_weighs_rare_pairs_less():
+    wrong = torch.zeros(1, 1)
+    assert float(glove_loss(wrong, torch.full((1, 1), 25.0))) == pytest.approx(0.25**0.75 * math.log(25) ** 2)
+    assert float(glove_loss(wrong, torch.full((1, 1), 400.0))) == pytest.approx(math.log(400) ** 2)
+
+
+def test_losses_of_chance_are_known():
+    zeros, target = torch.zeros(2, 3), torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
+    assert float(path_nll(zeros, target)) == pytest.approx(5 * math.log(2) / 2)
+    assert float(negative_sampling(zeros, target.clamp(min=0))) == pytest.approx(math.log(2))
+    with pytest.raises(ShapeError):
+        negative_sampling(zeros, target[:, :2])
+
+
+VOCAB = WordVocabulary(["man", "woman", "son", "daughter", "stone"], [5, 4, 3, 2, 1])
+VECTORS = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [0, -1, 0]], float)
+
+
+@pytest.mark.parametrize("method", ["add", "multiply"])
+def test_an_analogy_is_solved_without_its_own_words(method):
+    assert solve(VOCAB, VECTORS, "man", "woman", "son", method=method)[0][0] == "daughter"
+    score = analogy_score(VOCAB, VECTORS, [Question("man", "woman", "son", "daughter"), Question(*"abcd")], method)
+    assert score == (1.0, 1, 2)
+
+
+def test_neighbors_similarity_and_correlation_of_a_worked_example():
+    assert [word for word, _ in nearest(VOCAB, VECTORS, "man", 2)] == ["woman", "son"]
+    pairs = [("man", "woman", 9.0), ("man", "stone", 0.0), ("man", "daughter", 5.0), ("man", "unknown", 5.0)]
+    assert similarity_score(VOCAB, VECTORS, pairs) == (pytest.approx(1.0), 3, 4)
+    assert correlation(VOCAB, VECTORS, "woman", "son") == pytest.approx(-0.5)
+    assert math.isnan(similarity_score(VOCAB, VECTORS, pairs[3:]).value)
+
+
+def test_the_embedded_text_covers_the_embedded_lists():
+    data = word_pairs()
+    pairs = embedded_similarities()
+    assert similarity_score(data.vocab, np.eye(data.vocab_size), pairs).known == len(pairs)
+    assert analogy_score(data.vocab, np.eye(data.vocab_size), embedded_analogies()).known >= 600
+
+
+@pytest.mark.parametrize("suffix", [".vec", ".bin"])
+def test_exported_vectors_are_read_back_exactly(tmp_path, suffix):
+    path = tmp_path / f"vectors{suffix}"
+    vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    export_vectors(VOCAB.words, vectors, path)
+    _, found = TextVectors(path=str(path), std=None).find(VOCAB.words, tuple)
+    assert all(np.array_equal(found[word], vectors[row]) for row, word in enumerate(VOCAB.words))
+    assert TextVectors(path=str(path)).table(Vocabulary(VOCAB.words)).missing == ()
+
+
+def test_safetensors_hold_words_and_vectors(tmp_path):
+    from safetensors import safe_open
+
+    path = tmp_path / "vectors.safetensors"
+    export_vectors(VOCAB.words, VECTORS, path)
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["words"]) == VOCAB.words
+        assert torch.equal(file.get_tensor("vectors"), torch.from_numpy(VECTORS).float())
+
+
+@pytest.mark.parametrize("suffix", [".vec", ".bin"])
+def test_gensim_reads_what_was_exported(tmp_path, suffix):
+    models = pytest.importorskip("gensim.models", reason="gensim is not installed (extra bench)")
+    path = tmp_path / f"vectors{suffix}"
+    export_vectors(VOCAB.words, VECTORS, path)
+    read = models.KeyedVectors.load_word2vec_format(str(path), binary=suffix == ".bin")
+    assert np.array_equal(read["daughter"], VECTORS[3].astype(np.float32))
+
+
+def test_words_that_a_file_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(DataError, match="'new york' has a blank"):
+        export_vectors(["new york", "b"], VECTORS[:2], tmp_path / "v.vec")
+    with pytest.raises(DataError, match="'b' occurs twice"):
+        export_vectors(["b", "b"], VECTORS[:2], tmp_path / "v.vec")
+    with pytest.raises(ParameterError, match=r"unknown format '\.csv'"):
+        export_vectors(["a", "b"], VECTORS[:2], tmp_path / "v.csv")
