@@ -16,6 +16,12 @@ __all__ = ["GIVEN", "command"]
 GIVEN = ("seed", "folder", "device", "threads")
 """Placeholders that a run fills."""
 
+_BRACES = {
+    "Single '{' encountered in format string": "a '{' has no '}'",
+    "Single '}' encountered in format string": "a '}' has no '{'",
+    "expected '}' before end of string": "a '{' has no '}'",
+}
+
 
 def command(
     template: str,
@@ -47,7 +53,11 @@ def command(
     unknown = sorted(names - {*parameters, *GIVEN})
     unused = sorted(parameters.keys() - names)
     files = [file for pattern in sources for file in sorted(glob(pattern, recursive=True))]
-    problems = [f"'{{{name}}}' is not a parameter: give {name}=..." for name in unknown]
+    problems = [
+        f"'{{{name}}}' is not a parameter: "
+        + (f"give {name}=..." if name.isidentifier() else f"braces that are meant are written twice: {{{{{name}}}}}")
+        for name in unknown
+    ]
     problems += [f"parameter '{name}' does not stand in the command: write {{{name}}}" for name in unused]
     problems += [f"no source fits '{pattern}'" for pattern in sources if not glob(pattern, recursive=True)]
     problems += [f"'{name}' is filled by the run" for name in parameters if name in GIVEN]
@@ -76,5 +86,7 @@ def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None
         return list(string.Formatter().parse(template))
     except ValueError as error:
         raise LabError(
-            f"the command cannot be read: {error}", where=template, hint="a brace that is meant is written twice: {{"
+            f"the command cannot be read: {_BRACES.get(str(error), error)}",
+            where=template,
+            hint="a brace that is meant is written twice: {{",
         ) from error

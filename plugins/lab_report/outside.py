@@ -41,6 +41,17 @@ def _complete_source(ctx: click.Context, param: click.Parameter, incomplete: str
     return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
+def _one_direction(ctx: click.Context, param: click.Parameter, given: tuple[bool, ...]) -> bool | None:
+    """Return whether higher is better; None if nothing says so.
+
+    Raises:
+        UsageError: both were given.
+    """
+    if len(set(given)) > 1:
+        raise click.UsageError("--higher-is-better and --lower-is-better exclude each other", ctx)
+    return given[0] if given else None
+
+
 source_argument = click.argument("study", metavar="STUDY|FILE", shell_complete=_complete_source)
 
 OPTIONS = (
@@ -48,7 +59,8 @@ OPTIONS = (
     click.option("--seed", default="seed", metavar="COLUMN", help="Of a file: the column of the seeds."),
     click.option(
         "--higher-is-better/--lower-is-better",
-        default=None,
+        multiple=True,
+        callback=_one_direction,
         help="Of a file: the direction of the metric; losses and metrics that lab has need none.",
     ),
     click.option("--base", default=None, metavar="ARM", help="Compare with this arm, not with the first."),

@@ -122,8 +122,14 @@ def test_a_command_that_cannot_be_run_is_told_when_it_is_written(options, messag
 
 
 def test_a_brace_that_is_not_closed_is_told():
-    with pytest.raises(LabError, match="the command cannot be read"):
-        command("train {lr", metrics="m.json", lr=1)
+    for template, message in [
+        ("train {lr", "the command cannot be read: a '{' has no '}'"),
+        ("train {lr} }", "the command cannot be read: a '}' has no '{'"),
+        ("python -c 'print({1: 2})' {lr}", "'{1}' is not a parameter: braces that are meant are written twice: {{1}}"),
+    ]:
+        with pytest.raises(LabError) as caught:
+            command(template, metrics="{folder}/m.json", lr=1)
+        assert message in str(caught.value)
 
 
 def test_a_parameter_that_is_not_in_the_command_is_a_problem_of_the_study(run, script):

@@ -353,3 +353,10 @@ def test_a_study_whose_name_looks_like_a_file_is_a_study(run: Run, tmp_path: Pat
     assert "wide: better by 0.207" in run("compare", "v1.5").output
     assert "did you mean: v1.5" in str(run("compare", "v1.4").exception)
     assert "wide: better by 0.207" in run("compare", "runs/v1.5").output
+
+
+def test_both_directions_at_once_are_refused(run: Run) -> None:
+    Path("f.csv").write_text("model,seed,acc\na,0,1\nb,0,2\n")
+    done = run("compare", "f.csv", *ASKED, "--lower-is-better")
+    assert done.exit_code == 2
+    assert "--higher-is-better and --lower-is-better exclude each other" in done.output
