@@ -52,6 +52,8 @@ COMPARED = (
     "p_sign_flip",
     "improvement",
     "detectable",
+    "correlation",
+    "exaggeration",
 )
 MEASURED = ("effect", "low", "high", "p", "p_corrected", "detectable")
 
@@ -215,8 +217,16 @@ def _comparison(found: ArmComparison, other: str) -> dict[str, Any]:
     return {
         "with": other,
         "n": found.n,
-        **_plain(numbers, dict.fromkeys(COMPARED, _reason(found.n, found.difference, found.p, found.verdict))),
+        **_plain(
+            numbers,
+            {
+                **dict.fromkeys(COMPARED, _reason(found.n, found.difference, found.p, found.verdict)),
+                "correlation": "fewer than three seeds, or scores without a spread",
+                "exaggeration": "no difference was shown",
+            },
+        ),
         "is_better": found.is_better,
+        "is_equivalent": found.is_equivalent,
         "verdict": found.verdict,
     }
 

@@ -184,7 +184,7 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     for name in metrics:
         table.add_column(name, justify="right")
     table.add_column(f"Δ {compare} [95 %]", justify="right")
-    table.add_column("p (Holm)", justify="right")
+    table.add_column("p (Šidák)", justify="right")
     table.add_column("verdict")
     for row in rows:
         cells = (*(score_cell(row, name) for name in metrics), *difference_cells(row.comparison))
@@ -192,16 +192,18 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     return table
 
 
-MIN_COLUMN = 8
+MIN_COLUMN = 9
 """Smallest width of a column with borders at which folded cells are readable."""
 
-DETECTABLE = ", smallest difference these seeds could show {:.2g}"
+DETECTABLE = ", difference shown with 80 % probability {:.2g}"
+CORRELATION = ", correlation of pairs {:.2f}"
+EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
 
 
 def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
     table = Table(title="main effects and interactions", title_justify="left")
     table.add_column("effect")
-    for name in ("n", f"Δ {compare} [95 %]", "p (Holm)"):
+    for name in ("n", f"Δ {compare} [95 %]", "p (Šidák)"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for effect in effects:
@@ -215,7 +217,8 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
     console.print(
-        f"± is the standard deviation over seeds; Δ is paired by seed, {results.study.compare}: "
+        "± is the standard deviation over seeds; Δ is paired by seed, with intervals that hold together in 95 %; "
+        f"{results.study.compare}: "
         f"{'higher' if results.is_higher_better(results.study.compare) else 'lower'} is better",
         style="dim",
     )
@@ -223,7 +226,13 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
         console.print(
             f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of seeds, "
             f"sign-flip p {comparison.p_sign_flip:.2g}"
-            + ("" if math.isnan(comparison.detectable) else DETECTABLE.format(comparison.detectable)),
+            + ("" if math.isnan(comparison.detectable) else DETECTABLE.format(comparison.detectable))
+            + ("" if math.isnan(comparison.correlation) else CORRELATION.format(comparison.correlation))
+            + (
+                ""
+                if math.isnan(comparison.exaggeration)
+                else EXAGGERATION.format(comparison.n, comparison.exaggeration)
+            ),
             style="dim",
             highlight=False,
         )

@@ -163,6 +163,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "compare": study.compare,
         "selection": study.selection,
         "higher_is_better": study.higher_is_better,
+        "margin": study.margin,
         "seeds": study.seed_list,
         "file": file,
         "place": variants.place_of(file),
@@ -347,6 +348,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         question=content["question"],
         selection=content.get("selection", ""),
         higher_is_better=content.get("higher_is_better"),
+        margin=content.get("margin"),
         searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(

@@ -127,6 +127,8 @@ class Study:
             ``valid``, the best on the validation split, reported on the test split. Empty leaves it to the checkpoint.
         higher_is_better: direction of ``compare``; a training function needs it unless the metric is a loss, and the
             metrics of an experiment say it themselves.
+        margin: the smallest difference in ``compare`` that matters, in its unit; an arm whose interval lies within
+            ± margin is called equivalent. None: no difference is too small to matter.
     """
 
     base: Experiment | Task = attrs.field(converter=_as_experiment)
@@ -139,12 +141,15 @@ class Study:
     searching: Search | None = None
     selection: str = ""
     higher_is_better: bool | None = None
+    margin: float | None = None
 
     def __attrs_post_init__(self) -> None:
         is_base = isinstance(self.base, (Experiment, Task))
         problems = [] if is_base else [f"base must be an Experiment or a function, not {shown(self.base)}"]
         problems += seed_problems(self.seeds)
         problems += text_problem("compare", self.compare, may_be_empty=False)
+        if self.margin is not None and not _is_positive(self.margin):
+            problems.append(f"margin is a difference in {self.compare} above 0, not {shown(self.margin)}")
         for name in ("name", "question", "file"):
             problems += text_problem(name, getattr(self, name))
         if not isinstance(self.arms, tuple) or not all(isinstance(arm, Arm) for arm in self.arms):
@@ -405,6 +410,11 @@ class Study:
         if len(times) > MAX_ARMS:
             raise StudyError([f"this study has {len(times):,} arms; it can have {MAX_ARMS:,} at most"])
         return attrs.evolve(self, arms=(*self.arms, *arms))
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0
 
 
 def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tuple[str, Any]]:

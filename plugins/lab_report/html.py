@@ -245,7 +245,7 @@ def _shown_metrics(results: Results) -> list[str]:
 
 
 def _more_cells(comparison: ArmComparison | None) -> list[str]:
-    """Return pairs, p, sign-flip p, share of improved seeds, and the smallest detectable difference."""
+    """Return pairs, p, sign-flip p, share of improved seeds, and the difference shown with 80 % probability."""
     if comparison is None or comparison.n < 2:
         return []
     p_values = (comparison.p, comparison.p_sign_flip)

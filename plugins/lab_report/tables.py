@@ -110,8 +110,8 @@ class ComparisonTable:
         other = "the arm above" if self.stepwise else self.rows[0].name
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
-            f"{other}, paired by seed, with its 95 % interval; {self.direction} is better. "
-            "p: paired t-test after Holm's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
+            f"{other}, paired by seed, with intervals that hold together in 95 %; {self.direction} is better. "
+            "p: paired t-test after Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
         )
 
 
@@ -163,8 +163,9 @@ class EffectsTable:
     def note(self) -> str:
         """How to read the table."""
         return (
-            f"Main effects and interactions in {self.metric} with their 95 % intervals, paired by seed; "
-            f"{self.direction} is better. {EFFECTS_NOTE} p: t-test over seeds after Holm's correction."
+            f"Main effects and interactions in {self.metric} with intervals that hold together in 95 %, paired "
+            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: t-test over seeds after Šidák's correction, in "
+            "which arms and effects count together."
         )
 
     @property

@@ -15,8 +15,9 @@ from lab_words.counts import word_counts
 from lab_words.data import PairBatch, Pairs, WordData, as_it_is, word_pairs
 from lab_words.losses import glove_loss, negative_sampling, path_nll
 from lab_words.models import WordVectorModel
+from lab_words.replaced import WindowBatch, WindowClassifier, Windows, replaced_middle
 
-__all__ = ["FewCounts", "FewPairs", "FewPaths", "support"]
+__all__ = ["FewCounts", "FewPairs", "FewPaths", "FewWindows", "support"]
 
 
 @cache
@@ -79,6 +80,23 @@ class FewPaths(FewPairs):
         return path_nll(output, target)
 
 
+class FewWindows(FewPairs):
+    """Windows with a label: words (B, 5), target (B,)."""
+
+    def make_data(self) -> WordData:
+        data = replaced_middle(min_freq=300, width=5)
+        splits = [Windows(s.words[:n], s.target[:n]) for s, n in ((data.train, 24), (data.valid, 8))]
+        return WordData(
+            *splits, collate=as_it_is, fingerprint=data.fingerprint, vocab=data.vocab, vocab_size=data.vocab_size
+        )
+
+    def model(self) -> nn.Module:
+        return WindowClassifier(self.facts["vocab_size"], embedding_dim=4, hidden_size=4)
+
+    def wrong_shape_batch(self, batch: Any) -> Any:
+        return WindowBatch(batch.words[:, 0], batch.target)
+
+
 class FewCounts(FewPairs):
     """Counts of pairs: words, contexts and counts (B, 1)."""
 
@@ -100,13 +118,19 @@ def support() -> ConformanceSupport:
     exceptions = {"test_splits_are_disjoint": "a pair of words occurs more than once"}
     few = {"min_freq": 300, "window": 2}
     return ConformanceSupport(
-        examples={"few_pairs": FewPairs, "few_paths": FewPaths, "few_counts": FewCounts},
+        examples={"few_pairs": FewPairs, "few_paths": FewPaths, "few_counts": FewCounts, "few_windows": FewWindows},
         cases={
             "architectures.glove": ComponentCase(use("glove", embedding_dim=4), examples=("few_counts",)),
             "architectures.subword_vectors": ComponentCase(
                 use("subword_vectors", embedding_dim=4, buckets=50), examples=("few_pairs",)
             ),
             "architectures.word_vectors": ComponentCase(use("word_vectors", embedding_dim=4), examples=("few_pairs",)),
+            "architectures.window_classifier": ComponentCase(
+                use("window_classifier", embedding_dim=4, hidden_size=4), examples=("few_windows",)
+            ),
+            "datasets.replaced_middle": ComponentCase(
+                use("replaced_middle", min_freq=300, width=5), exceptions=exceptions
+            ),
             "callbacks.word_scores": ComponentCase(use("word_scores"), examples=("few_pairs",)),
             "datasets.word_counts": ComponentCase(use("word_counts", **few)),
             "datasets.word_pairs": ComponentCase(use("word_pairs", **few), exceptions=exceptions),

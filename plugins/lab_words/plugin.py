@@ -11,6 +11,7 @@ from lab import hookimpl, preset
 def lab_datasets() -> dict[str, Any]:
     """Words with their contexts."""
     return {
+        "replaced_middle": "lab_words.replaced:replaced_middle",
         "word_counts": "lab_words.counts:word_counts",
         "word_pairs": "lab_words.data:word_pairs",
     }
@@ -32,6 +33,7 @@ def lab_architectures() -> dict[str, Any]:
     return {
         "glove": preset("word_vectors", bias=True),
         "subword_vectors": preset("word_vectors", subwords=(3, 6)),
+        "window_classifier": "lab_words.replaced:WindowClassifier",
         "word_vectors": "lab_words.models:WordVectorModel",
     }
 
@@ -51,6 +53,12 @@ def lab_losses() -> dict[str, Any]:
 def lab_callbacks() -> dict[str, Any]:
     """Evaluation of word vectors after every epoch."""
     return {"word_scores": "lab_words.callbacks:WordScores"}
+
+
+@hookimpl
+def lab_vectors() -> dict[str, Any]:
+    """Vectors of a finished run."""
+    return {"run_vectors": "lab_words.vectors:RunVectors"}
 
 
 @hookimpl

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.study.compare import Summary, compare_arms, compare_steps, holm, sign_flip_p, summarize
+from lab.study.compare import (
+    Summary,
+    compare_arms,
+    compare_steps,
+    exaggeration,
+    grid_step,
+    sidak,
+    sign_flip_p,
+    single_level,
+    skewness,
+    summarize,
+)
 
 SAMPLES, STUDIES = 10_000, 4_000
 
@@ -43,10 +54,8 @@ def test_a_step_is_compared_with_the_arm_before_it():
         for before, name, after in ((first, "two", second), (second, "three", third))
     ]
     assert [step.arm for step in steps] == ["two", "three"]
-    assert [(step.difference, step.low, step.high) for step in steps] == [
-        (each.difference, each.low, each.high) for each in alone
-    ]
-    assert [step.p_corrected for step in steps] == list(holm({each.arm: each.p for each in alone}).values())
+    assert [(step.difference, step.p) for step in steps] == [(each.difference, each.p) for each in alone]
+    assert [step.p_corrected for step in steps] == pytest.approx([1 - (1 - each.p) ** 2 for each in alone])
 
 
 def test_count_mean_and_spread_of_an_arm():
@@ -59,31 +68,124 @@ def test_a_single_value_has_no_spread():
     assert math.isnan(summarize([]).mean)
 
 
-# --- Holm's correction ------------------------------------------------------------------------------------------------
+# --- intervals that hold together -------------------------------------------------------------------------------------
+
+OTHER = [1.0, 1.2, 0.9, 1.1, 1.1]
 
 
-def test_holm_on_a_worked_example():
-    # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, made to rise: 0.02, 0.03, 0.06, 0.06
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
-        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
+def test_the_level_of_one_of_several_intervals_on_a_worked_example():
+    # 0.95^(1/3) = 0.983048
+    assert single_level(3) == pytest.approx(0.016952, abs=1e-6)
+    assert sidak(0.01, single_level(3)) == pytest.approx(1 - 0.99**3)
+    assert sidak(1.0, single_level(3)) == 1.0
+    assert math.isnan(sidak(math.nan, 0.05))
+
+
+def test_intervals_of_several_arms_are_students_at_the_level_of_sidak():
+    found = compare(BASE, LOWER, OTHER)
+    for comparison, arm in zip(found, (LOWER, OTHER), strict=True):
+        interval = stats.ttest_rel(arm, BASE).confidence_interval(0.95 ** (1 / 2))
+        assert (comparison.low, comparison.high) == pytest.approx((interval.low, interval.high))
+        assert comparison.p_corrected == pytest.approx(1 - (1 - stats.ttest_rel(arm, BASE).pvalue) ** 2)
+
+
+def test_further_comparisons_widen_the_intervals():
+    (found,) = compare_arms(dict(enumerate(BASE)), {"arm": dict(enumerate(LOWER))}, higher_is_better=False, further=2)
+    interval = stats.ttest_rel(LOWER, BASE).confidence_interval(0.95 ** (1 / 3))
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_an_arm_is_better_exactly_if_its_interval_leaves_out_zero():
+    rng = np.random.default_rng(0)
+    for base, *arms in rng.normal(size=(400, 4, 4)) + np.array([0, 0, 1.5, 4])[:, None]:
+        for found in compare(base, *arms):
+            assert (found.is_better is None) == (found.low <= 0 <= found.high)
+            assert (found.is_better is None) == (found.p_corrected >= 0.05)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_detectable_difference_is_shown_with_eighty_percent_probability(n):
+    d = np.random.default_rng(n).normal(size=n)
+    (found,) = compare(np.zeros(n), d)
+    noncentrality = found.detectable / (d.std(ddof=1) / math.sqrt(n))
+    # the noncentral t as scipy.stats has it, an implementation of its own
+    assert stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, noncentrality) == pytest.approx(0.8, abs=1e-4)
+
+
+@pytest.mark.parametrize(("n", "stated"), [(3, 2.2), (5, 2.1)])
+def test_a_verdict_from_few_seeds_exaggerates_as_simulation_says(n, stated):
+    d = np.random.default_rng(n).normal(0.5, 1, (200_000, n))
+    found = stats.ttest_1samp(d, 0, axis=1)
+    simulated = np.abs(d.mean(1)[found.pvalue < 0.05]).mean() / 0.5
+    assert exaggeration(0.5, n) == pytest.approx(simulated, rel=0.02)
+    assert exaggeration(0.5, n) == pytest.approx(stated, abs=0.08)
+
+
+def test_skewness_agrees_with_scipy():
+    values = [1.0, 2.0, 2.5, 9.0]
+    assert skewness(values) == pytest.approx(stats.skew(values))
+    assert skewness([1.0, 1.0, 1.0]) == skewness([1.0, 2.0]) == 0
+
+
+def test_the_correlation_of_pairs_is_pearsons():
+    assert compare(BASE, OTHER)[0].correlation == pytest.approx(stats.pearsonr(BASE, OTHER)[0])
+    assert math.isnan(compare([1.0] * 3, [1.0, 2.0, 3.0])[0].correlation)
+
+
+# --- figures on a grid ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [3, 25, 75, 250, 1000])
+def test_the_grid_of_a_share_of_examples_is_found_also_in_single_precision(count):
+    shares = (np.array([1, 2, count // 2, count - 1]) / count).astype(np.float32).astype(float)
+    assert grid_step(list(shares)) == pytest.approx(1 / count)
+
+
+def test_losses_lie_on_no_grid():
+    rng = np.random.default_rng(0)
+    assert all(grid_step(list(rng.normal(size=6))) == 0 for _ in range(200))
+
+
+def test_equal_differences_of_accuracies_prove_nothing():
+    (found,) = compare([0.9, 0.8, 0.7], [0.91, 0.81, 0.71], higher_is_better=True)
+    # 0.75 steps of 0.01, times t / √3
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, 2) * 0.0075 / math.sqrt(3))
+    assert found.is_better is None
+    assert found.low < 0 < found.high
+
+
+# --- a difference that matters ----------------------------------------------------------------------------------------
+
+
+def with_margin(arm, margin):
+    return compare_arms(dict(enumerate(BASE)), {"arm": dict(enumerate(arm))}, higher_is_better=False, margin=margin)[0]
+
+
+def test_an_arm_is_equivalent_if_both_one_sided_tests_say_so():
+    arm = [1.013, 1.108, 0.961, 1.207, 1.049]
+    low, high = (
+        stats.ttest_1samp(np.subtract(arm, BASE), bound, alternative=side).pvalue
+        for bound, side in ((-0.02, "greater"), (0.02, "less"))
     )
+    found = with_margin(arm, 0.02)
+    assert found.is_equivalent
+    assert max(low, high) < 0.025
+    assert found.verdict == "equivalent within ± 0.02: +0.0076 ± 0.0067"
+    assert found.is_better is None
 
 
-def test_holm_never_exceeds_one_and_leaves_out_what_is_not_known():
-    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
-    corrected = holm({"a": 0.02, "b": math.nan})
-    assert corrected["a"] == 0.02
-    assert math.isnan(corrected["b"])
+def test_a_difference_beyond_the_margin_is_better_and_a_wide_interval_undecided():
+    assert with_margin(LOWER, 0.01).is_better is True
+    undecided = with_margin([1.01, 1.05, 0.99, 1.2, 1.0], 0.02)
+    assert (undecided.is_better, undecided.is_equivalent) == (None, False)
+    assert undecided.verdict.startswith("undecided: 5 seeds show one of ")
 
 
-def test_the_smallest_difference_that_could_be_shown_is_at_the_level_of_holms_step():
-    better, worse = compare(BASE, LOWER, [1.0, 1.2, 0.9, 1.1, 1.1])
-    d = np.array([1.0, 1.2, 0.9, 1.1, 1.1]) - BASE
-    half_at = {level: stats.t.ppf(1 - level / 2, 4) * d.std(ddof=1) / math.sqrt(5) for level in (0.05, 0.025)}
-    assert worse.detectable == pytest.approx(half_at[0.05])
-    assert better.detectable == pytest.approx(
-        stats.t.ppf(1 - 0.0125, 4) * np.std(np.subtract(LOWER, BASE), ddof=1) / math.sqrt(5)
+def test_equal_scores_are_equivalent_within_any_margin():
+    (found,) = compare_arms(
+        {0: math.pi, 1: math.e, 2: 3.3}, {"a": {0: math.pi, 1: math.e, 2: 3.3}}, higher_is_better=True, margin=0.001
     )
+    assert found.is_equivalent
 
 
 # --- sign flips -------------------------------------------------------------------------------------------------------
@@ -139,7 +241,13 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
     [
         (BASE, LOWER, False, True, "better by 0.124 ± 0.069 (5 of 5 seeds)"),
         (BASE, LOWER, True, False, "worse by 0.124 ± 0.069 (5 of 5 seeds)"),
-        (BASE, [1.01, 1.05, 0.99, 1.2, 1.0], False, None, "no difference that 5 seeds could show (≥ 0.0489 needed)"),
+        (
+            BASE,
+            [1.01, 1.05, 0.99, 1.2, 1.0],
+            False,
+            None,
+            "no difference shown: 5 seeds show one of 0.0662 with 80 % probability",
+        ),
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
         ([], [], False, None, "no seed in common with the base"),
         ([1.0, 2.0], [1.0, 2.0], False, None, "no difference: the same score in every one of 2 seeds"),
@@ -150,10 +258,17 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             [0.5, 1.5, 2.5],
             False,
             None,
-            "the same difference in every one of 3 seeds (-0.5): too few for a verdict without a spread",
+            "no difference shown: 3 seeds show one of 1.22 with 80 % probability",
         ),
-        ([1.0] * 6, [0.5] * 6, False, True, "better by 0.5 in every one of 6 seeds"),
-        ([1.0] * 6, [0.5] * 6, True, False, "worse by 0.5 in every one of 6 seeds"),
+        (
+            [math.pi, math.e, 3.3],
+            [math.pi - 0.5, math.e - 0.5, 2.8],
+            False,
+            None,
+            "the same difference in every one of 3 seeds (-0.5): too few for a verdict",
+        ),
+        ([math.pi] * 6, [math.e] * 6, False, True, "better by 0.423 in every one of 6 seeds"),
+        ([math.pi] * 6, [math.e] * 6, True, False, "worse by 0.423 in every one of 6 seeds"),
         ([0.3] * 3, [0.1 + 0.2] * 3, False, None, "no difference: the same score in every one of 3 seeds"),
         ([1.0, 2.0], [1.0, math.nan], False, None, "a score is not finite: nothing can be concluded"),
         ([1.0, 2.0], [1.0, math.inf], False, None, "a score is not finite: nothing can be concluded"),
@@ -165,11 +280,10 @@ def test_the_verdict_is_one_plain_sentence(base, arm, higher, is_better, verdict
     assert found.is_better is is_better
 
 
-def test_without_a_spread_the_sign_flip_test_decides_and_no_interval_is_given():
-    for d in ([0.01] * 4, np.float32([0.91, 0.81, 0.71, 0.61]).astype(float) - np.float32([0.9, 0.8, 0.7, 0.6])):
-        (found,) = compare(np.zeros(4), d)
-        assert found.p == found.p_sign_flip == 0.125
-        assert all(map(math.isnan, (found.low, found.high, found.detectable)))
+def test_without_a_spread_and_a_grid_the_sign_flip_test_decides_and_no_interval_is_given():
+    (found,) = compare([math.pi, math.e, 3.3, 3.1], [math.pi - 0.1, math.e - 0.1, 3.2, 3.0])
+    assert found.p == found.p_sign_flip == 0.125
+    assert all(map(math.isnan, (found.low, found.high, found.detectable)))
 
 
 def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_have_shown():
@@ -177,10 +291,10 @@ def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_ha
     assert math.isnan(found.detectable)
 
 
-def test_two_seeds_which_get_no_verdict_claim_no_difference_that_they_could_show():
+def test_two_seeds_get_neither_a_verdict_nor_an_interval_that_could_contradict_it():
     (found,) = compare([0.5, 0.6], [0.1, 0.3])
-    assert math.isnan(found.detectable)
-    assert math.isfinite(found.low)
+    assert all(map(math.isnan, (found.detectable, found.low, found.high)))
+    assert math.isfinite(found.p)
 
 
 @pytest.mark.parametrize("value", [1e308, 1.7e308, -1e308])

@@ -32,6 +32,9 @@ TWO_BY_TWO = {
     "deep": {"width": "narrow", "depth": "deep"},
     "wide + deep": {"width": "wide", "depth": "deep"},
 }
+OFF_GRID = 2**-12
+"""Added to figures that stand for losses: whole numbers would be taken for figures on a grid."""
+
 FIGURES = {
     "base": [10.0, 11.0, 12.0],
     "wide": [13.0, 15.0, 14.0],  # +3 +4 +2
@@ -42,7 +45,7 @@ FIGURES = {
 
 
 def effects(cells: Any, figures: Any, *, higher_is_better: bool = True) -> dict[str, Effect]:
-    by_seed = {arm: dict(enumerate(values)) for arm, values in figures.items()}
+    by_seed = {arm: {seed: value + OFF_GRID for seed, value in enumerate(values)} for arm, values in figures.items()}
     found = factorial_effects(cells, by_seed, higher_is_better=higher_is_better)
     return {effect.name: effect for effect in found}
 
@@ -62,17 +65,19 @@ def test_the_interaction_is_the_difference_of_differences_with_interval_and_test
     found = effects(TWO_BY_TWO, FIGURES)["wide × deep"]
     assert found.effect == 2.0
     assert found.p == pytest.approx(1 - math.sqrt(12 / 14))
-    half = 4.302653 / math.sqrt(3)
-    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half), abs=1e-5)
+    # three intervals that hold together: with two degrees of freedom, t of the share s is s √2 / √(1 - s²)
+    share = 0.95 ** (1 / 3)
+    half = math.sqrt(2 * share**2 / (1 - share**2)) / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((2 - half, 2 + half))
 
 
 def test_p_values_are_corrected_over_all_effects_of_the_study() -> None:
-    # t of 3.5 5 3.5 is 8, of 1.5 2 2.5 is 4 √3, of 1 2 3 is 2 √3; p is as above, then times 3, 2, 1, made to rise
+    # t of 3.5 5 3.5 is 8, of 1.5 2 2.5 is 4 √3, of 1 2 3 is 2 √3; p is as above, then corrected after Šidák
     squares = {"wide": 64, "deep": 48, "wide × deep": 12}
     raw = {name: 1 - math.sqrt(square / (2 + square)) for name, square in squares.items()}
     found = effects(TWO_BY_TWO, FIGURES)
     assert {name: effect.p for name, effect in found.items()} == pytest.approx(raw)
-    corrected = {"wide": 3 * raw["wide"], "deep": 3 * raw["wide"], "wide × deep": raw["wide × deep"]}
+    corrected = {name: 1 - (1 - p) ** 3 for name, p in raw.items()}
     assert {name: effect.p_corrected for name, effect in found.items()} == pytest.approx(corrected)
 
 
@@ -117,9 +122,9 @@ def interaction(*beyond: float) -> dict[str, list[float]]:
 @pytest.mark.parametrize(
     ("figures", "verdict"),
     [
-        (interaction(1.0, 1.01, 0.99), "they do not just add up: together better than their sum by 1 ± 0.025"),
-        (interaction(-1.0, -1.01, -0.99), "they do not just add up: together worse than their sum by 1 ± 0.025"),
-        (interaction(1.0, -1.0, 1.0), "no interaction that 3 seeds could show (≥ 5.1 needed)"),
+        (interaction(1.0, 1.01, 0.99), "they do not just add up: together better than their sum by 1 ± 0.044"),
+        (interaction(-1.0, -1.01, -0.99), "they do not just add up: together worse than their sum by 1 ± 0.044"),
+        (interaction(1.0, -1.0, 1.0), "no interaction shown: 3 seeds show one of 6.49 with 80 % probability"),
         (interaction(1.0), "one seed: nothing can be concluded"),
         (interaction(0.0, 0.0), "they add up exactly: the same in every one of 2 seeds"),
         (interaction(1.0, math.nan), "a score is not finite: nothing can be concluded"),
@@ -132,14 +137,17 @@ def test_the_verdict_of_an_interaction_says_whether_they_add_up(figures: Any, ve
 
 def test_where_less_is_better_less_than_the_sum_is_better() -> None:
     found = effects(TWO_BY_TWO, interaction(-1.0, -1.01, -0.99), higher_is_better=False)
-    assert found["wide × deep"].verdict == "they do not just add up: together better than their sum by 1 ± 0.025"
+    assert found["wide × deep"].verdict == "they do not just add up: together better than their sum by 1 ± 0.044"
 
 
 def test_the_verdict_of_a_main_effect_is_as_plain() -> None:
     figures = {**FIGURES, "wide": [13.0, 14.0, 15.01], "wide + deep": [14.0, 15.0, 16.0]}
     found = effects(TWO_BY_TWO, figures)
-    assert found["wide"].verdict == "better by 3 ± 0.0072"
-    assert effects(TWO_BY_TWO, FIGURES)["deep"].verdict == "better by 2 ± 1.2"
+    assert found["wide"].verdict == "better by 3 ± 0.013"
+    assert (
+        effects(TWO_BY_TWO, FIGURES)["deep"].verdict
+        == "no effect shown: 3 seeds show one of 2.81 with 80 % probability"
+    )
     nothing = {arm: [0.0, 0.0] for arm in TWO_BY_TWO}
     assert effects(TWO_BY_TWO, nothing)["deep"].verdict == "no effect: the same in every one of 2 seeds"
 
@@ -164,6 +172,7 @@ def stored(tmp_path: Path) -> Callable[..., tuple[StudyRecord, Results]]:
     """A factorial study as ``lab run`` leaves it: ``stored(cells, figures, ...)``."""
 
     def stored(cells: Any = TWO_BY_TWO, figures: Any = FIGURES, **options: Any) -> tuple[StudyRecord, Results]:
+        figures = {arm: [value + OFF_GRID for value in values] for arm, values in figures.items()}
         folder = store_study(tmp_path, figures=figures, **options)
         content = json.loads((folder / "study.json").read_text())
         for arm, factors in cells.items():
@@ -233,8 +242,8 @@ def test_the_terminal_shows_effects_below_the_arms(stored: Any) -> None:
     assert "main effects and interactions" in text
     row = next(line for line in text.splitlines() if "wide × deep" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    verdict = "no interaction that 3 seeds could show (≥ 2.48 needed)"
-    assert cells == ["wide × deep", "3", "+2 [-0.484, +4.48]", "0.074", verdict]
+    verdict = "no interaction shown: 3 seeds show one of 7.93 with 80 % probability"
+    assert cells == ["wide × deep", "3", "+2 [-4.22, +8.22]", "0.37", verdict]
 
 
 def test_the_terminal_says_nothing_of_effects_where_there_are_none(stored: Any) -> None:
@@ -250,9 +259,9 @@ def test_one_seed_shows_numbers_and_that_nothing_can_be_concluded(stored: Any) -
 def test_the_page_answers_whether_two_levels_add_up(stored: Any) -> None:
     page = render_report(*stored())
     answer, table = page.split('id="answer"')[1].split("</section>")[0], page.split('id="effects"')[1]
-    assert "<strong>wide × deep</strong>: no interaction that 3 seeds could show" in answer
+    assert "<strong>wide × deep</strong>: no interaction shown: 3 seeds" in answer
     assert table.count('<th scope="row">') >= 3
-    assert "+4 [+1.85, +6.15]" in table
+    assert "+4 [-1.38, +9.38]" in table
 
 
 def test_a_page_without_effects_has_no_table_of_them(stored: Any) -> None:
@@ -279,10 +288,10 @@ def compare(tmp_path: Path) -> Callable[..., Result]:
 def test_lab_compare_adds_the_effects_in_every_format_for_readers(stored: Any, compare: Any) -> None:
     stored()
     row = next(line for line in compare().output.splitlines() if line.startswith("wide × deep  "))
-    assert re.split(r"  +", row) == ["wide × deep", "3", "+2 [-0.484, +4.48]", "0.074"]
-    assert "\n| wide × deep | 3 | +2 \\[-0.484, +4.48\\] | 0.074 |\n" in compare("--format", "markdown").output
+    assert re.split(r"  +", row) == ["wide × deep", "3", "+2 [-4.22, +8.22]", "0.37"]
+    assert "\n| wide × deep | 3 | +2 \\[-4.22, +8.22\\] | 0.37 |\n" in compare("--format", "markdown").output
     latex = compare("--format", "latex").output
-    assert r"wide $\times$ deep & 3 & +2 {[}$-$0.484, +4.48{]} & 0.074 \\" in latex
+    assert r"wide $\times$ deep & 3 & +2 {[}$-$4.22, +8.22{]} & 0.37 \\" in latex
     assert r"\label{tab:toy-effects}" in latex
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -153,14 +154,23 @@ def test_a_metric_without_direction_gets_no_verdict() -> None:
 
 def test_a_verdict_on_survivors_says_so_in_every_format() -> None:
     results = made({"base": BASE, "arm": [*LOWER[:3], "NonFiniteLossError", "ValueError"]})
-    assert verdict(results).endswith("; 3 of 5 (base: 5 of 5) finished; verdict on survivors only")
+    assert verdict(results) == ("no verdict: not the same seeds failed in both arms; 3 of 5 (base: 5 of 5) finished")
     row = results.compare()[1]
     assert (row.count, row.losses) == ("3 of 5", "1 diverged, 1 failed")
     for name, write in FORMATS.items():
         text = write(comparison_table(results))
         assert ("arm,5,3," if name == "csv" else "3 of 5") in text
-        assert "verdict on survivors only" in text
+        assert "no verdict: not the same seeds failed" in text
     assert "Finished: arm 3 of 5 (1 diverged, 1 failed)" in FORMATS["latex"](comparison_table(results))
+    assert row.comparison is not None
+    assert (row.comparison.is_better, math.isnan(row.comparison.low)) == (None, True)
+
+
+def test_where_the_same_seeds_failed_in_both_arms_the_verdict_is_on_the_survivors() -> None:
+    lost = "NonFiniteLossError"
+    results = made({"base": [*BASE[:4], lost], "arm": [*LOWER[:4], lost]})
+    assert verdict(results).startswith("better by ")
+    assert verdict(results).endswith("; 4 of 5 finished; verdict on survivors only")
 
 
 def test_an_arm_without_any_finished_run_has_no_verdict() -> None:
@@ -186,7 +196,7 @@ def test_a_best_epoch_of_the_reported_split_is_said() -> None:
     best = yardstick(selection={"rule": "best", "monitor": "valid_loss"})
     results = made({"base": BASE, "arm": LOWER}, base=best, arm=best)
     assert verdict(results).endswith("(5 of 5 seeds); best epoch chosen on the split that is reported")
-    [caveat] = results.caveats(results.compare())
+    caveat, _ = results.caveats(results.compare())
     assert caveat.startswith("the best epoch was chosen on the split that valid_loss is reported on")
     assert "best epoch" not in verdict(made({"base": BASE, "arm": LOWER}, "test_loss", base=best, arm=best))
     last = yardstick(selection={"rule": "last", "monitor": "valid_loss"})
@@ -203,14 +213,15 @@ def test_a_loss_that_depends_on_batches_is_said() -> None:
 def test_arms_whose_initial_weights_are_not_paired_are_named() -> None:
     paired, other = yardstick(parts=["encoder", "decoder"]), yardstick(parts=["body"])
     results = made({"base": BASE, "a": LOWER, "b": LOWER}, base=paired, a=paired, b=other)
-    [caveat] = results.caveats(results.compare())
+    caveat, _ = results.caveats(results.compare())
     assert caveat.startswith("initial weights are not paired with those of base: b (")
 
 
 def test_runs_of_older_versions_are_compared_without_a_word() -> None:
     results = made({"base": BASE, "arm": LOWER}, base=yardstick(splits={"valid": "a"}, parts=["x"]))
     assert verdict(results) == "better by 0.124 ± 0.069 (5 of 5 seeds)"
-    assert results.caveats(results.compare()) == []
+    (caveat,) = results.caveats(results.compare())
+    assert caveat.startswith("5 seeds cannot show whether runs go badly now and then")
 
 
 @pytest.mark.parametrize("value", [1e308, -1.7e308, math.inf, math.nan])
@@ -280,7 +291,7 @@ class Exploding(Callback):
 def test_a_run_whose_validation_is_not_finite_has_diverged(answer: Callable[..., Results]) -> None:
     results = answer(small(metrics=["worst"], compare="valid_worst").swap("callbacks", {"exploding": [Exploding]}))
     assert [run.outcome for run in results.runs if run.arm == "exploding"] == ["finished", "diverged", "finished"]
-    assert "verdict on survivors only" in verdict(results, "exploding")
+    assert "not the same seeds failed" in verdict(results, "exploding")
 
 
 def with_test(*, size: int = 24) -> Points:
@@ -319,3 +330,20 @@ def test_a_selection_must_be_known_and_must_not_be_reported_on_its_own_split(cat
 def test_a_selection_on_the_validation_split_needs_a_test_split(answer: Callable[..., Results]) -> None:
     with pytest.raises(StudyError, match="compares 'test_loss', but the data has no test split"):
         answer(small(selection="valid", compare="test_loss"))
+
+
+@pytest.mark.parametrize("margin", [0, -0.1, math.nan, math.inf, True, "0.1"])
+def test_a_margin_is_a_positive_number(margin: Any) -> None:
+    with pytest.raises(StudyError, match="margin is a difference in valid_loss above 0"):
+        Study(experiment(), margin=margin)
+
+
+def test_a_margin_gives_three_verdicts_for_the_primary_metric() -> None:
+    results = made({"base": BASE, "arm": [1.0131, 1.1082, 0.9613, 1.2074, 1.0491], "lower": LOWER})
+    results.study = attrs.evolve(results.study, margin=0.02)
+    close, lower = (row.comparison for row in results.compare()[1:])
+    assert close is not None
+    assert lower is not None
+    assert (close.is_equivalent, close.is_better) == (True, None)
+    assert close.verdict.startswith("equivalent within ± 0.02: +0.00")
+    assert lower.is_better

@@ -37,8 +37,8 @@ def verdicts(result: Result) -> list[str]:
 
 
 EXPECTED = [
-    "vit: better by 0.045 ± 0.0092 (4 of 4 seeds)",
-    "mlp: no difference that 4 seeds could show (≥ 0.0152 needed)",
+    "vit: better by 0.045 ± 0.016 (4 of 4 seeds)",
+    "mlp: no difference shown: 4 seeds show one of 0.0259 with 80 % probability",
 ]
 
 
@@ -124,7 +124,7 @@ def test_a_frame_gives_results() -> None:
     base, *others = results.compare()
     assert base.name == "vit"
     assert others[0].comparison is not None
-    assert others[0].comparison.verdict == "worse by 0.045 ± 0.0092 (4 of 4 seeds)"
+    assert others[0].comparison.verdict == "worse by 0.045 ± 0.016 (4 of 4 seeds)"
     assert "verdict" in results._repr_html_()
     indexed = pd.DataFrame(FILE).set_index(["model", "seed"])
     again = lab.compare(indexed, arm="model", metric="acc", higher_is_better=True, base="vit")

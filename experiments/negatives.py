@@ -1,0 +1,23 @@
+"""How many negatives does word2vec need, and from which distribution?
+
+Judged by similarity on Python's own help, without a download; `--set dataset.corpus=ptb` reads Penn Treebank.
+"""
+
+from lab import Experiment, Study, use
+
+base = Experiment(
+    dataset=use("word_pairs", corpus="embedded", subsample=1e-3),
+    architecture=use("word_vectors", embedding_dim=50),
+    loss="word_nll",
+    optimizer="adam",
+    callbacks=["one_cycle", "word_scores"],
+    lr=5e-3,
+    batch_size=1024,
+    epochs=5,
+)
+
+study = (
+    Study(base, seeds=3, compare="similarity")
+    .swap("dataset.negatives", [2, 15])
+    .swap("dataset.exponent", {"uniform": 0.0, "by frequency": 1.0})
+)
