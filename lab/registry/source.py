@@ -24,6 +24,9 @@ __all__ = ["Facts", "cached_facts", "possible_variables", "read_facts", "save_fa
 
 MAX_REMEMBERED = 20_000
 ENVIRONMENT = ("environ", "environb", "getenv", "getenvb")
+ABSOLUTE = ("import_module", "__import__")
+IMPORTERS = (*ABSOLUTE, "resolve_name", "run_module", "run_path")
+"""Functions of the standard library that import or run a module whose name is a text."""
 READERS = ("load", "read", "open", "fromfile", "genfromtxt")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
@@ -67,7 +70,7 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
-    return Facts(*map(_tuples, _kept("3", text, lambda: attrs.astuple(read_facts(text, None)))))
+    return Facts(*map(_tuples, _kept("4", text, lambda: attrs.astuple(read_facts(text, None)))))
 
 
 def _kept(version: str, text: str, compute: Callable[[], Iterable[Any]]) -> list[Any]:
@@ -109,23 +112,49 @@ def read_facts(text: str, wanted: frozenset[str] | None) -> Facts:
     tree = _essence(ast.parse(text))
     if wanted is not None:
         tree = _without_question(tree, wanted)
+    imports, is_open = _imports(tree)
+    variables, perhaps = _variables(tree)
+    fingerprint = short_hash(ast.dump(tree), 16)
+    return Facts(fingerprint, tuple(imports), variables, is_open, _files_read(tree), perhaps)
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+_MODULE = re.compile(r"(\.*)([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?::[\w.]*)?")
+
+
+def _imports(tree: ast.Module) -> tuple[list[tuple[int, str, tuple[str, ...]]], bool]:
+    """Return (level, module, names) of what a text imports, and whether it imports by names that it computes."""
+    nodes = list(ast.walk(tree))
     imports: list[tuple[int, str, tuple[str, ...]]] = []
-    is_open = False
-    for node in ast.walk(tree):
+    importers = set(IMPORTERS)
+    for node in nodes:
         if isinstance(node, ast.Import):
             imports += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-        elif isinstance(node, (ast.Call, ast.Subscript)):
-            called = _dotted(node.func if isinstance(node, ast.Call) else node.value)
-            # importlib.import_module(name) with a computed name may import anything beside the module.
-            if called.endswith(("import_module", "__import__")):
-                argument = _first_text(node)
-                is_open |= argument is None
-                imports += [(0, argument, ())] if argument else []
-    variables, perhaps = _variables(tree)
-    fingerprint = short_hash(ast.dump(tree), 16)
-    return Facts(fingerprint, tuple(imports), variables, is_open, _files_read(tree), perhaps)
+            importers.update(alias.asname for alias in node.names if alias.asname and alias.name in IMPORTERS)
+    named = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute))]
+    mentions = {id(node) for node in named if _own_name(node) in importers}
+    for node in nodes:
+        # importlib.import_module("package.module") says what it imports
+        if isinstance(node, ast.Call) and id(node.func) in mentions and _own_name(node.func) in ABSOLUTE:
+            name = _first_text(node)
+            if name is not None and name[:1] != ".":
+                imports.append((0, name, ()))
+                mentions.discard(id(node.func))
+    if mentions:
+        # Under another name, with a relative or computed one, or through another importer, each text may be a module.
+        texts = [_MODULE.fullmatch(text) for text in map(_text_of, nodes) if text is not None]
+        imports += dict.fromkeys((len(found[1]), found[2], ()) for found in texts if found)
+    return imports, bool(mentions)
+
+
+def _own_name(node: ast.AST) -> str:
+    """Return the last part of a name, whatever the expression before its dot."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 # --- environment variables and files ----------------------------------------------------------------------------------

@@ -266,6 +266,20 @@ USING = STUDY.replace("SCALE = 2", "from models import SCALE")
             {"models": "import importlib\nSCALE = importlib.import_module('lay' + 'ers').x", "layers": "x = 2"},
             {"layers": "x = 3"},
         ),
+        *(
+            (
+                {"models": "from parts.one import SCALE", "parts__one": one, "parts__two": "x = 2"},
+                {"parts__two": "x = 3"},
+            )
+            for one in (
+                "from importlib import import_module\nSCALE = import_module('.two', 'parts').x",
+                "from importlib import import_module\nSCALE = import_module('.two', __package__).x",
+                "from importlib import import_module as load\nSCALE = load('parts.two').x",
+                "import importlib\nload = importlib.import_module\nSCALE = load('parts.two').x",
+                "import pkgutil\nSCALE = pkgutil.resolve_name('parts.two:x')",
+                "import runpy\nSCALE = runpy.run_module('parts.two')['x']",
+            )
+        ),
     ],
 )
 def test_every_module_that_the_study_imports_counts_however_deep(keys, models, changed):
