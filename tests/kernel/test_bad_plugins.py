@@ -67,7 +67,7 @@ def test_a_bad_plugin_is_left_out_whole_and_told_of_in_two_lines(catalog_with, c
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_everything_else_works_beside_a_bad_plugin(catalog_with, name):
     catalog = catalog_with(name)
-    assert [plugin.status for plugin in catalog.plugins.values() if plugin.is_builtin] == ["loaded"] * 14
+    assert {plugin.status for plugin in catalog.plugins.values() if plugin.is_builtin} == {"loaded"}
     resolver = Resolver(catalog)
     assert resolver.resolve("optimizers", use("adam", eps=1e-6)) is not None
 
