@@ -135,10 +135,10 @@ def _imports(tree: ast.Module) -> tuple[list[tuple[int, str, tuple[str, ...]]], 
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
             importers.update(alias.asname for alias in node.names if alias.asname and alias.name in IMPORTERS)
     named = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute))]
-    mentions = {id(node) for node in named if _own_name(node) in importers}
+    mentions = {id(node) for node in named if _last_name(node) in importers}
     for node in nodes:
         # importlib.import_module("package.module") says what it imports
-        if isinstance(node, ast.Call) and id(node.func) in mentions and _own_name(node.func) in ABSOLUTE:
+        if isinstance(node, ast.Call) and id(node.func) in mentions and _last_name(node.func) in ABSOLUTE:
             name = _first_text(node)
             if name is not None and name[:1] != ".":
                 imports.append((0, name, ()))
@@ -148,13 +148,6 @@ def _imports(tree: ast.Module) -> tuple[list[tuple[int, str, tuple[str, ...]]], 
         texts = [_MODULE.fullmatch(text) for text in map(_text_of, nodes) if text is not None]
         imports += dict.fromkeys((len(found[1]), found[2], ()) for found in texts if found)
     return imports, bool(mentions)
-
-
-def _own_name(node: ast.AST) -> str:
-    """Return the last part of a name, whatever the expression before its dot."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 # --- environment variables and files ----------------------------------------------------------------------------------
