@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_words.counts import word_counts
-from lab_words.data import PairBatch, Pairs, WordData, as_it_is, word_pairs
+from lab_words.data import Drawn, PairBatch, Pairs, WordData, as_it_is, word_pairs
 from lab_words.losses import glove_loss, negative_sampling, path_nll
 from lab_words.models import WordVectorModel
 from lab_words.replaced import WindowBatch, WindowClassifier, Windows, replaced_middle
@@ -32,7 +32,7 @@ def _shortened(data: WordData) -> WordData:
     for split, size in ((data.train, 24), (data.valid, 8)):
         if isinstance(split, Pairs):
             negatives = None if split.negatives is None else split.negatives[:size]
-            splits.append(Pairs(split.words[:size], split.outputs[:size], negatives, split.paths))
+            splits.append(Pairs(Drawn(split.words[:size], split.outputs[:size], negatives), split.paths))
         else:
             arrays = (split.words[:size].numpy(), split.contexts[:size].numpy(), split.counts[:size].numpy())
             splits.append(type(split)(*(np.ascontiguousarray(each) for each in arrays)))
