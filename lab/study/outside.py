@@ -52,6 +52,7 @@ class OutsideStudy:
         seed_list: every seed of any arm.
         question: heading of the report.
         searching: None, since no settings are searched.
+        margin: the smallest difference that matters; None: no difference is too small.
     """
 
     name: str
@@ -59,6 +60,7 @@ class OutsideStudy:
     seed_list: Sequence[int]
     question: str = ""
     searching: None = None
+    margin: float | None = None
 
 
 @attrs.frozen

@@ -101,6 +101,10 @@ class Question(Protocol):
         """Return the seeds of every arm."""
 
     @property
+    def margin(self) -> float | None:
+        """Return the smallest difference that matters, None if no difference is too small."""
+
+    @property
     def searching(self) -> Search | None:
         """Return the search whose trials the arms are, if they are."""
 
@@ -183,7 +187,7 @@ class Results:
     @property
     def margin(self) -> float:
         """The smallest difference in the primary metric that matters; 0 if the study names none."""
-        return getattr(self.study, "margin", None) or 0.0
+        return self.study.margin or 0.0
 
     @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
@@ -330,6 +334,16 @@ class Results:
         """
         # Every question is a class of attrs, which mypy cannot know of a protocol.
         study: Question = attrs.evolve(self.study, compare=self._known(metric))  # type: ignore[misc]
+        return Results(study, self.arms, self.runs, self.notes)
+
+    def with_margin(self, margin: float, metric: str = "") -> Results:
+        """Return the same runs with another smallest difference that matters, in ``metric``.
+
+        Raises:
+            UnknownNameError: no run has such a metric.
+        """
+        # another metric has another unit, so the margin makes it the primary one
+        study: Question = attrs.evolve(self.study, compare=self._known(metric), margin=margin)  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:
