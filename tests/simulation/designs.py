@@ -1,0 +1,73 @@
+"""Simulated studies of the designs in ``lab_statistics``: looks, selection, populations, tuning.
+
+    python -m tests.simulation.designs            print the table, minutes
+    python -m tests.simulation.designs --write    and write it into docs/designing-a-study.md
+
+Every row calls the code that studies run; seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from lab_statistics.sequential import look_level, p_values_of_looks
+
+STUDIES = 20_000
+PAGE = Path(__file__).parents[2] / "docs" / "designing-a-study.md"
+BEGIN, END = "<!-- simulation:begin -->", "<!-- simulation:end -->"
+
+
+def looks(
+    effect: float, smallest: int = 3, largest: int = 10, studies: int = STUDIES, *, corrected: bool = True
+) -> tuple[float, float]:
+    """Return the share of studies that call the arm better or worse, and the share of the arm's runs that are saved.
+
+    Args:
+        effect: true difference in standard deviations of the paired differences.
+        smallest, largest: seeds at the first and the last look; there is one after every seed.
+        studies: how many.
+        corrected: with the level of ``until_decided``; otherwise every look has 0.05.
+    """
+    d = np.random.default_rng(3).normal(effect, 1, size=(studies, largest))
+    seeds = np.arange(smallest, largest + 1)
+    level = look_level(tuple(seeds.tolist()), 0.05) if corrected else 0.05
+    hits = p_values_of_looks(d, seeds.tolist()) <= level
+    stopped = np.where(hits.any(axis=1), seeds[hits.argmax(axis=1)], largest)
+    return float(hits.any(axis=1).mean()), 1 - float(stopped.mean()) / largest
+
+
+def rows() -> list[tuple[str, str]]:
+    """Return the rows of the page: what was simulated, and its figure."""
+    false, _ = looks(0.0)
+    before, _ = looks(0.0, corrected=False)
+    found, saved = looks(2.0)
+    found_20, saved_20 = looks(2.0, largest=20)
+    return [
+        ("looks after each of 3 to 10 seeds, equal arms: false verdicts at level 0.05", f"{before:.1%}"),
+        ("the same with `until_decided(largest=10)`", f"{false:.1%}"),
+        ("… an arm 2 deviations better is found, and so many of its runs are saved", f"{found:.1%}, {saved:.0%}"),
+        ("… the same up to 20 seeds", f"{found_20:.1%}, {saved_20:.0%}"),
+    ]
+
+
+def table(rows: Callable[[], list[tuple[str, str]]] = rows) -> str:
+    """Return the rows as Markdown."""
+    lines = [f"| {name} | {value} |" for name, value in rows()]
+    return "\n".join([f"{STUDIES:,} simulated studies in a row.", "", "| design | found |", "| --- | ---: |", *lines])
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table, and write it into the page if asked to."""
+    text = table()
+    print(text)
+    if "--write" in arguments:
+        page = PAGE.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,20 @@
+"""Designs of studies keep their errors in simulation: the short form, in seconds."""
+
+from __future__ import annotations
+
+from tests.simulation.designs import BEGIN, END, PAGE, looks
+
+
+def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
+    false, _ = looks(0.0, studies=10_000)
+    assert false <= 0.055
+    assert looks(0.0, studies=10_000, corrected=False)[0] > 0.14
+    found, saved = looks(2.0, studies=10_000)
+    assert found > 0.98
+    assert saved >= 0.30
+
+
+def test_the_page_has_the_figures() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert f"| {looks(0.0)[0]:.1%} |" in page
