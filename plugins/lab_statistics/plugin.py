@@ -9,8 +9,11 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab plan``."""
-    return {"plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference.")}
+    """Add ``lab plan`` and ``lab examples``."""
+    return {
+        "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+    }
 
 
 @hookimpl
@@ -25,3 +28,19 @@ def lab_study_finished(study: Any, results: Any) -> list[str]:
     from lab_statistics.sequential import finished_lines
 
     return finished_lines(study, results)
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Scores of single validation examples, if that is cheap."""
+    from lab_statistics.examples import run_finished
+
+    run_finished(run, result)
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Differences example by example."""
+    from lab_statistics.by_example import sections
+
+    return sections(study, runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.designs import BEGIN, END, PAGE, looks
+from tests.simulation.designs import BEGIN, END, PAGE, looks, population
 
 
 def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
@@ -12,6 +12,12 @@ def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> Non
     found, saved = looks(2.0, studies=10_000)
     assert found > 0.98
     assert saved >= 0.30
+
+
+def test_seeds_crossed_with_examples_cover_the_difference_in_the_population() -> None:
+    for seeds in (3, 5, 10):
+        assert population(seeds, studies=1_000) >= 0.93
+    assert population(5, studies=1_000, crossed=False) < 0.75
 
 
 def test_the_page_has_the_figures() -> None:
