@@ -16,9 +16,9 @@ import attrs
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
 from lab.registry.component import Reference, as_use, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.resolve import Resolver, change
+from lab.registry.resolve import Resolver, change, follow
 from lab.registry.resolved import Component
-from lab.registry.signature import Parameter, inner_of, resolve_annotation, scope_of
+from lab.registry.signature import Parameter, inner_of, parameters_of, resolve_annotation, scope_of
 from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
 
@@ -77,7 +77,7 @@ class Changeable:
         Args:
             path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
                 ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``). Of a task, a
-                parameter, or ``task`` for the function itself.
+                parameter, or ``task`` for the function itself, unless it has a parameter of that name.
             value: the new component or value.
             catalog: where names are looked up.
 
@@ -187,7 +187,7 @@ class Task(Changeable):
     task: Reference
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Task:
-        rest = [] if path == TASK else path.removeprefix(f"{TASK}.").split(".")
+        rest = [] if path == TASK and not self._takes(TASK, catalog) else path.removeprefix(f"{TASK}.").split(".")
         free = as_use(self.task).params.get(FREE)
         if len(rest) == 1 and isinstance(free, Mapping) and rest[0] not in as_use(self.task).params:
             if rest[0] not in free:
@@ -197,6 +197,12 @@ class Task(Changeable):
             return Task(as_use(self.task).with_params({FREE: {**free, rest[0]: give(place)}}))
         place = Parameter(TASK, None, registry=catalog.registry("tasks"))
         return Task(change(catalog, place, self.task, rest, give))
+
+    def _takes(self, name: str, catalog: Catalog) -> bool:
+        """Return whether the function has a parameter of that name."""
+        chosen = as_use(self.task)
+        factory = follow(catalog, catalog.registry("tasks"), chosen).factory
+        return name in parameters_of(factory, catalog)[0] or name in chosen.params
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""

@@ -19,8 +19,13 @@ def lab_registries() -> list[RegistrySpec]:
 def lab_tokenizers() -> dict[str, str]:
     """Tokenizers."""
     return {
+        "book": "lab_text.tokenizers:BookTokenizer",
+        "bpe": "lab_text.subwords:BpeTokenizer",
         "spacy": "lab_text.tokenizers:SpacyTokenizer",
+        "truecased": "lab_text.truecase:TruecasedTokenizer",
+        "unigram": "lab_text.subwords:UnigramTokenizer",
         "whitespace": "lab_text.tokenizers:WhitespaceTokenizer",
+        "wordpiece": "lab_text.subwords:WordPieceTokenizer",
         "characters": "lab_text.tokenizers:CharacterTokenizer",
     }
 
