@@ -1,4 +1,4 @@
-"""Contents: rules of seeds, methods of studies, commands and report sections."""
+"""Contents: rules of seeds, methods of studies, callbacks, commands and report sections."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ def lab_commands() -> dict[str, tuple[str, str]]:
     return {
         "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
         "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, str]:
+    """Scores of an epoch that was not chosen by the examples that score it."""
+    return {
+        "cross_fitted": "lab_statistics.selection:CrossFitted",
+        "last_epochs": "lab_statistics.selection:LastEpochs",
     }
 
 

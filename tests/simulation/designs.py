@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from lab_statistics.crossed import crossed_means
+from lab_statistics.selection import cross_fitted
 from lab_statistics.sequential import look_level, p_values_of_looks
 from scipy.special import stdtrit
 
@@ -68,12 +69,46 @@ def population(seeds: int, examples: int = 500, studies: int = 2_000, *, crossed
     return hits / (studies // 100 * 100)
 
 
+def selected(how: str, noise: float = 3.0, seeds: int = 5, epochs: int = 10, studies: int = 10_000) -> float:
+    """Return how often two equal arms are called different if the epoch that is reported is selected in some way.
+
+    Scores of an epoch are noisy because validation examples are few; halves of them are independent, with twice the
+    variance. The arm's noise is ``noise`` times the base's, as large as the spread between seeds.
+
+    Args:
+        how: ``best``, ``last``, ``mean of last 3`` or ``cross-fitted``.
+        noise: of the arm's epochs, relative to the base's.
+        seeds, epochs: of a study.
+        studies: how many.
+    """
+    rng = np.random.default_rng(11)
+    scores = []
+    for size in (1.0, noise):
+        level = rng.normal(size=(studies, seeds, 1, 1))
+        halves = level + size * np.sqrt(2) * rng.normal(size=(studies, seeds, 2, epochs))
+        whole = halves.mean(axis=2)
+        scores.append(
+            {
+                "best": lambda whole=whole: whole.max(axis=-1),
+                "last": lambda whole=whole: whole[..., -1],
+                "mean of last 3": lambda whole=whole: whole[..., -3:].mean(axis=-1),
+                "cross-fitted": lambda halves=halves: cross_fitted(halves, higher_is_better=True),
+            }[how]()
+        )
+    mean, half = mean_and_half_width(scores[1] - scores[0], single_level(1))
+    return float((np.abs(mean) > half).mean())
+
+
 def rows() -> list[tuple[str, str]]:
     """Return the rows of the page: what was simulated, and its figure."""
     false, _ = looks(0.0)
     before, _ = looks(0.0, corrected=False)
     found, saved = looks(2.0)
     found_20, saved_20 = looks(2.0, largest=20)
+
+    def rate(how: str) -> str:
+        return f"{selected(how):.1%}"
+
     return [
         ("looks after each of 3 to 10 seeds, equal arms: false verdicts at level 0.05", f"{before:.1%}"),
         ("the same with `until_decided(largest=10)`", f"{false:.1%}"),
@@ -87,6 +122,15 @@ def rows() -> list[tuple[str, str]]:
             "… by seeds × examples (`lab examples`)",
             " / ".join(f"{population(seeds):.0%}" for seeds in (3, 5, 10)),
         ),
+        (
+            "equal arms, epoch noise 1 : 3: false verdicts of the best epoch, chosen and reported on the same examples",
+            rate("best"),
+        ),
+        (
+            "… of the last epoch / of the mean of the last 3 (`last_epochs`)",
+            f"{rate('last')} / {rate('mean of last 3')}",
+        ),
+        ("… of the best epoch, cross-fitted (`cross_fitted`)", rate("cross-fitted")),
     ]
 
 

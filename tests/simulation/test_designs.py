@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.simulation.designs import BEGIN, END, PAGE, looks, population
+import pytest
+
+from tests.simulation.designs import BEGIN, END, PAGE, looks, population, selected
 
 
 def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
@@ -18,6 +20,15 @@ def test_seeds_crossed_with_examples_cover_the_difference_in_the_population() ->
     for seeds in (3, 5, 10):
         assert population(seeds, studies=1_000) >= 0.93
     assert population(5, studies=1_000, crossed=False) < 0.75
+
+
+@pytest.mark.parametrize("how", ["last", "mean of last 3", "cross-fitted"])
+def test_an_epoch_that_its_own_examples_did_not_choose_misleads_in_five_percent(how: str) -> None:
+    assert selected(how, studies=6_000) <= 0.06
+
+
+def test_the_best_epoch_on_the_same_examples_misleads_in_most_studies() -> None:
+    assert selected("best", studies=2_000) > 0.6
 
 
 def test_the_page_has_the_figures() -> None:
