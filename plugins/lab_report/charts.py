@@ -18,10 +18,11 @@ from typing import Any
 from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import StoreError
 from lab.report.cells import arm_color, is_judged
+from lab.study.compare import LEVEL, MIN_SEEDS, summarize
 from lab.study.results import ArmRow
 from lab.study.store import RunRecord
 
-__all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of"]
+__all__ = ["curves_chart", "difference_chart", "drawing_code", "figures_of", "histories_of", "scores_chart"]
 
 
 MAX_EPOCHS = 200
@@ -54,13 +55,16 @@ _STYLE = {
 # --- differences ------------------------------------------------------------------------------------------------------
 
 
-def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[float]], metric: str) -> Chart | None:
+def difference_chart(
+    rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[float]], metric: str, margin: float = 0.0
+) -> Chart | None:
     """Return a chart of every arm's difference from the base, with interval and one tick per seed; None if empty.
 
     Args:
         rows: the arms of a comparison.
         per_seed: arm → differences of its seeds.
         metric: the metric that is compared.
+        margin: the smallest difference that matters, drawn as a band around zero; 0 draws none.
     """
     compared = [
         row.comparison for row in rows if row.comparison is not None and math.isfinite(row.comparison.difference)
@@ -87,11 +91,22 @@ def difference_chart(rows: Sequence[ArmRow], per_seed: Mapping[str, Sequence[flo
     ]
     # the description is the chart for a screen reader, so it must hold the numbers
     spoken = "; ".join(f"{c.arm}: {c.difference:+.3g}{_spoken_interval(c.low, c.high)}, {c.verdict}" for c in compared)
+    band = f" Differences within ± {margin:g} do not matter." if margin else ""
+    layers = [*([_margin_layer(margin)] if margin else []), *_difference_layers(arms, ticks)]
     return _chart(
-        f"Difference of {metric} from the base, with 95 % intervals. {spoken}.",
+        f"Difference of {metric} from the base, with 95 % intervals.{band} {spoken}.",
         height=34 * len(arms),
-        layer=[layer for layer in _difference_layers(arms, ticks) if layer["data"]["values"]],
+        layer=[layer for layer in layers if layer["data"]["values"]],
     )
+
+
+def _margin_layer(margin: float) -> Chart:
+    """Return the region of practical equivalence: a band over the whole height."""
+    return {
+        "data": {"values": [{"from": -margin, "to": margin}]},
+        "mark": {"type": "rect", "color": "var(--soft)", "opacity": 0.18, "aria": False},
+        "encoding": {"x": {"field": "from", "type": "quantitative"}, "x2": {"field": "to"}},
+    }
 
 
 def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
@@ -136,6 +151,81 @@ def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
             "encoding": {"y": y, "x": x, "color": color, "tooltip": tooltip},
         },
     ]
+
+
+def scores_chart(scores: Mapping[str, Sequence[float]], metric: str) -> Chart | None:
+    """Return a chart with every run as a point and, beside the runs of each arm, their mean with its 95 % interval.
+
+    The interval is Student's, of the mean of one arm. It says nothing of differences, which are paired. A chart of bars
+    would hide the runs and begin at a zero that most metrics do not have.
+
+    Args:
+        scores: arm → scores of its finished runs.
+        metric: the metric.
+    """
+    finite = {arm: [value for value in values if math.isfinite(value)] for arm, values in scores.items()}
+    finite = {arm: values for arm, values in finite.items() if values}
+    if not finite:
+        return None
+    points = [{"arm": arm, "score": value} for arm, values in finite.items() for value in values]
+    means = [{"arm": arm, **_mean_and_interval(values)} for arm, values in finite.items()]
+    y = {"field": "arm", "type": "nominal", "sort": list(finite), "title": None}
+    x = {"field": "score", "type": "quantitative", "title": None, "axis": {"tickCount": 6}, "scale": {"zero": False}}
+    color = {
+        "field": "arm",
+        "type": "nominal",
+        "scale": {"domain": list(finite), "range": [f"var(--arm-{arm_color(index)})" for index in range(len(finite))]},
+        "legend": None,
+    }
+    spoken = "; ".join(f"{mean['arm']}: {len(finite[mean['arm']])} runs, mean {mean['score']:.4g}" for mean in means)
+    return _chart(
+        f"{metric} of every run, and the mean of each arm with its 95 % interval. {spoken}.",
+        height=40 * len(finite),
+        layer=[
+            {
+                "data": {"values": points},
+                "mark": {"type": "point", "size": 50, "opacity": 0.7, "yOffset": -6, "aria": False},
+                "encoding": {"y": y, "x": x, "color": color},
+            },
+            *(
+                [
+                    {
+                        "data": {"values": [mean for mean in means if mean["low"] is not None]},
+                        "mark": {"type": "rule", "strokeWidth": 3, "strokeCap": "round", "yOffset": 8},
+                        "encoding": {
+                            "y": y,
+                            "x": {**x, "field": "low"},
+                            "x2": {"field": "high"},
+                            "color": color,
+                        },
+                    }
+                ]
+                if any(mean["low"] is not None for mean in means)
+                else []
+            ),
+            {
+                "data": {"values": means},
+                "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1, "yOffset": 8},
+                "encoding": {
+                    "y": y,
+                    "x": x,
+                    "color": color,
+                    "tooltip": [{"field": name} for name in ("arm", "score", "low", "high")],
+                },
+            },
+        ],
+    )
+
+
+def _mean_and_interval(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean of scores with Student's interval; without one for fewer than three."""
+    from scipy.special import stdtrit
+
+    summary = summarize(values)
+    if summary.n < MIN_SEEDS:
+        return {"score": summary.mean, "low": None, "high": None}
+    half = float(stdtrit(summary.n - 1, 1 - LEVEL / 2)) * summary.spread / math.sqrt(summary.n)
+    return {"score": summary.mean, "low": _plain(summary.mean - half), "high": _plain(summary.mean + half)}
 
 
 def _spoken_interval(low: float, high: float) -> str:

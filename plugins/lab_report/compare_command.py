@@ -25,6 +25,7 @@ __all__ = ["compare"]
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
   lab compare cifar_ladder --stepwise
+  lab compare bidir_vs_attn --margin 0.05
   lab compare bidir_vs_attn --format json | jq .arms[1].comparison
   lab compare results.csv --arm model --metric accuracy --higher-is-better
   lab compare results.csv --arm model --metric accuracy --base resnet --report report
@@ -48,6 +49,13 @@ __all__ = ["compare"]
 @click.option("--metric", default="", metavar="NAME", help="The metric to compare; the study's own unless given.")
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
 @click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    metavar="X",
+    help="Smallest difference in the metric that matters: arms within ± X are equivalent. Default: the study's.",
+)
 @outside_options
 @click.option(
     "--report",
@@ -64,6 +72,7 @@ def compare(
     metric: str,
     only_effects: bool,
     stepwise: bool,
+    margin: float | None,
     report: Path | None,
     folder: Path,
     **options: Any,
@@ -84,7 +93,7 @@ def compare(
     from lab_report.outside import source_of
 
     source = source_of(study, folder, variant, metric, options)
-    results = source.results
+    results = source.results if margin is None else source.results.with_margin(margin, metric)
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
     if layout == "json":

@@ -155,6 +155,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
             *results.budget_notes(),
         ],
         "arms": [{"name": name, "color": arm_color(i)} for i, name in enumerate(names)],
+        "margin": results.margin,
         "figures": figures,
         "charts": drawn,
         # 900 kB that a page without a chart does not need
@@ -262,7 +263,10 @@ def _charts(
 ) -> dict[str, Any]:
     names = results.leading_arms()
     found = {
-        "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare),
+        "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare, results.margin),
+        "scores": charts.scores_chart(
+            {name: list(results.scores(name, results.study.compare).values()) for name in names}, results.study.compare
+        ),
         "curves": charts.curves_chart(histories, names, figures),
     }
     return {name: chart for name, chart in found.items() if chart is not None}

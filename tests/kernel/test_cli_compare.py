@@ -209,3 +209,11 @@ class Line(nn.Module):
 base = Experiment(dataset=coins, architecture=Line, loss="cross_entropy", epochs=2)
 study = Study(base, seeds=2).swap("lr", {"large": 0.1})
 '''
+
+
+def test_a_margin_can_be_asked_for_and_must_be_above_zero(lab, tmp_path: Path) -> None:
+    store_study(tmp_path)
+    result = lab("compare", "toy", "--margin", "0.2")
+    assert "sgd: equivalent within ± 0.2" in result.output
+    assert "wide: better by" in result.output
+    assert lab("compare", "toy", "--margin", "0").exit_code == 2

@@ -6,10 +6,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from lab_report.charts import curves_chart, difference_chart, figures_of, histories_of
+from lab_report.charts import curves_chart, difference_chart, figures_of, histories_of, scores_chart
 from lab_report.html import render_report, write_report
+from scipy import stats
 
 from lab import Section
 from lab.errors import StoreError, UnknownNameError
@@ -263,3 +265,27 @@ def test_a_record_names_the_components_of_the_base(tmp_path: Path) -> None:
     assert base.architecture.name == "mlp"
     assert base.architecture.params == {"width": 2}
     assert [callback.name for callback in base.callbacks] == ["one_cycle"]
+
+
+def test_the_margin_is_a_band_in_the_difference_chart(tmp_path: Path) -> None:
+    store_study(tmp_path)
+    results = read(tmp_path)[1].with_margin(0.05)
+    chart = difference_chart(results.compare(), {}, "valid_accuracy", results.margin)
+    assert chart is not None
+    assert chart["layer"][0]["mark"]["type"] == "rect"
+    assert chart["layer"][0]["data"]["values"] == [{"from": -0.05, "to": 0.05}]
+    assert "within ± 0.05 do not matter" in chart["description"]
+
+
+def test_every_run_is_a_point_beside_mean_and_interval(tmp_path: Path) -> None:
+    store_study(tmp_path)
+    chart = scores_chart({**FIGURES, "two runs": [0.1, 0.2], "nothing": []}, "valid_accuracy")
+    assert chart is not None
+    points, intervals, means = (layer["data"]["values"] for layer in chart["layer"])
+    assert len(points) == sum(map(len, FIGURES.values())) + 2
+    assert [mean["arm"] for mean in means] == [*FIGURES, "two runs"]
+    found = next(mean for mean in intervals if mean["arm"] == "wide")
+    assert (found["low"], found["high"]) == pytest.approx(
+        stats.t.interval(0.95, 3, np.mean(FIGURES["wide"]), stats.sem(FIGURES["wide"]))
+    )
+    assert "two runs" not in {mean["arm"] for mean in intervals}
