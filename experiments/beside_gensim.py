@@ -43,9 +43,7 @@ def train(
 
 
 def _lab(run: lab.TaskRun, corpus: str, embedding_dim: int, epochs: int) -> tuple[WordVocabulary, np.ndarray]:
-    data = word_pairs(
-        corpus, min_freq=MIN_FREQ, subsample=SUBSAMPLE, window=WINDOW, negatives=NEGATIVES, seed=run.seed
-    )
+    data = word_pairs(corpus, min_freq=MIN_FREQ, subsample=SUBSAMPLE, window=WINDOW, negatives=NEGATIVES, seed=run.seed)
     # gensim does not validate
     data.valid = None
     torch.manual_seed(run.seed)
