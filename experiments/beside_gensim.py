@@ -48,7 +48,7 @@ def _lab(run: lab.TaskRun, corpus: str, embedding_dim: int, epochs: int) -> tupl
     data.valid = None
     torch.manual_seed(run.seed)
     learner = lab.Learner(
-        WordVectorModel(data.vocab_size, data.vocab, embedding_dim=embedding_dim),
+        WordVectorModel(data.vocab_size, data.vocab, data.objective, embedding_dim=embedding_dim),
         data,
         word_nll,
         optimizer=adam,

@@ -42,6 +42,7 @@ def _shortened(data: WordData) -> WordData:
         fingerprint=data.fingerprint,
         vocab=data.vocab,
         vocab_size=data.vocab_size,
+        objective=data.objective,
         sentence_count=data.sentence_count,
     )
 
@@ -55,7 +56,7 @@ class FewPairs(Example):
         return _few("negatives")
 
     def model(self) -> nn.Module:
-        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], embedding_dim=4)
+        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], self.facts["objective"], embedding_dim=4)
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         return negative_sampling(output, target)
@@ -98,13 +99,15 @@ class FewWindows(FewPairs):
 
 
 class FewCounts(FewPairs):
-    """Counts of pairs: words, contexts and counts (B, 1)."""
+    """Counts of pairs: words and contexts (B, 1), counts (B,)."""
 
     def make_data(self) -> WordData:
         return _shortened(word_counts(min_freq=300, window=2))
 
     def model(self) -> nn.Module:
-        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], embedding_dim=4, bias=True)
+        return WordVectorModel(
+            self.facts["vocab_size"], self.facts["vocab"], self.facts["objective"], embedding_dim=4, bias=True
+        )
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         return glove_loss(output, target)

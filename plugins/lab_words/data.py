@@ -21,10 +21,21 @@ from torch import Tensor
 from lab import Data
 from lab.errors import DataError, ParameterError
 from lab.training.rng import derive_seed
+from lab_words.cooccurrence import cooccurrences
 from lab_words.corpora import read_sentences
 from lab_words.vocabulary import WordVocabulary
 
-__all__ = ["Draws", "PairBatch", "Pairs", "WordData", "alias_table", "huffman_paths", "word_pairs"]
+__all__ = [
+    "CountedPairs",
+    "Draws",
+    "PairBatch",
+    "Pairs",
+    "WordData",
+    "alias_table",
+    "counted_data",
+    "huffman_paths",
+    "word_pairs",
+]
 
 NO_WORD = -1
 _REDRAWS = 50
@@ -38,7 +49,7 @@ class PairBatch(NamedTuple):
         words: (B, L) int, the input words: L is 1 for skip-gram, twice the window for CBOW, filled up with -1.
         candidates: (B, C) int, rows of the output table; -1 is padding. Empty (B, 0) for a softmax over all words.
         target: (B, C) float, 1 for the true word and 0 for negatives, or the bits of a path with -1 at padding;
-            (B,) long for a softmax over all words.
+            (B,) long for a softmax over all words; (B,) float for counts.
     """
 
     words: Tensor
@@ -161,6 +172,32 @@ class Pairs:
         return PairBatch(words, candidates, target)
 
 
+class CountedPairs:
+    """Dataset of pairs of words with their counts.
+
+    Args:
+        words, contexts: (N,) int32.
+        counts: (N,) float32.
+    """
+
+    def __init__(self, words: np.ndarray, contexts: np.ndarray, counts: np.ndarray) -> None:
+        self.words, self.contexts = torch.from_numpy(words), torch.from_numpy(contexts)
+        self.counts = torch.from_numpy(counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, index: int) -> PairBatch:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> PairBatch:
+        """Return pairs as a batch: words and contexts (B, 1), counts (B,)."""
+        chosen = torch.from_numpy(np.asarray(indices, np.int64))
+        return PairBatch(self.words[chosen].long()[:, None], self.contexts[chosen].long()[:, None], self.counts[chosen])
+
+
 class _Batches:
     """Batches of a split; its pairs are drawn before each epoch.
 
@@ -189,12 +226,14 @@ class WordData(Data):
     Attributes:
         vocab: the vocabulary.
         vocab_size: its size.
+        objective: ``negatives``, ``tree``, ``softmax`` or ``counts``; empty if it is none of these.
         sentence_count: training sentences.
         notes: sentences on what was read.
     """
 
     vocab: WordVocabulary = attrs.field(factory=lambda: WordVocabulary([], []))
     vocab_size: int = 0
+    objective: str = ""
     sentence_count: int = 0
     notes: tuple[str, ...] = ()
 
@@ -213,7 +252,7 @@ def word_pairs(
     *,
     path: str | None = None,
     model: Literal["skipgram", "cbow"] = "skipgram",
-    objective: Literal["negatives", "tree", "softmax"] = "negatives",
+    objective: Literal["negatives", "tree", "softmax", "counts"] = "negatives",
     min_freq: int = 10,
     subsample: float | None = 1e-4,
     window: int = 5,
@@ -231,7 +270,9 @@ def word_pairs(
         path: a text file to use instead of a corpus, plain or gzip.
         model: ``skipgram`` predicts each context word from the center, ``cbow`` the center from its context.
         objective: ``negatives`` gives the true word and sampled ones, for the loss ``negative_sampling``; ``tree`` the
-            path of the true word in a Huffman tree, for ``path_nll``; ``softmax`` its id, for ``cross_entropy``.
+            path of the true word in a Huffman tree, for ``path_nll``; ``softmax`` its id, for ``cross_entropy``;
+            ``counts`` how often the pair occurs, for ``glove_loss``. ``word_nll`` fits all of them. Of the parameters
+            below, counts use ``min_freq``, ``window``, ``valid_share`` and ``seed``, as in ``word_counts``.
         min_freq: rarer words of the training part are left out, and windows close over them.
         subsample: threshold t: an occurrence of a word with relative frequency f stays with probability sqrt(t / f);
             None keeps all. It also applies to the validation part.
@@ -257,6 +298,8 @@ def word_pairs(
         raise ParameterError(f"subsample must be above 0, got {subsample}", where=where, hint="None keeps all words")
     train, valid, name = read_sentences(corpus, path, valid_share)
     vocab = WordVocabulary.of(train, min_freq, name)
+    if objective == "counts":
+        return counted_data(train, vocab, name, window=window, weighted=True, valid_share=valid_share, seed=seed)
     paths = huffman_paths(vocab.counts) if objective == "tree" else None
     splits, sizes = [], []
     for part, sentences in (("train", train), ("valid", valid)):
@@ -293,6 +336,54 @@ def word_pairs(
         fingerprint=_fingerprint(splits, vocab),
         vocab=vocab,
         vocab_size=len(vocab),
+        objective=objective,
+        sentence_count=len(train),
+        notes=tuple(notes),
+    )
+
+
+def counted_data(
+    train: Sequence[Sequence[str]],
+    vocab: WordVocabulary,
+    name: str,
+    *,
+    window: int,
+    weighted: bool,
+    valid_share: float,
+    seed: int,
+) -> WordData:
+    """Return the co-occurrence counts of sentences; a random part of the pairs validates.
+
+    Args:
+        train: sentences.
+        vocab: the vocabulary.
+        name: of the text, for messages.
+        window, weighted, valid_share, seed: as in ``word_counts``.
+
+    Raises:
+        DataError: hardly any pair occurs.
+    """
+    words, contexts, counts = cooccurrences(*encode(train, vocab), len(vocab), window, weighted=weighted)
+    if len(words) < 2:
+        raise DataError("fewer than two pairs of words occur", where=name, hint="use a longer text or a lower min_freq")
+    order = np.random.default_rng(derive_seed(seed, "words", "split")).permutation(len(words))
+    cut = min(max(1, round(len(words) * (1 - valid_share))), len(words) - 1)
+    splits = [CountedPairs(words[part], contexts[part], counts[part]) for part in (order[:cut], order[cut:])]
+    notes = [
+        f"{counted(len(train), 'sentence')} to train on, {counted(len(vocab), 'word')} in the vocabulary",
+        f"{counted(len(words), 'pair')} of words occur, {counted(len(words) - cut, 'pair')} validate",
+    ]
+    log_notes(name, notes, [])
+    digest = hashlib.sha256("\0".join(vocab.words).encode())
+    for array in (words, contexts, counts, order[:cut]):
+        digest.update(array.tobytes())
+    return WordData(
+        *splits,
+        collate=as_it_is,
+        fingerprint=digest.hexdigest(),
+        vocab=vocab,
+        vocab_size=len(vocab),
+        objective="counts",
         sentence_count=len(train),
         notes=tuple(notes),
     )

@@ -26,8 +26,9 @@ class WordVectorModel(nn.Module):
     Args:
         vocab_size: words V.
         vocab: the vocabulary; only needed with ``subwords``.
+        objective: of the data; it decides about ``bias`` only.
         embedding_dim: width of the vectors D.
-        bias: add a bias of the input word and one of the output row, as GloVe does.
+        bias: add a bias of the input word and one of the output row; None does so for counts, as GloVe does.
         subwords: shortest and longest character n-gram whose vectors are added to the word's (Bojanowski et al. 2017);
             None for whole words only.
         buckets: rows that n-grams share by their hash.
@@ -42,9 +43,10 @@ class WordVectorModel(nn.Module):
         self,
         vocab_size: int,
         vocab: WordVocabulary,
+        objective: str,
         *,
         embedding_dim: int = 100,
-        bias: bool = False,
+        bias: bool | None = None,
         subwords: tuple[int, int] | None = None,
         buckets: int = 20_000,
         init: Literal["xavier", "word2vec"] = "xavier",
@@ -73,6 +75,7 @@ class WordVectorModel(nn.Module):
         with part("outputs"):
             self.outputs = nn.Embedding(vocab_size, embedding_dim)
             _initialize(self.outputs, init, 0)
+        bias = objective == "counts" if bias is None else bias
         self.input_bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
         self.output_bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
 
@@ -91,7 +94,11 @@ class WordVectorModel(nn.Module):
         logits = _Products.apply(hidden, self.outputs.weight, rows)
         if self.input_bias is None or self.output_bias is None:
             return logits
-        return logits + self.input_bias[words[:, :1].clamp(min=0)] + self.output_bias[rows]
+        known = words >= 0
+        own = (self.input_bias[words.clamp(min=0)] * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(
+            min=1
+        )
+        return logits + own + self.output_bias[rows]
 
     def lookup(self, words: Tensor) -> Tensor:
         """Return the input vectors (B, D): the mean over words (B, L), of which -1 is padding."""

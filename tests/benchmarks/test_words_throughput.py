@@ -63,7 +63,7 @@ def _lab(text):
     """Return the number of words, and an epoch that draws its pairs anew."""
     data = word_pairs(path=str(text), valid_share=0.01, **OPTIONS)
     torch.manual_seed(0)
-    model = WordVectorModel(data.vocab_size, data.vocab, embedding_dim=DIM)
+    model = WordVectorModel(data.vocab_size, data.vocab, data.objective, embedding_dim=DIM)
     words = len(data.train.draws.ids)
     data.valid = None
     learner = Learner(model, data, word_nll, optimizer=adam, lr=1e-2, batch_size=BATCH, progress=False)

@@ -7,8 +7,9 @@ import os
 import numpy as np
 import pytest
 import torch
+from lab_words.cooccurrence import cooccurrences
 from lab_words.corpora import read_sentences
-from lab_words.counts import cooccurrences, word_counts
+from lab_words.counts import word_counts
 from lab_words.data import alias_table, encode, huffman_paths, word_pairs
 from lab_words.losses import word_nll
 from lab_words.models import WordVectorModel
@@ -77,7 +78,7 @@ def test_draws_depend_on_the_seed_alone():
 
 def epochs_of(data, count):
     """Return the outputs of the batches of each epoch, and whether all have one number of pairs."""
-    model = WordVectorModel(data.vocab_size, data.vocab, embedding_dim=2)
+    model = WordVectorModel(data.vocab_size, data.vocab, data.objective, embedding_dim=2)
     learner = Learner(model, data, word_nll, batch_size=1024, progress=False, seed=0)
     seen = []
     for _ in range(count):
@@ -160,6 +161,10 @@ def test_counts_of_the_embedded_text_are_split_without_overlap():
     data = word_counts(min_freq=50)
     seen = [{(int(a), int(b)) for a, b in zip(s.words, s.contexts, strict=True)} for s in (data.train, data.valid)]
     assert not seen[0] & seen[1]
+
+
+def test_counts_are_an_objective_of_pairs_too():
+    assert word_pairs(min_freq=50, objective="counts").fingerprint == word_counts(min_freq=50).fingerprint
 
 
 def test_an_empty_vocabulary_is_an_error_with_a_remedy(tmp_path):

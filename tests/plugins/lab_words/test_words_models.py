@@ -27,7 +27,7 @@ from lab.errors import DataError, ParameterError, ShapeError
 
 def model_of(data, **options):
     torch.manual_seed(0)
-    return WordVectorModel(data.vocab_size, data.vocab, embedding_dim=16, **options)
+    return WordVectorModel(data.vocab_size, data.vocab, data.objective, embedding_dim=16, **options)
 
 
 def fitted(data, loss, epochs=2, **options):
@@ -50,7 +50,7 @@ RECIPES = {
     "tree": (partial(word_pairs, min_freq=50, objective="tree"), word_nll, {}),
     "softmax": (partial(word_pairs, min_freq=50, objective="softmax"), word_nll, {}),
     "subwords": (partial(word_pairs, min_freq=50), word_nll, {"subwords": (3, 6), "buckets": 500}),
-    "glove": (partial(word_counts, min_freq=50), glove_loss, {"bias": True}),
+    "glove": (partial(word_counts, min_freq=50), glove_loss, {}),
 }
 GOLDEN = {
     "negatives": [0.69024, 0.65071, 0.53296],
@@ -69,7 +69,7 @@ def test_golden_loss_curves(objective):
     assert losses == pytest.approx(GOLDEN[objective], rel=2e-3)
 
 
-@pytest.mark.parametrize("objective", ["negatives", "tree", "softmax"])
+@pytest.mark.parametrize("objective", ["negatives", "tree", "softmax", "counts"])
 @pytest.mark.parametrize("model", ["skipgram", "cbow"])
 def test_every_objective_is_learned(model, objective):
     losses, _ = fitted(word_pairs(min_freq=50, model=model, objective=objective), word_nll, 4)
@@ -77,7 +77,7 @@ def test_every_objective_is_learned(model, objective):
 
 
 def test_glove_and_subwords_are_learned():
-    assert np.diff(fitted(word_counts(min_freq=50), glove_loss, bias=True)[0]) < 0
+    assert np.diff(fitted(word_counts(min_freq=50), glove_loss)[0]) < 0
     assert np.diff(fitted(word_pairs(min_freq=50), negative_sampling, subwords=(3, 6), buckets=500)[0]) < 0
 
 
@@ -142,6 +142,18 @@ def test_glove_weighs_rare_pairs_less():
     wrong = torch.zeros(1, 1)
     assert float(glove_loss(wrong, torch.full((1, 1), 25.0))) == pytest.approx(0.25**0.75 * math.log(25) ** 2)
     assert float(glove_loss(wrong, torch.full((1, 1), 400.0))) == pytest.approx(math.log(400) ** 2)
+
+
+def test_one_loss_fits_all_objectives():
+    output, counts = torch.tensor([[0.5], [2.0]]), torch.tensor([3.0, 200.0])
+    assert word_nll(output, counts) == glove_loss(output, counts) == glove_loss(output[:, 0], counts)
+    words = torch.tensor([1, 0])
+    assert word_nll(output @ output.T, words) == functional.cross_entropy(output @ output.T, words)
+
+
+def test_only_counts_have_biases_by_default():
+    assert model_of(word_pairs(min_freq=200, objective="counts")).input_bias is not None
+    assert model_of(word_pairs(min_freq=200)).input_bias is None
 
 
 def test_losses_of_chance_are_known():
