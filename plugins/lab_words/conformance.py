@@ -99,7 +99,7 @@ class FewWindows(FewPairs):
 
 
 class FewCounts(FewPairs):
-    """Counts of pairs: words and contexts (B, 1), counts (B,)."""
+    """Counts of pairs: words (B, 1), contexts and counts (B,)."""
 
     def make_data(self) -> WordData:
         return _shortened(word_counts(min_freq=300, window=2))

@@ -47,7 +47,8 @@ class PairBatch(NamedTuple):
 
     Attributes:
         words: (B, L) int, the input words: L is 1 for skip-gram, twice the window for CBOW, filled up with -1.
-        candidates: (B, C) int, rows of the output table; -1 is padding. Empty (B, 0) for a softmax over all words.
+        candidates: (B, C) int, rows of the output table; -1 is padding. Empty (B, 0) for a softmax over all words;
+            (B,) for counts.
         target: (B, C) float, 1 for the true word and 0 for negatives, or the bits of a path with -1 at padding;
             (B,) long for a softmax over all words; (B,) float for counts.
     """
@@ -193,9 +194,9 @@ class CountedPairs:
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> PairBatch:
-        """Return pairs as a batch: words and contexts (B, 1), counts (B,)."""
+        """Return pairs as a batch: words (B, 1), contexts and counts (B,)."""
         chosen = torch.from_numpy(np.asarray(indices, np.int64))
-        return PairBatch(self.words[chosen].long()[:, None], self.contexts[chosen].long()[:, None], self.counts[chosen])
+        return PairBatch(self.words[chosen].long()[:, None], self.contexts[chosen].long(), self.counts[chosen])
 
 
 class _Batches:

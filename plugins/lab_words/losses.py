@@ -47,7 +47,7 @@ def word_nll(output: Tensor, target: Tensor) -> Tensor:
     hierarchical softmax. So ``dataset.objective`` can be swapped alone.
 
     Shapes:
-        output (B, V) and target (B,) long, output (B, 1) and target (B,) float, or output and target (B, C)
+        output (B, V) and target (B,) long, output and target (B,) float, or output and target (B, C)
     """
     if target.dim() != 1:
         return path_nll(output, target)
@@ -58,12 +58,11 @@ def glove_loss(output: Tensor, target: Tensor, *, x_max: float = 100.0, alpha: f
     """Weighted squared error of the logarithm of counts (Pennington et al. 2014, equations 8 and 9), as a mean.
 
     Args:
-        output: (B,) or (B, 1), products plus biases.
+        output: (B,) products plus biases.
         target: (B,) counts above 0.
         x_max: counts from here on have the weight 1.
         alpha: a smaller count x has the weight (x / x_max) ** alpha.
     """
-    output = output.squeeze(1) if output.dim() == target.dim() + 1 and output.shape[1] == 1 else output
     _check(output, target)
     weight = (target / x_max).clamp(max=1.0) ** alpha
     # A count is never 0 in the data; the clamp keeps foreign targets finite.

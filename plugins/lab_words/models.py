@@ -36,7 +36,7 @@ class WordVectorModel(nn.Module):
 
     Shapes:
         words (B, L) int with -1 as padding; candidates (B, C) int with -1 as padding, or (B, 0) for all rows → logits
-        (B, C) or (B, V)
+        (B, C) or (B, V). Candidates (B,), one each → logits (B,).
     """
 
     def __init__(
@@ -81,10 +81,12 @@ class WordVectorModel(nn.Module):
 
     def forward(self, words: Tensor, candidates: Tensor) -> Tensor:
         """Return logits of the candidates, or of all words if there are none."""
+        if candidates.dim() == 1:
+            return self.forward(words, candidates.unsqueeze(1)).squeeze(1)
         if words.dim() != 2 or candidates.dim() != 2 or words.is_floating_point() or len(words) != len(candidates):
             raise ShapeError(
-                f"words must be (B, L) and candidates (B, C), integers, got {tuple(words.shape)} {words.dtype} and "
-                f"{tuple(candidates.shape)}"
+                f"words must be (B, L) and candidates (B, C) or (B,), integers, got {tuple(words.shape)} {words.dtype} "
+                f"and {tuple(candidates.shape)}"
             )
         hidden = self.lookup(words)
         if not candidates.shape[1]:
@@ -94,20 +96,15 @@ class WordVectorModel(nn.Module):
         logits = _Products.apply(hidden, self.outputs.weight, rows)
         if self.input_bias is None or self.output_bias is None:
             return logits
-        known = words >= 0
-        own = (self.input_bias[words.clamp(min=0)] * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(
-            min=1
-        )
+        own = (self.input_bias[words.clamp(min=0)] * _shares(words)).sum(1, keepdim=True)
         return logits + own + self.output_bias[rows]
 
     def lookup(self, words: Tensor) -> Tensor:
         """Return the input vectors (B, D): the mean over words (B, L), of which -1 is padding."""
         if words.shape[1] == 1:
             return self._vectors(words[:, 0])
-        known = words >= 0
-        share = known / known.sum(1, keepdim=True).clamp(min=1)
+        share = _shares(words).to(self.inputs.weight.dtype)
         if self.subword_ids is None:
-            share = share.to(self.inputs.weight.dtype)
             return functional.embedding_bag(
                 words.clamp(min=0), self.inputs.weight, mode="sum", per_sample_weights=share
             )
@@ -127,6 +124,12 @@ class WordVectorModel(nn.Module):
         """Return the input vectors (V, D) of all words, subwords included."""
         every = torch.arange(self.outputs.num_embeddings, device=self.inputs.weight.device)
         return self._vectors(every)
+
+
+def _shares(words: Tensor) -> Tensor:
+    """Return the weight (B, L) of each word in the mean of its row, 0 for padding."""
+    known = words >= 0
+    return known / known.sum(1, keepdim=True).clamp(min=1)
 
 
 class _Products(torch.autograd.Function):

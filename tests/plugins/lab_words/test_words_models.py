@@ -146,7 +146,7 @@ def test_glove_weighs_rare_pairs_less():
 
 def test_one_loss_fits_all_objectives():
     output, counts = torch.tensor([[0.5], [2.0]]), torch.tensor([3.0, 200.0])
-    assert word_nll(output, counts) == glove_loss(output, counts) == glove_loss(output[:, 0], counts)
+    assert word_nll(output[:, 0], counts) == glove_loss(output[:, 0], counts)
     words = torch.tensor([1, 0])
     assert word_nll(output @ output.T, words) == functional.cross_entropy(output @ output.T, words)
 
