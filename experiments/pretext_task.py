@@ -2,7 +2,7 @@
 
 The pretext task of fast.ai 2018: windows of 11 words, of which half have another word in the middle. Judged by
 similarity and analogy on Python's own help, beside vectors that were not trained, narrower and wider windows;
-word_vectors_which_objective.py has the objectives made for vectors on the same text. On Penn Treebank, with LAB_DATA set:
+word_vectors_which_objective.py has the objectives made for vectors. On Penn Treebank, with LAB_DATA set:
 
     lab run experiments/pretext_task.py --set dataset.corpus=ptb \\
         --set callbacks.word_scores.similarity=wordsim353 --set callbacks.word_scores.analogy=google
