@@ -13,7 +13,7 @@ from lab.study.store import RunRecord
 from lab.training.callback import Callback
 from lab_trackers.mlflow import MLflow
 from lab_trackers.tracker import RunFacts, Tracker, facts_of
-from lab_trackers.tracking import Tracking, is_observed, open_tracking
+from lab_trackers.tracking import Tracking, close_tracking, is_observed, open_tracking
 from lab_trackers.wandb import Wandb
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class TrackerLog(Callback):
         if self._tracking is not None and not self._tracking.facts.key:
             last = {f"final/{name}": value for name, value in (learner.history or [{}])[-1].items() if name != "epoch"}
             status = "finished" if learner.is_finished else "failed"
-            self._tracking.attempt(self._tracking.close, status, last)
+            close_tracking(self._tracking, status, last)
+        self._tracking = None
 
 
 def _facts(folder: Path, learner: Learner) -> RunFacts:

@@ -22,8 +22,14 @@ STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 REFUSED = re.compile(r"[^\w\-. :/]", re.ASCII)
 """Characters that MLflow allows in no name of a parameter or metric."""
 MAX_NAME, MAX_TEXT, MAX_BATCH = 250, 5000, 100
-WAITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""Instead of seven attempts of two minutes, during which no run would train."""
+SETTINGS = {
+    # instead of seven attempts of two minutes, during which no run would train
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # two lines per run in the middle of the progress display
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""Environment variables of MLflow that are set unless the user has set them."""
 
 
 class MLflow(Tracker):
@@ -86,6 +92,7 @@ class MLflow(Tracker):
         for name, path in files.items():
             self._client.log_artifact(self._run, str(path), str(Path(name).parent) if "/" in name else None)
         self._client.set_terminated(self._run, STATUS[status], None if ended is None else int(ended * 1000))
+        self._client, self._run = None, ""
 
     def _address(self) -> str:
         if self.uri:
@@ -97,7 +104,7 @@ class MLflow(Tracker):
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """Open the store; two processes that create the tables of one database at once would fail."""
-        for name, value in WAITS.items():
+        for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         import mlflow.tracking
 

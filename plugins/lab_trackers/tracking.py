@@ -34,6 +34,7 @@ __all__ = [
     "begin_run",
     "build_tracker",
     "check_variable",
+    "close_tracking",
     "end_deserted",
     "end_run",
     "is_observed",
@@ -140,6 +141,8 @@ class Tracking:
     def _keep(self, **changes: Any) -> None:
         everything, place = _read(self.folder), _place(self.tracker)
         everything[place] = {**everything.get(place, {}), **changes}
+        # a learner outside of a study has a folder only once something is written there
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / FILE, everything, durable=False)
 
 
@@ -226,6 +229,13 @@ def open_tracking(tracker: Tracker, folder: Path, facts: RunFacts) -> Tracking:
         _open[place] = Tracking(tracker, folder, facts)
         _open[place].attempt(_open[place].begin)
     return _open[place]
+
+
+def close_tracking(tracking: Tracking, status: str, metrics: dict[str, float]) -> None:
+    """End the tracking of a learner outside of a study."""
+    for place in [place for place, other in _open.items() if other is tracking]:
+        del _open[place]
+    tracking.attempt(tracking.close, status, metrics)
 
 
 def begin_run(run: Run) -> None:

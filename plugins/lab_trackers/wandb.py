@@ -94,6 +94,7 @@ class Wandb(Tracker):
             shutil.copyfile(path, kept / name)
             self._run.save(str(kept / name), base_path=str(kept), policy="now")
         self._run.finish(exit_code=EXIT_CODES[status])
+        self._run = None
 
     def _owner(self) -> tuple[str, str]:
         project = self.project or os.environ.get("WANDB_PROJECT", "")
