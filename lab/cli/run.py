@@ -135,7 +135,7 @@ def run(
     options, assignments = _executor_options(assignments)
     study = override(study, assignments, catalog, where=str(file))
     if seeds is not None:
-        study = attrs.evolve(study, seeds=seeds)
+        study = study.with_seeds(seeds)
     numbers = {arm.name: number for number, arm in enumerate(study.all_arms)}
     if arms is not None:
         study = study.choose(arms)

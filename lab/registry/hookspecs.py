@@ -153,6 +153,16 @@ def lab_learner_methods() -> Mapping[str, str | Callable[..., Any]]:
 
 
 @hookspec
+def lab_study_methods() -> Mapping[str, str | Callable[..., Any]]:
+    """Add methods to every study: name → ``"module:function"``, called as ``function(study, …)``.
+
+    Fires when a method is called that the kernel lacks; the function is imported then. It returns a new study, as the
+    kernel's own methods do. Used by: ``lab_statistics``
+    (``across``, ``tune``).
+    """
+
+
+@hookspec
 def lab_former_names() -> Mapping[str, str]:
     """List former names of this plugin's components and parameters, so that older records are still read.
 
@@ -196,8 +206,9 @@ def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, section
 def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
     """Continue a search: name → ``"module:function"``, called as ``function(study, results, catalog)``.
 
-    Fires when a round of a study with ``Study.search`` has ended. The function returns the arms of the next round, a
-    list of ``lab.study.study.Arm``; an empty list finishes the search. Used by: ``lab_search``.
+    Fires when a round of a study with ``Study.search`` or with ``Study.rules`` has ended. The function returns the arms
+    of the next round, a list of ``lab.study.study.Arm``, in which an arm of a known name replaces it (with further
+    seeds); when all functions return an empty list, the study has ended. Used by: ``lab_search``, ``lab_statistics``.
     """
 
 

@@ -41,7 +41,12 @@ class _Watch:
         """Find as ``PathFinder.find_spec``."""
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin and type(spec.loader) is importlib.machinery.SourceFileLoader:
-            origin = os.path.abspath(spec.origin)
+            # Thousands of modules pass here before the first step, and abspath is the slowest of it.
+            origin = (
+                spec.origin
+                if os.path.isabs(spec.origin) and "." + os.sep not in spec.origin
+                else os.path.abspath(spec.origin)
+            )
             if origin.startswith(tuple(self.folders)) and not stands_elsewhere(origin):
                 # Without a cached path Python neither reads nor writes __pycache__ for this module.
                 spec.loader = _KeepingLoader(spec.loader.name, spec.loader.path)

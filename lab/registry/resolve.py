@@ -225,7 +225,9 @@ class Resolver:
 
 
 def _unexpected(label: str, unknown: str, name: str, parameters: Mapping[str, Parameter]) -> ParameterError:
-    hint = did_you_mean(unknown, list(parameters), f"signature: {signature_text(name, parameters)}")
+    # A user-defined class or function is called by its own name: the hash of its source says nothing to its author.
+    called = name.rpartition("#")[0].rpartition(":")[2] or name
+    hint = did_you_mean(unknown, list(parameters), f"signature: {signature_text(called, parameters)}")
     return ParameterError(f"{label}: unexpected parameter '{unknown}'", hint=hint)
 
 

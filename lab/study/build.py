@@ -137,7 +137,7 @@ def build_learner(
     # sorted by name: the key ignores the order in which callbacks are given, so training must not depend on it
     own_callbacks = sorted(experiment.components("callbacks"), key=lambda component: component.alias)
     callback_slots = (experiment.component("checkpoint"), *own_callbacks)
-    streams = Streams(seed)
+    streams = Streams(seed, values.get("vary"))
     # parts draw their weights from streams of their own, so an arm that swaps one part starts the others equal
     with all_generators(streams.seed("init")), streams.initializing() as parts:
         learner = Learner(
@@ -153,7 +153,7 @@ def build_learner(
             stepper=_build(experiment.component("stepper"), facts),
             callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
             metrics=_metrics(experiment, facts),
-            seed=seed,
+            seed=Streams(seed, values.get("vary")),
             device=device,
             folder=folder,
             methods=_methods(catalog, tuple(catalog.plugins)) if catalog is not None else {},

@@ -75,6 +75,8 @@ def _is_writable(text: str) -> bool:
 
 def plain_seeds(seeds: Any) -> Any:
     """Return seeds as a Python int or a list of them, also from NumPy and torch."""
+    if hasattr(seeds, "rule"):
+        return seeds
     if isinstance(seeds, (str, bytes, Mapping)) or hasattr(seeds, "shape"):
         return seeds.tolist() if getattr(seeds, "shape", ()) else plain_number(seeds)
     # a range is checked by its length: range(10**12) must become a message, not a list

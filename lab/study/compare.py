@@ -21,6 +21,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import attrs
 import numpy as np
@@ -30,10 +31,12 @@ __all__ = [
     "Effect",
     "Summary",
     "compare_arms",
+    "compare_pairs",
     "compare_steps",
     "exaggeration",
     "factorial_effects",
     "grid_step",
+    "level_of_look",
     "mean_and_half_width",
     "number_of_effects",
     "sidak",
@@ -167,13 +170,7 @@ def _deviation(values: np.ndarray) -> float:
 
 
 def compare_arms(
-    base: Mapping[int, float],
-    arms: Mapping[str, Mapping[int, float]],
-    *,
-    higher_is_better: bool,
-    refused: Mapping[str, str] | None = None,
-    margin: float = 0.0,
-    further: int = 0,
+    base: Mapping[int, float], arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool, **options: Any
 ) -> list[ArmComparison]:
     """Compare every arm with the base, paired by seed.
 
@@ -181,52 +178,76 @@ def compare_arms(
         base: seed → score.
         arms: arm → seed → score.
         higher_is_better: the direction of the metric.
-        refused: arm → why it is not compared; it takes no part in the correction for the number of arms.
-        margin: the smallest difference that matters; an arm whose interval lies within ± margin is equivalent. 0: none.
-        further: comparisons beside these with which the intervals hold together, such as the effects of a grid.
+        options: of ``compare_pairs``.
     """
-    pairs = {name: (base, values) for name, values in arms.items()}
-    return _compared(pairs, higher_is_better, refused or {}, margin, further)
+    return compare_pairs(
+        {name: (base, arm) for name, arm in arms.items()}, higher_is_better=higher_is_better, **options
+    )
 
 
 def compare_steps(
-    arms: Mapping[str, Mapping[int, float]],
-    *,
-    higher_is_better: bool,
-    refused: Mapping[str, str] | None = None,
-    margin: float = 0.0,
-    further: int = 0,
+    arms: Mapping[str, Mapping[int, float]], *, higher_is_better: bool, **options: Any
 ) -> list[ArmComparison]:
     """Compare every arm but the first with the one before it, paired by seed: what does each step of a ladder bring?
 
     Args:
         arms: arm → seed → score, in their order.
         higher_is_better: the direction of the metric.
-        refused, margin, further: as in ``compare_arms``.
+        options: of ``compare_pairs``.
     """
-    steps = itertools.pairwise(arms.items())
-    pairs = {name: (before, values) for (_, before), (name, values) in steps}
-    return _compared(pairs, higher_is_better, refused or {}, margin, further)
+    pairs = {name: (before, arm) for (_, before), (name, arm) in itertools.pairwise(arms.items())}
+    return compare_pairs(pairs, higher_is_better=higher_is_better, **options)
 
 
 Pair = tuple[Mapping[int, float], Mapping[int, float]]
 """Scores of two arms by seed, the one that is compared with first."""
 
 
-def _compared(
-    pairs: Mapping[str, Pair], higher_is_better: bool, refused: Mapping[str, str], margin: float, further: int
+def compare_pairs(
+    pairs: Mapping[str, Pair],
+    *,
+    higher_is_better: bool,
+    refused: Mapping[str, str] | None = None,
+    margin: float = 0.0,
+    further: int = 0,
+    looks: Sequence[tuple[float, float]] = (),
 ) -> list[ArmComparison]:
+    """Compare pairs of arms, paired by seed, with intervals that hold together.
+
+    Args:
+        pairs: arm → the scores of the arm that it is compared with, and its own.
+        higher_is_better: the direction of the metric.
+        refused: arm → why it is not compared; it takes no part in the correction for the number of arms.
+        margin: the smallest difference that matters; an arm whose interval lies within ± margin is equivalent. 0: none.
+        further: comparisons beside these with which the intervals hold together, such as the effects of a grid.
+        looks: pairs of (level of all looks together, level of each), rising, where results are looked at repeatedly;
+            intervals then hold at every look. None if they are looked at once.
+    """
+    refused = refused or {}
     differences = {name: _paired(*pair) for name, pair in pairs.items()}
     # refused arms are not tested, so they must not widen the intervals of the others
     tested = [name for name, d in differences.items() if name not in refused and _can_be_tested(d)]
     step = grid_step([value for name in tested for scores in pairs[name] for value in scores.values()])
-    level = single_level(len(tested) + further)
+    level = level_of_look(single_level(len(tested) + further), looks)
     return [
         _refuse(name, len(d), refused[name])
         if name in refused
         else _compare(name, d, step, level, _correlation(*pairs[name]), margin, sign=1 if higher_is_better else -1)
         for name, d in differences.items()
     ]
+
+
+def level_of_look(level: float, looks: Sequence[tuple[float, float]]) -> float:
+    """Return the level of one look where all looks together have ``level``, interpolated between pairs of both.
+
+    >>> level_of_look(0.05, [(0.001, 0.0002), (0.05, 0.01)]), level_of_look(0.05, [])
+    (0.01, 0.05)
+    """
+    if not looks:
+        return level
+    totals, singles = np.log(np.asarray(looks, dtype=float)).T
+    # below the first pair the ratio of both levels is kept
+    return float(np.exp(np.interp(math.log(level), totals, singles) + min(0.0, math.log(level) - totals[0])))
 
 
 def _can_be_tested(d: np.ndarray) -> bool:
@@ -528,6 +549,7 @@ def factorial_effects(
     *,
     higher_is_better: bool,
     further: int = 0,
+    looks: Sequence[tuple[float, float]] = (),
 ) -> list[Effect]:
     """Return main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -539,6 +561,7 @@ def factorial_effects(
         scores: arm → seed → score.
         higher_is_better: the direction of the metric.
         further: comparisons beside these with which the intervals hold together, such as those of the arms.
+        looks: as in ``compare_pairs``.
     """
     levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
     # only seeds that every cell finished: a missing cell would unbalance the contrast
@@ -547,7 +570,7 @@ def factorial_effects(
     contrasts = _contrasts(levels)
     values = {name: _contrast(table, signs) for name, signs in contrasts.items()}
     grid = grid_step([value for column in table.values() for value in column])
-    level = single_level(len(values) + further)
+    level = level_of_look(single_level(len(values) + further), looks)
     sign = 1 if higher_is_better else -1
     return [
         # a contrast sums 2^k cells for every one of their means: averaging makes its grid finer

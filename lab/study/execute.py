@@ -119,7 +119,7 @@ def answer(
         if not arms:
             return results, recorded
         # runs of earlier rounds are finished; with --fresh they would otherwise be trained again in every round
-        study, seen = attrs.evolve(study, arms=(*study.arms, *arms)), frozenset(run.key for run in plan.runs)
+        study, seen = study.with_round(arms), frozenset(run.key for run in plan.runs)
 
 
 def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
@@ -128,11 +128,12 @@ def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     Raises:
         LabError: no plugin implements search rounds.
     """
-    if study.searching is None:
+    if study.searching is None and not study.rules:
         return []
     rounds = catalog.collect("lab_rounds")
     if not rounds:
-        raise LabError("a search needs the plugin lab_search", hint="lab plugins lists what is here")
+        needed = "lab_search" if study.searching is not None else "lab_statistics"
+        raise LabError(f"this study needs the plugin {needed}", hint="lab plugins lists what is here")
     functions = [load_object(each, name) if isinstance(each, str) else each for name, each in rounds.items()]
     return [arm for next_arms in functions for arm in next_arms(study, results, catalog)]
 

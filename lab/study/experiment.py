@@ -16,9 +16,9 @@ import attrs
 from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
 from lab.registry.component import Reference, as_use, plain_value
 from lab.registry.plugins import Catalog
-from lab.registry.resolve import Resolver, change
+from lab.registry.resolve import Resolver, change, follow
 from lab.registry.resolved import Component
-from lab.registry.signature import Parameter, inner_of, resolve_annotation, scope_of
+from lab.registry.signature import Parameter, inner_of, parameters_of, resolve_annotation, scope_of
 from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
 
@@ -58,6 +58,10 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
+def _sources(vary: Any) -> Any:
+    return [vary] if isinstance(vary, str) else list(vary) if isinstance(vary, tuple) else vary
+
+
 def _number(default: Any, annotation: Any, smallest: float) -> Any:
     return attrs.field(default=default, converter=plain_value, metadata={"type": annotation, "smallest": smallest})
 
@@ -73,7 +77,7 @@ class Changeable:
         Args:
             path: a slot (``architecture``), or a parameter by dots (``architecture.attention.width``); components of
                 ``callbacks`` and ``metrics`` are addressed by name (``callbacks.one_cycle.pct_start``). Of a task, a
-                parameter, or ``task`` for the function itself.
+                parameter, or ``task`` for the function itself, unless it has a parameter of that name.
             value: the new component or value.
             catalog: where names are looked up.
 
@@ -108,6 +112,9 @@ class Experiment(Changeable):
         batch_size: examples per batch.
         valid_batch_size: examples per batch of validation; as ``batch_size`` if None.
         epochs: passes over the training split.
+        vary: sources of randomness that differ between seeds: ``init``, ``order`` (of the batches), ``dropout``,
+            ``augment``, ``other`` (the stepper and every other component); the others are the same in all runs. None:
+            all differ.
     """
 
     dataset: Reference = _slot("datasets")
@@ -124,6 +131,9 @@ class Experiment(Changeable):
     batch_size: int = _number(64, int, 1)
     valid_batch_size: int | None = _number(None, int | None, 1)
     epochs: int = _number(1, int, 1)
+    vary: Sequence[str] | None = attrs.field(
+        default=None, converter=_sources, metadata={"type": list[str] | None, "smallest": 0}
+    )
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Experiment:
         slot, *rest = path.split(".")
@@ -149,6 +159,9 @@ class Experiment(Changeable):
         values: dict[str, Any] = {}
         for field in attrs.fields(Experiment):
             value = getattr(self, field.name)
+            if field.name == "vary" and value is None:
+                # left out, so that the keys of runs in which everything varies stay what they were
+                continue
             if "kind" not in field.metadata:
                 values[field.name] = _checked_number(field, value, resolver.problems)
             elif field.metadata.get("many"):
@@ -174,7 +187,7 @@ class Task(Changeable):
     task: Reference
 
     def _replaced(self, path: str, give: Callable[[Parameter], Any], catalog: Catalog) -> Task:
-        rest = [] if path == TASK else path.removeprefix(f"{TASK}.").split(".")
+        rest = [] if path == TASK and not self._takes(TASK, catalog) else path.removeprefix(f"{TASK}.").split(".")
         free = as_use(self.task).params.get(FREE)
         if len(rest) == 1 and isinstance(free, Mapping) and rest[0] not in as_use(self.task).params:
             if rest[0] not in free:
@@ -184,6 +197,12 @@ class Task(Changeable):
             return Task(as_use(self.task).with_params({FREE: {**free, rest[0]: give(place)}}))
         place = Parameter(TASK, None, registry=catalog.registry("tasks"))
         return Task(change(catalog, place, self.task, rest, give))
+
+    def _takes(self, name: str, catalog: Catalog) -> bool:
+        """Return whether the function has a parameter of that name."""
+        chosen = as_use(self.task)
+        factory = follow(catalog, catalog.registry("tasks"), chosen).factory
+        return name in parameters_of(factory, catalog)[0] or name in chosen.params
 
     def resolve(self, catalog: Catalog) -> tuple[ResolvedExperiment | None, list[str]]:
         """Look up every name and fill in every default; gives the complete experiment, or None and all problems."""
@@ -273,6 +292,9 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
     except TypeError as error:
         problems.append(f"{field.name} {error}")
         return value
+    if field.name == "vary":
+        problems += _vary_problems(value)
+        return value
     for number in _numbers_in(value):
         if isinstance(number, int) and number.bit_length() > MAX_BITS:
             problems.append(f"{field.name} must be below 2^{MAX_BITS}")
@@ -281,6 +303,15 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
         elif number < smallest:
             problems.append(f"{field.name} must be at least {smallest}, not {number}")
     return value
+
+
+def _vary_problems(vary: Sequence[str]) -> list[str]:
+    from lab.training.rng import SOURCES
+
+    hint = f"sources of randomness: {', '.join(SOURCES)}"
+    return [
+        str(UnknownNameError.among("source", name, list(SOURCES), hint=hint)) for name in vary if name not in SOURCES
+    ]
 
 
 def _numbers_in(value: Any) -> list[float]:

@@ -26,6 +26,7 @@ from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.modules import ModuleSource, changed_since_import, facts_of, source_of_file
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
+from lab.registry.source import save_facts
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -341,6 +342,7 @@ def _files_in(value: Any, where: str, *, writes: bool) -> dict[str, str]:
 def _fingerprint_of(names: tuple[str, ...]) -> str:
     """Return a hash of the sources of some kernel modules, without comments and docstrings."""
     texts = [f"{name} {_fingerprint_of_file(KERNEL / name)}" for name in names]
+    save_facts()
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 

@@ -226,15 +226,8 @@ def results_of(rows: Rows, roles: Roles) -> Results:
     """
     if not rows.rows:
         raise DataError("there are no rows", where=rows.where)
-    factors = [rows.column(name) for name in roles.factors]
-    is_named_by_factors = bool(factors) and (not roles.arm or (roles.arm == "arm" and "arm" not in rows.columns))
-    arm_column = (
-        ""
-        if is_named_by_factors
-        else rows.column(roles.arm, "name the column of the arms: --arm COLUMN, or arm=… in Python")
-    )
-    seed_column = rows.column(roles.seed, "name the column of the seeds: --seed COLUMN, or seed=… in Python")
-    metric_column = rows.column(roles.metric)
+    factors, arm_column, seed_column, metric_column = _columns_of(rows, roles)
+    is_named_by_factors = not arm_column
     cells = _labels([[_text(row.get(name)) for name in factors] for row in rows.rows], roles.factors)
     names = _names_of_cells(cells) if is_named_by_factors else [_text(value) for value in rows.values(arm_column)]
     seeds = [_seed(value) for value in rows.values(seed_column)]
@@ -285,9 +278,45 @@ def results_of(rows: Rows, roles: Roles) -> Results:
     return Results(OutsideStudy(rows.name, roles.metric, every, title), arms, planned, notes)
 
 
-def _refuse(problems: Sequence[str], rows: Rows) -> None:
+def _columns_of(rows: Rows, roles: Roles) -> tuple[list[str], str, str, str]:
+    """Return the columns of the factors, arms (empty where factors name them), seeds and the metric.
+
+    Raises:
+        UnknownNameError: one is not there.
+        DataError: several are not there; each with its remedy.
+    """
+    errors: list[UnknownNameError] = []
+
+    def find(name: str, remedy: str = "") -> str:
+        try:
+            return rows.column(name, remedy)
+        except UnknownNameError as error:
+            errors.append(error)
+            return ""
+
+    factors = [find(name) for name in roles.factors]
+    is_named_by_factors = bool(roles.factors) and (not roles.arm or (roles.arm == "arm" and "arm" not in rows.columns))
+    arm = (
+        "" if is_named_by_factors else find(roles.arm, "name the column of the arms: --arm COLUMN, or arm=… in Python")
+    )
+    seed = find(roles.seed, "name the column of the seeds: --seed COLUMN, or seed=… in Python")
+    metric = find(roles.metric)
+    if len(errors) == 1:
+        raise errors[0]
+    listed = f"columns: {', '.join(filter(None, rows.columns))}"
+    # The columns are named once, below all problems.
+    problems = [
+        "\n  ".join([error.what, *(error.hint or "").replace(listed, "").split("\n")]).rstrip() for error in errors
+    ]
     if problems:
-        what = problems[0] if len(problems) == 1 else f"{len(problems)} problems in these rows"
+        _refuse([*problems, listed], rows, count=len(problems))
+    return factors, arm, seed, metric
+
+
+def _refuse(problems: Sequence[str], rows: Rows, count: int = 0) -> None:
+    """Raise if there are problems; ``count`` of them, where not every text is one."""
+    if problems:
+        what = problems[0] if len(problems) == 1 else f"{count or len(problems)} problems in these rows"
         raise DataError(what, where=rows.where, hint="\n".join(problems if len(problems) > 1 else ()))
 
 

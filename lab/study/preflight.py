@@ -175,7 +175,7 @@ def _read_data(
             notify("data of arms", number, len(arms))
             with attempt(arm.name):
                 data = data_of(arm.experiment, cache)
-                runs += [_run_of(arm, seed, study, workspace, data) for seed in study.seed_list]
+                runs += [_run_of(arm, seed, study, workspace, data) for seed in arm.seeds or study.seed_list]
     return runs
 
 

@@ -164,6 +164,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "selection": study.selection,
         "higher_is_better": study.higher_is_better,
         "margin": study.margin,
+        "rules": dict(study.rules),
         "seeds": study.seed_list,
         "file": file,
         "place": variants.place_of(file),
@@ -208,6 +209,8 @@ def _keep_reports(folder: Path, variant: str) -> None:
 
 def _arm_content(arm: Arm) -> dict[str, Any]:
     content: dict[str, Any] = {"difference": dict(arm.difference), "factors": dict(arm.factors)}
+    content |= {} if arm.seeds is None else {"seeds": list(arm.seeds)}
+    content |= {"base": arm.base} if arm.base else {}
     return content if arm.trial is None else {**content, "trial": attrs.asdict(arm.trial)}
 
 
@@ -335,6 +338,8 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
             name,
             factors=arm["factors"],
             trial=Trial(**arm["trial"]) if "trial" in arm else None,
+            seeds=arm.get("seeds"),
+            base=arm.get("base", ""),
             difference={path: (old, new) for path, (old, new) in arm["difference"].items()},
         )
         for name, arm in content["arms"].items()
@@ -349,6 +354,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
         selection=content.get("selection", ""),
         higher_is_better=content.get("higher_is_better"),
         margin=content.get("margin"),
+        rules=content.get("rules", {}),
         searching=_read_search(content["search"]) if content.get("search") else None,
     )
     return StudyRecord(

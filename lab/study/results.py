@@ -18,8 +18,7 @@ from lab.study.compare import (
     ArmComparison,
     Effect,
     Summary,
-    compare_arms,
-    compare_steps,
+    compare_pairs,
     factorial_effects,
     number_of_effects,
     skewness,
@@ -27,7 +26,7 @@ from lab.study.compare import (
 )
 from lab.study.space import Search
 from lab.study.store import RunRecord
-from lab.study.study import Arm
+from lab.study.study import SEEDS, Arm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,27 +159,26 @@ class Results:
         """
         metric = self._known(metric)
         scores = {arm.name: self.scores(arm.name, metric) for arm in self.arms}
+        scores = {name: values for name, values in scores.items() if name in self._judged}
         base, *others = scores
-        pairs = dict(zip(others, list(scores) if stepwise else [base] * len(others), strict=False))
+        own = {arm.name: arm.base for arm in self.arms if arm.base}
+        pairs = {
+            name: before if stepwise else own.get(name, base)
+            for name, before in zip(others, list(scores)[:-1], strict=True)
+        }
         refused = {name: why for name, other in pairs.items() if (why := self._refusal(other, name, metric))}
         is_higher_better = self.is_higher_better(metric)
         margin = self.margin if metric == self.study.compare else 0.0
         # arms and effects of a grid are read side by side, so their intervals hold together
         further = number_of_effects(self._grid)
-        if stepwise:
-            found = compare_steps(
-                scores, higher_is_better=is_higher_better, refused=refused, margin=margin, further=further
-            )
-        else:
-            arms = {name: scores[name] for name in others}
-            found = compare_arms(
-                scores[base],
-                arms,
-                higher_is_better=is_higher_better,
-                refused=refused,
-                margin=margin,
-                further=further,
-            )
+        found = compare_pairs(
+            {name: (scores[other], scores[name]) for name, other in pairs.items()},
+            higher_is_better=is_higher_better,
+            refused=refused,
+            margin=margin,
+            further=further,
+            looks=self._looks,
+        )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
 
@@ -188,6 +186,18 @@ class Results:
     def margin(self) -> float:
         """The smallest difference in the primary metric that matters; 0 if the study names none."""
         return self.study.margin or 0.0
+
+    @property
+    def _judged(self) -> set[str]:
+        """Arms that are compared: all, but for trials that only choose the settings of another arm."""
+        is_search = self.study.searching is not None
+        return {arm.name for arm in self.arms if is_search or arm.trial is None or arm.trial.rung > 0}
+
+    @property
+    def _looks(self) -> Sequence[tuple[float, float]]:
+        """Pairs of (level of all looks, level of each) by which a study that looks at its results corrects for that."""
+        rules = getattr(self.study, "rules", {})
+        return [(float(total), float(each)) for total, each in rules.get(SEEDS, {}).get("levels", [])]
 
     @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
@@ -230,7 +240,9 @@ class Results:
         if len(self._finished(arms)) < sum(planned):
             counts = [f"{len(self._finished([arm]))} of {count}" for arm, count in zip(arms, planned, strict=True)]
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
-            if found.n and self._lost(other) != self._lost(found.arm):
+            # arms that leave a sequential study early have fewer seeds
+            common = set.intersection(*({run.seed for run in self._of_arm.get(arm, [])} for arm in arms))
+            if found.n and self._lost(other) & common != self._lost(found.arm) & common:
                 # the runs that survive are the better ones: an arm whose worst third fails would look better
                 nothing = dict.fromkeys(("low", "high", "p", "p_corrected", "detectable", "exaggeration"), math.nan)
                 found = attrs.evolve(
@@ -351,14 +363,14 @@ class Results:
         metric = self.study.compare
         values = self.scores(arm, metric)
         # a trial with a failed seed counts as failed: the mean of the survivors would favor settings that diverge
-        if len(values) < len(self.study.seed_list) or not all(map(math.isfinite, values.values())):
+        if len(values) < len(self._of_arm.get(arm, [])) or not values or not all(map(math.isfinite, values.values())):
             return None
         mean = summarize(list(values.values())).mean
         return -mean if self.is_higher_better(metric) else mean
 
     def leading_arms(self) -> list[str]:
         """Return the arms that tables and curves show: all, or for a search the base and the best trials."""
-        names = [arm.name for arm in self.arms]
+        names = [arm.name for arm in self.arms if arm.name in self._judged]
         if self.study.searching is None:
             return names
         # only trials of the last rung were trained to the end; others have fewer epochs
@@ -389,7 +401,9 @@ class Results:
             return []
         scores = {name: self.scores(name, metric) for name in cells}
         further = len(cells) - 1
-        found = factorial_effects(cells, scores, higher_is_better=self.is_higher_better(metric), further=further)
+        found = factorial_effects(
+            cells, scores, higher_is_better=self.is_higher_better(metric), further=further, looks=self._looks
+        )
         first, *others = cells
         # an effect averages over all cells, so one pair that cannot be compared spoils every effect
         refusals = {self._refusal(first, other, metric) for other in others} - {""}

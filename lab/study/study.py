@@ -8,13 +8,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from lab.errors import LabError, StudyError, UnknownNameError, did_you_mean
 from lab.registry.component import Reference, Use, plain_value
-from lab.registry.plugins import Catalog
+from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
 from lab.study.checks import (
     MAX_ARMS,
@@ -29,7 +31,7 @@ from lab.study.checks import (
 from lab.study.experiment import Experiment, ResolvedExperiment, Task
 from lab.study.space import Options, Search, label_of, read_space
 
-__all__ = ["Arm", "Study", "Trial"]
+__all__ = ["SEEDS", "Arm", "SeedRule", "Study", "Trial"]
 
 BASE = "base"
 NO_SECOND_BASE = (
@@ -38,6 +40,30 @@ NO_SECOND_BASE = (
 )
 SELECTIONS = ("last", "best", "valid")
 SLOTS_OF_SEVERAL = tuple(field.name for field in attrs.fields(Experiment) if field.metadata.get("many"))
+
+
+SEEDS = "seeds"
+"""Name of the rule that was given as ``Study(seeds=...)``."""
+
+
+@runtime_checkable
+class SeedRule(Protocol):
+    """Contract of rules that choose the seeds of a study round by round.
+
+    ``first`` has the seeds of the first round, ``rule`` the plain values that the record keeps.
+    """
+
+    @property
+    def first(self) -> Sequence[int]: ...
+
+    @property
+    def rule(self) -> Mapping[str, Any]: ...
+
+
+@lru_cache(maxsize=1)
+def _study_methods() -> dict[str, Any]:
+    # found again and not handed over: a study file is a script, which has no catalog
+    return load_catalog(warn=lambda message: None).collect("lab_study_methods")
 
 
 @attrs.frozen
@@ -65,6 +91,8 @@ class Arm:
         factors: for a cell of a grid, path → the name of its level.
         swapped: the one path that this arm may differ in, or None for a cell of a grid or a trial.
         trial: for a trial of a search, which one.
+        seeds: its own seeds; None: those of the study.
+        base: the arm that it is compared with; empty: the study's base.
         resolved: the experiment with every choice made, once the study is resolved.
         difference: path → (in the base, in this arm), once the study is resolved.
     """
@@ -74,6 +102,8 @@ class Arm:
     factors: Mapping[str, str] = attrs.field(factory=dict)
     swapped: str | None = None
     trial: Trial | None = None
+    seeds: Sequence[int] | None = None
+    base: str = ""
     resolved: ResolvedExperiment | None = attrs.field(default=None, eq=False, repr=False)
     difference: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict, eq=False)
 
@@ -115,7 +145,7 @@ class Study:
 
     Attributes:
         base: the experiment that every arm is compared with; or a training function, ``use(train, lr=0.1)``.
-        seeds: how many seeds (0, 1, …), or the seeds themselves.
+        seeds: how many seeds (0, 1, …), the seeds themselves, or a rule of a plugin such as ``until_decided(...)``.
         compare: the primary metric, for example ``valid_loss``.
         arms: besides the base, in order.
         name: the folder of its results; the file's name unless given.
@@ -129,10 +159,13 @@ class Study:
             metrics of an experiment say it themselves.
         margin: the smallest difference in ``compare`` that matters, in its unit; an arm whose interval lies within
             ± margin is called equivalent. None: no difference is too small to matter.
+        rules: name → plain values: what a plugin's methods and rules of seeds ask of the rounds of this study.
+
+    Plugins add methods (hook ``lab_study_methods``).
     """
 
     base: Experiment | Task = attrs.field(converter=_as_experiment)
-    seeds: int | Sequence[int] = attrs.field(default=3, converter=plain_seeds)
+    seeds: Any = attrs.field(default=3, converter=plain_seeds)
     compare: str = "valid_loss"
     arms: tuple[Arm, ...] = attrs.field(default=(), converter=_as_tuple)
     name: str = ""
@@ -142,8 +175,13 @@ class Study:
     selection: str = ""
     higher_is_better: bool | None = None
     margin: float | None = None
+    rules: Mapping[str, Any] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
+        if isinstance(self.seeds, SeedRule):
+            # a frozen class of attrs is set this way; the rule itself is kept beside its first seeds
+            object.__setattr__(self, "rules", {**self.rules, SEEDS: dict(self.seeds.rule)})
+            object.__setattr__(self, "seeds", list(self.seeds.first))
         is_base = isinstance(self.base, (Experiment, Task))
         problems = [] if is_base else [f"base must be an Experiment or a function, not {shown(self.base)}"]
         problems += seed_problems(self.seeds)
@@ -383,6 +421,26 @@ class Study:
         except (LabError, TypeError) as error:
             return str(error)
         return "\n".join(problems)
+
+    def with_seeds(self, seeds: int | Sequence[int]) -> Study:
+        """Return the study with these seeds in place of its own, or of the rule that chose them."""
+        rules = {name: rule for name, rule in self.rules.items() if name != SEEDS}
+        return attrs.evolve(self, seeds=seeds, rules=rules)
+
+    def with_round(self, arms: Sequence[Arm]) -> Study:
+        """Return the study with the arms of a further round; an arm of the same name is replaced."""
+        by_name = {arm.name: arm for arm in self.arms} | {arm.name: arm for arm in arms}
+        return attrs.evolve(self, arms=tuple(by_name.values()))
+
+    def __getattr__(self, name: str) -> Any:
+        # private names are asked for by copy, pickle and notebooks, for which no plugin need be loaded
+        if name.startswith("_"):
+            raise AttributeError(name)
+        methods = _study_methods()
+        if name not in methods:
+            raise AttributeError(f"a study has no '{name}'; plugins add: {', '.join(sorted(methods)) or 'nothing'}")
+        target = methods[name]
+        return partial(load_object(target, f"study method '{name}'") if isinstance(target, str) else target, self)
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""

@@ -71,18 +71,24 @@ def merged(before: Sequence[Content], new: Content) -> dict[str, Any]:
 def name_variant(content: Content) -> str:
     """Return eight digits that identify a variant by its file, settings, arms and seeds, not by its code."""
     search = content.get("search")
-    # a search adds arms in every round and must stay one variant
-    arms = search if search else _arms(content)
+    # rounds add trials, and a study must stay one variant over its rounds
+    arms = search if search else _arms(content, with_trials=False)
     return _digest([_scope(content), arms, content["seeds"]])[:8]
 
 
 def _scope(content: Content) -> Any:
     place = content.get("place") or place_of(content["file"])
-    return [place, content.get("device", "cpu"), _settings(content["base"]), content.get("search")]
+    return [place, content.get("device", "cpu"), _settings(content["base"]), content.get("search"), *_rules(content)]
 
 
-def _arms(content: Content) -> dict[str, Any]:
-    return {name: _settings(arm["difference"]) for name, arm in content["arms"].items()}
+def _rules(content: Content) -> list[Any]:
+    # nothing is added without rules, so that variants of older records keep their names
+    return [content["rules"]] if content.get("rules") else []
+
+
+def _arms(content: Content, *, with_trials: bool = True) -> dict[str, Any]:
+    arms = content["arms"].items()
+    return {name: _settings(arm["difference"]) for name, arm in arms if with_trials or "trial" not in arm}
 
 
 def _covers(new: Content, old: Content) -> bool:

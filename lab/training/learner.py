@@ -15,7 +15,7 @@ from lab.training.checkpoint import load_checkpoint
 from lab.training.data import Data, SamplerFactory, ShuffleSampler, to_device
 from lab.training.loop import fit, validate
 from lab.training.progress import EpochProgress
-from lab.training.rng import all_generators
+from lab.training.rng import Streams, all_generators
 from lab.training.state import EVENTS, LearningRate, Level, Position, Training
 from lab.training.stepper import Stepper, Supervised
 from lab.training.weights import load_weights, save_weights
@@ -52,7 +52,7 @@ class Learner(Training):
         stepper: one training or validation step.
         callbacks: in any order; they are sorted by what they ask to come before and after.
         metrics: name → metric with ``update, compute, reset``, computed on the validation split after each epoch.
-        seed: seed of every random stream of this learner.
+        seed: seed of every random stream of this learner, or the streams themselves.
         device: where the model is trained, for example ``"cuda"``.
         folder: where checkpoints and artefacts go; None keeps nothing on disk.
         methods: name → function, offered as methods of this learner (``learner.translate(...)``).
@@ -78,7 +78,7 @@ class Learner(Training):
         stepper: Stepper | None = None,
         callbacks: Iterable[Callback] = (),
         metrics: Mapping[str, Any] | None = None,
-        seed: int = 0,
+        seed: int | Streams = 0,
         device: str | torch.device = "cpu",
         folder: Path | str | None = None,
         methods: Mapping[str, Callable[..., Any]] | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 
 __all__ = [
+    "HELD_SEED",
+    "SOURCES",
     "Streams",
     "all_generators",
     "global_generator",
@@ -26,6 +28,15 @@ __all__ = [
     "seed_all_generators",
     "set_global_random_state",
 ]
+
+
+SOURCES = ("init", "order", "dropout", "augment", "other")
+"""Sources of randomness of a training: every stream belongs to exactly one."""
+
+HELD_SEED = 0
+"""Seed of the streams that do not vary with the run's."""
+
+_SOURCE = {"init": "init", "sampler": "order", "workers": "order", "dropout": "dropout", "augment": "augment"}
 
 
 def derive_seed(seed: int, *purpose: object) -> int:
@@ -41,20 +52,32 @@ def derive_seed(seed: int, *purpose: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def source_of_stream(*purpose: object) -> str:
+    """Return the source of randomness that a stream belongs to, one of ``SOURCES``.
+
+    >>> source_of_stream("init", "encoder"), source_of_stream("workers/valid"), source_of_stream("stepper")
+    ('init', 'order', 'other')
+    """
+    return _SOURCE.get(str(purpose[0]).partition("/")[0], "other")
+
+
 class Streams:
     """Random streams of one run.
 
     Args:
         seed: the run's seed, any integer.
+        vary: the sources (``SOURCES``) whose streams follow that seed; the streams of the others have the same seed in
+            every run. None: all follow it.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed_of_run = seed
+    def __init__(self, seed: int, vary: Sequence[str] | None = None) -> None:
+        self.seed_of_run, self.vary = seed, vary
         self._generators: dict[str, torch.Generator] = {}
 
     def seed(self, *purpose: object) -> int:
         """Return the seed of the stream ``purpose``, for libraries that take a number."""
-        return derive_seed(self.seed_of_run, *purpose)
+        is_held = self.vary is not None and source_of_stream(*purpose) not in self.vary
+        return derive_seed(HELD_SEED if is_held else self.seed_of_run, *purpose)
 
     def generator(self, purpose: str, device: str | torch.device = "cpu") -> torch.Generator:
         """Return the generator of a stream: the same object at every call, so that checkpoints hold its position."""

@@ -193,7 +193,7 @@ class Training:
         sampler: SamplerFactory,
         valid_sampler: SamplerFactory | None,
         metrics: Mapping[str, Any],
-        seed: int,
+        seed: int | Streams,
         device: str | torch.device,
         folder: Path | str | None,
         workers: int,
@@ -205,7 +205,7 @@ class Training:
         self.loss = loss.to(self.device) if isinstance(loss, nn.Module) else loss
         self.batch_size, self.valid_batch_size = batch_size, valid_batch_size or batch_size
         self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler
-        self.streams = Streams(seed)
+        self.streams = seed if isinstance(seed, Streams) else Streams(seed)
         self.folder = Path(folder) if folder is not None else None
         self.workers = workers
         self.metrics = dict(metrics)

@@ -44,7 +44,7 @@ def _read_separated(path: Path) -> Rows:
     delimiter = "\t" if path.suffix.casefold() == ".tsv" else max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns: list[str] = []
-    rows, places = [], []
+    rows, places, ragged = [], [], []
     while True:
         try:
             # The reader counts the lines that it has read, so a quoted value may hold line ends.
@@ -59,15 +59,17 @@ def _read_separated(path: Path) -> Rows:
             columns = _checked_columns([cell.strip() for cell in cells], path)
             continue
         if len(cells) != len(columns):
-            raise DataError(
-                f"line {line} has {len(cells)} values, and the header names {len(columns)} columns", where=str(path)
-            )
+            ragged.append(f"line {line} has {len(cells)} values, and the header names {len(columns)} columns")
+            continue
         # pandas leaves the name of an index empty; further columns without a name are those of a spreadsheet.
         named = [
             (name, cell.strip()) for i, (name, cell) in enumerate(zip(columns, cells, strict=True)) if name or not i
         ]
         rows.append(_unpacked(dict(named)))
         places.append(f"line {line}")
+    if ragged:
+        more = [f"… and {len(ragged) - MAX_NAMES_SHOWN} more lines"] if len(ragged) > MAX_NAMES_SHOWN else []
+        raise DataError(ragged[0], where=str(path), hint="\n".join([*ragged[1:MAX_NAMES_SHOWN], *more]))
     if not rows:
         raise DataError("the file has a header and no rows", where=str(path))
     return Rows(path.stem, rows, places)

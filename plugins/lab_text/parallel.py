@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +24,11 @@ from lab_text.batches import Sample, SideCoder, TranslationBatch, TranslationSpl
 from lab_text.cache import content_key
 from lab_text.corpora import Corpus, data_folder, find_corpus
 from lab_text.files import check_encoding
+from lab_text.learning import learned_pairs
 from lab_text.reading import AlignedFiles, PairSource, TabFile
 from lab_text.remarks import languages_look_swapped, remarks_on_specials
 from lab_text.tokenized import Filters, TokenizedPairs, TokenizedSide, row_hashes, tokenized_pairs
-from lab_text.tokenizer import Tokenizer
+from lab_text.tokenizer import Tokenizer, TrainableTokenizer
 from lab_text.tokenizers import tokenizer_factory
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID, Vocabulary
@@ -36,6 +38,7 @@ __all__ = [
     "TranslationBatch",
     "TranslationData",
     "TranslationSplit",
+    "book_pairs",
     "fr_en_questions",
     "multi30k",
     "parallel_text",
@@ -91,7 +94,8 @@ class TranslationData(Data):
 
 
 def _folds_case(tokenizer: Tokenizer) -> bool:
-    return bool(getattr(tokenizer, "lowercase", False))
+    # Spellings are those of whole words: a piece of one may look like another word.
+    return bool(getattr(tokenizer, "lowercase", False)) and not isinstance(tokenizer, TrainableTokenizer)
 
 
 def _target_lengths(split: TranslationSplit) -> npt.NDArray[np.int64]:
@@ -114,6 +118,7 @@ class _Choices:
     filters: Filters
     tokenizer: str | Callable[..., Tokenizer]
     target_tokenizer: str | Callable[..., Tokenizer] | None
+    joint: bool
     percentiles: tuple[float | None, float | None]
     holdout: float
     split_seed: int
@@ -145,6 +150,7 @@ def parallel_text(
     pairs: int | None = None,
     tokenizer: str | Callable[..., Tokenizer] = "spacy",
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    joint: bool = False,
     max_size: int = 40_000,
     min_freq: int = 1,
     vocabulary_from: Literal["train", "all"] = "train",
@@ -158,10 +164,11 @@ def parallel_text(
 
     Args:
         source: file of source sentences, or of both; relative to the working directory or to the data directory.
-        target: file of target sentences; None if ``source`` has both in columns. columns: positions of source and
-        target in a single file, counted from 0. encoding: of the files. valid_source, valid_target, test_source,
-        test_target: files of the other splits; without ``valid_source``, part of
-            the training pairs is held out.
+        target: file of target sentences; None if ``source`` has both in columns.
+        columns: positions of source and target in a single file, counted from 0.
+        encoding: of the files.
+        valid_source, valid_target, test_source, test_target: files of the other splits; without ``valid_source``, part
+            of the training pairs is held out.
         source_language, target_language: language codes.
         reverse: swap source and target of every file.
         questions: keep pairs that begin with a question, cut to it (by ``^(Wh[^?.!]+\\?)`` in English and
@@ -170,12 +177,15 @@ def parallel_text(
         source_percentile, target_percentile: cut sentences to this percentile of the lengths (0-100; ``_eos_`` counts);
             None does not cut.
         holdout: share of the training pairs held out for validation, in (0, 1); used without ``valid_source``.
-        split_seed: seed of the held-out pairs (numpy's ``RandomState``, as in the course). pairs: stop after this
-        number of pairs; None for all. tokenizer: of both languages, or of the source if ``target_tokenizer`` is given.
-        target_tokenizer: of the target. max_size: maximum size of each vocabulary, without special tokens. min_freq:
-        rarer words become ``_unk``. vocabulary_from: "all" counts words of held-out pairs, too, as in the course: they
-        then have no unknown words, and
-            losses are lower than on new text.
+        split_seed: seed of the held-out pairs (numpy's ``RandomState``, as in the course).
+        pairs: stop after this number of pairs; None for all.
+        tokenizer: of both languages, or of the source if ``target_tokenizer`` is given.
+        target_tokenizer: of the target.
+        joint: one vocabulary for both languages; a tokenizer that is trained learns from both.
+        max_size: maximum size of each vocabulary, without special tokens.
+        min_freq: rarer words become ``_unk``.
+        vocabulary_from: "all" counts words of held-out pairs, too, as in the course: they then have no unknown words,
+            and losses are lower than on new text.
         source_vectors, target_vectors: word vectors for the embeddings.
 
     Raises:
@@ -198,6 +208,7 @@ def parallel_text(
         Filters(source_language, target_language, questions, max_target_tokens, pairs),
         tokenizer,
         target_tokenizer,
+        joint,
         (source_percentile, target_percentile),
         holdout,
         split_seed,
@@ -222,6 +233,7 @@ def fr_en_questions(
     split_seed: int = 42,
     tokenizer: str | Callable[..., Tokenizer] = "spacy",
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    joint: bool = False,
     max_size: int = 40_000,
     min_freq: int = 1,
     vocabulary_from: Literal["train", "all"] = "train",
@@ -242,6 +254,7 @@ def fr_en_questions(
         Filters("fr", "en", questions, max_target_tokens, pairs),
         tokenizer,
         target_tokenizer,
+        joint,
         (source_percentile, target_percentile),
         holdout,
         split_seed,
@@ -269,6 +282,7 @@ def multi30k(
     target_percentile: float | None = 99.0,
     tokenizer: str | Callable[..., Tokenizer] = "spacy",
     target_tokenizer: str | Callable[..., Tokenizer] | None = None,
+    joint: bool = False,
     max_size: int = 40_000,
     min_freq: int = 1,
     vocabulary_from: Literal["train", "all"] = "train",
@@ -296,6 +310,7 @@ def multi30k(
         Filters(source, target, max_target_tokens=max_target_tokens, pairs=pairs),
         tokenizer,
         target_tokenizer,
+        joint,
         (source_percentile, target_percentile),
         0.0,
         0,
@@ -305,6 +320,79 @@ def multi30k(
         (source_vectors, target_vectors),
     )
     return _load(_Sources(*files), choices)
+
+
+def book_pairs(
+    *,
+    corpus: str = "tatoeba",
+    pairs: int = 600,
+    reverse: bool = False,
+    tokenizer: str | Callable[..., Tokenizer] = "book",
+    min_freq: int = 2,
+) -> TranslationData:
+    """The first English sentences of a corpus and their French translations, to train and to validate on.
+
+    *Dive into Deep Learning*, section 9.5: its file has the first 600 pairs of ``tatoeba``. The validation split has
+    the pairs of training, as the book has no other, so its scores are those of what was learned by heart.
+
+    Args:
+        corpus: a named corpus of English and French, or ``embedded``.
+        pairs: number of pairs.
+        reverse: French to English.
+        tokenizer: of both languages.
+        min_freq: rarer words become ``_unk``.
+    """
+    choices = _Choices(
+        Filters("en", "fr"),
+        tokenizer,
+        None,
+        False,
+        (None, None),
+        0.0,
+        0,
+        40_000,
+        min_freq,
+        "train",
+        (None, None),
+    )
+    first: PairSource
+    if corpus == "embedded":
+        first = _Reversed(EmbeddedPairs(pairs))
+    else:
+        first = _First(_corpus_pairs(find_corpus(corpus), "en", "fr"), pairs)
+    return _load(*_directed(_Sources(first, first), choices, reverse=reverse))
+
+
+@attrs.frozen
+class _First:
+    """The first pairs of a source."""
+
+    whole: PairSource
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return self.whole.name
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the files, for a progress bar."""
+        return 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON that changes whenever the pairs might."""
+        return {"first": self.number, "of": self.whole.identity}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings, after reading."""
+        return list(getattr(self.whole, "remarks", ()))
+
+    def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
+        """Yield (source, target) sentences."""
+        return islice(self.whole.pairs(progress), self.number)
 
 
 @attrs.frozen
@@ -436,15 +524,28 @@ def _load(sources: _Sources, choices: _Choices) -> TranslationData:
     _check_choices(choices)
     # Both are built first: a wrong language is reported before files are read.
     tokenizers = _tokenizers(choices)
+    holdout = 0.0 if sources.valid is not None else choices.holdout
     # Everything below is cheap; the tokenized corpus is cached.
-    corpus = tokenized_pairs(sources.train, *tokenizers, choices.filters)
+    if any(isinstance(each, TrainableTokenizer) and not each.is_trained for each in tokenizers):
+        corpus, tokenizers = learned_pairs(
+            sources.train,
+            tokenizers,
+            choices.filters,
+            lambda size: _hold_out(size, holdout, choices.split_seed)[0],
+            joint=choices.joint,
+        )
+    else:
+        corpus = tokenized_pairs(sources.train, *tokenizers, choices.filters)
     # Validation and test sets keep every pair, so that scores are comparable with published ones.
     whole = attrs.evolve(choices.filters, questions=False, max_target_tokens=None, pairs=None)
     given = {"valid": sources.valid, "test": sources.test}
     others = {name: tokenized_pairs(s, *tokenizers, whole) for name, s in given.items() if s is not None}
     # A part is held out only if no validation file is given.
-    rows, held_out = _hold_out(len(corpus), 0.0 if "valid" in others else choices.holdout, choices.split_seed)
-    languages = [_language(corpus, position, rows, tokenizers[position], choices) for position in (0, 1)]
+    rows, held_out = _hold_out(len(corpus), holdout, choices.split_seed)
+    vocabularies = _vocabularies(corpus, rows, choices)
+    languages = [
+        _language(corpus, position, rows, tokenizers[position], vocabularies[position], choices) for position in (0, 1)
+    ]
     splits = {"valid": _split(corpus, held_out, languages)} | {
         name: _split(pairs, np.arange(len(pairs)), languages, cut=False) for name, pairs in others.items()
     }
@@ -594,13 +695,27 @@ def _hold_out(size: int, part: float, seed: int) -> tuple[npt.NDArray[np.int64],
     return np.flatnonzero(keep), np.flatnonzero(~keep)
 
 
+def _vocabularies(corpus: TokenizedPairs, rows: npt.NDArray[np.int64], choices: _Choices) -> Sequence[Vocabulary]:
+    """Return the vocabularies of source and target, or twice the same one."""
+    counted = rows if choices.vocabulary_from == "train" else np.arange(len(corpus))
+    counts = [(side.words, side.word_counts(counted)) for side in (corpus.source, corpus.target)]
+    if choices.joint:
+        both: dict[str, int] = {}
+        for word, count in chain.from_iterable(zip(words, each.tolist(), strict=True) for words, each in counts):
+            both[word] = both.get(word, 0) + count
+        counts = [(list(both), np.fromiter(both.values(), np.int64, len(both)))] * 2
+    return [Vocabulary.from_arrays(*each, choices.max_size, max(1, choices.min_freq)) for each in counts]
+
+
 def _language(
-    corpus: TokenizedPairs, position: int, rows: npt.NDArray[np.int64], tokenizer: Tokenizer, choices: _Choices
+    corpus: TokenizedPairs,
+    position: int,
+    rows: npt.NDArray[np.int64],
+    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
+    choices: _Choices,
 ) -> _Language:
     side = (corpus.source, corpus.target)[position]
-    counted = rows if choices.vocabulary_from == "train" else np.arange(len(corpus))
-    words, counts = side.words, side.word_counts(counted)
-    vocabulary = Vocabulary.from_arrays(words, counts, choices.max_size, max(1, choices.min_freq))
     percentile, vectors = choices.percentiles[position], choices.vectors[position]
     # Over the whole corpus, as in the course; + 1 for ``_eos_``.
     limit = None if percentile is None else int(np.percentile(side.token_counts + 1, percentile))

@@ -19,8 +19,13 @@ def lab_registries() -> list[RegistrySpec]:
 def lab_tokenizers() -> dict[str, str]:
     """Tokenizers."""
     return {
+        "book": "lab_text.tokenizers:BookTokenizer",
+        "bpe": "lab_text.subwords:BpeTokenizer",
         "spacy": "lab_text.tokenizers:SpacyTokenizer",
+        "truecased": "lab_text.truecase:TruecasedTokenizer",
+        "unigram": "lab_text.subwords:UnigramTokenizer",
         "whitespace": "lab_text.tokenizers:WhitespaceTokenizer",
+        "wordpiece": "lab_text.subwords:WordPieceTokenizer",
         "characters": "lab_text.tokenizers:CharacterTokenizer",
     }
 
@@ -51,6 +56,7 @@ def lab_corpora() -> dict[str, str]:
 def lab_datasets() -> dict[str, str]:
     """Datasets of sentence pairs."""
     return {
+        "book_pairs": "lab_text.parallel:book_pairs",
         "parallel_text": "lab_text.parallel:parallel_text",
         "fr_en_questions": "lab_text.parallel:fr_en_questions",
         "multi30k": "lab_text.parallel:multi30k",

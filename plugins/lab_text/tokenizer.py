@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Tokenizer"]
+__all__ = ["Tokenizer", "TrainableTokenizer"]
 
 
 class Tokenizer(ABC):
@@ -52,3 +53,30 @@ class Tokenizer(ABC):
     def __call__(self, text: str) -> list[str]:
         """Return the tokens of one text."""
         return next(iter(self.pipe([text])))
+
+
+class TrainableTokenizer(Tokenizer):
+    """Base class of tokenizers that learn from the training sentences before they can be used.
+
+    A dataset first splits the sentences by ``words``, which decides what its limits keep and what it holds out; the
+    pairs are then those of a study's arms with other tokenizers. It calls :meth:`train` with the sentences that are
+    left to train on, once for each corpus, and keeps the folder in the cache.
+    """
+
+    @property
+    @abstractmethod
+    def words(self) -> Tokenizer:
+        """The tokenizer whose tokens count for the limits of a dataset."""
+
+    @property
+    @abstractmethod
+    def is_trained(self) -> bool:
+        """True if the tokenizer can be used as it is."""
+
+    @abstractmethod
+    def train(self, texts: Iterable[str], folder: Path) -> None:
+        """Write to ``folder`` what is learned from these sentences; the same sentences give the same files."""
+
+    @abstractmethod
+    def trained(self, folder: Path) -> Tokenizer:
+        """Return the tokenizer with what :meth:`train` wrote to ``folder``."""

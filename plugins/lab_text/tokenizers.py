@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
@@ -19,7 +20,14 @@ from lab_text.detokenize import capitalize, join_tokens
 from lab_text.spread import spread
 from lab_text.tokenizer import Tokenizer
 
-__all__ = ["CharacterTokenizer", "SpacyTokenizer", "WhitespaceTokenizer", "tokenizer_factory"]
+__all__ = [
+    "BookTokenizer",
+    "CharacterTokenizer",
+    "SpacyTokenizer",
+    "WhitespaceTokenizer",
+    "book_words",
+    "tokenizer_factory",
+]
 
 _CHUNK_SENTENCES = 10_000
 # For elisions spaCy takes seconds for a word of 10,000 characters, and minutes for longer ones.
@@ -27,6 +35,7 @@ _MAX_WORD_LENGTH = 5_000
 _REMEMBERED_WORDS = 100_000
 _JOINED_WORDS = 1_000
 _POOL_AFTER_CHUNKS = 20
+_BOOK_MARKS = re.compile(r"([,.!?])")
 
 
 @attrs.define
@@ -96,6 +105,50 @@ class CharacterTokenizer(Tokenizer):
         """Return the sentence that ``tokens`` stand for."""
         sentence = "".join(" " if token == self.space else token for token in tokens)
         return capitalize(sentence, self.language) if self.lowercase else sentence
+
+
+@attrs.define
+class BookTokenizer(Tokenizer):
+    """Words of *Dive into Deep Learning*, section 9.5: lower case, split at spaces and before ``, . ! ?``.
+
+    :meth:`detokenize` also sets spaces as the language does.
+
+    Args:
+        language: language code; it decides about spaces in :meth:`detokenize`.
+
+    >>> BookTokenizer("fr")("J'ai perdu.")
+    ["j'ai", 'perdu', '.']
+    """
+
+    language: str
+    lowercase: bool = attrs.field(default=True, init=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name and version, part of cache keys."""
+        return {"name": "book", "version": 1}
+
+    @property
+    def by_word(self) -> bool:
+        """True unless a subclass overrides ``pipe``."""
+        return type(self).pipe is BookTokenizer.pipe
+
+    def pipe(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the tokens of every text, in order."""
+        return map(book_words, texts)
+
+    def detokenize(self, tokens: Sequence[str]) -> str:
+        """Return the sentence that ``tokens`` stand for."""
+        return capitalize(join_tokens(tokens, self.language), self.language)
+
+
+def book_words(text: str) -> list[str]:
+    """Return the words of *Dive into Deep Learning*, section 9.5.
+
+    >>> book_words("Go on!")
+    ['go', 'on', '!']
+    """
+    return _BOOK_MARKS.sub(r" \1", text.lower()).split()
 
 
 @attrs.define
@@ -261,6 +314,7 @@ _BUILT_IN: dict[str, Callable[..., Tokenizer]] = {
     "spacy": SpacyTokenizer,
     "whitespace": WhitespaceTokenizer,
     "characters": CharacterTokenizer,
+    "book": BookTokenizer,
 }
 
 

@@ -44,6 +44,15 @@ def test_help_and_list_take_at_most_ten_times_an_empty_program(rounds, figure):
         figure.ratio(f"lab {name}", lab=ours, peer=empty, unit="ms", beside="python -c pass", at_most=10)
 
 
+def test_comparing_a_table_takes_at_most_a_second_beside_pandas(tmp_path, rounds, figure):
+    rows = [f"{arm},{seed},{seed + bonus}" for arm, bonus in (("base", 0.0), ("wide", 0.5)) for seed in range(5)]
+    table = tmp_path / "results.csv"
+    table.write_text("\n".join(["arm,seed,score", *rows]))
+    compare = ("-m", "lab", "compare", str(table), "--metric", "score", "--higher-is-better")
+    found = medians({"pandas": ("-c", "import pandas"), "compare": compare}, rounds)
+    figure.value("lab compare of a table besides importing pandas", found["compare"] - found["pandas"], "s", at_most=1)
+
+
 def test_thirty_third_party_plugins_slow_the_help_by_less_than_a_third(tmp_path, monkeypatch, rounds, figure):
     none = medians({"help": ("-m", "lab", "--help")}, rounds)["help"]
     for number in range(30):

@@ -283,3 +283,21 @@ def test_lab_conformance_supports_the_kit(load):
 
     loaded = load(mine=plugin_module(lab_conformance=f"{__name__}:support"))
     assert kit_of(loaded.catalog).cases == {"losses.mine": None}
+
+
+def test_lab_study_methods_adds_methods_that_get_the_study(load, monkeypatch):
+    from lab.study import study as module
+
+    def ask(study, question):
+        return study, question
+
+    loaded = load(mine=plugin_module(lab_study_methods={"ask": ask}))
+    module._study_methods.cache_clear()
+    monkeypatch.setattr(module, "load_catalog", lambda warn: loaded.catalog)
+    study = Study(experiment())
+    try:
+        assert study.ask("why") == (study, "why")
+        with pytest.raises(AttributeError, match="a study has no 'answer'; plugins add: ask"):
+            _ = study.answer
+    finally:
+        module._study_methods.cache_clear()

@@ -211,7 +211,7 @@ def test_all_problems_of_all_arms_are_told_at_once_each_with_its_arms(problems):
         "  did you mean: architecture?\n"
         "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, "
         "callbacks, metrics, "
-        "checkpoint, lr, batch_size, valid_batch_size, epochs"
+        "checkpoint, lr, batch_size, valid_batch_size, epochs, vary"
     )
 
 

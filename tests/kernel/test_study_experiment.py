@@ -185,7 +185,7 @@ def test_a_class_of_ones_own_is_reached_by_its_name(set_):
             "  did you mean: architecture?\n"
             "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, "
             "callbacks, metrics, "
-            "checkpoint, lr, batch_size, valid_batch_size, epochs",
+            "checkpoint, lr, batch_size, valid_batch_size, epochs, vary",
         ),
         ("lr.x=1", "--set lr.x=1: unknown path 'lr.x'\n  'lr' is a value and has no 'x'"),
         ("lr 1", "cannot read --set lr 1\n  write it as PATH=VALUE, for example --set lr=0.01"),
@@ -247,7 +247,7 @@ def test_problems_of_paths_and_of_names_are_reported_together(catalog):
         "  did you mean: lr?\n"
         "  an experiment has: dataset, architecture, loss, sampler, valid_sampler, stepper, optimizer, "
         "callbacks, metrics, "
-        "checkpoint, lr, batch_size, valid_batch_size, epochs\n"
+        "checkpoint, lr, batch_size, valid_batch_size, epochs, vary\n"
         "\n"
         "--set architecture.width=wide: 'width' must be int, not 'wide'\n"
         "\n"

@@ -75,6 +75,21 @@ def test_a_plain_function_is_a_base_too(results):
     assert found.direction("valid_loss") is False
 
 
+def test_parameters_called_task_and_parameters_are_swapped_as_any_other(results):
+    def fit(*, task: str = "a", parameters: int = 1, run: framework.TaskRun) -> dict[str, float]:
+        return {"score": float(len(task) * 10 + parameters)}
+
+    study = Study(use(fit), seeds=1, compare="score", higher_is_better=True)
+    found = results(study.swap("task", {"long": "aaa"}).swap("parameters", {"more": 4}))
+    assert {run.arm: run.metrics["score"] for run in found.runs} == {"base": 11, "long": 31, "more": 14}
+
+
+def test_an_unknown_parameter_shows_the_signature_without_a_hash(results):
+    with pytest.raises(StudyError) as caught:
+        results(Study(use(train, lrr=1.0), seeds=1, compare="closeness", higher_is_better=True))
+    assert "signature: train(run: TaskRun, *, lr: float = 0.1, steps: int = 3)" in str(caught.value)
+
+
 def test_functions_are_swapped_as_a_whole(results):
     def worse(*, run: framework.TaskRun) -> dict[str, float]:
         return {"valid_loss": 9.0}

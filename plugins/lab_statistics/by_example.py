@@ -1,0 +1,292 @@
+"""Arms compared example by example: texts for ``lab examples`` and the report."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.errors import DataError, LabError, UnknownNameError
+from lab_statistics.crossed import Crossed, bootstrap_interval, crossed_interval, mcnemar, slices_of
+from lab_statistics.examples import is_kept, keep_scores, read_scores, scores_of_examples
+
+if TYPE_CHECKING:
+    from lab import Data, Section
+    from lab.registry.plugins import Catalog
+    from lab.study.results import Results
+    from lab.study.store import RunRecord, Store
+
+__all__ = [
+    "complete_scores",
+    "describe_arm",
+    "differences_of",
+    "read_columns",
+    "score_to_compare",
+    "sections",
+    "target_columns",
+]
+
+MAX_CLASSES = 30
+"""Distinct targets up to which each is a slice."""
+
+
+def complete_scores(results: Results, store: Store, catalog: Catalog) -> Data | None:
+    """Score the examples of the finished runs that kept none; return the data if a run was loaded for it.
+
+    Raises:
+        LabError: a run cannot be loaded as it was trained, or is of a training function.
+    """
+    from lab.study.rebuild import load
+
+    data = None
+    for run in results.runs:
+        if run.status == "finished" and not is_kept(run):
+            learner = load(run.key, store.root, catalog=catalog)
+            keep_scores(run.folder, scores_of_examples(learner))
+            data = learner.data
+    return data
+
+
+def data_of(results: Results, store: Store, catalog: Catalog) -> Data | None:
+    """Return the data of the base, None if its runs cannot be loaded any more (code or data have changed)."""
+    from lab.study.rebuild import load
+
+    for run in results.runs:
+        if run.status == "finished":
+            try:
+                return load(run.key, store.root, catalog=catalog).data
+            except LabError:
+                return None
+    return None
+
+
+def score_to_compare(results: Results, asked: str = "") -> str:
+    """Return the score that arms are compared by: the one asked for, that of the primary metric, or the loss.
+
+    Raises:
+        UnknownNameError: no run kept such a score.
+    """
+    kept = [set(read_scores(run)) for run in results.runs if run.status == "finished" and is_kept(run)]
+    common = sorted(set.intersection(*kept) - {"weight"}) if kept else []
+    name = (asked or results.study.compare).removeprefix("valid_")
+    if name in common:
+        return name
+    if asked:
+        raise UnknownNameError.among("score", name, common, hint=f"scores of examples: {', '.join(common) or 'none'}")
+    return "loss"
+
+
+def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Return the common seeds of an arm and its base, and the scores of both, each (seeds, examples).
+
+    The loss of an example counts by its weight, relative to the mean weight, so that means are those of the table.
+
+    Raises:
+        LabError: they have no seed in common, or other examples.
+    """
+    own = {each.name: each.base for each in results.arms}
+    base = own.get(arm) or results.arms[0].name
+    found = {name: _scores_by_seed(results, name, score) for name in (base, arm)}
+    seeds = [seed for seed in found[base] if seed in found[arm]]
+    if not seeds:
+        raise LabError(f"'{arm}' and '{base}' have no finished seed with scores of examples in common")
+    sizes = {len(found[name][seed]) for name in (base, arm) for seed in seeds}
+    if len(sizes) > 1:
+        raise LabError(f"'{arm}' and '{base}' were evaluated on other examples", hint=f"numbers: {sorted(sizes)}")
+    one, other = (np.stack([found[name][seed] for seed in seeds]) for name in (base, arm))
+    return seeds, one, other
+
+
+def _scores_by_seed(results: Results, arm: str, score: str) -> dict[int, np.ndarray]:
+    found = {}
+    for run in results.runs:
+        if run.arm == arm and run.status == "finished" and is_kept(run):
+            scores = read_scores(run)
+            if score in scores:
+                found[run.seed] = _weighted(scores, score)
+    return found
+
+
+def _weighted(scores: Mapping[str, np.ndarray], score: str) -> np.ndarray:
+    if score != "loss" or not scores["weight"].sum():
+        return scores[score]
+    weighted: np.ndarray = scores["loss"] * scores["weight"] / scores["weight"].mean()
+    return weighted
+
+
+def _is_right_or_wrong(*scores: np.ndarray) -> bool:
+    return all(np.isin(values, (0.0, 1.0)).all() for values in scores)
+
+
+def describe_arm(
+    results: Results,
+    arm: str,
+    score: str,
+    *,
+    columns: Mapping[str, Sequence[object]] | None = None,
+    top: int = 10,
+    family: int = 1,
+) -> str:
+    """Return how an arm differs from its base, example by example, as lines of text.
+
+    Args:
+        results: the study.
+        arm: its name.
+        score: ``loss`` or a metric.
+        columns: name → value of every example, for slices.
+        top: examples to show that changed most.
+        family: arms that are compared; their intervals hold together.
+    """
+    level = _level(results, family)
+    seeds, base, other = differences_of(results, arm, score)
+    d = other - base
+    found = crossed_interval(d, level)
+    lines = [f"{arm}: Δ {score} of {found.examples} examples, {found.seeds} seeds: {found.difference:+.4g}"]
+    lines += [f"  {text}" for text in _intervals(found, d, level)]
+    if _is_right_or_wrong(base, other):
+        lines.append(f"  {_mcnemar_text(seeds, base, other)}")
+    if columns:
+        lines.append("  by slice (intervals with other examples, together 95 %):")
+        lines += [
+            f"    {each.name}: {each.found.difference:+.4g}{_interval(each.found.low, each.found.high)} "
+            f"({each.found.examples} examples)"
+            for each in slices_of(d, columns)
+        ]
+    if top:
+        lines.append("  examples that changed most (number in the split: Δ, seeds that agree):")
+        lines += [
+            f"    {number}: {value:+.4g}, {agree} of {len(seeds)}" for number, value, agree in changed_most(d, top)
+        ]
+    return "\n".join(lines)
+
+
+def _level(results: Results, family: int) -> float:
+    """Return the level of an interval among ``family``, in a study that may look at its results repeatedly."""
+    from lab.study.compare import level_of_look, single_level
+    from lab.study.study import SEEDS
+
+    looks = getattr(results.study, "rules", {}).get(SEEDS, {}).get("levels", [])
+    return level_of_look(single_level(family), [(total, each) for total, each in looks])
+
+
+def _in_one_line(results: Results, arm: str, score: str, family: int) -> str:
+    _, base, other = differences_of(results, arm, score)
+    found = crossed_interval(other - base, _level(results, family))
+    where = f"with other seeds and examples{_interval(found.low, found.high)}" if found.seeds > 1 else "one seed"
+    return f"{arm}: Δ {score} {found.difference:+.4g}; {where}"
+
+
+def _intervals(found: Crossed, d: np.ndarray, level: float) -> list[str]:
+    if math.isnan(found.low):
+        low, high = bootstrap_interval(d.mean(axis=0), level)
+        return [
+            f"one seed: paired bootstrap over its examples [{low:+.4g}, {high:+.4g}]; it says nothing of other seeds"
+        ]
+    low, high = bootstrap_interval(d.mean(axis=0), level)
+    return [
+        f"with other seeds and other examples {_interval(found.low, found.high).strip()}",
+        f"with other seeds, on these examples {_interval(found.fixed_low, found.fixed_high).strip()}",
+        f"with other examples, of these seeds [{low:+.4g}, {high:+.4g}] (paired bootstrap)",
+        f"share of the variance that is due to seeds: {found.seed_share:.0%}"
+        + (": more seeds help" if found.seed_share > 0.5 else ": more examples would help, more seeds would not"),
+    ]
+
+
+def _mcnemar_text(seeds: Sequence[int], base: np.ndarray, other: np.ndarray) -> str:
+    tests = [mcnemar(one, two) for one, two in zip(base, other, strict=True)]
+    lost, won = (sum(test[i] for test in tests) / len(tests) for i in (0, 1))
+    p_values = ", ".join(f"{p:.2g}" for _, _, p in tests)
+    return (
+        f"right only in the base {lost:.1f}, only in the arm {won:.1f} examples per seed; "
+        f"McNemar p of each seed: {p_values}"
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f" [{low:+.4g}, {high:+.4g}]"
+
+
+def changed_most(d: np.ndarray, top: int) -> list[tuple[int, float, int]]:
+    """Return the examples whose score changed most on average over seeds: number, mean difference, seeds that agree."""
+    mean = d.mean(axis=0)
+    order = np.argsort(-np.abs(mean), kind="stable")[:top]
+    return [(int(i), float(mean[i]), int((np.sign(d[:, i]) == np.sign(mean[i])).sum())) for i in order if mean[i]]
+
+
+# --- slices -----------------------------------------------------------------------------------------------------------
+
+
+def target_columns(data: Data | None) -> dict[str, list[object]]:
+    """Return the slices that data offers by itself: the class of every validation example, and its length."""
+    import torch
+
+    columns: dict[str, list[object]] = {}
+    if data is None:
+        return columns
+    lengths = data.length(data.valid)
+    if lengths is not None:
+        columns["length"] = [float(value) for value in lengths]
+    tensors = getattr(data.valid, "tensors", None)
+    target = tensors[-1] if tensors else None
+    if isinstance(target, torch.Tensor) and target.dim() == 1 and not target.is_floating_point():
+        values = target.tolist()
+        if len(set(values)) <= MAX_CLASSES:
+            columns["target"] = values
+    return columns
+
+
+def read_columns(path: Path, results: Results) -> dict[str, list[object]]:
+    """Return the columns of a CSV file with one row per validation example.
+
+    Raises:
+        DataError: it cannot be read, or has another number of rows.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read slices: {error}", where=str(path)) from error
+    sizes = {len(read_scores(run)["loss"]) for run in results.runs if run.status == "finished" and is_kept(run)}
+    if sizes != {len(frame)}:
+        raise DataError(
+            f"the slices have {len(frame)} rows, the validation split {', '.join(map(str, sorted(sizes)))} examples",
+            where=str(path),
+            hint="one row per validation example, in the order of the split",
+        )
+    return {str(name): frame[name].fillna("").tolist() for name in frame.columns}
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
+    """Return the section on single examples; none if runs kept no scores of the same examples."""
+    from lab import Section
+    from lab.study.results import Results
+
+    finished = [run for run in runs if run.status == "finished"]
+    arms = list({arm.name: arm for arm in study.all_arms}.values())
+    if len(arms) < 2 or not finished or not all(is_kept(run) for run in finished) or study.searching is not None:
+        return []
+    results = Results(study, arms, runs)
+    _, *names = results.leading_arms()
+    lines, texts = [], []
+    for name in names:
+        try:
+            score = score_to_compare(results)
+            lines.append(_in_one_line(results, name, score, len(names)))
+            texts.append(describe_arm(results, name, score, top=5, family=len(names)))
+        except LabError:
+            # an arm on other examples: the table says so, and nothing can be compared example by example
+            continue
+    if not lines:
+        return []
+    # in a terminal one line per arm: a study of nine arms would fill three screens
+    lines.append(f"more: lab examples {study.name}")
+    text = "\n\n".join(texts)
+    return [Section("Example by example", "\n".join(lines), f"<pre>{html.escape(text)}</pre>", weight=40)]

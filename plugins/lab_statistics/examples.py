@@ -1,0 +1,235 @@
+"""Scores of single examples of a split: kept beside a run, so that runs can be compared example by example.
+
+A run keeps, in ``examples.safetensors``, the loss of every validation example, its weight in the mean loss, and every
+metric that is a mean over examples (accuracy is, an area under a curve is not: this is tried, not assumed). They are
+computed from the selected weights after training, or later from the weights in the store; they change no number of a
+run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.errors import LabError
+from lab.files import atomic_path
+
+if TYPE_CHECKING:
+    from lab.study.run import Run
+    from lab.study.store import RunRecord
+    from lab.training.learner import Learner
+
+__all__ = ["FILE", "MAX_EXAMPLES", "is_kept", "keep_scores", "read_scores", "run_finished", "scores_of_examples"]
+
+FILE = "examples.safetensors"
+SWITCH = "LAB_EXAMPLES"
+"""Environment variable; ``0`` keeps no scores after training."""
+
+MAX_EXAMPLES = 10_000
+"""Examples of a split up to which scores are kept after training: 120 kB for a loss, its weight and a metric."""
+
+MAX_SHARE, MIN_SECONDS = 0.05, 0.5
+"""Share of a run's training time, and seconds in any case, that keeping scores may take."""
+
+TOLERANCE = 1e-4
+Scores = dict[str, np.ndarray]
+
+
+class TooSlowError(Exception):
+    """Scoring takes longer than it may after training."""
+
+
+def scores_of_examples(learner: Learner, split: str = "valid", *, seconds: float = math.inf) -> Scores:
+    """Return the scores of every example of a split, each an array (examples,) in the order of the split.
+
+    ``loss`` is the loss of an example, ``weight`` the number of elements that it is the mean over; ``loss`` averaged by
+    ``weight`` is the loss of the split. Every other name is a metric that is the mean of its values on single examples.
+
+    Output and target of a batch are cut into examples along a dimension whose parts give the loss of the batch;
+    where there is none (a loss that mixes examples, an output of unknown structure), every example is a batch.
+
+    Args:
+        learner: with the weights to score.
+        split: its name.
+        seconds: give up after so many.
+
+    Raises:
+        TooSlowError: it takes longer.
+    """
+    from lab.training.rng import all_generators
+
+    started = time.perf_counter()
+    rows: list[dict[str, float]] = []
+    examples = learner.data.split(split)
+    with learner.evaluating(), all_generators(learner.streams.seed("validate", split)):
+        for part in _parts_of(learner, examples):
+            for output, target in part:
+                rows.append(_row(learner, output, target))
+                if time.perf_counter() - started > seconds:
+                    raise TooSlowError
+    found = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
+    return _only_means(learner, found)
+
+
+def _parts_of(learner: Learner, examples: Any) -> Iterator[list[tuple[Any, Any]]]:
+    """Yield the examples of each batch as pairs of output and target, each a batch of one."""
+    size = learner.valid_batch_size
+    cut = True
+    for start in range(0, len(examples), size):
+        indices = list(range(start, min(start + size, len(examples))))
+        result = _evaluate(learner, examples, indices)
+        parts = _cut(learner, result, len(indices)) if cut else None
+        if parts is None:
+            cut = False
+            parts = []
+            for index in indices:
+                alone = result if len(indices) == 1 else _evaluate(learner, examples, [index])
+                parts.append((alone.output, alone.target))
+        yield parts
+
+
+def _evaluate(learner: Learner, examples: Any, indices: Sequence[int]) -> Any:
+    from lab.training.data import to_device
+
+    batch = next(iter(learner.data.loader(examples, [indices])))
+    return learner.stepper.valid_step(to_device(batch, learner.device))
+
+
+def _cut(learner: Learner, result: Any, count: int) -> list[tuple[Any, Any]] | None:
+    """Return output and target of every example, or None if no cut of the batch gives its loss."""
+    for dimension in (0, 1):
+        outputs, targets = (_slices(value, dimension, count) for value in (result.output, result.target))
+        if outputs is None or targets is None:
+            continue
+        parts = list(zip(outputs, targets, strict=True))
+        try:
+            rows = [_loss(learner, output, target) for output, target in parts]
+        except (RuntimeError, IndexError, ValueError, TypeError):
+            # the dimension is not that of examples, and the loss says so
+            continue
+        total = sum(weight for _, weight in rows)
+        mean = sum(loss * weight for loss, weight in rows if weight) / total if total else math.nan
+        if math.isclose(mean, float(result.loss), rel_tol=TOLERANCE, abs_tol=1e-6):
+            return parts
+    return None
+
+
+def _slices(value: Any, dimension: int, count: int) -> list[Any] | None:
+    """Return ``count`` slices of a nested value, each with one example; None if it has another structure."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.dim() <= dimension or value.shape[dimension] != count:
+            return None
+        return [value.narrow(dimension, index, 1) for index in range(count)]
+    if isinstance(value, (tuple, list)) and value:
+        parts = [_slices(item, dimension, count) for item in value]
+        if any(part is None for part in parts):
+            return None
+        build = value._make if hasattr(value, "_make") else type(value)
+        return [build(items) for items in zip(*parts, strict=True)]  # type: ignore[arg-type]
+    return None
+
+
+def _loss(learner: Learner, output: Any, target: Any) -> tuple[float, float]:
+    result = learner.stepper.evaluation(output, target)
+    weight = float(result.weight)
+    return (float(result.loss) if weight else 0.0), weight
+
+
+def _row(learner: Learner, output: Any, target: Any) -> dict[str, float]:
+    """Return loss, weight and metrics of one example."""
+    loss, weight = _loss(learner, output, target)
+    row = {"loss": loss, "weight": weight}
+    for name, metric in learner.metrics.items():
+        # a metric that also takes the batch, or that fails or is undefined on one example, is no mean over examples
+        row[name] = math.nan
+        if name not in learner.metrics_with_batch:
+            try:
+                metric.reset()
+                metric.update(output, target)
+                value = float(metric.compute())
+                row[name] = math.nan if getattr(metric, "undefined", "") else value
+            except Exception:
+                continue
+            finally:
+                metric.reset()
+    return row
+
+
+def _only_means(learner: Learner, found: Scores) -> Scores:
+    """Leave out metrics whose mean over examples is not their value on the split."""
+    whole = learner.validate("valid") if learner.metrics else {}
+    return {
+        name: values
+        for name, values in found.items()
+        if name in ("loss", "weight")
+        or (
+            np.isfinite(values).all()
+            and math.isclose(float(values.mean()), whole[f"valid_{name}"], rel_tol=TOLERANCE, abs_tol=1e-6)
+        )
+    }
+
+
+# --- keeping and reading ----------------------------------------------------------------------------------------------
+
+
+def keep_scores(folder: Path, scores: Mapping[str, np.ndarray]) -> None:
+    """Write scores into the folder of a run, as float32."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(folder / FILE, durable=False) as temporary:
+        save_file({name: np.ascontiguousarray(values, dtype=np.float32) for name, values in scores.items()}, temporary)
+
+
+def is_kept(run: RunRecord) -> bool:
+    """Return whether a run has scores of examples."""
+    return (run.folder / FILE).is_file() and not (run.folder / FILE).is_symlink()
+
+
+def read_scores(run: RunRecord) -> Scores:
+    """Return the scores that a run kept.
+
+    Raises:
+        LabError: it kept none, or the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    from lab.study.files import MAX_LONG_FILE, read_bytes
+
+    hint = "lab examples STUDY computes them from the weights in the store"
+    try:
+        found = load(read_bytes(run.folder / FILE, MAX_LONG_FILE))
+    except FileNotFoundError:
+        raise LabError(f"run {run.key} kept no scores of examples", where=str(run.folder), hint=hint) from None
+    except SafetensorError as error:
+        raise LabError(f"{FILE} of run {run.key} is damaged: {error}", where=str(run.folder), hint=hint) from error
+    sizes = {values.shape for values in found.values()}
+    if "loss" not in found or len(sizes) != 1 or any(len(shape) != 1 for shape in sizes):
+        raise LabError(f"{FILE} of run {run.key} holds no scores of examples", where=str(run.folder), hint=hint)
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def run_finished(run: Run, result: RunRecord) -> None:
+    """Keep the scores of the validation examples of a run that has just finished, if that is cheap."""
+    import torch
+
+    if os.environ.get(SWITCH) == "0" or result.status != "finished" or run.experiment.task is not None:
+        return
+    if run.processes > 1 or torch.device(run.device).type != "cpu" or len(run.data.valid) > MAX_EXAMPLES:
+        return
+    allowed = max(MIN_SECONDS, MAX_SHARE * result.budget.get("seconds", 0.0))
+    try:
+        learner = run.learner(result.folder)
+        learner.load(result.path(str(result.result["selected"])))
+        keep_scores(result.folder, scores_of_examples(learner, seconds=allowed))
+    except Exception:
+        # the run is finished and sound; lab examples computes the scores when they are asked for, and says what fails
+        return

@@ -1,0 +1,90 @@
+"""``lab examples``: where an arm differs from the base, example by example."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option, study_argument, variant_option
+
+__all__ = ["examples"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab examples bidir_vs_attn
+  lab examples bidir_vs_attn --arm additive --slices valid.csv --top 20
+  lab examples until_decided --score accuracy
+"""
+)
+@study_argument
+@variant_option
+@runs_option
+@click.option("--score", default="", metavar="NAME", help="loss, or a metric that is a mean over examples.")
+@click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; may be given several times.")
+@click.option(
+    "--slices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="CSV with one row per validation example, in their order: differences by the values of every column.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Examples to show that changed most.",
+)
+@click.pass_obj
+def examples(
+    session: Session,
+    study: str,
+    variant: str,
+    folder: Path,
+    score: str,
+    arms: tuple[str, ...],
+    slices: Path | None,
+    top: int,
+) -> None:
+    """Compare the arms of STUDY example by example: what holds for other examples too, and where.
+
+    Runs keep the scores of their validation examples; those that did not (many examples, a GPU) are scored now, from
+    their weights in the store. The interval "with other seeds and other examples" crosses both: it is about the
+    difference in the population that the validation examples were drawn from.
+    """
+    from lab.cli.options import report_variants
+    from lab.errors import UnknownNameError
+    from lab.study.record import read_study
+    from lab.study.store import Store
+    from lab_statistics.by_example import (
+        complete_scores,
+        data_of,
+        describe_arm,
+        read_columns,
+        score_to_compare,
+        target_columns,
+    )
+
+    store = Store(folder)
+    record = read_study(store, study, variant)
+    results = record.results(store)
+    known = results.leading_arms()
+    for name in arms:
+        if name not in known[1:]:
+            raise UnknownNameError.among("arm", name, known[1:], hint=f"arms: {', '.join(known[1:])}")
+    catalog = session.catalog()
+    data = complete_scores(results, store, catalog)
+    score = score_to_compare(results, score)
+    if slices is not None:
+        columns = read_columns(slices, results)
+    else:
+        columns = target_columns(data or data_of(results, store, catalog))
+    chosen = list(arms) or known[1:]
+    texts = [describe_arm(results, name, score, columns=columns, top=top, family=len(chosen)) for name in chosen]
+    click.echo("\n\n".join(texts))
+    report_variants(record)

@@ -1,0 +1,165 @@
+"""``lab plan``: how many seeds a study needs, before they are trained."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import runs_option
+
+if TYPE_CHECKING:
+    from lab.study.results import Results
+    from lab.study.study import Study
+
+__all__ = ["plan"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab plan experiments/bidir_vs_attn.py --detect 0.05
+  lab plan experiments/bidir_vs_attn.py --detect 0.05 --power 0.9
+  lab plan experiments/bidir_vs_attn.py --detect 0.05 --spread 0.04
+"""
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--detect",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    metavar="X",
+    help="The smallest true difference in the primary metric that the study should show.",
+)
+@click.option(
+    "--power",
+    type=click.FloatRange(0.05, 0.999),
+    default=0.8,
+    show_default=True,
+    help="Probability with which it should show it.",
+)
+@click.option(
+    "--spread",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    metavar="S",
+    help="Standard deviation of the paired differences; that of the finished runs unless given.",
+)
+@runs_option
+@click.pass_obj
+def plan(session: Session, file: Path, detect: float, power: float, spread: float | None, folder: Path) -> None:
+    """Show how many seeds the study in FILE needs to detect a difference, and the hours that they take.
+
+    The spread of the differences between arms is that of the runs that are finished by now, a pilot of three seeds or
+    more; or give it. A pilot of few seeds knows the spread badly, so the seeds for its upper limit (which holds in 80 %
+    of pilots) are shown too. All arms together are wrong in 5 %, as in lab compare.
+    """
+    from lab.study.load import load_study
+
+    catalog = session.catalog()
+    study = load_study(file, catalog)
+    results = _pilot(study, folder)
+    click.echo("\n".join(plan_lines(study, results, detect, power, spread)))
+
+
+def _pilot(study: Study, folder: Path) -> Results | None:
+    """Return the results of the runs that are finished, None if the study was never run."""
+    from lab.errors import UnknownNameError
+    from lab.study.record import read_study
+    from lab.study.store import Store
+
+    store = Store(folder)
+    try:
+        return read_study(store, study.name).results(store)
+    except UnknownNameError:
+        return None
+
+
+def plan_lines(study: Study, results: Results | None, detect: float, power: float, spread: float | None) -> list[str]:
+    """Return the lines of ``lab plan``.
+
+    Raises:
+        LabError: neither a spread is given nor a pilot of at least three seeds is finished.
+    """
+    from lab.errors import LabError
+    from lab.report.live import describe_seconds
+    from lab.study.compare import MIN_SEEDS, single_level
+    from lab_statistics.power import pooled_spread, seeds_for, upper_spread
+
+    names = [arm.name for arm in study.all_arms]
+    level = single_level(len(names) - 1)
+    pairs = _differences(results, names) if results is not None else {}
+    found: dict[str, Any] = {name: d for name, d in pairs.items() if len(d) >= MIN_SEEDS}
+    if spread is None and not found:
+        raise LabError(
+            f"there is no pilot of '{study.name}' with at least {MIN_SEEDS} finished seeds of an arm and the base",
+            hint=f"train one: lab run {study.file or 'FILE'} --seeds {MIN_SEEDS}, or give --spread",
+        )
+    lines = [
+        f"{study.name}: {len(names)} arms, {study.compare}; to detect {detect:g} with {power:.0%} probability, "
+        f"each at level {level:.2g}"
+    ]
+    needed: list[int | None] = []
+    if spread is not None:
+        needed = [seeds_for(detect, spread, level=level, power=power)]
+        lines.append(f"  spread {spread:g} (given): {_seeds(needed[0])}")
+    else:
+        for name, d in found.items():
+            own, freedom = pooled_spread([d])
+            few, many = (
+                seeds_for(detect, value, level=level, power=power) for value in (own, upper_spread(own, freedom))
+            )
+            needed.append(few)
+            lines.append(f"  {name}: spread {own:.3g} over {len(d)} seeds: {_seeds(few)}, to be safe {_number(many)}")
+        own, freedom = pooled_spread(list(found.values()))
+        if len(found) > 1:
+            together = [
+                seeds_for(detect, value, level=level, power=power) for value in (own, upper_spread(own, freedom))
+            ]
+            lines.append(
+                f"  all arms together: spread {own:.3g}: {_seeds(together[0])}, to be safe {_number(together[1])}"
+            )
+    most = None if None in needed else max(count for count in needed if count is not None)
+    seconds = _seconds_per_seed(results, names)
+    if most is not None and seconds is not None:
+        lines.append(
+            f"  one seed of all arms takes about {describe_seconds(seconds)}; {most} seeds "
+            f"{describe_seconds(seconds * most)} ({seconds * most / 3600:.2g} hours)"
+        )
+    elif seconds is None:
+        lines.append("  the time of a run is not known before one is finished")
+    lines.append(f"  then: lab run {study.file or 'FILE'} --seeds {most if most is not None else 'N'}")
+    return lines
+
+
+def _seeds(count: int | None) -> str:
+    return "more seeds than can be planned" if count is None else f"{count} seeds"
+
+
+def _number(count: int | None) -> str:
+    return "more than can be planned" if count is None else str(count)
+
+
+def _differences(results: Results, names: list[str]) -> dict[str, list[float]]:
+    metric = results.study.compare
+    base = results.scores(names[0], metric)
+    found = {}
+    for name in names[1:]:
+        arm = results.scores(name, metric)
+        d = [arm[seed] - base[seed] for seed in base if seed in arm]
+        found[name] = [value for value in d if math.isfinite(value)]
+    return found
+
+
+def _seconds_per_seed(results: Results | None, names: list[str]) -> float | None:
+    """Return the seconds that one seed of all arms takes; None if no run of some arm is finished."""
+    from lab.study.compare import summarize
+
+    if results is None:
+        return None
+    times = [summarize(list(results.scores(name, "seconds").values())).mean for name in names]
+    return None if any(math.isnan(time) for time in times) else sum(times)

@@ -1,0 +1,55 @@
+"""Contents: rules of seeds, methods of studies, callbacks, commands and report sections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import hookimpl
+
+
+@hookimpl
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """Add ``lab plan`` and ``lab examples``."""
+    return {
+        "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, str]:
+    """Scores of an epoch that was not chosen by the examples that score it."""
+    return {
+        "cross_fitted": "lab_statistics.selection:CrossFitted",
+        "last_epochs": "lab_statistics.selection:LastEpochs",
+    }
+
+
+@hookimpl
+def lab_rounds() -> dict[str, str]:
+    """Further seeds for arms that are not decided."""
+    return {"until_decided": "lab_statistics.sequential:next_arms"}
+
+
+@hookimpl
+def lab_study_finished(study: Any, results: Any) -> list[str]:
+    """Seeds per arm and the runs saved by a sequential study."""
+    from lab_statistics.sequential import finished_lines
+
+    return finished_lines(study, results)
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Scores of single validation examples, if that is cheap."""
+    from lab_statistics.examples import run_finished
+
+    run_finished(run, result)
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Differences example by example."""
+    from lab_statistics.by_example import sections
+
+    return sections(study, runs)

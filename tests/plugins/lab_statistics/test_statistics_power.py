@@ -1,0 +1,89 @@
+"""How many seeds a study needs: against statsmodels, and the command that says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from lab_statistics.power import pooled_spread, power_of, seeds_for, upper_spread
+
+from lab.cli.main import cli
+from lab.study.compare import single_level
+from tests.kernel.stored_study import store_study
+
+FILE = """from lab import Experiment, Study, use
+base = Experiment(dataset="points", architecture="mlp", loss="cross_entropy", metrics=["accuracy"])
+study = Study(base, seeds=4, compare="valid_accuracy", name="toy").swap("lr", {"wide": 0.1, "sgd": 0.2})
+"""
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 40])
+@pytest.mark.parametrize("effect", [0.3, 1.0, 2.0])
+def test_the_power_is_that_of_statsmodels(effect: float, n: int) -> None:
+    power = pytest.importorskip("statsmodels.stats.power")
+    reference = power.TTestPower().power(effect, n, 0.05)
+    assert power_of(2 * effect, 2.0, n) == pytest.approx(reference, abs=1e-6)
+
+
+@pytest.mark.parametrize("effect", [0.4, 0.8, 1.5])
+def test_the_number_of_seeds_is_that_of_statsmodels_rounded_up(effect: float) -> None:
+    power = pytest.importorskip("statsmodels.stats.power")
+    needed = power.TTestPower().solve_power(effect, alpha=0.05, power=0.8)
+    assert seeds_for(effect, 1.0) == int(np.ceil(needed))
+
+
+def test_seeds_for_one_arm_and_for_the_strictest_of_nine() -> None:
+    strict = single_level(9)
+    assert [seeds_for(effect, 1.0) for effect in (1, 2, 3)] == [10, 5, 4]
+    assert [seeds_for(effect, 1.0, level=strict) for effect in (1, 2, 3)] == [17, 8, 6]
+
+
+def test_a_difference_that_cannot_be_shown_needs_more_seeds_than_can_be_planned() -> None:
+    assert seeds_for(1e-6, 1.0) is None
+
+
+def test_the_upper_limit_of_a_spread_holds_in_eighty_percent() -> None:
+    samples = np.random.default_rng(0).normal(size=(20_000, 4))
+    limits = [upper_spread(float(spread), 3) for spread in samples.std(axis=1, ddof=1)]
+    assert np.mean(np.array(limits) >= 1) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_pooled_spread_weighs_samples_by_their_degrees_of_freedom() -> None:
+    assert pooled_spread([[1.0], []]) == (pytest.approx(np.nan, nan_ok=True), 0)
+    spread, freedom = pooled_spread([[0.0, 2.0, 4.0], [1.0, 2.0]])
+    assert (spread**2, freedom) == (pytest.approx((8 + 0.5) / 3), 3)
+
+
+@pytest.fixture
+def lab(tmp_path: Path):
+    (tmp_path / "toy.py").write_text(FILE)
+
+    def lab(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, "--runs", str(tmp_path / "runs")])
+
+    return lab
+
+
+def test_a_pilot_gives_the_seeds_of_every_arm_and_the_hours(lab, tmp_path: Path) -> None:
+    store_study(tmp_path / "runs")
+    result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.02")
+    assert result.exit_code == 0, result.output
+    assert "3 arms, valid_accuracy; to detect 0.02 with 80% probability, each at level 0.025" in result.output
+    spread = np.std([0.2, 0.22, 0.19, 0.22], ddof=1)
+    few, safe = (seeds_for(0.02, value, level=single_level(2)) for value in (spread, upper_spread(spread, 3)))
+    assert f"wide: spread 0.015 over 4 seeds: {few} seeds, to be safe {safe}" in result.output
+    assert "hours)" in result.output
+
+
+def test_a_spread_may_be_given_instead_of_a_pilot(lab, tmp_path: Path) -> None:
+    result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01", "--spread", "0.01")
+    assert "spread 0.01 (given): 13 seeds" in result.output
+    assert "the time of a run is not known before one is finished" in result.output
+
+
+def test_without_a_pilot_the_message_says_how_to_make_one(lab, tmp_path: Path) -> None:
+    result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01")
+    assert "there is no pilot of 'toy' with at least 3 finished seeds" in str(result.exception)
+    assert "--seeds 3, or give --spread" in str(result.exception)

@@ -1,0 +1,37 @@
+"""Designs of studies keep their errors in simulation: the short form, in seconds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.designs import BEGIN, END, PAGE, looks, population, selected
+
+
+def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
+    false, _ = looks(0.0, studies=10_000)
+    assert false <= 0.055
+    assert looks(0.0, studies=10_000, corrected=False)[0] > 0.14
+    found, saved = looks(2.0, studies=10_000)
+    assert found > 0.98
+    assert saved >= 0.30
+
+
+def test_seeds_crossed_with_examples_cover_the_difference_in_the_population() -> None:
+    for seeds in (3, 5, 10):
+        assert population(seeds, studies=1_000) >= 0.93
+    assert population(5, studies=1_000, crossed=False) < 0.75
+
+
+@pytest.mark.parametrize("how", ["last", "mean of last 3", "cross-fitted"])
+def test_an_epoch_that_its_own_examples_did_not_choose_misleads_in_five_percent(how: str) -> None:
+    assert selected(how, studies=6_000) <= 0.06
+
+
+def test_the_best_epoch_on_the_same_examples_misleads_in_most_studies() -> None:
+    assert selected("best", studies=2_000) > 0.6
+
+
+def test_the_page_has_the_figures() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert f"| {looks(0.0)[0]:.1%} |" in page
