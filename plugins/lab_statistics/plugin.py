@@ -9,11 +9,18 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab plan`` and ``lab examples``."""
+    """Add ``lab examples``, ``lab plan`` and ``lab variance``."""
     return {
         "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
         "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
     }
+
+
+@hookimpl
+def lab_study_methods() -> dict[str, str]:
+    """Arms that vary one source of randomness each."""
+    return {"sources": "lab_statistics.variance:sources"}
 
 
 @hookimpl
@@ -49,7 +56,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Differences example by example."""
-    from lab_statistics.by_example import sections
+    """Sources of variance; differences example by example."""
+    from lab_statistics import by_example, variance
 
-    return sections(study, runs)
+    return [*variance.sections(study, runs), *by_example.sections(study, runs)]
