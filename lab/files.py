@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_path", "is_disk_full", "sync", "sync_files", "write_json"]
+__all__ = ["IS_WINDOWS", "atomic_folder", "atomic_path", "is_disk_full", "sync", "sync_files", "write_json"]
 
+IS_WINDOWS = os.name == "nt"
 NO_MORE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -81,9 +82,17 @@ def sync_files(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or the entries of a folder to the disk."""
+    """Flush a file, or the entries of a folder where the system can, to the disk."""
     # by os.open: Python's open() refuses folders, whose entries must be flushed too
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir():
+        if IS_WINDOWS:
+            # Windows opens no folders, and writes their entries with the files
+            return
+        mode = os.O_RDONLY
+    else:
+        # Windows flushes only what may be written; elsewhere a file that may only be read is flushed too
+        mode = os.O_RDWR | getattr(os, "O_BINARY", 0) if IS_WINDOWS else os.O_RDONLY
+    descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +17,7 @@ from torch import distributed
 
 from lab.registry.plugins import Catalog
 from lab.study.packages import installed_packages
+from lab.study.processes import kill_group
 from lab.training.cpu import configure_cpu
 
 __all__ = ["environment", "peak_memory_mb", "reset_peak_memory"]
@@ -50,9 +48,20 @@ def peak_memory_mb(device: torch.device) -> float:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
     except (OSError, StopIteration):
-        # ru_maxrss is in bytes on macOS and in KiB on Linux
-        scale = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+        return _peak_of_system() / 2**20
+
+
+def _peak_of_system() -> float:
+    """Return the peak of resident memory of this process in bytes, where there is no ``/proc``."""
+    try:
+        import resource
+    except ImportError:
+        # Windows counts it under another name
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset)
+    # in bytes on macOS and in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
 
 def environment(catalog: Catalog, device: str) -> dict[str, Any]:
@@ -111,8 +120,7 @@ def _git(*arguments: str) -> str | None:
     try:
         output, _ = process.communicate(timeout=GIT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
         process.communicate()
         return None
     return output.decode(errors="replace").strip() if process.returncode == 0 else None

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lab.files import IS_WINDOWS
+
 __all__ = ["CpuSettings", "configure_cpu", "configured_cpu", "trim_heap", "without_onednn"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's mallopt
@@ -123,6 +125,6 @@ def _is_amd() -> bool:
 
 def _set_allocator(options: tuple[tuple[int, int], ...]) -> bool:
     """Return whether this is glibc and it took every option."""
-    # macOS and musl have no mallopt
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    # macOS and musl have no mallopt; Windows has no library without a name
+    mallopt = None if IS_WINDOWS else getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(name, value) for name, value in options)

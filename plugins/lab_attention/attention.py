@@ -10,7 +10,7 @@ Shapes: S source steps, B sentences, K key width, Q query width, P width of the 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ class Attention(nn.Module):
 
 
 class AdditiveAttention(Attention):
-    """Additive attention, ``score(q, k) = v · tanh(W k + U q + b)``.
+    """Additive attention, ``score(q, k) = v · f(W k + U q + b)``; ``f`` is tanh unless said otherwise.
 
     Bahdanau, Cho & Bengio 2015, arXiv:1409.0473, section A.1.2, in the form of fast.ai's 2018 translation lesson,
     which the initial values follow: ``W`` and ``v`` normal with variance 1 / rows. Differs from the paper: the bias
@@ -134,10 +134,21 @@ class AdditiveAttention(Attention):
         query_size: width Q of the decoder's state.
         key_size: width K of the encoder's outputs.
         size: width P of the projection; None for ``query_size``, as in the lesson.
+        activation: "tanh", or "relu", which was asked for in the lesson.
+
+    Raises:
+        ParameterError: an unknown activation.
     """
 
-    def __init__(self, query_size: int, key_size: int, *, size: int | None = None) -> None:
+    def __init__(
+        self, query_size: int, key_size: int, *, size: int | None = None, activation: Literal["tanh", "relu"] = "tanh"
+    ) -> None:
         super().__init__(query_size, key_size)
+        if activation not in ("tanh", "relu"):
+            raise ParameterError(
+                f"unknown activation '{activation}'", where="attention 'additive'", hint="one of: tanh, relu"
+            )
+        self.activation = activation
         size = query_size if size is None else size
         # A plain parameter and not nn.Linear: the lesson draws it from N(0, 1 / rows), and its name is part of saved
         # weights.
@@ -149,9 +160,12 @@ class AdditiveAttention(Attention):
         return keys @ self.key_weight  # (S, B, P)
 
     def score(self, query: Tensor, prepared: Tensor) -> Tensor:
-        return torch.tanh(prepared + self.query_projection(query)) @ self.score_weight  # (S, B)
+        activate = torch.tanh if self.activation == "tanh" else torch.relu
+        return activate(prepared + self.query_projection(query)) @ self.score_weight  # (S, B)
 
-    def fused_scores(self, prepared: Tensor) -> Stage:
+    def fused_scores(self, prepared: Tensor) -> Stage | None:
+        if self.activation != "tanh":
+            return None
         project = DeferredLinear(self.query_projection.weight, self.query_projection.bias)
         return Chain(project, TanhScores(prepared, self.score_weight))
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 from lab import TaskRun
 from lab.errors import RunFailed, did_you_mean
+from lab.study.processes import kill_group, terminate_group
 
 __all__ = ["command"]
 
@@ -110,12 +110,10 @@ def _wait(
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a command that still runs, and whatever children it left."""
     if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        terminate_group(process)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_group(process)
     process.wait()
 
 

@@ -110,13 +110,22 @@ class Jobs:
         while not self._ending.wait(WATCH_EVERY_S):
             # an orphan is adopted by init: a killed parent closes no pipe that a component's own child processes
             # inherited
-            if os.name == "posix" and os.getppid() != self._parent:
+            if _is_orphan(self._parent):
                 self.end()
         started = time.monotonic()
         while time.monotonic() - started < (SAVE_GRACE_S if self.is_training else IDLE_GRACE_S):
             time.sleep(0.1)
         # os._exit: the main thread may hang in an import or a CUDA call, which no exception reaches
         os._exit(1)
+
+
+def _is_orphan(parent: int) -> bool:
+    if os.name == "posix":
+        return os.getppid() != parent
+    # Windows keeps the number of a parent that has ended
+    import psutil
+
+    return not psutil.pid_exists(parent)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lab.errors import ParameterError
 from lab.training.callback import Callback
 from lab.training.data import to_device
-from lab_seq2seq.decode import Hypothesis, StepwiseModel, decode, greedy, sentences
+from lab_seq2seq.decode import Hypothesis, StepwiseModel, decode, greedy, sentences, translate
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -60,11 +60,12 @@ class Translations(_AtTheEnd):
     Args:
         count: number of sentences.
         beam: width of the beam; 1 is greedy.
+        texts: further sentences to translate, which have no reference.
     """
 
-    def __init__(self, *, count: int = 20, beam: int = 1) -> None:
+    def __init__(self, *, count: int = 20, beam: int = 1, texts: tuple[str, ...] = ()) -> None:
         super().__init__(count)
-        self.beam = beam
+        self.beam, self.texts = beam, texts
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         predictions = sentences(learner.data, decode(learner.model, samples.source, beam=self.beam))
@@ -72,6 +73,15 @@ class Translations(_AtTheEnd):
             {"source": source, "reference": reference, "prediction": prediction}
             for source, reference, prediction in zip(samples.texts, samples.references, predictions, strict=True)
         ]
+        if self.texts:
+            found = translate(learner, self.texts, beam=self.beam)
+            rows = [
+                *(
+                    {"source": text, "reference": "", "prediction": each}
+                    for text, each in zip(self.texts, found, strict=True)
+                ),
+                *rows,
+            ]
         # One JSON object per line, so that a damaged file still has readable sentences.
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         learner.artefact("translations.jsonl").write_text("\n".join([*lines, ""]), encoding="utf-8")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from lab_basics.metrics import Perplexity
+from lab_text.tokenizers import book_words
 from torch import Tensor
 
 from lab.errors import DataError, ParameterError
@@ -118,8 +119,8 @@ class BookBleu(_CorpusScore):
     """BLEU of *Dive into Deep Learning*, section 9.7, from 0 to 1, the mean of the sentences.
 
     ``exp(min(0, 1 - reference length / length)) · Π p_n^(1 / 2^n)``, with the precision ``p_n`` of n-grams up to ``k``,
-    over lower-case words separated by spaces. Differs from the book: a translation of fewer than ``k`` words has only
-    the n-grams that it can have, and one without words scores 0.
+    over lower-case words with ``, . ! ?`` apart. Differs from the book: a translation of fewer than ``k`` words has
+    only the n-grams that it can have, and one without words scores 0.
 
     Args:
         data: turns ids into text.
@@ -134,14 +135,14 @@ class BookBleu(_CorpusScore):
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
         scores = [
-            book_bleu(prediction.lower().split(), reference.lower().split(), self.k)
+            book_bleu(book_words(prediction), book_words(reference), self.k)
             for prediction, reference in zip(predictions, references, strict=True)
         ]
         return sum(scores) / len(scores)
 
     @property
     def signature(self) -> str:
-        return f"bleu_book|k:{self.k}|case:lc|tok:spaces"
+        return f"bleu_book|k:{self.k}|case:lc|tok:book"
 
 
 def book_bleu(predicted: Sequence[str], reference: Sequence[str], k: int = 2) -> float:

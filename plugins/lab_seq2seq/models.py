@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 Attend = Literal["before", "after"]
+Context = Literal["first", "each_step"]
 Cell = Literal["gru", "lstm", "rnn"]
 Hidden = tuple[Tensor, ...]
 Layers = Callable[[Any, Any], tuple[Any, Any]]  # inputs and state -> outputs and state, as ``nn.GRU`` computes them
@@ -65,19 +66,22 @@ class DecoderState(NamedTuple):
     Attributes:
         hidden: the recurrent state, each (layers, B, E).
         memory: the source, prepared for the attention; None without attention.
+        summary: (1, B, K), the encoder's last state, if it is an input of every step.
     """
 
     hidden: Hidden
     memory: Memory | None
+    summary: Tensor | None = None
 
     def select(self, rows: Tensor) -> DecoderState:
         """Return the sentences at these indices, in this order; an index may occur several times."""
         memory = None if self.memory is None else self.memory.select(rows)
-        return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), memory)
+        summary = None if self.summary is None else self.summary.index_select(1, rows)
+        return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), memory, summary)
 
     def reorder(self, rows: Tensor) -> DecoderState:
         """Return ``select`` for rows that only swap hypotheses of the same sources, as in a beam."""
-        return DecoderState(tuple(part.index_select(1, rows) for part in self.hidden), self.memory)
+        return self._replace(hidden=tuple(part.index_select(1, rows) for part in self.hidden))
 
 
 class Step(NamedTuple):
@@ -102,15 +106,28 @@ class Recurrent(nn.Module):
         input_size, hidden_size, layers: as in torch.
         dropout: probability between layers; a single layer has none.
         bidirectional: two directions, their states concatenated.
+        upper_layers: further layers behind these, in one direction and as wide as their outputs.
     """
 
     def __init__(
-        self, cell: Cell, input_size: int, hidden_size: int, layers: int, *, dropout: float, bidirectional: bool = False
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        layers: int,
+        *,
+        dropout: float,
+        bidirectional: bool = False,
+        upper_layers: int = 0,
     ) -> None:
         super().__init__()
-        dropout = dropout if layers > 1 else 0.0  # torch warns of dropout after the only layer
+        between = [dropout if each > 1 else 0.0 for each in (layers, upper_layers)]  # torch warns after the only layer
         self.directions = 2 if bidirectional else 1
-        self.rnn = CELLS[cell](input_size, hidden_size, layers, dropout=dropout, bidirectional=bidirectional)
+        self.rnn = CELLS[cell](input_size, hidden_size, layers, dropout=between[0], bidirectional=bidirectional)
+        self.upper_dropout = Dropout(dropout)
+        self.upper = None
+        if upper_layers:
+            self.upper = CELLS[cell](self.output_size, self.output_size, upper_layers, dropout=between[1])
 
     @property
     def output_size(self) -> int:
@@ -127,10 +144,21 @@ class Recurrent(nn.Module):
         state = hidden if hidden is None or len(hidden) == 2 else hidden[0]
         outputs, state = (rnn or self.rnn)(inputs, state)  # (T, B, K), each (layers · directions, B, H)
         states = state if isinstance(state, tuple) else (state,)
-        if self.directions == 1:
-            return outputs, states
-        by_direction = (state.unflatten(0, (-1, 2)) for state in states)  # (layers, 2, B, H)
-        return outputs, tuple(state.transpose(1, 2).flatten(2) for state in by_direction)  # (layers, B, K)
+        if self.directions == 2:
+            by_direction = (state.unflatten(0, (-1, 2)) for state in states)  # (layers, 2, B, H)
+            states = tuple(state.transpose(1, 2).flatten(2) for state in by_direction)  # (layers, B, K)
+        return (outputs, states) if self.upper is None else self._through_upper(outputs, states)
+
+    def _through_upper(self, outputs: Any, states: Hidden) -> tuple[Any, Hidden]:
+        """Run the further layers over the outputs; return theirs, and the states of all layers."""
+        assert self.upper is not None
+        if isinstance(outputs, PackedSequence):
+            outputs = outputs._replace(data=self.upper_dropout(outputs.data))
+        else:
+            outputs = self.upper_dropout(outputs)
+        outputs, last = self.upper(outputs)
+        last = last if isinstance(last, tuple) else (last,)
+        return outputs, tuple(torch.cat(each) for each in zip(states, last, strict=True))
 
 
 class Encoder(nn.Module):
@@ -213,8 +241,12 @@ class Seq2SeqRNN(nn.Module):
         hidden_size: width of the encoder, per direction.
         layers: recurrent layers of the encoder and of the decoder.
         cell: "gru", "lstm" or "rnn".
-        bidirectional: the encoder reads in both directions.
+        bidirectional: the encoder reads in both directions; "first" reads so in its first layer only, as Wu et al.
+            2016, arXiv:1609.08144, and later layers are as wide as both directions together.
         attention: factory of the attention, called with ``query_size`` and ``key_size``; None for no attention.
+        context: without attention, whether the source enters the "first" state only, or also "each_step", where the
+            encoder's last state stands behind the word: Cho et al. 2014, arXiv:1406.1078, as *Dive into Deep Learning*,
+            section 9.7, has it.
         attend: whether attention comes "before" each step of the decoder or "after" it; the query is the previous or
             the new decoder state.
         mask_padding: keep padding out of encoder and attention. False is the lesson's behavior.
@@ -231,7 +263,8 @@ class Seq2SeqRNN(nn.Module):
         source (S, B) ids, target (T, B) ids -> logits (T, B, V).
 
     Raises:
-        ParameterError: word vectors do not fit the vocabulary or ``embedding_dim``; an unknown cell.
+        ParameterError: word vectors do not fit the vocabulary or ``embedding_dim``; an unknown cell or option;
+            attention together with ``context="each_step"``.
         ShapeError: source, target or forcing mask disagree; the message gives the shapes.
     """
 
@@ -250,8 +283,9 @@ class Seq2SeqRNN(nn.Module):
         hidden_size: int = 256,
         layers: int = 2,
         cell: Cell = "gru",
-        bidirectional: bool = False,
+        bidirectional: bool | Literal["first"] = False,
         attention: Callable[..., Attention] | None = None,
+        context: Context = "first",
         attend: Attend = "before",
         mask_padding: bool = True,
         tie_output: bool = True,
@@ -268,15 +302,30 @@ class Seq2SeqRNN(nn.Module):
             raise ParameterError(f"unknown cell '{cell}'", where="Seq2SeqRNN", hint=f"one of: {', '.join(CELLS)}")
         if attend not in get_args(Attend):
             raise ParameterError(f"attend must be 'before' or 'after', not {attend!r}", where="Seq2SeqRNN")
+        if context not in get_args(Context):
+            raise ParameterError(f"context must be 'first' or 'each_step', not {context!r}", where="Seq2SeqRNN")
+        if context == "each_step" and attention is not None:
+            raise ParameterError(
+                "attention already gives every step a context",
+                where="Seq2SeqRNN",
+                hint="leave out attention, or context='each_step'",
+            )
+        if bidirectional not in (False, True, "first"):
+            raise ParameterError(
+                f"bidirectional must be false, true or 'first', not {bidirectional!r}", where="Seq2SeqRNN"
+            )
         bridge_dropout = (0.05 if bidirectional else 0.0) if bridge_dropout is None else bridge_dropout
         self.pad_id, self.bos_id, self.eos_id, self.max_length = pad_id, bos_id, eos_id, max_length
-        self.attend, self.fused = attend, fused
+        self.attend, self.fused, self.summarizes = attend, fused, context == "each_step"
         # Each part draws from its own random stream: arms that share a part start it from the same weights.
         with part("source_embedding"):
             embedding = _embedding(source_vocab_size, embedding_dim, source_vectors, pad_id, "source")
         with part("encoder"):
-            sizes = (embedding_dim, hidden_size, layers)
-            recurrent = Recurrent(cell, *sizes, dropout=encoder_dropout, bidirectional=bidirectional)
+            upper = layers - 1 if bidirectional == "first" else 0
+            sizes = (embedding_dim, hidden_size, layers - upper)
+            recurrent = Recurrent(
+                cell, *sizes, dropout=encoder_dropout, bidirectional=bool(bidirectional), upper_layers=upper
+            )
         self.encoder = Encoder(embedding, recurrent, pad_id, mask_padding=mask_padding, dropout=embedding_dropout)
         key_size = recurrent.output_size
         with part("bridge"):
@@ -288,7 +337,8 @@ class Seq2SeqRNN(nn.Module):
         with part("context"):
             self.context = None if attention is None else nn.Linear(embedding_dim + key_size, embedding_dim)
         with part("decoder"):
-            self.decoder = Recurrent(cell, embedding_dim, embedding_dim, layers, dropout=decoder_dropout)
+            entering = embedding_dim + (key_size if self.summarizes else 0)
+            self.decoder = Recurrent(cell, entering, embedding_dim, layers, dropout=decoder_dropout)
         self.output_dropout = Dropout(output_dropout)
         with part("output"):
             self.output = Projection(embedding_dim, target_vocab_size, self.embedding if tie_output else None)
@@ -353,12 +403,15 @@ class Seq2SeqRNN(nn.Module):
         """Encode (S, B) ids and return the decoder's first state; ``rnn`` as for ``Encoder.forward``."""
         encoded = self.encoder(source, rnn)  # keys (S, B, K), hidden each (layers, B, K)
         memory = None if self.attention is None else self.attention.remember(encoded.keys, encoded.mask)
-        return DecoderState(self.bridge(encoded.hidden), memory)  # hidden each (layers, B, E)
+        summary = encoded.hidden[0][-1:] if self.summarizes else None  # (1, B, K)
+        return DecoderState(self.bridge(encoded.hidden), memory, summary)  # hidden each (layers, B, E)
 
     def step(self, tokens: Tensor, state: DecoderState) -> Step:
         """Compute one step of the decoder from the last tokens (B,)."""
-        hidden, memory = state
+        hidden, memory, summary = state
         words, weights = self.embedding(tokens), None  # (B, E)
+        if summary is not None:
+            words = torch.cat([words, summary[0]], 1)  # (B, E + K)
         if memory is not None and self.attend == "before":
             context, weights = self.attention.attend(hidden[0][-1], memory)  # (B, K), (S, B)
             words = self.context(torch.cat([words, context], 1))  # (B, E)
@@ -368,7 +421,7 @@ class Seq2SeqRNN(nn.Module):
             context, weights = self.attention.attend(features, memory)  # (B, K), (S, B)
             features = self.combine(features, context)  # (B, E)
         logits = self.output(self.output_dropout(features))  # (B, V)
-        return Step(logits, DecoderState(hidden, memory), weights)
+        return Step(logits, state._replace(hidden=hidden), weights)
 
     def combine(self, states: Tensor, contexts: Tensor) -> Tensor:
         """Return the features (N, E) of states (N, E) and contexts (N, K), if attention comes after the step."""

@@ -280,6 +280,10 @@ def support() -> ConformanceSupport:
         examples={"translation": Translation},
         kinds={"corpora": CorpusConformance, "tokenizers": TokenizerConformance, "vectors": VectorsConformance},
         cases={
+            "datasets.book_pairs": ComponentCase(
+                use("book_pairs", corpus="embedded", pairs=64, **small),
+                exceptions={"test_splits_are_disjoint": "the book validates on the pairs of training"},
+            ),
             "datasets.fr_en_questions": ComponentCase(use("fr_en_questions", pairs=64, **small)),
             "datasets.multi30k": ComponentCase(use("multi30k", pairs=64, **small)),
             "datasets.parallel_text": ComponentCase(

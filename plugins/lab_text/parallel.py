@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ __all__ = [
     "TranslationBatch",
     "TranslationData",
     "TranslationSplit",
+    "book_pairs",
     "fr_en_questions",
     "multi30k",
     "parallel_text",
@@ -319,6 +320,79 @@ def multi30k(
         (source_vectors, target_vectors),
     )
     return _load(_Sources(*files), choices)
+
+
+def book_pairs(
+    *,
+    corpus: str = "tatoeba",
+    pairs: int = 600,
+    reverse: bool = False,
+    tokenizer: str | Callable[..., Tokenizer] = "book",
+    min_freq: int = 2,
+) -> TranslationData:
+    """The first English sentences of a corpus and their French translations, to train and to validate on.
+
+    *Dive into Deep Learning*, section 9.5: its file has the first 600 pairs of ``tatoeba``. The validation split has
+    the pairs of training, as the book has no other, so its scores are those of what was learned by heart.
+
+    Args:
+        corpus: a named corpus of English and French, or ``embedded``.
+        pairs: number of pairs.
+        reverse: French to English.
+        tokenizer: of both languages.
+        min_freq: rarer words become ``_unk``.
+    """
+    choices = _Choices(
+        Filters("en", "fr"),
+        tokenizer,
+        None,
+        False,
+        (None, None),
+        0.0,
+        0,
+        40_000,
+        min_freq,
+        "train",
+        (None, None),
+    )
+    first: PairSource
+    if corpus == "embedded":
+        first = _Reversed(EmbeddedPairs(pairs))
+    else:
+        first = _First(_corpus_pairs(find_corpus(corpus), "en", "fr"), pairs)
+    return _load(*_directed(_Sources(first, first), choices, reverse=reverse))
+
+
+@attrs.frozen
+class _First:
+    """The first pairs of a source."""
+
+    whole: PairSource
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return self.whole.name
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the files, for a progress bar."""
+        return 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain JSON that changes whenever the pairs might."""
+        return {"first": self.number, "of": self.whole.identity}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings, after reading."""
+        return list(getattr(self.whole, "remarks", ()))
+
+    def pairs(self, progress: Callable[[int], Any]) -> Iterator[tuple[str, str]]:
+        """Yield (source, target) sentences."""
+        return islice(self.whole.pairs(progress), self.number)
 
 
 @attrs.frozen

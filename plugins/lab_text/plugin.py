@@ -56,6 +56,7 @@ def lab_corpora() -> dict[str, str]:
 def lab_datasets() -> dict[str, str]:
     """Datasets of sentence pairs."""
     return {
+        "book_pairs": "lab_text.parallel:book_pairs",
         "parallel_text": "lab_text.parallel:parallel_text",
         "fr_en_questions": "lab_text.parallel:fr_en_questions",
         "multi30k": "lab_text.parallel:multi30k",

@@ -55,22 +55,20 @@ def fused_forward(
     # The encoder is called as a module, so that hooks on it run; only the recurrence is replaced.
     rnn = model.encoder.recurrent.rnn
     state = model.start(source, FusedGRU(rnn) if _by_hand(rnn) else None)
-    features = _decode(model, state.hidden, state.memory, target, forced, layout)
+    features = _decode(model, state, target, forced, layout)
     if unprojected:
         return Unprojected(layout.pack(features), model.output.weight, model.output.bias)
     logits = model.output(features)
     return logits.view(*target.shape, -1) if lengths is None else layout.pack(logits)
 
 
-def _decode(
-    model: Any, hidden: Any, memory: Memory | None, target: Tensor, forced: Sequence[bool], layout: Layout
-) -> Tensor:
-    """Return the features of every step, packed (N, E); the sentences of ``hidden`` and ``memory`` are sorted."""
-    rows = sum(layout.sizes)
-    decoder_input = _DecoderInput(model, rows)
+def _decode(model: Any, state: Any, target: Tensor, forced: Sequence[bool], layout: Layout) -> Tensor:
+    """Return the features of every step, packed (N, E); the sentences of the ``DecoderState`` are sorted."""
+    rows, hidden = sum(layout.sizes), state.hidden
+    decoder_input = _DecoderInput(model, rows, state.summary)
     bos = target.new_full((1, target.shape[1]), model.bos_id)
-    words = decoder_input.words(model.embedding(layout.take(torch.cat([bos, target[:-1]]))))  # (N, E)
-    step_fn, multi_step = _make_step_fn(model, memory, decoder_input, rows)
+    words = decoder_input.words(model.embedding(layout.take(torch.cat([bos, target[:-1]]))), layout.sizes)  # (N, E)
+    step_fn, multi_step = _make_step_fn(model, state.memory, decoder_input, rows)
     runs = known_runs(forced[: len(layout.sizes)], multi_step=multi_step)
     parts = words.split([sum(layout.sizes[start:end]) for start, end in runs])
     # A prediction that becomes an input has to see the dropout mask of the loss, so it is drawn run by run.
@@ -84,7 +82,7 @@ def _decode(
         if not forced[start]:
             # Gradients do not flow through the prediction; the projection is computed again with gradient at the end.
             predicted = _predict(model, outputs[-1][-layout.sizes[start - 1] :][: sizes[0]])
-            words = torch.cat([decoder_input.words(model.embedding(predicted)), words[sizes[0] :]])
+            words = torch.cat([decoder_input.words(model.embedding(predicted), sizes[:1]), words[sizes[0] :]])
         features, hidden = step_fn(words, sizes, hidden)
         outputs.append(features if all_forced else model.output_dropout(features))
     features = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
@@ -105,20 +103,25 @@ class _DecoderInput:
     Args:
         model: a ``Seq2SeqRNN``.
         rows: total rows of all steps.
+        summary: (1, B, K), stands behind the words of every step; None for nothing.
 
     Attributes:
         of_context: ``W₂``; only if attention comes before the step.
     """
 
-    def __init__(self, model: Any, rows: int) -> None:
+    def __init__(self, model: Any, rows: int, summary: Tensor | None = None) -> None:
+        self._summary = summary
         self._context = model.context if model.attend == "before" else None
         if self._context is not None:
             width = model.embedding.embedding_dim
             self._of_words = DeferredLinear(self._context.weight[:, :width], self._context.bias, rows=rows)
             self.of_context = DeferredLinear(self._context.weight[:, width:], rows=rows)
 
-    def words(self, embedded: Tensor) -> Tensor:
-        """Return the share of the words (N, E)."""
+    def words(self, embedded: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Return the share of the words (N, E), with ``sizes`` rows of each step."""
+        if self._summary is not None:
+            # Sentences are sorted, so the unfinished ones are the first rows.
+            return torch.cat([embedded, torch.cat([self._summary[0, :size] for size in sizes])], 1)
         return embedded if self._context is None else self._of_words(embedded)
 
 

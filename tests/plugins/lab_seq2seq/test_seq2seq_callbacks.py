@@ -42,6 +42,13 @@ def test_translations_show_source_reference_and_prediction(data: ToyTranslation,
     assert text.count("\n\n") == 3
 
 
+def test_further_texts_are_translated_without_a_reference(data: ToyTranslation, tmp_path: Path) -> None:
+    folder = trained(data, tmp_path, Translations(count=1, texts=("a b", "c")))
+    rows = [json.loads(line) for line in (folder / "translations.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["source"], row["reference"]) for row in rows[:2]] == [("a b", ""), ("c", "")]
+    assert len(rows) == 3
+
+
 def test_more_samples_than_sentences_gives_them_all(data: ToyTranslation, tmp_path: Path) -> None:
     folder = trained(data, tmp_path, Translations(count=1000, beam=2))
     assert len((folder / "translations.jsonl").read_text(encoding="utf-8").splitlines()) == len(data.valid)

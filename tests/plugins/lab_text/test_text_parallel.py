@@ -14,7 +14,7 @@ import torch
 from lab_text import corpora, tokenized
 from lab_text.batches import SideCoder, TranslationBatch
 from lab_text.corpora import Corpus
-from lab_text.parallel import TranslationData, fr_en_questions, multi30k, parallel_text
+from lab_text.parallel import TranslationData, book_pairs, fr_en_questions, multi30k, parallel_text
 from lab_text.tokenizers import SpacyTokenizer, WhitespaceTokenizer
 from lab_text.vectors import RandomVectors, TextVectors
 from lab_text.vocabulary import EOS_ID, PAD_ID, UNK_ID
@@ -351,3 +351,11 @@ def test_a_corpus_of_one_file_per_language_is_read(monkeypatch: pytest.MonkeyPat
     (empty_data / "g.en").write_text("Who is there?\n" * 20, encoding="utf-8")
     monkeypatch.setitem(corpora._BUILT_IN, "g", lambda: aligned)
     assert fr_en_questions(corpus="g").train.source_text(0) == "Qui est là ?"
+
+
+def test_the_books_600_pairs_have_its_vocabularies(real_data: Path) -> None:
+    data = book_pairs()
+    # Without the four special tokens the book has 180 and 197 words, too: it prints 184 and 201.
+    assert (data.source_vocab_size, data.target_vocab_size) == (184, 201)
+    assert (data.train.source_text(0), len(data.train), len(data.valid)) == ("Go.", 600, 600)
+    assert book_pairs(reverse=True).source_vocab_size == 201
