@@ -121,7 +121,12 @@ class Results:
     def __init__(
         self, study: Question, arms: Sequence[Arm], runs: Sequence[RunRecord], notes: Sequence[str] = ()
     ) -> None:
-        self.study, self.arms, self.runs, self.notes = study, list(arms), list(runs), list(notes)
+        self.study, self.notes = study, list(notes)
+        row_of = {arm.name: arm.row or arm.name for arm in arms}
+        # arms that share a row are one from here on, the first of them with the runs of all
+        rows = {arm.row: attrs.evolve(arm, name=arm.row) if arm.row else arm for arm in reversed(arms) if arm.row}
+        self.arms = list({row_of[arm.name]: rows.get(arm.row, arm) for arm in arms}.values())
+        self.runs = [attrs.evolve(run, arm=row_of.get(run.arm, run.arm)) for run in runs]
         self._of_arm: dict[str, list[RunRecord]] = {}
         for run in self.runs:
             self._of_arm.setdefault(run.arm, []).append(run)

@@ -19,8 +19,8 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_study_methods() -> dict[str, str]:
-    """Arms that vary one source of randomness each."""
-    return {"sources": "lab_statistics.variance:sources"}
+    """Arms that vary one source of randomness each; arms tuned with equal budgets."""
+    return {"sources": "lab_statistics.variance:sources", "tune": "lab_statistics.tuning:tune"}
 
 
 @hookimpl
@@ -34,8 +34,8 @@ def lab_callbacks() -> dict[str, str]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Further seeds for arms that are not decided."""
-    return {"until_decided": "lab_statistics.sequential:next_arms"}
+    """Further seeds for arms that are not decided; trials of arms, and their tuned forms."""
+    return {"tune": "lab_statistics.tuning:next_arms", "until_decided": "lab_statistics.sequential:next_arms"}
 
 
 @hookimpl
@@ -56,7 +56,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Sources of variance; differences example by example."""
-    from lab_statistics import by_example, variance
+    """Tuned settings; sources of variance; differences example by example."""
+    from lab_statistics import by_example, tuning, variance
 
-    return [*variance.sections(study, runs), *by_example.sections(study, runs)]
+    return [*tuning.sections(study, runs), *variance.sections(study, runs), *by_example.sections(study, runs)]
