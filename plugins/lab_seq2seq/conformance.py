@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lab_attention.attention import AdditiveAttention
@@ -38,11 +41,24 @@ class RecurrentTranslation(Translation):
         return TeacherForcing(self.facts["pad_id"])
 
 
+@cache
+def _alignments() -> str:
+    """Return a file with an alignment of the first validation pair, gone when the process ends."""
+    _HOLDERS.append(tempfile.TemporaryDirectory(prefix="lab-conformance-"))
+    path = Path(_HOLDERS[-1].name) / "gold"
+    path.write_text("0-0\n", encoding="utf-8")
+    return str(path)
+
+
+_HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
 def support() -> ConformanceSupport:
     """Return example data."""
     return ConformanceSupport(
         examples={"translation_rnn": RecurrentTranslation},
         cases={
+            "callbacks.aer": ComponentCase(use("aer", file=_alignments()), examples=("translation_rnn",)),
             "callbacks.attention_maps": ComponentCase(
                 use("attention_maps", count=1), examples=("classes", "translation_rnn")
             ),

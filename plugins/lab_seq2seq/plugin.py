@@ -75,8 +75,9 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Callbacks that save translations and attention maps."""
+    """Callbacks that save translations and attention maps, and compare attention with alignments."""
     return {
+        "aer": "lab_seq2seq.alignment:Aer",
         "attention_maps": "lab_seq2seq.callbacks:AttentionMaps",
         "translations": "lab_seq2seq.callbacks:Translations",
     }

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from lab.study.store import RunRecord
 
-__all__ = ["attention_section", "sections", "translations_section"]
+__all__ = ["alignment_section", "attention_section", "sections", "translations_section"]
 
 TRANSLATIONS, MAPS, SIGNATURES = "translations.jsonl", "attention/maps.json", "signatures.json"
+ERRORS = "aer.json"
 SENTENCES_IN_TERMINAL = 3
 SENTENCES_UNFOLDED = 4
 # Smaller weights are left out of the text.
@@ -64,7 +65,8 @@ class Shown(NamedTuple):
 
 def sections(runs: Sequence[RunRecord]) -> list[Section]:
     """Return the sections for which these runs have data."""
-    return [section for section in (translations_section(runs), attention_section(runs)) if section is not None]
+    found = (translations_section(runs), attention_section(runs), alignment_section(runs))
+    return [section for section in found if section is not None]
 
 
 # --- what runs left ---------------------------------------------------------------------------------------------------
@@ -233,6 +235,43 @@ def _looks_at(words: Sequence[str], weights: Sequence[float]) -> str:
     ranked = sorted(zip(weights, words, strict=True), key=lambda pair: -pair[0])
     named = [f"{word} {weight:.0%}".replace("%", " %") for weight, word in ranked if weight >= LEAST_WEIGHT]
     return ", ".join(named) or "all words evenly"
+
+
+# --- alignment errors -------------------------------------------------------------------------------------------------
+
+
+@_tolerant
+def _read_errors(artefacts: Path) -> list[dict[str, Any]]:
+    rows = json.loads((artefacts / ERRORS).read_text(encoding="utf-8"))
+    return [
+        {
+            "layer": int(row["layer"]),
+            "head": None if row["head"] is None else int(row["head"]),
+            "aer": float(row["aer"]),
+        }
+        for row in rows
+    ]
+
+
+def alignment_section(runs: Sequence[RunRecord]) -> Section | None:
+    """Return the alignment error rate of each layer and head; None if no run has any."""
+    shown = _shown(runs, _read_errors)
+    if not shown:
+        return None
+    tables = []
+    for run, rows, _ in shown:
+        heads = sorted({row["head"] for row in rows if row["head"] is not None})
+        layers = sorted({row["layer"] for row in rows})
+        errors = {(row["layer"], row["head"]): f"{row['aer']:.3f}" for row in rows}
+        cells = [[errors.get((layer, head), "") for head in (*heads, None)] for layer in layers]
+        tables.append({"run": run, "heads": heads, "rows": list(zip(layers, cells, strict=True))})
+    text = [
+        f"{table['run'].arm}, layer {layer}: {', '.join(cells[:-1])}; mean of the heads {cells[-1]}"
+        for table in tables
+        for layer, cells in table["rows"]
+    ]
+    html = _render("alignment.html.j2", tables=tables, seed=shown[0].run.seed)
+    return Section("Alignment error rate", "\n".join(text), html, weight=25)
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
