@@ -19,8 +19,12 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_study_methods() -> dict[str, str]:
-    """Arms that vary one source of randomness each; arms tuned with equal budgets."""
-    return {"sources": "lab_statistics.variance:sources", "tune": "lab_statistics.tuning:tune"}
+    """Several datasets; arms that vary one source of randomness each; arms tuned with equal budgets."""
+    return {
+        "across": "lab_statistics.datasets:across",
+        "sources": "lab_statistics.variance:sources",
+        "tune": "lab_statistics.tuning:tune",
+    }
 
 
 @hookimpl
@@ -56,7 +60,8 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Tuned settings; sources of variance; differences example by example."""
-    from lab_statistics import by_example, tuning, variance
+    """Tuned settings; several datasets; sources of variance; differences example by example."""
+    from lab_statistics import by_example, datasets, tuning, variance
 
-    return [*tuning.sections(study, runs), *variance.sections(study, runs), *by_example.sections(study, runs)]
+    first = [*tuning.sections(study, runs), *datasets.sections(study, runs)]
+    return [*first, *variance.sections(study, runs), *by_example.sections(study, runs)]
