@@ -117,7 +117,8 @@ def describe(results: Results) -> list[str]:
         )
     higher = results.is_higher_better(results.study.compare)
     lines = [
-        f"{results.study.compare} on {len(levels)} datasets ({', '.join(levels)}); pooled intervals of all arms hold together"
+        f"{results.study.compare} on {len(levels)} datasets ({', '.join(levels)}); "
+        "pooled intervals of all arms hold together"
     ]
     level = single_level(len(arms))
     for arm in arms:
