@@ -219,6 +219,20 @@ def test_gensim_reads_what_was_exported(tmp_path, suffix):
     assert np.array_equal(read["daughter"], VECTORS[3].astype(np.float32))
 
 
+def test_fasttext_reads_what_was_exported(tmp_path):
+    """fastText reads text vectors as the start of a classifier; with lr 0 they stay as they are."""
+    fasttext = pytest.importorskip("fasttext", reason="fasttext-wheel needs Python 3.11 or 3.12")
+    path, text = tmp_path / "vectors.vec", tmp_path / "text.txt"
+    vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    export_vectors(VOCAB.words, vectors, path)
+    text.write_text("__label__a man woman\n__label__b stone\n")
+    model = fasttext.train_supervised(
+        str(text), pretrainedVectors=str(path), dim=3, lr=0.0, epoch=1, minn=0, maxn=0, thread=1, verbose=0
+    )
+    # words of the file that the text does not have are known, too
+    assert all(np.array_equal(model.get_word_vector(w), vectors[row]) for row, w in enumerate(VOCAB.words))
+
+
 def test_words_that_a_file_cannot_hold_are_refused(tmp_path):
     with pytest.raises(DataError, match="'new york' has a blank"):
         export_vectors(["new york", "b"], VECTORS[:2], tmp_path / "v.vec")
