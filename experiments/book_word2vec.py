@@ -7,7 +7,7 @@ the book: a batch has 2,048 pairs, not 512 words with all their contexts, and ev
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("word_pairs", corpus="ptb"),
+    dataset=use("word_pairs", corpus="ptb", redraw=False),
     architecture=use("word_vectors", embedding_dim=100),
     loss="negative_sampling",
     optimizer="adam",

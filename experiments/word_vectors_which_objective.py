@@ -1,7 +1,8 @@
-"""Which objective gives the best word vectors: negative sampling, hierarchical softmax, or a full softmax?
+"""Which objective gives the best word vectors: negative sampling, a hierarchical or a full softmax, or GloVe's counts?
 
-Judged by similarity and analogy, on equal epochs; CBOW has one example per word, skip-gram one per pair. Nothing is
-downloaded: the text is Python's own help, the judgments are a small list for it.
+Judged by similarity and analogy, on equal epochs; an epoch has one example per pair of words, with CBOW one per word,
+and with GloVe one per distinct pair. Nothing is downloaded: the text is Python's own help, the judgments are a small
+list for it.
 On Penn Treebank, with LAB_DATA set:
 
     lab run experiments/word_vectors_which_objective.py --set dataset.corpus=ptb \\
@@ -23,7 +24,7 @@ base = Experiment(
 
 study = (
     Study(base, seeds=3, compare="similarity")
-    .swap("dataset.objective", {"hierarchical softmax": "tree", "full softmax": "softmax"})
+    .swap("dataset.objective", {"hierarchical softmax": "tree", "full softmax": "softmax", "GloVe": "counts"})
     .swap("dataset.model", {"CBOW": "cbow"})
     .swap("architecture.subwords", {"subwords": (3, 6)})
 )

@@ -87,6 +87,7 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--address", help="Of a cluster, for executors that have one.")
 @click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@click.option("--wide", is_flag=True, help="Show every metric, the statistics behind the verdicts, and the budget.")
 @format_option("lab.run/1; with --plan, lab.plan/1")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_obj
@@ -108,6 +109,7 @@ def run(
     address: str | None,
     only_plugins: str | None,
     quiet: bool,
+    wide: bool,
     layout: str,
     debug: bool,
 ) -> int:
@@ -147,6 +149,7 @@ def run(
             _with_options(use("torchrun"), options, catalog),
             fresh=fresh,
             quiet=quiet,
+            wide=wide,
             as_json=as_json,
         )
     chosen = _executor(executor, workers, threads, address, options, catalog)
@@ -159,6 +162,7 @@ def run(
         executor=chosen,
         threads=threads,
         quiet=quiet,
+        wide=wide,
         numbers=numbers,
         as_json=as_json,
     )
@@ -262,7 +266,7 @@ def _refuse_for_several_processes(study: Study, workers: int | None, executor: s
 
 
 def _answer_on_all_ranks(
-    study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool, as_json: bool
+    study: Study, workspace: Workspace, executor: Use, *, fresh: bool, quiet: bool, wide: bool, as_json: bool
 ) -> int:
     """Answer on rank 0; the other ranks silently execute the same runs."""
     from lab.study.execute import build_executor
@@ -276,7 +280,7 @@ def _answer_on_all_ranks(
                 os.dup2(2, 1)
             built.follow_rank0(lambda store: plan_study(study, attrs.evolve(workspace, store=store), where=study.file))
             return 0
-        return _answer(study, workspace, fresh=fresh, executor=executor, quiet=quiet, as_json=as_json)
+        return _answer(study, workspace, fresh=fresh, executor=executor, quiet=quiet, wide=wide, as_json=as_json)
 
 
 def _names(text: str) -> list[str]:
@@ -335,6 +339,7 @@ def _answer(
     executor: Use | None,
     quiet: bool,
     threads: int | None = None,
+    wide: bool = False,
     numbers: Mapping[str, int] | None = None,
     as_json: bool = False,
 ) -> int:
@@ -395,7 +400,7 @@ def _answer(
         counts = {"found": len(found), "trained": len(set(asked))}
         click.echo(dump(results_document(results, record, counts, written)))
         return _exit_code(results)
-    print_results(results, sections, console)
+    print_results(results, sections, console, wide=wide)
     if not can_write:
         warn(f"no report is written: the folder of runs cannot be written ({store.root})")
     if lines:

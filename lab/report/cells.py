@@ -81,6 +81,33 @@ def difference_cells(comparison: ArmComparison | None) -> tuple[str, str, str]:
     return _interval(comparison.difference, comparison.low, comparison.high), _p(comparison), comparison.verdict
 
 
+def short_verdict(found: ArmComparison | Effect) -> str:
+    """Return a verdict in the few words that fit a narrow table; ``verdict`` is the whole sentence."""
+    said, _, why = found.verdict.partition(";")[0].partition(": ")
+    if why == "no verdict":
+        return why
+    # "better by 0.31 ± 0.02 (3 of 3 seeds)": the difference stands in the column before
+    return said.partition(" by ")[0]
+
+
+def shortened(names: Sequence[str], width: int) -> list[str]:
+    """Return names of at most ``width`` characters, cut in the middle; of more where two would look the same.
+
+    >>> shortened(["dropout in the encoder", "dropout in the decoder"], 18)
+    ['dropout i… encoder', 'dropout i… decoder']
+    >>> shortened(["a very long one", "a very old one"], 5)
+    ['a …g one', 'a …d one']
+    """
+    for count in range(max(width, 3), max(map(len, names), default=0)):
+        # names that begin alike may differ near their end
+        for start in (count // 2, count // 3):
+            end = count - start - 1
+            cut = [name if len(name) <= count else f"{name[:start]}…{name[len(name) - end :]}" for name in names]
+            if len(set(cut)) == len(set(names)):
+                return cut
+    return list(names)
+
+
 def effect_cells(effect: Effect) -> tuple[str, str, str]:
     """Return an effect with its interval, corrected p and verdict."""
     if effect.n < 2 or math.isnan(effect.low):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,10 +23,12 @@ from lab.report.cells import (
     percent,
     score_cell,
     search_note,
+    short_verdict,
+    shortened,
 )
 from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
-from lab.study.compare import Effect
+from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
@@ -141,21 +145,38 @@ def estimated_seconds(plan: Plan) -> float:
     )
 
 
-def print_results(results: Results, sections: Sequence[Section], console: Console) -> None:
-    """Print the tables of a finished study: comparison, budget, failures and the sections of plugins."""
+def print_results(results: Results, sections: Sequence[Section], console: Console, *, wide: bool = False) -> None:
+    """Print a finished study: its answer in one table that fits the terminal, and what a reader must know of it.
+
+    Args:
+        results: the study's.
+        sections: what plugins add.
+        console: where to print.
+        wide: also print the other metrics, the whole verdicts, the statistics behind them, and the budget.
+    """
     rows = results.leading_rows(results.compare())
-    metrics = [name for name in results.metric_names if is_judged(name) or name == results.study.compare]
-    _print_table(_comparison_table(rows, metrics, results.study.compare), console)
-    _print_notes(results, rows, console)
+    compare = results.study.compare
+    if wide:
+        metrics = [name for name in results.metric_names if is_judged(name) or name == compare]
+        _print_table(_wide_comparison(rows, metrics, compare), console)
+    else:
+        _print_narrow(_narrow_comparison(rows, compare, console.width), console)
+    _print_notes(results, rows, console, wide=wide)
     for caveat in results.caveats(rows):
         console.print(f"note: {escape(caveat)}", highlight=False)
     if results.study.searching is not None:
         console.print(f"note: {search_note(results)}", highlight=False)
     effects = results.effects()
     if effects:
-        _print_table(_effects_table(effects, results.study.compare), console)
+        if wide:
+            _print_table(_wide_effects(effects, compare), console)
+        else:
+            _print_narrow(_narrow_effects(effects, compare, console.width), console)
         console.print(EFFECTS_NOTE, style="dim")
-    _print_table(_budget_table(rows), console)
+        if not wide:
+            _print_sentences([(effect.name, effect) for effect in effects], console)
+    if wide:
+        _print_table(_budget_table(rows), console)
     for note in results.budget_notes():
         console.print(f"note: {escape(note)}")
     for run in results.failed:
@@ -177,7 +198,7 @@ def _print_table(table: Table, console: Console) -> None:
     console.print(table, crop=False)
 
 
-def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: str) -> Table:
+def _wide_comparison(rows: Sequence[ArmRow], metrics: Sequence[str], compare: str) -> Table:
     table = Table(title="arms", title_justify="left")
     table.add_column("arm")
     table.add_column("n", justify="right")
@@ -192,6 +213,57 @@ def _comparison_table(rows: Sequence[ArmRow], metrics: Sequence[str], compare: s
     return table
 
 
+def _narrow_comparison(rows: Sequence[ArmRow], compare: str, width: int) -> Table:
+    cells = [
+        (
+            row.count,
+            score_cell(row, compare),
+            difference_cells(row.comparison)[0],
+            "the base" if row.comparison is None else short_verdict(row.comparison),
+        )
+        for row in rows
+    ]
+    return _narrow("arm", [row.name for row in rows], ("n", compare, "Δ [95 %]", "verdict"), cells, width)
+
+
+def _narrow_effects(effects: Sequence[Effect], compare: str, width: int) -> Table:
+    cells = [(str(effect.n), effect_cells(effect)[0], short_verdict(effect)) for effect in effects]
+    heads = ("n", f"Δ {compare} [95 %]", "verdict")
+    return _narrow("effect", [effect.name for effect in effects], heads, cells, width)
+
+
+def _narrow(
+    first: str, names: Sequence[str], heads: Sequence[str], cells: Sequence[tuple[str, ...]], width: int
+) -> Table:
+    """Return a table without vertical lines whose names are cut in the middle where it would be too wide."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
+    # the head of a column may wrap, so that the numbers below it set its width
+    widths = [max([min(len(head), MIN_HEAD), *(len(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+    left = width - sum(widths) - GAP * len(widths)
+    shown = shortened(names, max(left, MIN_NAME))
+    # a verdict is wrapped rather than a name cut so far that it looks like another
+    widths[-1] = max(min(widths[-1], widths[-1] + left - max(map(len, shown), default=0)), MIN_VERDICT)
+    for head, found in zip(heads, widths, strict=True):
+        justify: JustifyMethod = "left" if head == "verdict" else "right"
+        table.add_column(head, justify=justify, overflow="fold", width=found)
+    for name, row in zip(shown, cells, strict=True):
+        table.add_row(escape(name), *map(escape, row))
+    return table
+
+
+def _print_narrow(table: Table, console: Console) -> None:
+    console.print(table, crop=False)
+
+
+GAP = 2
+"""Width between two columns."""
+MIN_VERDICT = 13
+"""Width of a verdict that is wrapped, where the names of arms take its place."""
+MIN_HEAD = 12
+"""Width that the head of a column may claim."""
+MIN_NAME = 12
+"""Width that is left to the names of arms, however narrow the terminal is."""
 MIN_COLUMN = 9
 """Smallest width of a column with borders at which folded cells are readable."""
 
@@ -200,7 +272,7 @@ CORRELATION = ", correlation of pairs {:.2f}"
 EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
 
 
-def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
+def _wide_effects(effects: Sequence[Effect], compare: str) -> Table:
     table = Table(title="main effects and interactions", title_justify="left")
     table.add_column("effect")
     for name in ("n", f"Δ {compare} [95 %]", "p (Šidák)"):
@@ -211,7 +283,7 @@ def _effects_table(effects: Sequence[Effect], compare: str) -> Table:
     return table
 
 
-def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
+def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, wide: bool) -> None:
     compared = [
         row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
     ]
@@ -222,6 +294,9 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
         f"{'higher' if results.is_higher_better(results.study.compare) else 'lower'} is better",
         style="dim",
     )
+    if not wide:
+        _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
+        return
     for comparison in compared:
         console.print(
             f"{escape(comparison.arm)}: better in {percent(comparison.improvement)} of seeds, "
@@ -238,6 +313,19 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console) -> 
         )
 
 
+def _print_sentences(found: Sequence[tuple[str, ArmComparison | Effect]], console: Console) -> None:
+    """Print the whole verdict of each of these that its table cuts short, equal ones once."""
+    whole: dict[str, list[str]] = {}
+    for name, comparison in found:
+        # "better by 0.3 ± 0.02 (3 of 3 seeds)" says what the table says
+        said, _, remarks = comparison.verdict.partition("; ")
+        text = "; ".join(part for part in (said if ":" in said else "", remarks) if part)
+        if text:
+            whole.setdefault(text, []).append(name)
+    for text, names in whole.items():
+        console.print(f"{escape(_few(names))}: {escape(text)}", style="dim", highlight=False)
+
+
 def _budget_table(rows: Sequence[ArmRow]) -> Table:
     table = Table(title="budget (means per run)", title_justify="left")
     table.add_column("arm")
@@ -250,6 +338,6 @@ def _budget_table(rows: Sequence[ArmRow]) -> Table:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console; 160 columns wide if the output is not a terminal."""
+    """Return a console; where the output is not a terminal, as wide as ``COLUMNS`` says, or 160 columns."""
     console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=160)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=160)

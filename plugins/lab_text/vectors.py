@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lab.errors import DataError, ParameterError
+from lab.errors import DataError, LabError, ParameterError
 from lab_text.cache import content_key, damaged_entry, entry
 from lab_text.fasttext_model import FastTextModel, open_fasttext
 from lab_text.vector_files import VectorFile, variants
@@ -314,7 +314,14 @@ class FastTextTrained(WordVectors):
         import importlib.metadata
 
         training = {name: getattr(self, name) for name in _TRAINING}
-        return {"fasttext": importlib.metadata.version("fasttext-wheel"), **training}
+        try:
+            version = importlib.metadata.version("fasttext-wheel")
+        except importlib.metadata.PackageNotFoundError:
+            hint = "train them on Python 3.11 or 3.12, or give vectors that are trained: fasttext_vectors, text_vectors"
+            raise LabError(
+                "fastText is not installed, so it cannot train vectors", where="vectors 'fasttext_trained'", hint=hint
+            ) from None
+        return {"fasttext": version, **training}
 
     def _train(self, corpus: Path, target: Path) -> None:
         import fasttext

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_words.counts import word_counts
-from lab_words.data import PairBatch, Pairs, WordData, as_it_is, word_pairs
+from lab_words.data import Drawn, PairBatch, Pairs, WordData, as_it_is, word_pairs
 from lab_words.losses import glove_loss, negative_sampling, path_nll
 from lab_words.models import WordVectorModel
 from lab_words.replaced import WindowBatch, WindowClassifier, Windows, replaced_middle
@@ -32,7 +32,7 @@ def _shortened(data: WordData) -> WordData:
     for split, size in ((data.train, 24), (data.valid, 8)):
         if isinstance(split, Pairs):
             negatives = None if split.negatives is None else split.negatives[:size]
-            splits.append(Pairs(split.words[:size], split.outputs[:size], negatives, split.paths))
+            splits.append(Pairs(Drawn(split.words[:size], split.outputs[:size], negatives), split.paths))
         else:
             arrays = (split.words[:size].numpy(), split.contexts[:size].numpy(), split.counts[:size].numpy())
             splits.append(type(split)(*(np.ascontiguousarray(each) for each in arrays)))
@@ -42,6 +42,7 @@ def _shortened(data: WordData) -> WordData:
         fingerprint=data.fingerprint,
         vocab=data.vocab,
         vocab_size=data.vocab_size,
+        objective=data.objective,
         sentence_count=data.sentence_count,
     )
 
@@ -55,7 +56,7 @@ class FewPairs(Example):
         return _few("negatives")
 
     def model(self) -> nn.Module:
-        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], embedding_dim=4)
+        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], self.facts["objective"], embedding_dim=4)
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         return negative_sampling(output, target)
@@ -98,13 +99,15 @@ class FewWindows(FewPairs):
 
 
 class FewCounts(FewPairs):
-    """Counts of pairs: words, contexts and counts (B, 1)."""
+    """Counts of pairs: words (B, 1), contexts and counts (B,)."""
 
     def make_data(self) -> WordData:
         return _shortened(word_counts(min_freq=300, window=2))
 
     def model(self) -> nn.Module:
-        return WordVectorModel(self.facts["vocab_size"], self.facts["vocab"], embedding_dim=4, bias=True)
+        return WordVectorModel(
+            self.facts["vocab_size"], self.facts["vocab"], self.facts["objective"], embedding_dim=4, bias=True
+        )
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         return glove_loss(output, target)

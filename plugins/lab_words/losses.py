@@ -42,21 +42,24 @@ def path_nll(output: Tensor, target: Tensor) -> Tensor:
 def word_nll(output: Tensor, target: Tensor) -> Tensor:
     """Objective that the data's ``objective`` asks for, as a mean over predicted words, in nats.
 
-    Cross-entropy of word numbers (B,); of a target (B, C), the sum of the binary cross-entropies that are not padding:
-    word2vec's negative sampling, or a hierarchical softmax. So ``dataset.objective`` can be swapped alone.
+    Cross-entropy of word numbers (B,); GloVe's weighted squared error of counts (B,), which is in squared nats; of a
+    target (B, C), the sum of the binary cross-entropies that are not padding: word2vec's negative sampling, or a
+    hierarchical softmax. So ``dataset.objective`` can be swapped alone.
 
     Shapes:
-        output (B, V) and target (B,) long, or output and target (B, C)
+        output (B, V) and target (B,) long, output and target (B,) float, or output and target (B, C)
     """
-    return functional.cross_entropy(output, target) if target.dim() == 1 else path_nll(output, target)
+    if target.dim() != 1:
+        return path_nll(output, target)
+    return glove_loss(output, target) if target.is_floating_point() else functional.cross_entropy(output, target)
 
 
 def glove_loss(output: Tensor, target: Tensor, *, x_max: float = 100.0, alpha: float = 0.75) -> Tensor:
     """Weighted squared error of the logarithm of counts (Pennington et al. 2014, equations 8 and 9), as a mean.
 
     Args:
-        output: (B, 1) products plus biases.
-        target: (B, 1) counts above 0.
+        output: (B,) products plus biases.
+        target: (B,) counts above 0.
         x_max: counts from here on have the weight 1.
         alpha: a smaller count x has the weight (x / x_max) ** alpha.
     """

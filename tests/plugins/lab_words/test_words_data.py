@@ -7,12 +7,17 @@ import os
 import numpy as np
 import pytest
 import torch
+from lab_words.cooccurrence import cooccurrences
 from lab_words.corpora import read_sentences
-from lab_words.counts import cooccurrences, word_counts
-from lab_words.data import encode, huffman_paths, word_pairs
+from lab_words.counts import word_counts
+from lab_words.data import alias_table, encode, huffman_paths, word_pairs
+from lab_words.losses import word_nll
+from lab_words.models import WordVectorModel
 from lab_words.vocabulary import WordVocabulary
 
+from lab import Learner
 from lab.errors import DataError, ParameterError, UnknownNameError
+from lab.training.data import SequentialSampler
 
 
 @pytest.fixture
@@ -71,6 +76,63 @@ def test_draws_depend_on_the_seed_alone():
     assert first.fingerprint == again.fingerprint != other.fingerprint
 
 
+def epochs_of(data, count):
+    """Return the outputs of the batches of each epoch, and whether all have one number of pairs."""
+    model = WordVectorModel(data.vocab_size, data.vocab, data.objective, embedding_dim=2)
+    learner = Learner(model, data, word_nll, batch_size=1024, progress=False, seed=0)
+    seen = []
+    for _ in range(count):
+        learner.fit(1)
+        seen.append(data.train.outputs.clone())
+    return seen
+
+
+def test_every_epoch_draws_other_pairs_and_as_many():
+    first, second, third = epochs_of(word_pairs(min_freq=100), 3)
+    assert len(first) == len(second) == len(third)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
+def test_an_epoch_is_drawn_from_its_number_alone():
+    one, other = word_pairs(min_freq=100), word_pairs(min_freq=100)
+    for epoch in (1, 2):
+        one.train.start_epoch(epoch)
+    other.train.start_epoch(2)
+    assert torch.equal(one.train.outputs, other.train.outputs)
+    assert torch.equal(one.train.negatives, other.train.negatives)
+    one.train.start_epoch(0)
+    assert torch.equal(one.train.negatives, word_pairs(min_freq=100).train.negatives)
+
+
+def test_pairs_can_be_drawn_once_as_in_the_book():
+    first, second = epochs_of(word_pairs(min_freq=100, redraw=False), 2)
+    assert torch.equal(first, second)
+
+
+def test_workers_get_the_pairs_of_the_epoch_too():
+    data = word_pairs(min_freq=200)
+    data.train.start_epoch(1)
+    drawn = data.train.outputs.clone()
+    data.train.start_epoch(0)
+
+    class Order(SequentialSampler):
+        epoch = 1
+
+    for workers in (0, 1):
+        batches = list(data.loader(data.train, Order(len(data.train), 8192), workers=workers))
+        assert torch.equal(torch.cat([batch.candidates[:, 0] for batch in batches]), drawn)
+        data.train.start_epoch(0)
+
+
+def test_the_alias_table_holds_the_distribution():
+    counts = np.array([1000, 100, 100, 7, 1])
+    threshold, alias = alias_table(counts, 0.75)
+    shares = threshold.copy()
+    np.add.at(shares, alias, 1 - threshold)
+    assert shares / len(counts) == pytest.approx(counts**0.75 / (counts**0.75).sum())
+
+
 def test_huffman_codes_are_prefix_free_and_as_short_as_entropy_allows():
     counts = np.array([45, 13, 12, 16, 9, 5])
     nodes, bits = huffman_paths(counts)
@@ -99,6 +161,10 @@ def test_counts_of_the_embedded_text_are_split_without_overlap():
     data = word_counts(min_freq=50)
     seen = [{(int(a), int(b)) for a, b in zip(s.words, s.contexts, strict=True)} for s in (data.train, data.valid)]
     assert not seen[0] & seen[1]
+
+
+def test_counts_are_an_objective_of_pairs_too():
+    assert word_pairs(min_freq=50, objective="counts").fingerprint == word_counts(min_freq=50).fingerprint
 
 
 def test_an_empty_vocabulary_is_an_error_with_a_remedy(tmp_path):
