@@ -19,7 +19,7 @@ base = Experiment(
     sampler="sortish",
     stepper="always_forced",
     optimizer=use("adam", betas=(0.9, 0.98)),
-    callbacks=["one_cycle", "translations", "attention_maps"],
+    callbacks=["one_cycle", "translations", "attention_maps", use("aer", file="embedded")],
     metrics=["token_perplexity", "bleu"],
     lr=5e-3,
     batch_size=32,

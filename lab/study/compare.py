@@ -211,6 +211,7 @@ def compare_pairs(
     margin: float = 0.0,
     further: int = 0,
     looks: Sequence[tuple[float, float]] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> list[ArmComparison]:
     """Compare pairs of arms, paired by seed, with intervals that hold together.
 
@@ -222,17 +223,33 @@ def compare_pairs(
         further: comparisons beside these with which the intervals hold together, such as the effects of a grid.
         looks: pairs of (level of all looks together, level of each), rising, where results are looked at repeatedly;
             intervals then hold at every look. None if they are looked at once.
+        groups: arm → name of the examples that it was evaluated on, whose number decides the grid of shares; the same
+            for all arms by default.
     """
     refused = refused or {}
     differences = {name: _paired(*pair) for name, pair in pairs.items()}
     # refused arms are not tested, so they must not widen the intervals of the others
     tested = [name for name, d in differences.items() if name not in refused and _can_be_tested(d)]
-    step = grid_step([value for name in tested for scores in pairs[name] for value in scores.values()])
+    group_of = {name: (groups or {}).get(name, "") for name in tested}
+    steps = {
+        group: grid_step(
+            [v for name in tested if group_of[name] == group for scores in pairs[name] for v in scores.values()]
+        )
+        for group in set(group_of.values())
+    }
     level = level_of_look(single_level(len(tested) + further), looks)
     return [
         _refuse(name, len(d), refused[name])
         if name in refused
-        else _compare(name, d, step, level, _correlation(*pairs[name]), margin, sign=1 if higher_is_better else -1)
+        else _compare(
+            name,
+            d,
+            steps.get(group_of.get(name, ""), 0.0),
+            level,
+            _correlation(*pairs[name]),
+            margin,
+            sign=1 if higher_is_better else -1,
+        )
         for name, d in differences.items()
     ]
 

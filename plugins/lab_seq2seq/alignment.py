@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -101,6 +102,32 @@ def _unreadable(text: str, number: int, path: str | Path, wanted: str) -> DataEr
     return DataError(f"not an alignment: {text[:40]!r}", where=f"{path}, line {number + 1}", hint=f"it reads {wanted}")
 
 
+def embedded_alignments(split: Any, count: int = 200) -> dict[int, Alignment]:
+    """Return the alignments of the first pairs of a split of the embedded corpus, French to English.
+
+    Raises:
+        DataError: the pairs are others.
+    """
+    from lab_text import embedded
+
+    rows = [int(row) for row in split.rows[:count]]
+    generated = list(islice(embedded.generate(max(rows) + 1), max(rows) + 1))
+    found = {}
+    for at, row in enumerate(rows):
+        pair, texts = generated[row], (split.source_text(at), split.target_text(at))
+        if texts != (pair.french, pair.english):
+            raise DataError(
+                "the pairs are not those of the embedded corpus, French to English",
+                where="callback 'aer'",
+                hint="dataset=fr_en_questions(corpus='embedded'), or a file of alignments",
+            )
+        source, target = (word_numbers(embedded.tokens(text), text) for text in texts)
+        sure = frozenset((source[french], target[english]) for french, english in pair.alignment)
+        others = set(target) - {word for _, word in sure}
+        found[at] = Alignment(sure, sure | {(word, other) for word in source for other in others})
+    return found
+
+
 class ErrorCounts:
     """Counts of links, for the alignment error rate of a corpus (Och & Ney 2003, "A Systematic Comparison").
 
@@ -166,6 +193,8 @@ class Aer(Callback):
 
     Args:
         file: alignments of validation pairs, as ``read_alignments`` reads them; sentence n is pair n of the split.
+            "embedded" takes those of the embedded corpus, for its first 200 pairs: content words have sure links, and
+            every link of another target word is possible.
         layout: "pharaoh", "naacl", or "auto".
         reverse: the file has the target first.
         layer: of the column, counted from 1; None for the last one.
@@ -203,6 +232,8 @@ class Aer(Callback):
         self._gold(learner.data)
 
     def _gold(self, data: Any) -> dict[int, Alignment]:
+        if self.file == "embedded":
+            return embedded_alignments(data.valid)
         gold = read_alignments(self.file, self.layout)
         if self.reverse:
             gold = {at: Alignment(*(frozenset((t, s) for s, t in links) for links in one)) for at, one in gold.items()}

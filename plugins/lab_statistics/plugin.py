@@ -9,10 +9,21 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab plan`` and ``lab examples``."""
+    """Add ``lab examples``, ``lab plan`` and ``lab variance``."""
     return {
         "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
         "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+    }
+
+
+@hookimpl
+def lab_study_methods() -> dict[str, str]:
+    """Several datasets; arms that vary one source of randomness each; arms tuned with equal budgets."""
+    return {
+        "across": "lab_statistics.datasets:across",
+        "sources": "lab_statistics.variance:sources",
+        "tune": "lab_statistics.tuning:tune",
     }
 
 
@@ -27,8 +38,8 @@ def lab_callbacks() -> dict[str, str]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Further seeds for arms that are not decided."""
-    return {"until_decided": "lab_statistics.sequential:next_arms"}
+    """Further seeds for arms that are not decided; trials of arms, and their tuned forms."""
+    return {"tune": "lab_statistics.tuning:next_arms", "until_decided": "lab_statistics.sequential:next_arms"}
 
 
 @hookimpl
@@ -49,7 +60,8 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Differences example by example."""
-    from lab_statistics.by_example import sections
+    """Tuned settings; several datasets; sources of variance; differences example by example."""
+    from lab_statistics import by_example, datasets, tuning, variance
 
-    return sections(study, runs)
+    first = [*tuning.sections(study, runs), *datasets.sections(study, runs)]
+    return [*first, *variance.sections(study, runs), *by_example.sections(study, runs)]

@@ -12,13 +12,22 @@ from typing import Any
 import pytest
 import torch
 from lab_attention.attention import AdditiveAttention
-from lab_seq2seq.alignment import Aer, Alignment, ErrorCounts, attention_errors, read_alignments, word_numbers
+from lab_seq2seq.alignment import (
+    Aer,
+    Alignment,
+    ErrorCounts,
+    attention_errors,
+    embedded_alignments,
+    read_alignments,
+    word_numbers,
+)
 from lab_seq2seq.losses import Seq2SeqLoss
 from lab_seq2seq.models import Seq2SeqRNN
 from lab_seq2seq.report import alignment_section
 from lab_seq2seq.steppers import TeacherForcing
 from lab_seq2seq.transformer import Transformer
-from lab_text.parallel import TranslationData, parallel_text
+from lab_text.parallel import TranslationData, fr_en_questions, parallel_text
+from lab_text.tokenizers import CharacterTokenizer
 
 from lab.errors import DataError, ParameterError
 from lab.training import Learner
@@ -203,3 +212,25 @@ def test_a_file_is_needed(reversed_pairs: Callable[..., Any], tmp_path: Path) ->
 def test_layers_count_from_1() -> None:
     with pytest.raises(ParameterError, match="layer counts from 1, got 0"):
         Aer(file="gold", layer=0)
+
+
+@pytest.mark.parametrize("tokenizer", ["spacy", CharacterTokenizer], ids=["words", "characters"])
+def test_the_embedded_corpus_knows_its_alignment(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    data = fr_en_questions(pairs=100, tokenizer=tokenizer)
+    gold = embedded_alignments(data.valid)
+    assert len(gold) == len(data.valid)
+    source, target = data.valid.source_text(0).split(), data.valid.target_text(0).split()
+    pairs = {(source[french].strip("?,."), target[english].strip("?,.")) for french, english in gold[0].sure}
+    assert {("secrétaires", "secretaries"), ("espions", "spies"), ("journal", "newspaper")} <= pairs
+    counts = attention_errors(Reverse(), data, gold, torch.device("cpu"))
+    assert 0 < counts[1, 2].error_rate < 1
+
+
+def test_other_pairs_have_no_embedded_alignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    data = fr_en_questions(pairs=100, reverse=True, tokenizer="whitespace")
+    with pytest.raises(DataError, match="the pairs are not those of the embedded corpus, French to English"):
+        embedded_alignments(data.valid)
