@@ -187,7 +187,7 @@ def lab_report_sections(study: Any, runs: Any) -> Sequence[Any]:
 def lab_study_started(study: Any, runs: Any) -> None:
     """A study is about to execute ``runs`` (those that were not found finished). Nothing may be changed.
 
-    Fires once, after preflight. The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    Fires once, after preflight. The return value is ignored; order: plugin name. Used by: ``lab_trackers``.
     """
 
 
@@ -225,7 +225,7 @@ def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
 def lab_run_started(run: Any) -> None:
     """A run begins to train, in the process that trains it. Nothing may be changed.
 
-    The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    The return value is ignored; order: plugin name. Used by: ``lab_trackers``.
     """
 
 
@@ -234,7 +234,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
     """A run has ended, well or not, in the process that trained it; ``result`` has ``status`` and ``metrics``.
 
     Nothing may be changed; the return value is ignored; order: plugin name. Used by: ``lab_basics`` (pictures and texts
-    for TensorBoard).
+    for TensorBoard), ``lab_trackers``.
     """
 
 
