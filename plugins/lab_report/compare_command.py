@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.main import Session
 from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab_report.outside import outside_options, source_argument
 
@@ -65,7 +66,9 @@ __all__ = ["compare"]
     help="Of a file: write report.html and runs.csv there too; a study has its own.",
 )
 @runs_option
+@click.pass_obj
 def compare(
+    session: Session,
     study: str,
     layout: str,
     variant: str,
@@ -109,6 +112,9 @@ def compare(
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
         report_variants(source.record)
+        shown = {"results": results, "record": source.record, "metric": metric or results.study.compare}
+        for _, lines in session.catalog().call("lab_comparison_shown", **shown):
+            click.echo("\n".join(f"note: {line}" for line in lines), err=True)
     report_damage(results)
 
 
