@@ -203,6 +203,15 @@ def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, section
 
 
 @hookspec
+def lab_comparison_shown(results: Any, record: Any, metric: str) -> Sequence[str] | None:
+    """``lab compare`` shows the arms of a study in ``metric``; ``record`` is the study's record, with its ``folder``.
+
+    Fires after the table, not for results from elsewhere. Nothing may be changed. Return lines to show on stderr, or
+    None; order: plugin name. Used by: ``lab_statistics`` (the ledger of looks).
+    """
+
+
+@hookspec
 def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
     """Continue a search: name → ``"module:function"``, called as ``function(study, results, catalog)``.
 

@@ -9,10 +9,14 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab examples``, ``lab plan`` and ``lab variance``."""
+    """Add ``lab examples``, ``lab plan``, ``lab preregister`` and ``lab variance``."""
     return {
         "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
         "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
+        "preregister": (
+            "lab_statistics.preregister_command:preregister",
+            "Write the plan of a study down before its results are seen.",
+        ),
         "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
     }
 
@@ -43,11 +47,20 @@ def lab_rounds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_study_finished(study: Any, results: Any) -> list[str]:
-    """Seeds per arm and the runs saved by a sequential study."""
-    from lab_statistics.sequential import finished_lines
+def lab_study_finished(study: Any, results: Any, record: Any) -> list[str]:
+    """Runs saved by a sequential study; this look is added to the ledger."""
+    from lab_statistics import ledger, sequential
 
-    return finished_lines(study, results)
+    ledger.study_finished(results, record)
+    return sequential.finished_lines(study, results)
+
+
+@hookimpl
+def lab_comparison_shown(results: Any, record: Any, metric: str) -> list[str]:
+    """What the ledger says of this look."""
+    from lab_statistics import ledger
+
+    return ledger.comparison_shown(results, record, metric)
 
 
 @hookimpl
@@ -60,8 +73,8 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Tuned settings; several datasets; sources of variance; differences example by example."""
-    from lab_statistics import by_example, datasets, tuning, variance
+    """Tuned settings; datasets; sources of variance; single examples; the plan that was registered; what was tried."""
+    from lab_statistics import by_example, datasets, ledger, preregistration, tuning, variance
 
-    first = [*tuning.sections(study, runs), *datasets.sections(study, runs)]
-    return [*first, *variance.sections(study, runs), *by_example.sections(study, runs)]
+    parts = (tuning, datasets, variance, by_example, preregistration, ledger)
+    return [section for part in parts for section in part.sections(study, runs)]

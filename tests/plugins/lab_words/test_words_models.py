@@ -9,12 +9,23 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from lab_text.indexes import NmslibIndex
 from lab_text.vectors import TextVectors
 from lab_text.vocabulary import Vocabulary
 from lab_words.counts import word_counts
 from lab_words.data import word_pairs
 from lab_words.embedded_eval import embedded_analogies, embedded_similarities
-from lab_words.evaluation import Question, analogy_score, correlation, nearest, similarity_score, solve
+from lab_words.evaluation import (
+    Question,
+    analogy_score,
+    answers,
+    correlation,
+    nearest,
+    neighbors,
+    plane,
+    similarity_score,
+    solve,
+)
 from lab_words.export import export_vectors
 from lab_words.losses import glove_loss, negative_sampling, path_nll, word_nll
 from lab_words.models import WordVectorModel, ngrams_of
@@ -181,6 +192,33 @@ def test_neighbors_similarity_and_correlation_of_a_worked_example():
     assert similarity_score(VOCAB, VECTORS, pairs) == (pytest.approx(1.0), 3, 4)
     assert correlation(VOCAB, VECTORS, "woman", "son") == pytest.approx(-0.5)
     assert math.isnan(similarity_score(VOCAB, VECTORS, pairs[3:]).value)
+
+
+@pytest.mark.parametrize("index", [None, NmslibIndex()])
+def test_neighbors_come_from_an_index_and_zeros_are_none(index):
+    vectors = np.vstack([VECTORS, np.zeros(3)])
+    vocab = WordVocabulary([*VOCAB.words, "nothing"], [5, 4, 3, 2, 1, 1])
+    found = neighbors(vocab, vectors, ["man", "nothing", "unknown"], 9, index)
+    assert [word for word, _ in found["man"]] == ["woman", "son", "daughter", "stone"]
+    assert dict(found["man"])["woman"] == pytest.approx(0.5**0.5, abs=1e-5)
+    assert found["nothing"] == []
+    assert found.keys() == {"man", "nothing"}
+
+
+def test_answers_are_of_known_questions():
+    questions = [Question("man", "woman", "son", "daughter"), Question("a", "man", "son", "stone")]
+    assert answers(VOCAB, VECTORS, questions) == [(questions[0], "daughter")]
+    assert answers(VOCAB, VECTORS, questions[1:]) == []
+
+
+def test_the_plane_keeps_distances_of_two_dimensions_and_has_one_sign():
+    points = np.array([[3.0, 4.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+    places = plane(points)
+    assert np.linalg.norm(places[0] - places[1]) == pytest.approx(np.linalg.norm(unit[0] - unit[1]))
+    assert np.allclose(places, plane(points))
+    assert (places[np.abs(places).argmax(0), [0, 1]] >= 0).all()
+    assert plane(np.ones((1, 1))).tolist() == [[0.0, 0.0]]
 
 
 def test_the_embedded_text_covers_the_embedded_lists():
