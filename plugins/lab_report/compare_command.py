@@ -23,6 +23,8 @@ __all__ = ["compare"]
 \b
   lab compare bidir_vs_attn
   lab compare bidir_vs_attn --format latex > table.tex
+  lab compare bidir_vs_attn --format methods > methods.tex
+  lab compare bidir_vs_attn --format bibtex > methods.bib
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
   lab compare cifar_ladder --stepwise
@@ -41,7 +43,7 @@ __all__ = ["compare"]
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
+    type=click.Choice(["text", "markdown", "latex", "csv", "json", "methods", "bibtex"]),
     default="text",
     show_default=True,
     help="How to lay it out.",
@@ -89,7 +91,9 @@ def compare(
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
     CSV there are plain numbers, one row per arm, or one per effect with --effects. JSON is a document of the schema
-    lab.compare/1 with all of them, and nothing else is printed to stdout.
+    lab.compare/1 with all of them, and nothing else is printed to stdout. Methods is a paragraph for a paper (LaTeX,
+    natbib) that says what was compared and how: seeds, what varied, tests, corrections, looks, selection, failures,
+    machine and versions; bibtex has its references.
     """
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
@@ -99,11 +103,22 @@ def compare(
     results = source.results if margin is None else source.results.with_margin(margin, metric)
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
+    remarks: list[str] = []
+    if source.record is not None:
+        shown = {"results": results, "record": source.record, "metric": metric or results.study.compare}
+        remarks = [line for _, lines in session.catalog().call("lab_comparison_shown", **shown) for line in lines]
     if layout == "json":
         from lab.cli.documents import dump
         from lab.report.documents import comparison_document
 
         click.echo(dump(comparison_document(results, metric, stepwise=stepwise)))
+    elif layout in ("methods", "bibtex"):
+        from lab_report.methods import as_bibtex, as_methods
+
+        if layout == "bibtex":
+            click.echo(as_bibtex(results))
+        else:
+            click.echo(as_methods(results, source.record, metric, remarks))
     else:
         _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise)
     if report is not None:
@@ -112,9 +127,8 @@ def compare(
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
         report_variants(source.record)
-        shown = {"results": results, "record": source.record, "metric": metric or results.study.compare}
-        for _, lines in session.catalog().call("lab_comparison_shown", **shown):
-            click.echo("\n".join(f"note: {line}" for line in lines), err=True)
+        for line in remarks:
+            click.echo(f"note: {line}", err=True)
     report_damage(results)
 
 

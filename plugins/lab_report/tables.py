@@ -27,6 +27,7 @@ __all__ = [
     "as_text",
     "comparison_table",
     "effects_table",
+    "escape_latex",
 ]
 
 
@@ -253,18 +254,18 @@ def _markdown(text: str) -> str:
 
 def as_latex(table: Table) -> str:
     """A ``table`` for LaTeX with ``booktabs``; verdicts and notes stand in comments and in the caption."""
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in table.cells]
+    lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in table.cells]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
             *(f"% {' '.join(verdict.split())}" for verdict in table.verdicts),
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{_latex(table.note)}}}",
+            rf"  \caption{{{escape_latex(table.note)}}}",
             rf"  \label{{tab:{_label(table.label)}}}",
             rf"  \begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             r"    \toprule",
-            f"    {' & '.join(map(_latex, table.header))} " + r"\\",
+            f"    {' & '.join(map(escape_latex, table.header))} " + r"\\",
             r"    \midrule",
             *(f"    {line}" for line in lines),
             r"    \bottomrule",
@@ -298,10 +299,10 @@ _LATEX = {
 }
 
 
-def _latex(text: str) -> str:
+def escape_latex(text: str) -> str:
     """A text as LaTeX; a minus before a number becomes one.
 
-    >>> _latex("seq2seq_rnn -0.5")
+    >>> escape_latex("seq2seq_rnn -0.5")
     'seq2seq\\\\_rnn $-$0.5'
     """
     escaped = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
