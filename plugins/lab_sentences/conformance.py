@@ -13,7 +13,7 @@ from torch.nn import functional
 from lab import use
 from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, same
 from lab.training.rng import Streams
-from lab_sentences.data import TextData, Texts, labelled_text
+from lab_sentences.data import TextBatch, TextData, Texts, labelled_text
 from lab_sentences.encoders import TextEncoder
 from lab_sentences.models import TextClassifier
 from lab_sentences.poolings import Pooling
@@ -47,6 +47,9 @@ class FewTexts(Example):
 
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch.target), 2, generator=generator)
+
+    def wrong_shape_batch(self, batch: Any) -> Any:
+        return TextBatch(batch.tokens[:, 0], batch.target)
 
     def perfect_output(self, batch: Any) -> Tensor:
         return 40.0 * functional.one_hot(batch.target, 2).float()
@@ -116,6 +119,6 @@ def support() -> ConformanceSupport:
             "architectures.text_classifier": ComponentCase(
                 use("text_classifier", embedding_dim=4), examples=("few_texts",)
             ),
-            "datasets.labelled_text": ComponentCase(use("labelled_text", max_size=50)),
+            "datasets.labelled_text": ComponentCase(use("labelled_text")),
         },
     )

@@ -174,6 +174,7 @@ def labelled_text(
     notes = [_note(split, rows) for split, rows in parts.items()]
     notes += [table.note] if table is not None and table.note else []
     warnings = [f"{counted(empty, 'text')} without a word left out"] if empty else []
+    warnings += _repeated(parts)
     log_notes(name, notes, warnings)
     return TextData(
         splits["train"],
@@ -261,6 +262,15 @@ def _stratified(rows: Sequence[Any], share: float, seed: int, name: str) -> tupl
 def _note(split: str, rows: Sequence[tuple[Sequence[str], str]]) -> str:
     counts = Counter(label for _, label in rows).most_common(5)
     return f"{split}: {counted(len(rows), 'text')}, {', '.join(f'{label} {count:,}' for label, count in counts)}"
+
+
+def _repeated(parts: Mapping[str, Sequence[tuple[Sequence[str], str]]]) -> list[str]:
+    """Return a warning per split with texts that the training part has, too."""
+    known = {tuple(words) for words, _ in parts["train"]}
+    counts = {
+        split: sum(tuple(words) in known for words, _ in rows) for split, rows in parts.items() if split != "train"
+    }
+    return [f"{split}: {counted(n, 'text')} that the training part has, too" for split, n in counts.items() if n]
 
 
 def _as_it_is(batch: Any) -> Any:

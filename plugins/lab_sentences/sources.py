@@ -89,7 +89,12 @@ def exchanged(count: int, seed: int) -> Labelled:
 
     generator = np.random.default_rng(derive_seed(seed, "sentences", "exchanged"))
     texts, labels = [], []
-    for pair in generate(count):
+    # English repeats itself where French does not
+    seen: set[str] = set()
+    for pair in generate(2 * count):
+        if pair.english in seen:
+            continue
+        seen.add(pair.english)
         words = tokens(pair.english)
         if generator.random() < 0.5:
             place = int(generator.integers(0, len(words) - 2))
@@ -98,6 +103,8 @@ def exchanged(count: int, seed: int) -> Labelled:
         else:
             labels.append("intact")
         texts.append(" ".join(words).lower())
+        if len(texts) == count:
+            break
     return Labelled(texts, labels)
 
 

@@ -86,6 +86,11 @@ def test_texts_without_a_word_are_left_out_and_told(tmp_path, caplog):
     assert "1 text without a word left out" in data.notes
 
 
+def test_texts_of_both_parts_are_told(tmp_path):
+    data = labelled_text(path=written(tmp_path, table([("same", "a"), ("same", "b")] * 4)), valid_share=0.25)
+    assert "valid: 2 texts that the training part has, too" in data.notes
+
+
 def test_a_class_with_one_text_stays_in_training(tmp_path):
     data = labelled_text(path=written(tmp_path, table([*ROWS, ("odd", "rare")])))
     number = data.class_names.index("rare")
