@@ -32,6 +32,7 @@ from lab_words.export import export_vectors
 from lab_words.losses import glove_loss, negative_sampling, path_nll, word_nll
 from lab_words.models import WordVectorModel, ngrams_of
 from lab_words.vocabulary import WordVocabulary
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from lab import Learner
@@ -240,7 +241,7 @@ def test_the_embedded_text_covers_the_embedded_lists():
     assert analogy_score(data.vocab, np.eye(data.vocab_size), embedded_analogies()).known >= 600
 
 
-@pytest.mark.parametrize("suffix", [".vec", ".bin"])
+@pytest.mark.parametrize("suffix", [".vec", ".bin", ".safetensors"])
 def test_exported_vectors_are_read_back_exactly(tmp_path, suffix):
     path = tmp_path / f"vectors{suffix}"
     vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -258,6 +259,22 @@ def test_safetensors_hold_words_and_vectors(tmp_path):
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["words"]) == VOCAB.words
         assert torch.equal(file.get_tensor("vectors"), torch.from_numpy(VECTORS).float())
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        ({"vectors": torch.zeros(2, 3)}, {}, r"of the shape \(2, 3\) has no words in the metadata"),
+        ({"vectors": torch.zeros(2, 3)}, {"words": '["a"]'}, r"of the shape \(2, 3\) has 1 words in the metadata"),
+        ({"other": torch.zeros(2, 3)}, {"words": '["a", "b"]'}, "not a file of vectors: .*vectors"),
+        ({"vectors": torch.zeros(2, 3)}, {"words": "["}, "not a file of vectors"),
+    ],
+)
+def test_other_safetensors_are_refused(tmp_path, tensors, metadata, message):
+    path = tmp_path / "other.safetensors"
+    save_file(tensors, path, metadata)
+    with pytest.raises(DataError, match=message):
+        TextVectors(path=str(path)).find(["a"], tuple)
 
 
 @pytest.mark.parametrize("suffix", [".vec", ".bin"])
