@@ -187,7 +187,7 @@ def lab_report_sections(study: Any, runs: Any) -> Sequence[Any]:
 def lab_study_started(study: Any, runs: Any) -> None:
     """A study is about to execute ``runs`` (those that were not found finished). Nothing may be changed.
 
-    Fires once, after preflight. The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    Fires once, after preflight. The return value is ignored; order: plugin name. Used by: ``lab_trackers``.
     """
 
 
@@ -199,6 +199,15 @@ def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, section
     ``sections`` are what plugins add to it. Nothing may be changed. Return lines to show below the table, or None;
     order: plugin name. Used by: ``lab_report`` (the page and the rows), ``lab_basics`` (TensorBoard's
     hyper-parameters).
+    """
+
+
+@hookspec
+def lab_comparison_shown(results: Any, record: Any, metric: str) -> Sequence[str] | None:
+    """``lab compare`` shows the arms of a study in ``metric``; ``record`` is the study's record, with its ``folder``.
+
+    Fires after the table, not for results from elsewhere. Nothing may be changed. Return lines to show on stderr, or
+    None; order: plugin name. Used by: ``lab_statistics`` (the ledger of looks).
     """
 
 
@@ -216,7 +225,7 @@ def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
 def lab_run_started(run: Any) -> None:
     """A run begins to train, in the process that trains it. Nothing may be changed.
 
-    The return value is ignored; order: plugin name. Used by: no built-in plugin.
+    The return value is ignored; order: plugin name. Used by: ``lab_trackers``.
     """
 
 
@@ -225,7 +234,7 @@ def lab_run_finished(run: Any, result: Any) -> None:
     """A run has ended, well or not, in the process that trained it; ``result`` has ``status`` and ``metrics``.
 
     Nothing may be changed; the return value is ignored; order: plugin name. Used by: ``lab_basics`` (pictures and texts
-    for TensorBoard).
+    for TensorBoard), ``lab_trackers``.
     """
 
 

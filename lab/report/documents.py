@@ -156,7 +156,7 @@ def comparison_document(results: Results, metric: str = "", *, stepwise: bool = 
     rows = results.compare(metric, stepwise=stepwise)
     metric = metric or results.study.compare
     factors = {arm.name: dict(arm.factors) for arm in results.arms}
-    others = [None, *(rows[i].name if stepwise else rows[0].name for i in range(len(rows) - 1))]
+    others = [None, *(rows[i].name if stepwise else results.base_of(rows[i + 1].name) for i in range(len(rows) - 1))]
     return {
         "schema": COMPARE,
         "study": results.study.name,

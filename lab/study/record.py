@@ -210,7 +210,7 @@ def _keep_reports(folder: Path, variant: str) -> None:
 def _arm_content(arm: Arm) -> dict[str, Any]:
     content: dict[str, Any] = {"difference": dict(arm.difference), "factors": dict(arm.factors)}
     content |= {} if arm.seeds is None else {"seeds": list(arm.seeds)}
-    content |= {"base": arm.base} if arm.base else {}
+    content |= {name: value for name, value in (("base", arm.base), ("row", arm.row)) if value}
     return content if arm.trial is None else {**content, "trial": attrs.asdict(arm.trial)}
 
 
@@ -340,6 +340,7 @@ def _parse(union: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
             trial=Trial(**arm["trial"]) if "trial" in arm else None,
             seeds=arm.get("seeds"),
             base=arm.get("base", ""),
+            row=arm.get("row", ""),
             difference={path: (old, new) for path, (old, new) in arm["difference"].items()},
         )
         for name, arm in content["arms"].items()

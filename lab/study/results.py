@@ -121,7 +121,12 @@ class Results:
     def __init__(
         self, study: Question, arms: Sequence[Arm], runs: Sequence[RunRecord], notes: Sequence[str] = ()
     ) -> None:
-        self.study, self.arms, self.runs, self.notes = study, list(arms), list(runs), list(notes)
+        self.study, self.notes = study, list(notes)
+        row_of = {arm.name: arm.row or arm.name for arm in arms}
+        # arms that share a row are one from here on, the first of them with the runs of all
+        rows = {arm.row: attrs.evolve(arm, name=arm.row) if arm.row else arm for arm in reversed(arms) if arm.row}
+        self.arms = list({row_of[arm.name]: rows.get(arm.row, arm) for arm in arms}.values())
+        self.runs = [attrs.evolve(run, arm=row_of.get(run.arm, run.arm)) for run in runs]
         self._of_arm: dict[str, list[RunRecord]] = {}
         for run in self.runs:
             self._of_arm.setdefault(run.arm, []).append(run)
@@ -147,12 +152,13 @@ class Results:
         names = dict.fromkeys(name for run in self.runs for name in run.metrics)
         return sorted(names, key=lambda name: name != self.study.compare)
 
-    def compare(self, metric: str = "", *, stepwise: bool = False) -> list[ArmRow]:
+    def compare(self, metric: str = "", *, stepwise: bool = False, paired: bool = True) -> list[ArmRow]:
         """Return the arms, the base first, each with its difference from the base in ``metric``.
 
         Args:
             metric: a metric of the runs; the primary one by default.
             stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
+            paired: False takes the seeds of two arms for unrelated (Welch's test).
 
         Raises:
             UnknownNameError: no run has such a metric.
@@ -160,12 +166,11 @@ class Results:
         metric = self._known(metric)
         scores = {arm.name: self.scores(arm.name, metric) for arm in self.arms}
         scores = {name: values for name, values in scores.items() if name in self._judged}
-        base, *others = scores
-        own = {arm.name: arm.base for arm in self.arms if arm.base}
-        pairs = {
-            name: before if stepwise else own.get(name, base)
-            for name, before in zip(others, list(scores)[:-1], strict=True)
-        }
+        _, *others = scores
+        before = dict(zip(others, scores, strict=False))
+        pairs = {name: before[name] if stepwise else self.base_of(name) for name in others}
+        # the base of another dataset is compared with nothing
+        pairs = {name: other for name, other in pairs.items() if other != name}
         refused = {name: why for name, other in pairs.items() if (why := self._refusal(other, name, metric))}
         is_higher_better = self.is_higher_better(metric)
         margin = self.margin if metric == self.study.compare else 0.0
@@ -178,9 +183,16 @@ class Results:
             margin=margin,
             further=further,
             looks=self._looks,
+            groups={} if stepwise else pairs,
+            paired=paired,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
+
+    def base_of(self, arm: str) -> str:
+        """Return the arm that an arm is compared with; itself if it is compared with none."""
+        own = {each.name: each.base for each in self.arms if each.base}
+        return own.get(arm, self.arms[0].name)
 
     @property
     def margin(self) -> float:
@@ -242,7 +254,9 @@ class Results:
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
             # arms that leave a sequential study early have fewer seeds
             common = set.intersection(*({run.seed for run in self._of_arm.get(arm, [])} for arm in arms))
-            if found.n and self._lost(other) & common != self._lost(found.arm) & common:
+            # without common seeds any failed training leaves a selection
+            lost = [self._lost(arm) & common if common else self._lost(arm) for arm in arms]
+            if found.n and lost[0] != lost[1]:
                 # the runs that survive are the better ones: an arm whose worst third fails would look better
                 nothing = dict.fromkeys(("low", "high", "p", "p_corrected", "detectable", "exaggeration"), math.nan)
                 found = attrs.evolve(

@@ -93,6 +93,7 @@ class Arm:
         trial: for a trial of a search, which one.
         seeds: its own seeds; None: those of the study.
         base: the arm that it is compared with; empty: the study's base.
+        row: the row of tables that its runs belong to, with those of other arms; empty: one of its own name.
         resolved: the experiment with every choice made, once the study is resolved.
         difference: path → (in the base, in this arm), once the study is resolved.
     """
@@ -104,6 +105,7 @@ class Arm:
     trial: Trial | None = None
     seeds: Sequence[int] | None = None
     base: str = ""
+    row: str = ""
     resolved: ResolvedExperiment | None = attrs.field(default=None, eq=False, repr=False)
     difference: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict, eq=False)
 

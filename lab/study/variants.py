@@ -28,6 +28,7 @@ __all__ = [
     "name_variant",
     "place_of",
     "read_content",
+    "settings_of",
     "study_names",
     "unreadable",
 ]
@@ -78,7 +79,7 @@ def name_variant(content: Content) -> str:
 
 def _scope(content: Content) -> Any:
     place = content.get("place") or place_of(content["file"])
-    return [place, content.get("device", "cpu"), _settings(content["base"]), content.get("search"), *_rules(content)]
+    return [place, content.get("device", "cpu"), settings_of(content["base"]), content.get("search"), *_rules(content)]
 
 
 def _rules(content: Content) -> list[Any]:
@@ -88,7 +89,7 @@ def _rules(content: Content) -> list[Any]:
 
 def _arms(content: Content, *, with_trials: bool = True) -> dict[str, Any]:
     arms = content["arms"].items()
-    return {name: _settings(arm["difference"]) for name, arm in arms if with_trials or "trial" not in arm}
+    return {name: settings_of(arm["difference"]) for name, arm in arms if with_trials or "trial" not in arm}
 
 
 def _covers(new: Content, old: Content) -> bool:
@@ -99,12 +100,12 @@ def _covers(new: Content, old: Content) -> bool:
     return same_arms and set(old["seeds"]) <= set(new["seeds"])
 
 
-def _settings(value: Any) -> Any:
+def settings_of(value: Any) -> Any:
     """Return plain values without hashes of sources and versions of plugins, which depend on code."""
     if isinstance(value, Mapping):
-        return {name: _settings(item) for name, item in value.items() if name != "plugin"}
+        return {name: settings_of(item) for name, item in value.items() if name != "plugin"}
     if isinstance(value, (list, tuple)):
-        return [_settings(item) for item in value]
+        return [settings_of(item) for item in value]
     return re.sub(r"#[0-9a-f]{6,64}\b", "", value) if isinstance(value, str) else value
 
 
@@ -137,7 +138,7 @@ def _described(content: Content) -> dict[str, str]:
         "seeds": _numbers(content["seeds"]),
         "device": content.get("device", "cpu"),
     }
-    for path, value in _flat(_settings(content["base"]), ""):
+    for path, value in _flat(settings_of(content["base"]), ""):
         found[path] = value
     return {name: " ".join(value.split())[:60] for name, value in found.items()}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab.training.callback import Callback
 from lab_basics.callbacks import MEASURING
 from lab_basics.monitor import finished_epoch
+from lab_basics.recipes import flat_recipe
 
 if TYPE_CHECKING:
     from lab.study.store import RunRecord
@@ -154,7 +155,7 @@ def write_hyper_parameters(study: Study, runs: Sequence[RunRecord]) -> None:
     chosen = [run for run in runs if run.status == "finished" and _events(run).is_dir()]
     if not chosen:
         return
-    recipes = [_flat(run.experiment()["experiment"]) for run in chosen]
+    recipes = [flat_recipe(run.experiment()["experiment"]) for run in chosen]
     varying = _varying(recipes)
     for run, recipe in zip(chosen, recipes, strict=True):
         parameters = {"arm": run.arm, "seed": run.seed, **{path: recipe.get(path, "none") for path in varying}}
@@ -196,20 +197,3 @@ def _varying(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the paths whose values differ between runs."""
     paths = dict.fromkeys(path for recipe in recipes for path in recipe)
     return [path for path in paths if len({recipe.get(path) for recipe in recipes}) > 1]
-
-
-def _flat(value: Any, path: str = "") -> dict[str, bool | int | float | str]:
-    """Flatten a resolved experiment to path → value; a component becomes its name, with its parameters below.
-
-    >>> _flat({"optimizer": {"component": "adam", "plugin": "p", "params": {"eps": 0.1}}, "lr": 0.5})
-    {'optimizer': 'adam', 'optimizer.eps': 0.1, 'lr': 0.5}
-    """
-    if isinstance(value, dict) and "component" in value:
-        return {path: value["component"], **_flat(value["params"], path)}
-    if isinstance(value, dict):
-        inner = [_flat(item, f"{path}.{name}" if path else name) for name, item in value.items()]
-        return {name: item for items in inner for name, item in items.items()}
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        inner = [_flat(item, f"{path}.{item['component']}") for item in value]
-        return {name: item for items in inner for name, item in items.items()}
-    return {path: value if isinstance(value, (bool, int, float, str)) else "none" if value is None else str(value)}

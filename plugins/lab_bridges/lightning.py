@@ -7,13 +7,36 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from lab import TaskRun
 from lab.errors import RunFailed
+from lab_bridges.checkpoints import load_state, remove_state, save_state
 
-__all__ = ["LabCallback"]
+__all__ = ["LabCallback", "RunCheckpointIO"]
 
-CHECKPOINT = "lightning.ckpt"
+
+class RunCheckpointIO(CheckpointIO):
+    """Keep the trainer's checkpoint as that of the run, without pickle, whatever path the trainer gives.
+
+    Args:
+        run: the run, as the training function gets it.
+    """
+
+    def __init__(self, run: TaskRun) -> None:
+        self.run = run
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save_state(self.run, checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        state = load_state(self.run)
+        if state is None:
+            raise RunFailed("this run has no checkpoint", where=str(path), hint="fit(..., **callback.fit_options())")
+        return dict(state)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        remove_state(self.run)
 
 
 class LabCallback(lightning.Callback):
@@ -28,7 +51,6 @@ class LabCallback(lightning.Callback):
 
     def __init__(self, run: TaskRun) -> None:
         self.run = run
-        self._path = run.folder / CHECKPOINT
         self._interrupted = False
         self._global: torch.Tensor | None = None
 
@@ -43,12 +65,13 @@ class LabCallback(lightning.Callback):
             "enable_checkpointing": False,
             "enable_progress_bar": False,
             "enable_model_summary": False,
+            "plugins": [RunCheckpointIO(self.run)],
         }
 
     def fit_options(self) -> dict[str, Any]:
         """Return options of ``fit``: the checkpoint of a run that was stopped or killed, if there is one."""
-        # weights_only: what is loaded holds tensors and plain values, and no pickled object
-        return {"ckpt_path": self._path, "weights_only": True} if self._path.is_file() else {}
+        # the path is for messages alone: RunCheckpointIO knows its file
+        return {} if self.run.checkpoint.load() is None else {"ckpt_path": self.run.folder, "weights_only": True}
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics that the last epoch logged.
@@ -93,10 +116,17 @@ class LabCallback(lightning.Callback):
             self.run.log(epoch=trainer.current_epoch, **{name: float(value) for name, value in logged.items()})
         except KeyboardInterrupt:
             self._interrupted = trainer.should_stop = True
-        temporary = self._path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary, weights_only=False)
-        temporary.replace(self._path)
+        if not isinstance(trainer.strategy.checkpoint_io, RunCheckpointIO):
+            raise RunFailed(
+                "the trainer would write its checkpoint as a pickle",
+                hint="Trainer(..., **callback.trainer_options()), or plugins=[RunCheckpointIO(run)]",
+            )
+        try:
+            trainer.save_checkpoint(self.run.folder, weights_only=False)
+        except KeyboardInterrupt:
+            # raised once the state is saved, by a run that was asked to stop
+            self._interrupted = trainer.should_stop = True
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if not self._interrupted:
-            self._path.unlink(missing_ok=True)
+            remove_state(self.run)

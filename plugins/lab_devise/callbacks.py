@@ -6,9 +6,10 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from lab_text.indexes import Index, make_index
+
 from lab import Callback
 from lab.files import atomic_folder
-from lab_devise.indexes import Index, make_index
 from lab_devise.search import INDEX, _data, picture_vectors, pictures_of, search
 
 if TYPE_CHECKING:

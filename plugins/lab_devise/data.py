@@ -10,12 +10,13 @@ import attrs
 import numpy as np
 import torch
 from lab_basics.notes import log_notes
+from lab_text.indexes import unit
 from lab_text.vectors import FastTextTrained, WordVectors
 from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError, did_you_mean
-from lab_devise.words import embedded_sentences, lookup, unit, wordnet
+from lab_devise.words import embedded_sentences, lookup, wordnet
 
 __all__ = ["DeviseData", "devise"]
 

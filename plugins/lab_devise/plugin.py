@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import RegistrySpec, hookimpl
-
-
-@hookimpl
-def lab_registries() -> list[RegistrySpec]:
-    """Registry ``indexes``."""
-    return [RegistrySpec("indexes", "index", "lab_devise.indexes:Index", "nearest-neighbor indexes")]
-
-
-@hookimpl
-def lab_indexes() -> dict[str, Any]:
-    """Indexes of vectors, exact and approximate."""
-    return {"exact": "lab_devise.indexes:ExactIndex", "nmslib": "lab_devise.indexes:NmslibIndex"}
+from lab import hookimpl
 
 
 @hookimpl

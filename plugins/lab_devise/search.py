@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from lab_text.indexes import ExactIndex, Index, NmslibIndex, make_index
 from torch import Tensor
 
 from lab.errors import LabError, ParameterError, StoreError
 from lab_devise.data import DeviseData
-from lab_devise.indexes import ExactIndex, Index, NmslibIndex, make_index
 
 if TYPE_CHECKING:
     from lab import Learner

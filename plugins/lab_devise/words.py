@@ -11,12 +11,13 @@ from pathlib import Path
 import attrs
 import numpy as np
 from lab_text.corpora import Corpus, find_corpus
+from lab_text.indexes import unit
 from lab_text.reading import read_lines
 from lab_text.vectors import WordVectors
 
 from lab.errors import DataError
 
-__all__ = ["WordNet", "embedded_sentences", "lookup", "unit", "wordnet", "wordnet_corpus"]
+__all__ = ["WordNet", "embedded_sentences", "lookup", "wordnet", "wordnet_corpus"]
 
 # Kinds of nouns, those that an image is most likely to show first.
 CONCRETE = ("noun.animal", "noun.artifact", "noun.plant", "noun.object", "noun.quantity", "noun.food", "noun.body")
@@ -155,9 +156,3 @@ def _parts(name: str) -> list[str]:
     ['t', 'shirt', 'dress']
     """
     return [word for word in re.split(r"[\s_\-/]+", name.lower()) if word]
-
-
-def unit(vector: np.ndarray) -> np.ndarray:
-    """Return a vector, or rows of vectors, of length 1."""
-    values = np.asarray(vector, np.float32)
-    return values / np.linalg.norm(values, axis=-1, keepdims=True)

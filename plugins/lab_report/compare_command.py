@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.main import Session
 from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab_report.outside import outside_options, source_argument
 
@@ -22,6 +23,8 @@ __all__ = ["compare"]
 \b
   lab compare bidir_vs_attn
   lab compare bidir_vs_attn --format latex > table.tex
+  lab compare bidir_vs_attn --format methods > methods.tex
+  lab compare bidir_vs_attn --format bibtex > methods.bib
   lab compare bidir_vs_attn --metric valid_bleu --format markdown
   lab compare bidir_vs_attn --effects --format csv
   lab compare cifar_ladder --stepwise
@@ -40,7 +43,7 @@ __all__ = ["compare"]
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["text", "markdown", "latex", "csv", "json"]),
+    type=click.Choice(["text", "markdown", "latex", "csv", "json", "methods", "bibtex"]),
     default="text",
     show_default=True,
     help="How to lay it out.",
@@ -56,6 +59,11 @@ __all__ = ["compare"]
     metavar="X",
     help="Smallest difference in the metric that matters: arms within ± X are equivalent. Default: the study's.",
 )
+@click.option(
+    "--unpaired",
+    is_flag=True,
+    help="Take the seeds of two arms for unrelated: Welch's test. Arms without a common seed are compared so anyway.",
+)
 @outside_options
 @click.option(
     "--report",
@@ -65,7 +73,9 @@ __all__ = ["compare"]
     help="Of a file: write report.html and runs.csv there too; a study has its own.",
 )
 @runs_option
+@click.pass_obj
 def compare(
+    session: Session,
     study: str,
     layout: str,
     variant: str,
@@ -73,6 +83,7 @@ def compare(
     only_effects: bool,
     stepwise: bool,
     margin: float | None,
+    unpaired: bool,
     report: Path | None,
     folder: Path,
     **options: Any,
@@ -86,8 +97,12 @@ def compare(
 
     Of a grid, the main effects and interactions follow in a table of their own. LaTeX needs the package booktabs. In
     CSV there are plain numbers, one row per arm, or one per effect with --effects. JSON is a document of the schema
-    lab.compare/1 with all of them, and nothing else is printed to stdout.
+    lab.compare/1 with all of them, and nothing else is printed to stdout. Methods is a paragraph for a paper (LaTeX,
+    natbib) that says what was compared and how: seeds, what varied, tests, corrections, looks, selection, failures,
+    machine and versions; bibtex has its references.
     """
+    if unpaired and layout not in ("text", "markdown", "latex", "csv"):
+        raise click.UsageError(f"--unpaired is for tables, not for --format {layout}")
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab_report.outside import source_of
@@ -96,26 +111,41 @@ def compare(
     results = source.results if margin is None else source.results.with_margin(margin, metric)
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
+    remarks: list[str] = []
+    if source.record is not None:
+        shown = {"results": results, "record": source.record, "metric": metric or results.study.compare}
+        remarks = [line for _, lines in session.catalog().call("lab_comparison_shown", **shown) for line in lines]
     if layout == "json":
         from lab.cli.documents import dump
         from lab.report.documents import comparison_document
 
         click.echo(dump(comparison_document(results, metric, stepwise=stepwise)))
+    elif layout in ("methods", "bibtex"):
+        from lab_report.methods import as_bibtex, as_methods
+
+        if layout == "bibtex":
+            click.echo(as_bibtex(results))
+        else:
+            click.echo(as_methods(results, source.record, metric, remarks))
     else:
-        _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise)
+        _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise, paired=not unpaired)
     if report is not None:
         from lab_report.html import write_outside_report
 
         click.echo(f"report: {write_outside_report(report, study, results.judged_by(metric))}", err=True)
     if source.record is not None:
         report_variants(source.record)
+        for line in remarks:
+            click.echo(f"note: {line}", err=True)
     report_damage(results)
 
 
-def _print_tables(results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool) -> None:
+def _print_tables(
+    results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool, paired: bool
+) -> None:
     from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
-    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
+    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise, paired=paired)]
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))

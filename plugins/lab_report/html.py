@@ -184,7 +184,7 @@ def _title(record: StudyRecord) -> tuple[str, list[str]]:
 
 
 def _answers(rows: Sequence[ArmRow], record: StudyRecord) -> list[dict[str, Any]]:
-    differences = {arm.name: arm.difference for arm in record.arms}
+    differences = {arm.row or arm.name: arm.difference for arm in record.arms}
     return [
         {
             "arm": row.name,

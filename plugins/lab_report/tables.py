@@ -27,6 +27,7 @@ __all__ = [
     "as_text",
     "comparison_table",
     "effects_table",
+    "escape_latex",
 ]
 
 
@@ -72,6 +73,7 @@ class ComparisonTable:
         figures: the figures that have a column.
         stepwise: whether each arm is compared with the one above it, and not with the first.
         caveats: what must be known besides the numbers.
+        paired: whether differences are those of runs with the same seed.
     """
 
     study: str
@@ -83,6 +85,7 @@ class ComparisonTable:
     figures: Sequence[str]
     stepwise: bool = False
     caveats: Sequence[str] = ()
+    paired: bool = True
 
     @property
     def verdicts(self) -> list[str]:
@@ -110,8 +113,9 @@ class ComparisonTable:
         other = "the arm above" if self.stepwise else self.rows[0].name
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
-            f"{other}, paired by seed, with intervals that hold together in 95 %; {self.direction} is better. "
-            "p: paired t-test after Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
+            f"{other}, {'paired by seed' if self.paired else 'not paired'}, with intervals that hold together in 95 %; "
+            f"{self.direction} is better. p: {'paired t-test' if self.paired else 'Welch test'} after "
+            "Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
         )
 
 
@@ -174,13 +178,15 @@ class EffectsTable:
         return f"{self.study}-effects"
 
 
-def comparison_table(results: Results, metric: str = "", *, stepwise: bool = False) -> ComparisonTable:
+def comparison_table(
+    results: Results, metric: str = "", *, stepwise: bool = False, paired: bool = True
+) -> ComparisonTable:
     """Compare the arms in ``metric``, the study's own by default, with the base or each with the arm before it.
 
     Raises:
         UnknownNameError: no run has such a figure; close matches are given.
     """
-    rows = results.compare(metric, stepwise=stepwise)
+    rows = results.compare(metric, stepwise=stepwise, paired=paired)
     metric = metric or results.study.compare
     figures = [name for name in results.metric_names if is_judged(name) or name == metric]
     figures.sort(key=lambda name: name != metric)
@@ -194,6 +200,7 @@ def comparison_table(results: Results, metric: str = "", *, stepwise: bool = Fal
         figures,
         stepwise,
         results.caveats(rows, metric),
+        paired,
     )
 
 
@@ -253,18 +260,18 @@ def _markdown(text: str) -> str:
 
 def as_latex(table: Table) -> str:
     """A ``table`` for LaTeX with ``booktabs``; verdicts and notes stand in comments and in the caption."""
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in table.cells]
+    lines = [" & ".join(map(escape_latex, line)) + r" \\" for line in table.cells]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
             *(f"% {' '.join(verdict.split())}" for verdict in table.verdicts),
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{_latex(table.note)}}}",
+            rf"  \caption{{{escape_latex(table.note)}}}",
             rf"  \label{{tab:{_label(table.label)}}}",
             rf"  \begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             r"    \toprule",
-            f"    {' & '.join(map(_latex, table.header))} " + r"\\",
+            f"    {' & '.join(map(escape_latex, table.header))} " + r"\\",
             r"    \midrule",
             *(f"    {line}" for line in lines),
             r"    \bottomrule",
@@ -298,10 +305,10 @@ _LATEX = {
 }
 
 
-def _latex(text: str) -> str:
+def escape_latex(text: str) -> str:
     """A text as LaTeX; a minus before a number becomes one.
 
-    >>> _latex("seq2seq_rnn -0.5")
+    >>> escape_latex("seq2seq_rnn -0.5")
     'seq2seq\\\\_rnn $-$0.5'
     """
     escaped = "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))

@@ -88,8 +88,7 @@ def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], n
     Raises:
         LabError: they have no seed in common, or other examples.
     """
-    own = {each.name: each.base for each in results.arms}
-    base = own.get(arm) or results.arms[0].name
+    base = results.base_of(arm)
     found = {name: _scores_by_seed(results, name, score) for name in (base, arm)}
     seeds = [seed for seed in found[base] if seed in found[arm]]
     if not seeds:
@@ -274,7 +273,7 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     if len(arms) < 2 or not finished or not all(is_kept(run) for run in finished) or study.searching is not None:
         return []
     results = Results(study, arms, runs)
-    _, *names = results.leading_arms()
+    names = [name for name in results.leading_arms() if results.base_of(name) != name]
     lines, texts = [], []
     for name in names:
         try:

@@ -28,7 +28,7 @@ __all__ = ["examples"]
 @click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; may be given several times.")
 @click.option(
     "--slices",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     default=None,
     help="CSV with one row per validation example, in their order: differences by the values of every column.",
 )
@@ -73,10 +73,10 @@ def examples(
     store = Store(folder)
     record = read_study(store, study, variant)
     results = record.results(store)
-    known = results.leading_arms()
+    known = [name for name in results.leading_arms() if results.base_of(name) != name]
     for name in arms:
-        if name not in known[1:]:
-            raise UnknownNameError.among("arm", name, known[1:], hint=f"arms: {', '.join(known[1:])}")
+        if name not in known:
+            raise UnknownNameError.among("arm", name, known, hint=f"arms: {', '.join(known)}")
     catalog = session.catalog()
     data = complete_scores(results, store, catalog)
     score = score_to_compare(results, score)
@@ -84,7 +84,7 @@ def examples(
         columns = read_columns(slices, results)
     else:
         columns = target_columns(data or data_of(results, store, catalog))
-    chosen = list(arms) or known[1:]
+    chosen = list(arms) or known
     texts = [describe_arm(results, name, score, columns=columns, top=top, family=len(chosen)) for name in chosen]
     click.echo("\n\n".join(texts))
     report_variants(record)

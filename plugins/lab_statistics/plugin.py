@@ -9,10 +9,25 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab plan`` and ``lab examples``."""
+    """Add ``lab examples``, ``lab plan``, ``lab preregister`` and ``lab variance``."""
     return {
         "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
+        "preregister": (
+            "lab_statistics.preregister_command:preregister",
+            "Write the plan of a study down before its results are seen.",
+        ),
         "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+    }
+
+
+@hookimpl
+def lab_study_methods() -> dict[str, str]:
+    """Several datasets; arms that vary one source of randomness each; arms tuned with equal budgets."""
+    return {
+        "across": "lab_statistics.datasets:across",
+        "sources": "lab_statistics.variance:sources",
+        "tune": "lab_statistics.tuning:tune",
     }
 
 
@@ -27,16 +42,25 @@ def lab_callbacks() -> dict[str, str]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Further seeds for arms that are not decided."""
-    return {"until_decided": "lab_statistics.sequential:next_arms"}
+    """Further seeds for arms that are not decided; trials of arms, and their tuned forms."""
+    return {"tune": "lab_statistics.tuning:next_arms", "until_decided": "lab_statistics.sequential:next_arms"}
 
 
 @hookimpl
-def lab_study_finished(study: Any, results: Any) -> list[str]:
-    """Seeds per arm and the runs saved by a sequential study."""
-    from lab_statistics.sequential import finished_lines
+def lab_study_finished(study: Any, results: Any, record: Any) -> list[str]:
+    """Runs saved by a sequential study; this look is added to the ledger."""
+    from lab_statistics import ledger, sequential
 
-    return finished_lines(study, results)
+    ledger.study_finished(results, record)
+    return sequential.finished_lines(study, results)
+
+
+@hookimpl
+def lab_comparison_shown(results: Any, record: Any, metric: str) -> list[str]:
+    """What the ledger says of this look."""
+    from lab_statistics import ledger
+
+    return ledger.comparison_shown(results, record, metric)
 
 
 @hookimpl
@@ -49,7 +73,8 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Differences example by example."""
-    from lab_statistics.by_example import sections
+    """Tuned settings; datasets; sources of variance; single examples; the plan that was registered; what was tried."""
+    from lab_statistics import by_example, datasets, ledger, preregistration, tuning, variance
 
-    return sections(study, runs)
+    parts = (tuning, datasets, variance, by_example, preregistration, ledger)
+    return [section for part in parts for section in part.sections(study, runs)]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,18 +22,27 @@ from lab.testing import (
     ConformanceSupport,
     Example,
     Finding,
+    clear_error,
     no_global_randomness,
     same,
     skip,
 )
 from lab_text.batches import TranslationBatch
 from lab_text.corpora import Corpus
+from lab_text.indexes import Index
 from lab_text.parallel import TranslationData, fr_en_questions
 from lab_text.tokenizer import Tokenizer, TrainableTokenizer
 from lab_text.vectors import VectorTable, WordVectors
 from lab_text.vocabulary import EOS_ID, PAD_ID, Vocabulary
 
-__all__ = ["CorpusConformance", "TokenizerConformance", "Translation", "VectorsConformance", "support"]
+__all__ = [
+    "CorpusConformance",
+    "IndexConformance",
+    "TokenizerConformance",
+    "Translation",
+    "VectorsConformance",
+    "support",
+]
 
 WIDTH = 8
 # As many pieces as the sentences below give.
@@ -272,13 +282,76 @@ def _new_folder() -> str:
 _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
+class IndexConformance(Conformance):
+    """The checks of indexes: a subclass of ``lab_text.indexes.Index``."""
+
+    kind = "indexes"
+
+    def build(self) -> Index:
+        """Return an index of 300 vectors of 8 numbers."""
+        index = self.resolved.build({})
+        if not isinstance(index, Index):
+            raise Finding(f"{self.label} must be an Index, not a {type(index).__name__}")
+        index.build(_cloud(300))
+        return index
+
+    def test_finds_a_vector_that_it_holds(self) -> None:
+        """Itself first, at a cosine of 1, whatever the length of the query."""
+        places, near = self.build().search(3 * _cloud(300)[:20], 5)
+        if places[:, 0].tolist() != list(range(20)) or not np.allclose(near[:, 0], 1, atol=1e-4):
+            raise Finding(f"{self.label} does not find its own vectors")
+
+    def test_similarities_are_cosines_and_fall(self) -> None:
+        """Of each query, the nearest first."""
+        queries = _cloud(10, seed=1)
+        places, near = self.build().search(queries, 6)
+        rows = _cloud(300)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+        if not np.allclose((rows[places] * queries[:, None]).sum(-1), near, atol=1e-4):
+            raise Finding(f"{self.label} similarities are not cosines")
+        if (np.diff(near, axis=1) > 1e-6).any():
+            raise Finding(f"{self.label} does not sort by similarity")
+
+    def test_one_query_is_answered_as_among_many(self) -> None:
+        """Alone and in a batch."""
+        index = self.build()
+        many, alone = index.search(_cloud(5, seed=1), 3)[0], index.search(_cloud(5, seed=1)[:1], 3)[0]
+        if many[0].tolist() != alone[0].tolist():
+            raise Finding(f"{self.label} answers a query differently in a batch")
+
+    def test_is_saved_and_loaded(self) -> None:
+        """With the same answers."""
+        index, again = self.build(), self.resolved.build({})
+        with tempfile.TemporaryDirectory() as folder:
+            index.save(Path(folder))
+            again.load(Path(folder))
+            if index.search(_cloud(9, seed=1), 4)[0].tolist() != again.search(_cloud(9, seed=1), 4)[0].tolist():
+                raise Finding(f"{self.label} answers differently after saving and loading")
+
+    def test_queries_of_another_width_are_refused(self) -> None:
+        """And more neighbors than there are vectors."""
+        index = self.build()
+        clear_error(lambda: index.search(np.ones((1, 9), np.float32), 3), f"{self.label}: a query of 9 numbers")
+        clear_error(lambda: index.search(np.ones((1, 8), np.float32), 301), f"{self.label}: 301 of 300 vectors")
+
+
+def _cloud(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+
+
 def support() -> ConformanceSupport:
     """Return example data, the checks of this plugin's registries, and small files for components that read files."""
     folder = _folder()
     small = {"tokenizer": "whitespace"}
     return ConformanceSupport(
         examples={"translation": Translation},
-        kinds={"corpora": CorpusConformance, "tokenizers": TokenizerConformance, "vectors": VectorsConformance},
+        kinds={
+            "corpora": CorpusConformance,
+            "indexes": IndexConformance,
+            "tokenizers": TokenizerConformance,
+            "vectors": VectorsConformance,
+        },
         cases={
             "datasets.book_pairs": ComponentCase(
                 use("book_pairs", corpus="embedded", pairs=64, **small),

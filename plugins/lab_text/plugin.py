@@ -11,6 +11,7 @@ def lab_registries() -> list[RegistrySpec]:
     return [
         RegistrySpec("tokenizers", "tokenizer", "lab_text.tokenizer:Tokenizer", "text to tokens and back"),
         RegistrySpec("vectors", "word vectors", "lab_text.vectors:WordVectors", "word vectors for embedding layers"),
+        RegistrySpec("indexes", "index", "lab_text.indexes:Index", "nearest-neighbor indexes"),
         RegistrySpec("corpora", "corpus", "lab_text.corpora:Corpus", "named corpora: files, licenses, downloads"),
     ]
 
@@ -39,6 +40,12 @@ def lab_vectors() -> dict[str, str]:
         "fasttext_trained": "lab_text.vectors:FastTextTrained",
         "random": "lab_text.vectors:RandomVectors",
     }
+
+
+@hookimpl
+def lab_indexes() -> dict[str, str]:
+    """Indexes of vectors, exact and approximate."""
+    return {"exact": "lab_text.indexes:ExactIndex", "nmslib": "lab_text.indexes:NmslibIndex"}
 
 
 @hookimpl

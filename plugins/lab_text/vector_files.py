@@ -1,10 +1,11 @@
-"""Files of word vectors, in text or in word2vec's binary format: one pass that looks at the wanted words alone."""
+"""Files of word vectors, in text, in word2vec's binary format or in safetensors; only the wanted words are kept."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import io
+import json
 import logging
 import mmap
 import unicodedata
@@ -43,7 +44,7 @@ def variants(word: str) -> tuple[str, ...]:
 
 
 class VectorFile:
-    """A text file of vectors, plain or gzip, or one in word2vec's binary format.
+    """A file of vectors: text, plain or gzip, word2vec's binary format, or the safetensors of ``lab words export``.
 
     Args:
         path: the file.
@@ -89,7 +90,31 @@ class VectorFile:
         return ""
 
     def _binary_words(self) -> Iterator[tuple[int, bytes, Vector]]:
-        """Yield number, word and vector of each entry of word2vec's binary format.
+        """Yield number, word and vector of each entry of a file that is not text."""
+        return self._safetensors_words() if self._is_safetensors() else self._word2vec_words()
+
+    def _is_safetensors(self) -> bool:
+        return self.path.suffix == ".safetensors" and self.path.is_file()
+
+    def _safetensors_words(self) -> Iterator[tuple[int, bytes, Vector]]:
+        """Yield the entries of a tensor ``vectors`` whose words are JSON in the metadata."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, "np") as file:
+                words = json.loads((file.metadata() or {}).get("words", "null"))
+                vectors = file.get_tensor("vectors")
+        except (SafetensorError, ValueError, OSError) as error:
+            raise self._fault(f"not a file of vectors: {error}") from error
+        if not isinstance(words, list) or vectors.ndim != 2 or len(words) != len(vectors):
+            count = len(words) if isinstance(words, list) else "no"
+            raise self._fault(f"a tensor 'vectors' of the shape {vectors.shape} has {count} words in the metadata")
+        self.promised, self.width = vectors.shape
+        for number, (word, values) in enumerate(zip(words, vectors, strict=True), 1):
+            yield number, str(word).encode(), values
+
+    def _word2vec_words(self) -> Iterator[tuple[int, bytes, Vector]]:
+        """Yield the entries of word2vec's binary format.
 
         A header in text, ``<number of vectors> <width>``, then for each word its bytes, a blank, and float32 values.
         """
@@ -118,7 +143,9 @@ class VectorFile:
                 )
 
     def _is_binary(self) -> bool:
-        """Return True if a text header is followed by binary values."""
+        """Return True if a text header is followed by binary values, or for safetensors."""
+        if self._is_safetensors():
+            return True
         if not self.path.is_file() or not is_utf8(self.encoding):
             return False
         try:

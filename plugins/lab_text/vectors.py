@@ -202,7 +202,8 @@ class TextVectors(WordVectors):
     """Vectors from a text file: fastText's ``.vec`` or word2vec's text format (with a header), or GloVe's (without).
 
     Of the file, plain or gzip, only the vectors of the vocabulary are kept. Blanks or tabs separate; the numbers are
-    the last ones of a line, so that words may have blanks. word2vec's binary format, known by its content, is read too.
+    the last ones of a line, so that words may have blanks. word2vec's binary format, known by its content, is read too,
+    and the ``.safetensors`` that ``lab words export`` writes.
 
     Args:
         path: the file; relative to the working directory or to the data directory.

@@ -6,15 +6,28 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from lab_text.indexes import Index
+
 from lab import Callback
 from lab.errors import ParameterError
 from lab_words.embedded_eval import embedded_analogies, embedded_similarities
-from lab_words.evaluation import analogy_score, nearest, read_analogies, read_similarities, similarity_score
+from lab_words.evaluation import (
+    analogy_score,
+    answers,
+    neighbors,
+    plane,
+    read_analogies,
+    read_similarities,
+    similarity_score,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab import Learner
+    from lab_words.evaluation import Question
+    from lab_words.vocabulary import WordVocabulary
 
 __all__ = ["NEIGHBORS", "WordScores"]
 
@@ -24,17 +37,19 @@ _ANALOGIES = ("embedded", "google")
 
 
 class WordScores(Callback):
-    """Similarity and analogy scores as metrics of every epoch, and the nearest neighbors of some words.
+    """Similarity and analogy scores as metrics of every epoch; neighbors, answers and a map of words for the report.
 
     Metrics: ``similarity``, Spearman's correlation with people's judgments, and ``analogy``, the fraction of right
     answers (3CosAdd). Entries with an unknown word are left out; the artifact ``neighbors.json`` tells how many are
-    known. A score without enough known entries is NaN.
+    known, and holds what the report shows. A score without enough known entries is NaN.
 
     Args:
         similarity: ``embedded`` (a small list for the embedded text), ``wordsim353`` or ``simlex999``.
         analogy: ``embedded`` (nouns and plurals of the embedded text) or ``google``.
         words: words whose neighbors are kept; None for the most frequent of more than three letters.
         count: neighbors per word.
+        index: kind of index that finds neighbors; None for exact.
+        map_words: most frequent words of more than three letters on the map.
     """
 
     observer = True
@@ -46,13 +61,17 @@ class WordScores(Callback):
         analogy: str = "embedded",
         words: Sequence[str] | None = None,
         count: int = 5,
+        index: Index | None = None,
+        map_words: int = 60,
     ) -> None:
         for name, value, known in (("similarity", similarity, _SIMILARITIES), ("analogy", analogy, _ANALOGIES)):
             if value not in known:
                 raise ParameterError(f"{name}={value!r}", where="callback 'word_scores'", hint=f"one of {known}")
-        if count < 1:
-            raise ParameterError(f"count must be at least 1, got {count}", where="callback 'word_scores'")
+        for name, number in (("count", count), ("map_words", map_words)):
+            if number < 1:
+                raise ParameterError(f"{name} must be at least 1, got {number}", where="callback 'word_scores'")
         self.similarity, self.analogy, self.words, self.count = similarity, analogy, words, count
+        self.index, self.map_words = index, map_words
         self.metrics = {"similarity": True, "analogy": True}
 
     def check(self, learner: Learner) -> None:
@@ -79,11 +98,21 @@ class WordScores(Callback):
         learner.history[-1].update({name: score.value for name, score in found.items()})
         if learner.folder is None:
             return
-        words = self.words or [word for word in vocab.words if len(word) > 3][:8]
-        content = {
-            "coverage": {name: [score.known, score.total] for name, score in found.items()},
-            "scores": {n: None if math.isnan(score.value) else score.value for n, score in found.items()},
-            "neighbors": {word: nearest(vocab, vectors, word, self.count) for word in words if word in vocab.ids},
-            "unknown": [word for word in words if word not in vocab.ids],
-        }
+        score = {n: None if math.isnan(score.value) else score.value for n, score in found.items()}
+        coverage = {name: [score.known, score.total] for name, score in found.items()}
+        # a diverged run has no neighbors, and its scores are NaN
+        shown = self._shown(vocab, vectors, questions) if np.isfinite(vectors).all() else {"neighbors": {}}
+        content = {"coverage": coverage, "scores": score, **shown}
         learner.artefact(NEIGHBORS).write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    def _shown(self, vocab: WordVocabulary, vectors: np.ndarray, questions: Sequence[Question]) -> dict[str, Any]:
+        """Return neighbors, answers and places on the map."""
+        frequent = [word for word in vocab.words if len(word) > 3] or vocab.words
+        words, mapped = self.words or frequent[:8], frequent[: self.map_words]
+        places = plane(vectors[[vocab.ids[word] for word in mapped]]).round(4).tolist()
+        return {
+            "neighbors": neighbors(vocab, vectors, words, self.count, self.index),
+            "unknown": [word for word in words if word not in vocab.ids],
+            "answers": [[*question, answer] for question, answer in answers(vocab, vectors, questions)],
+            "map": [[word, *place] for word, place in zip(mapped, places, strict=True)],
+        }

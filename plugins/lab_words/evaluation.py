@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from lab_text.corpora import find_corpus
 from lab_text.files import read_text
+from lab_text.indexes import ExactIndex, Index
 from lab_text.reading import read_lines
 
 from lab.errors import DataError
@@ -18,8 +19,11 @@ __all__ = [
     "Question",
     "Score",
     "analogy_score",
+    "answers",
     "correlation",
     "nearest",
+    "neighbors",
+    "plane",
     "read_analogies",
     "read_similarities",
     "similarity_score",
@@ -59,15 +63,74 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def nearest(vocab: WordVocabulary, vectors: np.ndarray, word: str, count: int = 5) -> list[tuple[str, float]]:
+def nearest(
+    vocab: WordVocabulary, vectors: np.ndarray, word: str, count: int = 5, index: Index | None = None
+) -> list[tuple[str, float]]:
     """Return the ``count`` words that are nearest to a word by cosine, best first, without the word itself.
+
+    Args:
+        vocab: the vocabulary.
+        vectors: (V, D); words with a vector of zeros have no neighbors and are none.
+        word: in the vocabulary.
+        count: number of neighbors.
+        index: kind of index; None for exact.
 
     Raises:
         UnknownNameError: the word is not in the vocabulary.
     """
-    own = vocab.id(word)
+    vocab.id(word)
+    return neighbors(vocab, vectors, [word], count, index)[word]
+
+
+def neighbors(
+    vocab: WordVocabulary, vectors: np.ndarray, words: Sequence[str], count: int = 5, index: Index | None = None
+) -> dict[str, list[tuple[str, float]]]:
+    """Return the nearest words of each known word, as ``nearest`` does for one, from one index."""
+    nonzero = np.flatnonzero(np.linalg.norm(vectors, axis=1))
+    known = [word for word in words if word in vocab.ids]
+    if len(nonzero) < 2 or not known:
+        return {word: [] for word in known}
+    index = ExactIndex() if index is None else index
+    index.build(vectors[nonzero])
+    rows = np.array([vocab.ids[word] for word in known])
+    found: dict[str, list[tuple[str, float]]] = {word: [] for word in known}
+    asked = [number for number in range(len(known)) if vectors[rows[number]].any()]
+    if asked:
+        # one more, as a word is its own nearest
+        places, near = index.search(vectors[rows[asked]], min(count + 1, len(nonzero)))
+        for number, some, cosines in zip(asked, nonzero[places].tolist(), near.tolist(), strict=True):
+            others = [(vocab.words[i], x) for i, x in zip(some, cosines, strict=True) if i != rows[number]]
+            found[known[number]] = others[:count]
+    return found
+
+
+def answers(
+    vocab: WordVocabulary, vectors: np.ndarray, questions: Sequence[Question], count: int = 8
+) -> list[tuple[Question, str]]:
+    """Return ``count`` of the questions whose words are known, evenly spaced, with the best answer to each."""
+    known = [each for each in questions if all(word in vocab.ids for word in each)]
+    if not known:
+        return []
+    chosen = [known[place] for place in np.linspace(0, len(known) - 1, min(count, len(known))).round().astype(int)]
     rows = unit_rows(vectors)
-    return _best(vocab, rows @ rows[own], [own], count)
+    ids = np.array([[vocab.ids[word] for word in each[:3]] for each in chosen])
+    scores = _analogy_scores(rows, ids, "add")
+    np.put_along_axis(scores, ids, -np.inf, 1)
+    return [(each, vocab.words[best]) for each, best in zip(chosen, scores.argmax(1).tolist(), strict=True)]
+
+
+def plane(vectors: np.ndarray) -> np.ndarray:
+    """Return the two principal components (N, 2) of unit vectors (N, D), zero where there are fewer.
+
+    Signs are chosen so that the largest entry of a component is positive, as they are arbitrary otherwise.
+    """
+    rows = unit_rows(vectors)
+    left, sizes, _ = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    places = np.zeros((len(rows), 2))
+    found = (left * sizes)[:, :2]
+    places[:, : found.shape[1]] = found
+    largest = places[np.abs(places).argmax(0), [0, 1]]
+    return places * np.where(largest < 0, -1, 1)
 
 
 def _best(vocab: WordVocabulary, scores: np.ndarray, left_out: Sequence[int], count: int) -> list[tuple[str, float]]:

@@ -69,7 +69,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Nearest neighbors of a few words per arm."""
+    """Neighbors of words, answers to analogies, and a map, per arm."""
     from lab_words.report import sections
 
     return sections(runs)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from lab_devise.indexes import ExactIndex, NmslibIndex
-from lab_devise.words import unit
+from lab_text.indexes import ExactIndex, NmslibIndex, unit
 
 from tests.benchmarks.turns import seconds
 

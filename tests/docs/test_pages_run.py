@@ -25,7 +25,7 @@ WITH_PYTHON = [page for page in PAGES if any(b.language == "python" and not b.is
 OTHER_TOOLS = {"eval", "lint-imports", "mkdocs", "mypy", "pip", "pre-commit", "pytest", "python", "ruff", "source"}
 MADE_UP = {"lab_cosine", "cosine", "error_rate"}
 """Names that ``lab new plugin cosine`` and the first change of `finding-your-way.md` make."""
-RESULTS = {"arms", "events", "mlruns", "results", "seeds", "trials", "wandb_export"}
+RESULTS = {"arms", "events", "mlflow", "mlruns", "results", "seeds", "trials", "wandb_export"}
 """Names of result files and folders, without their suffixes."""
 
 

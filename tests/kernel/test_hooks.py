@@ -301,3 +301,24 @@ def test_lab_study_methods_adds_methods_that_get_the_study(load, monkeypatch):
             _ = study.answer
     finally:
         module._study_methods.cache_clear()
+
+
+def test_lab_comparison_shown_gets_the_record_and_its_lines_go_to_stderr(load, tmp_path):
+    from click.testing import CliRunner
+
+    from tests.kernel.stored_study import store_study
+
+    seen = []
+
+    def lab_comparison_shown(results, record, metric):
+        seen.append((record.study.name, [arm.name for arm in results.arms], metric))
+        return ["looked"]
+
+    store_study(tmp_path)
+    session = Session((), strict=False, debug=False)
+    session._catalog = load(mine=plugin_module(lab_comparison_shown=lab_comparison_shown)).catalog
+    from lab_report.compare_command import compare
+
+    result = CliRunner().invoke(compare, ["toy", "--runs", str(tmp_path)], obj=session)
+    assert seen == [("toy", ["base", "wide", "sgd"], "valid_accuracy")]
+    assert "note: looked" in result.stderr

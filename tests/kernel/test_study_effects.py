@@ -222,28 +222,31 @@ def test_a_cell_that_failed_leaves_nothing_to_average(stored: Any) -> None:
 # --- as readers see them ----------------------------------------------------------------------------------------------
 
 
-def printed(results: Results, width: int = 160) -> str:
+def printed(results: Results, width: int = 160, *, wide: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width)
-    print_results(results, [], console)
+    print_results(results, [], console, wide=wide)
     return console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [20, 60, 80])
 def test_a_narrow_terminal_cuts_nothing_off(stored: Any, width: int) -> None:
     _, results = stored()
-    text = printed(results, width)
+    text = printed(results, width, wide=True)
     assert "…" not in text
     mean = results.compare()[0].scores["valid_loss"].mean
     assert f"{mean:.4g}" in text
 
 
 def test_the_terminal_shows_effects_below_the_arms(stored: Any) -> None:
-    text = printed(stored()[1])
+    _, results = stored()
+    text = printed(results, wide=True)
     assert "main effects and interactions" in text
     row = next(line for line in text.splitlines() if "wide × deep" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     verdict = "no interaction shown: 3 seeds show one of 7.93 with 80 % probability"
     assert cells == ["wide × deep", "3", "+2 [-4.22, +8.22]", "0.37", verdict]
+    short = next(line for line in printed(results).splitlines() if "wide × deep" in line)
+    assert short.split("  ") == ["wide × deep", "3", "+2 [-4.22, +8.22]", "no interaction shown"]
 
 
 def test_the_terminal_says_nothing_of_effects_where_there_are_none(stored: Any) -> None:
@@ -251,7 +254,7 @@ def test_the_terminal_says_nothing_of_effects_where_there_are_none(stored: Any) 
 
 
 def test_one_seed_shows_numbers_and_that_nothing_can_be_concluded(stored: Any) -> None:
-    text = printed(stored(figures={arm: values[:1] for arm, values in FIGURES.items()})[1])
+    text = printed(stored(figures={arm: values[:1] for arm, values in FIGURES.items()})[1], wide=True)
     row = next(line for line in text.splitlines() if "wide × deep" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["+1", "–", "one seed: nothing can be concluded"]
 

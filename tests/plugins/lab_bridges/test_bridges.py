@@ -95,6 +95,9 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(example: str, tmp_path: Pat
     train = load(example).train
     whole = call(train, tmp_path / "whole", None)
     assert call(train, tmp_path / "stopped", 0) is None
+    left = [path for path in (tmp_path / "stopped").rglob("*") if path.is_file()]
+    assert sorted(path.name for path in left) == ["metrics.jsonl", "task-checkpoint.safetensors"]
+    assert not any(b"PK\x03\x04" in path.read_bytes() or b"pickle" in path.read_bytes() for path in left)
     assert call(train, tmp_path / "stopped", None) == whole
     assert [path.name for path in (tmp_path / "stopped").iterdir()] == ["metrics.jsonl"]
 

@@ -11,8 +11,8 @@ import torch
 from lab_devise import words
 from lab_devise.conformance import _few, _SomeVectors
 from lab_devise.data import devise
-from lab_devise.indexes import ExactIndex
 from lab_devise.words import lookup
+from lab_text.indexes import ExactIndex
 from lab_text.vectors import WordVectors
 
 from lab.errors import DataError, ParameterError, StoreError

@@ -12,10 +12,10 @@ from lab_basics.averaging import EMA, SWA
 from lab_devise.callbacks import SEARCH, SearchPage
 from lab_devise.conformance import _SomeVectors
 from lab_devise.data import devise
-from lab_devise.indexes import ExactIndex
 from lab_devise.losses import cos_loss
 from lab_devise.report import sections
 from lab_devise.search import _picture_index, picture_vectors, pictures_of, search
+from lab_text.indexes import ExactIndex
 from lab_vision.models import CourseNet
 from lab_vision.sources import digits
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from click.testing import CliRunner
 from lab_text.vectors import TextVectors
+from lab_words.callbacks import NEIGHBORS
 from lab_words.replaced import replaced_middle
+from lab_words.report import sections
 from lab_words.vectors import RunVectors
 
 from lab import Experiment, Study, use
@@ -41,6 +46,32 @@ def test_the_commands_print_neighbors_and_analogies(finished):
     assert len(invoked("words", "similar", key, "method", "--runs", folder, "-n", 3).stdout.splitlines()) == 3
     assert "cosine" in invoked("words", "similar", key, "method", "class", "--runs", folder).stdout
     assert len(invoked("words", "analogy", key, "object", "objects", "name", "--runs", folder).stdout.splitlines()) == 3
+
+
+def test_the_report_shows_neighbors_answers_and_a_map(finished):
+    folder, key = finished
+    near, answered, mapped = sections([SimpleNamespace(arm="base", folder=folder / ".store" / key)])
+    assert (near.title, answered.title, mapped.title) == ("Nearest neighbors", "Answers to analogies", "Map of words")
+    assert mapped.html.count("<svg role='img' aria-label='map of 60 words, base'") == 1
+
+
+def test_words_are_escaped_and_the_first_seed_is_shown(tmp_path):
+    content = {
+        "coverage": {"analogy": [1, 1]},
+        "neighbors": {"<a>": [["<b>", 0.5]]},
+        "unknown": ["gone"],
+        "answers": [["a", "b", "c", "<d>", "<d>"], ["a", "b", "c", "d", "e"]],
+        "map": [["<a>", 0.0, 0.0], ["<b>", 1.0, 0.0]],
+    }
+    (tmp_path / "artefacts").mkdir()
+    (tmp_path / "artefacts" / NEIGHBORS).write_text(json.dumps(content), encoding="utf-8")
+    near, answered, mapped = sections([SimpleNamespace(arm="base", folder=tmp_path)] * 2)
+    assert "not in the vocabulary: gone" in near.text
+    assert "✓ a : b = c : <d>, answer <d>" in answered.text
+    assert "✗ a : b = c : d, answer e" in answered.text
+    for section in (near, answered, mapped):
+        assert "<a>" not in section.html
+        assert "<d>" not in section.html
 
 
 def test_a_word_that_is_unknown_is_an_error_with_close_matches(finished):

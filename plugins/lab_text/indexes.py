@@ -12,14 +12,19 @@ import numpy as np
 import torch
 
 from lab.errors import DataError, ParameterError, ShapeError, StoreError
-from lab_devise.words import unit
 
-__all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of"]
+__all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of", "unit"]
 
 # Below this number of vectors the exact index is the default: fast enough, and it misses nothing.
 FEW = 50_000
 
 QUERIES, NEAREST = 200, 10
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """Return a vector, or rows of vectors, of length 1."""
+    values = np.asarray(vector, np.float32)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
 class Built(NamedTuple):

@@ -1,0 +1,39 @@
+"""How the conformance kit tries ``hf_dataset``: on a small dataset on disk."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from lab import use
+from lab.testing import ComponentCase, ConformanceSupport
+from lab.testing.datasets import DatasetConformance
+
+__all__ = ["support"]
+
+
+@cache
+def _folder() -> Path:
+    from datasets import Dataset, DatasetDict
+
+    folder = Path(tempfile.mkdtemp(prefix="lab-bridges-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    rows = [{"x": number / 40, "y": [number % 3, number % 5], "kind": "ab"[number % 2]} for number in range(40)]
+    DatasetDict({"train": Dataset.from_list(rows[:30]), "validation": Dataset.from_list(rows[30:])}).save_to_disk(
+        str(folder / "small")
+    )
+    return folder / "small"
+
+
+def support() -> ConformanceSupport:
+    """Return the case of the dataset; without the package, its checks are skipped."""
+    if find_spec("datasets") is None:
+        absent = dict.fromkeys(DatasetConformance.checks(), "datasets is not installed")
+        component = use("hf_dataset", path=Path("nowhere"), input="x", target="kind")
+        return ConformanceSupport(cases={"datasets.hf_dataset": ComponentCase(component, exceptions=absent)})
+    component = use("hf_dataset", path=_folder(), input=("x", "y"), target="kind")
+    return ConformanceSupport(cases={"datasets.hf_dataset": ComponentCase(component)})

@@ -1,0 +1,203 @@
+"""Ledger of a study: every look at its results, and every arm, metric and number of seeds that was tried for it.
+
+Gelman & Loken 2013 call them forking paths: each further look, metric or arm that was not planned is another chance to
+find something. The ledger, ``runs/<study>/ledger.jsonl``, has a line for every comparison that was shown. What it adds
+to the error of 5 % is said below the table, unless the study planned its looks (``until_decided``).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from lab.study.compare import LEVEL, MIN_SEEDS
+
+if TYPE_CHECKING:
+    from lab import Section
+    from lab.study.record import StudyRecord
+    from lab.study.results import Results
+
+__all__ = ["FILE", "Look", "add_look", "error_of_looks", "read_ledger", "remarks", "sections", "study_finished"]
+
+FILE = "ledger.jsonl"
+MAX_BYTES = 16 * 2**20
+MAX_NAMES = 6
+STUDIES = 20_000
+ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
+
+
+@attrs.frozen
+class Look:
+    """One comparison that was shown.
+
+    Attributes:
+        time: in UTC, ISO 8601.
+        metric: that arms were compared by.
+        arms: arm → finished runs.
+        is_planned: whether its error is corrected for by the design of the study.
+    """
+
+    time: str
+    metric: str
+    arms: Mapping[str, int]
+    is_planned: bool = False
+
+    @property
+    def seeds(self) -> int:
+        """Finished runs of the arm that has most."""
+        return max(self.arms.values(), default=0)
+
+
+def look_of(results: Results, metric: str = "") -> Look:
+    """Return the look that showing these results is."""
+    from lab.study.study import SEEDS
+
+    counts = {name: len(results.scores(name, metric or results.study.compare)) for name in results.leading_arms()}
+    is_planned = bool(getattr(results.study, "rules", {}).get(SEEDS, {}).get("levels"))
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Look(now, metric or results.study.compare, counts, is_planned)
+
+
+def read_ledger(folder: Path) -> list[Look]:
+    """Return the looks in the ledger of a study's folder; a line that is damaged is skipped."""
+    from lab.study.files import read_bytes
+
+    try:
+        lines = read_bytes(folder / FILE, MAX_BYTES).splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            content = json.loads(line)
+            arms = {str(name): int(count) for name, count in content["arms"].items()}
+            found.append(Look(str(content["time"]), str(content["metric"]), arms, bool(content["is_planned"])))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def add_look(folder: Path, look: Look) -> list[Look]:
+    """Add a look to the ledger, unless it shows what an earlier one has shown, and return all of them."""
+    known = read_ledger(folder)
+    if any((each.metric, dict(each.arms)) == (look.metric, dict(look.arms)) for each in known):
+        return known
+    try:
+        # appended: two commands at once must not lose a line, and one line is written in one call
+        with (folder / FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(attrs.asdict(look)) + "\n")
+    except OSError:
+        # a store that can only be read has no ledger
+        return [*known, look]
+    return [*known, look]
+
+
+@lru_cache(maxsize=64)
+def error_of_looks(seeds: tuple[int, ...]) -> float:
+    """Return how often one of several looks at a growing sample shows a difference at 5 % where there is none.
+
+    By simulation of normal differences. Armitage, McPherson & Rowe 1969 (*JRSS A* 132) have 8 % for two looks at large
+    samples of n and 2 n.
+
+    >>> 0.07 < error_of_looks((50, 100)) < 0.095
+    True
+    """
+    from lab_statistics.sequential import p_values_of_looks
+
+    looks = sorted({count for count in seeds if count >= MIN_SEEDS})
+    if not looks:
+        return 0.0
+    if len(looks) == 1:
+        return LEVEL
+    d = np.random.default_rng(0).normal(size=(STUDIES, looks[-1]))
+    return float((p_values_of_looks(d, looks).min(axis=-1) < LEVEL).mean())
+
+
+def remarks(looks: Sequence[Look], now: Look) -> list[str]:
+    """Return what the ledger says of the look that is shown now, one sentence each.
+
+    Args:
+        looks: all of the study, this one included.
+        now: the one that is shown.
+    """
+    found = []
+    same = [look for look in looks if look.metric == now.metric and not look.is_planned]
+    seeds = tuple(sorted({look.seeds for look in same if look.seeds >= MIN_SEEDS} | {now.seeds}))
+    if len(seeds) > 1 and not now.is_planned:
+        count = ORDINALS.get(len(seeds), f"{len(seeds)}th")
+        shown = ", ".join(map(str, seeds))
+        found.append(
+            f"{count} look at {now.metric} (at {shown} seeds): the error of a verdict is up to "
+            f"{error_of_looks(seeds):.0%} instead of {LEVEL:.0%}; seeds=until_decided(...) plans looks"
+        )
+    tried = dict.fromkeys(name for look in looks for name in look.arms)
+    missing = [name for name in tried if name not in now.arms]
+    if missing:
+        names = ", ".join(missing[:MAX_NAMES]) + (
+            f" and {len(missing) - MAX_NAMES} more" if len(missing) > MAX_NAMES else ""
+        )
+        arms, here = max(1, len(tried) - 1), max(1, len(now.arms) - 1)
+        error = 1 - (1 - LEVEL) ** (arms / here)
+        found.append(
+            f"{len(tried)} arms were tried, {len(now.arms)} are shown (not: {names}); if these were chosen by their "
+            f"results, the error of a verdict is up to {error:.0%} instead of {LEVEL:.0%}"
+        )
+    metrics = dict.fromkeys(look.metric for look in looks)
+    if len(metrics) > 1:
+        error = 1 - (1 - LEVEL) ** len(metrics)
+        found.append(
+            f"{len(metrics)} metrics were compared ({', '.join(metrics)}); if one was chosen by its verdict, the error "
+            f"is up to {error:.0%} instead of {LEVEL:.0%}"
+        )
+    return found
+
+
+def study_finished(results: Results, record: StudyRecord | None) -> None:
+    """Add the look at a finished study to its ledger; its section says what there is to say."""
+    if record is not None and record.folder.is_dir():
+        add_look(record.folder, look_of(results))
+
+
+def comparison_shown(results: Results, record: StudyRecord, metric: str) -> list[str]:
+    """Add a comparison that ``lab compare`` has shown to the ledger, and return what to say of it."""
+    now = look_of(results, metric)
+    return remarks(add_look(record.folder, now), now)
+
+
+def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
+    """Return the section on what was tried; none where there is nothing besides what is shown."""
+    from lab import Section
+    from lab.study.results import Results
+
+    folder = study_folder(study, runs)
+    if folder is None:
+        return []
+    now = look_of(Results(study, list(study.all_arms), runs))
+    looks = read_ledger(folder)
+    found = remarks([*looks, now], now)
+    if not found:
+        return []
+    rows = "".join(
+        f"<tr><td>{html.escape(look.time)}</td><td>{html.escape(look.metric)}</td><td>{look.seeds}</td>"
+        f"<td>{html.escape(', '.join(look.arms))}</td></tr>"
+        for look in looks
+    )
+    head = "<tr><th>shown</th><th>metric</th><th>seeds</th><th>arms</th></tr>"
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in found)
+    return [Section("What was tried", "\n".join(found), f"<ul>{items}</ul><table>{head}{rows}</table>", weight=50)]
+
+
+def study_folder(study: Any, runs: Sequence[Any]) -> Path | None:
+    """Return the folder of a study's record, beside the store of its runs; None if there is none."""
+    for run in runs:
+        folder = Path(run.folder).parent.parent / study.name
+        return folder if study.name and folder.is_dir() else None
+    return None

@@ -1,0 +1,144 @@
+"""What was tried for a question is told, and whether a study kept to its plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from lab_statistics import ledger
+from lab_statistics.ledger import Look, add_look, error_of_looks, read_ledger, remarks
+from lab_statistics.preregistration import FILE, departures, read_preregistration
+
+from lab.cli.main import cli
+from lab.errors import LabError, StoreError
+
+
+def look(metric: str = "valid_loss", seeds: int = 3, arms: str = "base a b", *, is_planned: bool = False) -> Look:
+    return Look("2026-01-01T00:00:00Z", metric, dict.fromkeys(arms.split(), seeds), is_planned)
+
+
+@pytest.mark.parametrize(("seeds", "error"), [((3, 5), 0.078), ((3, 5, 10), 0.130), (tuple(range(3, 11)), 0.159)])
+def test_the_error_of_looks_is_that_of_simulated_studies(seeds: tuple[int, ...], error: float) -> None:
+    assert error_of_looks(seeds) == pytest.approx(error, abs=0.012)
+
+
+def test_one_look_has_the_error_of_one_test() -> None:
+    assert error_of_looks((5,)) == error_of_looks((2, 5)) == 0.05
+
+
+def test_a_third_look_says_its_error() -> None:
+    looks = [look(seeds=3), look(seeds=5), look(seeds=10)]
+    (text,) = remarks(looks, looks[-1])
+    assert text.startswith(
+        "third look at valid_loss (at 3, 5, 10 seeds): the error of a verdict is up to 12% instead of 5%"
+    )
+
+
+def test_planned_looks_are_corrected_and_not_told() -> None:
+    looks = [look(seeds=3, is_planned=True), look(seeds=5, is_planned=True)]
+    assert remarks(looks, looks[-1]) == []
+
+
+def test_arms_that_are_not_shown_are_told() -> None:
+    now = look(arms="base best")
+    (text,) = remarks([look(arms="base best c d e f g h i"), now], now)
+    assert text.startswith("9 arms were tried, 2 are shown (not: c, d, e, f, g, h and 1 more)")
+    assert "up to 34% instead of 5%" in text
+
+
+def test_other_metrics_are_told() -> None:
+    now = look("valid_f1")
+    (text,) = remarks([look("valid_loss"), look("valid_accuracy"), now], now)
+    assert "3 metrics were compared (valid_loss, valid_accuracy, valid_f1)" in text
+    assert "up to 14%" in text
+
+
+def test_the_ledger_has_each_look_once_and_skips_damaged_lines(tmp_path: Path) -> None:
+    add_look(tmp_path, look())
+    add_look(tmp_path, look())
+    with (tmp_path / ledger.FILE).open("a") as file:
+        file.write("rubbish\n")
+    assert len(add_look(tmp_path, look(seeds=4))) == 2
+    assert [each.seeds for each in read_ledger(tmp_path)] == [3, 4]
+
+
+@pytest.fixture
+def lab(tmp_path: Path):
+    def lab(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli, [*arguments, "--runs", str(tmp_path / "runs")])
+        if result.exception is not None and not isinstance(result.exception, (SystemExit, LabError)):
+            raise result.exception
+        return result
+
+    return lab
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "pts.py"
+    path.write_text(
+        '"""Does the rate matter?"""\n'
+        "from lab import Experiment, Study, use\n"
+        'base = Experiment(dataset=use("points", count=100), architecture="mlp", loss="cross_entropy", epochs=1)\n'
+        'study = Study(base, seeds=3).swap("lr", {"fast": 0.05, "slow": 1e-4})\n'
+    )
+    return path
+
+
+def test_a_plan_that_was_kept_to_and_a_look_with_more_seeds_and_fewer_arms(lab, file: Path, tmp_path: Path) -> None:
+    output = lab("preregister", str(file)).output
+    assert "arms: base, fast, slow" in output
+    registered = read_preregistration(tmp_path / "runs" / "pts")
+    assert registered is not None
+    assert registered["sha256"] in output
+    first = lab("run", str(file), "--quiet").output
+    assert f"(sha256 {registered['sha256'][:12]}); kept to it" in first
+    assert "What was tried" not in first
+    more = lab("run", str(file), "--quiet", "--seeds", "5", "--arms", "fast").output
+    assert "departs from it: the seeds [0, 1, 2] → [0, 1, 2, 3, 4]; arms left out: slow" in more
+    assert "second look at valid_loss (at 3, 5 seeds)" in more
+    assert "3 arms were tried, 2 are shown (not: slow)" in more
+    shown = lab("compare", "pts", "--metric", "train_loss")
+    assert "2 metrics were compared (valid_loss, train_loss)" in shown.stderr
+    assert "2 metrics" not in shown.stdout
+
+
+def test_a_plan_is_registered_once(lab, file: Path) -> None:
+    first = lab("preregister", str(file)).output
+    assert lab("preregister", str(file)).output == first
+    file.write_text(file.read_text().replace("seeds=3", "seeds=4"))
+    error = lab("preregister", str(file)).exception
+    assert "was preregistered on" in str(error)
+    assert "the seeds [0, 1, 2] → [0, 1, 2, 3]" in str(error)
+
+
+def test_runs_that_were_finished_before_are_told(lab, file: Path) -> None:
+    lab("run", str(file), "--quiet")
+    result = lab("preregister", str(file))
+    assert "9 of its runs were finished already" in result.output
+    assert "when 9 of its runs were finished already; kept to it" in lab("run", str(file), "--quiet").output
+
+
+def test_a_plan_that_was_changed_does_not_fit_its_hash(lab, file: Path, tmp_path: Path) -> None:
+    lab("preregister", str(file))
+    path = tmp_path / "runs" / "pts" / FILE
+    content = json.loads(path.read_text())
+    content.pop("digest", None)
+    content["plan"]["seeds"] = [7]
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="its plan does not fit its hash"):
+        read_preregistration(path.parent)
+
+
+def test_departures_name_what_differs() -> None:
+    planned = {"metric": "a", "seeds": [0], "arms": {"base": {}, "x": {"lr": 1}}, "base": {"lr": 1}}
+    done = {"metric": "b", "seeds": [0], "arms": {"base": {}, "x": {"lr": 2}, "y": {}}, "base": {"lr": 2}}
+    assert departures(planned, done) == [
+        "the metric a → b",
+        "the base has other settings",
+        "arms added: y",
+        "arms changed: x",
+    ]
+    assert departures(planned, planned) == []
