@@ -324,6 +324,8 @@ class Results:
                 f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
                 "(pairs of runs share the seed and the order of batches)"
             )
+        if self._looks:
+            sentences.append("intervals and p-values are corrected for every look that the rule of seeds plans")
         seeds = [list(self.scores(name, metric).values()) for name in names]
         if all(len(scores) > 1 and len(set(scores)) == 1 for scores in seeds):
             sentences.append(f"every seed gave the same {metric}, to the last digit: does the training use its seed?")
