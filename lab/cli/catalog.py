@@ -191,12 +191,18 @@ def _file_and_line(factory: Any) -> str:
         return f"{getattr(plain, '__module__', None) or 'built in'} (no source)"
 
 
-@click.command(epilog="Examples:  lab plugins  ·  lab plugins --format json")
+@click.command(epilog="Examples:  lab plugins  ·  lab plugins --outdated  ·  lab plugins --format json")
+@click.option("--outdated", is_flag=True, help="Only third-party packages of which pip finds a newer version.")
 @format_option("lab.plugins/1")
 @click.pass_obj
-def plugins(session: Session, layout: str) -> None:
+def plugins(session: Session, outdated: bool, layout: str) -> None:
     """List plugins: name, version, status, import time, what they provide, and why one could not be loaded."""
     catalog = session.catalog()
+    if outdated:
+        if layout == "json":
+            raise click.UsageError("--outdated prints no document: leave out --format json")
+        _show_outdated(catalog)
+        return
     if layout == "json":
         click.echo(dump(plugins_document(catalog)))
         return
@@ -207,6 +213,18 @@ def plugins(session: Session, layout: str) -> None:
         click.echo(f"{click.style(head, bold=True)}  {plugin.status}  {1000 * plugin.seconds:.0f} ms{slow}")
         for line in filter(None, (counts, *plugin.cause.splitlines())):
             click.echo(f"  {line}")
+
+
+def _show_outdated(catalog: Catalog) -> None:
+    """Print the third-party packages of which there is a newer version."""
+    from lab.cli.packages import outdated_of
+
+    others = {plugin.distribution for plugin in catalog.plugins.values() if not plugin.is_builtin}
+    found = outdated_of(others) if others else {}
+    for name, (here, newest) in sorted(found.items()):
+        click.echo(f"{name}  {here} → {newest}\n  lab install --upgrade {name}")
+    if not found:
+        click.echo(f"none of {len(others)} third-party packages is outdated" if others else "no third-party plugins")
 
 
 def _count(count: int, registry: Registry) -> str:

@@ -212,6 +212,7 @@ def compare_pairs(
     further: int = 0,
     looks: Sequence[tuple[float, float]] = (),
     groups: Mapping[str, str] | None = None,
+    paired: bool = True,
 ) -> list[ArmComparison]:
     """Compare pairs of arms, paired by seed, with intervals that hold together.
 
@@ -225,11 +226,14 @@ def compare_pairs(
             intervals then hold at every look. None if they are looked at once.
         groups: arm → name of the examples that it was evaluated on, whose number decides the grid of shares; the same
             for all arms by default.
+        paired: False compares all pairs of arms as independent samples, after Welch; so are in any case two arms with
+            three scores or more each and no seed in common, between which there is nothing to pair.
     """
     refused = refused or {}
     differences = {name: _paired(*pair) for name, pair in pairs.items()}
+    apart = {name for name, pair in pairs.items() if _is_apart(*pair, paired=paired)}
     # refused arms are not tested, so they must not widen the intervals of the others
-    tested = [name for name, d in differences.items() if name not in refused and _can_be_tested(d)]
+    tested = [name for name, d in differences.items() if name not in refused and (name in apart or _can_be_tested(d))]
     group_of = {name: (groups or {}).get(name, "") for name in tested}
     steps = {
         group: grid_step(
@@ -241,6 +245,15 @@ def compare_pairs(
     return [
         _refuse(name, len(d), refused[name])
         if name in refused
+        else _compare_apart(
+            name,
+            *pairs[name],
+            steps.get(group_of.get(name, ""), 0.0),
+            level,
+            margin,
+            sign=1 if higher_is_better else -1,
+        )
+        if name in apart
         else _compare(
             name,
             d,
@@ -265,6 +278,52 @@ def level_of_look(level: float, looks: Sequence[tuple[float, float]]) -> float:
     totals, singles = np.log(np.asarray(looks, dtype=float)).T
     # below the first pair the ratio of both levels is kept
     return float(np.exp(np.interp(math.log(level), totals, singles) + min(0.0, math.log(level) - totals[0])))
+
+
+def _is_apart(base: Mapping[int, float], arm: Mapping[int, float], *, paired: bool) -> bool:
+    """Return whether two arms are compared as independent samples."""
+    are_sound = all(math.isfinite(value) for value in (*base.values(), *arm.values()))
+    return (not paired or not base.keys() & arm.keys()) and are_sound and min(len(base), len(arm)) >= MIN_SEEDS
+
+
+def _compare_apart(
+    name: str,
+    base: Mapping[int, float],
+    arm: Mapping[int, float],
+    step: float,
+    level: float,
+    margin: float,
+    *,
+    sign: int,
+) -> ArmComparison:
+    """Compare two independent samples; Welch 1947 (*Biometrika* 34): unequal variances, Satterthwaite's degrees."""
+    from scipy.special import nctdtrinc, stdtr, stdtrit
+
+    one, other = np.array(list(base.values()), dtype=float), np.array(list(arm.values()), dtype=float)
+    # a difference of two independent scores has twice the variance of each, so each has half of the smallest
+    smallest = (MIN_SPREAD * step) ** 2 / 2
+    parts = [max(_deviation(values) ** 2, smallest) / len(values) for values in (one, other)]
+    mean, error, n = _mean(other) - _mean(one), math.sqrt(sum(parts)), min(len(one), len(other))
+    wins = float(np.mean((np.sign(sign * (other[:, None] - one[None, :])) + 1) / 2))
+    if not error:
+        nothing = (math.nan,) * 5
+        verdict = "no spread in either arm: too little for a verdict without pairs"
+        return ArmComparison(name, n, mean, *nothing, wins, math.nan, None, verdict)
+    freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (one, other), strict=True))
+    critical = float(stdtrit(freedom, 1 - level / 2))
+    half, p = critical * error, float(2 * stdtr(freedom, -abs(mean) / error))
+    detectable = float(nctdtrinc(freedom, 1 - POWER, critical)) * error
+    is_equivalent = bool(margin > 0 and abs(mean) + half < margin)
+    better = None if is_equivalent or abs(mean) <= half else (mean > 0) == (sign > 0)
+    runs = f"not paired, {len(other)} and {len(one)} runs"
+    if is_equivalent:
+        verdict = f"equivalent within ± {margin:g}: {mean:+.3g} ± {half:.2g} ({runs})"
+    elif better is None:
+        verdict = f"{'undecided' if margin else 'no difference shown'}: {_power_text(detectable, n)} ({runs})"
+    else:
+        verdict = f"{'better' if better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({runs})"
+    numbers = (mean, mean - half, mean + half, p, sidak(p, level), math.nan, wins, detectable)
+    return ArmComparison(name, n, *numbers, better, verdict, is_equivalent)
 
 
 def _can_be_tested(d: np.ndarray) -> bool:

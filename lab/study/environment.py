@@ -16,8 +16,8 @@ import torch
 from torch import distributed
 
 from lab.registry.plugins import Catalog
+from lab.study.interrupt import kill_group
 from lab.study.packages import installed_packages
-from lab.study.processes import kill_group
 from lab.training.cpu import configure_cpu
 
 __all__ = ["environment", "peak_memory_mb", "reset_peak_memory"]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["INTERRUPTED", "end_on_signals", "ignore_signals", "signals_held", "stop_on_interrupt", "was_interrupted"]
+__all__ = [
+    "INTERRUPTED",
+    "end_on_signals",
+    "ignore_signals",
+    "kill_group",
+    "signals_held",
+    "stop_on_interrupt",
+    "terminate_group",
+    "was_interrupted",
+]
 
 INTERRUPTED = 130
 """Exit code of a command that a signal ended."""
@@ -147,3 +157,29 @@ def _show_cursor() -> None:
             if stream.isatty():
                 # os.write: stream.write could deadlock on a lock that the interrupted code holds
                 os.write(stream.fileno(), b"\x1b[?25h")
+
+
+def terminate_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process that was started in a session of its own, and its children, to end."""
+    _signal_group(process, "SIGTERM")
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started in a session of its own, and its children, at once."""
+    _signal_group(process, "SIGKILL")
+
+
+def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
+    if hasattr(os, "killpg"):
+        # also reaches children whose parent has ended already
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, getattr(signal, name))
+        return
+    # Windows has neither sessions nor signals: a process is ended, and its children are found by their parent
+    import psutil
+
+    with suppress(psutil.Error):
+        top = psutil.Process(process.pid)
+        for each in [*top.children(recursive=True), top]:
+            with suppress(psutil.Error):
+                each.terminate()

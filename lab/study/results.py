@@ -152,12 +152,13 @@ class Results:
         names = dict.fromkeys(name for run in self.runs for name in run.metrics)
         return sorted(names, key=lambda name: name != self.study.compare)
 
-    def compare(self, metric: str = "", *, stepwise: bool = False) -> list[ArmRow]:
+    def compare(self, metric: str = "", *, stepwise: bool = False, paired: bool = True) -> list[ArmRow]:
         """Return the arms, the base first, each with its difference from the base in ``metric``.
 
         Args:
             metric: a metric of the runs; the primary one by default.
             stepwise: take the difference from the arm before instead, as the arms of a ladder ask for.
+            paired: False takes the seeds of two arms for unrelated (Welch's test).
 
         Raises:
             UnknownNameError: no run has such a metric.
@@ -183,6 +184,7 @@ class Results:
             further=further,
             looks=self._looks,
             groups={} if stepwise else pairs,
+            paired=paired,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
@@ -252,7 +254,9 @@ class Results:
             both = counts[1] if counts[0] == counts[1] else f"{counts[1]} ({other}: {counts[0]})"
             # arms that leave a sequential study early have fewer seeds
             common = set.intersection(*({run.seed for run in self._of_arm.get(arm, [])} for arm in arms))
-            if found.n and self._lost(other) & common != self._lost(found.arm) & common:
+            # without common seeds any failed training leaves a selection
+            lost = [self._lost(arm) & common if common else self._lost(arm) for arm in arms]
+            if found.n and lost[0] != lost[1]:
                 # the runs that survive are the better ones: an arm whose worst third fails would look better
                 nothing = dict.fromkeys(("low", "high", "p", "p_corrected", "detectable", "exaggeration"), math.nan)
                 found = attrs.evolve(
@@ -320,6 +324,8 @@ class Results:
                 f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
                 "(pairs of runs share the seed and the order of batches)"
             )
+        if self._looks:
+            sentences.append("intervals and p-values are corrected for every look that the rule of seeds plans")
         seeds = [list(self.scores(name, metric).values()) for name in names]
         if all(len(scores) > 1 and len(set(scores)) == 1 for scores in seeds):
             sentences.append(f"every seed gave the same {metric}, to the last digit: does the training use its seed?")

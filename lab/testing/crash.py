@@ -67,7 +67,7 @@ def differences(first: Learner, second: Learner) -> list[str]:
     """Return the differences of two learners after training: history (clocks apart) and weights."""
     rows = zip(first.history, second.history, strict=False)
     found = [
-        f"{name} of epoch {one['epoch']:.0f} is {value:.6g} and {other.get(name, float('nan')):.6g}"
+        f"{name} of epoch {one['epoch'] + 1:.0f} is {value:.6g} and {other.get(name, float('nan')):.6g}"
         for one, other in rows
         for name, value in one.items()
         # Durations differ between any two runs.

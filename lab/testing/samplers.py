@@ -80,7 +80,7 @@ class SamplerConformance(Conformance):
             sampler.start_at(number)
             if _plain(sampler) != self.epoch(number):
                 raise Finding(
-                    f"{self.label}: epoch {number} differs when the epochs before it were run",
+                    f"{self.label}: epoch {number + 1} differs when the epochs before it were run",
                     hint="draw from `generator` alone, anew in every pass, and keep nothing from pass to pass",
                 )
 

@@ -149,7 +149,9 @@ def _check_losses(training: Training) -> None:
         position = training.position
         step = position.step - training.losses.count + first
         value = float(training.losses.values[first])
-        raise _not_finite(training, f"the loss became {value} at step {step} (epoch {position.epoch}, batch {first})")
+        raise _not_finite(
+            training, f"the loss became {value} at step {step} (epoch {position.epoch + 1}, batch {first})"
+        )
 
 
 def _check_validation(training: Training) -> None:
@@ -159,7 +161,7 @@ def _check_validation(training: Training) -> None:
         reason = training.undefined.get("valid_loss", "")
         raise _not_finite(
             training,
-            f"the validation loss is {loss} after epoch {training.position.epoch}{reason and f': {reason}'}",
+            f"the validation loss is {loss} after epoch {training.position.epoch + 1}{reason and f': {reason}'}",
             where=f"train_loss {row['train_loss']:.4g}, ",
             hint="; look for NaN in the validation data",
         )

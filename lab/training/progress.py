@@ -25,7 +25,9 @@ class EpochProgress(Callback):
         # a resumed epoch begins in its middle
         total, done = learner.position.batches, learner.position.batch
         shown = sys.stderr.isatty() or "ipykernel" in sys.modules
-        self.bar = tqdm(total=total, initial=done, leave=False, disable=not shown, desc=f"epoch {learner.epochs_done}")
+        self.bar = tqdm(
+            total=total, initial=done, leave=False, disable=not shown, desc=f"epoch {learner.epochs_done + 1}"
+        )
         self._next_refresh = 0.0
 
     def after_batch(self, learner: Training) -> None:
@@ -45,10 +47,10 @@ class EpochProgress(Callback):
 
 
 def describe_epoch(row: dict[str, float]) -> str:
-    """Return one epoch in one line.
+    """Return one epoch in one line, counted from 1.
 
     >>> describe_epoch({"epoch": 0, "train_loss": 1.5, "seconds": 2.0, "valid_loss": 1.25})
-    'epoch 0  train_loss 1.5000  valid_loss 1.2500  (2.0 s)'
+    'epoch 1  train_loss 1.5000  valid_loss 1.2500  (2.0 s)'
     """
     metrics = [f"{name} {row[name]:.4f}" for name in row if name not in ("epoch", "seconds", "examples_per_second")]
-    return "  ".join([f"epoch {row['epoch']}", *metrics, f"({row['seconds']:.1f} s)"])
+    return "  ".join([f"epoch {row['epoch'] + 1:.0f}", *metrics, f"({row['seconds']:.1f} s)"])

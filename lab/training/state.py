@@ -158,7 +158,7 @@ class Level:
     def _locate(self, error: BaseException, callback: Any, moment: str) -> None:
         if not isinstance(error, (CancelBatch, CancelEpoch, CancelFit)):
             position = self._training.position
-            where = f"epoch {position.epoch}, batch {position.batch}"
+            where = f"epoch {position.epoch + 1}, batch {position.batch}"
             add_note(error, f"in callback '{callback.name}', {moment}_{self._event}, {where}")
 
 

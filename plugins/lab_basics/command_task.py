@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from lab import TaskRun
 from lab.errors import RunFailed, did_you_mean
-from lab.study.processes import kill_group, terminate_group
+from lab.study.interrupt import kill_group, terminate_group
 
 __all__ = ["command"]
 

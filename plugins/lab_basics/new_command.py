@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import re
+import sys
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import lab
 from lab.cli.main import Session
 from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.plugins import Catalog
-from lab.registry.registry import RegistrySpec
+from lab.registry.registry import Registry, RegistrySpec
 
 __all__ = ["new"]
 
@@ -36,12 +39,17 @@ def plugin(session: Session, name: str, kind: str, into: Path) -> None:
     catalog = session.catalog()
     templates = _templates(catalog, kind)
     words = _words(name)
-    context = _context(words, catalog, catalog.registry(kind).spec)
+    registry = next(
+        (each for each in catalog.registries.values() if kind in (each.spec.singular, each.spec.name)), None
+    )
+    _refuse_taken(words, registry)
+    context = _context(words, catalog, registry.spec) if registry else _names(words, kind)
     folder = into / context["distribution"]
     files = _package(templates, context)
     _write(folder, files)
     click.echo(f"{folder}: " + ", ".join(files))
-    click.echo(f"  next: pip install -e {folder}  &&  lab check {context['module']}")
+    then = f"lab check {context['module']}" if registry else "lab plugins"
+    click.echo(f"  next: pip install -e {folder}  &&  {then}")
 
 
 @new.command(epilog="Example:  lab new experiment wider  &&  lab run experiments/wider.py")
@@ -51,6 +59,7 @@ def plugin(session: Session, name: str, kind: str, into: Path) -> None:
 def experiment(session: Session, name: str, into: Path) -> None:
     """Write a study file to start from."""
     words = _words(name)
+    _refuse_taken(words, None)
     file = f"{'_'.join(words)}.py"
     templates = _templates(session.catalog(), "experiment")
     _write(into, {file: _render(templates, "experiment.py.jinja", {"title": " ".join(words).capitalize()})})
@@ -68,6 +77,27 @@ def _words(name: str) -> list[str]:
     if not words or not all(re.fullmatch(r"[a-z0-9]+", word) for word in words) or words[0][0].isdigit():
         raise ParameterError(f"{name!r} is no name for a package", hint="letters, digits and hyphens: cosine-attention")
     return words
+
+
+def _refuse_taken(words: list[str], registry: Registry | None) -> None:
+    """Raise if the name means something else already: the new file would hide it, or it would hide the new one.
+
+    Raises:
+        ParameterError: it is a keyword of Python, a module that can be imported, or a component.
+    """
+    name, module = "_".join(words), "_".join(["lab", *words])
+    hint = f"choose another name: {name}_of_mine"
+    if keyword.iskeyword(name):
+        raise ParameterError(f"'{name}' is a keyword of Python, so no function can be called so", hint=hint)
+    if registry is not None and name in registry:
+        owner = registry[name].plugin
+        raise ParameterError(f"there is a component '{name}' in {registry.spec.name} already, of {owner}", hint=hint)
+    # a study is a file beside which Python looks for modules first
+    for taken in (module, name):
+        if taken in sys.builtin_module_names or PathFinder.find_spec(taken) is not None:
+            raise ParameterError(
+                f"Python has a module '{taken}' already, which a file of that name would hide", hint=hint
+            )
 
 
 def _templates(catalog: Catalog, kind: str) -> Path:
@@ -96,8 +126,19 @@ def _folder_of(package: str) -> Path:
 
 
 def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str, Any]:
-    """Return the variables of the templates."""
+    """Return the variables of the templates of a registry's component."""
     conformance = _conformance(catalog, spec.name)
+    return {
+        **_names(words, spec.singular),
+        "hook": spec.hook,
+        "registry_doc": spec.doc[:1].upper() + spec.doc[1:],
+        "conformance": conformance.__name__,
+        "conformance_module": _public_module(conformance),
+    }
+
+
+def _names(words: list[str], kind: str) -> dict[str, Any]:
+    """Return the variables of all templates."""
     version = lab.__version__.split(".")
     return {
         "name": "_".join(words),
@@ -105,13 +146,9 @@ def _context(words: list[str], catalog: Catalog, spec: RegistrySpec) -> dict[str
         "class_name": "".join(word.capitalize() for word in words),
         "module": "_".join(["lab", *words]),
         "distribution": "-".join(["lab", *words]),
-        "kind": spec.singular,
-        "kind_module": spec.singular.replace(" ", "_"),
-        "article": "an" if spec.singular[0] in "aeiou" else "a",
-        "hook": spec.hook,
-        "registry_doc": spec.doc[:1].upper() + spec.doc[1:],
-        "conformance": conformance.__name__,
-        "conformance_module": _public_module(conformance),
+        "kind": kind.replace("-", " "),
+        "kind_module": re.sub(r"[ -]", "_", kind),
+        "article": "an" if kind[0] in "aeiou" else "a",
         "lab_version": ".".join(version[:2]),
         "next_version": f"{version[0]}.{int(version[1]) + 1}",
     }

@@ -159,15 +159,18 @@ def lab_conformance() -> str:
 def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
     kinds = ("architecture", "callback", "dataset", "executor", "experiment", "loss", "metric", "optimizer")
-    return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, "sampler", "stepper", "task")}
+    others = ("sampler", "stepper", "task", "command", "report-section", "learner-method")
+    return {kind: f"lab_basics:scaffolds/{kind}" for kind in (*kinds, *others)}
 
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab check``, ``lab find-lr``, ``lab new`` and ``lab schedule``."""
+    """``lab check``, ``lab find-lr``, ``lab install``, ``lab new``, ``lab schedule`` and ``lab uninstall``."""
     return {
         "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
         "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
+        "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
         "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
+        "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
     }

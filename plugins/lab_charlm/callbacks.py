@@ -54,7 +54,7 @@ class SampleText(Callback):
         epoch = learner.epochs_done
         # Seeded by the epoch, so that a resumed run writes the same texts.
         text = generate(learner, self._prompt(learner), self.length, seed=epoch, **self.options)
-        self._texts.append(f"--- epoch {epoch} ---\n{text}\n")
+        self._texts.append(f"--- epoch {epoch + 1} ---\n{text}\n")
         learner.artefact(SAMPLES).write_text("\n".join(self._texts), encoding="utf-8")
 
     def _prompt(self, learner: Learner) -> str:

@@ -59,6 +59,11 @@ __all__ = ["compare"]
     metavar="X",
     help="Smallest difference in the metric that matters: arms within ± X are equivalent. Default: the study's.",
 )
+@click.option(
+    "--unpaired",
+    is_flag=True,
+    help="Take the seeds of two arms for unrelated: Welch's test. Arms without a common seed are compared so anyway.",
+)
 @outside_options
 @click.option(
     "--report",
@@ -78,6 +83,7 @@ def compare(
     only_effects: bool,
     stepwise: bool,
     margin: float | None,
+    unpaired: bool,
     report: Path | None,
     folder: Path,
     **options: Any,
@@ -95,6 +101,8 @@ def compare(
     natbib) that says what was compared and how: seeds, what varied, tests, corrections, looks, selection, failures,
     machine and versions; bibtex has its references.
     """
+    if unpaired and layout not in ("text", "markdown", "latex", "csv"):
+        raise click.UsageError(f"--unpaired is for tables, not for --format {layout}")
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab_report.outside import source_of
@@ -120,7 +128,7 @@ def compare(
         else:
             click.echo(as_methods(results, source.record, metric, remarks))
     else:
-        _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise)
+        _print_tables(results, layout, metric, only_effects=only_effects, stepwise=stepwise, paired=not unpaired)
     if report is not None:
         from lab_report.html import write_outside_report
 
@@ -132,10 +140,12 @@ def compare(
     report_damage(results)
 
 
-def _print_tables(results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool) -> None:
+def _print_tables(
+    results: Results, layout: str, metric: str, *, only_effects: bool, stepwise: bool, paired: bool
+) -> None:
     from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
-    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise)]
+    tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise, paired=paired)]
     if only_effects or (layout != "csv" and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))

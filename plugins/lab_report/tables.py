@@ -73,6 +73,7 @@ class ComparisonTable:
         figures: the figures that have a column.
         stepwise: whether each arm is compared with the one above it, and not with the first.
         caveats: what must be known besides the numbers.
+        paired: whether differences are those of runs with the same seed.
     """
 
     study: str
@@ -84,6 +85,7 @@ class ComparisonTable:
     figures: Sequence[str]
     stepwise: bool = False
     caveats: Sequence[str] = ()
+    paired: bool = True
 
     @property
     def verdicts(self) -> list[str]:
@@ -111,8 +113,9 @@ class ComparisonTable:
         other = "the arm above" if self.stepwise else self.rows[0].name
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
-            f"{other}, paired by seed, with intervals that hold together in 95 %; {self.direction} is better. "
-            "p: paired t-test after Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
+            f"{other}, {'paired by seed' if self.paired else 'not paired'}, with intervals that hold together in 95 %; "
+            f"{self.direction} is better. p: {'paired t-test' if self.paired else 'Welch test'} after "
+            "Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
         )
 
 
@@ -175,13 +178,15 @@ class EffectsTable:
         return f"{self.study}-effects"
 
 
-def comparison_table(results: Results, metric: str = "", *, stepwise: bool = False) -> ComparisonTable:
+def comparison_table(
+    results: Results, metric: str = "", *, stepwise: bool = False, paired: bool = True
+) -> ComparisonTable:
     """Compare the arms in ``metric``, the study's own by default, with the base or each with the arm before it.
 
     Raises:
         UnknownNameError: no run has such a figure; close matches are given.
     """
-    rows = results.compare(metric, stepwise=stepwise)
+    rows = results.compare(metric, stepwise=stepwise, paired=paired)
     metric = metric or results.study.compare
     figures = [name for name in results.metric_names if is_judged(name) or name == metric]
     figures.sort(key=lambda name: name != metric)
@@ -195,6 +200,7 @@ def comparison_table(results: Results, metric: str = "", *, stepwise: bool = Fal
         figures,
         stepwise,
         results.caveats(rows, metric),
+        paired,
     )
 
 

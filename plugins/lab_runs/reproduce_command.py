@@ -57,7 +57,7 @@ def _describe(result: Reproduction) -> list[str]:
     lines += [f"not compared: {line}" for line in result.notes]
     name = f"{result.run.arm}, seed {result.run.seed}"
     found = [
-        f"{'final' if p.epoch is None else f'epoch {p.epoch}'}  {p.metric}: {p.then} then, {p.now} now"
+        f"{'final' if p.epoch is None else f'epoch {p.epoch + 1}'}  {p.metric}: {p.then} then, {p.now} now"
         for p in result.mismatches
     ]
     found += [f"weights  {line}" for line in result.weights]
@@ -75,4 +75,4 @@ def _where(result: Reproduction) -> str:
     if not result.mismatches:
         return "the weights differ"
     epoch = result.mismatches[0].epoch
-    return "the final metrics differ" if epoch is None else f"the first difference is in epoch {epoch}"
+    return "the final metrics differ" if epoch is None else f"the first difference is in epoch {epoch + 1}"

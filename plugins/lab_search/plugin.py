@@ -38,3 +38,9 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
     from lab_search.report import sections
 
     return sections(study, runs)
+
+
+@hookimpl
+def lab_scaffolds() -> dict[str, str]:
+    """Add the template of a searcher."""
+    return {"searcher": "lab_search:scaffolds/searcher"}

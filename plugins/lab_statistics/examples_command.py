@@ -28,7 +28,7 @@ __all__ = ["examples"]
 @click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; may be given several times.")
 @click.option(
     "--slices",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     default=None,
     help="CSV with one row per validation example, in their order: differences by the values of every column.",
 )

@@ -27,7 +27,7 @@ __all__ = ["plan"]
   lab plan experiments/bidir_vs_attn.py --detect 0.05 --spread 0.04
 """
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--detect",
     type=click.FloatRange(min=0, min_open=True),

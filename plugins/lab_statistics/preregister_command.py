@@ -20,7 +20,7 @@ __all__ = ["preregister"]
   lab run experiments/bidir_vs_attn.py
 """
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @runs_option
 @click.pass_obj
 def preregister(session: Session, file: Path, folder: Path) -> None:

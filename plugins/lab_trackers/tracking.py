@@ -224,10 +224,11 @@ def open_tracking(tracker: Tracker, folder: Path, facts: RunFacts) -> Tracking:
     """Return the tracking of a run, begun; the same object for the same folder and tracker until it ends."""
     place = (str(folder), _place(tracker))
     if place not in _open:
-        if not _open:
-            atexit.register(_close_all)
         _open[place] = Tracking(tracker, folder, facts)
         _open[place].attempt(_open[place].begin)
+        # registered last, so called first: wandb's own handler ends the service that we still need
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
     return _open[place]
 
 

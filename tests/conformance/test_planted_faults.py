@@ -417,10 +417,10 @@ SAMPLERS = [
     (ForgetsTheRest, "every_index_occurs_once_per_epoch", "an epoch of 23 examples misses ["),
     (ForgetsTheRest, "length_is_the_number_of_batches", "says 6 batches, gives 5, and says 6 afterwards"),
     (DrawsGlobally, "draws_from_its_own_generator", "draws from the global random state of torch"),
-    (DrawsGlobally, "epoch_depends_on_seed_and_epoch_alone", "epoch 0 differs when the epochs before it were run"),
+    (DrawsGlobally, "epoch_depends_on_seed_and_epoch_alone", "epoch 1 differs when the epochs before it were run"),
     (DrawsFromPython, "draws_from_its_own_generator", "draws from the global random state of python"),
     (DrawsFromPython, "resumes_in_the_middle_of_an_epoch", "resumed behind two batches, it gives others"),
-    (RemembersEpochs, "epoch_depends_on_seed_and_epoch_alone", "epoch 1 differs when the epochs before it were run"),
+    (RemembersEpochs, "epoch_depends_on_seed_and_epoch_alone", "epoch 2 differs when the epochs before it were run"),
     (CountsFromOne, "batches_hold_indices_of_the_split", "gives 23 as an index of 23 examples"),
     (SortsInPlace, "does_not_change_the_lengths", "changes `lengths`"),
 ]
@@ -520,7 +520,7 @@ STEPPERS = [
     (NeverSteps, "fires_the_events_of_a_step", "never fires before_step and after_step"),
     (HidesItsSteps, "fires_the_events_of_a_step", "never fires before_backward and after_backward"),
     (FlipsGlobalCoins, "uses_no_global_random_state", "in train_step, draws from the global random state of torch"),
-    (ForgetsItsCount, "resumes_with_the_same_numbers", "a resumed run differs: train_loss of epoch 1 is"),
+    (ForgetsItsCount, "resumes_with_the_same_numbers", "a resumed run differs: train_loss of epoch 2 is"),
     (TrainsInValidation, "valid_step_changes_nothing", "valid_step changes the model"),
 ]
 
@@ -625,7 +625,7 @@ CALLBACKS = [
         "state_survives_a_crash",
         "self.steps is 18 after a run that went straight on, 10 after a resumed one",
     ),
-    (CoolsDownUnsaved, "state_survives_a_crash", "a resumed run differs: train_loss of epoch 1 is"),
+    (CoolsDownUnsaved, "state_survives_a_crash", "a resumed run differs: train_loss of epoch 2 is"),
     (MisspellsAnEvent, "listens_only_to_known_events", "method 'after_epochs'\n  did you mean: after_epoch"),
     (SavesAnObject, "state_can_be_saved", "a object cannot be saved in a checkpoint"),
     (ComesBeforeAText, "order_is_given_by_names", "`before` must be a tuple of names, not 'checkpoint'"),

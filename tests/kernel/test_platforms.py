@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from lab import files
-from lab.study import environment, processes
+from lab.study import environment, interrupt
 from lab.training import cpu
 
 STUDY = '''
@@ -106,7 +106,7 @@ def test_children_of_a_command_end_with_it_where_there_are_no_groups(monkeypatch
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
     monkeypatch.delattr(os, "killpg")
-    processes.kill_group(process)
+    interrupt.kill_group(process)
     process.wait(10)
     process.stdout.close()
     _, alive = psutil.wait_procs([child], timeout=10)

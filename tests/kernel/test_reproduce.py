@@ -58,7 +58,7 @@ def test_a_record_that_was_tampered_with_is_found_out(finished: tuple[Path, Path
     finally:
         path.write_text(original)
     assert done.returncode == 1
-    assert "not identical: the first difference is in epoch 1" in done.stdout
+    assert "not identical: the first difference is in epoch 2" in done.stdout
 
 
 def test_what_is_not_as_it_was_is_listed_before_anything_is_trained(finished: tuple[Path, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from lab.study.load import load_study
 from lab.testing import check_entry
 from tests.third_party.site import catalog_with
 
-KINDS = sorted(load_catalog().collect("lab_scaffolds").keys() - {"experiment"})
+OTHERS = ["command", "learner-method", "report-section"]
+"""Kinds that add no component to a registry."""
+KINDS = sorted(load_catalog().collect("lab_scaffolds").keys() - {"experiment", *OTHERS})
 FILES = [
     "README.md",
     "experiments/{name}.py",
@@ -54,7 +57,37 @@ def test_every_kind_of_the_kernel_has_a_template() -> None:
         "executor",
         "task",
     }
-    assert kernel | {"attention", "tokenizer"} <= {*KINDS} <= singulars
+    assert kernel | {"attention", "searcher", "tokenizer"} <= {*KINDS} <= singulars
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_plugin_without_a_component_is_whole_loads_and_passes_its_tests(
+    new_plugin: Path, kind: str, tmp_path: Path
+) -> None:
+    with catalog_with(tmp_path / "site", new_plugin) as catalog:
+        (plugin,) = [plugin for plugin in catalog.plugins.values() if not plugin.is_builtin]
+        assert plugin.status == "loaded"
+        assert len(load_study(next(new_plugin.glob("experiments/*.py"))).resolve(catalog)) == 2
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(new_plugin), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(command, cwd=new_plugin, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("text", "loss", "Python has a module 'lab_text' already"),
+        ("json", "loss", "Python has a module 'json' already"),
+        ("class", "loss", "'class' is a keyword of Python"),
+        ("adam", "optimizer", "there is a component 'adam' in optimizers already, of lab_basics"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(name: str, kind: str, message: str, tmp_path: Path) -> None:
+    result = lab("plugin", name, "--kind", kind, "--into", str(tmp_path))
+    assert str(result.exception).startswith(message)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,14 +109,15 @@ def test_new_component_keeps_its_contract(new_plugin: Path, kind: str, tmp_path:
 def test_new_experiment_has_two_arms_without_a_problem(new_plugin: Path, kind: str, tmp_path: Path) -> None:
     with catalog_with(tmp_path / "site", new_plugin) as catalog:
         arms = load_study(new_plugin / "experiments" / f"fresh_{kind}.py").resolve(catalog)
-    assert len(arms) == 2
-    assert arms[1].difference
+    # a search proposes its trials later
+    assert len(arms) == (1 if kind == "searcher" else 2)
+    assert all(arm.difference for arm in arms[1:])
 
 
 def test_new_plugins_pass_their_own_linter(tmp_path: Path) -> None:
     if importlib.util.find_spec("ruff") is None:
         pytest.skip("ruff is not installed: it is part of the extra 'dev'")
-    for kind in KINDS:
+    for kind in [*KINDS, *OTHERS]:
         lab("plugin", f"fresh-{kind}", "--kind", kind, "--into", str(tmp_path))
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]

@@ -89,7 +89,7 @@ def test_the_good_arms_finish_and_the_failures_are_told(tmp_path: Path) -> None:
     assert errors["raises"] == (
         "ZeroDivisionError: the third step\n"
         f'  {__file__}, line {LINE}: raise ZeroDivisionError("the third step")\n'
-        "in callback 'raises_in_third_step', after_step, epoch 0, batch 2"
+        "in callback 'raises_in_third_step', after_step, epoch 1, batch 2"
     )
     assert errors["greedy"].startswith("the run did not fit in memory\n  use a smaller batch_size")
     assert [row.failed for row in results.compare()] == [0, 0, 2, 2]

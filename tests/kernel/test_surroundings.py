@@ -153,7 +153,7 @@ def test_any_error_fails_its_run_alone_and_is_told_with_its_line(errors, callbac
 
 
 def test_notes_are_kept_where_they_are_text(errors):
-    assert errors(Noted).splitlines()[2:] == ["a note", "in callback 'noted', before_epoch, epoch 0, batch 0"]
+    assert errors(Noted).splitlines()[2:] == ["a note", "in callback 'noted', before_epoch, epoch 1, batch 0"]
 
 
 def test_a_callback_that_changes_the_working_folder_is_named(errors):

@@ -157,7 +157,7 @@ def test_moving_a_batch_keeps_its_structure() -> None:
 def test_the_learner_says_one_line_per_epoch_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     Learner(toy_model(), toy_data(), nn.functional.cross_entropy, stepper=Supervised()).fit(2)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["epoch 0", "epoch 1"]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 2"]
 
 
 def test_the_loader_asks_a_dataset_for_whole_batches_where_it_can() -> None:

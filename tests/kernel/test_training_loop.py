@@ -78,7 +78,7 @@ def test_after_methods_run_also_when_the_body_raised() -> None:
 def test_an_exception_says_which_callback_raised_when() -> None:
     with pytest.raises(ValueError, match="no") as caught:
         toy_learner(callbacks=[Failing()]).fit(1)
-    assert caught.value.__notes__ == ["in callback 'failing', before_step, epoch 0, batch 0"]
+    assert caught.value.__notes__ == ["in callback 'failing', before_step, epoch 1, batch 0"]
 
 
 class Cancelling(Callback):
@@ -175,7 +175,7 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_says_at_which_step() -> None:
     with pytest.raises(NonFiniteLossError) as caught:
         Learner(toy_model(), toy_data(), loss, lr=0.01, batch_size=8, progress=False).fit(3)
     assert str(caught.value) == (
-        "the loss became nan at step 9 (epoch 1, batch 0)\n"
+        "the loss became nan at step 9 (epoch 2, batch 0)\n"
         "  learning rate 0.01\n"
         "  try a smaller lr, or clip gradients: stepper=use(..., clip=1.0)"
     )

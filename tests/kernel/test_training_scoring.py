@@ -163,5 +163,5 @@ def test_a_validation_loss_that_is_not_finite_fails_the_fit_and_its_resumption(t
         return toy_learner(lr=1e30, optimizer=torch.optim.SGD, batch_size=72, folder=tmp_path, callbacks=[Checkpoint()])
 
     for _ in range(2):
-        with pytest.raises(NonFiniteLossError, match="the validation loss is nan after epoch 0"):
+        with pytest.raises(NonFiniteLossError, match="the validation loss is nan after epoch 1"):
             learner().resume(1)

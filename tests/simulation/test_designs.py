@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.designs import BEGIN, END, PAGE, looks, population, selected, tuned
+from tests.simulation.same_runs import false_verdicts
 
 
 def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
@@ -34,6 +35,11 @@ def test_the_best_epoch_on_the_same_examples_misleads_in_most_studies() -> None:
 def test_a_tuned_arm_that_only_wanted_another_learning_rate_is_not_called_worse() -> None:
     assert tuned(is_tuned=False, studies=4_000)[0] > 0.9
     assert tuned(studies=4_000)[0] <= 0.06
+
+
+@pytest.mark.parametrize(("seeds", "arms"), [(3, 1), (3, 9), (5, 4), (5, 9)])
+def test_real_runs_of_one_training_are_called_different_in_five_percent(seeds: int, arms: int) -> None:
+    assert false_verdicts(seeds, arms, studies=500) <= 0.06
 
 
 def test_the_page_has_the_figures() -> None:

@@ -149,7 +149,7 @@ def test_every_epoch_leaves_a_text(study):
     results, _ = study
     text = (results.runs[0].folder / "artefacts" / "samples.txt").read_text()
     assert text.count("--- epoch ") == 2
-    assert "--- epoch 1 ---\nthe" in text
+    assert "--- epoch 2 ---\nthe" in text
 
 
 def test_the_report_shows_a_text_of_every_arm(study):

@@ -86,6 +86,9 @@ def test_arms_leave_when_they_are_decided(study: Study, catalog: Catalog, tmp_pa
     assert seeds["base"] == max(seeds.values()) > seeds["the same"] == 3
     line = finished_lines(results.study, results)[1]
     assert f"{24 - len(results.runs)} of 24 runs saved" in line
+    assert "intervals and p-values are corrected for every look that the rule of seeds plans" in results.caveats(
+        results.compare()
+    )
 
 
 def test_a_finished_sequential_study_is_only_read(study: Study, catalog: Catalog, tmp_path: Path) -> None:

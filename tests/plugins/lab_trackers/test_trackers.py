@@ -406,6 +406,33 @@ def test_workers_and_commands_are_tracked_by_the_variable_alone(tmp_path: Path):
     assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 2
 
 
+def test_an_interrupted_process_ends_its_runs_and_goes_on_in_them_later(tmp_path: Path):
+    pytest.importorskip("wandb")
+    (tmp_path / "once.py").write_text(
+        '"""Interrupted once."""\nfrom pathlib import Path\nimport lab\nfrom lab import Study, use\n'
+        "def train(*, run: lab.TaskRun) -> dict[str, float]:\n"
+        "    for epoch in range(3):\n"
+        "        run.log(epoch=epoch, loss=float(epoch))\n"
+        "        if epoch == 1 and not Path('mark').exists():\n"
+        "            Path('mark').touch()\n"
+        "            raise KeyboardInterrupt\n"
+        "    return {'loss': 1.0}\n"
+        "study = Study(use(train), seeds=1, compare='loss')\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "LAB_TRACK": "wandb", "WANDB_MODE": "offline"}
+    seen = []
+    for code in (130, 0):
+        command = [sys.executable, "-m", "lab", "run", "once.py", "--quiet", "--executor", "in_process"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        assert "failed" not in done.stderr
+        file = next((tmp_path / "runs" / ".store").glob("*/trackers.json"))
+        seen.append(json.loads(file.read_text())["wandb "])
+    assert [state["status"] for state in seen] == ["interrupted", "finished"]
+    assert seen[0]["id"] == seen[1]["id"]
+
+
 def test_only_the_first_of_several_processes_reports(monkeypatch):
     from torch import distributed
 
