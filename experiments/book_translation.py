@@ -2,6 +2,10 @@
 
 *Dive into Deep Learning*, sections 9.7, 10.4 and 10.7, with its settings. It prints a tenth of the loss that is shown
 here, since it divides the sum over a sentence's tokens by ten steps, and then by tokens.
+
+Losses in the book's measure after 300 epochs (seed 0), its own in brackets: 0.0202 without attention (0.019),
+0.0208 with it (0.021), 0.0249 by the Transformer (0.030). The Transformer translates the book's
+four sentences right, both recurrent models all but "He's calm."
 """
 
 from lab import Experiment, Study, use
@@ -23,8 +27,7 @@ base = Experiment(
     architecture=use("seq2seq_rnn", context="each_step", **recurrent),
     loss="seq2seq_loss",
     sampler="shuffle",
-    # The book clips the gradient of a sum at 1, which is some 25 times that of the mean here.
-    stepper=use("always_forced", clip=0.04),
+    stepper=use("always_forced", clip=1.0),
     optimizer="adam",
     callbacks=[use("translations", texts=("Go.", "I lost.", "He's calm.", "I'm home."))],
     metrics=["bleu_book"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lab_basics.steppers import LossStepper
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.errors import ParameterError
@@ -16,6 +17,8 @@ from lab_seq2seq.losses import fit_length
 
 if TYPE_CHECKING:
     from lab_text.batches import TranslationBatch
+
+    from lab.training.learner import Learner
 
 __all__ = ["TeacherForcing"]
 
@@ -44,6 +47,14 @@ class TeacherForcing(LossStepper):
         clip: maximum norm of all gradients together; None does not clip.
         accumulate: number of batches whose gradients are averaged into one step.
         precision: dtype of autocast.
+        alpha: weight of activation regularization, the mean square of the decoder's outputs after dropout.
+        beta: weight of temporal activation regularization, the mean square of the difference between its outputs,
+            before dropout, at neighboring steps. Both after Merity, McCann & Socher 2017, arXiv:1708.01009; the
+            training loss contains them, the validation loss does not.
+
+    Raises:
+        ParameterError: a value is out of range, or ``alpha`` or ``beta`` is given for a model without
+            ``output_dropout``, where the outputs are read.
     """
 
     def __init__(
@@ -55,6 +66,8 @@ class TeacherForcing(LossStepper):
         clip: float | None = None,
         accumulate: int = 1,
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        alpha: float = 0.0,
+        beta: float = 0.0,
     ) -> None:
         super().__init__(clip=clip, accumulate=accumulate, precision=precision)
         if not 0 <= start <= 1:
@@ -66,7 +79,21 @@ class TeacherForcing(LossStepper):
                 where="stepper 'teacher_forcing'",
                 hint="decay_epochs=None keeps the probability; start=0 never forces",
             )
+        if min(alpha, beta) < 0:
+            raise ParameterError(
+                f"alpha and beta must not be negative, got {alpha} and {beta}", where="stepper 'teacher_forcing'"
+            )
         self.pad_id, self.start, self.decay_epochs = pad_id, start, decay_epochs
+        self.alpha, self.beta = alpha, beta
+
+    def attach(self, learner: Learner) -> None:
+        super().attach(learner)
+        if (self.alpha or self.beta) and not isinstance(getattr(learner.model, "output_dropout", None), nn.Module):
+            raise ParameterError(
+                f"a {type(learner.model).__name__} has no output_dropout, whose inputs alpha and beta regularize",
+                where="stepper 'teacher_forcing'",
+                hint="use seq2seq_rnn, or alpha=0 and beta=0",
+            )
 
     @property
     def probability(self) -> float:
@@ -83,8 +110,20 @@ class TeacherForcing(LossStepper):
 
     def train_loss(self, batch: TranslationBatch) -> Tensor:
         source, target = batch[0], batch[1]
-        output = self.model(source, target, self.sample_forcing_mask(len(target)), **self._output_format())
-        return self.learner.loss(output, target)
+        forced = self.sample_forcing_mask(len(target))
+        if not (self.alpha or self.beta):
+            return self.learner.loss(self.model(source, target, forced, **self._output_format()), target)
+        calls: list[tuple[Tensor, Tensor]] = []
+        module: Any = self.learner.model.output_dropout
+        handle = module.register_forward_hook(lambda _, inputs, output: calls.append((inputs[0], output)))
+        try:
+            loss = self.learner.loss(self.model(source, target, forced, **self._output_format()), target)
+        finally:
+            handle.remove()
+        # A step whose prediction becomes an input goes through dropout with its run, so these are all steps in order.
+        outputs, dropped = (torch.cat([each.flatten(0, -2) for each in part]) for part in zip(*calls, strict=True))
+        lengths = (target != self.pad_id).sum(0).clamp(min=1)
+        return loss + self.alpha * dropped.pow(2).mean() + self.beta * _slowness(outputs, lengths, target.shape)
 
     def _output_format(self) -> dict[str, bool]:
         """Return the options of the model that leave out what the loss does not need."""
@@ -115,3 +154,23 @@ class TeacherForcing(LossStepper):
             if states_mean(self.learner.loss)
             else (target != self.pad_id).sum()
         )
+
+
+def _slowness(outputs: Tensor, lengths: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the mean square of the difference of neighboring steps.
+
+    Args:
+        outputs: (N, E), step after step: all sentences, or only those that go on, the longest first.
+        lengths: (B,) of the targets.
+        shape: (T, B) of the target.
+    """
+    steps, count = shape
+    sizes = torch.full((steps,), count)
+    if len(outputs) != steps * count:
+        sizes = (torch.arange(steps).unsqueeze(1) < lengths.cpu()).sum(1)
+    later = torch.arange(int(sizes[0]), len(outputs))
+    # The row of the same sentence one step before: each step begins as many rows later as the last one had.
+    earlier = later - sizes[:-1].repeat_interleave(sizes[1:])
+    if not len(later):
+        return outputs.new_zeros(())
+    return (outputs[later.to(outputs.device)] - outputs[earlier.to(outputs.device)]).pow(2).mean()
