@@ -1,0 +1,65 @@
+"""Plugin for texts with labels: datasets, encoders, poolings and a classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import RegistrySpec, hookimpl
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Registries ``text_encoders`` and ``poolings``."""
+    return [
+        RegistrySpec(
+            "text_encoders", "text encoder", "lab_sentences.encoders:TextEncoder", "vectors of words in a text"
+        ),
+        RegistrySpec("poolings", "pooling", "lab_sentences.poolings:Pooling", "one vector from those of a text"),
+    ]
+
+
+@hookimpl
+def lab_text_encoders() -> dict[str, Any]:
+    """Encoders of texts."""
+    return {
+        "bag_of_words": "lab_sentences.encoders:BagOfWords",
+        "birnn": "lab_sentences.encoders:BiRNN",
+        "text_cnn": "lab_sentences.encoders:TextCNN",
+    }
+
+
+@hookimpl
+def lab_poolings() -> dict[str, Any]:
+    """Poolings over the words of a text."""
+    return {
+        "attention": "lab_sentences.poolings:AttentionPooling",
+        "concat": "lab_sentences.poolings:ConcatPooling",
+        "first": "lab_sentences.poolings:FirstPooling",
+        "last": "lab_sentences.poolings:LastPooling",
+        "max": "lab_sentences.poolings:MaxPooling",
+        "mean": "lab_sentences.poolings:MeanPooling",
+    }
+
+
+@hookimpl
+def lab_datasets() -> dict[str, Any]:
+    """Texts with a class each."""
+    return {"labelled_text": "lab_sentences.data:labelled_text"}
+
+
+@hookimpl
+def lab_corpora() -> dict[str, Any]:
+    """Labelled corpora in the data directory."""
+    return {"movie_reviews": "lab_sentences.sources:movie_reviews", "sst2": "lab_sentences.sources:sst2"}
+
+
+@hookimpl
+def lab_architectures() -> dict[str, Any]:
+    """Classifier of texts."""
+    return {"text_classifier": "lab_sentences.models:TextClassifier"}
+
+
+@hookimpl
+def lab_conformance() -> str:
+    """Example data for the conformance kit, and the checks of encoders and poolings."""
+    return "lab_sentences.conformance:support"

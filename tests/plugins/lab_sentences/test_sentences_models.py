@@ -1,0 +1,99 @@
+"""Encoders, poolings and the classifier: worked examples, and a golden loss curve."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from lab_basics.optimizers import adam
+from lab_sentences.data import labelled_text
+from lab_sentences.encoders import BagOfWords, BiRNN, TextCNN
+from lab_sentences.models import TextClassifier
+from lab_sentences.poolings import ConcatPooling, FirstPooling, LastPooling, MaxPooling, MeanPooling
+from torch.nn import functional
+
+from lab import Learner
+from lab.errors import DataError, ParameterError, ShapeError
+
+GOLDEN = [0.76796, 0.70923]
+
+
+def fitted(encoder, pooling, epochs, rows=1500):
+    """Return the losses and the learner of a classifier of the first ``rows`` generated questions."""
+    data = labelled_text(max_size=500)
+    data.train.ids, data.train.target = data.train.ids[:rows], data.train.target[:rows]
+    torch.manual_seed(0)
+    model = TextClassifier(
+        data.vocab_size, data.output_size, data.pad_id, None, encoder=encoder, pooling=pooling, embedding_dim=16
+    )
+    learner = Learner(
+        model, data, functional.cross_entropy, optimizer=adam, lr=1e-2, batch_size=64, progress=False, seed=3
+    )
+    return [row["train_loss"] for row in learner.fit(epochs)], learner
+
+
+def test_golden_loss_curve():
+    """Values written down once; a change of them is a change of what is computed."""
+    losses, _ = fitted(partial(TextCNN, filters=8), MaxPooling, 2)
+    assert losses == pytest.approx(GOLDEN, rel=5e-3)
+
+
+@pytest.mark.parametrize(("encoder", "learned"), [(TextCNN, True), (BiRNN, True), (BagOfWords, False)])
+def test_order_is_learned_by_encoders_that_see_it(tmp_path, encoder, learned):
+    path = tmp_path / "order.csv"
+    path.write_text("text,label\n" + "one two,x\ntwo one,y\n" * 32, encoding="utf-8")
+    data = labelled_text(path=str(path))
+    torch.manual_seed(0)
+    model = TextClassifier(
+        data.vocab_size, 2, data.pad_id, None, encoder=encoder, pooling=MaxPooling, embedding_dim=8, dropout=0.0
+    )
+    learner = Learner(model, data, functional.cross_entropy, optimizer=adam, lr=1e-2, batch_size=16, progress=False)
+    assert (learner.fit(12)[-1]["valid_loss"] < 0.3) == learned
+
+
+def test_poolings_of_a_worked_example():
+    x = torch.tensor([[[1.0, 4.0], [3.0, 2.0], [9.0, 9.0]]])
+    mask = torch.tensor([[True, True, False]])
+    expected = {MaxPooling: [3, 4], MeanPooling: [2, 3], FirstPooling: [1, 4], LastPooling: [3, 2]}
+    for kind, values in expected.items():
+        assert kind(2)(x, mask).tolist() == [values]
+    assert ConcatPooling(2)(x, mask).tolist() == [[3, 2, 3, 4, 2, 3]]
+
+
+def test_a_bag_of_words_knows_no_order():
+    model = TextClassifier(9, 2, 1, None, encoder=BagOfWords, pooling=MeanPooling, embedding_dim=4).eval()
+    assert torch.allclose(model(torch.tensor([[5, 6, 7]])), model(torch.tensor([[7, 5, 6]])))
+
+
+def test_a_text_of_padding_alone_is_finite():
+    for encoder in (BagOfWords, BiRNN, TextCNN):
+        model = TextClassifier(9, 2, 1, None, encoder=encoder, pooling=MaxPooling, embedding_dim=4).eval()
+        assert torch.isfinite(model(torch.tensor([[1, 1, 1], [5, 6, 1]]))).all()
+
+
+def test_word_vectors_are_the_start():
+    vectors = torch.randn(9, 3)
+    model = TextClassifier(9, 2, 1, vectors, embedding_dim=50)
+    assert torch.equal(model.embedding.weight, vectors)
+
+
+def test_predictions_have_names():
+    _, learner = fitted(BagOfWords, MeanPooling, 1, rows=128)
+    found = learner.predict(["who is there ?", "is who there ?"])
+    assert [set(each) for each in found] == [{"exchanged", "intact"}] * 2
+    assert all(sum(each.values()) == pytest.approx(1) for each in found)
+    assert learner.predict("who is there ?")[0] == pytest.approx(found[0])
+    with pytest.raises(DataError, match="no text to classify"):
+        learner.predict([""])
+
+
+def test_parameters_and_shapes_are_checked():
+    with pytest.raises(ParameterError):
+        TextClassifier(9, 2, 1, None, dropout=1.0)
+    with pytest.raises(ParameterError):
+        BiRNN(4, hidden_size=0)
+    with pytest.raises(ParameterError):
+        TextCNN(4, kernels=())
+    with pytest.raises(ShapeError):
+        TextClassifier(9, 2, 1, None)(torch.zeros(2, 3))
