@@ -347,6 +347,7 @@ def _answer(
     from lab.report.live import Display, PlanProgress
     from lab.report.terminal import make_console, print_plan, print_results, sections_of
     from lab.study.execute import answer, finish, is_elsewhere
+    from lab.study.experiment import Task
     from lab.study.interrupt import INTERRUPTED
     from lab.study.record import among_others
 
@@ -384,9 +385,11 @@ def _answer(
                 command=_command_line(),
             )
     except KeyboardInterrupt:
-        click.echo(f"interrupted; everything is saved\n  go on with the same command: {_command_line()}", err=True)
-        if fresh and (kept := [key for key in asked if key not in ended and store.finished(key)]):
-            _warn_of_kept(kept, store)
+        # a function or a command keeps what it saves itself
+        kept = "finished runs and checkpoints are kept" if isinstance(study.base, Task) else "everything is saved"
+        click.echo(f"interrupted; {kept}\n  go on with the same command: {_command_line()}", err=True)
+        if fresh and (old := [key for key in asked if key not in ended and store.finished(key)]):
+            _warn_of_kept(old, store)
         return INTERRUPTED
     sections = sections_of(results, catalog)
     # the report is written before anything is printed: a closed pipe must not prevent it

@@ -213,6 +213,7 @@ def compare_pairs(
     looks: Sequence[tuple[float, float]] = (),
     groups: Mapping[str, str] | None = None,
     paired: bool = True,
+    overlap: float = 0.0,
 ) -> list[ArmComparison]:
     """Compare pairs of arms, paired by seed, with intervals that hold together.
 
@@ -228,6 +229,9 @@ def compare_pairs(
             for all arms by default.
         paired: False compares all pairs of arms as independent samples, after Welch; so are in any case two arms with
             three scores or more each and no seed in common, between which there is nothing to pair.
+        overlap: validation examples per training example where every seed has a split of its own of the same data.
+            Such scores depend on each other, and the variance of a mean is ``1/n + overlap`` and not ``1/n`` times that
+            of a difference (Nadeau & Bengio 2003, *Machine Learning* 52). 0: all seeds have one split.
     """
     refused = refused or {}
     differences = {name: _paired(*pair) for name, pair in pairs.items()}
@@ -262,6 +266,7 @@ def compare_pairs(
             _correlation(*pairs[name]),
             margin,
             sign=1 if higher_is_better else -1,
+            overlap=overlap,
         )
         for name, d in differences.items()
     ]
@@ -421,9 +426,9 @@ def _spread(d: np.ndarray, step: float) -> float:
 
 
 def _compare(
-    name: str, d: np.ndarray, step: float, level: float, correlation: float, margin: float, *, sign: int
+    name: str, d: np.ndarray, step: float, level: float, correlation: float, margin: float, *, sign: int, overlap: float
 ) -> ArmComparison:
-    found = _judge(d, step, level)
+    found = _judge(d, step, level, overlap)
     better = None if found.direction == 0 else found.direction == sign
     is_equivalent = bool(margin > 0 and abs(found.mean) + found.half < margin)
     # ties count half, so that an arm equal to the base improves on it in 50 % of seeds and not in none
@@ -468,7 +473,7 @@ class _Judged:
     direction: int
 
 
-def _judge(d: np.ndarray, step: float, level: float) -> _Judged:
+def _judge(d: np.ndarray, step: float, level: float, overlap: float = 0.0) -> _Judged:
     mean, spread, n = _mean(d), _spread(d, step), len(d)
     if math.isnan(spread):
         p = sign_flip_p(d) if _can_be_tested(d) else math.nan
@@ -477,7 +482,7 @@ def _judge(d: np.ndarray, step: float, level: float) -> _Judged:
         return _Judged(mean, half, spread, p, math.nan, int(np.sign(mean)) if is_shown else 0)
     from scipy.special import nctdtrinc, stdtr, stdtrit
 
-    error = spread / math.sqrt(n)
+    error = spread * math.sqrt(1 / n + overlap)
     p = float(2 * stdtr(n - 1, -abs(mean) / error))
     if n < MIN_SEEDS:
         return _Judged(mean, math.nan, spread, p, math.nan, 0)

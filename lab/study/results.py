@@ -124,8 +124,11 @@ class Results:
         self.study, self.notes = study, list(notes)
         row_of = {arm.name: arm.row or arm.name for arm in arms}
         # arms that share a row are one from here on, the first of them with the runs of all
-        rows = {arm.row: attrs.evolve(arm, name=arm.row) if arm.row else arm for arm in reversed(arms) if arm.row}
-        self.arms = list({row_of[arm.name]: rows.get(arm.row, arm) for arm in arms}.values())
+        own: dict[str, Arm] = {arm.name: arm for arm in arms if not arm.row}
+        for arm in arms:
+            if arm.row and arm.row not in own:
+                own[arm.row] = attrs.evolve(arm, name=arm.row)
+        self.arms = [own[row] for row in dict.fromkeys(row_of.values())]
         self.runs = [attrs.evolve(run, arm=row_of.get(run.arm, run.arm)) for run in runs]
         self._of_arm: dict[str, list[RunRecord]] = {}
         for run in self.runs:
@@ -185,6 +188,7 @@ class Results:
             looks=self._looks,
             groups={} if stepwise else pairs,
             paired=paired,
+            overlap=self._overlap,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
@@ -212,6 +216,11 @@ class Results:
         return [(float(total), float(each)) for total, each in rules.get(SEEDS, {}).get("levels", [])]
 
     @property
+    def _overlap(self) -> float:
+        """Validation examples per training example if every seed has a split of its own, else 0."""
+        return float(getattr(self.study, "rules", {}).get("splits", {}).get("overlap", 0.0))
+
+    @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
         """Arm → factor → level if the arms are all cells of a grid of two factors or more; else empty."""
         cells = {arm.name: arm.factors for arm in self.arms}
@@ -233,12 +242,13 @@ class Results:
 
     def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
         """Return whether these arms were measured on different examples; runs without a record count as equal."""
-        seen = {
-            str(run.yardstick["splits"][split])
-            for run in self._finished(arms)
-            if isinstance(run.yardstick.get("splits"), dict) and run.yardstick["splits"].get(split)
-        }
-        return len(seen) > 1
+        has_splits = self._overlap > 0
+        seen: dict[int, set[str]] = {}
+        for run in self._finished(arms):
+            if isinstance(run.yardstick.get("splits"), dict) and run.yardstick["splits"].get(split):
+                # seeds with a split of their own differ among each other, and not between arms
+                seen.setdefault(run.seed if has_splits else 0, set()).add(str(run.yardstick["splits"][split]))
+        return any(len(fingerprints) > 1 for fingerprints in seen.values())
 
     def _finished(self, arms: Sequence[str]) -> list[RunRecord]:
         runs = [run for arm in arms for run in self._of_arm.get(arm, [])]
@@ -323,6 +333,11 @@ class Results:
             sentences.append(
                 f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
                 "(pairs of runs share the seed and the order of batches)"
+            )
+        if self._overlap:
+            sentences.append(
+                "every seed has a split of its own, so intervals are about the population; they are widened for the "
+                "examples that splits share"
             )
         if self._looks:
             sentences.append("intervals and p-values are corrected for every look that the rule of seeds plans")

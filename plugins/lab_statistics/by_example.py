@@ -88,6 +88,11 @@ def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], n
     Raises:
         LabError: they have no seed in common, or other examples.
     """
+    if "splits" in getattr(results.study, "rules", {}):
+        raise LabError(
+            f"every seed of '{results.study.name}' has other validation examples",
+            hint="its intervals are about the population already",
+        )
     base = results.base_of(arm)
     found = {name: _scores_by_seed(results, name, score) for name in (base, arm)}
     seeds = [seed for seed in found[base] if seed in found[arm]]

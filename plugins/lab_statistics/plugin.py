@@ -27,6 +27,7 @@ def lab_study_methods() -> dict[str, str]:
     return {
         "across": "lab_statistics.datasets:across",
         "sources": "lab_statistics.variance:sources",
+        "splits": "lab_statistics.splits:splits",
         "tune": "lab_statistics.tuning:tune",
     }
 
