@@ -212,7 +212,9 @@ def test_neighbors_come_from_an_index_and_zeros_are_none(index):
     vectors = np.vstack([VECTORS, np.zeros(3)])
     vocab = WordVocabulary([*VOCAB.words, "nothing"], [5, 4, 3, 2, 1, 1])
     found = neighbors(vocab, vectors, ["man", "nothing", "unknown"], 9, index)
-    assert [word for word, _ in found["man"]] == ["woman", "son", "daughter", "stone"]
+    words = [word for word, _ in found["man"]]
+    # woman and son are equally near, and an index of several threads orders them either way
+    assert (sorted(words[:2]), words[2:]) == (["son", "woman"], ["daughter", "stone"])
     assert dict(found["man"])["woman"] == pytest.approx(0.5**0.5, abs=1e-5)
     assert found["nothing"] == []
     assert found.keys() == {"man", "nothing"}
