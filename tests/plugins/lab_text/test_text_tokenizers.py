@@ -120,7 +120,7 @@ def test_something_that_is_no_language_code_is_an_error() -> None:
 def test_an_unknown_tokenizer_name_is_an_error_without_the_kernel_too() -> None:
     with pytest.raises(ParameterError) as caught:
         tokenizer_factory("spacey")
-    assert str(caught.value) == "unknown tokenizer 'spacey'\n  built in: spacy, whitespace, characters"
+    assert str(caught.value) == "unknown tokenizer 'spacey'\n  built in: spacy, whitespace, characters, book"
 
 
 @pytest.mark.parametrize(
