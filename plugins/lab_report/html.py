@@ -273,9 +273,9 @@ def _charts(
 
 
 def _per_seed(results: Results, names: Sequence[str]) -> dict[str, list[float]]:
-    base = results.scores(names[0], results.study.compare)
     found: dict[str, list[float]] = {}
     for name in names[1:]:
+        base = results.scores(results.base_of(name), results.study.compare)
         figures = results.scores(name, results.study.compare)
         found[name] = [figures[seed] - base[seed] for seed in base if seed in figures]
     return found

@@ -160,3 +160,11 @@ def test_a_study_on_one_dataset_says_how_to_ask_on_several(catalog: Catalog, tmp
     with pytest.raises(LabError, match=r"study\.across"):
         describe(results)
     assert sections(results.study, results.runs) == []
+
+
+def test_ticks_of_the_difference_chart_are_taken_from_the_base_of_each_arm(results: Results) -> None:
+    from lab_report.html import _per_seed
+
+    base, wide = (results.scores(name, "valid_loss") for name in ("base on wild", "wide on wild"))
+    ticks = _per_seed(results, results.leading_arms())["wide on wild"]
+    assert ticks == pytest.approx([wide[seed] - base[seed] for seed in range(3)])
