@@ -99,8 +99,9 @@ def neighbors(
         # one more, as a word is its own nearest
         places, near = index.search(vectors[rows[asked]], min(count + 1, len(nonzero)))
         for number, some, cosines in zip(asked, nonzero[places].tolist(), near.tolist(), strict=True):
-            others = [(vocab.words[i], x) for i, x in zip(some, cosines, strict=True) if i != rows[number]]
-            found[known[number]] = others[:count]
+            # frequent words first among equals, whose order an index does not promise
+            others = sorted((-x, i) for i, x in zip(some, cosines, strict=True) if i != rows[number])
+            found[known[number]] = [(vocab.words[i], -x) for x, i in others[:count]]
     return found
 
 
