@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lab.errors import LabError
+from lab.errors import LabError, describe_error
 from lab.files import atomic_path
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ MAX_EXAMPLES = 10_000
 
 MAX_SHARE, MIN_SECONDS = 0.05, 0.5
 """Share of a run's training time, and seconds in any case, that keeping scores may take."""
+
+MIN_TRAINING_S = 0.1
+"""Seconds of training below which none are kept: building the model again would cost more than it took to train."""
 
 TOLERANCE = 1e-4
 Scores = dict[str, np.ndarray]
@@ -225,11 +228,19 @@ def run_finished(run: Run, result: RunRecord) -> None:
         return
     if run.processes > 1 or torch.device(run.device).type != "cpu" or len(run.data.valid) > MAX_EXAMPLES:
         return
-    allowed = max(MIN_SECONDS, MAX_SHARE * result.budget.get("seconds", 0.0))
+    seconds = result.budget.get("seconds", 0.0)
+    if seconds < MIN_TRAINING_S:
+        return
     try:
         learner = run.learner(result.folder)
         learner.load(result.path(str(result.result["selected"])))
-        keep_scores(result.folder, scores_of_examples(learner, seconds=allowed))
-    except Exception:
-        # the run is finished and sound; lab examples computes the scores when they are asked for, and says what fails
+        keep_scores(result.folder, scores_of_examples(learner, seconds=max(MIN_SECONDS, MAX_SHARE * seconds)))
+    except TooSlowError:
+        # lab examples computes them when they are asked for
         return
+    except Exception as error:
+        # the run is finished and sound, so this ends nothing
+        run.catalog.warn(
+            f"lab: scores of the examples of run {run.key} are not kept: {describe_error(error)}\n"
+            "  lab examples STUDY computes them from the stored weights"
+        )

@@ -209,6 +209,11 @@ def test_scoring_stops_where_it_takes_too_long() -> None:
 # --- studies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def _short_runs_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab_statistics.examples.MIN_TRAINING_S", 0.0)
+
+
 @pytest.fixture
 def results(catalog: Catalog, tmp_path: Path) -> Results:
     study = Study(experiment(epochs=1), seeds=3, name="examples").swap("architecture.width", {"wide": 8})
@@ -221,6 +226,26 @@ def test_runs_keep_the_scores_of_their_examples(results: Results) -> None:
         scores = read_scores(run)
         mean = np.average(scores["loss"], weights=scores["weight"])
         assert mean == pytest.approx(run.metrics["valid_loss"], rel=1e-5)
+
+
+def test_a_run_that_trains_for_milliseconds_keeps_none(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab_statistics.examples.MIN_TRAINING_S", 60.0)
+    study = Study(experiment(epochs=1), seeds=1, name="examples")
+    assert not any(is_kept(run) for run in run_study(study, runs=tmp_path, catalog=catalog).runs)
+
+
+def test_scores_that_cannot_be_kept_are_told(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise ValueError("no scores today")
+
+    warnings: list[str] = []
+    monkeypatch.setattr("lab_statistics.examples.scores_of_examples", fails)
+    monkeypatch.setattr(catalog, "warn", warnings.append)
+    found = run_study(Study(experiment(epochs=1), seeds=1, name="examples"), runs=tmp_path, catalog=catalog)
+    assert [run.status for run in found.runs] == ["finished"]
+    assert "are not kept: ValueError: no scores today" in warnings[0]
 
 
 def test_the_switch_keeps_none(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
