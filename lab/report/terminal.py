@@ -238,9 +238,13 @@ def _narrow(
     """Return a table without vertical lines whose names are cut in the middle where it would be too wide."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
-    # the head of a column may wrap, so that the numbers below it set its width
-    widths = [max([min(len(head), MIN_HEAD), *(len(row[i]) for row in cells)]) for i, head in enumerate(heads)]
-    left = width - sum(widths) - GAP * len(widths)
+    # the head of a column is wrapped where the numbers below it need the width
+    longest = max(map(len, [first, *names]))
+    for most in (max(map(len, heads)), MIN_HEAD):
+        widths = [max([min(len(head), most), *(len(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+        left = width - sum(widths) - GAP * len(widths)
+        if left >= longest:
+            break
     shown = shortened(names, max(left, MIN_NAME))
     # a verdict is wrapped rather than a name cut so far that it looks like another
     widths[-1] = max(min(widths[-1], widths[-1] + left - max(map(len, shown), default=0)), MIN_VERDICT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import string
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,10 @@ def command(
     Raises:
         LabError: a placeholder is no parameter, a parameter stands nowhere in the command, a source is missing.
     """
+    if not isinstance(template, str):
+        raise LabError(
+            f"a command is one text, not {type(template).__name__}", hint='command("python train.py --lr {lr}", ...)'
+        )
     names = {name.partition(".")[0].partition("[")[0] for _, name, _, _ in _parsed(template) if name is not None}
     unknown = sorted(names - {*parameters, *GIVEN})
     unused = sorted(parameters.keys() - names)
@@ -60,6 +65,9 @@ def command(
     ]
     problems += [f"parameter '{name}' does not stand in the command: write {{{name}}}" for name in unused]
     problems += [f"no source fits '{pattern}'" for pattern in sources if not glob(pattern, recursive=True)]
+    problems += (
+        [] if isinstance(metrics, str) else [line for item in metrics.items() for line in _pattern_problems(*item)]
+    )
     problems += [f"'{name}' is filled by the run" for name in parameters if name in GIVEN]
     if isinstance(metrics, str) and not metrics.startswith("{folder}/"):
         # a fixed place would hold the result of another run, of another worker, or of an earlier time
@@ -73,6 +81,15 @@ def command(
     chosen |= {"metrics_file": metrics} if isinstance(metrics, str) else {"patterns": dict(metrics)}
     optional = {"sources": files, "timeout_s": timeout_s, "environment": dict(environment or {})}
     return Use("command", {**chosen, **{name: value for name, value in optional.items() if value}})
+
+
+def _pattern_problems(metric: str, pattern: str) -> list[str]:
+    """Return why the output of a command cannot be searched for a metric."""
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, TypeError) as error:
+        return [f"the pattern of '{metric}' is no regular expression: {error} in {pattern!r}"]
+    return [f"the pattern of '{metric}' has {groups} groups, and one is the number: {pattern}"] if groups > 1 else []
 
 
 def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None]]:

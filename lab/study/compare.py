@@ -58,6 +58,9 @@ Rounding alone gives a difference the spread √(1/6) = 0.41 (Sheppard 1898). Th
 with 1 to 9 arms at 5 % for accuracies on 25 and more examples, as the simulations in ``tests/simulation`` show.
 """
 
+MAX_CHANCE = 0.0125
+"""Expected number of grids that numbers fit by chance above which they are said to lie on none."""
+
 MAX_GRID = 2000
 """Finest grid that is looked for, in steps per unit."""
 
@@ -400,7 +403,24 @@ def grid_step(scores: Sequence[float]) -> float:
     # 1e-6 of a unit: shares are often computed in single precision
     is_near = np.abs(steps - np.round(steps)) <= 1e-6 * np.maximum(1, np.abs(values))[:, None] * counts
     found = np.flatnonzero(is_near.all(axis=0))
-    return 1 / float(counts[found[0]]) if len(found) else 0.0
+    if not len(found) or _is_near_by_chance(values, counts[: found[0] + 1]):
+        return 0.0
+    return 1 / float(counts[found[0]])
+
+
+def _is_near_by_chance(values: np.ndarray, counts: np.ndarray) -> bool:
+    """Return whether values that are no shares would also lie on one of these grids if they were any numbers.
+
+    Every number is close to a fraction: 3.14159 to 355 / 113. Shares are left out, since a grid is known to be theirs.
+    """
+    # 3.14159 and 4.14159 lie on the same grids
+    fractions = np.unique(np.round(np.mod(values, 1.0), 6))
+    fractions = fractions[(fractions > 1e-6) & (fractions < 1 - 1e-6)]
+    if not len(fractions) or (values.min() >= 0 and values.max() <= 1):
+        return False
+    # by chance a number lies within the tolerance of the grid of N steps with this probability
+    near = np.minimum(1.0, 2e-6 * max(1.0, float(np.abs(values).max())) * counts)
+    return float((near ** len(fractions)).sum()) > MAX_CHANCE
 
 
 def mean_and_half_width(d: np.ndarray, level: float, step: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

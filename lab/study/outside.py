@@ -145,6 +145,7 @@ class Roles:
         higher_is_better: direction of the metric; None if its name or its source says it.
         base: the arm that the others are compared with; the first unless given.
         factors: the columns whose levels make up the arms of a grid.
+        is_paired: whether arms are compared seed by seed, for which they need seeds in common.
     """
 
     metric: str
@@ -153,6 +154,7 @@ class Roles:
     higher_is_better: bool | None = None
     base: str | None = None
     factors: Sequence[str] = ()
+    is_paired: bool = True
 
 
 def compare(
@@ -248,7 +250,7 @@ def results_of(rows: Rows, roles: Roles) -> Results:
     arms = _arms(names, cells, factors, roles.base, rows.where)
     # In the order of the file, since the last digit of a mean depends on the order of its values.
     every = list(dict.fromkeys(seed for seed in seeds if seed is not None))
-    _refuse(_pair_problems(arms, names, seeds, len(every)), rows)
+    _refuse(_pair_problems(arms, names, seeds, len(every), roles.is_paired), rows)
 
     others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})
     order = [roles.metric if column == metric_column else column for column in rows.columns]
@@ -502,13 +504,15 @@ def _factor_problems(
     return problems[:MAX_SHOWN]
 
 
-def _pair_problems(arms: Sequence[Arm], names: Sequence[str], seeds: Sequence[int | None], count: int) -> list[str]:
+def _pair_problems(
+    arms: Sequence[Arm], names: Sequence[str], seeds: Sequence[int | None], count: int, is_paired: bool
+) -> list[str]:
     """Return why arms cannot be paired: none shares a seed with the base, or there are too many seeds."""
     base = arms[0].name
     # Without this check, every arm of a table would say that it shares no seed: the columns are wrong, not the arms.
     of_base = {seed for name, seed in zip(names, seeds, strict=True) if name == base}
-    if not any(seed in of_base for name, seed in zip(names, seeds, strict=True) if name != base):
-        return [f"no arm has a seed of '{base}', the base: arms are compared seed by seed"]
+    if is_paired and not any(seed in of_base for name, seed in zip(names, seeds, strict=True) if name != base):
+        return [f"no arm has a seed of '{base}', the base: arms are compared seed by seed, or with --unpaired"]
     if len(arms) * count > MAX_RUNS:
         return [f"{len(arms):,} arms with {count:,} seeds: {MAX_RUNS:,} runs at most can be compared"]
     return []

@@ -24,12 +24,14 @@ from lab.errors import RunFailed, did_you_mean
 from lab.files import atomic_path
 from lab.registry.resolved import Component
 from lab.study.files import one_line
-from lab.training.rng import Streams, all_generators
+from lab.training.rng import Streams, all_generators, global_random_state, set_global_random_state
 
 __all__ = ["NoData", "TaskCheckpoint", "TaskRun", "forget_checkpoint", "train_task"]
 
 HISTORY = "metrics.jsonl"
 CHECKPOINT = "task-checkpoint.safetensors"
+RANDOM = "lab.random."
+"""Beginning of the names of random positions in a checkpoint."""
 
 
 @attrs.define(eq=False)
@@ -46,13 +48,19 @@ class NoData:
 class TaskCheckpoint:
     """A checkpoint that survives a killed process: tensors and JSON, replaced as a whole; no pickle.
 
+    It also holds the positions of the run's random streams and of the global generators of torch, Python and NumPy, and
+    ``load`` goes back to them: a function that draws from these goes on with the numbers that it would have drawn.
+
     Args:
         folder: of the run.
         saved: called after each save.
+        streams: of the run.
+        device: that it trains on, whose generator is kept too.
     """
 
-    def __init__(self, folder: Path, saved: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, saved: Callable[[], None], streams: Streams, device: str) -> None:
         self._place, self._saved = folder / CHECKPOINT, saved
+        self._streams, self._device = streams, torch.device(device)
 
     def save(self, tensors: Mapping[str, Tensor] | None = None, **state: Any) -> None:
         """Replace the checkpoint.
@@ -74,20 +82,33 @@ class TaskCheckpoint:
                     f"name: save(tensors, {name}=...)"
                 )
         kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in (tensors or {}).items()}
+        positions, plain = _positions(self._streams, self._device)
+        kept.update({f"{RANDOM}{name}": tensor for name, tensor in positions.items()})
         # one file, so that tensors and state are always of the same moment
         with atomic_path(self._place) as temporary:
-            save_file(kept, temporary, metadata={"state": json.dumps(state)})
+            save_file(kept, temporary, metadata={"state": json.dumps(state), "random": json.dumps(plain)})
         self._saved()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Return the tensors and the state that were saved last; None in a run that begins anew."""
+        """Return the tensors and the state that were saved last; None in a run that begins anew.
+
+        Random streams and global generators go back to where they were then.
+        """
         from safetensors import safe_open
 
         if not self._place.is_file():
             return None
         with safe_open(self._place, "pt") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 (it is not a mapping)
+            known = file.metadata()
+            state: dict[str, Any] = json.loads(known["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+        # checkpoints of earlier versions hold no positions
+        if "random" in known:
+            positions = {
+                name.removeprefix(RANDOM): tensors.pop(name) for name in list(tensors) if name.startswith(RANDOM)
+            }
+            _return_to(positions, json.loads(known["random"]), self._streams, self._device)
+        return tensors, state
 
 
 class TaskRun:
@@ -114,7 +135,7 @@ class TaskRun:
         self.seed, self.folder, self.device = seed, folder, device
         self.threads, self.streams = torch.get_num_threads(), Streams(seed)
         self.history: list[dict[str, float]] = []
-        self.checkpoint = TaskCheckpoint(folder, self._stop_if_asked)
+        self.checkpoint = TaskCheckpoint(folder, self._stop_if_asked, self.streams, device)
         self._stop, self._advanced, self._logged = stop, advanced, time.perf_counter()
 
     @property
@@ -149,6 +170,29 @@ class TaskRun:
     def _stop_if_asked(self) -> None:
         if self._stop.is_set():
             raise KeyboardInterrupt
+
+
+def _positions(streams: Streams, device: torch.device) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the positions of all generators: tensors, and what is plain JSON."""
+    state = global_random_state(device)
+    tensors = {f"stream.{name}": position for name, position in streams.state_dict().items()}
+    tensors |= {name: state[name].cpu() for name in ("cpu", "cuda") if name in state}
+    plain: dict[str, Any] = {"python": state["python"]}
+    if "numpy" in state:
+        tensors["numpy"], *plain["numpy"] = state["numpy"]
+    return tensors, plain
+
+
+def _return_to(tensors: Mapping[str, Tensor], plain: Mapping[str, Any], streams: Streams, device: torch.device) -> None:
+    """Bring all generators to the positions that ``_positions`` returned."""
+    beginning = "stream."
+    streams.return_to({n.removeprefix(beginning): t for n, t in tensors.items() if n.startswith(beginning)})
+    version, internal, gauss = plain["python"]
+    state: dict[str, Any] = {name: tensors[name] for name in ("cpu", "cuda") if name in tensors}
+    state["python"] = (version, tuple(internal), gauss)
+    if "numpy" in plain:
+        state["numpy"] = (tensors["numpy"], *plain["numpy"])
+    set_global_random_state(state, device)
 
 
 def train_task(

@@ -166,17 +166,25 @@ def _search(patterns: Mapping[str, str], output: Path) -> dict[str, float]:
     text = output.read_text(encoding="utf-8", errors="replace")
     found: dict[str, float] = {}
     for name, pattern in patterns.items():
-        matches = re.findall(pattern, text)
+        matches = list(re.finditer(pattern, text))
         if not matches:
             raise RunFailed(
                 f"'{name}' is not in the output: nothing matches {pattern}",
                 where=_tail(output),
                 hint=did_you_mean(name, re.findall(r"[A-Za-z_]\w+", text[-5000:])),
             )
+        group = 1 if matches[-1].re.groups else 0
+        start, end = matches[-1].span(group)
+        number, hint = text[start:end], r"give the pattern one group that ends with the number: (\S+)"
+        # "([0-9.]+)" finds the 2 of 2e-05, and "loss.*([0-9.]+)" the last digit of 0.25
+        if re.match(r"\.?[0-9]|[eE][-+]?[0-9]", text[end:]) or re.search(
+            r"[0-9]\.?$|(?<![\w)])[-+]$", text[:start][-3:]
+        ):
+            around = text[max(start - 20, 0) : end + 10].splitlines()
+            whole = next((line for line in around if number in line), number)
+            raise RunFailed(f"'{name}': {pattern} finds only a part of a number: {number!r} in {whole!r}", hint=hint)
         try:
-            found[name] = float(matches[-1])
-        except (TypeError, ValueError) as error:
-            raise RunFailed(
-                f"'{name}' is not a number in the output: {matches[-1]!r}", hint="give the pattern one group: ([0-9.]+)"
-            ) from error
+            found[name] = float(number)
+        except ValueError as error:
+            raise RunFailed(f"'{name}' is not a number in the output: {number!r}", hint=hint) from error
     return found

@@ -31,7 +31,11 @@ def new() -> None:
 
 @new.command(epilog="Example:  lab new plugin cosine --kind attention  &&  pip install -e lab-cosine  &&  lab list")
 @click.argument("name")
-@click.option("--kind", required=True, help="What it adds: architecture, loss, sampler …; lab list shows every kind.")
+@click.option(
+    "--kind",
+    required=True,
+    help="What it adds: architecture, loss, sampler, command …; an unknown kind shows them all.",
+)
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where its folder goes.")
 @click.pass_obj
 def plugin(session: Session, name: str, kind: str, into: Path) -> None:

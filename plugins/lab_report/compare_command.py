@@ -107,7 +107,7 @@ def compare(
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab_report.outside import source_of
 
-    source = source_of(study, folder, variant, metric, options)
+    source = source_of(study, folder, variant, metric, options, is_paired=not unpaired)
     results = source.results if margin is None else source.results.with_margin(margin, metric)
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")

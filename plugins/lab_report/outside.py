@@ -92,7 +92,9 @@ def outside_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[str, Any]) -> Source:
+def source_of(
+    name: str, folder: Path, variant: str, metric: str, options: dict[str, Any], *, is_paired: bool = True
+) -> Source:
     """Return the results called ``name``: those of a file or tracker, or of a study in the folder of runs.
 
     Args:
@@ -101,6 +103,7 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
         variant: which variant of the study.
         metric: the metric to compare; the study's own if it is empty.
         options: those of ``outside_options``.
+        is_paired: whether the arms of a file need seeds in common.
 
     Raises:
         LabError: there is no such study, or rows cannot be compared.
@@ -115,7 +118,7 @@ def source_of(name: str, folder: Path, variant: str, metric: str, options: dict[
         and (path.suffix.casefold() in SUFFIXES or (os.path.exists(path) and path.suffix != ".py"))
     )
     if is_file:
-        return _outside(name, metric, options)
+        return _outside(name, metric, options, is_paired=is_paired)
     from lab.study.record import read_study
     from lab.study.store import Store
 
@@ -148,7 +151,7 @@ def _refuse_options(name: str, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} is for files; '{name}' is a study, which knows its own arms and metrics")
 
 
-def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
+def _outside(name: str, metric: str, options: dict[str, Any], *, is_paired: bool) -> Source:
     from lab.study.outside import Roles, results_of
     from lab_report.readers import long_of, where
     from lab_report.trackers import read
@@ -165,7 +168,9 @@ def _outside(name: str, metric: str, options: dict[str, Any]) -> Source:
     if options["wide"] is not None:
         rows = long_of(rows, options["wide"], arm=options["arm"], seed=options["seed"], metric=metric)
     factors = [factor.strip() for factor in options["factors"].split(",") if factor.strip()]
-    roles = Roles(metric, options["arm"], options["seed"], options["higher_is_better"], options["base"], factors)
+    roles = Roles(
+        metric, options["arm"], options["seed"], options["higher_is_better"], options["base"], factors, is_paired
+    )
     return Source(results_of(rows, roles), None)
 
 

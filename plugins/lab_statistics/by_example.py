@@ -274,8 +274,10 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     from lab.study.results import Results
 
     finished = [run for run in runs if run.status == "finished"]
+    if not finished or not all(is_kept(run) for run in finished) or study.searching is not None:
+        return []
     arms = list({arm.name: arm for arm in study.all_arms}.values())
-    if len(arms) < 2 or not finished or not all(is_kept(run) for run in finished) or study.searching is not None:
+    if len(arms) < 2:
         return []
     results = Results(study, arms, runs)
     names = [name for name in results.leading_arms() if results.base_of(name) != name]

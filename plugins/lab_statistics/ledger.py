@@ -88,6 +88,9 @@ def read_ledger(folder: Path) -> list[Look]:
 def add_look(folder: Path, look: Look) -> list[Look]:
     """Add a look to the ledger, unless it shows what an earlier one has shown, and return all of them."""
     known = read_ledger(folder)
+    # with fewer seeds, or without the metric, there is no verdict that could be chosen
+    if look.seeds < MIN_SEEDS:
+        return known
     if any((each.metric, dict(each.arms)) == (look.metric, dict(look.arms)) for each in known):
         return known
     try:
@@ -130,7 +133,7 @@ def remarks(looks: Sequence[Look], now: Look) -> list[str]:
     """
     found = []
     same = [look for look in looks if look.metric == now.metric and not look.is_planned]
-    seeds = tuple(sorted({look.seeds for look in same if look.seeds >= MIN_SEEDS} | {now.seeds}))
+    seeds = tuple(sorted({look.seeds for look in (*same, now) if look.seeds >= MIN_SEEDS}))
     if len(seeds) > 1 and not now.is_planned:
         count = ORDINALS.get(len(seeds), f"{len(seeds)}th")
         shown = ", ".join(map(str, seeds))

@@ -77,5 +77,8 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
     """Tuned settings; datasets; sources of variance; single examples; the plan that was registered; what was tried."""
     from lab_statistics import by_example, datasets, ledger, preregistration, tuning, variance
 
+    # a study of which nothing was run has no more to tell
+    if not runs:
+        return []
     parts = (tuning, datasets, variance, by_example, preregistration, ledger)
     return [section for part in parts for section in part.sections(study, runs)]

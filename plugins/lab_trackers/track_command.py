@@ -25,7 +25,7 @@ __all__ = ["track"]
 
 \b
   lab track mlflow bidir_vs_attn --set uri=sqlite:///mlflow.db
-  lab track wandb bidir_vs_attn --set offline=yes
+  lab track wandb bidir_vs_attn --set offline=true
   lab track mlflow 1f3a9c
 """
 )

@@ -126,7 +126,7 @@ def test_a_name_that_is_too_long_is_told(lab):
 def test_the_report_is_written_before_anything_is_printed(lab, study, tmp_path, monkeypatch):
     there = []
 
-    def prints(*arguments):
+    def prints(*arguments, **options):
         there.extend(path.name for path in (tmp_path / "runs" / "line").glob("r*"))
 
     monkeypatch.setattr("lab.report.terminal.print_results", prints)

@@ -368,3 +368,13 @@ def test_with_no_true_difference_a_study_of_four_arms_says_so_in_ninety_five_per
 def test_equal_scores_have_no_spread_to_the_last_digit():
     summary = summarize([0.8, 0.8, 0.8])
     assert (summary.mean, summary.spread) == (0.8, 0.0)
+
+
+@pytest.mark.parametrize("value", [math.pi, math.sqrt(2) + 1, math.e, 2.7364519827, 2.7182])
+def test_any_number_is_close_to_a_fraction_so_one_number_makes_no_grid(value: float) -> None:
+    assert grid_step([1.0, 2.0, value, value + 1, 3.0]) == 0
+
+
+def test_figures_with_two_digits_and_shares_near_one_still_lie_on_a_grid() -> None:
+    assert grid_step([34.12, 35.2, 33.97, 34.5]) == pytest.approx(0.01)
+    assert grid_step([0.999, 1.0]) == pytest.approx(0.001)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from lab import Study, log, run_study, use
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import load_catalog
 from lab.study.results import Results
+from lab.training.rng import all_generators
 from tests.kernel.toys import plugin_module
 
 
@@ -289,3 +292,30 @@ def test_lab_tasks_registers_functions_by_name(tmp_path):
     catalog.add_module(plugin_module(lab_tasks={"fit": train}), "mine", "1.0")
     found = run_study(Study("fit", seeds=1, name="named"), runs=tmp_path, catalog=catalog)
     assert found.runs[0].status == "finished"
+
+
+def draw(run: framework.TaskRun, until: int) -> float:
+    """Draw from every kind of generator in each epoch, up to ``until``."""
+    noise, first, total = run.streams.generator("noise"), 0, torch.zeros(1, dtype=torch.float64)
+    if (kept := run.checkpoint.load()) is not None:
+        total, first = kept[0]["total"], kept[1]["epoch"] + 1
+    for epoch in range(first, until):
+        # normal draws come in pairs, one of which waits in the generator
+        total += torch.rand(1, generator=noise).double() + torch.rand(1) + random.gauss(0, 1) + np.random.normal()
+        run.checkpoint.save({"total": total}, epoch=epoch)
+    return float(total)
+
+
+def test_a_function_that_goes_on_draws_the_numbers_that_it_would_have_drawn(tmp_path: Path) -> None:
+    def run(folder: Path) -> framework.TaskRun:
+        folder.mkdir(exist_ok=True)
+        return framework.TaskRun(3, folder, "cpu", threading.Event(), lambda row: None)
+
+    def calls(folder: Path, *ends: int) -> float:
+        # each call begins as a process does that was started anew
+        for end in ends:
+            with all_generators(11):
+                found = draw(run(folder), end)
+        return found
+
+    assert calls(tmp_path / "parts", 1, 3, 6) == calls(tmp_path / "whole", 6)

@@ -176,3 +176,38 @@ def test_workers_run_commands(run, script):
     found = run(training(script), seeds=2, executor=use("processes", workers=2, threads=1))
     assert [each.status for each in found.runs] == ["finished", "finished"]
     assert found.scores("base", "score") == run(training(script), seeds=2, fresh=True).scores("base", "score")
+
+
+@pytest.mark.parametrize(
+    ("printed", "pattern", "part"),
+    [
+        ("loss: 2e-05", r"loss: ([0-9.]+)", "'2' in"),
+        ("loss: 0.25", r"loss.*([0-9.]+)", "'5' in"),
+        ("loss: -0.25", r"loss: -([0-9.]+)", "'0.25' in"),
+    ],
+)
+def test_a_pattern_that_finds_a_part_of_a_number_is_told(run, printed, pattern, part):
+    [record] = run(command(f"{PYTHON} -c \"print('{printed}')\" {{lr}}", metrics={"score": pattern}, lr=0.1)).runs
+    assert record.status == "failed"
+    assert f"finds only a part of a number: {part}" in record.result["error"]
+
+
+@pytest.mark.parametrize("printed", ["loss: 2e-05", "loss: -0.25", "loss: 0.5.", "loss=3, accuracy=4"])
+def test_a_whole_number_is_found_however_it_is_written(run, printed):
+    pattern = r"loss[:=] ?([-+0-9.e]*[0-9])"
+    [record] = run(command(f"{PYTHON} -c \"print('{printed}')\" {{lr}}", metrics={"score": pattern}, lr=0.1)).runs
+    assert record.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("template", "metrics", "message"),
+    [
+        ("python x.py {lr}", {"score": "score: ([0-9"}, "the pattern of 'score' is no regular expression"),
+        ("python x.py {lr}", {"score": "(a)(b)"}, "the pattern of 'score' has 2 groups, and one is the number"),
+        (["python", "x.py"], {"score": "(a)"}, "a command is one text, not list"),
+    ],
+)
+def test_a_wrong_pattern_and_a_list_are_told_when_the_study_is_read(template, metrics, message):
+    with pytest.raises(LabError) as caught:
+        command(template, metrics=metrics, lr=0.1)
+    assert message in str(caught.value)

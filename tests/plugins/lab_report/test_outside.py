@@ -205,6 +205,14 @@ def test_runs_csv_of_a_grid_gives_its_effects(run: Run, tmp_path: Path) -> None:
     assert run("compare", folder / "runs.csv").output == study
 
 
+def test_arms_without_a_common_seed_are_compared_unpaired(run: Run, tmp_path: Path) -> None:
+    table = tmp_path / "apart.csv"
+    table.write_text("arm,seed,acc\n" + "".join(f"a,{n},{n}\nb,{n + 10},{n + 50}\n" for n in range(5)))
+    done = run("compare", str(table), "--metric", "acc", "--higher-is-better", "--unpaired")
+    assert "better by 50" in done.stdout
+    assert "not paired, 5 and 5 runs" in done.stdout
+
+
 def test_comparing_a_file_imports_no_torch(run: Run) -> None:
     write_csv(Path("f.csv"))
     code = (

@@ -142,3 +142,9 @@ def test_departures_name_what_differs() -> None:
         "arms changed: x",
     ]
     assert departures(planned, planned) == []
+
+
+def test_looks_that_can_show_nothing_do_not_count(tmp_path: Path) -> None:
+    for empty in (look(metric="nope", seeds=0), look(seeds=2)):
+        assert add_look(tmp_path, empty) == []
+    assert remarks([look(seeds=3)], look(seeds=1)) == []
