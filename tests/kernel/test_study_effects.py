@@ -246,7 +246,7 @@ def test_the_terminal_shows_effects_below_the_arms(stored: Any) -> None:
     verdict = "no interaction shown: 3 seeds show one of 7.93 with 80 % probability"
     assert cells == ["wide × deep", "3", "+2 [-4.22, +8.22]", "0.37", verdict]
     short = next(line for line in printed(results).splitlines() if "wide × deep" in line)
-    assert short.split("  ") == ["wide × deep", "3", "+2 [-4.22, +8.22]", "no interaction shown"]
+    assert re.split(r"\s{2,}", short) == ["wide × deep", "3", "+2 [-4.22, +8.22]", "no interaction shown"]
 
 
 def test_the_terminal_says_nothing_of_effects_where_there_are_none(stored: Any) -> None:
