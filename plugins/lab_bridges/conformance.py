@@ -19,13 +19,20 @@ __all__ = ["support"]
 @cache
 def _folder() -> Path:
     from datasets import Dataset, DatasetDict
+    from datasets.utils import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     folder = Path(tempfile.mkdtemp(prefix="lab-bridges-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     rows = [{"x": number / 40, "y": [number % 3, number % 5], "kind": "ab"[number % 2]} for number in range(40)]
-    DatasetDict({"train": Dataset.from_list(rows[:30]), "validation": Dataset.from_list(rows[30:])}).save_to_disk(
-        str(folder / "small")
-    )
+    whole = DatasetDict({"train": Dataset.from_list(rows[:30]), "validation": Dataset.from_list(rows[30:])})
+    was_enabled = is_progress_bar_enabled()
+    # forty rows are written for `lab new` and `lab check` too, whose users asked for no dataset
+    disable_progress_bars()
+    try:
+        whole.save_to_disk(str(folder / "small"))
+    finally:
+        if was_enabled:
+            enable_progress_bars()
     return folder / "small"
 
 
