@@ -295,7 +295,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     console.print(
         "± is the standard deviation over seeds; Δ is paired by seed, with intervals that hold together in 95 %; "
         f"{results.study.compare}: "
-        f"{'higher' if results.is_higher_better(results.study.compare) else 'lower'} is better",
+        f"{results.better_direction(results.study.compare)} is better",
         style="dim",
     )
     if not wide:

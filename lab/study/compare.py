@@ -579,7 +579,7 @@ def _sign_patterns(n: int) -> np.ndarray:
 def _verdict(d: np.ndarray, found: _Judged, sign: int, margin: float, *, is_equivalent: bool) -> str:
     n = len(d)
     if n == 0:
-        return "no seed in common with the base"
+        return "no seed in which both this arm and the base finished"
     reason = _no_verdict(d)
     if reason:
         return reason

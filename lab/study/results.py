@@ -342,7 +342,7 @@ class Results:
         if self._looks:
             sentences.append("intervals and p-values are corrected for every look that the rule of seeds plans")
         seeds = [list(self.scores(name, metric).values()) for name in names]
-        if all(len(scores) > 1 and len(set(scores)) == 1 for scores in seeds):
+        if all(len(scores) > 1 and len(set(scores)) == 1 and math.isfinite(scores[0]) for scores in seeds):
             sentences.append(f"every seed gave the same {metric}, to the last digit: does the training use its seed?")
         sentences += [f"{metric} of {arm} is undefined: {'; '.join(why)}" for arm, why in reasons.items() if why]
         if self.chosen_on_reported_split(names, metric):
@@ -453,6 +453,11 @@ class Results:
     def is_higher_better(self, metric: str) -> bool:
         """Return whether higher is better; False also if that is unknown, in which case there is no verdict."""
         return bool(self.direction(metric))
+
+    def better_direction(self, metric: str) -> str:
+        """Return the subject of "… is better", as captions say it."""
+        words = {True: "higher", False: "lower", None: "it is not known which direction"}
+        return words[self.direction(metric)]
 
     def direction(self, metric: str) -> bool | None:
         """Return whether higher is better, as declared by the metric or the callback; None if not declared."""

@@ -139,7 +139,7 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "title": title,
         "paragraphs": paragraphs,
         "compare": record.study.compare,
-        "direction": "higher" if results.is_higher_better(record.study.compare) else "lower",
+        "direction": results.better_direction(record.study.compare),
         "finished": len(finished),
         "total": len(results.runs),
         "answers": [*_answers(rows, record), *_interactions(effects)],

@@ -193,7 +193,7 @@ def comparison_table(
     return ComparisonTable(
         results.study.name,
         metric,
-        "higher" if results.is_higher_better(metric) else "lower",
+        results.better_direction(metric),
         ["arm", "n", *figures, f"Δ {metric} [95 %]", "p"],
         [_cells(row, figures) for row in rows],
         rows,
@@ -218,7 +218,7 @@ def effects_table(results: Results, metric: str = "") -> EffectsTable:
             hint="they need a grid of two factors or more, with all of its cells",
         )
     metric = metric or results.study.compare
-    direction = "higher" if results.is_higher_better(metric) else "lower"
+    direction = results.better_direction(metric)
     return EffectsTable(results.study.name, metric, direction, effects)
 
 

@@ -83,3 +83,7 @@ def test_output_that_is_no_terminal_is_as_wide_as_columns_says(monkeypatch: pyte
     assert make_console().width == 90
     monkeypatch.delenv("COLUMNS")
     assert make_console().width == 160
+
+
+def test_a_metric_without_a_direction_is_not_said_to_have_one(results: Results) -> None:
+    assert results.better_direction("something") == "it is not known which direction"

@@ -249,7 +249,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             "no difference shown: 5 seeds show one of 0.0662 with 80 % probability",
         ),
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
-        ([], [], False, None, "no seed in common with the base"),
+        ([], [], False, None, "no seed in which both this arm and the base finished"),
         ([1.0, 2.0], [1.0, 2.0], False, None, "no difference: the same score in every one of 2 seeds"),
         ([1.0, 2.0], [0.5, 1.3], False, None, "two seeds: no verdict"),
         ([0.9, 0.8], [0.91, 0.81], True, None, "two seeds: no verdict"),

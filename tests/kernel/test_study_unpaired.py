@@ -45,7 +45,7 @@ def test_intervals_of_all_arms_hold_together() -> None:
 
 def test_fewer_than_three_runs_of_either_give_no_verdict() -> None:
     (found,) = compare_arms(BASE, {"arm": {10: 0.9, 11: 0.91}}, higher_is_better=True)
-    assert found.verdict == "no seed in common with the base"
+    assert found.verdict == "no seed in which both this arm and the base finished"
 
 
 def test_equal_scores_on_a_grid_have_its_smallest_spread() -> None:

@@ -175,7 +175,7 @@ def test_where_the_same_seeds_failed_in_both_arms_the_verdict_is_on_the_survivor
 
 def test_an_arm_without_any_finished_run_has_no_verdict() -> None:
     results = made({"base": BASE, "arm": ["ValueError"] * 5})
-    assert verdict(results) == "no seed in common with the base; 0 of 5 (base: 5 of 5) finished"
+    assert verdict(results) == "no seed in which both this arm and the base finished; 0 of 5 (base: 5 of 5) finished"
 
 
 def test_a_nan_in_one_seed_of_an_arm_is_never_better() -> None:
