@@ -49,6 +49,12 @@ def _restore_signals() -> None:
             signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def _own_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as COLUMNS says, which a terminal or a library may have set."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache() -> Iterator[None]:
     """A cache folder for this session; processes that tests start inherit it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,19 @@ EXIT_CODES = {"finished": 0, "failed": 1, "interrupted": 255}
 MAX_TAG = 64
 INIT_TIMEOUT_S = 30
 """Instead of 90 seconds, during which no run would train."""
+
+
+@contextmanager
+def _keeping_exits() -> Iterator[None]:
+    """Restore the functions of ``sys`` that W&B replaces for the rest of the process.
+
+    It learns from them how a process ended; its runs are told, and messages would name its file for the user's exit.
+    """
+    before = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = before
 
 
 class Wandb(Tracker):
@@ -55,22 +70,23 @@ class Wandb(Tracker):
         # an id can be used once only, also if its run was deleted: the key alone would not do
         given = known or f"{run.key[:12] or 'run'}-{uuid.uuid4().hex[:8]}"
         project, entity = self._owner()
-        self._run = wandb.init(
-            project=project or run.study,
-            entity=entity or None,
-            id=given,
-            resume="allow",
-            name=run.name,
-            group=run.arm,
-            tags=[text[:MAX_TAG] for text in dict.fromkeys((run.study, run.arm)) if text],
-            config={**run.parameters, **run.tags, "seed": run.seed},
-            mode=self._mode(),
-            dir=self.folder or None,
-            reinit="create_new",
-            settings=wandb.Settings(
-                console="off", silent=True, init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT_S))
-            ),
-        )
+        with _keeping_exits():
+            self._run = wandb.init(
+                project=project or run.study,
+                entity=entity or None,
+                id=given,
+                resume="allow",
+                name=run.name,
+                group=run.arm,
+                tags=[text[:MAX_TAG] for text in dict.fromkeys((run.study, run.arm)) if text],
+                config={**run.parameters, **run.tags, "seed": run.seed},
+                mode=self._mode(),
+                dir=self.folder or None,
+                reinit="create_new",
+                settings=wandb.Settings(
+                    console="off", silent=True, init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT_S))
+                ),
+            )
         self._run.define_metric("epoch")
         return given
 
