@@ -55,7 +55,7 @@ def test_a_study_gives_a_document_of_the_schema(run: Run, tmp_path: Path) -> Non
     assert wide["comparison"]["unknown"] == {}
     assert lost["outcomes"] == {"failed": 4}
     assert lost["comparison"]["difference"] is None
-    assert "no seed in common" in lost["comparison"]["unknown"]["difference"]
+    assert "no seed in which both" in lost["comparison"]["unknown"]["difference"]
     assert "finished: lost 0 of 4 (4 failed)" in found["notes"][0]
     steps = document(run("compare", "toy", "--format", "json", "--stepwise"), "compare")
     assert [arm["comparison"]["with"] for arm in steps["arms"][1:]] == ["base", "wide", "sgd"]
