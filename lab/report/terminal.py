@@ -160,7 +160,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         metrics = [name for name in results.metric_names if is_judged(name) or name == compare]
         _print_table(_wide_comparison(rows, metrics, compare), console)
     else:
-        _print_narrow(_narrow_comparison(rows, compare, console.width), console)
+        console.print(_narrow_comparison(rows, compare, console.width), crop=False)
     _print_notes(results, rows, console, wide=wide)
     for caveat in results.caveats(rows):
         console.print(f"note: {escape(caveat)}", highlight=False)
@@ -171,7 +171,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         if wide:
             _print_table(_wide_effects(effects, compare), console)
         else:
-            _print_narrow(_narrow_effects(effects, compare, console.width), console)
+            console.print(_narrow_effects(effects, compare, console.width), crop=False)
         console.print(EFFECTS_NOTE, style="dim")
         if not wide:
             _print_sentences([(effect.name, effect) for effect in effects], console)
@@ -254,10 +254,6 @@ def _narrow(
     for name, row in zip(shown, cells, strict=True):
         table.add_row(escape(name), *map(escape, row))
     return table
-
-
-def _print_narrow(table: Table, console: Console) -> None:
-    console.print(table, crop=False)
 
 
 GAP = 2
