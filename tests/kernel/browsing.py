@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["HAS_BROWSER", "NO_BROWSER", "chromium", "contrast", "luminance", "requests", "wait_for"]
+__all__ = ["HAS_BROWSER", "NO_BROWSER", "chromium", "contrast", "luminance", "requests", "wait_for", "wait_for_charts"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -35,6 +35,15 @@ def wait_for(browser: Any, script: str) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(script))
+
+
+def wait_for_charts(browser: Any) -> None:
+    """Until every picture of the report's charts is drawn."""
+    wait_for(
+        browser,
+        "const charts = [...document.querySelectorAll('.chart')];"
+        "return charts.length > 0 && charts.every(chart => chart.querySelector('svg'))",
+    )
 
 
 def requests(browser: Any) -> list[str]:

@@ -15,7 +15,16 @@ from lab import Section
 from lab.report.pieces import image_html
 from lab.study.record import read_study
 from lab.study.store import Store
-from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for
+from tests.kernel.browsing import (
+    HAS_BROWSER,
+    NO_BROWSER,
+    chromium,
+    contrast,
+    luminance,
+    requests,
+    wait_for,
+    wait_for_charts,
+)
 from tests.kernel.stored_study import store_study
 
 pytestmark = [
@@ -58,7 +67,7 @@ def page(browser: Any, report: str) -> Any:
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(report)
-    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(browser)
     return browser
 
 
@@ -125,7 +134,8 @@ def test_pictures_have_words_beside_them(page: Any) -> None:
         "return [...document.querySelectorAll('.chart[role=graphics-document]')].map(e => e.getAttribute('aria-label'))"
     )
     assert labels[0].startswith("Difference of valid_accuracy from the base, with 95 % intervals. wide: +0.203")
-    assert labels[1].startswith("Learning curves of 9 runs in 3 arms over 3 epochs")
+    assert labels[1].startswith("valid_accuracy of every run")
+    assert labels[2].startswith("Learning curves of 9 runs in 3 arms over 3 epochs")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -146,7 +156,7 @@ def test_a_phone_scrolls_only_downwards(page: Any) -> None:
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     page.refresh()
-    wait_for(page, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(page)
     assert page.execute_script("return document.documentElement.scrollWidth") == 360
 
 
@@ -161,7 +171,7 @@ def test_a_plugins_section_may_act_but_reaches_no_network(browser: Any, tmp_path
     address = written(tmp_path, Section("Maps", "", html=PLUGIN_SECTION))
     browser.get_log("performance")
     browser.get(address)
-    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(browser)
     browser.execute_script("document.getElementById('add').click()")
     assert browser.execute_script("return document.getElementById('add').textContent") == "clicked"
     answered = [json.loads(entry["message"])["message"]["method"] for entry in browser.get_log("performance")]
@@ -175,7 +185,7 @@ def test_a_wide_picture_is_shrunk_to_the_page(browser: Any, tmp_path: Path) -> N
     picture = tmp_path / "wide.png"
     Image.new("RGB", (3000, 20)).save(picture)
     browser.get(written(tmp_path, Section("Maps", "", html=image_html(picture, "a wide picture"))))
-    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(browser)
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -183,5 +193,5 @@ def test_the_console_stays_empty_with_one_seed(browser: Any, tmp_path: Path) -> 
     address = written(tmp_path, figures={"base": [0.5], "wide": [0.7]})
     browser.get_log("browser")
     browser.get(address)
-    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(browser)
     assert browser.get_log("browser") == []

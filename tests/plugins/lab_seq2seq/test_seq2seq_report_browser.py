@@ -13,7 +13,7 @@ from lab_seq2seq.report import sections
 
 from lab.study.record import read_study
 from lab.study.store import Store
-from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for
+from tests.kernel.browsing import HAS_BROWSER, NO_BROWSER, chromium, contrast, luminance, requests, wait_for_charts
 from tests.kernel.stored_study import key_of, store_study
 
 pytestmark = [
@@ -72,7 +72,7 @@ def page(browser: Any, report: str) -> Any:
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(report)
-    wait_for(browser, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(browser)
     return browser
 
 
@@ -212,7 +212,7 @@ def test_a_long_sentence_does_not_make_a_phone_scroll_sideways(page: Any) -> Non
     size = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     page.refresh()
-    wait_for(page, "return document.querySelectorAll('.chart svg').length == 2")
+    wait_for_charts(page)
     select(page, "arm").select_by_index(1)
     select(page, "sentence").select_by_index(1)
     assert page.execute_script("return document.documentElement.scrollWidth") == 360
