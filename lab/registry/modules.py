@@ -198,7 +198,12 @@ def _refuse_other_version(module: ModuleType, path: Path) -> None:
     state = path.stat()
     # Python stores both as unsigned 32-bit numbers.
     noted = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
-    if noted != (int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF):
+    if noted == (int(state.st_mtime) & 0xFFFFFFFF, state.st_size & 0xFFFFFFFF):
+        return
+    # Where Python may not write its cache, an old one stays; a file older than this process is what it imported.
+    import psutil
+
+    if state.st_mtime >= psutil.Process().create_time():
         raise _changed(path)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
+import py_compile
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -599,3 +602,27 @@ def test_the_name_under_which_a_study_file_is_imported_is_no_part_of_what_a_valu
     for each in made:
         each.value = 1
     assert len({value_digest(each) for each in made}) == 1
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_an_old_compiled_file_is_a_change_only_if_its_source_is_younger_than_the_process(
+    tmp_path, monkeypatch, is_edited
+):
+    """Where Python may not write its cache (``PYTHONDONTWRITEBYTECODE``), it leaves an old one and reads the source."""
+    from lab.registry import modules
+
+    path = tmp_path / "stale_helper.py"
+    path.write_text("SCALE = 1\n")
+    py_compile.compile(str(path))
+    path.write_text("SCALE = 22\n")
+    if not is_edited:
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "stale_helper", raising=False)
+    assert importlib.import_module("stale_helper").SCALE == 22
+    # As if it had been imported before lab watched imports.
+    monkeypatch.setattr(modules, "_kept", {})
+    with pytest.raises(LabError, match="changed after it was imported") if is_edited else nullcontext():
+        assert modules.source_of_module("stale_helper").text == "SCALE = 22\n"
