@@ -15,6 +15,7 @@ from types import ModuleType
 
 import attrs
 
+from lab.collection import without_collection
 from lab.errors import LabError, StudyError, error_text, own_line
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
@@ -61,8 +62,10 @@ def _watched(path: Path, catalog: Catalog | None) -> AbstractContextManager[obje
     """Return a guard of global state around a study file's import; none if it is loaded for shell completion."""
     if catalog is None:
         return nullcontext()
-    from lab.study.guard import assert_global_state_unchanged
-    from lab.training.rng import all_generators
+    # Here torch is imported.
+    with without_collection():
+        from lab.study.guard import assert_global_state_unchanged
+        from lab.training.rng import all_generators
 
     guard = ExitStack()
     guard.enter_context(assert_global_state_unchanged(path.name, allow_torch_rng=True, functions=True))

@@ -15,6 +15,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from lab.collection import without_collection
 from lab.errors import LabError, ParameterError, UnknownNameError, add_note, error_text
 from lab.training.data import Data, EpochSampler, SamplerFactory, SequentialSampler, call_with, to_device
 from lab.training.distributed.setup import find_processes, local_device
@@ -235,7 +236,9 @@ class Training:
             {"params": weights, "lr": rate, "initial_lr": rate, "layer_group": index}
             for index, (weights, rate) in enumerate(zip(self.layer_groups(), self._spread(lr), strict=True))
         ]
-        self.optimizer = optimizer(groups, lr=groups[-1]["lr"])
+        # The first optimizer of a process imports torch's compiler, two thousand modules.
+        with without_collection():
+            self.optimizer = optimizer(groups, lr=groups[-1]["lr"])
         stepper.attach(self)
         self._unsaved = UnsavedBuffers(model)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from lab.collection import without_collection
 from lab_text import workers
 from lab_text.cache import ArrayWriter
 from lab_text.messages import Content
@@ -63,7 +63,7 @@ def open_sides(folder: Path, given: Sequence[tuple[str, Tokenizer]], *, apart: b
         given: name and tokenizer of each side.
         apart: use one process per language, if there are processors for it.
     """
-    with ExitStack() as stack, _no_collection():
+    with ExitStack() as stack, without_collection():
         sides = _processes(folder, given, stack) if apart and _spare_processors(given) else []
         sides = sides or _opened(SideWriter, folder, given, stack)
         yield sides
@@ -100,18 +100,6 @@ def _processes(folder: Path, given: Sequence[tuple[str, Tokenizer]], stack: Exit
         return sides
     log.info("the tokenizing processes could not start; using one process")
     return []
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Disable garbage collection: with millions of strings it runs all the time and finds no cycles."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class SideWriter:
