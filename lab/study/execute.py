@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from lab.errors import LabError
+from lab.errors import LabError, describe_error
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
+from lab.study.culprit import line_of
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, record_of, write_study
@@ -147,15 +149,35 @@ def execute_plan(
         KeyboardInterrupt: interrupted; the state of the current run is saved.
     """
     catalog = plan.workspace.catalog
-    chosen = build_executor(executor, catalog)
+    component = _resolve_executor(executor, catalog)
+    chosen = component.build({})
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     # around all runs: a signal between two runs must not be lost
-    with stop_on_interrupt() as stop:
+    with stop_on_interrupt() as stop, _naming_executor(component):
         ended = {
             run.key: record
             for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh)
         }
+    lost = [run for run in plan.to_do if run.key not in ended]
+    if lost:
+        first = f"arm '{lost[0].arm}', seed {lost[0].seed}"
+        raise LabError(
+            f"{component.label} gave no record of {len(lost)} of {len(plan.to_do)} runs ({first})",
+            where=component.place if component.is_third_party else None,
+            hint="submit yields (run, record) for every run; finished runs are kept",
+        )
     return gather(plan, ended)
+
+
+@contextmanager
+def _naming_executor(component: Component) -> Iterator[None]:
+    """Name the executor in its own errors; those of ``lab`` and of the interruption pass."""
+    try:
+        yield
+    except (LabError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise LabError(f"{component.label} fails: {describe_error(error)}", where=line_of(error, component)) from error
 
 
 def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
@@ -178,11 +200,15 @@ def build_executor(reference: Reference, catalog: Catalog) -> Executor:
     Raises:
         LabError: there is none, or its parameters are wrong.
     """
+    return _resolve_executor(reference, catalog).build({})  # type: ignore[no-any-return]
+
+
+def _resolve_executor(reference: Reference, catalog: Catalog) -> Component:
     resolver = Resolver(catalog)
     component = resolver.resolve("executors", reference)
     if component is None:
         raise LabError("\n".join(resolver.problems))
-    return component.build({})  # type: ignore[no-any-return]
+    return component
 
 
 def is_elsewhere(executor: Reference, catalog: Catalog) -> bool:

@@ -134,7 +134,11 @@ def _plain(batches: Any) -> list[list[Any]]:
 
 
 def _checked(batches: Any) -> Iterator[Any]:
-    for batch in batches:
+    declared = len(batches)
+    for number, batch in enumerate(batches):
+        # An endless sampler would fill the memory; one that gives a few too many has a check of its own.
+        if number > 10 * declared + 100:
+            raise Finding(f"a sampler that declares {declared} batches does not end", hint="its pass is one epoch")
         if not hasattr(batch, "__iter__"):
             raise Finding(f"a sampler gives batches, lists of indices, not {batch!r}")
         yield batch
