@@ -243,7 +243,8 @@ class PluginHost:
 
     def _unregister(self, plugin: Plugin) -> None:
         if plugin.module is not None:
-            if self._manager.is_registered(plugin.module):
+            # A module may be registered under the name of another plugin.
+            if self._manager.get_name(plugin.module) == plugin.name:
                 self._manager.unregister(plugin.module)
             plugin.module = None
 
