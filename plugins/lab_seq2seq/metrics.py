@@ -249,4 +249,5 @@ class ChrF(_CorpusScore):
             np.where(counts, matches / np.maximum(side, 1), 0.0).sum(axis=-1) / orders
             for side in (predicted, reference)
         )
-        return 100 * 5 * precision * recall / np.where(precision + recall > 0, 4 * precision + recall, 1.0)
+        score: np.ndarray = 500 * precision * recall / np.where(precision + recall > 0, 4 * precision + recall, 1.0)
+        return score

@@ -141,7 +141,8 @@ def p_values_of_looks(d: np.ndarray, looks: Sequence[int]) -> np.ndarray:
     sums, squares = (np.cumsum(values, axis=-1)[..., n - 1] for values in (d, d * d))
     # the sum of squares about the mean; rounding may leave a tiny negative number
     within = np.maximum(squares - sums**2 / n, 1e-300)
-    return 2 * stdtr(n - 1, -np.abs(sums) / np.sqrt(n * within / (n - 1)))
+    p: np.ndarray = 2 * stdtr(n - 1, -np.abs(sums) / np.sqrt(n * within / (n - 1)))
+    return p
 
 
 @lru_cache(maxsize=16)
