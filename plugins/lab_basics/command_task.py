@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -67,6 +68,25 @@ def command(
     with path.open("wb") as output:
         _wait(words, output, variables, run, timeout_s, path)
     return _read_file(found, path) if found is not None else _search(patterns or {}, path)
+
+
+def _problems(*, template: str, parameters: dict[str, Any], environment: dict[str, str] | None, **_: Any) -> list[str]:
+    """Return why the command cannot be started here: its program, or the script of an interpreter, is not there."""
+    values = {**parameters, "seed": 0, "folder": "folder", "device": "cpu", "threads": 1}
+    program, *arguments = [word.format_map(values) for word in shlex.split(template)]
+    path = (environment or {}).get("PATH", os.environ.get("PATH"))
+    if shutil.which(program, path=path) is None:
+        return [f"there is no program '{program}'\n  install it, or give its path"]
+    script = arguments[0] if arguments else ""
+    if Path(program).name.startswith("python") and script.endswith(".py") and not Path(script).is_file():
+        beside = [file.name for file in Path(script).parent.glob("*.py")] if Path(script).parent.is_dir() else []
+        hint = did_you_mean(Path(script).name, beside) or f"the working folder is {Path.cwd()}"
+        return [f"there is no script '{script}'\n  {hint}"]
+    return []
+
+
+# Asked before anything is trained.
+command.problems = _problems
 
 
 def _wait(
