@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from lab import TaskRun
 from lab.errors import RunFailed, did_you_mean
-from lab.study.interrupt import kill_group, terminate_group
+from lab.study.interrupt import die_with_parent, kill_group, terminate_group
 
 __all__ = ["command"]
 
@@ -101,6 +101,7 @@ def _wait(
             stderr=subprocess.STDOUT,
             env=variables,
             start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
     except OSError as error:
         raise RunFailed(

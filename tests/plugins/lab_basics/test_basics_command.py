@@ -184,6 +184,29 @@ def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
     assert process.wait(timeout=30) == 130
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent was killed")
+def test_a_command_ends_when_lab_is_killed(tmp_path):
+    (tmp_path / "wait.py").write_text(
+        "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    (tmp_path / "slow.py").write_text(
+        "from lab import Study, command\n"
+        f"base = command('{PYTHON} wait.py {{folder}} {{lr}}', lr=1.0, metrics='{{folder}}/metrics.json')\n"
+        "study = Study(base, seeds=1, compare='score', higher_is_better=True)\n"
+    )
+    process = subprocess.Popen([PYTHON, "-m", "lab", "run", "slow.py", "--quiet"], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not any(f.read_text() for f in tmp_path.glob("runs/.store/*/pid")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    [noted] = tmp_path.glob("runs/.store/*/pid")
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while _runs(int(noted.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(int(noted.read_text()))
+
+
 def test_workers_run_commands(run, script):
     found = run(training(script), seeds=2, executor=use("processes", workers=2, threads=1))
     assert [each.status for each in found.runs] == ["finished", "finished"]
