@@ -184,7 +184,7 @@ def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
     assert process.wait(timeout=30) == 130
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent was killed")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which tells the child")
 def test_a_command_ends_when_lab_is_killed(tmp_path):
     (tmp_path / "wait.py").write_text(
         "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
