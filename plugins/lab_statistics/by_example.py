@@ -1,4 +1,4 @@
-"""Arms compared example by example: texts for ``lab examples`` and the report."""
+"""Arms compared example by example: texts for ``lab by-example`` and the report."""
 
 from __future__ import annotations
 
@@ -324,6 +324,6 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     if not lines:
         return []
     # in a terminal one line per arm: a study of nine arms would fill three screens
-    lines.append(f"more: lab examples {study.name}")
+    lines.append(f"more: lab by-example {study.name}")
     text = "\n\n".join(texts)
     return [Section("Example by example", "\n".join(lines), f"<pre>{html.escape(text)}</pre>", weight=40)]

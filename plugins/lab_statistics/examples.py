@@ -274,7 +274,7 @@ def _read(run: RunRecord) -> Scores:
 
     from lab.study.files import MAX_LONG_FILE, read_bytes
 
-    hint = "lab examples STUDY computes them from the weights in the store"
+    hint = "lab by-example STUDY computes them from the weights in the store"
     try:
         found = load(read_bytes(run.folder / FILE, MAX_LONG_FILE))
     except FileNotFoundError:
@@ -304,11 +304,11 @@ def run_finished(run: Run, result: RunRecord) -> None:
         learner.load(result.path(str(result.result["selected"])))
         keep_scores(result.folder, scores_of_examples(learner, seconds=max(MIN_SECONDS, MAX_SHARE * seconds)))
     except TooSlowError:
-        # lab examples computes them when they are asked for
+        # lab by-example computes them when they are asked for
         return
     except Exception as error:
         # the run is finished and sound, so this ends nothing
         run.catalog.warn(
             f"lab: scores of the examples of run {run.key} are not kept: {describe_error(error)}\n"
-            "  lab examples STUDY computes them from the stored weights"
+            "  lab by-example STUDY computes them from the stored weights"
         )

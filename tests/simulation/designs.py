@@ -55,7 +55,7 @@ def population(seeds: int, examples: int = 500, studies: int = 2_000, *, crossed
     Args:
         seeds, examples: of a study.
         studies: how many.
-        crossed: with the interval of ``lab examples``; otherwise that over seeds alone.
+        crossed: with the interval of ``lab by-example``; otherwise that over seeds alone.
     """
     rng = np.random.default_rng([seeds, examples])
     hits = 0
@@ -145,7 +145,7 @@ def rows() -> list[tuple[str, str]]:
             " / ".join(f"{population(seeds, crossed=False):.0%}" for seeds in (3, 5, 10)),
         ),
         (
-            "… by seeds × examples (`lab examples`)",
+            "… by seeds × examples (`lab by-example`)",
             " / ".join(f"{population(seeds):.0%}" for seeds in (3, 5, 10)),
         ),
         (

@@ -143,7 +143,7 @@ def test_metrics_that_sum_counts_are_found_by_their_names() -> None:
     assert set(scores_of_sums(["bleu", "chrf", "accuracy", "of_the_file"], load_catalog())) == {"bleu", "chrf"}
 
 
-def test_lab_examples_resamples_bleu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lab_by_example_resamples_bleu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
     from lab.cli.main import cli
@@ -167,7 +167,7 @@ def test_lab_examples_resamples_bleu(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run = read_study(store, "translate").results(store).runs[0]
     assert read_scores(run)["bleu"].mean() == pytest.approx(run.metrics["valid_bleu"], rel=1e-4, abs=1e-6)
     assert read_statistics(run)["bleu"].shape[1] == 10
-    result = CliRunner().invoke(cli, ["examples", "translate", "--runs", str(runs)])
+    result = CliRunner().invoke(cli, ["by-example", "translate", "--runs", str(runs)])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("fast: Δ bleu of ")
     assert "approximate randomization, p of each seed: " in result.output

@@ -1,4 +1,4 @@
-"""``lab examples``: where an arm differs from the base, example by example."""
+"""``lab by-example``: where an arm differs from the base, example by example."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import click
 from lab.cli.main import Session
 from lab.cli.options import runs_option, study_argument, variant_option
 
-__all__ = ["examples"]
+__all__ = ["by_example"]
 
 
 @click.command(
     epilog="""Examples:
 
 \b
-  lab examples bidir_vs_attn
-  lab examples bidir_vs_attn --arm additive --slices valid.csv --top 20
-  lab examples until_decided --score accuracy
+  lab by-example bidir_vs_attn
+  lab by-example bidir_vs_attn --arm additive --slices valid.csv --top 20
+  lab by-example until_decided --score accuracy
 """
 )
 @study_argument
@@ -46,7 +46,7 @@ __all__ = ["examples"]
     help="Examples to show that changed most.",
 )
 @click.pass_obj
-def examples(
+def by_example(
     session: Session,
     study: str,
     variant: str,
