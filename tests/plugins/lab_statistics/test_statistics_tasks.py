@@ -104,7 +104,7 @@ def test_a_function_that_keeps_scores_is_compared_example_by_example(catalog: Ca
     assert "McNemar p of each seed" in text
 
 
-@pytest.mark.parametrize("scores", [{}, {"a": [1.0], "b": [1.0, 2.0]}, {"a": 1.0}, {"a": []}])
+@pytest.mark.parametrize("scores", [{}, {"a": [1.0], "b": [1.0, 2.0]}, {"a": [[1.0]]}, {"a": []}])
 def test_scores_that_do_not_fit_together_are_refused(scores: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(LabError, match="scores of examples do not fit together"):
         keep_scores(tmp_path, scores)
