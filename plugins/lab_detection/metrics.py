@@ -15,7 +15,7 @@ from lab_detection.anchors import assign
 from lab_detection.data import IGNORED
 from lab_detection.output import check_output, detections, final_rows
 
-__all__ = ["BoxError", "ClassError", "Curve", "Matches", "MeanAP", "MeanIoU", "curves", "match"]
+__all__ = ["BoxError", "ClassError", "CocoMeanAP", "Curve", "Matches", "MeanAP", "MeanIoU", "curves", "match"]
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
@@ -147,6 +147,13 @@ class MeanAP:
         found = [curve.average for each in self.class_curves() if each is not None for curve in each]
         self.undefined = "" if found else "there is no object"
         return float(np.mean(found)) if found else math.nan
+
+
+class CocoMeanAP(MeanAP):
+    """Mean average precision of COCO over the thresholds 0.5, 0.55 … 0.95, mAP@[.5:.95]; see ``MeanAP``."""
+
+    def __init__(self) -> None:
+        super().__init__(overlap=None)
 
 
 class _OverAnchors:

@@ -46,7 +46,7 @@ def lab_metrics() -> dict[str, Any]:
         "box_error": "lab_detection.metrics:BoxError",
         "class_error": "lab_detection.metrics:ClassError",
         "map": "lab_detection.metrics:MeanAP",
-        "map_coco": preset("map", overlap=None),
+        "map_coco": "lab_detection.metrics:CocoMeanAP",
     }
 
 
