@@ -14,7 +14,7 @@ base = Experiment(
     architecture=use("small_ssd", widths=BODY),
     loss="detection_loss",
     optimizer="adam",
-    callbacks=["one_cycle"],
+    callbacks=["one_cycle", "augment_objects", "draw_boxes"],
     metrics=["map", "map_coco"],
     lr=1e-2,
     batch_size=16,
