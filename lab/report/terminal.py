@@ -20,6 +20,7 @@ from lab.report.cells import (
     difference_cells,
     effect_cells,
     is_judged,
+    note_of_tests,
     percent,
     score_cell,
     search_note,
@@ -291,7 +292,8 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     console.print(
         "± is the standard deviation over seeds; Δ is paired by seed, with intervals that hold together in 95 %; "
         f"{results.study.compare}: "
-        f"{results.better_direction(results.study.compare)} is better",
+        f"{results.better_direction(results.study.compare)} is better"
+        + (f"; p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
         style="dim",
     )
     if not wide:

@@ -175,9 +175,10 @@ def lab_scaffolds() -> dict[str, str]:
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab check``, ``find-lr``, ``install``, ``new``, ``predict``, ``schedule`` and ``uninstall``."""
+    """Add commands that check, start, install, predict and draw."""
     return {
         "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
+        "examples": ("lab_basics.examples_command:examples", "List studies that come with lab, and copy them."),
         "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
         "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
         "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),

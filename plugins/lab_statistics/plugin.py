@@ -9,9 +9,12 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab examples``, ``lab plan``, ``lab preregister`` and ``lab variance``."""
+    """Add ``lab by-example``, ``lab plan``, ``lab preregister`` and ``lab variance``."""
     return {
-        "examples": ("lab_statistics.examples_command:examples", "Compare the arms of a study example by example."),
+        "by-example": (
+            "lab_statistics.by_example_command:by_example",
+            "Compare the arms of a study example by example.",
+        ),
         "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
         "preregister": (
             "lab_statistics.preregister_command:preregister",
