@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lab.errors import ParameterError
 
-__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TextEncoder", "TransformerEncoder"]
+__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TextEncoder", "TransformerEncoder", "encoder_factory"]
 
 
 class TextEncoder(nn.Module):
@@ -148,3 +148,15 @@ class TransformerEncoder(TextEncoder):
             x = block(x, mask[:, None, None, :], self.positions)
         states: Tensor = self.norm(x)
         return states
+
+
+_BUILT_IN = {"bag_of_words": BagOfWords, "birnn": BiRNN, "text_cnn": TextCNN, "transformer": TransformerEncoder}
+
+
+def encoder_factory(encoder: str | Callable[..., TextEncoder]) -> Callable[..., TextEncoder]:
+    """Return a factory of encoders, from the name of a built-in one or the factory itself."""
+    if not isinstance(encoder, str):
+        return encoder
+    if encoder not in _BUILT_IN:
+        raise ParameterError(f"unknown encoder {encoder!r}", hint=f"built in: {', '.join(_BUILT_IN)}")
+    return _BUILT_IN[encoder]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_sentences.embeddings import Embeddings, WordEmbedding
-from lab_sentences.encoders import BagOfWords, TextEncoder
-from lab_sentences.poolings import MeanPooling, Pooling
+from lab_sentences.encoders import TextEncoder, encoder_factory
+from lab_sentences.poolings import Pooling, pooling_factory
 
 __all__ = ["Head", "TextClassifier", "TextSimilarity", "check_tokens", "mask_of"]
 
@@ -63,8 +64,8 @@ class _TextModel(nn.Module):
         vocab_size: int,
         pad_id: int,
         word_vectors: Tensor | None,
-        encoder: Callable[..., TextEncoder],
-        pooling: Callable[..., Pooling],
+        encoder: str | Callable[..., TextEncoder],
+        pooling: str | Callable[..., Pooling],
         embedding_dim: int,
         embeddings: Embeddings,
         dropout: float,
@@ -81,9 +82,9 @@ class _TextModel(nn.Module):
         with part("embedding"):
             self.embedding = WordEmbedding(vocab_size, pad_id, word_vectors, embedding_dim, embeddings)
         with part("encoder"):
-            self.encoder = encoder(input_size=self.embedding.output_size)
+            self.encoder = encoder_factory(encoder)(input_size=self.embedding.output_size)
         with part("pooling"):
-            self.pooling = pooling(input_size=self.encoder.output_size)
+            self.pooling = pooling_factory(pooling)(input_size=self.encoder.output_size)
         self.dropout = nn.Dropout(dropout)
 
     def encode(self, tokens: Tensor, name: str = "tokens") -> Tensor:
@@ -113,11 +114,12 @@ class TextClassifier(_TextModel):
         pad_id: of padding; other words of a text stand before it.
         word_vectors: (V, D) to start from, or None.
         text_count: 2 for pairs, else 1.
-        encoder: factory, called with ``input_size``.
-        pooling: factory, called with ``input_size``.
+        encoder: name or factory, called with ``input_size``.
+        pooling: name or factory, called with ``input_size``.
         embedding_dim: width of the embedding; that of ``word_vectors`` if there are some.
         embeddings: ``trained``, ``frozen``, or ``both`` side by side.
         head_size: width of a hidden layer behind the pooling; 0 for none.
+        reads: of a pair, ``both`` texts, or the ``first`` or ``second`` alone: how much needs no comparison?
         dropout: probability, on the embedding and on the pooled vector.
 
     Shapes:
@@ -138,27 +140,34 @@ class TextClassifier(_TextModel):
         word_vectors: Tensor | None,
         text_count: int,
         *,
-        encoder: Callable[..., TextEncoder] = BagOfWords,
-        pooling: Callable[..., Pooling] = MeanPooling,
+        encoder: str | Callable[..., TextEncoder] = "bag_of_words",
+        pooling: str | Callable[..., Pooling] = "mean",
         embedding_dim: int = 100,
         embeddings: Embeddings = "trained",
         head_size: int = 0,
+        reads: Literal["both", "first", "second"] = "both",
         dropout: float = 0.3,
     ) -> None:
         where = "architecture 'text_classifier'"
+        if reads != "both" and text_count != 2:
+            raise ParameterError(
+                f"reads='{reads}', and the data have one text", where=where, hint="dataset.text_pair=COLUMN"
+            )
         if head_size < 0:
             raise ParameterError(f"head_size={head_size}, at least 0", where=where)
         super().__init__(vocab_size, pad_id, word_vectors, encoder, pooling, embedding_dim, embeddings, dropout, where)
-        self.text_count = text_count
-        width = self.pooling.output_size * (4 if text_count == 2 else 1)
+        self.text_count, self.reads = text_count, reads
+        width = self.pooling.output_size * (4 if text_count == 2 and reads == "both" else 1)
         with part("head"):
             self.head = Head(width, output_size, head_size, dropout)
 
     def forward(self, tokens: Tensor, pair_tokens: Tensor | None = None) -> Tensor:
         """Return the logits of the classes."""
         _check_count(self.text_count, pair_tokens)
+        if pair_tokens is not None and self.reads == "second":
+            tokens = pair_tokens
         u = self.encode(tokens)
-        if pair_tokens is not None:
+        if pair_tokens is not None and self.reads == "both":
             v = self.encode(pair_tokens, "pair_tokens")
             u = torch.cat([u, v, (u - v).abs(), u * v], 1)
         logits: Tensor = self.head(u)
@@ -178,8 +187,8 @@ class TextSimilarity(_TextModel):
         word_vectors: (V, D) to start from, or None.
         text_count: must be 2.
         target_range: lowest and highest label.
-        encoder: factory, called with ``input_size``.
-        pooling: factory, called with ``input_size``.
+        encoder: name or factory, called with ``input_size``.
+        pooling: name or factory, called with ``input_size``.
         embedding_dim: width of the embedding; that of ``word_vectors`` if there are some.
         embeddings: ``trained``, ``frozen``, or ``both`` side by side.
         dropout: probability, on the embedding.
@@ -199,8 +208,8 @@ class TextSimilarity(_TextModel):
         text_count: int,
         target_range: tuple[float, float],
         *,
-        encoder: Callable[..., TextEncoder] = BagOfWords,
-        pooling: Callable[..., Pooling] = MeanPooling,
+        encoder: str | Callable[..., TextEncoder] = "bag_of_words",
+        pooling: str | Callable[..., Pooling] = "mean",
         embedding_dim: int = 100,
         embeddings: Embeddings = "trained",
         dropout: float = 0.1,

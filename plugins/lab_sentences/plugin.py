@@ -67,6 +67,27 @@ def lab_architectures() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_predictors() -> dict[str, str]:
+    """Prediction of texts, for ``lab predict``."""
+    return {"text": "lab_sentences.predict:TextPredictor"}
+
+
+@hookimpl
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """``lab classify``."""
+    return {"classify": ("lab_sentences.commands:classify", "Classify texts with a trained model.")}
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Store the preprocessing with the run."""
+    if result.status == "finished" and hasattr(run.data, "text_count"):
+        from lab_sentences.predict import keep_preparation
+
+        keep_preparation(run, result.folder)
+
+
+@hookimpl
 def lab_conformance() -> str:
     """Example data for the conformance kit, and the checks of encoders and poolings."""
     return "lab_sentences.conformance:support"

@@ -7,7 +7,7 @@ import difflib
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from lab.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Columns", "Labelled", "read_file", "read_folders", "read_frame", "read_rows"]
+__all__ = ["Columns", "Labelled", "read_file", "read_folders", "read_frame", "read_rows", "read_table"]
 
 # Names of subfolders that hold a whole split, as in the distribution of IMDb.
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "val": "valid", "test": "test"}
@@ -83,15 +83,54 @@ def read_rows(path: Path, names: Sequence[str], encoding: str = "utf-8", joiner:
     Raises:
         DataError: the file is missing or damaged, or lacks a column; the message gives the line.
     """
+    suffix, content = _content(path, encoding)
+    if suffix in _JSON:
+        return [tuple(_cell(row[name], joiner) for name in names) for row in _json_rows(path, content, names)]
+    header, rows = _table(path, content, _separator(suffix), names)
+    places = [_place(str(path), header, name) for name in names]
+    return [tuple(cells[place] for place in places) for cells in rows]
+
+
+def read_table(path: Path, *, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:
+    """Return all columns of a CSV, TSV or JSON-lines file as text.
+
+    Args:
+        path: the file.
+        encoding: of the file.
+        separator: a character, or ``tab``; None for that of the file's name.
+
+    Raises:
+        DataError: the file is missing or damaged; the message gives the line.
+    """
+    import pandas as pd
+
+    suffix, content = _content(path, encoding)
+    if suffix in _JSON:
+        return pd.DataFrame(_json_rows(path, content, ()), dtype=object)
+    between = _separator(suffix) if separator is None else "\t" if separator in ("tab", "\\t") else separator
+    if len(between) != 1:
+        raise DataError(f"separator {separator!r} is not one character", where=str(path), hint="--separator tab")
+    header, rows = _table(path, content, between)
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise DataError(f"duplicate column '{twice}'", where=str(path), hint="rename one of them")
+    return pd.DataFrame(rows, columns=header, dtype=object)
+
+
+_JSON = (".jsonl", ".ndjson")
+
+
+def _content(path: Path, encoding: str) -> tuple[str, str]:
+    """Return the suffix of a table, that of gzip left out, and its content."""
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+    if suffix not in (".csv", ".tsv", *_JSON):
         raise DataError(
             f"unknown format '{suffix or path.name}'", where=str(path), hint="use .csv, .tsv, .jsonl, or a folder"
         )
-    content = read_text(path, encoding=encoding, empty="the file is empty")
-    if suffix in (".jsonl", ".ndjson"):
-        return _json_rows(path, content, names, joiner)
-    return _table_rows(path, content, names, "\t" if suffix == ".tsv" else ",")
+    return suffix, read_text(path, encoding=encoding, empty="the file is empty")
+
+
+def _separator(suffix: str) -> str:
+    return "\t" if suffix == ".tsv" else ","
 
 
 def read_frame(frame: pd.DataFrame, columns: Columns, name: str = "the frame") -> dict[str, Labelled]:
@@ -160,15 +199,18 @@ def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _table_rows(path: Path, content: str, columns: Sequence[str], separator: str) -> list[tuple[str, ...]]:
+def _table(path: Path, content: str, separator: str, needed: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Return the header, which has the needed columns, and the rows of a table."""
     # files of tabs rarely quote, and a text may begin with a quotation mark
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     # a review may be longer than csv's limit of 131,072 characters, which is the same for the whole process
     limit = csv.field_size_limit(max(csv.field_size_limit(), len(content) + 1))
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, quoting=quoting, strict=True)
     try:
-        header = next(reader)
-        places = [_place(str(path), [name.strip() for name in header], column) for column in columns]
+        header = [name.strip() for name in next(reader)]
+        # before the rows, which a wrong header makes look wrong
+        for name in needed:
+            _place(str(path), header, name)
         rows = []
         for cells in reader:
             if not cells:
@@ -179,14 +221,14 @@ def _table_rows(path: Path, content: str, columns: Sequence[str], separator: str
                     where=str(path),
                     hint="quote texts that contain the separator",
                 )
-            rows.append(tuple(cells[place] for place in places))
+            rows.append(cells)
     except csv.Error as error:
         raise DataError(
             f"line {reader.line_num:,}: {error}", where=str(path), hint="check its quotation marks"
         ) from error
     finally:
         csv.field_size_limit(limit)
-    return rows
+    return header, rows
 
 
 def _place(where: str, header: Sequence[str], column: str) -> int:
@@ -203,22 +245,23 @@ def _missing(where: str, what: str, column: str, names: Sequence[str]) -> DataEr
     return DataError(what, where=where, hint=f"{hint}there are: {', '.join(names)}")
 
 
-def _json_rows(path: Path, content: str, keys: Sequence[str], joiner: str) -> list[tuple[str, ...]]:
+def _json_rows(path: Path, content: str, keys: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
-    as_text: Callable[[Any], str] = lambda value: (  # noqa: E731
-        joiner.join(map(str, value)) if isinstance(value, list) else str(value)
-    )
     for number, line in enumerate(content.split("\n"), 1):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"line {number:,} is not JSON: {error}", where=str(path)) from error
         if not isinstance(value, dict):
             raise DataError(f"line {number:,} is not an object", where=str(path), hint='{"text": ..., "label": ...}')
         for key in keys:
             if value.get(key) is None:
                 raise _missing(str(path), f"line {number:,} has no '{key}'", key, [str(name) for name in value])
-        rows.append(tuple(as_text(value[key]) for key in keys))
+        rows.append(value)
     return rows
+
+
+def _cell(value: Any, joiner: str) -> str:
+    return joiner.join(map(str, value)) if isinstance(value, list) else str(value)

@@ -190,3 +190,12 @@ def test_no_premise_stands_on_both_sides_of_a_split():
     shared = sum(tuple(ids.tolist()) in trained for ids in data.valid.ids)
     # premises of other spelling may become one text of words
     assert shared < 0.01 * len(data.valid)
+
+
+def test_a_classifier_may_read_one_text_of_a_pair():
+    model = TextClassifier(9, 3, PAD_ID, None, 2, reads="second", embedding_dim=4).eval()
+    one, other = torch.tensor([[5, 6, 7]]), torch.tensor([[6, 8]])
+    assert torch.equal(model(one, other), model(other, other))
+    assert not torch.equal(model(one, other), model(one, one))
+    with pytest.raises(ParameterError, match="the data have one text"):
+        TextClassifier(9, 3, PAD_ID, None, 1, reads="first")
