@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from lab_basics.tensorboard_command import events_of, link_events
 
 from lab.cli.main import cli
 from lab.errors import LabError
-from lab_basics.tensorboard_command import events_of, link_events
 from tests.kernel.stored_study import store_study
 
 
