@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cache import cache_folder, read_cache, write_cache
+from lab.collection import own_process
 from lab.errors import LabError, PluginError, UnknownNameError, printable
 from lab.registry.discovery import find_entry_points
 from lab.streams import make_robust
@@ -187,6 +188,7 @@ def main() -> None:
     """
     # Before anything is printed: a pager may close the pipe at any line.
     make_robust()
+    own_process()
     end = end_on_signals()
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))

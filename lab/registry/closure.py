@@ -29,7 +29,7 @@ MAX_CLOSURES = 1_000
 INERT_PACKAGES = frozenset([
     "attr", "attrs", "click", "filelock", "jinja2", "lab", "matplotlib", "optuna", "packaging", "platformdirs",
     "plotext", "pluggy", "pooch", "pydantic", "pydantic_core", "pytest", "ray", "rich", "safetensors", "submitit",
-    "tensorboard", "torch", "tqdm", "typing_extensions", "vl_convert",
+    "tensorboard", "torch", "tqdm", "typing_extensions",
 ])  # fmt: skip
 """Libraries that draw, print, write or bind; torch and lab have entries of their own in a key."""
 

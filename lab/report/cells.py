@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.registry.component import as_use
-from lab.study.compare import ArmComparison, Effect, Summary
+from lab.study.compare import PAIRED_T, ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
 from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
@@ -26,6 +26,7 @@ __all__ = [
     "environment_rows",
     "flat",
     "is_judged",
+    "note_of_tests",
     "number",
     "percent",
     "recipe",
@@ -125,6 +126,19 @@ def _signed(value: float) -> str:
 
 def _p(found: ArmComparison | Effect) -> str:
     return NOTHING if math.isnan(found.p_corrected) else f"{found.p_corrected:.2g}"
+
+
+def note_of_tests(found: Iterable[ArmComparison | Effect | None]) -> str:
+    """Return the tests that p-values are from: the commonest, then others with the names of their rows.
+
+    ``paired t-test; Welch's t-test for wide``.
+    """
+    names: dict[str, list[str]] = {}
+    for each in found:
+        if each is not None and each.test and not math.isnan(each.p):
+            names.setdefault(each.test, []).append(each.arm if isinstance(each, ArmComparison) else each.name)
+    first, *others = sorted(names, key=lambda test: -len(names[test])) or [PAIRED_T]
+    return "; ".join([first, *(f"{test} for {', '.join(names[test])}" for test in others)])
 
 
 def percent(share: float) -> str:

@@ -227,6 +227,7 @@ def _comparison(found: ArmComparison, other: str) -> dict[str, Any]:
         ),
         "is_better": found.is_better,
         "is_equivalent": found.is_equivalent,
+        "test": found.test,
         "verdict": found.verdict,
     }
 

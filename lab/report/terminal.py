@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
@@ -20,6 +20,7 @@ from lab.report.cells import (
     difference_cells,
     effect_cells,
     is_judged,
+    note_of_tests,
     percent,
     score_cell,
     search_note,
@@ -33,6 +34,7 @@ from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
+from lab.training.data import Data
 
 __all__ = ["print_plan", "print_results", "sections_of"]
 
@@ -75,6 +77,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
+        console.print(f"examples: {line}", highlight=False)
     # each note once: all seeds and most arms share their data
     for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
@@ -104,6 +108,14 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
         console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
+
+
+def _examples(data: Data) -> str:
+    """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    # a stream has no length
+    known = {name: len(split) for name, split in splits.items() if isinstance(split, Sized)}
+    return " · ".join(f"{name} {count:,}" for name, count in known.items())
 
 
 def _few(names: Sequence[str]) -> str:
@@ -183,6 +195,8 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
     for section in sections:
+        if not section.text:
+            continue
         console.rule(escape(section.title), align="left")
         console.print(escape(section.text), highlight=False)
 
@@ -289,9 +303,10 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
     console.print(
-        "± is the standard deviation over seeds; Δ is paired by seed, with intervals that hold together in 95 %; "
-        f"{results.study.compare}: "
-        f"{results.better_direction(results.study.compare)} is better",
+        f"n: seeds. {results.study.compare}: mean ± standard deviation over seeds; "
+        f"{results.better_direction(results.study.compare)} is better. Δ: mean difference from the base, paired by "
+        "seed, and the range in which the true one lies (95 %, all rows together); a verdict needs a range without 0."
+        + (f" p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
         style="dim",
     )
     if not wide:

@@ -29,6 +29,7 @@ import numpy as np
 __all__ = [
     "ArmComparison",
     "Effect",
+    "Looks",
     "Summary",
     "compare_arms",
     "compare_pairs",
@@ -37,6 +38,7 @@ __all__ = [
     "factorial_effects",
     "grid_step",
     "level_of_look",
+    "looks_of_rule",
     "mean_and_half_width",
     "number_of_effects",
     "sidak",
@@ -63,6 +65,8 @@ MAX_CHANCE = 0.0125
 
 MAX_GRID = 2000
 """Finest grid that is looked for, in steps per unit."""
+
+PAIRED_T, WELCH, SIGN_FLIP = "paired t-test", "Welch's t-test", "exact sign-flip test"
 
 LARGE = 1e100
 """Squares and sums of larger values may overflow."""
@@ -95,7 +99,7 @@ class ArmComparison:
         difference: mean of the arm's scores minus the other's.
         low, high: interval of the difference; the intervals of all arms hold together with 95 %. NaN with fewer than
             three seeds.
-        p: paired t-test, two-sided.
+        p: of ``test``, two-sided.
         p_corrected: after Šidák's correction over the comparisons of the study.
         p_sign_flip: exact sign-flip test, two-sided.
         improvement: share of seeds in which the arm is better, ties counting half.
@@ -108,6 +112,8 @@ class ArmComparison:
             what it would be without. NaN for fewer than three seeds.
         exaggeration: mean size of a difference that gets a verdict over the true one, if the true one is half of the
             difference seen (type M; Gelman & Carlin 2014); NaN without a spread.
+        test: that ``p`` is from: a paired t-test, Welch's t-test between arms that are not paired, or the exact
+            sign-flip test of differences that are equal without a grid; empty if nothing was tested.
     """
 
     arm: str
@@ -125,6 +131,7 @@ class ArmComparison:
     is_equivalent: bool = False
     correlation: float = math.nan
     exaggeration: float = math.nan
+    test: str = ""
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -202,6 +209,12 @@ def compare_steps(
     return compare_pairs(pairs, higher_is_better=higher_is_better, **options)
 
 
+Levels = Sequence[tuple[float, float]]
+"""Pairs of (level of all looks together, level of each), rising."""
+
+Looks = Levels | Mapping[int, Levels]
+"""Levels of every look, or seeds at a look → its levels."""
+
 Pair = tuple[Mapping[int, float], Mapping[int, float]]
 """Scores of two arms by seed, the one that is compared with first."""
 
@@ -213,7 +226,7 @@ def compare_pairs(
     refused: Mapping[str, str] | None = None,
     margin: float = 0.0,
     further: int = 0,
-    looks: Sequence[tuple[float, float]] = (),
+    looks: Looks = (),
     groups: Mapping[str, str] | None = None,
     paired: bool = True,
     overlap: float = 0.0,
@@ -226,8 +239,8 @@ def compare_pairs(
         refused: arm → why it is not compared; it takes no part in the correction for the number of arms.
         margin: the smallest difference that matters; an arm whose interval lies within ± margin is equivalent. 0: none.
         further: comparisons beside these with which the intervals hold together, such as the effects of a grid.
-        looks: pairs of (level of all looks together, level of each), rising, where results are looked at repeatedly;
-            intervals then hold at every look. None if they are looked at once.
+        looks: levels of a study whose results are looked at repeatedly; intervals then hold at every look. None if they
+            are looked at once.
         groups: arm → name of the examples that it was evaluated on, whose number decides the grid of shares; the same
             for all arms by default.
         paired: False compares all pairs of arms as independent samples, after Welch; so are in any case two arms with
@@ -248,7 +261,10 @@ def compare_pairs(
         )
         for group in set(group_of.values())
     }
-    level = level_of_look(single_level(len(tested) + further), looks)
+    single = single_level(len(tested) + further)
+    # arms that left a sequential study early keep the level of their last look
+    level = {name: level_of_look(single, looks, min(map(len, pairs[name]))) for name in pairs if name in apart}
+    level |= {name: level_of_look(single, looks, len(d)) for name, d in differences.items() if name not in apart}
     return [
         _refuse(name, len(d), refused[name])
         if name in refused
@@ -256,7 +272,7 @@ def compare_pairs(
             name,
             *pairs[name],
             steps.get(group_of.get(name, ""), 0.0),
-            level,
+            level[name],
             margin,
             sign=1 if higher_is_better else -1,
         )
@@ -265,7 +281,7 @@ def compare_pairs(
             name,
             d,
             steps.get(group_of.get(name, ""), 0.0),
-            level,
+            level[name],
             _correlation(*pairs[name]),
             margin,
             sign=1 if higher_is_better else -1,
@@ -275,17 +291,38 @@ def compare_pairs(
     ]
 
 
-def level_of_look(level: float, looks: Sequence[tuple[float, float]]) -> float:
+def level_of_look(level: float, looks: Looks, seeds: int = 0) -> float:
     """Return the level of one look where all looks together have ``level``, interpolated between pairs of both.
+
+    Args:
+        level: of all looks together.
+        looks: levels of every look, or of each.
+        seeds: at the look; between two looks the earlier one, whose level is smaller, counts.
 
     >>> level_of_look(0.05, [(0.001, 0.0002), (0.05, 0.01)]), level_of_look(0.05, [])
     (0.01, 0.05)
+    >>> level_of_look(0.05, {3: [(0.05, 0.001)], 6: [(0.05, 0.04)]}, seeds=5)
+    0.001
     """
+    if isinstance(looks, Mapping):
+        looks = looks[max((each for each in looks if each <= seeds), default=min(looks))] if looks else ()
     if not looks:
         return level
     totals, singles = np.log(np.asarray(looks, dtype=float)).T
     # below the first pair the ratio of both levels is kept
     return float(np.exp(np.interp(math.log(level), totals, singles) + min(0.0, math.log(level) - totals[0])))
+
+
+def looks_of_rule(rule: Mapping[str, Any]) -> Looks:
+    """Return the levels that a rule of seeds has in its ``levels``: pairs, or by seeds as text; none for others."""
+    found = rule.get("levels", [])
+    if isinstance(found, Mapping):
+        return {int(seeds): _levels(pairs) for seeds, pairs in found.items()}
+    return _levels(found)
+
+
+def _levels(pairs: Sequence[Sequence[float]]) -> Levels:
+    return [(float(total), float(each)) for total, each in pairs]
 
 
 def _is_apart(base: Mapping[int, float], arm: Mapping[int, float], *, paired: bool) -> bool:
@@ -331,7 +368,7 @@ def _compare_apart(
     else:
         verdict = f"{'better' if better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({runs})"
     numbers = (mean, mean - half, mean + half, p, sidak(p, level), math.nan, wins, detectable)
-    return ArmComparison(name, n, *numbers, better, verdict, is_equivalent)
+    return ArmComparison(name, n, *numbers, better, verdict, is_equivalent, test=WELCH)
 
 
 def _can_be_tested(d: np.ndarray) -> bool:
@@ -469,6 +506,7 @@ def _compare(
         is_equivalent,
         correlation,
         _exaggeration_if_half(found, len(d), level),
+        found.test,
     )
 
 
@@ -481,6 +519,7 @@ class _Judged:
         half: half the width of the interval; NaN if there is none.
         spread: of the differences; NaN without one.
         p: two-sided, not corrected.
+        test: that gave ``p``; empty without one.
         detectable: difference that is shown with 80 % probability.
         direction: 1 or -1 if the differences are shown to have that sign, else 0.
     """
@@ -489,6 +528,7 @@ class _Judged:
     half: float
     spread: float
     p: float
+    test: str
     detectable: float
     direction: int
 
@@ -496,21 +536,21 @@ class _Judged:
 def _judge(d: np.ndarray, step: float, level: float, overlap: float = 0.0) -> _Judged:
     mean, spread, n = _mean(d), _spread(d, step), len(d)
     if math.isnan(spread):
-        p = sign_flip_p(d) if _can_be_tested(d) else math.nan
+        p, test = (sign_flip_p(d), SIGN_FLIP) if _can_be_tested(d) else (math.nan, "")
         is_shown = n >= MIN_SEEDS and p < level
         half = 0.0 if n >= MIN_SEEDS and _can_be_tested(d) and not d.any() else math.nan
-        return _Judged(mean, half, spread, p, math.nan, int(np.sign(mean)) if is_shown else 0)
+        return _Judged(mean, half, spread, p, test, math.nan, int(np.sign(mean)) if is_shown else 0)
     from scipy.special import nctdtrinc, stdtr, stdtrit
 
     error = spread * math.sqrt(1 / n + overlap)
     p = float(2 * stdtr(n - 1, -abs(mean) / error))
     if n < MIN_SEEDS:
-        return _Judged(mean, math.nan, spread, p, math.nan, 0)
+        return _Judged(mean, math.nan, spread, p, PAIRED_T, math.nan, 0)
     critical = float(stdtrit(n - 1, 1 - level / 2))
     half = critical * error
     # the noncentral t above the critical value has 80 % of its mass there; the other tail is negligible
     detectable = float(nctdtrinc(n - 1, 1 - POWER, critical)) * error if d.any() else math.nan
-    return _Judged(mean, half, spread, p, detectable, int(np.sign(mean)) if abs(mean) > half else 0)
+    return _Judged(mean, half, spread, p, PAIRED_T, detectable, int(np.sign(mean)) if abs(mean) > half else 0)
 
 
 def _has_no_spread(d: np.ndarray) -> bool:
@@ -608,7 +648,7 @@ def _no_verdict(d: np.ndarray) -> str:
 
 
 def _power_text(detectable: float, n: int) -> str:
-    return f"{n} seeds show one of {detectable:.3g} with 80 % probability"
+    return f"{n} seeds would show one of {detectable:.3g} in 4 of 5 studies"
 
 
 @attrs.frozen
@@ -621,10 +661,11 @@ class Effect:
         n: seeds in which every cell finished.
         effect: mean over seeds; of an interaction, the difference of differences.
         low, high: interval, as in ``ArmComparison``; NaN with fewer than three seeds.
-        p: t-test over seeds, two-sided.
+        p: of ``test``, two-sided.
         p_corrected: after Šidák's correction over all effects, and whatever is compared beside them.
         detectable: the absolute effect that is shown with 80 % probability, as in ``ArmComparison``.
         verdict: one plain sentence; of an interaction, whether the two add up.
+        test: that ``p`` is from, as in ``ArmComparison``.
     """
 
     name: str
@@ -637,6 +678,7 @@ class Effect:
     p_corrected: float
     detectable: float
     verdict: str
+    test: str = ""
 
     @property
     def is_interaction(self) -> bool:
@@ -650,7 +692,7 @@ def factorial_effects(
     *,
     higher_is_better: bool,
     further: int = 0,
-    looks: Sequence[tuple[float, float]] = (),
+    looks: Looks = (),
 ) -> list[Effect]:
     """Return main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -671,7 +713,7 @@ def factorial_effects(
     contrasts = _contrasts(levels)
     values = {name: _contrast(table, signs) for name, signs in contrasts.items()}
     grid = grid_step([value for column in table.values() for value in column])
-    level = level_of_look(single_level(len(values) + further), looks)
+    level = level_of_look(single_level(len(values) + further), looks, len(seeds))
     sign = 1 if higher_is_better else -1
     return [
         # a contrast sums 2^k cells for every one of their means: averaging makes its grid finer
@@ -723,7 +765,9 @@ def _effect(name: str, signs: Signs, found: _Judged, d: np.ndarray, level: float
     corrected = sidak(found.p, level)
     low, high = found.mean - found.half, found.mean + found.half
     verdict = _effect_verdict(d, levels, found, sign)
-    return Effect(name, levels, len(d), found.mean, low, high, found.p, corrected, found.detectable, verdict)
+    return Effect(
+        name, levels, len(d), found.mean, low, high, found.p, corrected, found.detectable, verdict, found.test
+    )
 
 
 def _effect_verdict(d: np.ndarray, levels: Sequence[str], found: _Judged, sign: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from lab.errors import LabError, describe_error
+from lab.errors import LabError, RunFailed, StudyError, describe_error
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
@@ -21,9 +21,10 @@ from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, record_of, write_study
 from lab.study.results import Results
-from lab.study.run import Listener, Run, RunProgress
+from lab.study.run import Listener, Run, RunProgress, failure_content
 from lab.study.store import RunRecord
 from lab.study.study import Arm, Study
+from lab.study.task import without_primary
 from lab.study.workspace import Workspace
 
 __all__ = [
@@ -146,18 +147,24 @@ def execute_plan(
     """Train the runs that are not finished and gather every run of the plan.
 
     Raises:
+        StudyError: the first result of a task lacks the primary metric.
         KeyboardInterrupt: interrupted; the state of the current run is saved.
     """
     catalog = plan.workspace.catalog
+    first = next((run for run in plan.runs if run.key in plan.found and run.experiment.task is not None), None)
+    if first is not None:
+        _refuse_unknown_primary(first, first.store.record(first.key))
     component = _resolve_executor(executor, catalog)
     chosen = component.build({})
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     # around all runs: a signal between two runs must not be lost
     with stop_on_interrupt() as stop, _naming_executor(component):
-        ended = {
-            run.key: record
-            for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh)
-        }
+        ended: dict[str, RunRecord] = {}
+        for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh):
+            ended[run.key] = record
+            if len(ended) == 1:
+                # raised in the loop: the executor ends what it has begun
+                _refuse_unknown_primary(run, record)
     lost = [run for run in plan.to_do if run.key not in ended]
     if lost:
         first = f"arm '{lost[0].arm}', seed {lost[0].seed}"
@@ -180,6 +187,31 @@ def _naming_executor(component: Component) -> Iterator[None]:
         raise LabError(f"{component.label} fails: {describe_error(error)}", where=line_of(error, component)) from error
 
 
+def _refuse_unknown_primary(run: Run, record: RunRecord) -> None:
+    """Raise if the first result of a task lacks the primary metric: most likely every other one would lack it, too.
+
+    Raises:
+        StudyError: it does. The run is finished, and is found once the study names another metric.
+    """
+    missing = _missing_primary(run, record)
+    if missing is not None:
+        kept = "this run is kept: correct `compare` and run the study again"
+        raise StudyError([f"{describe_error(missing)}\n{kept}"], where=run.file)
+
+
+def _missing_primary(run: Run, record: RunRecord) -> RunFailed | None:
+    """Return the error of a finished task without the primary metric, which only its result can show."""
+    if run.experiment.task is None or record.status != "finished" or run.compare in record.metrics:
+        return None
+    return without_primary(run.experiment.task, record.metrics, run.compare)
+
+
+def _judged(run: Run, record: RunRecord) -> RunRecord:
+    """Return the record as this study sees it; in the store the run stays finished, for a study of another metric."""
+    missing = _missing_primary(run, record)
+    return record if missing is None else attrs.evolve(record, status="failed", result=failure_content(missing))
+
+
 def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
     """Return the results of a plan, from the store.
 
@@ -189,7 +221,7 @@ def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:
     """
     ended = ended or {}
     # one read per key: several arms of a search may share a run
-    records = {run.key: ended.get(run.key) or run.store.record(run.key) for run in plan.runs}
+    records = {run.key: _judged(run, ended.get(run.key) or run.store.record(run.key)) for run in plan.runs}
     runs = [attrs.evolve(records[run.key], arm=run.arm, seed=run.seed) for run in plan.runs]
     return Results(plan.study, plan.arms, runs)
 

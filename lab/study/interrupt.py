@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 __all__ = [
     "INTERRUPTED",
+    "die_with_parent",
     "end_on_signals",
     "ignore_signals",
     "kill_group",
@@ -24,6 +26,9 @@ __all__ = [
 
 INTERRUPTED = 130
 """Exit code of a command that a signal ended."""
+
+PR_SET_PDEATHSIG = 1
+"""Option of Linux's prctl: the signal that a process gets when its parent dies."""
 
 Handler = Callable[[int, Any], Any]
 
@@ -157,6 +162,25 @@ def _show_cursor() -> None:
             if stream.isatty():
                 # os.write: stream.write could deadlock on a lock that the interrupted code holds
                 os.write(stream.fileno(), b"\x1b[?25h")
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """Return a function for ``preexec_fn`` that lets a child end when its parent is killed; None outside Linux.
+
+    The signal comes when the thread that started the child ends, so that thread must wait for the child.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    # loaded here: between fork and exec nothing may be imported
+    control, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        control(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # the parent may have been killed before the request
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
 
 
 def terminate_group(process: subprocess.Popen[bytes]) -> None:

@@ -19,6 +19,7 @@ from lab.study.keys import changed_sources, key_of
 from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
 from lab.study.run import Run
 from lab.study.study import Arm, Study, in_arms
+from lab.study.task import check_task
 from lab.study.workspace import Workspace
 from lab.training.cpu import configure_cpu
 from lab.training.data import Data
@@ -94,6 +95,12 @@ def plan_study(
     # shared: a pass over the sampler of a large data set takes longer than the two steps of an arm
     samplers = SamplerChecks()
     with _gathering(study, where) as attempt:
+        for arm in arms:
+            task = arm.experiment.task
+            # what a task needs of this machine, such as a program, another one may have
+            if arm.name in waiting and task is not None and not elsewhere:
+                with attempt(arm.name):
+                    check_task(task)
         to_step = [arm for arm in arms if arm.name in waiting and arm.experiment.task is None]
         for number, arm in enumerate(to_step):
             notify("steps of arms", number, len(to_step))

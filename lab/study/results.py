@@ -17,9 +17,11 @@ from lab.study.compare import (
     MIN_SEEDS,
     ArmComparison,
     Effect,
+    Looks,
     Summary,
     compare_pairs,
     factorial_effects,
+    looks_of_rule,
     number_of_effects,
     skewness,
     summarize,
@@ -210,10 +212,9 @@ class Results:
         return {arm.name for arm in self.arms if is_search or arm.trial is None or arm.trial.rung > 0}
 
     @property
-    def _looks(self) -> Sequence[tuple[float, float]]:
-        """Pairs of (level of all looks, level of each) by which a study that looks at its results corrects for that."""
-        rules = getattr(self.study, "rules", {})
-        return [(float(total), float(each)) for total, each in rules.get(SEEDS, {}).get("levels", [])]
+    def _looks(self) -> Looks:
+        """Levels by which a study that looks at its results repeatedly corrects for that."""
+        return looks_of_rule(getattr(self.study, "rules", {}).get(SEEDS, {}))
 
     @property
     def _overlap(self) -> float:
@@ -223,7 +224,8 @@ class Results:
     @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
         """Arm → factor → level if the arms are all cells of a grid of two factors or more; else empty."""
-        cells = {arm.name: arm.factors for arm in self.arms}
+        # tuned or matched forms of the cells are further arms, not further cells
+        cells = {arm.name: arm.factors for arm in self.arms if arm.trial is None}
         return cells if _is_whole_grid(list(cells.values())) else {}
 
     def _lost(self, arm: str) -> set[int]:

@@ -20,13 +20,13 @@ import attrs
 import torch
 from torch import Tensor
 
-from lab.errors import RunFailed, did_you_mean
+from lab.errors import RunFailed, StudyError, did_you_mean
 from lab.files import atomic_path
 from lab.registry.resolved import Component
 from lab.study.files import one_line
 from lab.training.rng import Streams, all_generators, global_random_state, set_global_random_state
 
-__all__ = ["NoData", "TaskCheckpoint", "TaskRun", "forget_checkpoint", "train_task"]
+__all__ = ["NoData", "TaskCheckpoint", "TaskRun", "check_task", "forget_checkpoint", "train_task", "without_primary"]
 
 HISTORY = "metrics.jsonl"
 CHECKPOINT = "task-checkpoint.safetensors"
@@ -155,7 +155,7 @@ class TaskRun:
             RunFailed: a metric is not a number.
             KeyboardInterrupt: the run was asked to stop, and it keeps no checkpoints of its own.
         """
-        number = len(self.history) if epoch is None else int(epoch)
+        number = len(self.history) if epoch is None else int(_numbers({"epoch": epoch}, "run.log(...)")["epoch"])
         now = time.perf_counter()
         row = {"epoch": number, **_numbers(metrics, "run.log(...)"), "seconds": round(now - self._logged, 3)}
         self._logged = now
@@ -203,11 +203,11 @@ def train_task(
     Args:
         task: the resolved function.
         run: what it is given.
-        compare: the primary metric, which it must return.
+        compare: the primary metric, for a message.
         directions: metric → whether higher is better.
 
     Raises:
-        RunFailed: what it returns is not a dictionary of numbers, or the primary metric is missing.
+        RunFailed: what it returns is not a dictionary of numbers.
     """
     given = {"run": run} if "run" in task.needs else {}
     with all_generators(run.streams.seed("task")):
@@ -218,11 +218,6 @@ def train_task(
             f"{task.label} returns {what}", hint=f"return its metrics as a dictionary: {{'{compare}': 0.93}}"
         )
     metrics = _numbers(returned, f"what {task.label} returns")
-    if compare not in metrics:
-        raise RunFailed(
-            f"{task.label} returns no '{compare}', which this study compares",
-            hint=did_you_mean(compare, list(metrics), f"it returns: {', '.join(metrics)}"),
-        )
     # a table of epochs gives its number beside its scores, and it is none
     epoch = int(metrics.pop("epoch", 0))
     if not run.history:
@@ -231,6 +226,29 @@ def train_task(
         "undefined": {name: "it is NaN" for name, value in metrics.items() if math.isnan(value)},
         "higher_is_better": {name: flag for name, flag in directions.items() if name in metrics},
     }
+
+
+def check_task(task: Component) -> None:
+    """Ask a task whether it can be called, before anything is trained.
+
+    A task may have a function ``problems`` as its attribute: called with its parameters, it returns sentences.
+
+    Raises:
+        StudyError: it returns one or more.
+    """
+    find = getattr(task.factory, "problems", None)
+    problems = [f"{task.label}: {problem}" for problem in find(**task.params)] if callable(find) else []
+    if problems:
+        raise StudyError(problems)
+
+
+def without_primary(task: Component, metrics: Mapping[str, float], compare: str) -> RunFailed:
+    """Return the error of a task whose metrics lack the primary one."""
+    return RunFailed(
+        f"{task.label} returns no '{compare}', which this study compares",
+        where=f"it returns: {', '.join(metrics)}",
+        hint=did_you_mean(compare, list(metrics)),
+    )
 
 
 def forget_checkpoint(folder: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 from lab import TaskRun
 from lab.errors import RunFailed, did_you_mean
-from lab.study.interrupt import kill_group, terminate_group
+from lab.study.interrupt import die_with_parent, kill_group, terminate_group
 
 __all__ = ["command"]
 
@@ -69,6 +70,25 @@ def command(
     return _read_file(found, path) if found is not None else _search(patterns or {}, path)
 
 
+def _problems(*, template: str, parameters: dict[str, Any], environment: dict[str, str] | None, **_: Any) -> list[str]:
+    """Return why the command cannot be started here: its program, or the script of an interpreter, is not there."""
+    values = {**parameters, "seed": 0, "folder": "folder", "device": "cpu", "threads": 1}
+    program, *arguments = [word.format_map(values) for word in shlex.split(template)]
+    path = (environment or {}).get("PATH", os.environ.get("PATH"))
+    if shutil.which(program, path=path) is None:
+        return [f"there is no program '{program}'\n  install it, or give its path"]
+    script = arguments[0] if arguments else ""
+    if Path(program).name.startswith("python") and script.endswith(".py") and not Path(script).is_file():
+        beside = [file.name for file in Path(script).parent.glob("*.py")] if Path(script).parent.is_dir() else []
+        hint = did_you_mean(Path(script).name, beside) or f"the working folder is {Path.cwd()}"
+        return [f"there is no script '{script}'\n  {hint}"]
+    return []
+
+
+# Asked before anything is trained.
+command.problems = _problems
+
+
 def _wait(
     words: list[str], output: IO[bytes], variables: Mapping[str, str], run: TaskRun, timeout_s: float | None, path: Path
 ) -> None:
@@ -81,6 +101,7 @@ def _wait(
             stderr=subprocess.STDOUT,
             env=variables,
             start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
     except OSError as error:
         raise RunFailed(

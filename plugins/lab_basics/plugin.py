@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import hookimpl, preset
+from lab import RegistrySpec, hookimpl, preset
+
+
+@hookimpl
+def lab_registries() -> list[RegistrySpec]:
+    """Registry ``predictors``."""
+    return [
+        RegistrySpec(
+            "predictors", "predictor", "lab_basics.prediction:Predictor", "prediction of files with finished runs"
+        )
+    ]
 
 
 @hookimpl
@@ -165,12 +175,15 @@ def lab_scaffolds() -> dict[str, str]:
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab check``, ``lab find-lr``, ``lab install``, ``lab new``, ``lab schedule`` and ``lab uninstall``."""
+    """Add commands that check, start, install, predict and draw."""
     return {
         "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
+        "examples": ("lab_basics.examples_command:examples", "List studies that come with lab, and copy them."),
         "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
         "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
+        "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),
         "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
+        "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
         "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
     }

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lab.collection import own_process
 from lab.errors import StoreError, describe_error
 from lab.streams import make_robust
 from lab.study.interrupt import ignore_signals
@@ -132,6 +133,7 @@ def main() -> None:
     """Execute runs until the input ends."""
     ignore_signals()
     make_robust()
+    own_process()
     output = _take_stdout()
     jobs = Jobs(int(sys.argv[1]))
     settings = jobs.next()

@@ -1,21 +1,19 @@
 """Charts of a report as Vega-Lite specifications, and the script that draws them offline.
 
-``vl-convert`` contains Vega-Lite and Vega as one script (900 kB), which becomes part of the page. Colors are CSS
-variables, which the style sheet sets for light and dark screens and for print.
+Vega-Lite and Vega (``vega/vega.js``, 900 kB, the work of others under their own licenses) become part of the page.
+Colors are CSS variables, which the style sheet sets for light and dark screens and for print.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.resources import files
 from typing import Any
 
-from lab.cache import cache_folder, read_cache, write_cache
 from lab.errors import StoreError
 from lab.report.cells import arm_color, is_judged
 from lab.study.compare import LEVEL, MIN_SEEDS, summarize
@@ -371,28 +369,7 @@ def _chart(description: str, **parts: Any) -> Chart:
 @lru_cache
 def drawing_code() -> str:
     """Return Vega-Lite and Vega as one self-contained script that defines ``window.vegaEmbed``."""
-    # kept from process to process: bundling takes a second, and each study that ends writes a page
-    file = cache_folder() / "vega" / f"{version('vl-convert-python')}.json"
-    kept = read_cache(file)
-    code = kept.get("code")
-    if not isinstance(code, str) or kept.get("sha256") != _digest(code):
-        code = _bundled()
-        write_cache(file, {"sha256": _digest(code), "code": code})
-    return code
-
-
-def _digest(code: str) -> str:
-    return hashlib.sha256(code.encode()).hexdigest()
-
-
-def _bundled() -> str:
-    # imported late: only the first page with a chart needs it
-    import vl_convert
-
-    code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # HTML ends a script at "</script" and starts a comment at "<!--", also inside a string of JavaScript
-    safe = code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return f"(() => {{{safe}}})();"
+    return (files("lab_report") / "vega" / "vega.js").read_text(encoding="utf-8")
 
 
 def _plain(value: float) -> float | None:

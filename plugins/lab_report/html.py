@@ -26,6 +26,7 @@ from lab.report.cells import (
     effect_cells,
     environment_rows,
     is_judged,
+    note_of_tests,
     number,
     percent,
     recipe,
@@ -147,6 +148,8 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "rows": [_table_row(row, results, costs) for row in rows],
         "effects": [_effect_row(effect) for effect in effects],
         "effects_note": EFFECTS_NOTE,
+        "tests": note_of_tests(row.comparison for row in rows),
+        "effects_tests": note_of_tests(effects),
         "has_budget": any(run.budget for run in results.runs) or bool(record.base),
         "budget_names": [name.replace("_", " ") for name in costs],
         "notes": [

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import StoreError
-from lab.study.compare import single_level
+from lab.study.compare import SIGN_FLIP, WELCH, single_level
 from lab_report.tables import escape_latex
 
 if TYPE_CHECKING:
+    from lab.study.compare import ArmComparison
     from lab.study.record import StudyRecord
     from lab.study.results import Results
 
@@ -38,6 +39,18 @@ BIBTEX = {
             "pages": "626--633",
             "year": "1967",
         },
+    ),
+    "welch1947": (
+        "article",
+        "Welch, Bernard L.",
+        "The generalization of `Student's' problem when several different population variances are involved",
+        {"journal": "Biometrika", "volume": "34", "number": "1--2", "pages": "28--35", "year": "1947"},
+    ),
+    "fisher1935": (
+        "book",
+        "Fisher, Ronald A.",
+        "The design of experiments",
+        {"publisher": "Oliver and Boyd", "address": "Edinburgh", "year": "1935"},
     ),
     "schuirmann1987": (
         "article",
@@ -69,6 +82,12 @@ BIBTEX = {
         "Pocock, Stuart J.",
         "Group sequential methods in the design and analysis of clinical trials",
         {"journal": "Biometrika", "volume": "64", "number": "2", "pages": "191--199", "year": "1977"},
+    ),
+    "obrien1979": (
+        "article",
+        "O'Brien, Peter C. and Fleming, Thomas R.",
+        "A multiple testing procedure for clinical trials",
+        {"journal": "Biometrics", "volume": "35", "number": "3", "pages": "549--556", "year": "1979"},
     ),
     "melis2018": (
         "inproceedings",
@@ -123,13 +142,17 @@ def _rules(results: Results) -> Mapping[str, Any]:
 def references_of(results: Results) -> list[str]:
     """Return the keys of the methods that a comparison used, in the order of the paragraph."""
     rules = _rules(results)
-    keys = ["student1908", "sidak1967"]
+    judged = [row.comparison for row in results.compare() if row.comparison is not None]
+    tests = {each.test for each in judged}
+    keys = ["student1908", "sidak1967"] if tests != {WELCH} else []
+    keys += ["welch1947"] if WELCH in tests else []
+    keys += ["fisher1935"] if SIGN_FLIP in tests else []
     keys += ["schuirmann1987"] if results.margin else []
-    keys += ["pocock1977"] if rules.get("seeds", {}).get("levels") else []
+    seeds = rules.get("seeds", {})
+    keys += ["obrien1979" if seeds.get("boundary") == "obrien_fleming" else "pocock1977"] if seeds.get("levels") else []
     keys += ["melis2018", "dodge2019"] if "tune" in rules else []
     keys += ["dersimonian1986", "hartung2001", "agarwal2021", "demsar2006"] if "across" in rules else []
     keys += ["bouthillier2021"] if "sources" in rules or "across" in rules else []
-    judged = [row.comparison for row in results.compare() if row.comparison is not None]
     keys += ["gelman2014"] if any(not math.isnan(each.exaggeration) for each in judged) else []
     return keys
 
@@ -160,7 +183,7 @@ def as_methods(results: Results, record: StudyRecord | None, metric: str = "", r
         _arms_sentence(results),
         _seeds_sentence(results, record),
         _selection_sentence(results),
-        _test_sentence(results, sum(row.comparison is not None and row.comparison.n > 1 for row in rows)),
+        _test_sentence(results, [row.comparison for row in rows if row.comparison is not None]),
         *_design_sentences(results),
         _failure_sentence(results),
         *(escape_latex(f"{text[:1].upper()}{text[1:]}.") for text in remarks),
@@ -215,20 +238,36 @@ def _selection_sentence(results: Results) -> str:
     return f"We report the weights of the epoch with the best {escape_latex(monitors)}{remark}."
 
 
-def _test_sentence(results: Results, tested: int) -> str:
-    level = single_level(tested)
-    text = (
-        "Differences are means over pairs, with Student's intervals \\citep{student1908}"
-        f"; the intervals of all {tested} comparisons hold together with 95\\,\\% \\citep[correction "
-        "of][]{sidak1967}, "
-        f"each at level {level:.3g}. A variant is called better or worse if its interval leaves out zero"
-    )
+def _test_sentence(results: Results, found: Sequence[ArmComparison]) -> str:
+    tested = sum(each.n > 1 for each in found)
+    by_test: dict[str, list[str]] = {}
+    for each in found:
+        by_test.setdefault(each.test, []).append(each.arm)
+    apart, equal = (escape_latex(", ".join(by_test.get(test, []))) for test in (WELCH, SIGN_FLIP))
+    parts = []
+    if not apart or len(by_test.get(WELCH, [])) < tested:
+        parts.append(
+            "Differences are means over pairs, with Student's intervals \\citep{student1908}"
+            f"; the intervals of all {tested} comparisons hold together with 95\\,\\% \\citep[correction "
+            f"of][]{{sidak1967}}, each at level {single_level(tested):.3g}."
+        )
+    if apart:
+        parts.append(
+            f"Runs of {apart} and of the base do not form pairs, and their difference is that of independent samples "
+            "with unequal variances \\citep{welch1947}."
+        )
+    if equal:
+        parts.append(
+            f"All pairs of {equal} differ by the same amount, so that there is no interval, and the exact test that "
+            "exchanges the arms of each pair decides \\citep{fisher1935}."
+        )
+    text = "A variant is called better or worse if its interval leaves out zero"
     if results.margin:
         text += (
             f", and equivalent if it lies within $\\pm${results.margin:g} "
             "(two one-sided tests, \\citealp{schuirmann1987})"
         )
-    return text + "."
+    return " ".join([*parts, f"{text}."])
 
 
 def _design_sentences(results: Results) -> list[str]:
@@ -236,10 +275,14 @@ def _design_sentences(results: Results) -> list[str]:
     found = []
     seeds = rules.get("seeds", {})
     if seeds.get("levels"):
+        levels = (
+            "the levels of the looks rise as in \\citet{obrien1979}"
+            if seeds.get("boundary") == "obrien_fleming"
+            else "every look has the same level \\citep{pocock1977}"
+        )
         found.append(
-            f"Seeds were added until every variant was decided, from {seeds['smallest']} to "
-            f"{seeds['largest']}; every look "
-            "has the same level, such that all together keep 95\\,\\% \\citep{pocock1977}."
+            f"Seeds were added until every variant was decided, from {seeds['smallest']} to {seeds['largest']}; "
+            f"{levels}, found by simulation such that all together keep 95\\,\\%."
         )
     if "tune" in rules:
         rule = rules["tune"]

@@ -126,6 +126,10 @@ def _read_json(path: Path) -> Rows:
 def _parse(text: str, place: str, path: Path) -> Any:
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:
+        # a line that is parsed alone is always line 1 of its own text
+        where = f"column {error.colno}" if place.startswith("line ") else f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{place} is not JSON: {error.msg} ({where})", where=str(path)) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{place} is not JSON: {error}", where=str(path)) from None
 

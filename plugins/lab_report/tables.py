@@ -11,7 +11,7 @@ from typing import Protocol
 import attrs
 
 from lab.errors import LabError
-from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, is_judged, score_cell
+from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, is_judged, note_of_tests, score_cell
 from lab.report.documents import COMPARED, MEASURED
 from lab.study.compare import Effect
 from lab.study.results import ArmRow, Results
@@ -114,7 +114,7 @@ class ComparisonTable:
         return (
             f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
             f"{other}, {'paired by seed' if self.paired else 'not paired'}, with intervals that hold together in 95 %; "
-            f"{self.direction} is better. p: {'paired t-test' if self.paired else 'Welch test'} after "
+            f"{self.direction} is better. p: {note_of_tests(row.comparison for row in self.rows)}, after "
             "Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
         )
 
@@ -168,8 +168,8 @@ class EffectsTable:
         """How to read the table."""
         return (
             f"Main effects and interactions in {self.metric} with intervals that hold together in 95 %, paired "
-            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: t-test over seeds after Šidák's correction, in "
-            "which arms and effects count together."
+            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: {note_of_tests(self.effects)}, after Šidák's "
+            "correction, in which arms and effects count together."
         )
 
     @property

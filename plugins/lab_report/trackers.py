@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def read(source: str, pattern: str = "") -> Rows:
         DataError: it is not there, or nothing can read it.
     """
     rows = attrs.evolve(_read(source), source=source)
+    rows = attrs.evolve(rows, rows=[_with_final(row) for row in rows.rows])
     if not rows.rows:
         raise DataError("there are no runs", where=source)
     if not pattern:
@@ -64,6 +65,15 @@ def _read(source: str) -> Rows:
     if suffix in DATABASES:
         return _mlflow_database(path) if "latest_metrics" in _tables(path) else _optuna(path, path.stem)
     raise DataError(f"nothing reads files that end in '{suffix}'", where=source, hint=f"known: {', '.join(SUFFIXES)}")
+
+
+def _with_final(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row in which the final value of a metric takes the place of the last one that was logged.
+
+    ``lab`` sends both: the last epoch's, and that of the selected epoch as ``final/accuracy``.
+    """
+    final = {name.replace("final/", "", 1): value for name, value in row.items() if "final/" in name}
+    return {name: final.get(name, value) for name, value in row.items()}
 
 
 def _folder(path: Path) -> Rows:

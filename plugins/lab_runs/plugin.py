@@ -7,8 +7,10 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab runs`` and ``lab reproduce``."""
+    """Add ``lab pack``, ``lab reproduce``, ``lab runs`` and ``lab unpack``."""
     return {
+        "pack": ("lab_runs.pack_command:pack", "Write a study with its runs into one file."),
+        "unpack": ("lab_runs.pack_command:unpack", "Put a packed study into the folder of runs."),
         "reproduce": (
             "lab_runs.reproduce_command:reproduce",
             "Train a finished run again and compare every metric.",

@@ -50,9 +50,7 @@ def _complete_key(ctx: click.Context, param: click.Parameter, incomplete: str) -
     "--study", default="", metavar="NAME", shell_complete=complete_study, help="Only of this study; may contain *."
 )
 @click.option("--arm", default="", metavar="NAME", help="Only of this arm; may contain *.")
-@click.option(
-    "--status", default="", type=click.Choice(["", *STATES]), metavar="|".join(STATES), help="Only in this state."
-)
+@click.option("--status", type=click.Choice(STATES), help="Only in this state.")
 @click.option("--seed", type=SEED, help="Only with this seed.")
 @click.option(
     "--sort", "column", default="when", show_default=True, metavar="COLUMN", help="Sort by a column or metric."
@@ -68,7 +66,7 @@ def runs(
     ctx: click.Context,
     study: str,
     arm: str,
-    status: str,
+    status: str | None,
     seed: int | None,
     column: str,
     descending: bool,
@@ -88,7 +86,7 @@ def runs(
     users = listing.users_of(folder, warn=warn)
     referring = {key: [name for name, _ in found] for key, found in users.items()}
     everything = listing.list_runs(folder)
-    found = listing.select_runs(everything, study=study, arm=arm, status=status, seed=seed, referring=referring)
+    found = listing.select_runs(everything, study=study, arm=arm, status=status or "", seed=seed, referring=referring)
     found = listing.sort_runs(found, column, descending=descending)
     # by time the latest come last, so a limit keeps the end of the list
     found = found if limit is None else found[:limit] if column != "when" or descending else found[-limit:]

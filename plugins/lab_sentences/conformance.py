@@ -13,20 +13,23 @@ from torch.nn import functional
 from lab import use
 from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, same
 from lab.training.rng import Streams
-from lab_sentences.data import TextBatch, TextData, Texts, labelled_text
+from lab_sentences.data import PairBatch, TextBatch, TextData, Texts, labelled_text
 from lab_sentences.encoders import TextEncoder
-from lab_sentences.models import TextClassifier
+from lab_sentences.models import TextClassifier, TextSimilarity
 from lab_sentences.poolings import Pooling
 
-__all__ = ["EncoderConformance", "FewTexts", "PoolingConformance", "support"]
+__all__ = ["EncoderConformance", "FewSimilarities", "FewTextPairs", "FewTexts", "PoolingConformance", "support"]
 
 WIDTH = 6
 
 
 @cache
-def _few() -> TextData:
-    data = labelled_text(max_size=50)
-    splits = [Texts(split.ids[:size], split.target[:size]) for split, size in ((data.train, 24), (data.valid, 8))]
+def _few(corpus: str = "embedded") -> TextData:
+    data = labelled_text(corpus, max_size=50)
+    splits = [
+        Texts(split.ids[:size], split.target[:size], split.pair_ids and split.pair_ids[:size])
+        for split, size in ((data.train, 24), (data.valid, 8))
+    ]
     return attrs.evolve(data, train=splits[0], valid=splits[1])
 
 
@@ -39,8 +42,8 @@ class FewTexts(Example):
         return _few()
 
     def model(self) -> nn.Module:
-        facts = [self.facts[name] for name in ("vocab_size", "output_size", "pad_id", "word_vectors")]
-        return TextClassifier(*facts, embedding_dim=4)
+        names = ("vocab_size", "output_size", "pad_id", "word_vectors", "text_count")
+        return TextClassifier(*(self.facts[name] for name in names), embedding_dim=4)
 
     def loss(self, output: Any, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target)
@@ -53,6 +56,40 @@ class FewTexts(Example):
 
     def perfect_output(self, batch: Any) -> Tensor:
         return 40.0 * functional.one_hot(batch.target, 2).float()
+
+
+class FewTextPairs(FewTexts):
+    """Pairs of texts of two classes: tokens (B, T), pair_tokens (B, S), target (B,)."""
+
+    def make_data(self) -> TextData:
+        return _few("embedded_pairs")
+
+    def wrong_shape_batch(self, batch: Any) -> Any:
+        return PairBatch(batch.tokens[:, 0], batch.pair_tokens, batch.target)
+
+
+class FewSimilarities(FewTextPairs):
+    """Pairs of texts with a number: tokens (B, T), pair_tokens (B, S), target (B,) from 0 to 5."""
+
+    def make_data(self) -> TextData:
+        data = _few("embedded_pairs")
+        splits = [Texts(split.ids, 5.0 * split.target.float(), split.pair_ids) for split in (data.train, data.valid)]
+        return attrs.evolve(
+            data, train=splits[0], valid=splits[1], output_size=1, class_names=(), target_mean=2.5, target_range=(0, 5)
+        )
+
+    def model(self) -> nn.Module:
+        names = ("vocab_size", "pad_id", "word_vectors", "text_count", "target_range")
+        return TextSimilarity(*(self.facts[name] for name in names), embedding_dim=4)
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.mse_loss(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return 5 * torch.rand(len(batch.target), generator=generator)
+
+    def perfect_output(self, batch: Any) -> Tensor:
+        return batch.target.clone()
 
 
 def _words() -> tuple[Tensor, Tensor]:
@@ -112,13 +149,22 @@ class PoolingConformance(Conformance):
 
 def support() -> ConformanceSupport:
     """Return the example data and how each component is tried."""
+    texts, pairs = ("few_texts",), ("text_pairs",)
+    overlap = {"test_splits_are_disjoint": "the published parts share texts, which a warning counts"}
     return ConformanceSupport(
-        examples={"few_texts": FewTexts},
+        examples={"text_pairs": FewTextPairs, "text_similarities": FewSimilarities, "few_texts": FewTexts},
         kinds={"poolings": PoolingConformance, "text_encoders": EncoderConformance},
         cases={
+            "architectures.decomposable_attention": ComponentCase(
+                use("decomposable_attention", embedding_dim=4, hidden_size=4), examples=pairs
+            ),
             "architectures.text_classifier": ComponentCase(
-                use("text_classifier", embedding_dim=4), examples=("few_texts",)
+                use("text_classifier", embedding_dim=4), examples=(*texts, *pairs)
+            ),
+            "architectures.text_similarity": ComponentCase(
+                use("text_similarity", embedding_dim=4), examples=("text_similarities",)
             ),
             "datasets.labelled_text": ComponentCase(use("labelled_text")),
+            **{f"datasets.{name}": ComponentCase(exceptions=overlap) for name in ("movie_reviews", "rte", "sst2")},
         },
     )

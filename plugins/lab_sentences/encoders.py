@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+from lab_attention.blocks import BlockOptions, EncoderBlock
+from lab_attention.positions import Positions, positions_factory
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lab.errors import ParameterError
 
-__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TextEncoder"]
+__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TextEncoder", "TransformerEncoder", "encoder_factory"]
 
 
 class TextEncoder(nn.Module):
@@ -97,3 +99,64 @@ class TextCNN(TextEncoder):
         sides = [((c.kernel_size[0] - 1) // 2, c.kernel_size[0] // 2) for c in self.convolutions]
         found = [c(functional.pad(x, side)) for c, side in zip(self.convolutions, sides, strict=True)]
         return torch.relu(torch.cat(found, 1)).transpose(1, 2)
+
+
+class TransformerEncoder(TextEncoder):
+    """Encoder of a Transformer (Vaswani et al. 2017), with a linear layer in front where the widths differ.
+
+    Differs from the paper: norms come before the parts ("pre-norm", Xiong et al. 2020) and once at the end.
+
+    Args:
+        input_size: width E.
+        hidden_size: width of the blocks; ``heads`` divides it.
+        layers: number of blocks.
+        heads: of attention.
+        feed_forward: width of the feed-forward networks.
+        dropout: probability inside the blocks.
+        positions: scheme of positions.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        hidden_size: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        feed_forward: int = 256,
+        dropout: float = 0.1,
+        positions: str | Callable[..., Positions] = "sinusoidal",
+    ) -> None:
+        super().__init__()
+        if min(hidden_size, layers, heads, feed_forward) < 1 or hidden_size % heads:
+            raise ParameterError(
+                f"hidden_size={hidden_size}, layers={layers}, heads={heads}, feed_forward={feed_forward}",
+                where="transformer",
+                hint="each is at least 1, and heads divides hidden_size",
+            )
+        options = BlockOptions(hidden_size, heads, feed_forward, dropout, dropout, norm_first=True)
+        self.into = nn.Linear(input_size, hidden_size) if input_size != hidden_size else nn.Identity()
+        self.positions = positions_factory(positions)(width=hidden_size, heads=heads)
+        self.blocks = nn.ModuleList(EncoderBlock(options) for _ in range(layers))
+        self.norm = nn.LayerNorm(hidden_size)
+        self.output_size = hidden_size
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the states of the last block at each word."""
+        x = self.positions.add(self.into(x))
+        for block in self.blocks:
+            x = block(x, mask[:, None, None, :], self.positions)
+        states: Tensor = self.norm(x)
+        return states
+
+
+_BUILT_IN = {"bag_of_words": BagOfWords, "birnn": BiRNN, "text_cnn": TextCNN, "transformer": TransformerEncoder}
+
+
+def encoder_factory(encoder: str | Callable[..., TextEncoder]) -> Callable[..., TextEncoder]:
+    """Return a factory of encoders, from the name of a built-in one or the factory itself."""
+    if not isinstance(encoder, str):
+        return encoder
+    if encoder not in _BUILT_IN:
+        raise ParameterError(f"unknown encoder {encoder!r}", hint=f"built in: {', '.join(_BUILT_IN)}")
+    return _BUILT_IN[encoder]

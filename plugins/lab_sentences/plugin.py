@@ -1,10 +1,10 @@
-"""Plugin for texts with labels: datasets, encoders, poolings and a classifier."""
+"""Plugin for texts with labels: datasets, encoders, poolings, models of texts and of pairs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lab import RegistrySpec, hookimpl
+from lab import RegistrySpec, hookimpl, preset
 
 
 @hookimpl
@@ -25,6 +25,7 @@ def lab_text_encoders() -> dict[str, Any]:
         "bag_of_words": "lab_sentences.encoders:BagOfWords",
         "birnn": "lab_sentences.encoders:BiRNN",
         "text_cnn": "lab_sentences.encoders:TextCNN",
+        "transformer": "lab_sentences.encoders:TransformerEncoder",
     }
 
 
@@ -43,20 +44,47 @@ def lab_poolings() -> dict[str, Any]:
 
 @hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """Texts with a class each."""
-    return {"labelled_text": "lab_sentences.data:labelled_text"}
+    """Texts and pairs of texts with labels."""
+    named = ("embedded_pairs", "movie_reviews", "rte", "sick", "snli", "sst2")
+    corpora = {name: preset("labelled_text", corpus=name) for name in named}
+    return {"labelled_text": "lab_sentences.data:labelled_text", **corpora}
 
 
 @hookimpl
 def lab_corpora() -> dict[str, Any]:
     """Labelled corpora in the data directory."""
-    return {"movie_reviews": "lab_sentences.sources:movie_reviews", "sst2": "lab_sentences.sources:sst2"}
+    return {name: f"lab_sentences.sources:{name}" for name in ("movie_reviews", "rte", "sick", "snli", "sst2")}
 
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Classifier of texts."""
-    return {"text_classifier": "lab_sentences.models:TextClassifier"}
+    """Models of texts, and of pairs of them."""
+    return {
+        "decomposable_attention": "lab_sentences.inference:DecomposableAttention",
+        "text_classifier": "lab_sentences.models:TextClassifier",
+        "text_similarity": "lab_sentences.models:TextSimilarity",
+    }
+
+
+@hookimpl
+def lab_predictors() -> dict[str, str]:
+    """Prediction of texts, for ``lab predict``."""
+    return {"text": "lab_sentences.predict:TextPredictor"}
+
+
+@hookimpl
+def lab_commands() -> dict[str, tuple[str, str]]:
+    """``lab classify``."""
+    return {"classify": ("lab_sentences.commands:classify", "Classify texts with a trained model.")}
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Store the preprocessing with the run."""
+    if result.status == "finished" and hasattr(run.data, "text_count"):
+        from lab_sentences.predict import keep_preparation
+
+        keep_preparation(run, result.folder)
 
 
 @hookimpl

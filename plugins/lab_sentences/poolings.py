@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from lab.errors import ParameterError
 
 __all__ = [
     "AttentionPooling",
@@ -13,6 +17,7 @@ __all__ = [
     "MaxPooling",
     "MeanPooling",
     "Pooling",
+    "pooling_factory",
 ]
 
 
@@ -91,3 +96,22 @@ class AttentionPooling(Pooling):
         """Return the weighted mean over words."""
         scores = self.score(torch.tanh(self.hidden(x))).squeeze(2).masked_fill(~mask, -torch.inf)
         return (scores.softmax(1).unsqueeze(2) * x).sum(1)
+
+
+_BUILT_IN = {
+    "attention": AttentionPooling,
+    "concat": ConcatPooling,
+    "first": FirstPooling,
+    "last": LastPooling,
+    "max": MaxPooling,
+    "mean": MeanPooling,
+}
+
+
+def pooling_factory(pooling: str | Callable[..., Pooling]) -> Callable[..., Pooling]:
+    """Return a factory of poolings, from the name of a built-in one or the factory itself."""
+    if not isinstance(pooling, str):
+        return pooling
+    if pooling not in _BUILT_IN:
+        raise ParameterError(f"unknown pooling {pooling!r}", hint=f"built in: {', '.join(_BUILT_IN)}")
+    return _BUILT_IN[pooling]

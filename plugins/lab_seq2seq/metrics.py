@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from lab_basics.metrics import Perplexity
 from lab_text.tokenizers import book_words
 from torch import Tensor
@@ -75,9 +76,26 @@ class _CorpusScore:
         self.undefined = "" if self._references else "no sentence"
         if self.undefined:
             return math.nan
+        return self.score(self._predictions(), self._references)
+
+    def _predictions(self) -> list[str]:
         # Decoded at the end, in one pass; the corpus score needs all sentences anyway.
-        predictions = [text for ids in self._predicted for text in self.data.decode(ids.cpu())]
-        return self.score(predictions, self._references)
+        return [text for ids in self._predicted for text in self.data.decode(ids.cpu())]
+
+    def example_statistics(self) -> np.ndarray:
+        """Return the counts of every sentence so far, (sentences, counts); their sum gives the score of a corpus."""
+        return self.statistics(self._predictions(), self._references)
+
+    def statistics(self, predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """Return the counts of every sentence, (sentences, counts), with one reference each."""
+        # sacrebleu has no public name for what its own resampling tests use; the pin excludes its next major version.
+        found = self.scorer()._extract_corpus_statistics(list(predictions), [list(references)])
+        return np.asarray(found, dtype=np.float64)
+
+    @staticmethod
+    def score_of_statistics(sums: np.ndarray) -> np.ndarray:
+        """Return the scores of corpora whose counts are summed, (..., counts) -> (...)."""
+        raise NotImplementedError
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
         """Return the score of predictions, with one reference each."""
@@ -114,6 +132,24 @@ class Bleu(_CorpusScore):
 
         return BLEU(tokenize=self.tokenize, lowercase=self.lowercase)
 
+    @staticmethod
+    def score_of_statistics(sums: np.ndarray) -> np.ndarray:
+        """Return BLEU from ``(length, reference length, 4 matches, 4 n-grams)``, smoothed as sacrebleu's ``exp``.
+
+        Shapes:
+            sums (..., 10) -> (...)
+        """
+        length, reference = sums[..., 0], sums[..., 1]
+        matches, total = sums[..., 2:6], sums[..., 6:10]
+        # The k-th order without a match counts as 1 / 2^k matches; an order without n-grams makes the score 0.
+        halvings = np.cumsum((matches == 0) & (total > 0), axis=-1)
+        counted = np.where(matches > 0, matches, 0.5**halvings)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.log(counted / total).mean(axis=-1)
+            brevity = np.minimum(0.0, 1 - reference / length)
+            score = 100 * np.exp(precision + brevity)
+        return np.where((total > 0).all(axis=-1) & (matches > 0).any(axis=-1), score, 0.0)
+
 
 class BookBleu(_CorpusScore):
     """BLEU of *Dive into Deep Learning*, section 9.7, from 0 to 1, the mean of the sentences.
@@ -134,11 +170,25 @@ class BookBleu(_CorpusScore):
         self.k = k
 
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
+        return float(self.statistics(predictions, references)[:, 0].mean())
+
+    def statistics(self, predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """Return the score of every sentence, and 1: (sentences, 2)."""
         scores = [
             book_bleu(book_words(prediction), book_words(reference), self.k)
             for prediction, reference in zip(predictions, references, strict=True)
         ]
-        return sum(scores) / len(scores)
+        return np.stack([np.asarray(scores, dtype=np.float64), np.ones(len(scores))], axis=-1)
+
+    @staticmethod
+    def score_of_statistics(sums: np.ndarray) -> np.ndarray:
+        """Return the mean over sentences.
+
+        Shapes:
+            sums (..., 2) -> (...)
+        """
+        mean: np.ndarray = sums[..., 0] / sums[..., 1]
+        return mean
 
     @property
     def signature(self) -> str:
@@ -183,3 +233,21 @@ class ChrF(_CorpusScore):
         from sacrebleu.metrics import CHRF
 
         return CHRF(word_order=self.word_order, lowercase=self.lowercase)
+
+    @staticmethod
+    def score_of_statistics(sums: np.ndarray) -> np.ndarray:
+        """Return chrF, with recall weighted by β = 2, from ``(n-grams, n-grams of the reference, matches)`` per order.
+
+        Shapes:
+            sums (..., 3 · orders) -> (...)
+        """
+        predicted, reference, matches = (sums[..., i::3] for i in range(3))
+        # Orders longer than all texts of one side have no precision or no recall, and do not count.
+        counts = (predicted > 0) & (reference > 0)
+        orders = np.maximum(counts.sum(axis=-1), 1)
+        precision, recall = (
+            np.where(counts, matches / np.maximum(side, 1), 0.0).sum(axis=-1) / orders
+            for side in (predicted, reference)
+        )
+        score: np.ndarray = 500 * precision * recall / np.where(precision + recall > 0, 4 * precision + recall, 1.0)
+        return score

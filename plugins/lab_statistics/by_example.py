@@ -1,4 +1,4 @@
-"""Arms compared example by example: texts for ``lab examples`` and the report."""
+"""Arms compared example by example: texts for ``lab by-example`` and the report."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.errors import DataError, LabError, UnknownNameError
+from lab_statistics.corpus import ScoreOfSums, jackknife_differences, randomization_p, resampled_interval
 from lab_statistics.crossed import Crossed, bootstrap_interval, crossed_interval, mcnemar, slices_of
-from lab_statistics.examples import is_kept, keep_scores, read_scores, scores_of_examples
+from lab_statistics.examples import is_kept, keep_scores, read_scores, read_statistics, scores_of_examples
 
 if TYPE_CHECKING:
     from lab import Data, Section
@@ -77,7 +78,7 @@ def score_to_compare(results: Results, asked: str = "") -> str:
         return name
     if asked:
         raise UnknownNameError.among("score", name, common, hint=f"scores of examples: {', '.join(common) or 'none'}")
-    return "loss"
+    return "loss" if "loss" in common or not common else common[0]
 
 
 def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], np.ndarray, np.ndarray]:
@@ -115,6 +116,20 @@ def _scores_by_seed(results: Results, arm: str, score: str) -> dict[int, np.ndar
     return found
 
 
+def counts_of(results: Results, arm: str, score: str, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the counts that a metric sums, of an arm's base and of the arm, each (seeds, examples, counts).
+
+    None if some run kept none, as runs of metrics that are means over examples.
+    """
+    names = (results.base_of(arm), arm)
+    runs = {(run.arm, run.seed): run for run in results.runs if run.status == "finished" and run.arm in names}
+    kept = {key: read_statistics(run) for key, run in runs.items() if key[1] in seeds}
+    if not kept or any(score not in found for found in kept.values()):
+        return None
+    base, other = (np.stack([kept[name, seed][score] for seed in seeds]) for name in names)
+    return base, other
+
+
 def _weighted(scores: Mapping[str, np.ndarray], score: str) -> np.ndarray:
     if score != "loss" or not scores["weight"].sum():
         return scores[score]
@@ -134,6 +149,7 @@ def describe_arm(
     columns: Mapping[str, Sequence[object]] | None = None,
     top: int = 10,
     family: int = 1,
+    score_of_sums: ScoreOfSums | None = None,
 ) -> str:
     """Return how an arm differs from its base, example by example, as lines of text.
 
@@ -144,53 +160,68 @@ def describe_arm(
         columns: name → value of every example, for slices.
         top: examples to show that changed most.
         family: arms that are compared; their intervals hold together.
+        score_of_sums: the score of a corpus from its summed counts, for a metric whose counts all runs kept; corpora
+            are then resampled.
     """
-    level = _level(results, family)
     seeds, base, other = differences_of(results, arm, score)
     d = other - base
+    level = _level(results, family, len(seeds))
     found = crossed_interval(d, level)
+    counts = counts_of(results, arm, score, seeds) if score_of_sums is not None else None
+    if counts is None or score_of_sums is None:
+        drawn, of_slice = bootstrap_interval(d.mean(axis=0), level), None
+    else:
+        one, two = counts
+        drawn = resampled_interval(one, two, score_of_sums, level)
+
+        def of_slice(chosen: np.ndarray) -> np.ndarray:
+            return jackknife_differences(one[:, chosen], two[:, chosen], score_of_sums)
+
     lines = [f"{arm}: Δ {score} of {found.examples} examples, {found.seeds} seeds: {found.difference:+.4g}"]
-    lines += [f"  {text}" for text in _intervals(found, d, level)]
+    lines += [f"  {text}" for text in _intervals(found, drawn)]
     if _is_right_or_wrong(base, other):
         lines.append(f"  {_mcnemar_text(seeds, base, other)}")
+    if counts is not None and score_of_sums is not None:
+        p_values = [randomization_p(one, two, score_of_sums) for one, two in zip(*counts, strict=True)]
+        lines.append(f"  approximate randomization, p of each seed: {', '.join(f'{p:.2g}' for p in p_values)}")
     if columns:
         lines.append("  by slice (intervals with other examples, together 95 %):")
         lines += [
             f"    {each.name}: {each.found.difference:+.4g}{_interval(each.found.low, each.found.high)} "
             f"({each.found.examples} examples)"
-            for each in slices_of(d, columns)
+            for each in slices_of(d, columns, of_slice=of_slice)
         ]
     if top:
-        lines.append("  examples that changed most (number in the split: Δ, seeds that agree):")
+        what = "Δ" if counts is None else f"its part in Δ {score}"
+        lines.append(f"  examples that changed most (number in the split: {what}, seeds that agree):")
         lines += [
             f"    {number}: {value:+.4g}, {agree} of {len(seeds)}" for number, value, agree in changed_most(d, top)
         ]
     return "\n".join(lines)
 
 
-def _level(results: Results, family: int) -> float:
+def _level(results: Results, family: int, seeds: int) -> float:
     """Return the level of an interval among ``family``, in a study that may look at its results repeatedly."""
-    from lab.study.compare import level_of_look, single_level
+    from lab.study.compare import level_of_look, looks_of_rule, single_level
     from lab.study.study import SEEDS
 
-    looks = getattr(results.study, "rules", {}).get(SEEDS, {}).get("levels", [])
-    return level_of_look(single_level(family), [(total, each) for total, each in looks])
+    rule = getattr(results.study, "rules", {}).get(SEEDS, {})
+    return level_of_look(single_level(family), looks_of_rule(rule), seeds)
 
 
 def _in_one_line(results: Results, arm: str, score: str, family: int) -> str:
-    _, base, other = differences_of(results, arm, score)
-    found = crossed_interval(other - base, _level(results, family))
+    seeds, base, other = differences_of(results, arm, score)
+    found = crossed_interval(other - base, _level(results, family, len(seeds)))
     where = f"with other seeds and examples{_interval(found.low, found.high)}" if found.seeds > 1 else "one seed"
     return f"{arm}: Δ {score} {found.difference:+.4g}; {where}"
 
 
-def _intervals(found: Crossed, d: np.ndarray, level: float) -> list[str]:
+def _intervals(found: Crossed, drawn: tuple[float, float]) -> list[str]:
+    low, high = drawn
     if math.isnan(found.low):
-        low, high = bootstrap_interval(d.mean(axis=0), level)
         return [
             f"one seed: paired bootstrap over its examples [{low:+.4g}, {high:+.4g}]; it says nothing of other seeds"
         ]
-    low, high = bootstrap_interval(d.mean(axis=0), level)
     return [
         f"with other seeds and other examples {_interval(found.low, found.high).strip()}",
         f"with other seeds, on these examples {_interval(found.fixed_low, found.fixed_high).strip()}",
@@ -255,7 +286,7 @@ def read_columns(path: Path, results: Results) -> dict[str, list[object]]:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read slices: {error}", where=str(path)) from error
-    sizes = {len(read_scores(run)["loss"]) for run in results.runs if run.status == "finished" and is_kept(run)}
+    sizes = {len(read_scores(run)["weight"]) for run in results.runs if run.status == "finished" and is_kept(run)}
     if sizes != {len(frame)}:
         raise DataError(
             f"the slices have {len(frame)} rows, the validation split {', '.join(map(str, sorted(sizes)))} examples",
@@ -293,6 +324,6 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     if not lines:
         return []
     # in a terminal one line per arm: a study of nine arms would fill three screens
-    lines.append(f"more: lab examples {study.name}")
+    lines.append(f"more: lab by-example {study.name}")
     text = "\n\n".join(texts)
     return [Section("Example by example", "\n".join(lines), f"<pre>{html.escape(text)}</pre>", weight=40)]

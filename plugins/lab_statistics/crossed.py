@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -160,7 +160,13 @@ class Slice:
     found: Crossed
 
 
-def slices_of(d: np.ndarray, columns: Mapping[str, Sequence[object]], *, smallest: int = 5) -> list[Slice]:
+def slices_of(
+    d: np.ndarray,
+    columns: Mapping[str, Sequence[object]],
+    *,
+    smallest: int = 5,
+    of_slice: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[Slice]:
     """Return the difference on every slice of the examples, with intervals that hold together (Šidák).
 
     Columns of numbers with more than ten values are cut at their quartiles.
@@ -169,6 +175,8 @@ def slices_of(d: np.ndarray, columns: Mapping[str, Sequence[object]], *, smalles
         d: differences, (seeds, examples).
         columns: name → value of every example.
         smallest: examples that a slice has at least.
+        of_slice: from the examples of a slice, (examples,) of bool, to their differences, for a score that is no mean
+            over examples; columns of ``d`` by default.
     """
     from lab.study.compare import single_level
 
@@ -177,7 +185,8 @@ def slices_of(d: np.ndarray, columns: Mapping[str, Sequence[object]], *, smalles
         groups |= _groups(name, np.asarray(values))
     groups = {name: chosen for name, chosen in groups.items() if smallest <= chosen.sum()}
     level = single_level(len(groups))
-    return [Slice(name, crossed_interval(d[:, chosen], level)) for name, chosen in groups.items()]
+    parts = {name: d[:, chosen] if of_slice is None else of_slice(chosen) for name, chosen in groups.items()}
+    return [Slice(name, crossed_interval(part, level)) for name, part in parts.items()]
 
 
 def _groups(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -93,7 +93,8 @@ class CrossFitted(Callback):
     training. Validation runs once more in every epoch.
 
     Args:
-        of: ``valid_loss``, or a metric that is a mean over examples, such as ``valid_accuracy``.
+        of: ``valid_loss``, a metric that is a mean over examples, such as ``valid_accuracy``, or one that sums counts
+            of them, such as ``valid_bleu``.
     """
 
     name = "cross_fitted"
@@ -134,20 +135,25 @@ class CrossFitted(Callback):
         Raises:
             ParameterError: the metric is not a mean over examples.
         """
-        from lab_statistics.examples import scores_of_examples
+        from lab_statistics.examples import STATISTICS, scores_of_examples
 
         with learner.level("eval_weights"):
             found = scores_of_examples(learner)
         score = self.of.removeprefix("valid_")
-        if score not in found:
+        scored = {name for name in found if name != "weight" and not name.endswith(STATISTICS)}
+        if score not in scored:
             raise ParameterError(
                 f"{self.of} is not a mean over examples, so no half of the examples has a part of it",
                 where="callback 'cross_fitted', parameter 'of'",
-                hint=f"scores of examples: {', '.join(sorted(set(found) - {'weight'}))}",
+                hint=f"scores of examples: {', '.join(sorted(scored))}",
             )
         weights = found["weight"] if score == "loss" else np.ones_like(found["loss"])
+        counts = found.get(score + STATISTICS)
         first = half_of_examples(len(weights))
         for half, chosen in zip(self.halves, (first, ~first), strict=True):
+            if counts is not None:
+                half.append(float(learner.metrics[score].score_of_statistics(counts[chosen].sum(axis=0))))
+                continue
             total = weights[chosen].sum()
             half.append(float((found[score][chosen] * weights[chosen]).sum() / total) if total else float("nan"))
         value = cross_fitted(np.array(self.halves), higher_is_better=self.metrics[self.column])

@@ -1,11 +1,14 @@
 """Group-sequential studies: a look after every seed, with arms that leave once they are decided.
 
 Looking repeatedly at level 0.05 is wrong too often: after each of 3 to 10 seeds, in 16 % of studies without a true
-difference. Here every look has the same smaller level (Pocock 1977, *Biometrika* 64), chosen so that all looks together
-have 5 %. The statistics of all looks are those of one growing sample, whose joint null distribution for normal
-differences depends on nothing that is unknown. So the level is found by simulation, for Student's t and few seeds, for
-which tables of large samples would be too liberal. Levels that grow with the number of seeds (Wang & Tsiatis 1987) were
-simulated too: they find small differences a little more often and save fewer runs where a difference is large.
+difference. Boundaries are those of the family of Wang & Tsiatis 1987 (*Biometrics* 43): the p-value of a look with n of
+N seeds, as a normal deviate, must exceed ``C (N / n)^(1/2 - Δ)``. With Δ = 1/2 every look has the same level (Pocock
+1977, *Biometrika* 64), which stops soonest; with Δ = 0 the first looks have almost none and the last nearly all
+(O'Brien & Fleming 1979, *Biometrics* 35), which keeps the power of a study without looks.
+
+The statistics of all looks are those of one growing sample, whose joint null distribution for normal differences
+depends on nothing that is unknown. So C is found by simulation, for Student's t and few seeds, for which tables of
+large samples would be too liberal.
 """
 
 from __future__ import annotations
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
     from lab.study.results import Results
     from lab.study.study import Arm, Study
 
-__all__ = ["UntilDecided", "look_level", "next_arms", "p_values_of_looks", "saved_runs", "until_decided"]
+__all__ = ["BOUNDARIES", "UntilDecided", "look_levels", "next_arms", "p_values_of_looks", "saved_runs", "until_decided"]
 
 RULE = "until_decided"
+BOUNDARIES = {"pocock": 0.5, "obrien_fleming": 0.0}
+"""Name → Δ of Wang & Tsiatis."""
+
 STUDIES = 200_000
 """Simulated studies behind a level; its relative error is 1 % at 0.05 and 10 % at 0.001."""
 
@@ -47,12 +53,14 @@ class UntilDecided:
         largest: seeds at the last look.
         alpha: probability of any wrong verdict over all looks and arms.
         step: seeds between two looks.
+        boundary: how the looks share ``alpha``, a name of ``BOUNDARIES``.
     """
 
     smallest: int = 3
     largest: int = 20
     alpha: float = LEVEL
     step: int = 1
+    boundary: str = "pocock"
 
     def __attrs_post_init__(self) -> None:
         problems = number_problems("smallest of until_decided", self.smallest, smallest=MIN_SEEDS)
@@ -62,6 +70,9 @@ class UntilDecided:
             problems.append(f"until_decided: largest must be above smallest ({self.smallest}), not {self.largest}")
         if not isinstance(self.alpha, (int, float)) or not 0 < self.alpha < 0.5:
             problems.append(f"until_decided: alpha is a probability between 0 and 0.5, not {self.alpha!r}")
+        if self.boundary not in BOUNDARIES:
+            known = " or ".join(repr(name) for name in BOUNDARIES)
+            problems.append(f"until_decided: boundary is {known}, not {self.boundary!r}")
         if problems:
             raise StudyError(problems)
 
@@ -78,17 +89,21 @@ class UntilDecided:
     @property
     def rule(self) -> dict[str, Any]:
         """Plain values for the record: the rule, and the levels of single looks for families of many sizes."""
-        shares = [-math.expm1(math.log1p(-self.alpha) / count) for count in FAMILIES]
-        pairs = zip(FAMILIES, shares, strict=True)
+        shares = [(single_level(count), -math.expm1(math.log1p(-self.alpha) / count)) for count in FAMILIES]
+        found = {total: look_levels(self.looks, share, self.boundary) for total, share in reversed(shares)}
         # six digits: the same in every record, whatever the order in which a machine sums
-        levels = [
-            [float(f"{level:.6g}") for level in (single_level(count), look_level(self.looks, share))]
-            for count, share in pairs
+        by_look = [
+            [[float(f"{level:.6g}") for level in (total, levels[i])] for total, levels in found.items()]
+            for i in range(len(self.looks))
         ]
-        return {"name": RULE, **attrs.asdict(self), "levels": sorted(levels)}
+        same = self.boundary == "pocock"
+        levels = by_look[0] if same else {str(n): pairs for n, pairs in zip(self.looks, by_look, strict=True)}
+        return {"name": RULE, **attrs.asdict(self), "levels": levels}
 
 
-def until_decided(*, smallest: int = 3, largest: int = 20, alpha: float = LEVEL, step: int = 1) -> UntilDecided:
+def until_decided(
+    *, smallest: int = 3, largest: int = 20, alpha: float = LEVEL, step: int = 1, boundary: str = "pocock"
+) -> UntilDecided:
     """Return a rule for ``Study(seeds=...)``: train seed after seed until every arm is decided.
 
     An arm that is better, worse or (with ``Study(margin=...)``) equivalent leaves and costs no further runs. All looks
@@ -100,11 +115,14 @@ def until_decided(*, smallest: int = 3, largest: int = 20, alpha: float = LEVEL,
         largest: seeds at the last look, at most 200.
         alpha: probability of any wrong verdict.
         step: seeds between two looks.
+        boundary: ``pocock`` has the same level at every look and saves most runs where differences are large;
+            ``obrien_fleming`` saves few, and finds small differences as often as a study of ``largest`` seeds without
+            looks.
 
     Raises:
         StudyError: every argument that is out of range.
     """
-    return UntilDecided(smallest, largest, alpha, step)
+    return UntilDecided(smallest, largest, alpha, step, boundary)
 
 
 def p_values_of_looks(d: np.ndarray, looks: Sequence[int]) -> np.ndarray:
@@ -123,29 +141,48 @@ def p_values_of_looks(d: np.ndarray, looks: Sequence[int]) -> np.ndarray:
     sums, squares = (np.cumsum(values, axis=-1)[..., n - 1] for values in (d, d * d))
     # the sum of squares about the mean; rounding may leave a tiny negative number
     within = np.maximum(squares - sums**2 / n, 1e-300)
-    return 2 * stdtr(n - 1, -np.abs(sums) / np.sqrt(n * within / (n - 1)))
+    p: np.ndarray = 2 * stdtr(n - 1, -np.abs(sums) / np.sqrt(n * within / (n - 1)))
+    return p
 
 
 @lru_cache(maxsize=16)
-def _smallest_p(looks: tuple[int, ...]) -> np.ndarray:
-    """Return, sorted, the smallest p-value over all looks of studies without a true difference."""
+def _largest_deviate(looks: tuple[int, ...], boundary: str) -> np.ndarray:
+    """Return, falling, the largest weighted deviate over all looks of studies without a true difference."""
+    from scipy.special import ndtri
+
     rng = np.random.default_rng(0)
+    weights = _weights(looks, boundary)
     # in parts: 200,000 studies of 200 seeds would take 320 MB several times over
-    parts = [p_values_of_looks(rng.normal(size=(STUDIES // 20, looks[-1])), looks).min(axis=-1) for _ in range(20)]
-    return np.sort(np.concatenate(parts))
+    parts = [
+        (-ndtri(p_values_of_looks(rng.normal(size=(STUDIES // 20, looks[-1])), looks) / 2) * weights).max(axis=-1)
+        for _ in range(20)
+    ]
+    return -np.sort(-np.concatenate(parts))
 
 
-def look_level(looks: Sequence[int], alpha: float) -> float:
+def _weights(looks: Sequence[int], boundary: str) -> np.ndarray:
+    """Return the weight of the deviate of every look, ``(n / N)^(1/2 - Δ)``."""
+    weights: np.ndarray = (np.asarray(looks) / looks[-1]) ** (0.5 - BOUNDARIES[boundary])
+    return weights
+
+
+def look_levels(looks: Sequence[int], alpha: float, boundary: str = "pocock") -> list[float]:
     """Return the level of each look with which all looks together have ``alpha``.
 
-    Exact up to simulation for normal differences. For the two looks of a large sample it is Pocock's: 0.0294.
+    Exact up to simulation for normal differences. For two looks of a large sample they are Pocock's 0.0294 twice, or
+    0.0052 and 0.0480 of O'Brien & Fleming (Jennison & Turnbull 2000, tables 2.1 and 2.3).
 
     Args:
         looks: numbers of seeds, rising.
         alpha: probability that any look is wrong without a true difference.
+        boundary: a name of ``BOUNDARIES``.
     """
-    smallest = _smallest_p(tuple(looks))
-    return float(smallest[max(0, int(alpha * len(smallest)) - 1)])
+    from scipy.special import ndtr
+
+    largest = _largest_deviate(tuple(looks), boundary)
+    constant = largest[max(0, int(alpha * len(largest)) - 1)]
+    levels: list[float] = (2 * ndtr(-constant / _weights(looks, boundary))).tolist()
+    return levels
 
 
 def next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
@@ -156,7 +193,7 @@ def next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     if rule.get("name") != RULE:
         return []
     seeds = {arm.name: tuple(arm.seeds or study.seed_list) for arm in study.all_arms}
-    looks = UntilDecided(**{name: rule[name] for name in ("smallest", "largest", "alpha", "step")}).looks
+    looks = UntilDecided(**{name: rule[name] for name in ("smallest", "largest", "step")}).looks
     done = max(map(len, seeds.values()))
     following = next((look for look in looks if look > done), None)
     if following is None:
@@ -200,6 +237,7 @@ def finished_lines(study: Any, results: Results) -> list[str]:
     left = ", ".join(f"{name} {count}" for name, count in counts.items())
     return [
         f"looks after {rule['smallest']} to {rule['largest']} seeds, corrected: all together are wrong in at most "
-        f"{rule['alpha']:.0%} of studies",
+        f"{rule['alpha']:.0%} of studies"
+        + (" (O'Brien & Fleming)" if rule.get("boundary") == "obrien_fleming" else ""),
         f"seeds: {left}; {saved} of {most} runs saved ({saved / most:.0%})",
     ]

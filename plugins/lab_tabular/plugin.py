@@ -86,15 +86,15 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
-    """``lab predict``."""
-    return {"predict": ("lab_tabular.commands:predict", "Predict the rows of a file with a trained model.")}
+def lab_predictors() -> dict[str, str]:
+    """Prediction of tables, for ``lab predict``."""
+    return {"table": "lab_tabular.predict:TablePredictor"}
 
 
 @hookimpl
 def lab_run_finished(run: Any, result: Any) -> None:
     """Store the preprocessing with the run."""
-    if result.status == "finished" and hasattr(run.data, "preparation"):
+    if result.status == "finished" and hasattr(run.data, "category_sizes"):
         from lab_tabular.predict import keep_preparation
 
         keep_preparation(run, result.folder)

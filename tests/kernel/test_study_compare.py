@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lab.report.cells import note_of_tests
 from lab.study.compare import (
     Summary,
     compare_arms,
@@ -178,7 +179,7 @@ def test_a_difference_beyond_the_margin_is_better_and_a_wide_interval_undecided(
     assert with_margin(LOWER, 0.01).is_better is True
     undecided = with_margin([1.01, 1.05, 0.99, 1.2, 1.0], 0.02)
     assert (undecided.is_better, undecided.is_equivalent) == (None, False)
-    assert undecided.verdict.startswith("undecided: 5 seeds show one of ")
+    assert undecided.verdict.startswith("undecided: 5 seeds would show one of ")
 
 
 def test_equal_scores_are_equivalent_within_any_margin():
@@ -246,7 +247,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             [1.01, 1.05, 0.99, 1.2, 1.0],
             False,
             None,
-            "no difference shown: 5 seeds show one of 0.0662 with 80 % probability",
+            "no difference shown: 5 seeds would show one of 0.0662 in 4 of 5 studies",
         ),
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
         ([], [], False, None, "no seed in which both this arm and the base finished"),
@@ -258,7 +259,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             [0.5, 1.5, 2.5],
             False,
             None,
-            "no difference shown: 3 seeds show one of 1.22 with 80 % probability",
+            "no difference shown: 3 seeds would show one of 1.22 in 4 of 5 studies",
         ),
         (
             [math.pi, math.e, 3.3],
@@ -284,6 +285,28 @@ def test_without_a_spread_and_a_grid_the_sign_flip_test_decides_and_no_interval_
     (found,) = compare([math.pi, math.e, 3.3, 3.1], [math.pi - 0.1, math.e - 0.1, 3.2, 3.0])
     assert found.p == found.p_sign_flip == 0.125
     assert all(map(math.isnan, (found.low, found.high, found.detectable)))
+
+
+def test_every_p_says_which_test_it_is_from():
+    assert compare([1.0, 1.2, 1.5], [0.9, 1.3, 1.1])[0].test == "paired t-test"
+    assert compare([math.pi, math.e, 3.3], [math.pi - 0.1, math.e - 0.1, 3.2])[0].test == "exact sign-flip test"
+    (apart,) = compare_arms({0: 1.0, 1: 1.2, 2: 1.5}, {"b": {3: 0.9, 4: 1.3, 5: 1.1}}, higher_is_better=True)
+    assert apart.test == "Welch's t-test"
+    assert compare([1.0], [0.9])[0].test == ""
+
+
+def test_the_note_below_a_table_names_the_arms_with_another_test():
+    base = {0: math.pi, 1: math.e, 2: 3.3}
+    arms = {
+        "equal": {seed: value - 0.1 for seed, value in base.items()},
+        "a": {0: 3.0, 1: 2.6, 2: 3.4},
+        "b": {0: 3.1, 1: 2.9, 2: 3.2},
+    }
+    assert (
+        note_of_tests(compare_arms(base, arms, higher_is_better=True))
+        == "paired t-test; exact sign-flip test for equal"
+    )
+    assert note_of_tests([]) == "paired t-test"
 
 
 def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_have_shown():

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -138,7 +139,6 @@ def test_a_wrong_question_is_told_before_anything_is_called(results, study, mess
         (None, "returns nothing\n  return its metrics as a dictionary: {'score': 0.93}"),
         (0.5, "returns float: 0.5"),
         ({}, "returns dict: {}"),
-        ({"scor": 1.0}, "returns no 'score', which this study compares\n  did you mean: scor?"),
         ({"score": "high"}, "the metric 'score' is str, not a number"),
         ({"score": {"mean": 1.0}}, "the metric 'score' is dict, not a number"),
         ({"score": torch.ones(3)}, "the metric 'score' is Tensor, not a number"),
@@ -149,6 +149,43 @@ def test_a_wrong_question_is_told_before_anything_is_called(results, study, mess
 )
 def test_what_is_no_dictionary_of_numbers_fails_with_a_reason(results, value, message):
     assert message in error_of(results(returning(value)))
+
+
+def give_score(*, run: framework.TaskRun) -> dict[str, float]:
+    return {"score": 1.0 + run.seed}
+
+
+def test_a_misspelt_metric_ends_the_study_after_its_first_run_and_keeps_the_run(results, tmp_path):
+    study = Study(use(give_score), seeds=3, compare="scor", higher_is_better=True, name="misspelt")
+    for _ in range(2):
+        with pytest.raises(StudyError) as caught:
+            results(study)
+        assert "returns no 'scor', which this study compares\n  it returns: score\n  did you mean: score?" in str(
+            caught.value
+        )
+        [kept] = tmp_path.rglob("result.json")
+    written = kept.stat().st_mtime_ns
+    assert results(attrs.evolve(study, compare="score")).scores("base", "score") == {0: 1.0, 1: 2.0, 2: 3.0}
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_seed_without_the_metric_fails_alone_and_is_found_by_a_study_of_what_it_has(results):
+    def moody(*, run: framework.TaskRun) -> dict[str, float]:
+        return {"score" if run.seed != 1 else "loss": 1.0, "other": float(run.seed)}
+
+    study = Study(use(moody), seeds=3, compare="score", higher_is_better=True, name="moody")
+    found = results(study)
+    assert [run.status for run in found.runs] == ["finished", "failed", "finished"]
+    assert "returns no 'score'" in str(found.runs[1].result["error"])
+    assert results(attrs.evolve(study, compare="other")).scores("base", "other") == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def test_an_epoch_that_is_no_number_is_told(results):
+    def lettered(*, run: framework.TaskRun) -> dict[str, float]:
+        run.log(epoch="a", loss=1.0)
+        return {"valid_loss": 1.0}
+
+    assert "run.log(...): the metric 'epoch' is str, not a number" in error_of(results(Study(lettered, seeds=1)))
 
 
 @pytest.mark.parametrize("value", [1, 0.5, torch.tensor(0.5), torch.tensor([0.5]), np.float32(0.5), np.ones(1)])

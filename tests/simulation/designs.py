@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from lab_statistics.crossed import crossed_means
+from lab_statistics.power import power_of
 from lab_statistics.selection import cross_fitted
-from lab_statistics.sequential import look_level, p_values_of_looks
+from lab_statistics.sequential import look_levels, p_values_of_looks
 from scipy.special import stdtrit
 
 from lab.study.compare import mean_and_half_width, single_level
@@ -27,7 +28,7 @@ BEGIN, END = "<!-- simulation:begin -->", "<!-- simulation:end -->"
 
 
 def looks(
-    effect: float, smallest: int = 3, largest: int = 10, studies: int = STUDIES, *, corrected: bool = True
+    effect: float, smallest: int = 3, largest: int = 10, studies: int = STUDIES, *, boundary: str = "pocock"
 ) -> tuple[float, float]:
     """Return the share of studies that call the arm better or worse, and the share of the arm's runs that are saved.
 
@@ -35,11 +36,11 @@ def looks(
         effect: true difference in standard deviations of the paired differences.
         smallest, largest: seeds at the first and the last look; there is one after every seed.
         studies: how many.
-        corrected: with the level of ``until_decided``; otherwise every look has 0.05.
+        boundary: of ``until_decided``; empty gives every look the level 0.05.
     """
     d = np.random.default_rng(3).normal(effect, 1, size=(studies, largest))
     seeds = np.arange(smallest, largest + 1)
-    level = look_level(tuple(seeds.tolist()), 0.05) if corrected else 0.05
+    level = look_levels(seeds.tolist(), 0.05, boundary) if boundary else 0.05
     hits = p_values_of_looks(d, seeds.tolist()) <= level
     stopped = np.where(hits.any(axis=1), seeds[hits.argmax(axis=1)], largest)
     return float(hits.any(axis=1).mean()), 1 - float(stopped.mean()) / largest
@@ -54,7 +55,7 @@ def population(seeds: int, examples: int = 500, studies: int = 2_000, *, crossed
     Args:
         seeds, examples: of a study.
         studies: how many.
-        crossed: with the interval of ``lab examples``; otherwise that over seeds alone.
+        crossed: with the interval of ``lab by-example``; otherwise that over seeds alone.
     """
     rng = np.random.default_rng([seeds, examples])
     hits = 0
@@ -131,9 +132,7 @@ def tuned(*, is_tuned: bool = True, seeds: int = 5, trials: int = 8, studies: in
 def rows() -> list[tuple[str, str]]:
     """Return the rows of the page: what was simulated, and its figure."""
     false, _ = looks(0.0)
-    before, _ = looks(0.0, corrected=False)
-    found, saved = looks(2.0)
-    found_20, saved_20 = looks(2.0, largest=20)
+    before, _ = looks(0.0, boundary="")
 
     def rate(how: str) -> str:
         return f"{selected(how):.1%}"
@@ -141,14 +140,12 @@ def rows() -> list[tuple[str, str]]:
     return [
         ("looks after each of 3 to 10 seeds, equal arms: false verdicts at level 0.05", f"{before:.1%}"),
         ("the same with `until_decided(largest=10)`", f"{false:.1%}"),
-        ("… an arm 2 deviations better is found, and so many of its runs are saved", f"{found:.1%}, {saved:.0%}"),
-        ("… the same up to 20 seeds", f"{found_20:.1%}, {saved_20:.0%}"),
         (
             "difference in the population, 500 examples, 3 / 5 / 10 seeds: covered by the interval over seeds",
             " / ".join(f"{population(seeds, crossed=False):.0%}" for seeds in (3, 5, 10)),
         ),
         (
-            "… by seeds × examples (`lab examples`)",
+            "… by seeds × examples (`lab by-example`)",
             " / ".join(f"{population(seeds):.0%}" for seeds in (3, 5, 10)),
         ),
         (
@@ -173,10 +170,31 @@ def rows() -> list[tuple[str, str]]:
     ]
 
 
+def boundary_rows() -> list[list[str]]:
+    """Return a row for each way to look at results up to 10 and 20 seeds: errors, power, and runs saved."""
+    found = []
+    for largest in (10, 20):
+        for boundary, name in (("pocock", "`pocock`"), ("obrien_fleming", "`obrien_fleming`")):
+            cells = [looks(effect, largest=largest, boundary=boundary) for effect in (0.0, 0.5, 1.0, 2.0)]
+            shown = [f"{cells[0][0]:.1%}", *(f"{power:.0%}, {saved:.0%}" for power, saved in cells[1:])]
+            found.append([f"{name}, 3 to {largest}", *shown])
+        powers = [f"{power_of(effect, 1.0, largest):.0%}, 0%" for effect in (0.5, 1.0, 2.0)]
+        found.append([f"one look at {largest}", "5.0%", *powers])
+    return found
+
+
 def table(rows: Callable[[], list[tuple[str, str]]] = rows) -> str:
     """Return the rows as Markdown."""
     lines = [f"| {name} | {value} |" for name, value in rows()]
-    return "\n".join([f"{STUDIES:,} simulated studies in a row.", "", "| design | found |", "| --- | ---: |", *lines])
+    text = [f"{STUDIES:,} simulated studies in a row.", "", "| design | found |", "| --- | ---: |", *lines]
+    text += [
+        "",
+        "Looks after every seed: false verdicts of equal arms; then, for arms that differ by so many deviations",
+    ]
+    text += ["of the paired differences, how often that is shown, and the share of the arm's runs that is saved:", ""]
+    text += ["| boundary, seeds | equal arms | 0.5 | 1 | 2 |", "| --- | ---: | ---: | ---: | ---: |"]
+    text += [f"| {' | '.join(cells)} |" for cells in boundary_rows()]
+    return "\n".join(text)
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lab_statistics.power import power_of
 
 from tests.simulation.designs import BEGIN, END, PAGE, looks, population, selected, tuned
 from tests.simulation.same_runs import false_verdicts
@@ -11,10 +12,19 @@ from tests.simulation.same_runs import false_verdicts
 def test_looks_after_every_seed_are_wrong_in_five_percent_and_save_runs() -> None:
     false, _ = looks(0.0, studies=10_000)
     assert false <= 0.055
-    assert looks(0.0, studies=10_000, corrected=False)[0] > 0.14
+    assert looks(0.0, studies=10_000, boundary="")[0] > 0.14
     found, saved = looks(2.0, studies=10_000)
     assert found > 0.98
     assert saved >= 0.30
+
+
+def test_obrien_flemings_looks_are_wrong_in_five_percent_and_keep_the_power_of_one_look() -> None:
+    for largest in (6, 10, 20):
+        assert looks(0.0, largest=largest, studies=10_000, boundary="obrien_fleming")[0] <= 0.055
+    # a small difference is found as often as with one look, which Pocock's looks do not
+    one = power_of(0.6, 1.0, 20)
+    assert looks(0.6, largest=20, studies=10_000, boundary="obrien_fleming")[0] >= one - 0.02
+    assert looks(0.6, largest=20, studies=10_000)[0] < one - 0.05
 
 
 def test_seeds_crossed_with_examples_cover_the_difference_in_the_population() -> None:

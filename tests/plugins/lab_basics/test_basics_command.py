@@ -88,7 +88,6 @@ def test_a_changed_source_is_trained_again_and_an_unchanged_one_is_found(run, sc
 @pytest.mark.parametrize(
     ("line", "options", "message"),
     [
-        ("no_such_program_here {lr}", {}, "the command cannot be started: No such file or directory"),
         (f"{PYTHON} -c 'import sys; print(1); sys.exit(3)' {{lr}}", {}, "the command ended with exit code 3"),
         (f"{PYTHON} -c 'import os; os.kill(os.getpid(), 9)' {{lr}}", {}, "the command ended with signal 9"),
         (f"{PYTHON} -c 'import time; time.sleep(60)' {{lr}}", {"timeout_s": 0.5}, "the command took longer than 0.5 s"),
@@ -104,6 +103,19 @@ def test_a_changed_source_is_trained_again_and_an_unchanged_one_is_found(run, sc
 def test_a_command_that_fails_says_how(run, line, options, message):
     found = run(command(line, lr=1.0, **{"metrics": "{folder}/metrics.json", **options}))
     assert message in error_of(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("no_such_program_here {lr}", "there is no program 'no_such_program_here'\n  install it, or give its path"),
+        (f"{PYTHON} no_such_script.py {{lr}}", "there is no script 'no_such_script.py'"),
+    ],
+)
+def test_a_program_or_a_script_that_is_not_there_is_told_before_anything_is_called(run, line, message):
+    with pytest.raises(StudyError) as caught:
+        run(command(line, lr=1.0, metrics="{folder}/metrics.json"))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,29 @@ def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
     time.sleep(0.3)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=30) == 130
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which tells the child")
+def test_a_command_ends_when_lab_is_killed(tmp_path):
+    (tmp_path / "wait.py").write_text(
+        "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
+    )
+    (tmp_path / "slow.py").write_text(
+        "from lab import Study, command\n"
+        f"base = command('{PYTHON} wait.py {{folder}} {{lr}}', lr=1.0, metrics='{{folder}}/metrics.json')\n"
+        "study = Study(base, seeds=1, compare='score', higher_is_better=True)\n"
+    )
+    process = subprocess.Popen([PYTHON, "-m", "lab", "run", "slow.py", "--quiet"], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not any(f.read_text() for f in tmp_path.glob("runs/.store/*/pid")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    [noted] = tmp_path.glob("runs/.store/*/pid")
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while _runs(int(noted.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(int(noted.read_text()))
 
 
 def test_workers_run_commands(run, script):

@@ -67,6 +67,17 @@ def test_every_citation_of_the_paragraph_has_its_entry(tmp_path: Path) -> None:
     assert bibtex.count("{") == bibtex.count("}")
 
 
+def test_looks_that_rise_are_those_of_obrien_and_fleming(tmp_path: Path) -> None:
+    store_study(tmp_path)
+    record = read_study(Store(tmp_path), "toy")
+    rule = {"smallest": 3, "largest": 9, "boundary": "obrien_fleming", "levels": {"3": [[0.05, 0.001]]}}
+    study = attrs.evolve(record.study, rules={"seeds": rule})
+    results = attrs.evolve(record, study=study).results(Store(tmp_path))
+    assert "the levels of the looks rise as in \\citet{obrien1979}" in as_methods(results, record)
+    assert "obrien1979" in references_of(results)
+    assert "pocock1977" not in references_of(results)
+
+
 def test_bibtex_has_only_what_was_used(lab, tmp_path: Path) -> None:
     store_study(tmp_path)
     output = lab("compare", "toy", "--format", "bibtex").stdout

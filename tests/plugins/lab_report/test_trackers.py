@@ -142,7 +142,9 @@ def test_mlflow_database(run: Run) -> None:
             database.execute("INSERT INTO runs VALUES (?, ?, 'FINISHED', 'active', 1, ?)", (key, f"{arm}-{seed}", i))
             database.execute("INSERT INTO params VALUES ('arch', ?, ?)", (arm, key))
             database.execute("INSERT INTO params VALUES ('seed', ?, ?)", (str(seed), key))
-            database.execute("INSERT INTO latest_metrics VALUES ('acc', ?, 0, ?)", (value, key))
+            # the last epoch was worse than the one that the run selected
+            database.execute("INSERT INTO latest_metrics VALUES ('acc', ?, 0, ?)", (value - seed * 0.1, key))
+            database.execute("INSERT INTO latest_metrics VALUES ('final/acc', ?, 0, ?)", (value, key))
         database.commit()
     assert verdict(run("mlflow.db", "--arm", "arch", "--metric", "acc", "--higher-is-better")) == EXPECTED
 
@@ -196,7 +198,7 @@ def test_optuna_study(run: Run, kind: str) -> None:
         ("nothing.csv", "there is no file 'nothing.csv'"),
         ("text.xyz", "nothing reads files that end in '.xyz'"),
         ("text.parquet", "not Parquet"),
-        ("text.jsonl", "line 1 is not JSON"),
+        ("text.jsonl", "line 1 is not JSON: Expecting value (column 1)"),
         ("text.json", "the file is not JSON"),
     ],
 )

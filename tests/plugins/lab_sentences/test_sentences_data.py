@@ -73,7 +73,7 @@ def test_long_texts_are_cut(tmp_path, keep, words):
 
 
 def test_half_of_the_generated_questions_have_exchanged_words():
-    texts, labels = exchanged(400, 0)
+    texts, labels, _ = exchanged(400, 0)
     assert Counter(labels)["intact"] == pytest.approx(200, abs=40)
     again = exchanged(400, 0)
     assert (texts, labels) == (again.texts, again.labels)

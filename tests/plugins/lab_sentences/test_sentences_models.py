@@ -25,7 +25,7 @@ def fitted(encoder, pooling, epochs, rows=1500):
     data.train.ids, data.train.target = data.train.ids[:rows], data.train.target[:rows]
     torch.manual_seed(0)
     model = TextClassifier(
-        data.vocab_size, data.output_size, data.pad_id, None, encoder=encoder, pooling=pooling, embedding_dim=16
+        data.vocab_size, data.output_size, data.pad_id, None, 1, encoder=encoder, pooling=pooling, embedding_dim=16
     )
     learner = Learner(
         model, data, functional.cross_entropy, optimizer=adam, lr=1e-2, batch_size=64, progress=False, seed=3
@@ -46,7 +46,7 @@ def test_order_is_learned_by_encoders_that_see_it(tmp_path, encoder, learned):
     data = labelled_text(path=str(path))
     torch.manual_seed(0)
     model = TextClassifier(
-        data.vocab_size, 2, data.pad_id, None, encoder=encoder, pooling=MaxPooling, embedding_dim=8, dropout=0.0
+        data.vocab_size, 2, data.pad_id, None, 1, encoder=encoder, pooling=MaxPooling, embedding_dim=8, dropout=0.0
     )
     learner = Learner(model, data, functional.cross_entropy, optimizer=adam, lr=1e-2, batch_size=16, progress=False)
     assert (learner.fit(12)[-1]["valid_loss"] < 0.3) == learned
@@ -62,20 +62,20 @@ def test_poolings_of_a_worked_example():
 
 
 def test_a_bag_of_words_knows_no_order():
-    model = TextClassifier(9, 2, 1, None, encoder=BagOfWords, pooling=MeanPooling, embedding_dim=4).eval()
+    model = TextClassifier(9, 2, 1, None, 1, encoder=BagOfWords, pooling=MeanPooling, embedding_dim=4).eval()
     assert torch.allclose(model(torch.tensor([[5, 6, 7]])), model(torch.tensor([[7, 5, 6]])))
 
 
 def test_a_text_of_padding_alone_is_finite():
     for encoder in (BagOfWords, BiRNN, TextCNN):
-        model = TextClassifier(9, 2, 1, None, encoder=encoder, pooling=MaxPooling, embedding_dim=4).eval()
+        model = TextClassifier(9, 2, 1, None, 1, encoder=encoder, pooling=MaxPooling, embedding_dim=4).eval()
         assert torch.isfinite(model(torch.tensor([[1, 1, 1], [5, 6, 1]]))).all()
 
 
 def test_word_vectors_are_the_start():
     vectors = torch.randn(9, 3)
-    model = TextClassifier(9, 2, 1, vectors, embedding_dim=50)
-    assert torch.equal(model.embedding.weight, vectors)
+    model = TextClassifier(9, 2, 1, vectors, 1, embedding_dim=50)
+    assert torch.equal(model.embedding.trained.weight, vectors)
 
 
 def test_predictions_have_names():
@@ -90,10 +90,10 @@ def test_predictions_have_names():
 
 def test_parameters_and_shapes_are_checked():
     with pytest.raises(ParameterError):
-        TextClassifier(9, 2, 1, None, dropout=1.0)
+        TextClassifier(9, 2, 1, None, 1, dropout=1.0)
     with pytest.raises(ParameterError):
         BiRNN(4, hidden_size=0)
     with pytest.raises(ParameterError):
         TextCNN(4, kernels=())
     with pytest.raises(ShapeError):
-        TextClassifier(9, 2, 1, None)(torch.zeros(2, 3))
+        TextClassifier(9, 2, 1, None, 1)(torch.zeros(2, 3))

@@ -252,7 +252,7 @@ def test_the_switch_keeps_none(catalog: Catalog, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("LAB_EXAMPLES", "0")
     results = run_study(Study(experiment(epochs=1), seeds=1, name="none"), runs=tmp_path, catalog=catalog)
     assert not is_kept(results.runs[0])
-    with pytest.raises(LabError, match=r"kept no scores of examples(.|\n)*lab examples STUDY computes them"):
+    with pytest.raises(LabError, match=r"kept no scores of examples(.|\n)*lab by-example STUDY computes them"):
         read_scores(results.runs[0])
 
 
@@ -289,7 +289,7 @@ def test_an_arm_is_described_with_both_intervals_and_the_examples_that_changed(r
 def test_the_report_has_one_line_per_arm_in_the_terminal(results: Results) -> None:
     (section,) = sections(results.study, results.runs)
     assert section.text.splitlines()[0].startswith("wide: Δ loss ")
-    assert section.text.splitlines()[-1] == "more: lab examples examples"
+    assert section.text.splitlines()[-1] == "more: lab by-example examples"
     assert "examples that changed most" in section.html
 
 
@@ -334,10 +334,10 @@ def test_lab_examples_compares_an_arm_by_class(tmp_path: Path) -> None:
     )
     runs = str(tmp_path / "runs")
     assert CliRunner().invoke(cli, ["run", str(file), "--runs", runs, "--quiet"]).exit_code == 0
-    result = CliRunner().invoke(cli, ["examples", "pts", "--runs", runs, "--score", "accuracy", "--top", "3"])
+    result = CliRunner().invoke(cli, ["by-example", "pts", "--runs", runs, "--score", "accuracy", "--top", "3"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("fast: Δ accuracy of 25 examples, 2 seeds: ")
     assert "McNemar p of each seed: " in result.output
     assert "by slice" not in result.output or "target = 0" in result.output
-    unknown = CliRunner().invoke(cli, ["examples", "pts", "--runs", runs, "--arm", "fats"])
+    unknown = CliRunner().invoke(cli, ["by-example", "pts", "--runs", runs, "--arm", "fats"])
     assert "did you mean: fast?" in str(unknown.exception)

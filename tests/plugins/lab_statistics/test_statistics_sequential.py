@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import attrs
 import numpy as np
 import pytest
 from lab_statistics import until_decided
-from lab_statistics.sequential import finished_lines, look_level, p_values_of_looks
+from lab_statistics.sequential import finished_lines, look_levels, p_values_of_looks
 from scipy import stats
 
 from lab import Study
 from lab.errors import StudyError
 from lab.registry.plugins import Catalog
-from lab.study.compare import compare_arms, level_of_look, single_level
+from lab.study.compare import compare_arms, level_of_look, looks_of_rule, single_level
 from lab.study.execute import run_study
 from lab.study.record import read_study
 from lab.study.store import Store
@@ -30,16 +31,48 @@ def test_p_values_of_looks_are_those_of_scipy() -> None:
 
 
 def test_two_looks_at_large_samples_have_the_level_of_pocock() -> None:
-    assert look_level((60, 120), 0.05) == pytest.approx(0.0294, abs=0.0012)
+    assert look_levels((60, 120), 0.05) == pytest.approx([0.0294] * 2, abs=0.0012)
 
 
-def test_a_single_look_keeps_its_level() -> None:
-    assert look_level((10,), 0.05) == pytest.approx(0.05, abs=0.002)
+@pytest.mark.parametrize(("count", "constant"), [(2, 1.977), (3, 2.004), (5, 2.040)])
+def test_looks_at_large_samples_have_the_levels_of_obrien_and_fleming(count: int, constant: float) -> None:
+    # Jennison & Turnbull 2000, table 2.3: the last look's deviate; that of look k is sqrt(K / k) times as large
+    looks = [40 * (number + 1) for number in range(count)]
+    expected = [2 * stats.norm.sf(constant * np.sqrt(count / (number + 1))) for number in range(count)]
+    found = look_levels(looks, 0.05, "obrien_fleming")
+    assert found == pytest.approx(expected, rel=0.2, abs=1e-5)
+    assert found[-1] == pytest.approx(expected[-1], rel=0.03)
+
+
+@pytest.mark.parametrize("boundary", ["pocock", "obrien_fleming"])
+def test_a_single_look_keeps_its_level(boundary: str) -> None:
+    assert look_levels((10,), 0.05, boundary) == pytest.approx([0.05], abs=0.002)
+
+
+def test_the_level_of_obrien_and_fleming_is_that_of_the_arms_last_look() -> None:
+    rule = until_decided(smallest=3, largest=8, boundary="obrien_fleming").rule
+    looks = looks_of_rule(json.loads(json.dumps(rule)))
+    assert isinstance(looks, dict)
+    assert sorted(looks) == [3, 4, 5, 6, 7, 8]
+    levels = [level_of_look(0.05, looks, seeds) for seeds in range(3, 9)]
+    assert levels == sorted(levels)
+    assert levels == pytest.approx(look_levels(range(3, 9), 0.05, "obrien_fleming"), rel=1e-4)
+    base = {seed: 0.1 * seed for seed in range(8)}
+    arm = {seed: 0.1 * seed + (seed % 3) - 0.4 for seed in range(8)}
+    early = dict(list(arm.items())[:4])
+    found = compare_arms(base, {"late": arm, "early": early}, higher_is_better=True, looks=looks)
+    for each, seeds in zip(found, (8, 4), strict=True):
+        d = [0.0 + (seed % 3) - 0.4 for seed in range(seeds)]
+        level = level_of_look(single_level(2), looks, seeds)
+        low, _ = stats.t.interval(1 - level, seeds - 1, np.mean(d), stats.sem(d))
+        assert each.low == pytest.approx(low)
 
 
 def test_levels_between_the_known_families_are_interpolated() -> None:
     levels = until_decided(smallest=3, largest=10).rule["levels"]
-    assert level_of_look(single_level(7), levels) == pytest.approx(look_level(range(3, 11), single_level(7)), rel=0.03)
+    assert level_of_look(single_level(7), levels) == pytest.approx(
+        look_levels(range(3, 11), single_level(7))[0], rel=0.03
+    )
     # beyond the last family the level falls with the number of comparisons
     assert level_of_look(single_level(120), levels) == pytest.approx(levels[0][1] / 2, rel=0.02)
 
@@ -61,6 +94,7 @@ def test_intervals_at_looks_are_wider_and_agree_with_their_verdicts() -> None:
         ({"smallest": 5, "largest": 5}, r"until_decided: largest must be above smallest \(5\), not 5"),
         ({"alpha": 0}, "until_decided: alpha is a probability between 0 and 0.5, not 0"),
         ({"step": 0}, "step of until_decided must be at least 1, not 0"),
+        ({"boundary": "peto"}, "until_decided: boundary is 'pocock' or 'obrien_fleming', not 'peto'"),
     ],
 )
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -89,6 +123,17 @@ def test_arms_leave_when_they_are_decided(study: Study, catalog: Catalog, tmp_pa
     assert "intervals and p-values are corrected for every look that the rule of seeds plans" in results.caveats(
         results.compare()
     )
+
+
+def test_the_first_looks_of_obrien_and_fleming_decide_next_to_nothing(catalog: Catalog, tmp_path: Path) -> None:
+    rule = until_decided(smallest=3, largest=6, boundary="obrien_fleming")
+    study = Study(experiment(epochs=3), seeds=rule, name="looks").swap("lr", {"far worse": 1e-5})
+    results = run_study(study, runs=tmp_path, catalog=catalog)
+    assert results.compare()[1].comparison.is_better is False
+    assert len(results.scores("far worse", "valid_loss")) > 3
+    assert "(O'Brien & Fleming)" in finished_lines(results.study, results)[0]
+    read = read_study(Store(tmp_path), "looks").results(Store(tmp_path))
+    assert read.compare()[1].comparison.low == results.compare()[1].comparison.low
 
 
 def test_a_finished_sequential_study_is_only_read(study: Study, catalog: Catalog, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``lab examples``: where an arm differs from the base, example by example."""
+"""``lab by-example``: where an arm differs from the base, example by example."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import click
 from lab.cli.main import Session
 from lab.cli.options import runs_option, study_argument, variant_option
 
-__all__ = ["examples"]
+__all__ = ["by_example"]
 
 
 @click.command(
     epilog="""Examples:
 
 \b
-  lab examples bidir_vs_attn
-  lab examples bidir_vs_attn --arm additive --slices valid.csv --top 20
-  lab examples until_decided --score accuracy
+  lab by-example bidir_vs_attn
+  lab by-example bidir_vs_attn --arm additive --slices valid.csv --top 20
+  lab by-example until_decided --score accuracy
 """
 )
 @study_argument
 @variant_option
 @runs_option
-@click.option("--score", default="", metavar="NAME", help="loss, or a metric that is a mean over examples.")
+@click.option(
+    "--score",
+    default="",
+    metavar="NAME",
+    help="loss, a metric that is a mean over examples, or one of the corpus such as bleu.",
+)
 @click.option("--arm", "arms", multiple=True, metavar="NAME", help="Only this arm; may be given several times.")
 @click.option(
     "--slices",
@@ -41,7 +46,7 @@ __all__ = ["examples"]
     help="Examples to show that changed most.",
 )
 @click.pass_obj
-def examples(
+def by_example(
     session: Session,
     study: str,
     variant: str,
@@ -55,7 +60,8 @@ def examples(
 
     Runs keep the scores of their validation examples; those that did not (many examples, a GPU) are scored now, from
     their weights in the store. The interval "with other seeds and other examples" crosses both: it is about the
-    difference in the population that the validation examples were drawn from.
+    difference in the population that the validation examples were drawn from. For BLEU and chrF, corpora are resampled
+    by their sentences.
     """
     from lab.cli.options import report_variants
     from lab.errors import UnknownNameError
@@ -69,6 +75,7 @@ def examples(
         score_to_compare,
         target_columns,
     )
+    from lab_statistics.corpus import scores_of_sums
 
     store = Store(folder)
     record = read_study(store, study, variant)
@@ -85,6 +92,10 @@ def examples(
     else:
         columns = target_columns(data or data_of(results, store, catalog))
     chosen = list(arms) or known
-    texts = [describe_arm(results, name, score, columns=columns, top=top, family=len(chosen)) for name in chosen]
+    of_sums = scores_of_sums([score], catalog).get(score)
+    texts = [
+        describe_arm(results, name, score, columns=columns, top=top, family=len(chosen), score_of_sums=of_sums)
+        for name in chosen
+    ]
     click.echo("\n\n".join(texts))
     report_variants(record)

@@ -44,20 +44,18 @@ def predict(
     stored_source: bool,
     anyway: bool,
 ) -> None:
-    """Predict the rows of TABLE (CSV, Parquet or Excel) with the finished run KEY and append the predictions."""
-    from lab.files import atomic_path
-    from lab_tabular.predict import load_learner
-    from lab_tabular.reading import read_table
+    """Predict the rows of TABLE with the finished run KEY and append the predictions.
 
-    learner = load_learner(
+    TABLE is a CSV, Parquet or Excel file for a run on a table, a CSV, TSV or JSON-lines file for one on texts.
+    """
+    from lab.files import atomic_path
+    from lab_basics.prediction import load_predictor
+
+    predictor, learner = load_predictor(
         key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
     )
-    reading = {**learner.data.preparation.reading}
-    reading |= {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}
-    rows = read_table(table, **reading)
-    answer = learner.predict(rows)
-    if not only:
-        answer = rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)
+    reading = {name: value for name, value in (("separator", separator), ("encoding", encoding)) if value}
+    answer = predictor.predict(learner, table, only=only, reading=reading)
     if output is None:
         click.echo(answer.to_csv(index=False), nl=False)
         return

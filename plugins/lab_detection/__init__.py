@@ -1,0 +1,1 @@
+"""Boxes and masks: object detection and semantic segmentation."""

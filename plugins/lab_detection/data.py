@@ -1,0 +1,216 @@
+"""Pictures with boxes, and pictures with masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab import Data
+
+__all__ = [
+    "BoxBatch",
+    "BoxData",
+    "Boxes",
+    "MaskBatch",
+    "MaskData",
+    "Masks",
+    "box_data",
+    "mask_data",
+]
+
+IGNORED = 255
+"""Value of pixels in a mask that count for nothing: the border of objects in Pascal VOC."""
+
+
+class BoxBatch(NamedTuple):
+    """A batch of pictures with boxes.
+
+    Attributes:
+        images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
+        target: (B, M, 5) float, rows (class number, left, top, right, bottom) in fractions of the picture; rows of -1
+            pad pictures with fewer objects than M.
+    """
+
+    images: Tensor
+    target: Tensor
+
+
+class MaskBatch(NamedTuple):
+    """A batch of pictures with a class for every pixel.
+
+    Attributes:
+        images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
+        target: (B, H, W) class numbers, 0 for background, 255 for pixels that count for nothing.
+    """
+
+    images: Tensor
+    target: Tensor
+
+
+class _Pictures:
+    """Base class: a dataset of pixels (N, C, H, W) uint8 that are scaled when a batch is built."""
+
+    def __init__(self, pixels: Tensor, target: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.pixels, self.target = pixels, target
+        self._shift = 255 * torch.tensor(mean)[:, None, None]
+        self._scale = 1 / (255 * torch.tensor(std))[:, None, None]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """Scale pixels (B, C, H, W) uint8 to the input of a model."""
+        return pixels.float().sub_(self._shift).mul_(self._scale)
+
+
+class Boxes(_Pictures):
+    """Dataset of pictures with objects (N, M, 5)."""
+
+    def __getitem__(self, index: int) -> BoxBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> BoxBatch:
+        chosen = torch.as_tensor(indices)
+        return BoxBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
+
+
+class Masks(_Pictures):
+    """Dataset of pictures with masks (N, H, W) uint8."""
+
+    def __getitem__(self, index: int) -> MaskBatch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> MaskBatch:
+        chosen = torch.as_tensor(indices)
+        images = self.scaled(self.pixels.index_select(0, chosen))
+        return MaskBatch(images, self.target.index_select(0, chosen).long())
+
+
+@attrs.define(eq=False, kw_only=True)
+class _PictureData(Data):
+    """Base class of pictures with classes.
+
+    Attributes:
+        channels: 1 for gray, 3 for color.
+        image_size: height and width in pixels.
+        class_count: number of classes that a model tells apart.
+        class_names: their names by number.
+        channel_mean, channel_std: mean and standard deviation of the training pixels, between 0 and 1.
+    """
+
+    channels: int
+    image_size: tuple[int, int]
+    class_count: int
+    class_names: tuple[str, ...]
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+
+    def pixels_of(self, images: Tensor) -> Tensor:
+        """Return scaled pictures (B, C, H, W) as pixels between 0 and 1, for plots."""
+        mean, std = (
+            torch.tensor(each, device=images.device)[:, None, None] for each in (self.channel_mean, self.channel_std)
+        )
+        return (images * std + mean).clamp(0, 1)
+
+    def prepared(self, paths: Sequence[Path | str]) -> Tensor:
+        """Read picture files (B, C, H, W), resized to the training pictures' size and scaled like them.
+
+        Raises:
+            DataError: a file cannot be read; it is named.
+        """
+        from lab_detection.pictures import read_picture
+
+        pixels = np.stack([read_picture(Path(path), self.image_size) for path in paths])
+        split: _Pictures = self.train
+        return split.scaled(torch.from_numpy(pixels))
+
+
+@attrs.define(eq=False, kw_only=True)
+class BoxData(_PictureData):
+    """Pictures with boxes; classes are numbered from 0, and background is no class."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class MaskData(_PictureData):
+    """Pictures with masks; class 0 is background."""
+
+
+def box_data(
+    splits: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str], *, notes: Sequence[str] = ()
+) -> BoxData:
+    """Build the data of pictures with boxes.
+
+    Args:
+        splits: pixels (N, C, H, W) uint8 and objects (N, M, 5) float32 for training, validation and optionally testing.
+        class_names: names of the classes by number.
+        notes: sentences on what was read.
+    """
+    return _built(BoxData, Boxes, splits, class_names, notes)
+
+
+def mask_data(
+    splits: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str], *, notes: Sequence[str] = ()
+) -> MaskData:
+    """Build the data of pictures with masks.
+
+    Args:
+        splits: pixels (N, C, H, W) uint8 and masks (N, H, W) uint8 for training, validation and optionally testing.
+        class_names: names of the classes by number, background first.
+        notes: sentences on what was read.
+    """
+    return _built(MaskData, Masks, splits, class_names, notes)
+
+
+def _built(
+    kind: Any,
+    split_kind: Any,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    class_names: Sequence[str],
+    notes: Sequence[str],
+) -> Any:
+    pixels = splits[0][0]
+    mean, std = _statistics(pixels)
+    parts = [split_kind(torch.from_numpy(p), torch.from_numpy(t), mean, std) for p, t in splits]
+    digest = hashlib.sha256(repr((kind.__name__, tuple(class_names), mean, std)).encode())
+    for p, t in splits:
+        digest.update(np.ascontiguousarray(p))
+        digest.update(np.ascontiguousarray(t))
+    train, valid, test = [*parts, None][:3]
+    return kind(
+        train=train,
+        valid=valid,
+        test=test,
+        collate=_as_it_is,
+        fingerprint=digest.hexdigest(),
+        channels=int(pixels.shape[1]),
+        image_size=(int(pixels.shape[2]), int(pixels.shape[3])),
+        class_count=len(class_names),
+        class_names=tuple(class_names),
+        channel_mean=tuple(mean),
+        channel_std=tuple(std),
+        notes=tuple(notes),
+    )
+
+
+def _statistics(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation per channel, of pixels between 0 and 1."""
+    # From a histogram of the 256 values: as floats, all pixels would take eight times their memory.
+    values = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(pixels.shape[1]):
+        shares = np.bincount(pixels[:, channel].reshape(-1), minlength=256) / pixels[:, channel].size
+        mean = float(shares @ values)
+        means.append(mean)
+        deviations.append(float(np.sqrt(shares @ (values - mean) ** 2)) or 1.0)
+    return means, deviations
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

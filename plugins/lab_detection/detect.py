@@ -1,0 +1,48 @@
+"""Detection in new pictures: ``learner.detect(...)``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lab.errors import LabError, ParameterError
+from lab_detection.data import BoxData
+from lab_detection.output import detections
+
+if TYPE_CHECKING:
+    from lab import Learner
+
+__all__ = ["detect"]
+
+
+def detect(
+    learner: Learner, image: Path | str | Tensor, *, least: float = 0.3, overlap: float = 0.5
+) -> list[dict[str, Any]]:
+    """Detect the objects of one picture.
+
+    Args:
+        learner: a learner of a detector.
+        image: a file, or a scaled picture (C, H, W) as in a batch.
+        least: the least score.
+        overlap: the largest overlap of two detections of one class.
+
+    Returns:
+        a dictionary for each object, the highest score first: ``class``, ``score``, and ``box`` (left, top, right,
+            bottom)
+        in fractions of the picture.
+    """
+    data: Any = learner.data
+    if not isinstance(data, BoxData):
+        raise LabError("this run detects no objects", where=type(data).__name__, hint="name a run of a detector")
+    if not 0 <= least <= 1 or not 0 < overlap <= 1:
+        raise ParameterError(f"least={least}, overlap={overlap}", where="detect", hint="both between 0 and 1")
+    images = image.unsqueeze(0) if isinstance(image, Tensor) else data.prepared([image])
+    with learner.evaluating():
+        found = detections(learner.model(images.to(learner.device)).float(), least=least, overlap=overlap)
+    return [
+        {"class": data.class_names[kind], "score": score, "box": tuple(box)}
+        for kind, score, box in zip(*(each[0].tolist() for each in found), strict=True)
+        if kind >= 0
+    ]

@@ -1,0 +1,87 @@
+"""Reading of picture and mask files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from lab.errors import DataError
+
+__all__ = ["decode_mask", "decode_picture", "read_picture"]
+
+MAX_PIXELS = 40_000_000
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
+
+def read_picture(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture file as pixels (3, height, width) uint8, resized to ``size`` (height, width).
+
+    Raises:
+        DataError: it cannot be opened or decoded.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the picture cannot be opened: {error.strerror}", where=str(path)) from error
+    return decode_picture(content, size, str(path))[0]
+
+
+def decode_picture(content: bytes, size: tuple[int, int] | None, where: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return pixels (3, height, width) uint8 of an encoded picture, and its own height and width.
+
+    The EXIF orientation is not applied: boxes are given in the coordinates of the stored pixels.
+
+    Args:
+        content: the bytes of a file.
+        size: height and width that it is resized to, without keeping the aspect ratio; None keeps its own.
+        where: its name in messages.
+
+    Raises:
+        DataError: it is not a picture, is damaged, or has too many pixels.
+    """
+    picture = _opened(content, where).convert("RGB")
+    own = (picture.height, picture.width)
+    if size is not None and own != size:
+        picture = picture.resize((size[1], size[0]), 2, reducing_gap=2.0)
+    return np.asarray(picture).transpose(2, 0, 1), own
+
+
+def decode_mask(content: bytes, size: tuple[int, int] | None, where: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the class numbers (height, width) uint8 of a mask with a palette or gray values, and its own size.
+
+    A mask in color is returned as (height, width, 3). Pixels are taken from the nearest place, never mixed.
+
+    Raises:
+        DataError: it is not a picture, is damaged, or has too many pixels.
+    """
+    picture = _opened(content, where)
+    if picture.mode not in ("P", "L"):
+        picture = picture.convert("RGB")
+    own = (picture.height, picture.width)
+    if size is not None and own != size:
+        picture = picture.resize((size[1], size[0]), 0)
+    return np.asarray(picture), own
+
+
+def _opened(content: bytes, where: str):  # type: ignore[no-untyped-def]
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, and of large pictures, for which there is a limit of our own.
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise DataError(
+                    f"{picture.width} × {picture.height} pixels; at most {MAX_PIXELS:,} are read", where=where
+                )
+            picture.load()
+        except DataError:
+            raise
+        except Exception as error:
+            # Pillow's decoders raise many kinds on damaged files, struct.error and IndexError too.
+            raise DataError(f"the picture cannot be decoded: {error}", where=where) from error
+    return picture

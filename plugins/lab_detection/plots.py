@@ -1,0 +1,131 @@
+"""Plots: pictures with boxes and masks, and precision-recall curves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from lab_detection.metrics import RECALLS, Curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Shown", "as_png", "plot_boxes", "plot_curves", "plot_masks", "png_of_boxes"]
+
+COLORS = ("#e41a1c", "#377eb8", "#4daf4a", "#ff7f00", "#984ea3", "#f781bf", "#a65628", "#17becf", "#bcbd22", "#666666")
+
+
+class Shown(NamedTuple):
+    """A picture with its objects.
+
+    Attributes:
+        pixels: (C, H, W) between 0 and 1.
+        truths: (M, 5), rows (class number, left, top, right, bottom) in fractions of the picture.
+        kinds, scores, boxes: detections (D,), (D,), (D, 4).
+        title: a line above it.
+    """
+
+    pixels: Tensor
+    truths: np.ndarray
+    kinds: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    title: str = ""
+
+
+def _picture(pixels: Tensor) -> np.ndarray:
+    shown: np.ndarray = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
+    return shown
+
+
+def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int = 4, edge: float = 2.6) -> Figure:
+    """Plot pictures with detected boxes (solid, with class and score) and the objects' own (dashed, white)."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    columns = max(1, min(columns, len(pictures)))
+    rows = -(-len(pictures) // columns)
+    height, width = pictures[0].pixels.shape[1:]
+    figure = Figure(figsize=(edge * columns, (edge * height / width + 0.25) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, each in zip(axes, pictures, strict=False):
+        axis.imshow(_picture(each.pixels), cmap="gray", vmin=0, vmax=1, extent=(0, 1, 1, 0), aspect=height / width)
+        for left, top, right, bottom in each.truths[each.truths[:, 0] >= 0, 1:].tolist():
+            place, sides = (left, top), (right - left, bottom - top)
+            axis.add_patch(Rectangle(place, *sides, fill=False, color="black", linewidth=2.2))
+            axis.add_patch(Rectangle(place, *sides, fill=False, color="white", linewidth=1.2, linestyle="--"))
+        for kind, score, box in zip(each.kinds.tolist(), each.scores.tolist(), each.boxes.tolist(), strict=True):
+            left, top, right, bottom = box
+            color = COLORS[kind % len(COLORS)]
+            axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.4))
+            label = {"color": "white", "backgroundcolor": color, "fontsize": 5.5, "va": "bottom"}
+            axis.text(left, max(top, 0.06), f"{names[kind]} {score:.2f}", bbox={"pad": 0.6, "color": color}, **label)
+        axis.set_title(each.title, fontsize=8)
+        axis.set_xlim(0, 1)
+        axis.set_ylim(1, 0)
+    return figure
+
+
+def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
+    """Plot precision against recall of every class that has objects."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (curve, name) in enumerate(zip(curves, names, strict=False)):
+        if curve is not None:
+            # Beyond the largest recall that is reached, precision is 0 by definition, not measured.
+            reached = curve.precision > 0
+            label = f"{name} ({curve.average:.3f})"
+            axes.plot(RECALLS[reached], curve.precision[reached], color=COLORS[number % len(COLORS)], label=label)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(title="class (average precision)", fontsize=8, title_fontsize=8, loc="lower left")
+    return figure
+
+
+def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor, names: Sequence[str]) -> Figure:
+    """Plot pictures (N, C, H, W), their masks (N, H, W) and predicted ones, a row each, with a legend of classes."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    count = len(pixels)
+    figure = Figure(figsize=(1.5 * count + 0.6, 5.2), layout="constrained")
+    axes = figure.subplots(3, count, squeeze=False)
+    colors = ["#000000", *(COLORS[number % len(COLORS)] for number in range(len(names) - 1))]
+    palette = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(names) - 0.5, "interpolation": "nearest"}
+    for column in range(count):
+        picture = _picture(pixels[column])
+        for row, mask in enumerate((None, truths[column], found[column])):
+            axis = axes[row, column]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            if mask is not None:
+                # Pixels that count for nothing (255) stay uncolored.
+                shown = np.ma.masked_where(mask.numpy() >= len(names), mask.numpy())
+                axis.imshow(shown, alpha=0.65, **palette)
+    for row, label in enumerate(("picture", "target", "predicted")):
+        axes[row, 0].set_ylabel(label, fontsize=9)
+    patches = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(names)), fontsize=8)
+    return figure
+
+
+def png_of_boxes(picture: Shown, names: Sequence[str]) -> bytes:
+    """Return one picture with its boxes as the bytes of a PNG file."""
+    return as_png(plot_boxes([picture], names, columns=1, edge=7.0))
+
+
+def as_png(figure: Figure, **options: Any) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, **options)
+    return buffer.getvalue()

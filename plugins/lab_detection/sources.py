@@ -1,0 +1,106 @@
+"""Datasets of pictures with boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from lab.errors import ParameterError
+from lab_detection.data import BoxData, MaskData, box_data, mask_data
+from lab_detection.scenes import DIGITS, SHAPES, Scenes, draw
+
+__all__ = ["drawn_boxes", "drawn_masks"]
+
+Things = Literal["shapes", "digits", "both"]
+THINGS = {"shapes": SHAPES, "digits": DIGITS, "both": (*SHAPES, *DIGITS)}
+
+
+def drawn_boxes(
+    *,
+    size: int = 64,
+    train: int = 1000,
+    valid: int = 250,
+    things: Things = "shapes",
+    objects: Sequence[int] = (1, 4),
+    sizes: Sequence[float] = (0.2, 0.5),
+    seed: int = 0,
+) -> BoxData:
+    """Shapes or digits on cluttered backgrounds, with their boxes; drawn by code, so that nothing is downloaded.
+
+    Written digits are scikit-learn's; training and validation have none in common.
+
+    Args:
+        size: height and width of the pictures in pixels.
+        train, valid: number of training and of validation pictures.
+        things: ``shapes`` (five classes), ``digits`` (ten), or ``both``.
+        objects: least and largest number of objects of a picture; 0 allows pictures without any.
+        sizes: least and largest edge of an object, as a fraction of the picture's.
+        seed: seed of the drawing; not that of a run, since all runs share the data.
+    """
+    first, second, classes = _drawn("drawn_boxes", size, train, valid, things, objects, sizes, seed)
+    return box_data([(each.pixels, each.objects) for each in (first, second)], classes)
+
+
+def drawn_masks(
+    *,
+    size: int = 64,
+    train: int = 600,
+    valid: int = 200,
+    things: Things = "shapes",
+    objects: Sequence[int] = (1, 4),
+    sizes: Sequence[float] = (0.2, 0.5),
+    seed: int = 0,
+) -> MaskData:
+    """Shapes or digits on cluttered backgrounds, with the class of every pixel; the pictures of ``drawn_boxes``.
+
+    Args:
+        size: height and width of the pictures in pixels.
+        train, valid: number of training and of validation pictures.
+        things: ``shapes`` (five classes), ``digits`` (ten), or ``both``; background is one more.
+        objects: least and largest number of objects of a picture.
+        sizes: least and largest edge of an object, as a fraction of the picture's.
+        seed: seed of the drawing.
+    """
+    first, second, classes = _drawn("drawn_masks", size, train, valid, things, objects, sizes, seed)
+    return mask_data([(each.pixels, each.masks) for each in (first, second)], ("background", *classes))
+
+
+def _drawn(
+    name: str,
+    size: int,
+    train: int,
+    valid: int,
+    things: Things,
+    objects: Sequence[int],
+    sizes: Sequence[float],
+    seed: int,
+) -> tuple[Scenes, Scenes, tuple[str, ...]]:
+    where = f"dataset '{name}'"
+    if size < 16 or train < 1 or valid < 1 or seed < 0:
+        raise ParameterError(
+            f"size={size}, train={train}, valid={valid}, seed={seed}",
+            where=where,
+            hint="at least 16 pixels, one picture in each split, and a seed of at least 0",
+        )
+    if things not in THINGS:
+        raise ParameterError(f"unknown things '{things}'", where=where, hint=", ".join(THINGS))
+    if len(objects) != 2 or not 0 <= objects[0] <= objects[1] or objects[1] < 1:
+        raise ParameterError(f"objects={list(objects)}", where=where, hint="the least and the largest number: (1, 4)")
+    if len(sizes) != 2 or not 0 < sizes[0] <= sizes[1] <= 1:
+        raise ParameterError(f"sizes={list(sizes)}", where=where, hint="two fractions of the picture: (0.2, 0.5)")
+    classes = THINGS[things]
+    parts = [
+        draw(
+            count,
+            size,
+            classes,
+            objects=(int(objects[0]), int(objects[1])),
+            sizes=(float(sizes[0]), float(sizes[1])),
+            generator=np.random.default_rng([seed, number]),
+            first_half=number == 0,
+        )
+        for number, count in enumerate((train, valid))
+    ]
+    return parts[0], parts[1], classes

@@ -1,0 +1,447 @@
+"""Folders and archives in the layouts of Pascal VOC and COCO: boxes in XML or JSON, masks as pictures.
+
+Files are read where they lie; archives are not unpacked. All problems of a data set are told at once.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from lab_basics.notes import log_notes
+from lab_text.corpora import Corpus, find_corpus
+
+from lab.errors import DataError, ParameterError
+from lab_detection.data import IGNORED, BoxData, MaskData, box_data, mask_data
+from lab_detection.pictures import decode_mask, decode_picture
+
+__all__ = ["bccd", "bccd_corpus", "coco_boxes", "read_annotation", "voc_boxes", "voc_masks"]
+
+SPLITS = ("train", "valid", "test")
+MAX_BYTES = 200_000_000
+MAX_TOLD = 12
+MASK_SUFFIXES = (".png", ".bmp", ".gif")
+
+
+class Files:
+    """The files of a folder or a zip, by their path inside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive: zipfile.ZipFile | None = None
+        if path.is_dir():
+            found = (each for each in path.rglob("*") if each.is_file())
+            self.names = sorted(each.relative_to(path).as_posix() for each in found)
+            return
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise DataError("there is no such folder or archive", where=str(path)) from None
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"this is neither a folder nor a zip: {error}", where=str(path)) from error
+        self.names = sorted(each.filename for each in self._archive.infolist() if not each.is_dir())
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            DataError: it cannot be read, or is too large.
+        """
+        try:
+            if self._archive is None:
+                return (self.path / name).read_bytes()
+            if self._archive.getinfo(name).file_size > MAX_BYTES:
+                raise DataError(f"larger than {MAX_BYTES:,} bytes", where=f"{self.path}: {name}")
+            return self._archive.read(name)
+        except DataError:
+            raise
+        except Exception as error:
+            # BadZipFile, zlib.error, EOFError, RuntimeError for encrypted members …
+            raise DataError(f"cannot be read: {error}", where=f"{self.path}: {name}") from error
+
+    def below(self, folder: str, suffixes: Sequence[str]) -> dict[str, str]:
+        """Return the stems of the files with these suffixes inside folders of this name → their paths."""
+        found = {}
+        for name in self.names:
+            path = PurePosixPath(name)
+            if folder in path.parts[:-1] and path.suffix.lower() in suffixes and not path.name.startswith("."):
+                found[path.stem] = name
+        return found
+
+
+class Annotation(NamedTuple):
+    """Content of an XML file.
+
+    Attributes:
+        objects: (class, left, top, right, bottom) in fractions of the picture.
+        mended: sentences on boxes that were mended or left out.
+    """
+
+    objects: list[tuple[str, float, float, float, float]]
+    mended: list[str]
+
+
+def read_annotation(content: bytes, size: tuple[int, int] | None = None) -> Annotation:
+    """Read the objects of a picture from an XML file of Pascal VOC, whose corners are pixels counted from 1.
+
+    Swapped corners are put in order and boxes that reach beyond the picture are clipped; those without area are left
+    out; each is told. Objects marked as difficult are kept.
+
+    Args:
+        content: the bytes of the file.
+        size: height and width of the picture; None takes those in the file.
+
+    Raises:
+        DataError: it is not XML, declares entities, or lacks numbers.
+    """
+    # An entity may stand for gigabytes, or for another file; none is needed here.
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise DataError("the XML declares entities or a document type: not read", hint="remove it")
+    try:
+        root = ElementTree.fromstring(content)
+        if size is None:
+            size = (_number(root, "size/height"), _number(root, "size/width"))  # type: ignore[assignment]
+        boxes = [
+            (str(each.findtext("name")).strip(), [_number(each, f"bndbox/{side}") for side in _SIDES])
+            for each in root.iter("object")
+        ]
+    except ElementTree.ParseError as error:
+        raise DataError(f"not valid XML: {error}") from error
+    return _in_order(boxes, size, first=1)
+
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _number(element: ElementTree.Element, path: str) -> float:
+    text = element.findtext(path)
+    try:
+        return float(str(text))
+    except ValueError:
+        raise DataError(f"{path} is {text!r}, not a number") from None
+
+
+def _in_order(boxes: Sequence[tuple[str, Sequence[float]]], size: Any, *, first: int) -> Annotation:
+    """Return boxes in fractions of a picture of ``size`` (height, width); pixels are counted from ``first``."""
+    height, width = size
+    if not (height > 0 and width > 0):
+        raise DataError(f"the picture would be {width:g} × {height:g} pixels")
+    found, mended = [], []
+    for name, corners in boxes:
+        left, top, right, bottom = corners
+        shown = f"{name} ({left:g}, {top:g}, {right:g}, {bottom:g})"
+        if not np.isfinite(corners).all():
+            mended.append(f"{shown}: not finite, left out")
+            continue
+        if left > right or top > bottom:
+            mended.append(f"{shown}: corners were swapped")
+            left, right, top, bottom = min(left, right), max(left, right), min(top, bottom), max(top, bottom)
+        # The last pixel of a box belongs to it.
+        values = np.array([(left - first) / width, (top - first) / height, right / width, bottom / height])
+        inside = values.clip(0, 1)
+        # One pixel of difference is a matter of counting, which the archives themselves do in both ways.
+        if np.abs(values - inside).max() > 1.5 / min(width, height):
+            mended.append(f"{shown}: reaches beyond the picture of {width:g} × {height:g}, clipped")
+        if inside[0] >= inside[2] or inside[1] >= inside[3] or left == right or top == bottom:
+            mended.append(f"{shown}: no area, left out")
+            continue
+        found.append((name, *map(float, inside)))
+    return Annotation(found, mended)  # type: ignore[arg-type]
+
+
+def voc_boxes(
+    path: str,
+    *,
+    height: int = 120,
+    width: int = 160,
+    classes: Sequence[str] | None = None,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+) -> BoxData:
+    """Pictures with boxes in the layout of Pascal VOC: a folder or a zip, at any depth inside it.
+
+    ``JPEGImages`` has the pictures, ``Annotations`` an XML file of the same name for each, and ``ImageSets/Main`` the
+    lists ``train.txt``, ``val.txt`` and optionally ``test.txt``; without lists, some pictures are held out at random.
+    Pictures without an object are kept: they show what is background.
+
+    Args:
+        path: the folder or the ``.zip``, which is not unpacked.
+        height, width: size in pixels that pictures are resized to; their aspect ratio may change.
+        classes: class names by number; None takes those of the training pictures.
+        valid_share, split_seed: fraction and seed of the random split.
+
+    Raises:
+        DataError: files are missing or cannot be read, or a class occurs in validation only; all are told.
+        ParameterError: a value is out of range.
+    """
+    _check(height, width, valid_share, split_seed, "voc_boxes")
+    files = Files(Path(path))
+    pictures, annotations = files.below("JPEGImages", (".jpg", ".jpeg", ".png")), files.below("Annotations", (".xml",))
+    problems: list[str] = []
+    lists = _lists(files, "Main", sorted(annotations), valid_share, split_seed, path)
+    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    for name in (each for names in lists for each in names):
+        if name not in pictures or name not in annotations:
+            problems.append(f"{name}: no {'picture' if name not in pictures else 'annotation'}")
+            continue
+        try:
+            pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
+            read[name] = pixels, read_annotation(files.read(annotations[name]), own)
+        except DataError as error:
+            problems.append(f"{name}: {error.what}")
+    return _boxes(path, lists, read, classes, problems)
+
+
+def coco_boxes(
+    path: str,
+    *,
+    annotations: str = "annotations.json",
+    height: int = 120,
+    width: int = 160,
+    classes: Sequence[str] | None = None,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+) -> BoxData:
+    """Pictures with boxes in a JSON file of COCO's format; some pictures are held out at random.
+
+    Args:
+        path: the folder or the ``.zip`` with the file and the pictures, at any depth.
+        annotations: name of the JSON file inside it.
+        height, width: size in pixels that pictures are resized to; their aspect ratio may change.
+        classes: class names by number; None takes those of the training pictures.
+        valid_share, split_seed: fraction and seed of the random split.
+
+    Raises:
+        DataError: the file is none of COCO's, or pictures are missing or cannot be read; all are told.
+        ParameterError: a value is out of range.
+    """
+    _check(height, width, valid_share, split_seed, "coco_boxes")
+    files = Files(Path(path))
+    there = [name for name in files.names if name == annotations or name.endswith(f"/{annotations}")]
+    if not there:
+        raise DataError(f"there is no '{annotations}'", where=path, hint="annotations=NAME.json")
+    try:
+        content = json.loads(files.read(there[0]))
+        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        images = {each["id"]: str(each["file_name"]) for each in content["images"]}
+        boxes: dict[Any, list[tuple[str, list[float]]]] = {each: [] for each in images}
+        for each in content["annotations"]:
+            x, y, w, h = map(float, each["bbox"])
+            boxes[each["image_id"]].append((names[each["category_id"]], [x, y, x + w, y + h]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"not a file of COCO's format: {error!r}",
+            where=f"{path}: {there[0]}",
+            hint="it has images (id, file_name), annotations (image_id, category_id, bbox) and categories (id, name)",
+        ) from error
+    by_end = {PurePosixPath(name).name: name for name in files.names}
+    problems: list[str] = []
+    read: dict[str, tuple[np.ndarray, Annotation]] = {}
+    for number, name in images.items():
+        place = by_end.get(PurePosixPath(name).name)
+        if place is None:
+            problems.append(f"{name}: no picture")
+            continue
+        try:
+            pixels, own = decode_picture(files.read(place), (height, width), place)
+            read[name] = pixels, _in_order(boxes[number], own, first=0)
+        except DataError as error:
+            problems.append(f"{name}: {error.what}")
+    lists = _random_lists(sorted(images.values()), valid_share, split_seed, path)
+    return _boxes(path, lists, read, classes, problems)
+
+
+def _boxes(
+    path: str,
+    lists: list[list[str]],
+    read: dict[str, tuple[np.ndarray, Annotation]],
+    classes: Sequence[str] | None,
+    problems: list[str],
+) -> BoxData:
+    named = [{row[0] for name in names if name in read for row in read[name][1].objects} for names in lists]
+    known = sorted(named[0]) if classes is None else list(classes)
+    for split, own in zip(SPLITS, named, strict=False):
+        for name in sorted(own - set(known)):
+            reason = "not in classes" if classes is not None else "in no training picture"
+            problems.append(f"class '{name}' of the {split} pictures: {reason}")
+    _raise_all(problems, path)
+    if not known:
+        raise DataError("no training picture has an object", where=path)
+    most = max(1, *(len(each.objects) for _, each in read.values()))
+    splits, counts = [], []
+    for split, names in zip(SPLITS, lists, strict=False):
+        objects = np.full((len(names), most, 5), -1, np.float32)
+        for row, name in enumerate(names):
+            for column, (kind, *corners) in enumerate(read[name][1].objects):
+                objects[row, column] = (known.index(kind), *corners)
+        splits.append((np.stack([read[name][0] for name in names]), objects))
+        present = objects[..., 0] >= 0
+        shown = ", ".join(f"{name} {int((objects[..., 0] == number).sum())}" for number, name in enumerate(known))
+        empty = int((~present.any(1)).sum())
+        counts.append(f"{split}: {len(names)} pictures, {int(present.sum())} objects ({shown})")
+        counts[-1] += f", {empty} pictures without any" if empty else ""
+    mended = [f"{name}: {line}" for name, (_, each) in read.items() for line in each.mended]
+    told = _shortened(mended)
+    log_notes(path, counts, told)
+    return box_data(splits, known, notes=[*counts, *told])
+
+
+def voc_masks(
+    path: str,
+    *,
+    height: int = 128,
+    width: int = 160,
+    classes: Sequence[str] | None = None,
+    colors: Sequence[Sequence[int]] | None = None,
+    valid_share: float = 0.2,
+    split_seed: int = 42,
+) -> MaskData:
+    """Pictures with masks in the layout of Pascal VOC: a folder or a zip, at any depth inside it.
+
+    ``JPEGImages`` has the pictures, ``SegmentationClass`` a mask of the same name for some of them, and
+    ``ImageSets/Segmentation`` lists as for ``voc_boxes``. The pixels of a mask are class numbers (a palette or gray
+    values), or the colors of classes; 255 is ignored, and so is the color (224, 224, 192) of borders.
+
+    Args:
+        path: the folder or the ``.zip``, which is not unpacked.
+        height, width: size in pixels that pictures and masks are resized to.
+        classes: class names by number, background first; None numbers them.
+        colors: red, green and blue of each class, for masks in color; None are Pascal VOC's.
+        valid_share, split_seed: fraction and seed of the random split.
+
+    Raises:
+        DataError: files are missing or cannot be read, a mask has another size than its picture, or unknown colors; all
+            are told.
+        ParameterError: a value is out of range.
+    """
+    _check(height, width, valid_share, split_seed, "voc_masks")
+    files = Files(Path(path))
+    pictures = files.below("JPEGImages", (".jpg", ".jpeg", ".png"))
+    masks = files.below("SegmentationClass", MASK_SUFFIXES)
+    problems: list[str] = []
+    lists = _lists(files, "Segmentation", sorted(masks), valid_share, split_seed, path)
+    read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in (each for names in lists for each in names):
+        if name not in pictures or name not in masks:
+            problems.append(f"{name}: no {'picture' if name not in pictures else 'mask'}")
+            continue
+        try:
+            pixels, own = decode_picture(files.read(pictures[name]), (height, width), pictures[name])
+            mask, other = decode_mask(files.read(masks[name]), (height, width), masks[name])
+            if own != other:
+                raise DataError(f"the mask has {other[1]} × {other[0]} pixels, the picture {own[1]} × {own[0]}")
+            read[name] = pixels, _class_numbers(mask, colors)
+        except DataError as error:
+            problems.append(f"{name}: {error.what}")
+    highest = max((int(mask[mask != IGNORED].max(initial=0)) for _, mask in read.values()), default=0)
+    numbered = (f"class {number}" for number in range(1, highest + 1))
+    named = ["background", *numbered] if classes is None else list(classes)
+    for name, (_, mask) in read.items():
+        beyond = sorted(set(np.unique(mask).tolist()) - set(range(len(named))) - {IGNORED})
+        if beyond:
+            problems.append(f"{name}: class number {beyond[0]}, but there are {len(named)} classes")
+    _raise_all(problems, path)
+    splits = [
+        (np.stack([read[name][0] for name in names]), np.stack([read[name][1] for name in names])) for names in lists
+    ]
+    notes = [f"{split}: {len(names)} pictures" for split, names in zip(SPLITS, lists, strict=False)]
+    log_notes(path, notes, [])
+    return mask_data(splits, named, notes=notes)
+
+
+def voc_colors() -> list[tuple[int, int, int]]:
+    """Return Pascal VOC's colors of classes: the bits of the number, spread over red, green and blue."""
+    found = []
+    for number in range(21):
+        color = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                color[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+        found.append((color[0], color[1], color[2]))
+    return found
+
+
+def _class_numbers(mask: np.ndarray, colors: Sequence[Sequence[int]] | None) -> np.ndarray:
+    """Return a mask as class numbers (height, width) uint8."""
+    if mask.ndim == 2:
+        return mask.astype(np.uint8)
+    codes = (mask.astype(np.int64) * [65536, 256, 1]).sum(-1)
+    known = {(r << 16) | (g << 8) | b: number for number, (r, g, b) in enumerate(colors or voc_colors())}
+    known[(224 << 16) | (224 << 8) | 192] = IGNORED
+    values, index = np.unique(codes, return_inverse=True)
+    unknown = [int(each) for each in values if int(each) not in known]
+    if unknown:
+        color = (unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255)
+        raise DataError(f"{len(unknown)} unknown colors in the mask, such as {color}", hint="colors=[[r, g, b], …]")
+    return np.array([known[int(each)] for each in values], np.uint8)[index].reshape(codes.shape)
+
+
+def _lists(files: Files, folder: str, names: list[str], share: float, seed: int, path: str) -> list[list[str]]:
+    """Return the names of training, validation and optionally test pictures, from lists or at random."""
+    lists = {stem: name for stem, name in files.below(folder, (".txt",)).items() if stem in ("train", "val", "test")}
+    if not {"train", "val"} <= lists.keys():
+        return _random_lists(names, share, seed, path)
+    found = []
+    for stem in ("train", "val", "test"):
+        if stem in lists:
+            text = files.read(lists[stem]).decode("utf-8", "replace")
+            found.append([line.split()[0] for line in text.splitlines() if line.strip()])
+    return found
+
+
+def _random_lists(names: list[str], share: float, seed: int, path: str) -> list[list[str]]:
+    count = round(share * len(names))
+    if not 0 < count < len(names):
+        raise DataError(f"too few pictures to split: {len(names)}", where=path, hint="both parts need pictures")
+    order = np.random.default_rng(seed).permutation(len(names))
+    return [[names[row] for row in sorted(order[count:])], [names[row] for row in sorted(order[:count])]]
+
+
+def _raise_all(problems: list[str], path: str) -> None:
+    if problems:
+        raise DataError(
+            f"{len(problems)} problems in this data set", where=path, hint="\n".join(_shortened(sorted(problems)))
+        )
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= MAX_TOLD else [*lines[:MAX_TOLD], f"and {len(lines) - MAX_TOLD} more"]
+
+
+def _check(height: int, width: int, share: float, seed: int, name: str) -> None:
+    if min(height, width) < 16 or max(height, width) > 4096 or not 0 < share < 1 or seed < 0:
+        raise ParameterError(
+            f"height={height}, width={width}, valid_share={share}, split_seed={seed}",
+            where=f"dataset '{name}'",
+            hint="16 to 4096 pixels, a fraction, and a seed of at least 0",
+        )
+
+
+# --- named ------------------------------------------------------------------------------------------------------------
+
+
+def bccd_corpus() -> Corpus:
+    """Blood cells: 364 pictures of blood smears with 4,888 boxes."""
+    return Corpus(
+        name="bccd",
+        title="BCCD, blood cells under a microscope, 640 × 480, with boxes of three classes",
+        languages=("zxx",),
+        license="MIT (Shenggan, cosmicad)",
+        publisher="https://github.com/Shenggan/BCCD_Dataset",
+        files={"archive": ("detection_bccd/bccd.zip",)},
+        note="a zip of BCCD/JPEGImages, BCCD/Annotations and BCCD/ImageSets, in the layout of Pascal VOC",
+    )
+
+
+def bccd(*, height: int = 120, width: int = 160) -> BoxData:
+    """Blood cells (BCCD): red and white cells and platelets, in lists for training, validation and testing.
+
+    Args:
+        height, width: size in pixels that the pictures of 480 × 640 are resized to.
+    """
+    return voc_boxes(str(find_corpus("bccd").path("archive")), height=height, width=width)
