@@ -167,9 +167,9 @@ def execute_plan(
                 _refuse_unknown_primary(run, record)
     lost = [run for run in plan.to_do if run.key not in ended]
     if lost:
-        first = f"arm '{lost[0].arm}', seed {lost[0].seed}"
+        example = f"arm '{lost[0].arm}', seed {lost[0].seed}"
         raise LabError(
-            f"{component.label} gave no record of {len(lost)} of {len(plan.to_do)} runs ({first})",
+            f"{component.label} gave no record of {len(lost)} of {len(plan.to_do)} runs ({example})",
             where=component.place if component.is_third_party else None,
             hint="submit yields (run, record) for every run; finished runs are kept",
         )
