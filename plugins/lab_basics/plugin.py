@@ -44,9 +44,10 @@ def lab_samplers() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Supervised training steps."""
+    """Supervised training steps, and the fit of models that fit themselves."""
     return {
         "activation_regularized": "lab_basics.steppers:ActivationRegularized",
+        "fit_or_step": "lab_basics.fitting:FitOrStep",
         "supervised": "lab_basics.steppers:Supervised",
     }
 

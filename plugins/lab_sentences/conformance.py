@@ -158,6 +158,13 @@ def support() -> ConformanceSupport:
             "architectures.decomposable_attention": ComponentCase(
                 use("decomposable_attention", embedding_dim=4, hidden_size=4), examples=pairs
             ),
+            **{
+                f"architectures.{name}": ComponentCase(
+                    examples=texts,
+                    exceptions={"test_gradients_reach_every_trainable_parameter": "it fits itself, without gradients"},
+                )
+                for name in ("nb_svm", "ngram_model", "tfidf_logistic")
+            },
             "architectures.text_classifier": ComponentCase(
                 use("text_classifier", embedding_dim=4), examples=(*texts, *pairs)
             ),
