@@ -185,7 +185,7 @@ class NgramModel(nn.Module):
         check_tokens(tokens)
         if not self.is_fitted:
             # Checks run the model before it is fitted.
-            return torch.zeros(len(tokens), self.output_size, device=tokens.device)
+            return self.scale.new_zeros(len(tokens), self.output_size)
         codes, rows = (torch.cat(part) for part in zip(*self._codes(tokens), strict=True))
         places = torch.searchsorted(self.ngrams, codes).clamp(max=len(self.ngrams) - 1)
         known = self.ngrams[places] == codes
@@ -193,7 +193,7 @@ class NgramModel(nn.Module):
         rows, places = both // len(self.ngrams), both % len(self.ngrams)
         values = self.scale[places] * (counts if self.features == "tfidf" else torch.ones_like(counts))
         if self.features == "tfidf":
-            lengths = torch.zeros(len(tokens), dtype=values.dtype, device=tokens.device)
+            lengths = values.new_zeros(len(tokens))
             values = values / lengths.index_add_(0, rows, values.square()).sqrt().clamp(min=1e-12)[rows]
         logits = self.bias.expand(len(tokens), -1).clone()
         return logits.index_add_(0, rows, values.unsqueeze(1) * self.weight[places])
