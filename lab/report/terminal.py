@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, JustifyMethod
@@ -34,6 +34,7 @@ from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
+from lab.training.data import Data
 
 __all__ = ["print_plan", "print_results", "sections_of"]
 
@@ -76,6 +77,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
+        console.print(f"examples: {line}", highlight=False)
     # each note once: all seeds and most arms share their data
     for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
@@ -105,6 +108,14 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"; about {describe_seconds(estimated_seconds(plan))} and {estimated_bytes(plan) / 2**20:,.0f} MiB of disk"
         )
         console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
+
+
+def _examples(data: Data) -> str:
+    """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    # a stream has no length
+    known = {name: len(split) for name, split in splits.items() if isinstance(split, Sized)}
+    return " · ".join(f"{name} {count:,}" for name, count in known.items())
 
 
 def _few(names: Sequence[str]) -> str:

@@ -224,7 +224,8 @@ class Results:
     @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
         """Arm → factor → level if the arms are all cells of a grid of two factors or more; else empty."""
-        cells = {arm.name: arm.factors for arm in self.arms}
+        # tuned or matched forms of the cells are further arms, not further cells
+        cells = {arm.name: arm.factors for arm in self.arms if arm.trial is None}
         return cells if _is_whole_grid(list(cells.values())) else {}
 
     def _lost(self, arm: str) -> set[int]:

@@ -189,6 +189,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
         "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
         "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),
         "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
+        "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
         "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
     }

@@ -150,7 +150,7 @@ class FasterRCNN(nn.Module):
         *,
         body: Callable[..., nn.Module] | None = None,
         widths: Sequence[int] = (16, 32, 64),
-        sizes: Sequence[float] = (0.12, 0.2, 0.3, 0.45),
+        sizes: Sequence[float] = (0.1, 0.2, 0.3, 0.45),
         ratios: Sequence[float] = (1.0, 2.0, 0.5),
         proposals: Proposals = "network",
         proposal_count: int = 48,

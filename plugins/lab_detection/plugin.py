@@ -36,7 +36,7 @@ def lab_architectures() -> dict[str, Any]:
             "ssd",
             widths=[16, 32, 64],
             width=64,
-            sizes=[[0.12, 0.2, 0.3], [0.4, 0.5], [0.65, 0.8]],
+            sizes=[[0.1, 0.2, 0.3], [0.4, 0.5], [0.65, 0.8]],
         ),
         "faster_rcnn": "lab_detection.models:FasterRCNN",
         "fast_rcnn": preset("faster_rcnn", proposals="grid"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab_statistics.examples import keep_scores
     from lab_statistics.sequential import until_decided
 
-__all__ = ["until_decided"]
+__all__ = ["keep_scores", "until_decided"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from lab_statistics.sequential import until_decided
 
         return until_decided
+    if name == "keep_scores":
+        from lab_statistics.examples import keep_scores
+
+        return keep_scores
     raise AttributeError(f"module 'lab_statistics' has no attribute '{name}'")

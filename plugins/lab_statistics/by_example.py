@@ -78,7 +78,7 @@ def score_to_compare(results: Results, asked: str = "") -> str:
         return name
     if asked:
         raise UnknownNameError.among("score", name, common, hint=f"scores of examples: {', '.join(common) or 'none'}")
-    return "loss"
+    return "loss" if "loss" in common or not common else common[0]
 
 
 def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], np.ndarray, np.ndarray]:
@@ -286,7 +286,7 @@ def read_columns(path: Path, results: Results) -> dict[str, list[object]]:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read slices: {error}", where=str(path)) from error
-    sizes = {len(read_scores(run)["loss"]) for run in results.runs if run.status == "finished" and is_kept(run)}
+    sizes = {len(read_scores(run)["weight"]) for run in results.runs if run.status == "finished" and is_kept(run)}
     if sizes != {len(frame)}:
         raise DataError(
             f"the slices have {len(frame)} rows, the validation split {', '.join(map(str, sorted(sizes)))} examples",

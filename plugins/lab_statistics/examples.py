@@ -236,12 +236,33 @@ def _only_means(learner: Learner, found: Scores, split: str) -> Scores:
 # --- keeping and reading ----------------------------------------------------------------------------------------------
 
 
-def keep_scores(folder: Path, scores: Mapping[str, np.ndarray]) -> None:
-    """Write scores into the folder of a run, as float32."""
+def keep_scores(folder: Path, scores: Mapping[str, Any]) -> None:
+    """Write scores of examples into the folder of a run, as float32.
+
+    Training functions call it with ``run.folder``, so that ``lab by-example`` compares their runs too.
+
+    Args:
+        folder: of the run.
+        scores: ``loss`` or metric → value of every example, (examples,), in the same order in every run. ``weight`` is
+            that of an example in the mean loss, 1 by default; ``NAME statistics`` are counts (examples, counts).
+
+    Raises:
+        LabError: there is no score, or they are of different numbers of examples.
+    """
     from safetensors.numpy import save_file
 
+    arrays = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in scores.items()}
+    lengths = {len(values) if values.ndim == 1 + name.endswith(STATISTICS) else -1 for name, values in arrays.items()}
+    if len(lengths) != 1 or min(lengths) < 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in arrays.items())
+        raise LabError(
+            f"scores of examples do not fit together: {shapes or 'there are none'}",
+            where="keep_scores",
+            hint="every score is a list with one number per example",
+        )
+    arrays.setdefault("weight", np.ones(lengths.pop(), dtype=np.float32))
     with atomic_path(folder / FILE, durable=False) as temporary:
-        save_file({name: np.ascontiguousarray(values, dtype=np.float32) for name, values in scores.items()}, temporary)
+        save_file(arrays, temporary)
 
 
 def is_kept(run: RunRecord) -> bool:
@@ -283,7 +304,7 @@ def _read(run: RunRecord) -> Scores:
         raise LabError(f"{FILE} of run {run.key} is damaged: {error}", where=str(run.folder), hint=hint) from error
     sizes = {values.shape[:1] for values in found.values()}
     is_sound = all(values.ndim == (2 if name.endswith(STATISTICS) else 1) for name, values in found.items())
-    if "loss" not in found or len(sizes) != 1 or not is_sound:
+    if "weight" not in found or len(sizes) != 1 or not is_sound:
         raise LabError(f"{FILE} of run {run.key} holds no scores of examples", where=str(run.folder), hint=hint)
     return {name: values.astype(np.float64) for name, values in found.items()}
 

@@ -26,9 +26,10 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 @hookimpl
 def lab_study_methods() -> dict[str, str]:
-    """Several datasets; arms that vary one source of randomness each; arms tuned with equal budgets."""
+    """Several datasets; arms that vary one source of randomness each; arms tuned, or matched, with equal budgets."""
     return {
         "across": "lab_statistics.datasets:across",
+        "match": "lab_statistics.matching:match",
         "sources": "lab_statistics.variance:sources",
         "splits": "lab_statistics.splits:splits",
         "tune": "lab_statistics.tuning:tune",
@@ -46,8 +47,12 @@ def lab_callbacks() -> dict[str, str]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Further seeds for arms that are not decided; trials of arms, and their tuned forms."""
-    return {"tune": "lab_statistics.tuning:next_arms", "until_decided": "lab_statistics.sequential:next_arms"}
+    """Further seeds for arms that are not decided; trials of arms, and their tuned forms; arms with equal budgets."""
+    return {
+        "match": "lab_statistics.matching:next_arms",
+        "tune": "lab_statistics.tuning:next_arms",
+        "until_decided": "lab_statistics.sequential:next_arms",
+    }
 
 
 @hookimpl
@@ -77,11 +82,11 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Tuned settings; datasets; sources of variance; single examples; the plan that was registered; what was tried."""
-    from lab_statistics import by_example, datasets, ledger, preregistration, tuning, variance
+    """Tuned settings; matched arms; datasets; sources of variance; single examples; registered plans; the ledger."""
+    from lab_statistics import by_example, datasets, ledger, matching, preregistration, tuning, variance
 
     # a study of which nothing was run has no more to tell
     if not runs:
         return []
-    parts = (tuning, datasets, variance, by_example, preregistration, ledger)
+    parts = (tuning, matching, datasets, variance, by_example, preregistration, ledger)
     return [section for part in parts for section in part.sections(study, runs)]

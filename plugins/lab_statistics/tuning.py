@@ -86,6 +86,8 @@ def tune(
         problems.append(f"seeds from {FIRST_SEED:,} on are those of tune, and the comparison needs others: {used[0]}")
     if study.searching is not None:
         problems.append("a study is searched or tuned, not both: tune compares arms, search has none")
+    if "match" in study.rules:
+        problems.append("a study is tuned or matched, not both")
     if "seeds" in study.rules:
         problems.append("a tuned study needs a fixed number of seeds: each has a search of its own")
     if problems:
