@@ -19,7 +19,7 @@ class Section:
 
     Attributes:
         title: its heading.
-        text: plain text for the terminal.
+        text: plain text for the terminal; a section without it is in the report alone.
         html: its body in ``report.html``; text from data must be escaped. If empty, ``text`` is shown.
         weight: sections are sorted by ascending weight.
     """

@@ -195,6 +195,8 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
     for section in sections:
+        if not section.text:
+            continue
         console.rule(escape(section.title), align="left")
         console.print(escape(section.text), highlight=False)
 
@@ -301,10 +303,10 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
     console.print(
-        "± is the standard deviation over seeds; Δ is paired by seed, with intervals that hold together in 95 %; "
-        f"{results.study.compare}: "
-        f"{results.better_direction(results.study.compare)} is better"
-        + (f"; p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
+        f"n: seeds. {results.study.compare}: mean ± standard deviation over seeds; "
+        f"{results.better_direction(results.study.compare)} is better. Δ: mean difference from the base, paired by "
+        "seed, and the range in which the true one lies (95 %, all rows together); a verdict needs a range without 0."
+        + (f" p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
         style="dim",
     )
     if not wide:

@@ -648,7 +648,7 @@ def _no_verdict(d: np.ndarray) -> str:
 
 
 def _power_text(detectable: float, n: int) -> str:
-    return f"{n} seeds show one of {detectable:.3g} with 80 % probability"
+    return f"{n} seeds would show one of {detectable:.3g} in 4 of 5 studies"
 
 
 @attrs.frozen

@@ -82,11 +82,11 @@ def lab_run_finished(run: Any, result: Any) -> None:
 
 @hookimpl
 def lab_report_sections(study: Any, runs: Any) -> Any:
-    """Tuned settings; matched arms; datasets; sources of variance; single examples; registered plans; the ledger."""
-    from lab_statistics import by_example, datasets, ledger, matching, preregistration, tuning, variance
+    """Tuned settings; matched arms; datasets; sources of variance; examples; power; registered plans; the ledger."""
+    from lab_statistics import by_example, datasets, ledger, matching, power_section, preregistration, tuning, variance
 
     # a study of which nothing was run has no more to tell
     if not runs:
         return []
-    parts = (tuning, matching, datasets, variance, by_example, preregistration, ledger)
+    parts = (tuning, matching, datasets, variance, by_example, power_section, preregistration, ledger)
     return [section for part in parts for section in part.sections(study, runs)]

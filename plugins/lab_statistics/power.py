@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.study.compare import LEVEL, MIN_SEEDS, POWER
 
-__all__ = ["MAX_SEEDS", "pooled_spread", "power_of", "seeds_for", "upper_spread"]
+__all__ = ["MAX_SEEDS", "detectable", "pooled_spread", "power_of", "seeds_for", "upper_spread"]
 
 MAX_SEEDS = 10_000
 
@@ -32,7 +32,27 @@ def power_of(difference: float, spread: float, n: int, level: float = LEVEL) -> 
 
     critical = t.ppf(1 - level / 2, n - 1)
     center = abs(difference) / spread * math.sqrt(n)
-    return float(nct.sf(critical, n - 1, center) + nct.cdf(-critical, n - 1, center))
+    # the lower tail as an upper one of the mirror image: scipy's nct.cdf is NaN for a far negative argument
+    return float(nct.sf(critical, n - 1, center) + nct.sf(critical, n - 1, -center))
+
+
+def detectable(spread: float, n: int, level: float = LEVEL, power: float = POWER) -> float:
+    """Return the true difference that a paired t-test of ``n`` seeds shows with this probability.
+
+    Args:
+        spread: standard deviation of the paired differences.
+        n: seeds, at least 2.
+        level: of the two-sided test.
+        power: probability.
+
+    >>> round(detectable(1.0, 10), 3)
+    0.996
+    """
+    from scipy.special import nctdtrinc, stdtrit
+
+    critical = float(stdtrit(n - 1, 1 - level / 2))
+    # the other tail has a mass below 1e-4 wherever the power is above one half
+    return float(nctdtrinc(n - 1, 1 - power, critical)) * spread / math.sqrt(n)
 
 
 def seeds_for(difference: float, spread: float, *, level: float = LEVEL, power: float = POWER) -> int | None:

@@ -18,6 +18,8 @@ from lab.errors import LabError, StudyError, UnknownNameError
 from lab.study.compare import LEVEL
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lab import Section
     from lab.study.results import Results
     from lab.study.study import Study
@@ -192,12 +194,31 @@ def _additivity(total: float) -> str:
 def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
     """Return the section on sources of variance; none for studies that vary no source on its own."""
     from lab import Section
+    from lab.report.pieces import figure_html
     from lab.study.results import Results
 
     if RULE not in getattr(study, "rules", {}):
         return []
+    results, plot = Results(study, list(study.all_arms), runs), ""
     try:
-        text = "\n".join(describe(Results(study, list(study.all_arms), runs)))
+        text = "\n".join(describe(results))
+        plot = figure_html(plot_shares(shares(results)), "share of each source of randomness in the variance")
     except LabError as error:
         text = str(error)
-    return [Section("Where the variance comes from", text, f"<pre>{html.escape(text)}</pre>", weight=-10)]
+    return [Section("Where the variance comes from", text, f"<pre>{html.escape(text)}</pre>{plot}", weight=-10)]
+
+
+def plot_shares(found: Sequence[Share]) -> Figure:
+    """Plot the share of every source with its interval, on a logarithmic axis."""
+    from matplotlib.figure import Figure
+
+    drawn = [each for each in found if each.share > 0]
+    figure = Figure(figsize=(6, 0.8 + 0.4 * len(drawn)), layout="constrained")
+    axes = figure.subplots()
+    for position, each in enumerate(reversed(drawn)):
+        axes.plot([each.low, each.high], [position, position], color="gray")
+        axes.plot([each.share], [position], marker="o", color="black")
+    axes.set_yticks(range(len(drawn)), [each.source for each in reversed(drawn)])
+    axes.axvline(1.0, color="gray", linestyle=":")
+    axes.set(xscale="log", xlabel="variance, relative to that over seeds which vary all of training")
+    return figure

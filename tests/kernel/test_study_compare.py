@@ -179,7 +179,7 @@ def test_a_difference_beyond_the_margin_is_better_and_a_wide_interval_undecided(
     assert with_margin(LOWER, 0.01).is_better is True
     undecided = with_margin([1.01, 1.05, 0.99, 1.2, 1.0], 0.02)
     assert (undecided.is_better, undecided.is_equivalent) == (None, False)
-    assert undecided.verdict.startswith("undecided: 5 seeds show one of ")
+    assert undecided.verdict.startswith("undecided: 5 seeds would show one of ")
 
 
 def test_equal_scores_are_equivalent_within_any_margin():
@@ -247,7 +247,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             [1.01, 1.05, 0.99, 1.2, 1.0],
             False,
             None,
-            "no difference shown: 5 seeds show one of 0.0662 with 80 % probability",
+            "no difference shown: 5 seeds would show one of 0.0662 in 4 of 5 studies",
         ),
         ([1.0], [0.5], False, None, "one seed: nothing can be concluded"),
         ([], [], False, None, "no seed in which both this arm and the base finished"),
@@ -259,7 +259,7 @@ def test_improvement_is_the_share_of_seeds_with_ties_counting_half():
             [0.5, 1.5, 2.5],
             False,
             None,
-            "no difference shown: 3 seeds show one of 1.22 with 80 % probability",
+            "no difference shown: 3 seeds would show one of 1.22 in 4 of 5 studies",
         ),
         (
             [math.pi, math.e, 3.3],

@@ -124,7 +124,7 @@ def interaction(*beyond: float) -> dict[str, list[float]]:
     [
         (interaction(1.0, 1.01, 0.99), "they do not just add up: together better than their sum by 1 ± 0.044"),
         (interaction(-1.0, -1.01, -0.99), "they do not just add up: together worse than their sum by 1 ± 0.044"),
-        (interaction(1.0, -1.0, 1.0), "no interaction shown: 3 seeds show one of 6.49 with 80 % probability"),
+        (interaction(1.0, -1.0, 1.0), "no interaction shown: 3 seeds would show one of 6.49 in 4 of 5 studies"),
         (interaction(1.0), "one seed: nothing can be concluded"),
         (interaction(0.0, 0.0), "they add up exactly: the same in every one of 2 seeds"),
         (interaction(1.0, math.nan), "a score is not finite: nothing can be concluded"),
@@ -146,7 +146,7 @@ def test_the_verdict_of_a_main_effect_is_as_plain() -> None:
     assert found["wide"].verdict == "better by 3 ± 0.013"
     assert (
         effects(TWO_BY_TWO, FIGURES)["deep"].verdict
-        == "no effect shown: 3 seeds show one of 2.81 with 80 % probability"
+        == "no effect shown: 3 seeds would show one of 2.81 in 4 of 5 studies"
     )
     nothing = {arm: [0.0, 0.0] for arm in TWO_BY_TWO}
     assert effects(TWO_BY_TWO, nothing)["deep"].verdict == "no effect: the same in every one of 2 seeds"
@@ -243,7 +243,7 @@ def test_the_terminal_shows_effects_below_the_arms(stored: Any) -> None:
     assert "main effects and interactions" in text
     row = next(line for line in text.splitlines() if "wide × deep" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    verdict = "no interaction shown: 3 seeds show one of 7.93 with 80 % probability"
+    verdict = "no interaction shown: 3 seeds would show one of 7.93 in 4 of 5 studies"
     assert cells == ["wide × deep", "3", "+2 [-4.22, +8.22]", "0.37", verdict]
     short = next(line for line in printed(results).splitlines() if "wide × deep" in line)
     assert re.split(r"\s{2,}", short) == ["wide × deep", "3", "+2 [-4.22, +8.22]", "no interaction shown"]

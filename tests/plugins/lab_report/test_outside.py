@@ -38,7 +38,7 @@ def verdicts(result: Result) -> list[str]:
 
 EXPECTED = [
     "vit: better by 0.045 ± 0.016 (4 of 4 seeds)",
-    "mlp: no difference shown: 4 seeds show one of 0.0259 with 80 % probability",
+    "mlp: no difference shown: 4 seeds would show one of 0.0259 in 4 of 5 studies",
 ]
 
 

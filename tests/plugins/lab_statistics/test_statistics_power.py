@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from lab_statistics.power import pooled_spread, power_of, seeds_for, upper_spread
+from lab_statistics.power import detectable, pooled_spread, power_of, seeds_for, upper_spread
+from lab_statistics.power_section import describe, sections
+from scipy.special import chdtri, ndtr, stdtrit
 
 from lab.cli.main import cli
 from lab.study.compare import single_level
+from lab.study.record import read_study
+from lab.study.store import Store
 from tests.kernel.stored_study import store_study
 
 FILE = """from lab import Experiment, Study, use
@@ -32,6 +36,28 @@ def test_the_number_of_seeds_is_that_of_statsmodels_rounded_up(effect: float) ->
     power = pytest.importorskip("statsmodels.stats.power")
     needed = power.TTestPower().solve_power(effect, alpha=0.05, power=0.8)
     assert seeds_for(effect, 1.0) == int(np.ceil(needed))
+
+
+def by_quadrature(effect: float, n: int, level: float) -> float:
+    """Power as the mean over equally likely values of the estimated spread: no noncentral t, whose tails are hard."""
+    spreads = np.sqrt(chdtri(n - 1, (np.arange(20_000) + 0.5) / 20_000) / (n - 1))
+    bound, center = stdtrit(n - 1, 1 - level / 2) * spreads, effect * np.sqrt(n)
+    return float((ndtr(center - bound) + ndtr(-center - bound)).mean())
+
+
+@pytest.mark.parametrize("arms", [1, 4, 9, 30])
+@pytest.mark.parametrize("n", [3, 4, 10, 100])
+def test_the_power_is_a_number_for_few_seeds_and_many_arms(n: int, arms: int) -> None:
+    # scipy's nct.cdf, and statsmodels with it, give NaN for 3 seeds of 4 arms
+    for effect in (0.0, 0.3, 1.0, 3.0, 6.0, 30.0):
+        level = single_level(arms)
+        assert power_of(effect, 1.0, n, level) == pytest.approx(by_quadrature(effect, n, level), abs=2e-4)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 40])
+@pytest.mark.parametrize("level", [0.05, 0.0127, 0.001])
+def test_the_difference_that_is_shown_is_shown_with_that_power(n: int, level: float) -> None:
+    assert by_quadrature(detectable(2.0, n, level) / 2, n, level) == pytest.approx(0.8, abs=2e-4)
 
 
 def test_seeds_for_one_arm_and_for_the_strictest_of_nine() -> None:
@@ -87,3 +113,20 @@ def test_without_a_pilot_the_message_says_how_to_make_one(lab, tmp_path: Path) -
     result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01")
     assert "there is no pilot of 'toy' with at least 3 finished seeds" in str(result.exception)
     assert "--seeds 3, or give --spread" in str(result.exception)
+
+
+def test_the_report_says_what_more_seeds_would_show(tmp_path: Path) -> None:
+    store_study(tmp_path)
+    results = read_study(Store(tmp_path), "toy").results(Store(tmp_path))
+    lines = describe(results)
+    assert lines[0].startswith(
+        "difference in valid_accuracy that 3, 5, 10, 20, 40 seeds would show with 80 % probability"
+    )
+    row = next(row for row in results.compare() if row.comparison is not None and row.comparison.n >= 3)
+    line = next(line for line in lines if line.startswith(f"  {row.name}: "))
+    spread = float(line.split("spread ")[1].split(";")[0])
+    level = float(lines[0].split("level ")[1])
+    assert float(line.split("; ")[1].split(" / ")[0]) == pytest.approx(detectable(spread, 3, level), rel=0.05)
+    (section,) = sections(results.study, results.runs)
+    assert section.text == ""
+    assert "<svg" in section.html

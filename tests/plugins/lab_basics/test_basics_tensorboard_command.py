@@ -1,0 +1,44 @@
+"""``lab tensorboard``: which events it opens, and under which names."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from lab_basics.tensorboard_command import events_of, link_events
+
+from lab.cli.main import cli
+from lab.errors import LabError
+from tests.kernel.stored_study import store_study
+
+
+def test_runs_are_named_after_arm_and_seed_and_those_without_events_are_left_out(tmp_path):
+    folders = {}
+    for name in ("base/seed 0", "lr: 3e-3/seed 1", "none/seed 0"):
+        folders[name] = tmp_path / "runs" / str(len(folders))
+        events = folders[name] / "artefacts" / "tensorboard"
+        events.mkdir(parents=True)
+        if not name.startswith("none"):
+            (events / "events.out.tfevents.1").write_text(name)
+    link_events(tmp_path / "links", events_of(folders))
+    found = {path.parent.relative_to(tmp_path / "links").as_posix(): path.read_text() for path in
+             (tmp_path / "links").rglob("*tfevents*")}  # fmt: skip
+    assert found == {"base/seed 0": "base/seed 0", "lr_ 3e-3/seed 1": "lr: 3e-3/seed 1"}
+
+
+def test_events_are_copied_where_no_links_are_permitted(tmp_path, monkeypatch):
+    def refuse(*arguments: object) -> None:
+        raise OSError("a privilege is missing")
+
+    monkeypatch.setattr("os.symlink", refuse)
+    events = tmp_path / "run"
+    events.mkdir()
+    (events / "events.out.tfevents.1").write_text("points")
+    link_events(tmp_path / "links", {"base/seed 0": events})
+    assert (tmp_path / "links" / "base" / "seed 0" / "events.out.tfevents.1").read_text() == "points"
+
+
+def test_a_study_without_events_is_told_how_to_get_them(tmp_path):
+    store_study(tmp_path)
+    with pytest.raises(LabError, match="no run of 'toy' has events") as caught:
+        CliRunner().invoke(cli, ["tensorboard", "toy", "--runs", str(tmp_path)], catch_exceptions=False)
+    assert "callbacks=[..., 'tensorboard']" in str(caught.value)
