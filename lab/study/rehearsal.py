@@ -192,6 +192,7 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     notes += unkept_notes(learner.callbacks, learner.stepper)
+    notes += [remark for callback in learner.callbacks for remark in callback.remarks(learner)]
     return ArmCheck(parameters, seconds, bool(learner.parts), tuple(notes))
 
 

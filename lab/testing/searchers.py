@@ -37,6 +37,9 @@ class SearcherConformance(Conformance):
             raise Finding(f"{self.label} must have a method propose(space, seen, count, seed)")
         return searcher.propose(SPACE, seen, count, seed)
 
+    def exercise(self) -> None:
+        self.propose(_trials())
+
     def test_proposes_as_many_trials_as_asked(self) -> None:
         """Before the first trial and after some."""
         for seen in ((), _trials()):
