@@ -18,8 +18,8 @@ from lab.errors import PluginError
 
 __all__ = ["OF_PROCESS", "OF_TRAINING", "Definitions", "process_unchanged"]
 
-ENVIRONMENT = ("CUBLAS_", "CUDA_", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED", "TORCH")
-"""Beginnings of the environment variables that torch and ``lab`` read."""
+ENVIRONMENT = ("CUBLAS_", "CUDA_VISIBLE_DEVICES", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED")
+"""Beginnings of the environment variables that numbers depend on; torch sets some of its own while it is imported."""
 
 
 # --- functions and classes --------------------------------------------------------------------------------------------
@@ -141,6 +141,10 @@ def _is_harmless(value: Any, old: Any) -> bool:
     # torch 2.x wraps manual_seed in _disable_dynamo when the first optimizer step imports torch._dynamo; any other
     # wrapper, also one defined in torch's folder (no_grad around a function), is a real change
     code = getattr(value, "__code__", None)
+    optimizer = sys.modules["torch"].optim.Optimizer
+    # torch 2.x wraps the step of each class of optimizers when the first of them is made
+    if code is not None and code is getattr(optimizer.profile_hook_step(_restore), "__code__", None):
+        return True
     return code is not None and code is sys.modules["torch"]._disable_dynamo(_restore).__code__
 
 

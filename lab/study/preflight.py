@@ -99,7 +99,7 @@ def plan_study(
             task = arm.experiment.task
             # what a task needs of this machine, such as a program, another one may have
             if arm.name in waiting and task is not None and not elsewhere:
-                with attempt(arm.name):
+                with attempt(arm):
                     check_task(task)
         to_step = [arm for arm in arms if arm.name in waiting and arm.experiment.task is None]
         for number, arm in enumerate(to_step):
