@@ -91,10 +91,14 @@ def support() -> ConformanceSupport:
             "losses.nll": ComponentCase(examples=("classes",)),
             "metrics.accuracy": ComponentCase(examples=("classes", "yes_no")),
             "metrics.auc": ComponentCase(examples=("yes_no",)),
+            "metrics.calibration_error": ComponentCase(examples=("classes",)),
             "metrics.f1": ComponentCase(examples=("classes", "yes_no")),
             "metrics.mae": ComponentCase(examples=("values",)),
+            "metrics.matthews": ComponentCase(examples=("classes",)),
             "metrics.mse": ComponentCase(examples=("values",)),
+            "metrics.pearson": ComponentCase(examples=("values",)),
             "metrics.rmse": ComponentCase(examples=("values",)),
+            "metrics.spearman": ComponentCase(examples=("values",)),
             "metrics.top_k_accuracy": ComponentCase(use("top_k_accuracy", k=2)),
             "tasks.command": ComponentCase(
                 use("command", template="echo score: {seed}", parameters={}, patterns={"score": "score: ([0-9]+)"})

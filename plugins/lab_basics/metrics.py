@@ -17,7 +17,20 @@ from torch.nn import functional
 from lab.errors import ParameterError, ShapeError, describe
 from lab_basics.losses import aligned, per_class
 
-__all__ = ["AUC", "F1", "MAE", "MSE", "RMSE", "Accuracy", "Mean", "Perplexity", "TopKAccuracy"]
+__all__ = [
+    "AUC",
+    "F1",
+    "MAE",
+    "MSE",
+    "RMSE",
+    "Accuracy",
+    "Gathered",
+    "Mean",
+    "Perplexity",
+    "TopKAccuracy",
+    "decided",
+    "precise",
+]
 
 
 class Mean:
@@ -54,7 +67,7 @@ class Mean:
     def update(self, output: Any, target: Any) -> None:
         """Accumulate one batch."""
         total, count = self.batch_sum(output, target)
-        self._sum = self._sum + _precise(total)
+        self._sum = self._sum + precise(total)
         self._count = self._count + count
 
     @property
@@ -91,7 +104,7 @@ class Accuracy(Mean):
         self.ignore = ignore
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        predicted, target = _decided(output, target, "accuracy")
+        predicted, target = decided(output, target, "accuracy")
         # Counted on the device: reading a number here would synchronize every batch.
         counts = target != self.ignore
         return ((predicted == target) & counts).sum(), counts.sum()
@@ -160,7 +173,7 @@ class MSE(Mean):
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
         output, target = aligned(output, target, "mse")
-        return _precise(output - target).square().sum(), target.numel()
+        return precise(output - target).square().sum(), target.numel()
 
 
 class RMSE(MSE):
@@ -185,7 +198,7 @@ class MAE(Mean):
 
     def batch_sum(self, output: Tensor, target: Tensor) -> tuple[Tensor, int]:
         output, target = aligned(output, target, "mae")
-        return _precise(output - target).abs().sum(), target.numel()
+        return precise(output - target).abs().sum(), target.numel()
 
 
 class Gathered:
@@ -258,7 +271,7 @@ class F1(Gathered):
     def update(self, output: Tensor, target: Tensor) -> None:
         """Accumulate one batch."""
         self._classes = output.shape[-1] if output.dim() > target.dim() and output.shape[-1] > 1 else 0
-        predicted, target = _decided(output, target, "f1")
+        predicted, target = decided(output, target, "f1")
         self._outputs.append(predicted.flatten())
         self._targets.append(target.flatten())
 
@@ -323,13 +336,13 @@ class AUC(Gathered):
         return torch.stack([binary_auroc(probabilities[:, each], (target == each).long()) for each in occurring]).mean()
 
 
-def _precise(values: Tensor) -> Tensor:
+def precise(values: Tensor) -> Tensor:
     """Convert to double precision if the device has it."""
     # Apple's MPS has no float64. Elsewhere sums of millions of float32 values would lose the last digits.
     return values.float() if values.device.type == "mps" else values.double()
 
 
-def _decided(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
+def decided(output: Tensor, target: Tensor, who: str) -> tuple[Tensor, Tensor]:
     """Return predicted and true class numbers, by the largest logit, or by the sign of a single one."""
     if output.dim() > target.dim() and output.shape[-1] > 1:
         scores, classes = per_class(output, target, who)
@@ -350,7 +363,7 @@ def _ranks(scores: Tensor) -> Tensor:
     """Map scores to numbers in [0, 1] of the same order."""
     # torchmetrics applies a sigmoid to logits, which makes the largest ones equal to 1 and so tied.
     _, ranks = torch.unique(scores, return_inverse=True)
-    return _precise(ranks) / max(len(ranks), 1)
+    return precise(ranks) / max(len(ranks), 1)
 
 
 def _require_torchmetrics(name: str) -> None:

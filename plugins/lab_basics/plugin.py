@@ -44,9 +44,10 @@ def lab_samplers() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Supervised training steps."""
+    """Supervised training steps, and the fit of models that fit themselves."""
     return {
         "activation_regularized": "lab_basics.steppers:ActivationRegularized",
+        "fit_or_step": "lab_basics.fitting:FitOrStep",
         "supervised": "lab_basics.steppers:Supervised",
     }
 
@@ -86,11 +87,16 @@ def lab_metrics() -> dict[str, Any]:
     return {
         "accuracy": "lab_basics.metrics:Accuracy",
         "auc": "lab_basics.metrics:AUC",
+        "calibration_error": "lab_basics.scores:CalibrationError",
         "f1": "lab_basics.metrics:F1",
         "mae": "lab_basics.metrics:MAE",
+        "matthews": "lab_basics.scores:Matthews",
         "mse": "lab_basics.metrics:MSE",
+        "multilabel_f1": "lab_basics.scores:MultilabelF1",
+        "pearson": "lab_basics.scores:Pearson",
         "perplexity": "lab_basics.metrics:Perplexity",
         "rmse": "lab_basics.metrics:RMSE",
+        "spearman": "lab_basics.scores:Spearman",
         "top_k_accuracy": "lab_basics.metrics:TopKAccuracy",
     }
 

@@ -58,6 +58,27 @@ class FewTexts(Example):
         return 40.0 * functional.one_hot(batch.target, 2).float()
 
 
+class FewTopics(FewTexts):
+    """Texts with any of three classes each: tokens (B, T), target (B, 3), 0 or 1."""
+
+    def make_data(self) -> TextData:
+        data = _few()
+        splits = [
+            Texts(split.ids, torch.stack([split.target, 1 - split.target, split.target * 0 + 1], 1).float())
+            for split in (data.train, data.valid)
+        ]
+        return attrs.evolve(data, train=splits[0], valid=splits[1], output_size=3, class_names=("a", "b", "c"))
+
+    def loss(self, output: Any, target: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(output, target)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(batch.target), 3, generator=generator)
+
+    def perfect_output(self, batch: Any) -> Tensor:
+        return 40.0 * batch.target - 20.0
+
+
 class FewTextPairs(FewTexts):
     """Pairs of texts of two classes: tokens (B, T), pair_tokens (B, S), target (B,)."""
 
@@ -152,12 +173,24 @@ def support() -> ConformanceSupport:
     texts, pairs = ("few_texts",), ("text_pairs",)
     overlap = {"test_splits_are_disjoint": "the published parts share texts, which a warning counts"}
     return ConformanceSupport(
-        examples={"text_pairs": FewTextPairs, "text_similarities": FewSimilarities, "few_texts": FewTexts},
+        examples={
+            "few_topics": FewTopics,
+            "text_pairs": FewTextPairs,
+            "text_similarities": FewSimilarities,
+            "few_texts": FewTexts,
+        },
         kinds={"poolings": PoolingConformance, "text_encoders": EncoderConformance},
         cases={
             "architectures.decomposable_attention": ComponentCase(
                 use("decomposable_attention", embedding_dim=4, hidden_size=4), examples=pairs
             ),
+            **{
+                f"architectures.{name}": ComponentCase(
+                    examples=texts,
+                    exceptions={"test_gradients_reach_every_trainable_parameter": "it fits itself, without gradients"},
+                )
+                for name in ("nb_svm", "ngram_model", "tfidf_logistic")
+            },
             "architectures.text_classifier": ComponentCase(
                 use("text_classifier", embedding_dim=4), examples=(*texts, *pairs)
             ),
@@ -165,6 +198,7 @@ def support() -> ConformanceSupport:
                 use("text_similarity", embedding_dim=4), examples=("text_similarities",)
             ),
             "datasets.labelled_text": ComponentCase(use("labelled_text")),
+            "metrics.multilabel_f1": ComponentCase(examples=("few_topics",)),
             **{f"datasets.{name}": ComponentCase(exceptions=overlap) for name in ("movie_reviews", "rte", "sst2")},
         },
     )

@@ -61,8 +61,11 @@ def lab_architectures() -> dict[str, Any]:
     """Models of texts, and of pairs of them."""
     return {
         "decomposable_attention": "lab_sentences.inference:DecomposableAttention",
+        "nb_svm": preset("ngram_model", features="nb", classifier="svm"),
+        "ngram_model": "lab_sentences.linear:NgramModel",
         "text_classifier": "lab_sentences.models:TextClassifier",
         "text_similarity": "lab_sentences.models:TextSimilarity",
+        "tfidf_logistic": preset("ngram_model", features="tfidf", strength=10.0),
     }
 
 

@@ -48,8 +48,8 @@ def lab_architectures() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Training steps of models that fit themselves, and gradient descent by hand."""
-    return {"fit_or_step": "lab_tabular.steppers:FitOrStep", "by_hand": "lab_tabular.line:ByHand"}
+    """Gradient descent by hand."""
+    return {"by_hand": "lab_tabular.line:ByHand"}
 
 
 @hookimpl

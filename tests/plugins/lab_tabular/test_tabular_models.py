@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lab_basics.fitting import FitOrStep
 from lab_basics.losses import cross_entropy, mse
 from lab_tabular.metrics import RMSLE, RMSPE, LogLoss
 from lab_tabular.models import Linear, PeriodicEmbedding, embedding_width
 from lab_tabular.pretraining import AutoencoderPretraining
 from lab_tabular.sources import bundled_table, towns
-from lab_tabular.steppers import FitOrStep
 from lab_tabular.trees import Trees, sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
