@@ -122,7 +122,8 @@ class UNet(nn.Module):
         if len(widths) < 2:
             raise ParameterError(f"widths={list(widths)}", where="architecture 'unet'", hint="at least two stages")
         self.channels, self.skips, self.stride = channels, skips, 2 ** (len(widths) - 1)
-        _stride((image_size[0] // self.stride, image_size[1] // self.stride), image_size, "architecture 'unet'")
+        if image_size[0] % self.stride or image_size[1] % self.stride:
+            raise _no_fraction(image_size, self.stride, "architecture 'unet'")
         self.down, self.enlarge, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for number, (before, after) in enumerate(pairwise([channels, *widths])):
             with part(f"down{number}"):
@@ -153,12 +154,16 @@ def _stride(maps: tuple[int, int], image_size: tuple[int, int], where: str) -> i
     """Return by how much a body makes pictures smaller."""
     stride = image_size[0] // max(maps[0], 1)
     if min(maps) < 1 or (maps[0] * stride, maps[1] * stride) != tuple(image_size):
-        raise ShapeError(
-            f"pictures of {tuple(image_size)} pixels become maps of {maps}, which is no whole fraction",
-            where=where,
-            hint="choose a size that is a multiple of 32",
-        )
+        raise _no_fraction(image_size, stride, where)
     return stride
+
+
+def _no_fraction(image_size: tuple[int, int], stride: int, where: str) -> ShapeError:
+    return ShapeError(
+        f"pictures of {image_size[0]} × {image_size[1]} pixels cannot be made {stride} times smaller without a rest",
+        where=where,
+        hint=f"choose a size that is a multiple of {stride}",
+    )
 
 
 def _check_size(images: Tensor, stride: int) -> None:

@@ -59,7 +59,10 @@ class PictureByEpoch(Callback):
             sheet.paste(each, (number * (result.width + 6), 0))
         sheet.save(learner.artefact("pictures.png"))
         paths = sorted(Path(learner.artefact("pictures.png")).parent.glob("epoch-*.png"))
-        frames = [row[0], *(Image.open(path).convert("RGB") for path in paths)]
+        frames = [row[0]]
+        for path in paths:
+            with Image.open(path) as frame:
+                frames.append(frame.convert("RGB"))
         # The last picture stays for a while before the animation begins again.
         times = [300] * (len(frames) - 1) + [2000]
         frames[0].save(

@@ -100,7 +100,7 @@ def two_pictures(
     )
     mean, std = first.mean((1, 2)), np.maximum(first.std((1, 2)), 1e-3)
     scaled = [
-        torch.from_numpy(((each - mean[:, None, None]) / std[:, None, None]).astype(np.float32))[None]
+        torch.from_numpy(np.ascontiguousarray((each - mean[:, None, None]) / std[:, None, None], np.float32))[None]
         for each in (first, second)
     ]
     digest = hashlib.sha256(repr((height, width, steps)).encode())

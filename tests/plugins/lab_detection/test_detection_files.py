@@ -1,0 +1,181 @@
+"""Folders and archives of others: what is read, mended, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from lab_detection.voc import bccd, coco_boxes, read_annotation, voc_boxes, voc_colors, voc_masks
+from PIL import Image
+
+from lab.errors import DataError, ParameterError
+
+BOMB = b"""<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><annotation>&c;</annotation>"""
+
+
+def xml(*boxes):
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    rows = [
+        f"<object><name>{name}</name><bndbox>"
+        + "".join(f"<{side}>{value}</{side}>" for side, value in zip(sides, corners, strict=True))
+        + "</bndbox></object>"
+        for name, *corners in boxes
+    ]
+    return f"<annotation>{''.join(rows)}</annotation>".encode()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures of 40 × 20 pixels with boxes, the last without any."""
+    for name in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Main"):
+        (tmp_path / name).mkdir(parents=True)
+    for number, boxes in enumerate(([("cat", 1, 1, 20, 10)], [("cat", 11, 6, 30, 15)], [])):
+        Image.fromarray(np.full((20, 40, 3), 50 * number, np.uint8)).save(tmp_path / f"JPEGImages/{number}.png")
+        (tmp_path / f"Annotations/{number}.xml").write_bytes(xml(*boxes))
+    lists(tmp_path, "0\n2\n", "1\n")
+    return tmp_path
+
+
+def lists(folder, train, valid):
+    (folder / "ImageSets/Main/train.txt").write_text(train)
+    (folder / "ImageSets/Main/val.txt").write_text(valid)
+
+
+def read(folder, **options):
+    return voc_boxes(str(folder), height=20, width=40, **options)
+
+
+def test_boxes_are_read_in_fractions_and_pictures_without_objects_are_kept(folder):
+    data = read(folder)
+    assert data.class_names == ("cat",)
+    assert data.train.target.tolist() == [[[0, 0, 0, 0.5, 0.5]], [[-1] * 5]]
+    assert data.notes == (
+        "train: 2 pictures, 1 objects (cat 1), 1 pictures without any",
+        "valid: 1 pictures, 1 objects (cat 1)",
+    )
+
+
+def test_archive_is_read_like_its_folder(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("zip") / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, f"deep/inside/{file.relative_to(folder)}")
+    assert read(path).fingerprint == read(folder).fingerprint
+
+
+def test_boxes_are_mended_and_told():
+    found = read_annotation(
+        xml(("a", 20, 10, 1, 1), ("b", 5, 5, 500, 10), ("c", 7, 7, 7, 12), ("d", "nan", 1, 2, 2)), (20, 40)
+    )
+    assert [row[0] for row in found.objects] == ["a", "b"]
+    assert found.objects[0][1:] == (0, 0, 0.5, 0.5)
+    assert found.objects[1][3] == 1
+    assert found.mended == [
+        "a (20, 10, 1, 1): corners were swapped",
+        "b (5, 5, 500, 10): reaches beyond the picture of 40 × 20, clipped",
+        "c (7, 7, 7, 12): no area, left out",
+        "d (nan, 1, 2, 2): not finite, left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB, "declares entities or a document type"),
+        (b"<annotation>", "not valid XML"),
+        (xml(("a", "left", 1, 2, 2)), "bndbox/xmin is 'left', not a number"),
+    ],
+)
+def test_xml_that_cannot_be_trusted_or_read_is_refused(content, message):
+    with pytest.raises(DataError, match=message):
+        read_annotation(content, (20, 40))
+
+
+def test_all_problems_are_told_at_once(folder):
+    (folder / "Annotations/0.xml").write_bytes(BOMB)
+    (folder / "Annotations/1.xml").write_bytes(xml(("dog", 1, 1, 9, 9)))
+    (folder / "JPEGImages/2.png").write_bytes(b"no picture")
+    lists(folder, "0\n2\n3\n", "1\n")
+    with pytest.raises(DataError, match="4 problems in this data set") as caught:
+        read(folder)
+    assert [line.partition(":")[0] for line in caught.value.hint.splitlines()] == [
+        "0", "2", "3", "class 'dog' of the valid pictures",
+    ]  # fmt: skip
+    assert "declares entities" in caught.value.hint
+    assert "3: no picture" in caught.value.hint
+
+
+def test_classes_may_be_named(folder):
+    assert read(folder, classes=["dog", "cat"]).train.target[0, 0, 0] == 1
+    with pytest.raises(DataError, match="2 problems") as caught:
+        read(folder, classes=["dog"])
+    assert "class 'cat' of the train pictures: not in classes" in caught.value.hint
+
+
+def test_sizes_out_of_range_are_refused(folder):
+    with pytest.raises(ParameterError, match="height=4"):
+        voc_boxes(str(folder), height=4)
+    with pytest.raises(DataError, match="there is no such folder or archive"):
+        voc_boxes(str(folder / "none.zip"))
+
+
+def coco(folder, **changes):
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.png"} for number in range(3)],
+        "annotations": [{"image_id": number, "category_id": 7, "bbox": [10, 5, 20, 10]} for number in range(3)],
+        "categories": [{"id": 7, "name": "cat"}],
+    }
+    (folder / "annotations.json").write_text(json.dumps({**content, **changes}))
+    return coco_boxes(str(folder), height=20, width=40, valid_share=0.4)
+
+
+def test_boxes_of_coco_are_read(folder):
+    assert coco(folder).valid.target[0].tolist() == [[0, 0.25, 0.25, 0.75, 0.75]]
+
+
+def test_missing_pictures_and_other_json_are_refused(folder):
+    images = [{"id": number, "file_name": f"{number + 1}.png"} for number in range(3)]
+    with pytest.raises(DataError, match="1 problems") as caught:
+        coco(folder, images=images)
+    assert caught.value.hint == "3.png: no picture"
+    with pytest.raises(DataError, match="not a file of COCO's format"):
+        coco(folder, categories=[])
+
+
+def masks(folder, *made, **options):
+    for number, mask in enumerate(made):
+        Image.fromarray(mask).save(folder / f"SegmentationClass/{number}.png")
+    return voc_masks(str(folder), height=16, width=32, valid_share=0.4, **options)
+
+
+def test_masks_in_numbers_and_in_colors_agree(folder):
+    numbers = np.zeros((20, 40), np.uint8)
+    numbers[5:, 20:], numbers[:2] = 2, 255
+    palette = np.array([*voc_colors(), *[(0, 0, 0)] * 234, (224, 224, 192)], np.uint8)
+    assert palette[2].tolist() == [0, 128, 0]
+    first = masks(folder, numbers, numbers, numbers)
+    assert first.class_names == ("background", "class 1", "class 2")
+    assert masks(folder, *[palette[numbers]] * 3).fingerprint == first.fingerprint
+
+
+def test_masks_of_other_sizes_and_unknown_colors_are_told(folder):
+    plain = np.zeros((20, 40), np.uint8)
+    colored = np.full((20, 40, 3), 77, np.uint8)
+    with pytest.raises(DataError, match="2 problems") as caught:
+        masks(folder, plain, plain[:10], colored)
+    assert caught.value.hint.splitlines() == [
+        "1: the mask has 40 × 10 pixels, the picture 40 × 20",
+        "2: 1 unknown colors in the mask, such as (77, 77, 77)",
+    ]
+
+
+@pytest.mark.skipif(not os.environ.get("LAB_DATA"), reason="LAB_DATA is not set: the real pictures are not here")
+def test_blood_cells_are_all_read():
+    data = bccd(height=48, width=64)
+    assert [len(each) for each in (data.train, data.valid, data.test)] == [205, 87, 72]
+    objects = sum(int((each.target[..., 0] >= 0).sum()) for each in (data.train, data.valid, data.test))
+    # Of 4,888 boxes, two have no area.
+    assert objects == 4886
