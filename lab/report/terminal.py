@@ -34,6 +34,7 @@ from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
+from lab.study.task import task_notes
 from lab.training.data import Data
 
 __all__ = ["print_plan", "print_results", "sections_of"]
@@ -101,6 +102,9 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(describe_search(plan.study.searching), highlight=False)
     if any(arm.experiment.task is not None for arm in plan.arms):
         console.print("note: runs of a training function are paired by their seed alone")
+    tasks = [arm.experiment.task for arm in plan.arms if arm.experiment.task is not None]
+    for note in dict.fromkeys(note for task in tasks for note in task_notes(task)):
+        console.print(f"note: {escape(note)}", highlight=False)
     if plan.to_do:
         # nothing is known of the cost of a function before it is called
         known = all(run.arm in plan.checks for run in plan.to_do)
