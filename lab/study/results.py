@@ -195,6 +195,12 @@ class Results:
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
 
+    @property
+    def family(self) -> int:
+        """Comparisons whose intervals hold together once all arms have runs: arms, and the effects of a grid."""
+        arms = [arm.name for arm in self.arms if arm.name in self._judged and self.base_of(arm.name) != arm.name]
+        return len(arms) + number_of_effects(self._grid)
+
     def base_of(self, arm: str) -> str:
         """Return the arm that an arm is compared with; itself if it is compared with none."""
         own = {each.name: each.base for each in self.arms if each.base}
