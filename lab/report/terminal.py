@@ -285,6 +285,9 @@ MIN_NAME = 12
 MIN_COLUMN = 9
 """Smallest width of a column with borders at which folded cells are readable."""
 
+MIN_EXAGGERATION = 1.25
+"""Expected exaggeration of a verdict from which it is told below a narrow table."""
+
 DETECTABLE = ", difference shown with 80 % probability {:.2g}"
 CORRELATION = ", correlation of pairs {:.2f}"
 EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
@@ -333,16 +336,25 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
 
 
 def _print_sentences(found: Sequence[tuple[str, ArmComparison | Effect]], console: Console) -> None:
-    """Print the whole verdict of each of these that its table cuts short, equal ones once."""
+    """Print the whole verdict of each of these that its table cuts short, equal ones once, and what exaggerates."""
     whole: dict[str, list[str]] = {}
     for name, comparison in found:
         # "better by 0.3 ± 0.02 (3 of 3 seeds)" says what the table says
         said, _, remarks = comparison.verdict.partition("; ")
-        text = "; ".join(part for part in (said if ":" in said else "", remarks) if part)
+        text = "; ".join(part for part in (said if ":" in said else "", remarks, _exaggeration(comparison)) if part)
         if text:
             whole.setdefault(text, []).append(name)
     for text, names in whole.items():
         console.print(f"{escape(_few(names))}: {escape(text)}", style="dim", highlight=False)
+
+
+def _exaggeration(found: ArmComparison | Effect) -> str:
+    """Return what a verdict from few seeds exaggerates, if that is worth a line."""
+    if not isinstance(found, ArmComparison) or math.isnan(found.exaggeration) or found.exaggeration < MIN_EXAGGERATION:
+        return ""
+    return (
+        f"{found.exaggeration:.1f} × too large if the true difference is half of it (verdicts of {found.n} seeds are)"
+    )
 
 
 def _budget_table(rows: Sequence[ArmRow]) -> Table:
