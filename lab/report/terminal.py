@@ -312,7 +312,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     console.print(
         f"n: seeds. {results.study.compare}: mean ± standard deviation over seeds; "
         f"{results.better_direction(results.study.compare)} is better. Δ: mean difference from the base, paired by "
-        "seed, and the range in which the true one lies (95 %, all rows together); a verdict needs a range without 0."
+        f"seed, and the range in which the true one lies (95 %, all rows together); {_needed(results.margin)}."
         + (f" p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
         style="dim",
     )
@@ -333,6 +333,12 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
             style="dim",
             highlight=False,
         )
+
+
+def _needed(margin: float) -> str:
+    if not margin:
+        return "a verdict needs a range without 0"
+    return f"better or worse: a range without 0; equivalent: one within ± {margin:g}"
 
 
 def _print_sentences(found: Sequence[tuple[str, ArmComparison | Effect]], console: Console) -> None:
