@@ -11,12 +11,12 @@ from lab import Experiment, Study, use
 base = Experiment(
     dataset="two_pictures",
     architecture="style_picture",
-    loss=use("style_loss", style_weight=1e3),
+    loss=use("style_loss", style_weight=1.0, smooth_weight=0.3),
     optimizer="adam",
     callbacks=["one_cycle", "picture_by_epoch"],
     metrics=["content_distance", "style_distance", "roughness"],
     lr=0.1,
     batch_size=1,
-    epochs=8,
+    epochs=6,
 )
-study = Study(base, seeds=3, compare="valid_style_distance").swap("loss.style_weight", [10.0, 1e4, 1e5])
+study = Study(base, seeds=3, compare="valid_style_distance").swap("loss.style_weight", [0.1, 10.0, 100.0])

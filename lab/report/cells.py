@@ -258,10 +258,14 @@ def search_note(results: Results) -> str:
     trials = [arm for arm in results.arms if arm.trial is not None and arm.trial.rung == 0]
     failed = {run.arm for run in results.failed}
     lost = f", {len(failed)} failed" if failed else ""
-    shown = len(results.leading_arms()) - 1
+    plain = sum(arm.trial is None for arm in results.arms)
+    shown = len(results.leading_arms()) - plain
+    best = f"the best {shown} of {len(trials)} trials are shown{lost}"
+    if "retrain" in getattr(results.study, "rules", {}):
+        return f"{best}; trials were chosen by the metric that they are shown with, so only new seeds give a verdict"
     return (
-        f"the best {shown} of {len(trials)} trials are shown{lost}; a best trial was chosen by the metric that it is "
-        "shown with, so it looks better than it is: train it again with other seeds before you believe it"
+        f"{best}; a best trial was chosen by the metric that it is shown with, so it looks better than it is: "
+        "Study.search(...).retrain() trains it again with new seeds"
     )
 
 

@@ -34,6 +34,7 @@ from lab.study.experiment import describe_value
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
+from lab.study.task import task_notes
 from lab.training.data import Data
 
 __all__ = ["print_plan", "print_results", "sections_of"]
@@ -101,6 +102,9 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(describe_search(plan.study.searching), highlight=False)
     if any(arm.experiment.task is not None for arm in plan.arms):
         console.print("note: runs of a training function are paired by their seed alone")
+    tasks = [arm.experiment.task for arm in plan.arms if arm.experiment.task is not None]
+    for note in dict.fromkeys(note for task in tasks for note in task_notes(task)):
+        console.print(f"note: {escape(note)}", highlight=False)
     if plan.to_do:
         # nothing is known of the cost of a function before it is called
         known = all(run.arm in plan.checks for run in plan.to_do)
@@ -281,6 +285,9 @@ MIN_NAME = 12
 MIN_COLUMN = 9
 """Smallest width of a column with borders at which folded cells are readable."""
 
+MIN_EXAGGERATION = 1.25
+"""Expected exaggeration of a verdict from which it is told below a narrow table."""
+
 DETECTABLE = ", difference shown with 80 % probability {:.2g}"
 CORRELATION = ", correlation of pairs {:.2f}"
 EXAGGERATION = "; if the true difference is half of this one, verdicts from {} seeds show it {:.1f} × too large"
@@ -305,7 +312,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
     console.print(
         f"n: seeds. {results.study.compare}: mean ± standard deviation over seeds; "
         f"{results.better_direction(results.study.compare)} is better. Δ: mean difference from the base, paired by "
-        "seed, and the range in which the true one lies (95 %, all rows together); a verdict needs a range without 0."
+        f"seed, and the range in which the true one lies (95 %, all rows together); {_needed(results.margin)}."
         + (f" p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
         style="dim",
     )
@@ -328,17 +335,32 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         )
 
 
+def _needed(margin: float) -> str:
+    if not margin:
+        return "a verdict needs a range without 0"
+    return f"better or worse: a range without 0; equivalent: one within ± {margin:g}"
+
+
 def _print_sentences(found: Sequence[tuple[str, ArmComparison | Effect]], console: Console) -> None:
-    """Print the whole verdict of each of these that its table cuts short, equal ones once."""
+    """Print the whole verdict of each of these that its table cuts short, equal ones once, and what exaggerates."""
     whole: dict[str, list[str]] = {}
     for name, comparison in found:
         # "better by 0.3 ± 0.02 (3 of 3 seeds)" says what the table says
         said, _, remarks = comparison.verdict.partition("; ")
-        text = "; ".join(part for part in (said if ":" in said else "", remarks) if part)
+        text = "; ".join(part for part in (said if ":" in said else "", remarks, _exaggeration(comparison)) if part)
         if text:
             whole.setdefault(text, []).append(name)
     for text, names in whole.items():
         console.print(f"{escape(_few(names))}: {escape(text)}", style="dim", highlight=False)
+
+
+def _exaggeration(found: ArmComparison | Effect) -> str:
+    """Return what a verdict from few seeds exaggerates, if that is worth a line."""
+    if not isinstance(found, ArmComparison) or math.isnan(found.exaggeration) or found.exaggeration < MIN_EXAGGERATION:
+        return ""
+    return (
+        f"{found.exaggeration:.1f} × too large if the true difference is half of it (verdicts of {found.n} seeds are)"
+    )
 
 
 def _budget_table(rows: Sequence[ArmRow]) -> Table:

@@ -17,6 +17,9 @@ __all__ = ["GIVEN", "command"]
 GIVEN = ("seed", "folder", "device", "threads")
 """Placeholders that a run fills."""
 
+FOR_SHELLS = frozenset({"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1", "&>"})
+"""Words that only a shell understands."""
+
 _BRACES = {
     "Single '{' encountered in format string": "a '{' has no '}'",
     "Single '}' encountered in format string": "a '}' has no '{'",
@@ -69,6 +72,13 @@ def command(
         [] if isinstance(metrics, str) else [line for item in metrics.items() for line in _pattern_problems(*item)]
     )
     problems += [f"'{name}' is filled by the run" for name in parameters if name in GIVEN]
+    problems += [
+        f"'{word}' is for a shell, and none reads this command: bash -c '...' runs one"
+        for word in dict.fromkeys(shlex.split(template))
+        if word in FOR_SHELLS
+    ]
+    if timeout_s is not None and not timeout_s > 0:
+        problems.append(f"timeout_s must be more than 0 seconds, not {timeout_s}")
     if isinstance(metrics, str) and not metrics.startswith("{folder}/"):
         # a fixed place would hold the result of another run, of another worker, or of an earlier time
         problems.append(
@@ -89,7 +99,9 @@ def _pattern_problems(metric: str, pattern: str) -> list[str]:
         groups = re.compile(pattern).groups
     except (re.error, TypeError) as error:
         return [f"the pattern of '{metric}' is no regular expression: {error} in {pattern!r}"]
-    return [f"the pattern of '{metric}' has {groups} groups, and one is the number: {pattern}"] if groups > 1 else []
+    if groups == 1:
+        return []
+    return [f"the pattern of '{metric}' has {groups or 'no'} groups, and one is the number, such as (\\S+): {pattern}"]
 
 
 def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
@@ -102,8 +114,9 @@ def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None
         shlex.split(template)
         return list(string.Formatter().parse(template))
     except ValueError as error:
+        is_brace = str(error) in _BRACES
         raise LabError(
             f"the command cannot be read: {_BRACES.get(str(error), error)}",
             where=template,
-            hint="a brace that is meant is written twice: {{",
+            hint="a brace that is meant is written twice: {{" if is_brace else "quotes come in pairs",
         ) from error

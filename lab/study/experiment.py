@@ -218,6 +218,8 @@ class Task(Changeable):
                 resolver.problems.append(f"{component.label}: 'run' is filled by lab and must have no default")
             if isinstance(component.factory, type):
                 resolver.problems.append(f"{component.label}: a task is a function that trains, not a class")
+            if inspect.iscoroutinefunction(component.factory) or inspect.isgeneratorfunction(component.factory):
+                resolver.problems.append(f"{component.label}: a task is a plain function, without async and yield")
         if component is None or resolver.problems:
             return None, resolver.problems
         return ResolvedExperiment({TASK: component}, {}), []

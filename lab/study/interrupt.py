@@ -194,16 +194,21 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
+    import psutil
+
+    # by their parents, too: Windows has no groups, and a child may have left the group for a session of its own
+    found: list[psutil.Process] = []
+    if process.returncode is None:
+        with suppress(psutil.Error):
+            top = psutil.Process(process.pid)
+            found = [*top.children(recursive=True), top]
     if hasattr(os, "killpg"):
         # also reaches children whose parent has ended already
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, getattr(signal, name))
-        return
-    # Windows has neither sessions nor signals: a process is ended, and its children are found by their parent
-    import psutil
-
-    with suppress(psutil.Error):
-        top = psutil.Process(process.pid)
-        for each in [*top.children(recursive=True), top]:
-            with suppress(psutil.Error):
+    for each in found:
+        with suppress(psutil.Error):
+            if hasattr(signal, name):
+                each.send_signal(getattr(signal, name))
+            else:
                 each.terminate()

@@ -195,6 +195,12 @@ class Results:
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name)) for name in scores]
 
+    @property
+    def family(self) -> int:
+        """Comparisons whose intervals hold together once all arms have runs: arms, and the effects of a grid."""
+        arms = [arm.name for arm in self.arms if arm.name in self._judged and self.base_of(arm.name) != arm.name]
+        return len(arms) + number_of_effects(self._grid)
+
     def base_of(self, arm: str) -> str:
         """Return the arm that an arm is compared with; itself if it is compared with none."""
         own = {each.name: each.base for each in self.arms if each.base}
@@ -217,6 +223,11 @@ class Results:
         return looks_of_rule(getattr(self.study, "rules", {}).get(SEEDS, {}))
 
     @property
+    def _retrains_best(self) -> bool:
+        """True for a search that trains its best trial again, which alone is compared."""
+        return self.study.searching is not None and "retrain" in getattr(self.study, "rules", {})
+
+    @property
     def _overlap(self) -> float:
         """Validation examples per training example if every seed has a split of its own, else 0."""
         return float(getattr(self.study, "rules", {}).get("splits", {}).get("overlap", 0.0))
@@ -236,6 +247,8 @@ class Results:
         """Return the reason why two arms cannot be compared in a metric; empty if they can."""
         if self.direction(metric) is None:
             return f"no verdict: nothing says whether higher or lower {metric} is better"
+        if any(arm.name == name and arm.trial is not None for arm in self.arms) and self._retrains_best:
+            return "no verdict: chosen by this score"
         split = metric.partition("_")[0]
         splits = {"valid": "validation", "test": "test"}
         if split in splits and self._yardsticks_differ([other, name], split):

@@ -7,6 +7,7 @@ paired by seed alone.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import sys
@@ -26,7 +27,16 @@ from lab.registry.resolved import Component
 from lab.study.files import one_line
 from lab.training.rng import Streams, all_generators, global_random_state, set_global_random_state
 
-__all__ = ["NoData", "TaskCheckpoint", "TaskRun", "check_task", "forget_checkpoint", "train_task", "without_primary"]
+__all__ = [
+    "NoData",
+    "TaskCheckpoint",
+    "TaskRun",
+    "check_task",
+    "forget_checkpoint",
+    "task_notes",
+    "train_task",
+    "without_primary",
+]
 
 HISTORY = "metrics.jsonl"
 CHECKPOINT = "task-checkpoint.safetensors"
@@ -49,18 +59,27 @@ class TaskCheckpoint:
     """A checkpoint that survives a killed process: tensors and JSON, replaced as a whole; no pickle.
 
     It also holds the positions of the run's random streams and of the global generators of torch, Python and NumPy, and
-    ``load`` goes back to them: a function that draws from these goes on with the numbers that it would have drawn.
+    ``load`` goes back to them: a function that draws from these goes on with the numbers that it would have drawn. The
+    curves go back to the rows that were logged before it was saved, so log an epoch first.
 
     Args:
         folder: of the run.
         saved: called after each save.
         streams: of the run.
         device: that it trains on, whose generator is kept too.
+        history: rows that the run logs; ``load`` puts those of the killed run back into it.
     """
 
-    def __init__(self, folder: Path, saved: Callable[[], None], streams: Streams, device: str) -> None:
-        self._place, self._saved = folder / CHECKPOINT, saved
-        self._streams, self._device = streams, torch.device(device)
+    def __init__(
+        self,
+        folder: Path,
+        saved: Callable[[], None],
+        streams: Streams,
+        device: str,
+        history: list[dict[str, float]],
+    ) -> None:
+        self._folder, self._place, self._saved = folder, folder / CHECKPOINT, saved
+        self._streams, self._device, self._history = streams, torch.device(device), history
 
     def save(self, tensors: Mapping[str, Tensor] | None = None, **state: Any) -> None:
         """Replace the checkpoint.
@@ -85,16 +104,22 @@ class TaskCheckpoint:
         positions, plain = _positions(self._streams, self._device)
         kept.update({f"{RANDOM}{name}": tensor for name, tensor in positions.items()})
         # one file, so that tensors and state are always of the same moment
+        said = {"state": state, "random": plain, "rows": len(self._history)}
         with atomic_path(self._place) as temporary:
-            save_file(kept, temporary, metadata={"state": json.dumps(state), "random": json.dumps(plain)})
+            save_file(kept, temporary, metadata={name: json.dumps(value) for name, value in said.items()})
         self._saved()
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors and the state that were saved last; None in a run that begins anew.
 
-        Random streams and global generators go back to where they were then.
+        Random streams, global generators and the run's curves go back to where they were then.
+
+        Raises:
+            StoreError: the curves are damaged.
         """
         from safetensors import safe_open
+
+        from lab.study.store import history_of
 
         if not self._place.is_file():
             return None
@@ -108,6 +133,8 @@ class TaskCheckpoint:
                 name.removeprefix(RANDOM): tensors.pop(name) for name in list(tensors) if name.startswith(RANDOM)
             }
             _return_to(positions, json.loads(known["random"]), self._streams, self._device)
+        rows = history_of(self._folder)
+        self._history[:] = rows[: int(json.loads(known["rows"]))] if "rows" in known else rows
         return tensors, state
 
 
@@ -135,7 +162,7 @@ class TaskRun:
         self.seed, self.folder, self.device = seed, folder, device
         self.threads, self.streams = torch.get_num_threads(), Streams(seed)
         self.history: list[dict[str, float]] = []
-        self.checkpoint = TaskCheckpoint(folder, self._stop_if_asked, self.streams, device)
+        self.checkpoint = TaskCheckpoint(folder, self._stop_if_asked, self.streams, device, self.history)
         self._stop, self._advanced, self._logged = stop, advanced, time.perf_counter()
 
     @property
@@ -159,7 +186,8 @@ class TaskRun:
         now = time.perf_counter()
         row = {"epoch": number, **_numbers(metrics, "run.log(...)"), "seconds": round(now - self._logged, 3)}
         self._logged = now
-        self.history = [*(each for each in self.history if each["epoch"] < number), row]
+        # in place, since the checkpoint counts the same rows
+        self.history[:] = [*(each for each in self.history if each["epoch"] < number), row]
         with atomic_path(self.folder / HISTORY, durable=False) as temporary:
             temporary.write_text("".join(map(one_line, self.history)), encoding="utf-8")
         self._advanced(row)
@@ -240,6 +268,20 @@ def check_task(task: Component) -> None:
     problems = [f"{task.label}: {problem}" for problem in find(**task.params)] if callable(find) else []
     if problems:
         raise StudyError(problems)
+
+
+def task_notes(task: Component) -> list[str]:
+    """Return what a user should know of a function's parameters before it is called."""
+    signature = inspect.signature(task.factory)
+    kinds = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    found = [
+        f"{task.label}: a study sets named parameters only, and gives nothing to {kinds[each.kind]}{each.name}"
+        for each in signature.parameters.values()
+        if each.kind in kinds
+    ]
+    if "seed" in task.params:
+        found.append(f"{task.label}: its parameter 'seed' is {task.params['seed']!r} in every run; run.seed differs")
+    return found
 
 
 def without_primary(task: Component, metrics: Mapping[str, float], compare: str) -> RunFailed:

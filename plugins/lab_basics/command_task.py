@@ -125,7 +125,11 @@ def _wait(
         _end(process)
     if process.returncode != 0:
         how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
-        raise RunFailed(f"the command ended with {how}", where=f"{shlex.join(words)}\n{_tail(path)}")
+        raise RunFailed(
+            f"the command ended with {how}",
+            where=f"{shlex.join(words)}\n{_tail(path)}",
+            hint="the system ends programs by signal 9 when memory is short" if process.returncode == -9 else "",
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -155,20 +159,42 @@ def _read_file(file: Path, output: Path) -> dict[str, float]:
             rows: list[Any] = list(csv.DictReader(text.splitlines()))
             found = {name: _number(value) for name, value in rows[-1].items()} if rows else {}
         else:
-            try:
-                found = json.loads(text)
-            except ValueError:
-                found = json.loads([line for line in text.splitlines() if line.strip()][-1])
+            found = _last_object(text)
     except FileNotFoundError as error:
         raise RunFailed("the command wrote no metrics", where=f"{file}: not there\n{_tail(output)}") from error
     except (OSError, ValueError, IndexError) as error:
         raise RunFailed(f"the metrics cannot be read: {error}", where=str(file), hint="write a JSON object") from error
     if not isinstance(found, dict):
-        raise RunFailed(f"the metrics are not an object but {type(found).__name__}", where=str(file))
+        raise RunFailed(
+            f"the metrics are not an object but {type(found).__name__}",
+            where=str(file),
+            hint='write names with numbers: {"accuracy": 0.93}',
+        )
     scores = {name: value for name, value in found.items() if isinstance(value, (int, float))}
-    if not scores:
-        raise RunFailed(f"the metrics hold no number: {str(found)[:80]}", where=str(file))
+    if not scores.keys() - {"epoch"}:
+        others = ", ".join(f"'{name}' is {value!r}" for name, value in found.items() if name not in scores)
+        raise RunFailed(f"the metrics hold no number: {others[:80]}", where=str(file), hint="write numbers")
     return scores
+
+
+def _last_object(text: str) -> Any:
+    """Return the JSON of a file, or of its last line.
+
+    Raises:
+        ValueError: neither is JSON; which line is not.
+    """
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        # several objects: JSON lines, of which the last counts
+        if len(lines) < 2 or not error.msg.startswith("Extra data"):
+            raise
+    number, line = lines[-1]
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number} is not JSON: {error.msg} (column {error.colno})") from None
 
 
 def _number(text: str | None) -> float | str | None:

@@ -99,7 +99,7 @@ class LabCallback(lightning.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.run.history = list(state_dict["history"])
+        self.run.history[:] = state_dict["history"]
         self.run.streams.load_state_dict(state_dict["streams"])
         self._global = state_dict["global"]
 

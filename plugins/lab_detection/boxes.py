@@ -62,7 +62,15 @@ def iou(boxes: Tensor, others: Tensor) -> Tensor:
     Shapes:
         boxes (..., N, 4), others (..., M, 4) -> (..., N, M); leading dimensions broadcast.
     """
-    return _overlap(boxes.unsqueeze(-2), others.unsqueeze(-3))[0]
+    # Column by column: with the four numbers of a box innermost, the same takes five times as long.
+    left, top, right, bottom = (each.unsqueeze(-1) for each in _columns(boxes))
+    others_left, others_top, others_right, others_bottom = (each.unsqueeze(-2) for each in _columns(others))
+    width = (torch.minimum(right, others_right) - torch.maximum(left, others_left)).clamp_(min=0)
+    height = (torch.minimum(bottom, others_bottom) - torch.maximum(top, others_top)).clamp_(min=0)
+    common = width * height
+    union = (area(boxes).unsqueeze(-1) + area(others).unsqueeze(-2)) - common
+    # Boxes of no area overlap nothing; without the clamp two of them would give 0 / 0.
+    return common / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
 def paired_iou(boxes: Tensor, others: Tensor) -> Tensor:
@@ -146,7 +154,7 @@ def nms(
         block = sorted_boxes[start : start + BLOCK]
         rows = torch.arange(start, start + len(block), device=boxes.device)
         if len(kept_boxes):
-            free = ~(iou(block, kept_boxes) > threshold).any(-1)
+            free = ~_overlap_more(block, kept_boxes, threshold).any(-1)
             block, rows = block[free], rows[free]
         chosen = keep_by_rank(block, threshold)
         kept.append(rows[chosen])
@@ -163,7 +171,7 @@ def keep_by_rank(boxes: Tensor, threshold: float) -> Tensor:
     # The result is the fixed point of "kept if no better one that is kept overlaps it"; the first k boxes are right
     # after k iterations, and chains of suppression are short, so that few are needed.
     better = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril(-1)
-    suppresses = ((iou(boxes, boxes) > threshold) & better).to(torch.float32)
+    suppresses = (_overlap_more(boxes, boxes, threshold) & better).to(torch.float32)
     kept = torch.ones(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
     for _ in range(count):
         now = (suppresses @ kept.unsqueeze(-1).to(torch.float32)).squeeze(-1) == 0
@@ -171,6 +179,18 @@ def keep_by_rank(boxes: Tensor, threshold: float) -> Tensor:
             break
         kept = now
     return kept
+
+
+def _overlap_more(boxes: Tensor, others: Tensor, threshold: float) -> Tensor:
+    """Return for all pairs (..., N, M) whether ``iou(boxes, others) > threshold``, without computing it."""
+    left, top, right, bottom = (each.unsqueeze(-1) for each in _columns(boxes.detach()))
+    others_left, others_top, others_right, others_bottom = (each.unsqueeze(-2) for each in _columns(others.detach()))
+    width = torch.minimum(right, others_right).sub_(torch.maximum(left, others_left))
+    height = torch.minimum(bottom, others_bottom).sub_(torch.maximum(top, others_top)).clamp_(min=0)
+    # I / (A + B - I) > t where I > t / (1 + t) · (A + B); of two negative lengths, one clamp makes the product 0.
+    share = threshold / (1 + threshold)
+    least = (share * area(boxes.detach())).unsqueeze(-1) + (share * area(others.detach())).unsqueeze(-2)
+    return width.mul_(height) > least
 
 
 def _apart(boxes: Tensor, groups: Tensor) -> Tensor:
@@ -214,4 +234,4 @@ def soft_nms(boxes: Tensor, scores: Tensor, *, sigma: float = 0.5, least: float 
 def _columns(boxes: Tensor) -> tuple[Tensor, ...]:
     if boxes.shape[-1:] != (4,):
         raise ShapeError(f"boxes have the shape {tuple(boxes.shape)}, expected (..., 4)")
-    return boxes.unbind(-1)
+    return tuple(each.contiguous() for each in boxes.unbind(-1))

@@ -197,6 +197,7 @@ def support() -> ConformanceSupport:
             "architectures.text_similarity": ComponentCase(
                 use("text_similarity", embedding_dim=4), examples=("text_similarities",)
             ),
+            "callbacks.look_at_texts": ComponentCase(use("look_at_texts", count=2), examples=texts),
             "datasets.labelled_text": ComponentCase(use("labelled_text")),
             "metrics.multilabel_f1": ComponentCase(examples=("few_topics",)),
             **{f"datasets.{name}": ComponentCase(exceptions=overlap) for name in ("movie_reviews", "rte", "sst2")},

@@ -70,6 +70,20 @@ def lab_architectures() -> dict[str, Any]:
 
 
 @hookimpl
+def lab_callbacks() -> dict[str, Any]:
+    """Artefacts for the report."""
+    return {"look_at_texts": "lab_sentences.callbacks:LookAtTexts"}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """Confusion matrix, most confident mistakes, alignments."""
+    from lab_sentences.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
 def lab_predictors() -> dict[str, str]:
     """Prediction of texts, for ``lab predict``."""
     return {"text": "lab_sentences.predict:TextPredictor"}

@@ -88,10 +88,12 @@ def plan_lines(study: Study, results: Results | None, detect: float, power: floa
     from lab.errors import LabError
     from lab.report.live import describe_seconds
     from lab.study.compare import MIN_SEEDS, single_level
+    from lab.study.results import Results
     from lab_statistics.power import pooled_spread, seeds_for, upper_spread
 
-    names = [arm.name for arm in study.all_arms]
-    level = single_level(len(names) - 1)
+    names = [arm.name for arm in study.all_arms if arm.trial is None]
+    # effects of a grid are read beside its arms, and count together
+    level = single_level(Results(study, study.all_arms, []).family)
     pairs = _differences(results, names) if results is not None else {}
     found: dict[str, Any] = {name: d for name, d in pairs.items() if len(d) >= MIN_SEEDS}
     if spread is None and not found:
@@ -146,12 +148,13 @@ def _number(count: int | None) -> str:
 
 def _differences(results: Results, names: list[str]) -> dict[str, list[float]]:
     metric = results.study.compare
-    base = results.scores(names[0], metric)
     found = {}
-    for name in names[1:]:
-        arm = results.scores(name, metric)
-        d = [arm[seed] - base[seed] for seed in base if seed in arm]
-        found[name] = [value for value in d if math.isfinite(value)]
+    for name in names:
+        other = results.base_of(name)
+        if other != name:
+            base, arm = results.scores(other, metric), results.scores(name, metric)
+            d = [arm[seed] - base[seed] for seed in base if seed in arm]
+            found[name] = [value for value in d if math.isfinite(value)]
     return found
 
 

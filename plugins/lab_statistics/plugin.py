@@ -30,6 +30,7 @@ def lab_study_methods() -> dict[str, str]:
     return {
         "across": "lab_statistics.datasets:across",
         "match": "lab_statistics.matching:match",
+        "retrain": "lab_statistics.retraining:retrain",
         "sources": "lab_statistics.variance:sources",
         "splits": "lab_statistics.splits:splits",
         "tune": "lab_statistics.tuning:tune",
@@ -47,9 +48,10 @@ def lab_callbacks() -> dict[str, str]:
 
 @hookimpl
 def lab_rounds() -> dict[str, str]:
-    """Further seeds for arms that are not decided; trials of arms, and their tuned forms; arms with equal budgets."""
+    """Seeds for open arms; trials and tuned forms of arms; arms with equal budgets; the best of a search again."""
     return {
         "match": "lab_statistics.matching:next_arms",
+        "retrain": "lab_statistics.retraining:next_arms",
         "tune": "lab_statistics.tuning:next_arms",
         "until_decided": "lab_statistics.sequential:next_arms",
     }

@@ -42,7 +42,7 @@ def describe(results: Results) -> list[str]:
     spreads = spreads_of(results)
     if not spreads:
         return []
-    level = _level(results)
+    level = single_level(results.family)
     counts = ", ".join(map(str, SEEDS_SHOWN))
     lines = [
         f"difference in {results.study.compare} that {counts} seeds would show with 80 % probability, "
@@ -59,20 +59,11 @@ def describe(results: Results) -> list[str]:
     return lines
 
 
-def _level(results: Results) -> float:
-    from lab.study.compare import number_of_effects
-
-    cells = {arm.name: arm.factors for arm in results.arms if arm.trial is None}
-    compared = sum(row.comparison is not None for row in results.compare())
-    has_effects = bool(results.effects())
-    return single_level(compared + (number_of_effects(cells) if has_effects else 0))
-
-
 def plot_detectable(results: Results) -> Figure:
     """Plot the difference that is shown with 80 % probability against the number of seeds, a line per arm."""
     from matplotlib.figure import Figure
 
-    level = _level(results)
+    level = single_level(results.family)
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     seeds = np.arange(MIN_SEEDS, max(SEEDS_SHOWN) + 1)

@@ -4,7 +4,7 @@ Looking repeatedly at level 0.05 is wrong too often: after each of 3 to 10 seeds
 difference. Boundaries are those of the family of Wang & Tsiatis 1987 (*Biometrics* 43): the p-value of a look with n of
 N seeds, as a normal deviate, must exceed ``C (N / n)^(1/2 - Δ)``. With Δ = 1/2 every look has the same level (Pocock
 1977, *Biometrika* 64), which stops soonest; with Δ = 0 the first looks have almost none and the last nearly all
-(O'Brien & Fleming 1979, *Biometrics* 35), which keeps the power of a study without looks.
+(O'Brien & Fleming 1979, *Biometrics* 35), which keeps nearly the power of a study without looks.
 
 The statistics of all looks are those of one growing sample, whose joint null distribution for normal differences
 depends on nothing that is unknown. So C is found by simulation, for Student's t and few seeds, for which tables of
@@ -116,8 +116,8 @@ def until_decided(
         alpha: probability of any wrong verdict.
         step: seeds between two looks.
         boundary: ``pocock`` has the same level at every look and saves most runs where differences are large;
-            ``obrien_fleming`` saves few, and finds small differences as often as a study of ``largest`` seeds without
-            looks.
+            ``obrien_fleming`` saves fewer, and finds small differences nearly as often as a study of ``largest``
+            seeds without looks.
 
     Raises:
         StudyError: every argument that is out of range.

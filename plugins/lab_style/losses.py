@@ -31,7 +31,7 @@ def style_loss(
     target: Tensor,
     *,
     content_weight: float = 1.0,
-    style_weight: float = 1e3,
+    style_weight: float = 1.0,
     smooth_weight: float = 1.0,
 ) -> Tensor:
     """Weighted sum of the distances of content and of style, and of roughness, less those in the target.
@@ -89,11 +89,11 @@ class _Column:
 
 
 class ContentDistance(_Column):
-    """Mean squared difference of features from those of the content picture."""
+    """Mean squared difference of features from those of the content picture, divided by their mean square."""
 
 
 class StyleDistance(_Column):
-    """Mean squared difference of Gram matrices from those of the style picture, averaged over layers."""
+    """Mean squared difference of Gram matrices from the style picture's, divided by their mean square; over layers."""
 
     column = 1
 

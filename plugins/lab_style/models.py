@@ -67,8 +67,9 @@ class StylePicture(nn.Module):
     """Picture whose pixels are trained towards the content of one picture and the style of another.
 
     Gatys, Ecker & Bethge 2016, as in *Dive into Deep Learning*, 13.12. The content is compared by the mean squared
-    difference of features, the style by that of their Gram matrices divided by C · h · w, averaged over layers; the
-    body of the features is frozen.
+    difference of features, the style by that of their Gram matrices, averaged over layers; the body of the features is
+    frozen. Differs from both: each mean is divided by the mean square of what it should be, so that distances and
+    weights do not depend on the body.
 
     Args:
         channels, content, style: facts of the data.
@@ -132,10 +133,10 @@ class StylePicture(nn.Module):
             raise ShapeError(f"pictures {tuple(images.shape)} for one of {tuple(self.picture.shape)}")
         found = self._outputs(self.picture)
         content: Any = self.content
-        distance = (found[self.content_layer] - content).square().mean()
+        distance = _relative(found[self.content_layer], content)
         styles = torch.stack(
             [
-                (gram(found[name]) - getattr(self, f"style{number}")).square().mean()
+                _relative(gram(found[name]), getattr(self, f"style{number}"))
                 for number, name in enumerate(self.style_layers)
             ]
         )
@@ -159,6 +160,11 @@ class StylePicture(nn.Module):
         super().train(mode)
         self.body.eval()
         return self
+
+
+def _relative(found: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean squared difference, divided by the mean square of ``wanted``."""
+    return (found - wanted).square().mean() / wanted.square().mean().clamp(min=torch.finfo(wanted.dtype).tiny)
 
 
 def _stages(body: nn.Module) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ __all__ = ["sections"]
 
 
 WIDTH, HEIGHT, MARGIN = 640, 400, 40
+CHARACTER, LINE = 6.2, 12.0
+"""Width of a character, and height of a line, of the words on a map."""
 
 
 def sections(runs: Sequence[RunRecord]) -> list[Section]:
@@ -84,11 +86,19 @@ def _maps(mapped: Mapping[str, Sequence[Sequence[Any]]]) -> Section:
 
 def _map(arm: str, words: Sequence[Sequence[Any]]) -> str:
     xs, ys = [float(x) for _, x, _ in words], [float(y) for _, _, y in words]
-    marks = []
-    for word, x, y in zip((word for word, *_ in words), xs, ys, strict=True):
+    marks: list[str] = []
+    placed: list[tuple[float, float, float]] = []
+    for word, x, y in zip((str(word) for word, *_ in words), xs, ys, strict=True):
         left = MARGIN + (WIDTH - 2 * MARGIN) * _share(x, xs)
         top = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * _share(y, ys)
-        marks.append(f"<text x='{left:.1f}' y='{top:.1f}'>{html.escape(str(word))}</text>")
+        half = CHARACTER * len(word) / 2
+        # the most frequent words come first; one without room for its name is a point, named where the mouse is
+        if any(abs(left - x) < half + other and abs(top - y) < LINE for x, y, other in placed):
+            name = html.escape(word)
+            marks.append(f"<circle cx='{left:.1f}' cy='{top:.1f}' r='2' opacity='.5'><title>{name}</title></circle>")
+            continue
+        placed.append((left, top, half))
+        marks.append(f"<text x='{left:.1f}' y='{top:.1f}'>{html.escape(word)}</text>")
     label = html.escape(f"map of {len(words)} words, {arm}", quote=True)
     return (
         f"<svg role='img' aria-label='{label}' viewBox='0 0 {WIDTH} {HEIGHT}' font-size='11' text-anchor='middle' "

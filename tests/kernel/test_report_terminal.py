@@ -9,7 +9,8 @@ from rich.console import Console
 
 import lab
 from lab.report.cells import short_verdict
-from lab.report.terminal import make_console, print_results
+from lab.report.terminal import _print_sentences, make_console, print_results
+from lab.study.compare import compare_arms
 from lab.study.results import Results
 
 ARMS = {
@@ -87,3 +88,18 @@ def test_output_that_is_no_terminal_is_as_wide_as_columns_says(monkeypatch: pyte
 
 def test_a_metric_without_a_direction_is_not_said_to_have_one(results: Results) -> None:
     assert results.better_direction("something") == "it is not known which direction"
+
+
+def test_a_verdict_that_is_barely_one_says_how_far_such_verdicts_exaggerate() -> None:
+    base = {seed: 0.3 + 0.1 * seed for seed in range(10)}
+    noise = [0.31, -0.42, 0.05, 0.77, -0.63, 0.48, -0.11, 0.93, -0.2, 0.57]
+    shown = []
+    for shift in (0.3, 3.0):
+        arm = {seed: value + shift + noise[seed] for seed, value in base.items()}
+        console = Console(record=True, width=160)
+        (found,) = compare_arms(base, {"arm": arm}, higher_is_better=True)
+        assert found.is_better
+        _print_sentences([("arm", found)], console)
+        shown.append(console.export_text())
+    assert "× too large if the true difference is half of it (verdicts of 10 seeds are)" in shown[0]
+    assert shown[1] == ""

@@ -23,6 +23,7 @@ from lab import Study, log, run_study, use
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import load_catalog
 from lab.study.results import Results
+from lab.study.task import TaskRun
 from lab.training.rng import all_generators
 from tests.kernel.toys import plugin_module
 
@@ -46,6 +47,11 @@ def results(tmp_path: Path) -> Callable[..., Results]:
 
 class Trainer:
     """No task."""
+
+
+async def train_later() -> dict[str, float]:
+    """No task either."""
+    return {"valid_loss": 1.0}
 
 
 def returning(value: Any) -> Study:
@@ -122,6 +128,7 @@ def test_a_grid_and_a_search_go_over_the_parameters_of_a_function(results):
         (lambda: Study(lambda seed: {"valid_loss": 1.0}), "must be given\n  the run has it: run.seed"),
         (lambda: Study(lambda run=3: {"valid_loss": 1.0}), "'run' is filled by lab and must have no default"),
         (lambda: Study(use(Trainer)), "a task is a function that trains, not a class"),
+        (lambda: Study(use(train_later)), "a task is a plain function, without async and yield"),
     ],
 )
 def test_a_wrong_question_is_told_before_anything_is_called(results, study, message):
@@ -271,6 +278,46 @@ def train(*, pause: float = 0.3, run: lab.TaskRun) -> dict[str, float]:
 
 study = Study(use(train), seeds=2, compare="total", higher_is_better=True)
 '''
+
+
+def test_a_resumed_function_keeps_the_rows_that_it_logged_before_it_was_killed(tmp_path):
+    def train_until(run: TaskRun, last: int) -> None:
+        kept = run.checkpoint.load()
+        for epoch in range(0 if kept is None else kept[1]["epoch"] + 1, last):
+            run.log(epoch=epoch, loss=float(epoch))
+            run.checkpoint.save(epoch=epoch)
+
+    def begun() -> TaskRun:
+        return TaskRun(0, tmp_path, "cpu", threading.Event(), lambda row: None)
+
+    first = begun()
+    train_until(first, 3)
+    # the row of an epoch that was killed before it was saved is logged again
+    first.log(epoch=3, loss=99.0)
+    train_until(again := begun(), 5)
+    assert [row["loss"] for row in again.history] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3, 4]
+
+
+def test_a_function_that_begins_anew_forgets_the_rows_of_the_killed_run(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 0, "loss": 9.0}\n')
+    run = TaskRun(0, tmp_path, "cpu", threading.Event(), lambda row: None)
+    assert run.checkpoint.load() is None
+    run.log(loss=1.0)
+    assert [row["loss"] for row in run.history] == [1.0]
+
+
+def test_a_plan_says_what_of_a_function_no_study_can_set(tmp_path, lab):
+    (tmp_path / "loose.py").write_text(
+        "from lab import Study, use\n"
+        "def train(*args, lr=0.1, seed=3, **more):\n    return {'valid_loss': lr}\n"
+        "study = Study(use(train), seeds=2)\n"
+    )
+    said = " ".join(lab("run", tmp_path / "loose.py", "--plan").out.split())
+    assert "a study sets named parameters only, and gives nothing to *args" in said
+    assert "and gives nothing to **more" in said
+    assert "its parameter 'seed' is 3 in every run; run.seed differs" in said
 
 
 def totals(runs: Path) -> list[float]:

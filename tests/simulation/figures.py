@@ -17,7 +17,7 @@ import numpy as np
 
 from lab.study.compare import mean_and_half_width, single_level
 
-__all__ = ["DRAWS", "coverage", "false_verdicts", "lost_runs", "power", "table"]
+__all__ = ["DRAWS", "coverage", "false_verdicts", "lost_runs", "table"]
 
 STUDIES = 10_000
 SEEDS = (3, 5, 10)
@@ -96,32 +96,6 @@ def lost_runs(seeds: int = 6, studies: int = STUDIES, *, keeps_rule: bool = True
     return float(((np.abs(mean) > half) & is_judged).mean())
 
 
-def power(seeds: int, arms: int, effect: float, *, everywhere: bool, correlation: float = 0.5) -> tuple[float, float]:
-    """Return how often the first arm gets its verdict, with these intervals and with Holm's step-down correction.
-
-    Args:
-        seeds, arms: of a study.
-        effect: true difference of the first arm, in deviations of one arm's scores.
-        everywhere: whether all arms have that difference.
-        correlation: of the scores of two arms with the same seeds.
-    """
-    from scipy.special import stdtr
-
-    rng = np.random.default_rng([seeds, arms])
-    shared = rng.normal(size=(STUDIES, 1, seeds)) * np.sqrt(correlation)
-    scores = shared + rng.normal(size=(STUDIES, arms + 1, seeds)) * np.sqrt(1 - correlation)
-    scores[:, 1 : None if everywhere else 2] += effect
-    d = scores[:, 1:] - scores[:, :1]
-    mean, half = mean_and_half_width(d, single_level(arms))
-    ours = float((np.abs(mean[:, 0]) > half[:, 0]).mean())
-    p = 2 * stdtr(seeds - 1, -np.abs(mean) / (d.std(axis=-1, ddof=1) / np.sqrt(seeds)))
-    order = np.argsort(p, axis=1)
-    steps = np.take_along_axis(p, order, axis=1) * (arms - np.arange(arms)) < 0.05
-    first = (order == 0).argmax(axis=1)
-    holm = float(np.cumprod(steps, axis=1)[np.arange(STUDIES), first].mean())
-    return ours, holm
-
-
 def table() -> Iterator[str]:
     """Yield the lines of the page: coverage, false verdicts, failures and power."""
     cells = [(arms, seeds) for arms in ARMS for seeds in SEEDS]
@@ -145,15 +119,6 @@ def table() -> Iterator[str]:
         f"If the worst third of an arm's six runs fails, a verdict on the survivors would be wrong in {without:.1%} of "
         f"studies; arms whose failures differ get none ({with_rule:.1%})."
     )
-    yield ""
-    yield "Intervals that hold together cost power where many arms differ, against Holm's step-down correction, which"
-    yield "has no intervals to go with its verdicts. Probability that an arm 3 deviations better is shown to be better:"
-    yield ""
-    yield "| arms × seeds | only it differs: these, Holm | all arms differ: these, Holm |"
-    yield "| --- | ---: | ---: |"
-    for arms, seeds in ((1, 3), (1, 5), (4, 3), (4, 5), (9, 5)):
-        one, every = (power(seeds, arms, 3.0, everywhere=everywhere) for everywhere in (False, True))
-        yield f"| {arms} × {seeds} | {one[0]:.0%}, {one[1]:.0%} | {every[0]:.0%}, {every[1]:.0%} |"
 
 
 def main(arguments: list[str]) -> None:

@@ -125,6 +125,8 @@ def test_a_program_or_a_script_that_is_not_there_is_told_before_anything_is_call
         ({}, "'{lr}' is not a parameter: give lr=..."),
         ({"lr": 1.0, "metrics": "out/m.json"}, "metrics must be in the run's own folder: '{folder}/m.json'"),
         ({"lr": 1.0, "sources": ["nowhere/*.py"]}, "no source fits 'nowhere/*.py'"),
+        ({"lr": 1.0, "timeout_s": -1}, "timeout_s must be more than 0 seconds, not -1"),
+        ({"lr": 1.0, "metrics": {"score": "score: .*"}}, "the pattern of 'score' has no groups, and one is the number"),
     ],
 )
 def test_a_command_that_cannot_be_run_is_told_when_it_is_written(options, message):
@@ -135,6 +137,11 @@ def test_a_command_that_cannot_be_run_is_told_when_it_is_written(options, messag
 
 def test_a_brace_that_is_not_closed_is_told():
     for template, message in [
+        (
+            "python 'train.py {lr}",
+            "the command cannot be read: No closing quotation\n  python 'train.py {lr}\n  quotes",
+        ),
+        ("train {lr} | tee log.txt", "'|' is for a shell, and none reads this command: bash -c '...' runs one"),
         ("train {lr", "the command cannot be read: a '{' has no '}'"),
         ("train {lr} }", "the command cannot be read: a '}' has no '{'"),
         ("python -c 'print({1: 2})' {lr}", "'{1}' is not a parameter: braces that are meant are written twice: {{1}}"),
@@ -160,6 +167,31 @@ def test_children_of_a_command_end_with_it(run, tmp_path):
             break
         time.sleep(0.05)
     assert not _runs(number)
+
+
+def test_a_child_with_a_session_of_its_own_ends_with_a_command_that_takes_too_long(run, tmp_path):
+    child = (
+        "import subprocess, sys, time; p = subprocess.Popen(['sleep', '300'], start_new_session=True); "
+        "open(sys.argv[1], 'w').write(str(p.pid)); time.sleep(300)"
+    )
+    line = f'{PYTHON} -c "{child}" {tmp_path}/pid {{lr}}'
+    assert "took longer than 2 s" in error_of(run(command(line, lr=1.0, timeout_s=2, metrics="{folder}/m.json")))
+    assert not _runs(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.jsonl", '{"score": 1}\n{"sco', "line 2 is not JSON: Unterminated string starting at (column 2)"),
+        ("m.json", '{"score"', "Expecting ':' delimiter"),
+        ("m.csv", "epoch,score\n0,1.0\n1,abc\n", "the metrics hold no number: 'score' is 'abc'"),
+        ("m.json", "[1]", "the metrics are not an object but list"),
+    ],
+)
+def test_metrics_that_are_no_numbers_are_told_with_their_place(run, tmp_path, name, text, message):
+    (tmp_path / "text").write_text(text)
+    line = f"cp {tmp_path}/text {{folder}}/{name} --backup={{backup}}"
+    assert message in error_of(run(command(line, backup="none", metrics=f"{{folder}}/{name}")))
 
 
 def _runs(number: int) -> bool:

@@ -7,15 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from lab_statistics.plan_command import plan_lines
 from lab_statistics.power import detectable, pooled_spread, power_of, seeds_for, upper_spread
 from lab_statistics.power_section import describe, sections
 from scipy.special import chdtri, ndtr, stdtrit
 
+from lab import Study
 from lab.cli.main import cli
+from lab.registry.plugins import Catalog
 from lab.study.compare import single_level
+from lab.study.execute import run_study
 from lab.study.record import read_study
 from lab.study.store import Store
 from tests.kernel.stored_study import store_study
+from tests.kernel.toys import experiment
 
 FILE = """from lab import Experiment, Study, use
 base = Experiment(dataset="points", architecture="mlp", loss="cross_entropy", metrics=["accuracy"])
@@ -107,6 +112,25 @@ def test_a_spread_may_be_given_instead_of_a_pilot(lab, tmp_path: Path) -> None:
     result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01", "--spread", "0.01")
     assert "spread 0.01 (given): 13 seeds" in result.output
     assert "the time of a run is not known before one is finished" in result.output
+
+
+def test_effects_of_a_grid_count_with_its_arms(lab, tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(
+        FILE.replace('.swap("lr", {"wide": 0.1, "sgd": 0.2})', '.grid({"lr": [0.1, 0.2], "batch_size": [8, 16]})')
+    )
+    result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01", "--spread", "0.01")
+    # three arms beside the base, two main effects and an interaction
+    assert f"each at level {single_level(6):.2g}" in result.output
+
+
+def test_an_arm_on_another_dataset_has_the_base_there(catalog: Catalog, tmp_path: Path) -> None:
+    study = Study(experiment(epochs=1), seeds=3, name="toy").swap("lr", {"fast": 0.1})
+    study = study.across("batch_size", {"eight": 8, "four": 4})
+    results = run_study(study, runs=tmp_path, catalog=catalog)
+    lines = "\n".join(plan_lines(study, results, 0.01, 0.8, None))
+    base, arm = (list(results.scores(name, "valid_loss").values()) for name in ("base on four", "fast on four"))
+    assert f"  fast on four: spread {np.std(np.subtract(arm, base), ddof=1):.3g} over 3 seeds" in lines
+    assert "  base on four: " not in lines
 
 
 def test_without_a_pilot_the_message_says_how_to_make_one(lab, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from lab_text.vectors import TextVectors
 from lab_words.callbacks import NEIGHBORS
 from lab_words.replaced import replaced_middle
-from lab_words.report import sections
+from lab_words.report import _map, sections
 from lab_words.vectors import RunVectors
 
 from lab import Experiment, Study, use
@@ -53,6 +54,12 @@ def test_the_report_shows_neighbors_answers_and_a_map(finished):
     near, answered, mapped = sections([SimpleNamespace(arm="base", folder=folder / ".store" / key)])
     assert (near.title, answered.title, mapped.title) == ("Nearest neighbors", "Answers to analogies", "Map of words")
     assert mapped.html.count("<svg role='img' aria-label='map of 60 words, base'") == 1
+
+
+def test_words_on_a_map_do_not_cover_each_other():
+    drawn = _map("base", [("often", 0.0, 0.0), ("seldom", 0.01, 0.0), ("far", 1.0, 1.0)])
+    assert re.findall(r"<text[^>]*>(\w+)</text>", drawn) == ["often", "far"]
+    assert re.findall(r"<circle.*?<title>(\w+)</title>", drawn) == ["seldom"]
 
 
 def test_words_are_escaped_and_the_first_seed_is_shown(tmp_path):
