@@ -8,16 +8,16 @@ The base enlarges the smallest map alone. Nothing is downloaded: drawn shapes. O
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("drawn_masks", train=400, valid=150),
-    architecture=use("fcn", widths=[8, 16, 32]),
+    dataset=use("drawn_masks", size=48, train=400, valid=150, objects=[1, 3], sizes=[0.3, 0.6]),
+    architecture=use("fcn", widths=[12, 24, 48]),
     loss=use("cross_entropy", ignore=255),
     optimizer="adam",
-    callbacks=["one_cycle", "augment_objects", "draw_masks"],
+    callbacks=["one_cycle", use("augment_objects", zoom=[1.0, 1.0]), "draw_masks"],
     metrics=["mean_iou"],
     lr=1e-2,
-    batch_size=16,
+    batch_size=8,
     valid_batch_size=50,
-    epochs=8,
+    epochs=10,
 )
 study = (
     Study(base, seeds=3, compare="valid_mean_iou")
@@ -25,8 +25,8 @@ study = (
     .swap(
         "architecture",
         {
-            "U-Net": use("unet", widths=[8, 16, 24, 32]),
-            "U-Net without skips": use("unet", widths=[8, 16, 24, 32], skips=False),
+            "U-Net": use("unet", widths=[8, 16, 32, 64]),
+            "U-Net without skips": use("unet", widths=[8, 16, 32, 64], skips=False),
         },
     )
 )

@@ -1,7 +1,8 @@
 """Which encoder classifies texts best: a bag of words, a recurrent network, or convolutions?
 
 Nothing is downloaded: in half of the generated questions two neighboring words changed places, which a bag of words
-cannot tell. `--set dataset.path=mine.csv` is a file of yours; with LAB_DATA set, there is `--set dataset.corpus=sst2`.
+cannot tell. `--set dataset.path=mine.csv` is a file of yours; with LAB_DATA set, there are
+`--set dataset=sst2`, `movie_reviews` and `snli`.
 """
 
 from lab import Experiment, Study, use

@@ -1,7 +1,8 @@
 """Which pooling makes one vector of the words of a text: the maximum, the mean, the last word, or attention?
 
 Nothing is downloaded: in half of the generated questions two neighboring words changed places, somewhere in the text.
-`--set dataset.path=mine.csv` is a file of yours; with LAB_DATA set, there is `--set dataset.corpus=sst2`.
+`--set dataset.path=mine.csv` is a file of yours; with LAB_DATA set, there are
+`--set dataset=sst2`, `movie_reviews` and `snli`.
 """
 
 from lab import Experiment, Study, use

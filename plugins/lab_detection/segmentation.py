@@ -98,7 +98,8 @@ class UNet(nn.Module):
     """U-Net (Ronneberger et al. 2015, arXiv:1505.04597), in small.
 
     Stages of two convolutions, each followed by pooling, and as many that enlarge by a transposed convolution and see
-    the map of the same size from the way down. Differs from the paper: convolutions keep the size, with batch norm.
+    the map of the same size from the way down. Differs from the paper: convolutions keep the size, with batch norm, and
+    there is one per stage on the way up, which learns faster in a short training.
 
     Args:
         channels, image_size, class_count: facts of the data.
@@ -131,7 +132,7 @@ class UNet(nn.Module):
         for number, (after, before) in enumerate(reversed(list(pairwise(widths)))):
             with part(f"up{number}"):
                 self.enlarge.append(nn.ConvTranspose2d(before, after, 2, stride=2))
-                self.up.append(conv_block(2 * after if skips else after, after))
+                self.up.append(conv_block(2 * after if skips else after, after, count=1))
         self.pool = nn.MaxPool2d(2)
         with part("scores"):
             self.scores = nn.Conv2d(widths[0], class_count, 1)
