@@ -86,7 +86,7 @@ def lab_report_sections(study: Any, runs: Any) -> Any:
 @hookimpl
 def lab_predictors() -> dict[str, str]:
     """Prediction of texts, for ``lab predict``."""
-    return {"text": "lab_sentences.predict:TextPredictor"}
+    return {"texts": "lab_sentences.predict:TextPredictor"}
 
 
 @hookimpl

@@ -88,7 +88,7 @@ def lab_learner_methods() -> dict[str, str]:
 @hookimpl
 def lab_predictors() -> dict[str, str]:
     """Prediction of tables, for ``lab predict``."""
-    return {"table": "lab_tabular.predict:TablePredictor"}
+    return {"tables": "lab_tabular.predict:TablePredictor"}
 
 
 @hookimpl
