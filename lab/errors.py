@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self
 
 __all__ = [
     "DataError",
@@ -28,6 +28,7 @@ __all__ = [
     "notes_of",
     "own_caller",
     "own_line",
+    "place_of",
     "printable",
 ]
 
@@ -46,11 +47,19 @@ class LabError(Exception):
 
     exit_code = 2
 
+    blames: tuple[str, ...] = ()
+    """What is at fault: hooks of a plugin or slots of an experiment. Whoever knows them adds plugin, file and line."""
+
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.hint = hint
+
+    def blaming(self, *names: str) -> Self:
+        """Return this error with what is at fault."""
+        self.blames = names
+        return self
 
     @classmethod
     def among(
@@ -206,6 +215,24 @@ def own_line(error: BaseException) -> str:
     import traceback
 
     return _own_place([(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)])
+
+
+def place_of(definition: object) -> str:
+    """Return ``"file, line N"`` of a class or function; empty if it has no source."""
+    import inspect
+
+    try:
+        plain: Any = inspect.unwrap(definition)  # type: ignore[arg-type]
+        plain = getattr(plain, "func", plain)
+        lines, first = inspect.getsourcelines(plain)
+        # The first line may be a decorator.
+        skipped = next((at for at, line in enumerate(lines) if line.lstrip().startswith(_DEFINES)), 0)
+        return printable(f"{inspect.getsourcefile(plain)}, line {first + skipped}")
+    except (TypeError, OSError, ValueError):
+        return ""
+
+
+_DEFINES = ("def ", "class ", "async def ")
 
 
 def own_caller() -> str:

@@ -28,7 +28,7 @@ plugin_api = "1.0"
 """Version of the hooks and contracts. A plugin may state the range it works with: ``plugin_api = ">=1,<2"``."""
 
 OPTIMIZER_ARGUMENTS = ("param_groups", "lr")
-SAMPLER_ARGUMENTS = ("size", "lengths", "batch_size", "generator")
+SAMPLER_ARGUMENTS = ("size", "lengths", "batch_size", "generator", "targets", "groups", "weights")
 
 KERNEL_REGISTRIES = (
     RegistrySpec("datasets", "dataset", "lab.training.data:Data", "training data"),
@@ -71,7 +71,8 @@ def lab_losses() -> Components:
 def lab_samplers() -> Components:
     """Samplers: ``factory(…) ->`` batches of indices, with a length.
 
-    It may ask for ``size, batch_size, generator`` and, if examples have a length, ``lengths``.
+    It may ask for ``size, batch_size, generator``, if examples have a length, ``lengths``, and for ``targets``,
+    ``groups`` and ``weights`` of the examples if the split has them (``Data.split_facts``).
     Used by: ``lab_basics``.
     """
 

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean
+from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean, place_of
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.discovery import EntryPoint, find_entry_points
+from lab.registry.intact import process_unchanged
 from lab.registry.reads import watch_reads
 from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
 from lab.streams import stdout_to_stderr
@@ -122,16 +123,17 @@ class PluginHost:
             if not self._implementations(plugin, hook):
                 continue
             try:
-                with stdout_to_stderr():
+                with stdout_to_stderr(), self._watched(plugin, hook, hook):
                     result = self._call(plugin, hook, **arguments)
                 if result is not None:
                     results.append((plugin, check(hook, result)))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
+                cause = _cause(error, plugin.module)
                 if self.strict:
-                    raise PluginError(f"plugin {plugin} failed in {hook}", hint=_cause(error)) from error
-                self.warn(f"lab: plugin {plugin} failed in {hook}\n  {_cause(error)}")
+                    raise PluginError(f"plugin {plugin} failed in {hook}", hint=cause) from error
+                self.warn(f"lab: plugin {plugin} failed in {hook}\n  {cause}")
         return results
 
     def gather(self, hook: str, kind: type[ItemT], **arguments: Any) -> list[tuple[Plugin, list[ItemT]]]:
@@ -178,10 +180,12 @@ class PluginHost:
             module = point.load()
         finally:
             plugin.seconds = time.perf_counter() - started
+        plugin.module = module
         self._register(plugin, module)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> None:
         _check_api(getattr(module, "plugin_api", None))
+        plugin.module = module
         for name in dir(module):
             caller = getattr(self._manager.hook, name, None)
             # pluggy's own check of arguments names neither the hook's arguments nor the plugin; hooks of registries
@@ -193,26 +197,31 @@ class PluginHost:
             self._manager.register(module, plugin.name)
         except ValueError as error:
             raise PluginError(str(error)) from error
-        plugin.module = module
 
     def _check_hooks(self, plugin: Plugin) -> None:
         known = sorted(name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec())
         for caller in self._manager.get_hookcallers(plugin.module) or ():
             if not caller.has_spec():
+                # pluggy's word for a hook of another plugin that may be absent
+                if all(found.optionalhook for found in self._implementations(plugin, caller.name)):
+                    continue
                 # compared without the prefix, which would make all names alike
+                short = caller.name.removeprefix("lab_")
                 plain = {name.removeprefix("lab_"): name for name in known}
-                hint = did_you_mean(caller.name.removeprefix("lab_"), plain) or f"hooks: {', '.join(known)}"
-                raise PluginError(f"there is no hook '{caller.name}'; {hint}")
+                hint = did_you_mean(short, plain) or "; ".join(
+                    [f"no plugin that is loaded opens a registry '{short}'", *self.unavailable_plugins()]
+                )
+                raise PluginError(f"there is no hook '{caller.name}'; {hint}").blaming(caller.name)
             # A wrapper would run around the hooks of other plugins, which are called one by one here.
             if any(found.wrapper or found.hookwrapper for found in self._implementations(plugin, caller.name)):
-                raise PluginError(f"hook wrappers are not supported: {caller.name}")
+                raise PluginError(f"hook wrappers are not supported: {caller.name}").blaming(caller.name)
 
     # --- isolation ----------------------------------------------------------------------------------------------------
 
     def _isolate(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
         """Run one step of loading; a plugin that fails in it is unregistered whole, with a warning."""
         try:
-            with stdout_to_stderr():
+            with stdout_to_stderr(), self._watched(plugin, "it", "__file__"):
                 action(*arguments)
         except KeyboardInterrupt:
             raise
@@ -220,8 +229,12 @@ class PluginHost:
             # pytest.skip and CancelledError are no Exceptions, and may not end the command either.
             self._fail(plugin, error)
 
+    def _watched(self, plugin: Plugin, what: str, blames: str) -> AbstractContextManager[None]:
+        """Return the context in which code of a third party runs: what it changes in the process is put back."""
+        return nullcontext() if plugin.is_builtin else process_unchanged(what, blames, in_place=blames == "__file__")
+
     def _fail(self, plugin: Plugin, error: BaseException) -> None:
-        cause = _cause(error)
+        cause = _cause(error, plugin.module)
         if self.strict:
             raise PluginError(f"plugin {plugin} could not be loaded", where=plugin.origin, hint=cause) from error
         self.warn(f"lab: plugin {plugin} could not be loaded and is skipped\n  {cause}")
@@ -230,7 +243,9 @@ class PluginHost:
 
     def _unregister(self, plugin: Plugin) -> None:
         if plugin.module is not None:
-            self._manager.unregister(plugin.module)
+            # A module may be registered under the name of another plugin.
+            if self._manager.get_name(plugin.module) == plugin.name:
+                self._manager.unregister(plugin.module)
             plugin.module = None
 
 
@@ -291,7 +306,7 @@ class Catalog(PluginHost):
     def _open_registries(self, plugin: Plugin) -> None:
         for spec in _checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
             if spec.name in self.registries:
-                raise PluginError(f"there is a registry '{spec.name}' already")
+                raise PluginError(f"there is a registry '{spec.name}' already").blaming("lab_registries")
             self.registries[spec.name] = Registry(spec, self.unavailable_plugins)
             plugin.opens.append(spec.name)
 
@@ -330,7 +345,8 @@ class Catalog(PluginHost):
         """Refuse a name that a built-in plugin has; warn of one that two third parties share."""
         owners = [other.plugin for other in registry.candidates(entry.name)]
         if owners and (owners[0].is_builtin or owners[0] is entry.plugin):
-            raise PluginError(f"{registry.spec.singular} '{entry.name}' belongs to {owners[0]} already")
+            what = f"{registry.spec.singular} '{entry.name}' belongs to {owners[0]} already"
+            raise PluginError(what).blaming(registry.spec.hook)
         if owners:
             self.warn(
                 f"lab: {registry.spec.singular} '{entry.name}' is registered by {owners[0]} and by {entry.plugin}\n"
@@ -389,11 +405,13 @@ def load_catalog(
     return catalog
 
 
-def _cause(error: BaseException) -> str:
-    """Return an error in one line, with where it was raised unless the message says it."""
+def _cause(error: BaseException, module: ModuleType | None = None) -> str:
+    """Return an error in one line, with where it was raised, or with the line of the hook that it blames."""
     described = describe(error)
     if isinstance(error, LabError):
-        return described
+        blamed = [getattr(module, name, None) for name in error.blames]
+        places = [each if isinstance(each, str) else place_of(each) for each in blamed]
+        return described + "".join(f" ({os.path.basename(place)})" for place in places if place)
     import traceback
 
     # Frames of frozen importlib say nothing to a plugin's author.
@@ -412,12 +430,12 @@ def _cause(error: BaseException) -> str:
 def _check_arguments(hook: str, asked: Iterable[str], known: Sequence[str]) -> None:
     unknown = [name for name in asked if name not in known]
     if unknown:
-        raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}")
+        raise PluginError(f"{hook} has no argument '{unknown[0]}'; it has: {', '.join(known) or 'none'}").blaming(hook)
 
 
 def _checked_mapping(hook: str, result: Any) -> Mapping[str, Any]:
     if not isinstance(result, Mapping):
-        raise PluginError(f"{hook} must return a dictionary, not {type(result).__name__}")
+        raise PluginError(f"{hook} must return a dictionary, not {type(result).__name__}").blaming(hook)
     return result
 
 
@@ -425,19 +443,21 @@ def _checked_list(hook: str, result: Any, kind: type[ItemT]) -> list[ItemT]:
     items = result if isinstance(result, (list, tuple)) else [result]
     for item in items:
         if not isinstance(item, kind):
-            raise PluginError(f"{hook} must return a list of {kind.__name__}, not of {type(item).__name__}: {item!r}")
+            what = f"{hook} must return a list of {kind.__name__}, not of {type(item).__name__}: {item!r}"
+            raise PluginError(what).blaming(hook)
     return list(items)
 
 
 def _check_component(name: Any, target: Any, registry: Registry) -> None:
     hook = registry.spec.hook
     if not isinstance(name, str) or not name or not all(c.isalnum() or c in "_-." for c in name):
-        raise PluginError(f"{hook}: {name!r} is not a valid component name (letters, digits, '_', '-', '.')")
+        what = f"{hook}: {name!r} is not a valid component name (letters, digits, '_', '-', '.')"
+        raise PluginError(what).blaming(hook)
     is_path = isinstance(target, str) and target.count(":") == 1 and all(target.split(":"))
     if not (is_path or isinstance(target, Preset) or callable(target)):
         raise PluginError(
             f"{hook}: '{name}' must be 'module:attribute', a class, a function or preset(...), not {target!r}"
-        )
+        ).blaming(hook)
 
 
 def _check_api(supported: Any) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from lab.errors import place_of
 from lab.registry.registry import Registry
 from lab.registry.values import to_plain
 
-__all__ = ["Component"]
+__all__ = ["Component", "read_only"]
+
+
+def read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a view of a copy of a mapping that nobody can write to."""
+    return mapping if isinstance(mapping, MappingProxyType) else MappingProxyType(dict(mapping))
 
 
 @attrs.frozen(eq=False)
@@ -34,7 +41,7 @@ class Component:
     alias: str
     plugin: str
     factory: Callable[..., Any]
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = attrs.field(converter=read_only)
     needs: tuple[str, ...]
     as_factory: bool = False
 
@@ -47,6 +54,17 @@ class Component:
     def label(self) -> str:
         """Its name in messages: ``architecture 'seq2seq_rnn' (lab_seq2seq 0.1.0)``."""
         return f"{self.registry.spec.singular} '{self.name.partition('#')[0]}' ({self.plugin})"
+
+    @property
+    def is_third_party(self) -> bool:
+        """True if a plugin brings it that is not part of ``lab``; a class of a study file has no plugin."""
+        found = [entry.plugin for entry in self.registry.entries() if str(entry.plugin) == self.plugin]
+        return bool(found) and not found[0].is_builtin
+
+    @property
+    def place(self) -> str:
+        """File and line of the class or function, for messages; empty if it has no source."""
+        return place_of(self.factory)
 
     @property
     def unfilled_parameters(self) -> list[str]:

@@ -25,6 +25,8 @@ from lab.training.callback import Callback
 from lab.training.data import Data
 from lab.training.learner import Learner
 from lab.training.rng import Streams, all_generators
+from lab.training.stepper import Stepper
+from lab.training.structure import describe_structure
 
 __all__ = ["DataCache", "build_learner", "data_of", "naming_culprits"]
 
@@ -110,7 +112,8 @@ def _other_each_time(dataset: Component) -> DataError:
 
 def _built(dataset: Component) -> Data:
     """Build data from a fixed state of the global generators, so that random datasets are equal in all processes."""
-    with assert_global_state_unchanged(dataset.label, allow_torch_rng=True), all_generators(0), stdout_to_stderr():
+    # the generators are set outside of the guard, which then sees whether the dataset seeds them itself
+    with all_generators(0), assert_global_state_unchanged(dataset.label, allow_torch_rng=True), stdout_to_stderr():
         data = dataset.build({})
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")
@@ -141,7 +144,7 @@ def build_learner(
     # parts draw their weights from streams of their own, so an arm that swaps one part starts the others equal
     with all_generators(streams.seed("init")), streams.initializing() as parts:
         learner = Learner(
-            _build(experiment.component("architecture"), facts),
+            _built_as(torch.nn.Module, "an nn.Module", experiment.component("architecture"), facts),
             data,
             _loss(experiment.component("loss"), facts),
             optimizer=experiment.component("optimizer").partial(facts),
@@ -150,8 +153,11 @@ def build_learner(
             valid_batch_size=values["valid_batch_size"],
             sampler=experiment.component("sampler").partial(facts),
             valid_sampler=_optional_partial(experiment, "valid_sampler", facts),
-            stepper=_build(experiment.component("stepper"), facts),
-            callbacks=[*callbacks, *(_build(component, facts) for component in callback_slots)],
+            stepper=_built_as(Stepper, "a lab.Stepper", experiment.component("stepper"), facts),
+            callbacks=[
+                *callbacks,
+                *(_built_as(Callback, "a lab.Callback", component, facts) for component in callback_slots),
+            ],
             metrics=_metrics(experiment, facts),
             seed=Streams(seed, values.get("vary")),
             device=device,
@@ -172,6 +178,18 @@ def _build(component: Component, facts: Mapping[str, Any]) -> Any:
         stdout_to_stderr(),
     ):
         return component.build(facts)
+
+
+def _built_as(kind: type, name: str, component: Component, facts: Mapping[str, Any]) -> Any:
+    """Return the built component.
+
+    Raises:
+        ParameterError: it is not a ``kind``, called ``name`` in the message.
+    """
+    built = _build(component, facts)
+    if not isinstance(built, kind):
+        raise ParameterError(f"{component.label} must be {name}, not {describe_structure(built)}")
+    return built
 
 
 _naming: ContextVar[bool] = ContextVar("lab_naming_culprits", default=False)
@@ -205,10 +223,18 @@ def _metrics(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> dict[s
     return built
 
 
+_ATTRIBUTES = (
+    *("batch", "callbacks", "data", "device", "distributed", "folder", "history", "loss", "losses", "lr", "metrics"),
+    *("model", "optimizer", "parts", "position", "stepper", "streams"),
+)
+
+
 @lru_cache(maxsize=8)
 def _methods(catalog: Catalog, plugins: tuple[str, ...]) -> dict[str, Callable[..., Any]]:
     """Return the methods that plugins add to a learner; collected again once a study file has registered hooks."""
-    return {name: _lazy_method(target, name) for name, target in catalog.collect("lab_learner_methods").items()}
+    # a method of the learner's own name would never be called, or replace what training calls
+    owned = catalog.collect_owned("lab_learner_methods", taken={*dir(Learner), *_ATTRIBUTES})
+    return {name: _lazy_method(target, name) for name, (_, target) in owned.items()}
 
 
 def _lazy_method(target: Any, name: str) -> Callable[..., Any]:

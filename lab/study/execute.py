@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +15,8 @@ from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
+from lab.study.culprit import line_of
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
 from lab.study.record import StudyRecord, record_of, write_study
@@ -152,17 +154,37 @@ def execute_plan(
     first = next((run for run in plan.runs if run.key in plan.found and run.experiment.task is not None), None)
     if first is not None:
         _refuse_unknown_primary(first, first.store.record(first.key))
-    chosen = build_executor(executor, catalog)
+    component = _resolve_executor(executor, catalog)
+    chosen = component.build({})
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     # around all runs: a signal between two runs must not be lost
-    with stop_on_interrupt() as stop:
+    with stop_on_interrupt() as stop, _naming_executor(component):
         ended: dict[str, RunRecord] = {}
         for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh):
             ended[run.key] = record
             if len(ended) == 1:
                 # raised in the loop: the executor ends what it has begun
                 _refuse_unknown_primary(run, record)
+    lost = [run for run in plan.to_do if run.key not in ended]
+    if lost:
+        example = f"arm '{lost[0].arm}', seed {lost[0].seed}"
+        raise LabError(
+            f"{component.label} gave no record of {len(lost)} of {len(plan.to_do)} runs ({example})",
+            where=component.place if component.is_third_party else None,
+            hint="submit yields (run, record) for every run; finished runs are kept",
+        )
     return gather(plan, ended)
+
+
+@contextmanager
+def _naming_executor(component: Component) -> Iterator[None]:
+    """Name the executor in its own errors; those of ``lab`` and of the interruption pass."""
+    try:
+        yield
+    except (LabError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise LabError(f"{component.label} fails: {describe_error(error)}", where=line_of(error, component)) from error
 
 
 def _refuse_unknown_primary(run: Run, record: RunRecord) -> None:
@@ -210,11 +232,15 @@ def build_executor(reference: Reference, catalog: Catalog) -> Executor:
     Raises:
         LabError: there is none, or its parameters are wrong.
     """
+    return _resolve_executor(reference, catalog).build({})  # type: ignore[no-any-return]
+
+
+def _resolve_executor(reference: Reference, catalog: Catalog) -> Component:
     resolver = Resolver(catalog)
     component = resolver.resolve("executors", reference)
     if component is None:
         raise LabError("\n".join(resolver.problems))
-    return component.build({})  # type: ignore[no-any-return]
+    return component
 
 
 def is_elsewhere(executor: Reference, catalog: Catalog) -> bool:

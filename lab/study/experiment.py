@@ -17,7 +17,7 @@ from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
 from lab.registry.component import Reference, as_use, plain_value
 from lab.registry.plugins import Catalog
 from lab.registry.resolve import Resolver, change, follow
-from lab.registry.resolved import Component
+from lab.registry.resolved import Component, read_only
 from lab.registry.signature import Parameter, inner_of, parameters_of, resolve_annotation, scope_of
 from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
@@ -229,8 +229,9 @@ class Task(Changeable):
 class ResolvedExperiment:
     """An experiment with every choice made; with seed, code and data, its JSON determines the numbers."""
 
-    slots: Mapping[str, Component | list[Component]]
-    values: Mapping[str, Any]
+    # read-only: plugins that watch a run get this very object
+    slots: Mapping[str, Component | list[Component]] = attrs.field(converter=read_only)
+    values: Mapping[str, Any] = attrs.field(converter=read_only)
 
     def component(self, slot: str) -> Component:
         """Return the component of a slot that holds one."""
@@ -350,6 +351,8 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component, cat
     if others := _offering(missing, dataset, catalog):
         hint.append(f"datasets that offer it: {', '.join(others[:MAX_SUGGESTIONS])}")
     hint.append(f"or choose it: use('{component.alias}', {missing[0]}=...)")
+    if component.is_third_party:
+        hint.append(component.place)
     what = f"{component.label} needs {names}, which {dataset.label} does not offer"
     return [str(ParameterError(what, hint="\n".join(hint)))]
 

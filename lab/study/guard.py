@@ -1,7 +1,8 @@
 """Guards against components that change global state of the process.
 
-Watched are random generators, torch's settings, the working folder, and torch's functions and classes. A component
-that replaces one of them changes the numbers of every later run in the process, whose keys do not mention it.
+Watched are random generators, torch's settings, the working folder, and the functions and classes of torch and ``lab``.
+A component that replaces one of them changes the numbers of every later run in the process, whose keys do not mention
+it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from lab.errors import PluginError
+from lab.registry.intact import OF_PROCESS, OF_TRAINING, Definitions
 from lab.training.rng import all_generators
 
 __all__ = ["assert_global_state_unchanged", "guarded", "isolated"]
@@ -26,26 +27,29 @@ log = logging.getLogger("lab")
 
 
 @contextmanager
-def assert_global_state_unchanged(owner: str, *, allow_torch_rng: bool, functions: bool = False) -> Iterator[None]:
+def assert_global_state_unchanged(
+    owner: str, *, allow_torch_rng: bool, functions: bool | Definitions = False
+) -> Iterator[None]:
     """Raise if the block changes the process's random generators, its defaults or torch's settings, and restore them.
 
     Args:
         owner: the component or file whose code runs, for the message.
         allow_torch_rng: whether it may draw from the global generators (a model does when it is initialized); seeding
             them is never allowed.
-        functions: also watch torch's functions and classes, which takes half a millisecond.
+        functions: also watch the functions and classes that training calls, or those given, which takes 0.3 ms.
 
     Raises:
         PluginError: something was changed; the message names it and the owner.
     """
-    before, defined = _snapshot(draws=allow_torch_rng), _definitions() if functions else {}
+    watched = functions if isinstance(functions, Definitions) else OF_TRAINING
+    before, defined = _snapshot(draws=allow_torch_rng), watched.now() if functions else {}
     try:
         yield
     except BaseException:
         _put_back(before, _snapshot(draws=allow_torch_rng))
-        _restore_definitions(defined)
+        watched.restore(defined)
         raise
-    changed = [*_put_back(before, _snapshot(draws=allow_torch_rng)), *_restore_definitions(defined)]
+    changed = [*_put_back(before, _snapshot(draws=allow_torch_rng)), *watched.restore(defined)]
     if changed:
         raise PluginError(
             f"{owner} changes {' and '.join(changed)}, which belongs to the whole process",
@@ -57,18 +61,18 @@ def assert_global_state_unchanged(owner: str, *, allow_torch_rng: bool, function
 def guarded(owner: str) -> Iterator[None]:
     """Watch an import: settings and functions must stay; generators are put back, whatever it draws."""
     # rich, which scikit-learn 1.9 imports, draws from Python's generator while it is imported
-    with assert_global_state_unchanged(owner, allow_torch_rng=True, functions=True), all_generators(0):
+    with assert_global_state_unchanged(owner, allow_torch_rng=True, functions=OF_PROCESS), all_generators(0):
         yield
 
 
 @contextmanager
 def isolated(owner: str) -> Iterator[None]:
     """Restore, after a whole run, the global state that it changed, with a warning that names it."""
-    before, defined = _snapshot(draws=True), _definitions()
+    before, defined = _snapshot(draws=True), OF_PROCESS.now()
     try:
         yield
     finally:
-        changed = [*_put_back(before, _snapshot(draws=True)), *_restore_definitions(defined)]
+        changed = [*_put_back(before, _snapshot(draws=True)), *OF_PROCESS.restore(defined)]
         if changed:
             log.warning("%s changed %s; it was put back for the runs after it", owner, " and ".join(changed))
 
@@ -166,95 +170,3 @@ _GENERATORS: dict[str, Callable[[Any], Any]] = {
     "torch's random generator": torch.set_rng_state,
     "the seed of torch's random generator": torch.manual_seed,
 }
-
-
-# --- functions and classes --------------------------------------------------------------------------------------------
-
-
-@lru_cache
-def _namespaces() -> dict[str, Any]:
-    """Return the modules and classes whose contents every model uses."""
-    import lab.training as training
-
-    modules = {
-        "torch": torch,
-        "torch.nn.functional": torch.nn.functional,
-        "torch.nn.init": torch.nn.init,
-        "torch.linalg": torch.linalg,
-        "torch.optim": torch.optim,
-        "torch.nn": torch.nn,
-    }
-    classes = {
-        f"torch.nn.{name}": kind
-        for name, kind in vars(torch.nn).items()
-        if isinstance(kind, type) and issubclass(kind, torch.nn.Module)
-    }
-    kernel = {
-        f"lab.{name}": getattr(training, name) for name in ("Learner", "Stepper", "Data", "Callback", "Supervised")
-    }
-    return {**modules, "torch.Tensor": torch.Tensor, **classes, **kernel}
-
-
-_last_seen: dict[str, dict[str, Any]] = {}
-
-
-@lru_cache
-def _views() -> list[Mapping[str, Any]]:
-    """Return live views of what the namespaces hold."""
-    return [vars(namespace) for namespace in _namespaces().values()]
-
-
-def _definitions() -> dict[str, dict[str, Any]]:
-    """Return a copy of what the namespaces hold; the last one as long as it holds, since making it takes 0.3 ms."""
-    global _last_seen
-    if not _are_unchanged(_last_seen):
-        _last_seen = {place: dict(vars(namespace)) for place, namespace in _namespaces().items()}
-    return _last_seen
-
-
-def _are_unchanged(before: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether every namespace holds the same objects; Python compares identities first."""
-    try:
-        # two lists are compared in C: 175 namespaces with 3,200 names in 0.05 ms
-        return bool(before) and _views() == list(before.values())
-    except Exception:
-        # __eq__ of a replacement may raise or return an array
-        return False
-
-
-def _is_harmless(value: Any, old: Any) -> bool:
-    """Return whether torch wrapped its own function, as it does with ``manual_seed`` when it imports its compiler.
-
-    Also of Lightning's wrapper of ``torch.compile``, which is there as soon as Lightning is imported.
-    """
-    if value is old or getattr(value, "__wrapped__", None) is not old:
-        return False
-    # lightning 2.x records the arguments of torch.compile; what the function gives is the same
-    file = getattr(getattr(value, "__code__", None), "co_filename", "").replace("\\", "/")
-    if file.endswith(("/lightning/fabric/wrappers.py", "/lightning_fabric/wrappers.py")):
-        return True
-    # torch 2.x wraps manual_seed in _disable_dynamo when the first optimizer step imports torch._dynamo; any other
-    # wrapper, also one defined in torch's folder (no_grad around a function), is a real change
-    return getattr(value, "__code__", None) is torch._disable_dynamo(_snapshot).__code__  # type: ignore[attr-defined]
-
-
-def _restore_definitions(before: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Restore functions, methods and classes that were replaced and return their names; late imports are no change."""
-    if not before or _are_unchanged(before):
-        return []
-    changed = []
-    for place, old in before.items():
-        namespace = _namespaces()[place]
-        for name, value in list(vars(namespace).items()):
-            if name in old:
-                if value is not old[name] and callable(old[name]) and not _is_harmless(value, old[name]):
-                    setattr(namespace, name, old[name])
-                    changed.append(f"{place}.{name}")
-            elif isinstance(namespace, type) and callable(value) and hasattr(super(namespace, namespace), name):
-                # a name added to a class may override an inherited method, such as Module.__call__ in a subclass
-                delattr(namespace, name)
-                changed.append(f"{place}.{name}")
-        for name in [name for name in old if name not in vars(namespace) and callable(old[name])]:
-            setattr(namespace, name, old[name])
-            changed.append(f"{place}.{name}")
-    return changed

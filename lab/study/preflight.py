@@ -9,9 +9,10 @@ import attrs
 import torch
 from torch import distributed
 
-from lab.errors import StudyError, describe_error, notes_of
+from lab.errors import StudyError
 from lab.study.build import DataCache, data_of, naming_culprits
 from lab.study.complete import lacks
+from lab.study.culprit import explained
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
@@ -98,12 +99,12 @@ def plan_study(
             task = arm.experiment.task
             # what a task needs of this machine, such as a program, another one may have
             if arm.name in waiting and task is not None and not elsewhere:
-                with attempt(arm.name):
+                with attempt(arm):
                     check_task(task)
         to_step = [arm for arm in arms if arm.name in waiting and arm.experiment.task is None]
         for number, arm in enumerate(to_step):
             notify("steps of arms", number, len(to_step))
-            with attempt(arm.name):
+            with attempt(arm):
                 # the plan's own runs keep the device asked for; only the rehearsal moves to the CPU
                 run = attrs.evolve(waiting[arm.name], workspace=here)
                 checks[arm.name] = _rehearse(run, study.compare, samplers, is_trial=arm.trial is not None)
@@ -121,7 +122,7 @@ def _refuse_changed_sources(arms: Sequence[Arm], study: Study, where: str | None
     with _gathering(study, where) as attempt:
         for arm in arms:
             for error in changed_sources(arm.experiment):
-                with attempt(arm.name):
+                with attempt(arm):
                     raise error
 
 
@@ -150,22 +151,20 @@ def _refuse_equal_arms(arms: Sequence[Arm], runs: Sequence[Run], where: str | No
 
 
 @contextmanager
-def _gathering(study: Study, where: str | None) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+def _gathering(study: Study, where: str | None) -> Iterator[Callable[[Arm], AbstractContextManager[None]]]:
     """Collect the problems of all arms and raise them at the end, each with the arms that have it."""
     problems: dict[str, list[str]] = {}
 
     @contextmanager
-    def attempt(arm: str) -> Iterator[None]:
+    def attempt(arm: Arm) -> Iterator[None]:
         try:
             with keeps_working_folder():
                 yield
         except KeyboardInterrupt:
             raise
-        except StudyError as error:
-            for problem in error.problems:
-                problems.setdefault(problem, []).append(arm)
         except BaseException as error:
-            problems.setdefault("\n".join([describe_error(error), *notes_of(error)]), []).append(arm)
+            for problem in explained(error, arm.experiment, suspects=True):
+                problems.setdefault(problem, []).append(arm.name)
 
     yield attempt
     if problems:
@@ -180,7 +179,7 @@ def _read_data(
     with _gathering(study, where) as attempt:
         for number, arm in enumerate(arms):
             notify("data of arms", number, len(arms))
-            with attempt(arm.name):
+            with attempt(arm):
                 data = data_of(arm.experiment, cache)
                 runs += [_run_of(arm, seed, study, workspace, data) for seed in arm.seeds or study.seed_list]
     return runs

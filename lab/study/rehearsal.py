@@ -192,6 +192,7 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     notes += unkept_notes(learner.callbacks, learner.stepper)
+    notes += [remark for callback in learner.callbacks for remark in callback.remarks(learner)]
     return ArmCheck(parameters, seconds, bool(learner.parts), tuple(notes))
 
 
@@ -316,7 +317,7 @@ def _check_weights(learner: Learner) -> None:
                 f"the weight '{name}' is not a number before training",
                 where=type(learner.model).__name__,
                 hint="check how it is initialized",
-            )
+            ).blaming("architecture")
 
 
 def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
@@ -436,7 +437,7 @@ def _step(learner: Learner, indices: Sequence[int]) -> float:
             f"the training step gives {describe_structure(loss)}, not the loss as a scalar tensor",
             where=f"stepper '{type(learner.stepper).__name__}'",
             hint="train_step returns loss.detach()",
-        )
+        ).blaming("stepper")
     return float(loss)
 
 
@@ -535,7 +536,7 @@ def _valid_step(learner: Learner, indices: Sequence[int]) -> Evaluation:
             f"the validation step gives {describe_structure(result)}, not an Evaluation with a scalar loss",
             where=f"stepper '{type(learner.stepper).__name__}'",
             hint="valid_step returns Evaluation(loss, output, target, weight)",
-        )
+        ).blaming("stepper")
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import threading
@@ -22,6 +23,7 @@ from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
 from lab.study.build import build_learner
 from lab.study.complete import complete, higher_is_better, lacks, observers
+from lab.study.culprit import explained
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
 from lab.study.examples import pristine
 from lab.study.experiment import ResolvedExperiment
@@ -195,7 +197,10 @@ class Run:
             # BaseException: a callback may call sys.exit or pytest.skip, which must end only its own run
             self._leave_failure(folder, error)
         record = self.store.record(self.key)
-        self.catalog.call("lab_run_finished", run=self, result=record)
+        # a copy, since plugins only watch: the table is made of the record itself
+        self.catalog.call(
+            "lab_run_finished", run=self, result=attrs.evolve(record, result=copy.deepcopy(record.result))
+        )
         listener.run_finished(self, record)
         return record
 
@@ -216,7 +221,7 @@ class Run:
         except BaseException as error:
             refuse_full_disk(error, self.store.root)
             # failed for this command only: the trained run is intact and must stay finished in the store
-            return attrs.evolve(record, status="failed", result=failure_content(error))
+            return attrs.evolve(record, status="failed", result=failure_content(error, self.experiment))
 
     def fail(self, error: BaseException, *, fresh: bool = False) -> RunRecord:
         """Record that the run failed because its process died.
@@ -241,7 +246,7 @@ class Run:
                 folder.unlink()
             if not (folder / "experiment.json").is_file():
                 self._begin(fresh=False)
-            record_failure(folder, error)
+            record_failure(folder, error, self.experiment)
         except OSError as second:
             # a warning, not an error: the records of other runs may still be written
             self.catalog.warn(f"lab: the failure of run {self.key} cannot be recorded: {second}")
@@ -435,13 +440,13 @@ def refuse_full_disk(error: BaseException, root: Path) -> None:
         ) from error
 
 
-def record_failure(folder: Path, error: BaseException) -> None:
+def record_failure(folder: Path, error: BaseException, experiment: ResolvedExperiment | None = None) -> None:
     """Write ``failure.json``: the error and its traceback."""
-    write_sealed(folder / "failure.json", failure_content(error))
+    write_sealed(folder / "failure.json", failure_content(error, experiment))
 
 
-def failure_content(error: BaseException) -> dict[str, Any]:
-    """Return the content of ``failure.json``."""
+def failure_content(error: BaseException, experiment: ResolvedExperiment | None = None) -> dict[str, Any]:
+    """Return the content of ``failure.json``; with the component at fault if the experiment is given."""
     if is_out_of_memory(error):
         error = OutOfMemoryError("the run did not fit in memory", hint="use a smaller batch_size")
     try:
@@ -449,5 +454,7 @@ def failure_content(error: BaseException) -> dict[str, Any]:
     except Exception as second:
         # __str__ of a user's error class may raise
         trace = f"(no traceback: {type(second).__name__})"
-    text = "\n".join([describe_error(error), *notes_of(error)])
+    text = "\n".join(
+        explained(error, experiment) if experiment is not None else [describe_error(error), *notes_of(error)]
+    )
     return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

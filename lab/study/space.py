@@ -49,6 +49,13 @@ class Range:
         if self.is_log and self.low <= 0:
             raise LabError(f"a logarithmic range begins above 0, got {self.low}")
 
+    def holds(self, value: Any) -> bool:
+        """Return whether a value lies in the range, up to rounding."""
+        if isinstance(value, bool) or not isinstance(value, int if self.is_whole else (int, float)):
+            return False
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        return self.low - slack <= value <= self.high + slack
+
     def at(self, share: float) -> float:
         """Return the value at a share of the range, from 0 to 1, on its own scale."""
         if self.is_whole and not self.is_log:
@@ -77,6 +84,10 @@ class Options:
     """
 
     values: Mapping[str, Any]
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value is the name of an option."""
+        return isinstance(value, str) and value in self.values
 
     def at(self, share: float) -> str:
         """Return the name at a share of the options, from 0 to 1."""

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from lab.errors import LabError, describe, did_you_mean
+from lab.errors import LabError, PluginError, describe, describe_error, did_you_mean
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import load_object
@@ -41,6 +41,9 @@ def installed() -> Catalog:
     """Return every installed plugin, loaded once."""
     return load_catalog()
 
+
+SLOW_S = 0.5
+"""Slower imports of a plugin are a finding: they delay every command."""
 
 ConformanceT = TypeVar("ConformanceT", bound="Conformance")
 
@@ -215,6 +218,41 @@ class Conformance:
                 hint="Args:\n    name: what it is, its unit and range.",
             )
 
+    def exercise(self) -> None:
+        """Use the component as a study does; by default once on every example that it works on."""
+        if type(self).try_on is Conformance.try_on:
+            skip("checks of its kind do not use it on example data")
+        for example in self.fitting():
+            self.try_on(example)
+
+    def test_leaves_the_process_alone(self) -> None:
+        """It seeds no generator, and changes no setting, function or folder of the process; nothing is printed."""
+        import contextlib
+        import io
+
+        from lab.registry.intact import process_unchanged
+        from lab.testing.probe import no_seeding
+
+        printed = io.StringIO()
+        try:
+            with process_unchanged(self.label), no_seeding(self.label), contextlib.redirect_stdout(printed):
+                self.exercise()
+        except PluginError as error:
+            raise Finding(str(error), hint="what it changes is changed for every other component, too") from error
+        if printed.getvalue():
+            line = printed.getvalue().splitlines()[0]
+            raise Finding(f"{self.label} prints: {line}", hint="use learner.say(...) or logging; stdout is for answers")
+
+    def test_plugin_is_imported_quickly(self) -> None:
+        """The module of its plugin, which every command imports, takes less than half a second."""
+        plugins = self.plugins.plugins.values()
+        plugin = next((each for each in plugins if str(each) == self.resolved.plugin), None)
+        if plugin is not None and plugin.seconds > SLOW_S and not plugin.is_builtin:
+            raise Finding(
+                f"the import of {plugin} takes {plugin.seconds:.1f} s",
+                hint="plugin.py holds hooks only; give components as 'module:attribute'",
+            )
+
 
 def _is_choice(parameter: Parameter) -> bool:
     return not parameter.is_required
@@ -300,21 +338,37 @@ def kit_of(catalog: Catalog) -> Kit:
     if catalog not in _KITS:
         kit = Kit()
         # A path, so that plugins name their examples without importing torch.
-        for _, path in catalog.call("lab_conformance"):
-            given = load_object(path, "lab_conformance") if isinstance(path, str) else path
-            support = given if isinstance(given, ConformanceSupport) else given()
-            if not isinstance(support, ConformanceSupport):
-                raise LabError(
-                    f"lab_conformance must name a function that returns a ConformanceSupport, not {support!r}"
-                )
-            for name, make in support.examples.items():
-                kit.examples[name] = make()
-                # Messages name an example as the plugin registered it.
-                kit.examples[name].name = name
+        for plugin, path in catalog.call("lab_conformance"):
+            try:
+                support, examples = _support(path)
+            except Exception as error:
+                # The kit of the other plugins works without it; those of lab must be whole.
+                if plugin.is_builtin or catalog.strict:
+                    raise
+                catalog.warn(f"lab: plugin {plugin} adds nothing to the conformance kit\n  {describe_error(error)}")
+                continue
+            kit.examples.update(examples)
             kit.kinds.update(support.kinds)
             kit.cases.update(support.cases)
         _KITS[catalog] = kit
     return _KITS[catalog]
+
+
+def _support(path: Any) -> tuple[ConformanceSupport, dict[str, Example]]:
+    """Return what a plugin's hook names, with the example data made.
+
+    Raises:
+        LabError: it is something else than a function that returns a ``ConformanceSupport``.
+    """
+    given = load_object(path, "lab_conformance") if isinstance(path, str) else path
+    support = given if isinstance(given, ConformanceSupport) else given()
+    if not isinstance(support, ConformanceSupport):
+        raise LabError(f"lab_conformance must name a function that returns a ConformanceSupport, not {support!r}")
+    examples = {name: make() for name, make in support.examples.items()}
+    for name, example in examples.items():
+        # Messages name an example as the plugin registered it.
+        example.name = name
+    return support, examples
 
 
 def skip(reason: str) -> NoReturn:

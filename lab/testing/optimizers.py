@@ -33,6 +33,10 @@ class OptimizerConformance(Conformance):
             raise Finding(f"{self.label} must give a torch.optim.Optimizer, not {type(optimizer).__name__}")
         return optimizer
 
+    def exercise(self) -> None:
+        weights = _weights()
+        self._steps(self.build(weights), weights, 2)
+
     def test_keeps_the_groups_of_the_learner(self) -> None:
         """One group per layer group, with its own rates, so that schedules find them."""
         weights = _weights()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from lab.errors import LabError, describe
 from lab.testing.finding import Finding
 
-__all__ = ["clear_error", "flat_state", "leaves", "no_global_randomness", "same", "seeded"]
+__all__ = ["clear_error", "flat_state", "leaves", "no_global_randomness", "no_seeding", "same", "seeded"]
 
 _OWN = "take a torch.Generator instead, such as the sampler's `generator` or learner.streams.generator(...)"
 
@@ -34,6 +35,34 @@ def no_global_randomness(who: str, *, torch_too: bool = True, hint: str = _OWN) 
     moved = [name for name in before if before[name] != after[name] and (torch_too or name != "torch")]
     if moved:
         raise Finding(f"{who} draws from the global random state of {' and '.join(moved)}", hint=hint)
+
+
+@contextmanager
+def no_seeding(who: str) -> Iterator[None]:
+    """Raise a Finding if the block seeds a global generator: torch's, NumPy's or Python's."""
+    libraries: list[str] = []
+    places: list[tuple[Any, str]] = [(torch, "manual_seed"), (np.random, "seed"), (random, "seed")]
+    kept = [getattr(owner, name) for owner, name in places]
+
+    def watched(function: Callable[..., Any], library: str) -> Callable[..., Any]:
+        def seed(*arguments: Any, **options: Any) -> Any:
+            # lab itself seeds the generators of a run.
+            if not sys._getframe(1).f_globals.get("__name__", "").startswith(("lab.", "torch.")):
+                libraries.append(library)
+            return function(*arguments, **options)
+
+        return seed
+
+    try:
+        for (owner, name), function in zip(places, kept, strict=True):
+            setattr(owner, name, watched(function, owner.__name__))
+        yield
+    finally:
+        for (owner, name), function in zip(places, kept, strict=True):
+            setattr(owner, name, function)
+    if libraries:
+        found = " and ".join(dict.fromkeys(libraries))
+        raise Finding(f"{who} seeds the global generator of {found}", hint=_OWN)
 
 
 def _global_states() -> dict[str, Any]:
@@ -91,8 +120,9 @@ def clear_error(action: Callable[[], Any], what: str) -> None:
     except LabError:
         return
     except Exception as error:
-        # A clear message names the expected and the given size: two numbers.
-        if len(re.findall(r"\d+", str(error))) < 2:
+        # A clear message names the expected and the given size, or that two of them differ, as torch's layers do.
+        says_what = re.search(r"(batch|shape|size|dim)\w*.*(equal|match|expected)", str(error), re.IGNORECASE)
+        if len(re.findall(r"\d+", str(error))) < 2 and not says_what:
             raise Finding(
                 f"{what} gives an error that does not say what is wrong: {describe(error)}",
                 hint="check the shapes and raise lab.errors.ShapeError with what was expected and what was given",

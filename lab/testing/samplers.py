@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from lab.testing.conformance import Conformance, skip
 from lab.testing.finding import Finding
@@ -22,7 +23,8 @@ class SamplerConformance(Conformance):
     """The checks of samplers: ``factory(…)`` gives batches of indices, with a length.
 
     Attributes:
-        replaces: whether it draws with replacement; then an epoch need not hold every index once.
+        replaces: whether it draws with replacement; then an epoch need not hold every index once. A sampler declares it
+            by an attribute of its own: ``with_replacement = True``.
     """
 
     kind = "samplers"
@@ -33,6 +35,9 @@ class SamplerConformance(Conformance):
         streams = streams or Streams(0)
         return self.resolved.build(self._facts(size, batch_size) | {"generator": streams.generator("sampler")})  # type: ignore[no-any-return]
 
+    def exercise(self) -> None:
+        _plain(self.build(*self._settings()[0]))
+
     def epoch(self, number: int, *, skip_batches: int = 0, rank: int = 0, ranks: int = 1) -> list[list[Any]]:
         """Return the batches of an epoch, as a fresh run that starts there sees them."""
         streams, (size, batch_size) = Streams(3), self._settings()[0]
@@ -42,7 +47,7 @@ class SamplerConformance(Conformance):
 
     def test_every_index_occurs_once_per_epoch(self) -> None:
         """No example is forgotten, none is seen twice."""
-        if self.replaces:
+        if self.replaces or getattr(self.build(*self._settings()[0]), "with_replacement", False):
             skip("it draws with replacement")
         for size, batch_size in self._settings():
             # Training on an example twice, or never, would show in no loss curve.
@@ -125,7 +130,10 @@ class SamplerConformance(Conformance):
     def _facts(self, size: int, batch_size: int) -> dict[str, Any]:
         own = self.candidates()[0].facts if self.needs else {}
         lengths = np.random.default_rng(0).integers(1, 30, size)
-        return {**own, "size": size, "lengths": lengths, "batch_size": batch_size}
+        # Classes of unequal size, as a balancing sampler is made for; both occur in the smallest split of two.
+        targets = torch.arange(size) % 4 == 0
+        of_split = {"targets": targets.long(), "groups": targets.long(), "weights": 1.0 + targets.float()}
+        return {**own, **of_split, "size": size, "lengths": lengths, "batch_size": batch_size}
 
 
 def _plain(batches: Any) -> list[list[Any]]:
@@ -134,7 +142,11 @@ def _plain(batches: Any) -> list[list[Any]]:
 
 
 def _checked(batches: Any) -> Iterator[Any]:
-    for batch in batches:
+    declared = len(batches)
+    for number, batch in enumerate(batches):
+        # An endless sampler would fill the memory; one that gives a few too many has a check of its own.
+        if number > 10 * declared + 100:
+            raise Finding(f"a sampler that declares {declared} batches does not end", hint="its pass is one epoch")
         if not hasattr(batch, "__iter__"):
             raise Finding(f"a sampler gives batches, lists of indices, not {batch!r}")
         yield batch

@@ -37,6 +37,9 @@ class SearcherConformance(Conformance):
             raise Finding(f"{self.label} must have a method propose(space, seen, count, seed)")
         return searcher.propose(SPACE, seen, count, seed)
 
+    def exercise(self) -> None:
+        self.propose(_trials())
+
     def test_proposes_as_many_trials_as_asked(self) -> None:
         """Before the first trial and after some."""
         for seen in ((), _trials()):
@@ -51,7 +54,7 @@ class SearcherConformance(Conformance):
             if set(settings) != set(SPACE):
                 raise Finding(f"{self.label}: it gives {', '.join(settings)} for the space {', '.join(SPACE)}")
             for path, choice in SPACE.items():
-                if not _is_inside(settings[path], choice):
+                if not choice.holds(settings[path]):
                     raise Finding(f"{self.label}: {settings[path]!r} is not a valid {path}: {choice}")
 
     def test_same_trials_and_seed_give_the_same_proposals(self) -> None:
@@ -70,11 +73,3 @@ class SearcherConformance(Conformance):
 
 def _trials() -> tuple[ObservedTrial, ...]:
     return tuple(ObservedTrial(settings, float(index)) for index, settings in enumerate(SETTINGS))
-
-
-def _is_inside(value: Any, choice: Range | Options) -> bool:
-    if isinstance(choice, Options):
-        return value in choice.values
-    if choice.is_whole and not isinstance(value, int):
-        return False
-    return isinstance(value, (int, float)) and choice.low <= value <= choice.high

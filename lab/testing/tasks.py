@@ -33,6 +33,9 @@ class TaskConformance(Conformance):
             with all_generators(run.streams.seed("task")):
                 return self.resolved.partial({})(**given)
 
+    def exercise(self) -> None:
+        self.call()
+
     def test_returns_numbers(self) -> None:
         """A task returns its metrics, a dictionary of finite numbers."""
         given = self.call()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -59,6 +59,10 @@ class Callback:
 
         Called before anything is trained, by preflight, too; ``learner.position`` has the length of the fit.
         """
+
+    def remarks(self, learner: Training) -> Sequence[str]:
+        """Return sentences for a reader of the plan, such as what this callback cannot do with this learner."""
+        return ()
 
     def before_fit(self, learner: Training) -> None:
         """Before the first epoch; model and optimizer are ready."""

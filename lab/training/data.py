@@ -98,10 +98,25 @@ class Data:
         return {"data": self, **{name: getattr(self, name) for name in fact_types(type(self)) if hasattr(self, name)}}
 
     def sampler_facts(self, split: Any, batch_size: int, generator: torch.Generator) -> dict[str, Any]:
-        """Return the facts for a sampler: ``size, batch_size, generator``, and ``lengths`` where examples have one."""
-        facts = {**self.facts(), "size": len(split), "batch_size": batch_size, "generator": generator}
+        """Return the facts for a sampler: those of the data, of its split, and ``size, batch_size, generator``.
+
+        Of the split are ``lengths`` where examples have one, and what ``split_facts`` gives.
+        """
+        facts = {**self.facts(), **self.split_facts(split)}
+        facts |= {"size": len(split), "batch_size": batch_size, "generator": generator}
         lengths = self.length(split)
         return facts if lengths is None else {**facts, "lengths": np.asarray(lengths)}
+
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return what a sampler may ask about the examples of a split, each with one entry per example.
+
+        By default the attributes ``targets``, ``groups`` and ``weights`` of the split that it has, and as ``targets``
+        the last tensor of a ``TensorDataset``. Override it for splits that keep them elsewhere.
+        """
+        found = {name: getattr(split, name) for name in ("targets", "groups", "weights") if hasattr(split, name)}
+        if isinstance(split, TensorDataset):
+            found.setdefault("targets", split.tensors[-1])
+        return found
 
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Return the answer of ``learner.predict(*inputs)``; ``apply`` is the model, in evaluation mode.

@@ -239,6 +239,10 @@ class Training:
         # The first optimizer of a process imports torch's compiler, two thousand modules.
         with without_collection():
             self.optimizer = optimizer(groups, lr=groups[-1]["lr"])
+        made: Any = self.optimizer
+        if not isinstance(made, torch.optim.Optimizer):
+            what = f"the optimizer must be a torch.optim.Optimizer, not {type(made).__name__}"
+            raise ParameterError(what).blaming("optimizer")
         stepper.attach(self)
         self._unsaved = UnsavedBuffers(model)
 

@@ -137,9 +137,9 @@ def _no_loss(loss: Any) -> ShapeError:
         return ShapeError(
             f"the loss is {describe_structure(loss)}, not a scalar tensor",
             hint="reduce it in the loss (sum of its parts, mean over the batch), or write a stepper (docs/training.md)",
-        )
+        ).blaming("loss")
     return ShapeError(
         "the loss has no gradient: it does not depend on any weight that is trained",
         hint="compute it from the model's output with torch operations, without detach, item or no_grad, "
         "and leave some weights unfrozen",
-    )
+    ).blaming("architecture", "loss")

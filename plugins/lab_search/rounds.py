@@ -8,15 +8,18 @@ search continues where it stopped, and a finished one is only read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.errors import StudyError
+from lab.errors import LabError, StudyError, describe_error
 from lab.registry.plugins import Catalog
 from lab.registry.resolve import Resolver
+from lab.registry.resolved import Component
+from lab.study.culprit import line_of
 from lab.study.results import Results
-from lab.study.space import ObservedTrial, Options, Range, Search, Searcher
+from lab.study.space import ObservedTrial, Options, Range, Search
 from lab.study.study import Arm, Study, Trial
+from lab.training.structure import describe_structure
 
 __all__ = ["next_arms"]
 
@@ -58,8 +61,32 @@ def _proposed(study: Study, search: Search, results: Results, catalog: Catalog) 
     count = min(search.batch, search.trials - len(seen))
     if count <= 0:
         return []
-    proposals = _searcher(search, catalog).propose(search.space, seen, count, search.seed)
+    searcher = _searcher(search, catalog)
+    try:
+        proposals = searcher.build({}).propose(search.space, seen, count, search.seed)
+    except Exception as error:
+        if isinstance(error, LabError):
+            raise
+        raise LabError(f"{searcher.label} fails: {describe_error(error)}", where=line_of(error, searcher)) from error
+    problem = _problem(search, proposals, count)
+    if problem:
+        raise LabError(f"{searcher.label} {problem}", where=searcher.place)
     return [_arm(search, len(seen) + index, settings, 0) for index, settings in enumerate(proposals)]
+
+
+def _problem(search: Search, proposals: Any, count: int) -> str:
+    """Return why proposals cannot be tried, or nothing: a value outside of the space would be trained all the same."""
+    if not isinstance(proposals, Sequence) or not all(isinstance(each, Mapping) for each in proposals):
+        return f"proposes {describe_structure(proposals)}, not a list of settings"
+    if not 0 < len(proposals) <= count:
+        return f"proposes {len(proposals)} trials, where {count} were asked for"
+    for settings in proposals:
+        if settings.keys() != search.space.keys():
+            return f"proposes values for {', '.join(settings)}; the space has {', '.join(search.space)}"
+        for path, setting in settings.items():
+            if not search.space[path].holds(setting):
+                return f"proposes {path}={setting!r}, which is not in {search.space[path]}"
+    return ""
 
 
 def _seen(study: Study, results: Results) -> list[ObservedTrial]:
@@ -89,9 +116,9 @@ def _value(choice: Range | Options, setting: Any) -> Any:
     return choice.values[setting] if isinstance(choice, Options) else setting
 
 
-def _searcher(search: Search, catalog: Catalog) -> Searcher:
+def _searcher(search: Search, catalog: Catalog) -> Component:
     resolver = Resolver(catalog)
     component = resolver.resolve("searchers", search.searcher)
     if component is None:
         raise StudyError(resolver.problems)
-    return component.build({})  # type: ignore[no-any-return]
+    return component

@@ -21,7 +21,8 @@ from torch import Tensor
 from lab.errors import DataError, ParameterError
 from lab.training.callback import Callback
 from lab.training.data import to_device
-from lab_seq2seq.decode import StepwiseModel, alignments
+from lab_seq2seq.decode import alignments
+from lab_seq2seq.protocols import StepwiseModel
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lab.errors import ParameterError
+from lab.errors import LabError, ParameterError
 from lab.training.callback import Callback
 from lab.training.data import to_device
-from lab_seq2seq.decode import Hypothesis, StepwiseModel, decode, greedy, sentences, translate
+from lab_seq2seq.decode import Hypothesis, decode, greedy, sentences, translate
+from lab_seq2seq.protocols import StepwiseModel, stepwise
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
+    from lab.training.state import Training
 
 __all__ = ["AttentionMaps", "Translations"]
 
@@ -42,9 +44,21 @@ class _AtTheEnd(Callback):
 
     def after_fit(self, learner: Learner) -> None:
         # An interrupted fit calls ``after_fit``, too; samples of half a training would look like final ones.
-        if learner.is_finished and learner.folder is not None and isinstance(learner.model, StepwiseModel):
+        if learner.is_finished and learner.folder is not None and self.lacks(learner) is None:
             with learner.evaluating():
                 self.leave(learner, _samples(learner, self.count))
+
+    def lacks(self, learner: Training) -> LabError | None:
+        """Return what the model or the data lack for the artifacts, or None."""
+        try:
+            stepwise(learner.model, learner.data)
+        except LabError as error:
+            return error
+        return None
+
+    def remarks(self, learner: Training) -> list[str]:
+        error = self.lacks(learner)
+        return [f"no {self.name.replace('_', ' ')}: {error.what}"] if error is not None else []
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         """Write the artifacts."""
@@ -68,7 +82,8 @@ class Translations(_AtTheEnd):
         self.beam, self.texts = beam, texts
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
-        predictions = sentences(learner.data, decode(learner.model, samples.source, beam=self.beam))
+        model = stepwise(learner.model, learner.data)
+        predictions = sentences(learner.data, decode(model, samples.source, beam=self.beam))
         rows = [
             {"source": source, "reference": reference, "prediction": prediction}
             for source, reference, prediction in zip(samples.texts, samples.references, predictions, strict=True)
@@ -107,6 +122,11 @@ class AttentionMaps(_AtTheEnd):
 
     def __init__(self, *, count: int = 6) -> None:
         super().__init__(count)
+
+    def lacks(self, learner: Training) -> LabError | None:
+        if isinstance(learner.model, StepwiseModel):
+            return None
+        return LabError(f"a {type(learner.model).__name__} has no `step`, which returns attention weights")
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         found = greedy(learner.model, samples.source, with_weights=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lab.errors import LabError, ParameterError
+from lab_seq2seq.protocols import StepwiseModel, stepwise
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -24,23 +25,6 @@ __all__ = [
     "greedy",
     "translate",
 ]
-
-
-@runtime_checkable
-class StepwiseModel(Protocol):
-    """Interface of models that can be decoded: ``start`` with a source, then ``step``.
-
-    A state has ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
-    ((S, B) or None).
-    """
-
-    bos_id: int
-    eos_id: int
-    max_length: int
-
-    def start(self, source: Tensor) -> Any: ...
-
-    def step(self, tokens: Tensor, state: Any) -> Any: ...
 
 
 class Hypothesis(NamedTuple):
@@ -294,7 +278,7 @@ def translate(
     """Translate one sentence, or several at once: ``learner.translate("où sont-ils ?")``.
 
     Args:
-        learner: its data has ``encode`` and ``decode``, its model is a ``StepwiseModel``.
+        learner: its data has ``encode`` and ``decode``, its model is a ``TranslationModel`` or a ``StepwiseModel``.
         text: a sentence, or a list of them.
         beam: width of the beam; 1 decodes greedily, as validation metrics do.
         length_normalization: of the beam's scores, see ``beam_search``.
@@ -306,7 +290,7 @@ def translate(
     _check_translates(learner)
     if isinstance(text, str):
         return translate(learner, [text], beam=beam, length_normalization=length_normalization)[0]
-    data, model = cast("Any", learner.data), cast("StepwiseModel", learner.model)
+    data, model = cast("Any", learner.data), stepwise(learner.model, learner.data)
     translations = [""] * len(text)
     with learner.evaluating():
         # Sentences of similar length share a batch, so that little is computed for padding.
@@ -330,11 +314,6 @@ def _by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
 
 
 def _check_translates(learner: Learner) -> None:
-    if not isinstance(learner.model, StepwiseModel):
-        raise LabError(
-            f"a {type(learner.model).__name__} cannot translate",
-            hint="use a model with start(source) and step(tokens, state), such as seq2seq_rnn",
-        )
     if not (hasattr(learner.data, "encode") and hasattr(learner.data, "decode")):
         raise LabError(
             f"{type(learner.data).__name__} cannot turn text into ids and back", hint="it needs encode and decode"

@@ -14,6 +14,7 @@ from lab.errors import ParameterError
 from lab.training.means import Weight, loss_weight, states_mean
 from lab.training.stepper import Evaluation
 from lab_seq2seq.losses import fit_length
+from lab_seq2seq.protocols import PrefixDecoder, is_plain
 
 if TYPE_CHECKING:
     from lab_text.batches import TranslationBatch
@@ -35,7 +36,9 @@ class TeacherForcing(LossStepper):
     Validation decodes greedily to the end of every sentence: the loss covers the target's length, and the metrics see
     the whole output, with the target padded to its length.
 
-    The model is called as ``model(source, target, forced)``, with ``packed=True`` if the loss has ``accepts_packed``,
+    A plain model (``lab_seq2seq.protocols.TranslationModel``) is called as ``model(source, prefix)``, once per step
+    that is not forced; ``always_forced`` trains it in one call per batch. A model that knows the mask is called as
+    ``model(source, target, forced)``, with ``packed=True`` if the loss has ``accepts_packed``,
     with ``unprojected=True`` if the loss also has ``accepts_unprojected`` and the model ``gives_unprojected`` (the loss
     then computes the projection onto the vocabulary, chunk by chunk), and as ``model(source, at_least=T)`` in
     validation.
@@ -88,6 +91,7 @@ class TeacherForcing(LossStepper):
 
     def attach(self, learner: Learner) -> None:
         super().attach(learner)
+        self._plain = is_plain(learner.model)
         if (self.alpha or self.beta) and not isinstance(getattr(learner.model, "output_dropout", None), nn.Module):
             raise ParameterError(
                 f"a {type(learner.model).__name__} has no output_dropout, whose inputs alpha and beta regularize",
@@ -111,6 +115,8 @@ class TeacherForcing(LossStepper):
     def train_loss(self, batch: TranslationBatch) -> Tensor:
         source, target = batch[0], batch[1]
         forced = self.sample_forcing_mask(len(target))
+        if self._plain:
+            return self.learner.loss(self._prefixes().forced(source, target, forced), target)
         if not (self.alpha or self.beta):
             return self.learner.loss(self.model(source, target, forced, **self._output_format()), target)
         calls: list[tuple[Tensor, Tensor]] = []
@@ -124,6 +130,11 @@ class TeacherForcing(LossStepper):
         outputs, dropped = (torch.cat([each.flatten(0, -2) for each in part]) for part in zip(*calls, strict=True))
         lengths = (target != self.pad_id).sum(0).clamp(min=1)
         return loss + self.alpha * dropped.pow(2).mean() + self.beta * _slowness(outputs, lengths, target.shape)
+
+    def _prefixes(self) -> PrefixDecoder:
+        """Return the decoder over a plain model; the model is the one that the learner trains at this moment."""
+        data: Any = self.learner.data
+        return PrefixDecoder(self.model, data.bos_id, data.eos_id, data.max_length)
 
     def _output_format(self) -> dict[str, bool]:
         """Return the options of the model that leave out what the loss does not need."""
@@ -141,7 +152,8 @@ class TeacherForcing(LossStepper):
     def evaluate(self, batch: TranslationBatch) -> Evaluation:
         source, target = batch[0], batch[1]
         # Never shorter than the target: the loss needs a prediction for each of its tokens.
-        output = self.model(source, at_least=len(target))
+        steps = len(target)
+        output = self._prefixes().generated(source, steps) if self._plain else self.model(source, at_least=steps)
         loss = self.learner.loss(fit_length(output, len(target)), target)
         # Metrics compare position by position; the output may run on after the target's end.
         longer = functional.pad(target, (0, 0, 0, len(output) - len(target)), value=self.pad_id)

@@ -27,17 +27,28 @@ LEFT_OUT = {
     "cancelled_at_import": (
         "CancelledError (cancelled_at_import.py, line 5); a plugin that cannot be used should raise ImportError"
     ),
-    "misspelt_hook": "there is no hook 'lab_architecture'; did you mean: lab_architectures?",
-    "wrong_argument": "lab_report_sections has no argument 'pages'; it has: study, runs",
-    "wrong_argument_of_registry_hook": "lab_tokenizers has no argument 'language'; it has: none",
-    "wrapper": "hook wrappers are not supported: lab_losses",
-    "returns_a_list": "lab_metrics must return a dictionary, not list",
-    "returns_rubbish": ("lab_losses: 'rubbish' must be 'module:attribute', a class, a function or preset(...), not 3"),
-    "bad_name": "lab_losses: 'my loss' is not a valid component name (letters, digits, '_', '-', '.')",
+    "misspelt_hook": (
+        "there is no hook 'lab_architecture'; did you mean: lab_architectures? (misspelt_hook.py, line 7)"
+    ),
+    "wrong_argument": ("lab_report_sections has no argument 'pages'; it has: study, runs (wrong_argument.py, line 7)"),
+    "wrong_argument_of_registry_hook": (
+        "lab_tokenizers has no argument 'language'; it has: none (wrong_argument_of_registry_hook.py, line 7)"
+    ),
+    "wrapper": ("hook wrappers are not supported: lab_losses (wrapper.py, line 7)"),
+    "returns_a_list": ("lab_metrics must return a dictionary, not list (returns_a_list.py, line 7)"),
+    "returns_rubbish": (
+        "lab_losses: 'rubbish' must be 'module:attribute', a class, a function or preset(...), not 3"
+        " (returns_rubbish.py, line 7)"
+    ),
+    "bad_name": (
+        "lab_losses: 'my loss' is not a valid component name (letters, digits, '_', '-', '.') (bad_name.py, line 7)"
+    ),
     "raises_in_hook": "NameError: name 'missing' is not defined (raises_in_hook.py, line 8)",
-    "registry_that_is_there": "there is a registry 'losses' already",
-    "registry_without_spec": "lab_registries must return a list of RegistrySpec, not of str: 'flavours'",
-    "clashes_with_builtin": "optimizer 'adam' belongs to lab_basics 0.1.0 already",
+    "registry_that_is_there": ("there is a registry 'losses' already (registry_that_is_there.py, line 7)"),
+    "registry_without_spec": (
+        "lab_registries must return a list of RegistrySpec, not of str: 'flavours' (registry_without_spec.py, line 7)"
+    ),
+    "clashes_with_builtin": ("optimizer 'adam' belongs to lab_basics 0.1.0 already (clashes_with_builtin.py, line 7)"),
 }
 
 
@@ -147,7 +158,7 @@ def test_sections_that_are_none_are_told_of(catalog_with, complaints):
     assert all(plugin.is_builtin for plugin, _ in given)
     assert complaints == [
         "lab: plugin wrong_sections 1.0 failed in lab_report_sections\n"
-        "  lab_report_sections must return a list of Section, not of str: 'all went well'"
+        "  lab_report_sections must return a list of Section, not of str: 'all went well' (wrong_sections.py, line 7)"
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from lab import RegistrySpec, preset
-from lab.errors import PluginError, UnknownNameError
+from lab.errors import PluginError, UnknownNameError, place_of
 from lab.registry.discovery import EntryPoint, find_entry_points
 from lab.registry.plugins import Catalog, load_catalog
 from tests.kernel.toys import plugin_module
@@ -29,9 +31,12 @@ def test_a_plugin_tells_what_it_provides(load):
 
 
 def test_a_third_party_that_takes_a_built_in_name_is_left_out_whole(load):
-    loaded = load(theirs=losses(mse=dict, other=dict), builtin_basics=losses(mse=list))
+    theirs = losses(mse=dict, other=dict)
+    where = os.path.basename(place_of(theirs.lab_losses))
+    loaded = load(theirs=theirs, builtin_basics=losses(mse=list))
     assert loaded.complaints == [
-        "lab: plugin theirs 1.0 could not be loaded and is skipped\n  loss 'mse' belongs to builtin_basics 1.0 already"
+        "lab: plugin theirs 1.0 could not be loaded and is skipped\n"
+        f"  loss 'mse' belongs to builtin_basics 1.0 already ({where})"
     ]
     assert list(loaded.catalog.registry("losses")) == ["mse"]
     assert loaded.catalog.registry("losses")["mse"].load() is list
@@ -107,7 +112,7 @@ def test_a_registry_goes_with_the_plugin_that_opened_it(load):
 def test_a_hook_of_a_registry_that_nobody_opened_is_misspelt(load):
     loaded = load(filler=plugin_module(lab_flavours={"salt": dict}))
     assert loaded.catalog.plugins["filler"].cause.startswith(
-        "there is no hook 'lab_flavours'; hooks: lab_architectures"
+        "there is no hook 'lab_flavours'; no plugin that is loaded opens a registry 'flavours'"
     )
 
 

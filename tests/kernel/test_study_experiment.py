@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from lab import use
-from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
+from lab.errors import LabError, ParameterError, StudyError, UnknownNameError, place_of
 from lab.registry.plugins import Catalog
 from lab.study.experiment import checked
 from lab.study.load import override
@@ -292,7 +292,8 @@ def test_a_need_that_the_data_does_not_offer_names_both_and_what_is_offered(cata
     assert str(caught.value) == (
         "architecture 'needy' (needs 0.3) needs 'classes', which dataset 'points' (toys 1.0) does not offer\n"
         "  offered: features\n"
-        "  or choose it: use('needy', classes=...)"
+        "  or choose it: use('needy', classes=...)\n"
+        f"  {place_of(Needy)}"
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.registry.plugins import Catalog, load_catalog
 
-__all__ = ["PACKAGES", "catalog_with", "lay_package"]
+__all__ = ["PACKAGES", "catalog_with", "lay_module", "lay_package"]
 
 PACKAGES = Path(__file__).parent
 
@@ -31,6 +31,15 @@ def lay_package(project: Path, site: Path) -> str:
     lines = "".join(f"{key} = {value}\n" for key, value in points.items())
     (metadata / "entry_points.txt").write_text(f"[lab]\n{lines}", encoding="utf-8")
     return next(iter(points))
+
+
+def lay_module(name: str, source: str, site: Path) -> None:
+    """Install a plugin that is one module, version 1.0; its entry point and its package have the module's name."""
+    metadata = site / f"{name}-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / f"{name}.py").write_text(source, encoding="utf-8")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text(f"[lab]\n{name} = {name}\n", encoding="utf-8")
 
 
 @contextmanager

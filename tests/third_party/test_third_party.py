@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner
 
@@ -15,13 +16,16 @@ from lab.cli.main import cli
 from lab.registry.plugins import Catalog
 from lab.study.execute import run_study
 from lab.study.load import load_study
+from lab.study.preflight import plan_study
 from lab.study.results import Results
+from lab.study.workspace import Workspace
 from lab.testing import check_entry
 from tests.third_party.site import PACKAGES, catalog_with
 
 KINDS = {
     "lab-activations": "activations",
     "lab-backwards": "executors",
+    "lab-balanced": "samplers",
     "lab-brier": "metrics",
     "lab-centred": "callbacks",
     "lab-count": None,
@@ -34,6 +38,7 @@ KINDS = {
     "lab-pieces": "tokenizers",
     "lab-podium": None,
     "lab-striped": "samplers",
+    "lab-translator": "architectures",
 }
 PROJECTS = [pytest.param(PACKAGES / name, id=name) for name in KINDS]
 
@@ -112,6 +117,22 @@ def test_report_section_of_a_third_party_knows_the_runs(project: Path, catalog: 
 def test_part_of_a_third_party_registry_is_reached_by_its_path(project: Path, catalog: Catalog, tmp_path: Path) -> None:
     arms = load_study(project / "study.py").resolve(catalog)
     assert arms[1].difference["architecture.activation"] == ("swish", "cube")
+
+
+@pytest.mark.parametrize("project", [PACKAGES / "lab-translator"], indirect=True)
+def test_plain_model_translates_and_is_told_what_it_lacks(project: Path, catalog: Catalog, tmp_path: Path) -> None:
+    study = load_study(project / "study.py")
+    base = attrs.evolve(study.base, callbacks=["translations", "attention_maps"], stepper="teacher_forcing", epochs=2)
+    workspace = Workspace.open(tmp_path / "runs", catalog, "cpu")
+    plan = plan_study(attrs.evolve(study, base=base, seeds=1), workspace)
+    note = "no attention maps: a Translator has no `step`, which returns attention weights"
+    assert [note in check.notes for check in plan.checks.values()] == [False, True]
+    results = run_study(attrs.evolve(study, base=base, seeds=1), runs=tmp_path / "runs", catalog=catalog)
+    assert [run.status for run in results.runs] == ["finished", "finished"]
+    assert "valid_bleu" in results.runs[-1].metrics
+    lines = (results.runs[-1].folder / "artefacts" / "translations.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines
+    assert not (results.runs[-1].folder / "artefacts" / "attention").exists()
 
 
 def test_all_packages_live_together(tmp_path: Path) -> None:

@@ -149,7 +149,9 @@ def test_other_models_cannot_translate(data: Any) -> None:
     with pytest.raises(LabError) as failure:
         translate(learner, "a")
     assert str(failure.value) == (
-        "a Linear cannot translate\n  use a model with start(source) and step(tokens, state), such as seq2seq_rnn"
+        "forward of a Linear must take (source, prefix), not (input: torch.Tensor) -> torch.Tensor\n"
+        "  ids (S, B) and (T, B), time first; it returns logits (T, B, V)\n"
+        "  docs/translation.md#a-model-of-your-own"
     )
 
 

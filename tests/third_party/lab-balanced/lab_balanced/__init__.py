@@ -1,0 +1,1 @@
+"""Sampler that balances classes."""
