@@ -76,7 +76,7 @@ def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
     """Plot precision against recall of every class that has objects."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for number, (curve, name) in enumerate(zip(curves, names, strict=False)):
         if curve is not None:
@@ -86,7 +86,7 @@ def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
             axes.plot(RECALLS[reached], curve.precision[reached], color=COLORS[number % len(COLORS)], label=label)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(title="class (average precision)", fontsize=8, title_fontsize=8, loc="lower left")
+    figure.legend(title="class (average precision)", fontsize=8, title_fontsize=8, loc="outside right upper")
     return figure
 
 
@@ -107,14 +107,17 @@ def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor, names: Sequence[st
             axis = axes[row, column]
             axis.set_xticks([])
             axis.set_yticks([])
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
-            if mask is not None:
-                # Pixels that count for nothing (255) stay uncolored.
-                shown = np.ma.masked_where(mask.numpy() >= len(names), mask.numpy())
-                axis.imshow(shown, alpha=0.65, **palette)
+            if mask is None:
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+                continue
+            # On gray, or the picture's own colors would mix with those of classes.
+            axis.imshow(picture if picture.ndim == 2 else picture.mean(-1), cmap="gray", vmin=0, vmax=1)
+            # Background, and pixels that count for nothing (255), stay uncolored.
+            hidden = (mask.numpy() == 0) | (mask.numpy() >= len(names))
+            axis.imshow(np.ma.masked_where(hidden, mask.numpy()), alpha=0.8, **palette)
     for row, label in enumerate(("picture", "target", "predicted")):
         axes[row, 0].set_ylabel(label, fontsize=9)
-    patches = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)]
+    patches = [Patch(color=color, label=name) for color, name in zip(colors[1:], names[1:], strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(names)), fontsize=8)
     return figure
 

@@ -20,6 +20,7 @@ from lab_statistics.by_example import (
 )
 from lab_statistics.crossed import bootstrap_interval, crossed_interval, crossed_means, mcnemar, slices_of
 from lab_statistics.examples import FILE, TooSlowError, is_kept, read_scores, scores_of_examples
+from lab_statistics.selection import CrossFitted, half_of_examples
 from scipy import stats
 from torch import nn
 from torch.nn import functional
@@ -132,6 +133,28 @@ class Largest(Accuracy):
     __init__ = reset
 
 
+class Recall(Accuracy):
+    """Share of the examples of class 0 that are found: no mean over examples, but a ratio of sums."""
+
+    def reset(self) -> None:
+        self.counts: list[tuple[float, float]] = []
+
+    def update(self, output: torch.Tensor, target: torch.Tensor) -> None:
+        self.counts += [(float(t == 0 == o), float(t == 0)) for o, t in zip(output.argmax(1), target, strict=True)]
+
+    def compute(self) -> float:
+        return float(self.score_of_statistics(self.example_statistics().sum(axis=0)))
+
+    def example_statistics(self) -> np.ndarray:
+        return np.array(self.counts)
+
+    @staticmethod
+    def score_of_statistics(sums: np.ndarray) -> np.ndarray:
+        return sums[..., 0] / sums[..., 1]
+
+    __init__ = reset
+
+
 def classes() -> Data:
     generator = torch.Generator().manual_seed(0)
     inputs, target = torch.randn(60, 4, generator=generator), torch.arange(60) % 3
@@ -149,6 +172,25 @@ def test_the_mean_over_examples_is_the_score_of_the_split() -> None:
     assert found["loss"].mean() == pytest.approx(whole["valid_loss"])
     assert found["accuracy"].mean() == pytest.approx(whole["valid_accuracy"])
     assert set(found) == {"loss", "weight", "accuracy"}
+
+
+def test_a_metric_of_sums_keeps_its_counts_and_parts_whose_mean_is_the_score() -> None:
+    made = learner(functional.cross_entropy, metrics={"recall": Recall(), "accuracy": Accuracy()})
+    found, whole = scores_of_examples(made), made.validate()
+    assert set(found) == {"loss", "weight", "accuracy", "recall", "recall statistics"}
+    assert found["recall"].mean() == pytest.approx(whole["valid_recall"])
+    assert found["recall statistics"].sum(axis=0)[1] == 10
+    # an example of another class has no part in the recall beyond its mean
+    assert np.ptp(found["recall"][made.data.valid.tensors[-1].numpy() > 0]) == pytest.approx(0)
+
+
+def test_the_epoch_of_a_metric_of_sums_can_be_cross_fitted() -> None:
+    made = learner(functional.cross_entropy, metrics={"recall": Recall()}, callbacks=[CrossFitted(of="valid_recall")])
+    made.fit(2)
+    counts = scores_of_examples(made)["recall statistics"]
+    halves = [counts[chosen].sum(axis=0) for chosen in (half_of_examples(30), ~half_of_examples(30))]
+    fitted = next(each for each in made.callbacks if each.name == "cross_fitted")
+    assert [half[-1] for half in fitted.halves] == pytest.approx([each[0] / each[1] for each in halves])
 
 
 def test_examples_stand_in_the_order_of_the_split() -> None:
