@@ -49,7 +49,7 @@ def faulty(site: Path) -> None:
 
 def test_component_that_keeps_its_contract_exits_with_0() -> None:
     result = check("l1")
-    assert result.output == "loss 'l1' (lab_basics 0.1.0)  10 checks\n1 component checked, nothing found\n"
+    assert result.output == "loss 'l1' (lab_basics 0.1.0)  12 checks\n1 component checked, nothing found\n"
     assert result.return_value == 0
 
 
@@ -67,7 +67,7 @@ def test_every_component_of_a_plugin_is_checked(site: Path) -> None:
 @pytest.mark.usefixtures("faulty")
 def test_finding_is_shown_with_what_to_do_and_exits_with_1() -> None:
     result = check("lab_faulty")
-    assert "loss 'total' (lab_faulty 1.0)  6 checks, 4 failed" in result.output
+    assert "loss 'total' (lab_faulty 1.0)  8 checks, 4 failed" in result.output
     assert "  FAILED  is a mean over the batch\n" in result.output
     assert "            take the mean over the batch, not the sum\n" in result.output
     assert result.output.endswith("1 component checked, 1 with findings\n")
