@@ -174,7 +174,7 @@ Tab completion, in bash (or zsh, fish):  eval "$(_LAB_COMPLETE=bash_source lab)"
 @click.option("--without", multiple=True, is_eager=True, metavar="NAME", help="Leave a plugin out; may be repeated.")
 @click.option("--strict", is_flag=True, is_eager=True, help="Stop at a plugin that cannot be loaded.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.version_option(package_name="lab", prog_name="lab")
+@click.version_option(package_name="lab-ablation", prog_name="lab")
 @click.pass_context
 def cli(ctx: click.Context, without: tuple[str, ...], strict: bool, debug: bool) -> None:
     """Ask which part of a model matters: one question, one file, an honest answer."""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["EntryPoint", "find_entry_points"]
+__all__ = ["EntryPoint", "find_entry_points", "is_installed"]
 
 
 class EntryPoint(NamedTuple):
@@ -51,6 +51,12 @@ def find_entry_points(group: str) -> list[EntryPoint]:
             # Distribution names are compared as PyPI normalizes them.
             found.setdefault(name.lower().replace("_", "-"), points)
     return [point for points in found.values() for point in points]
+
+
+def is_installed(distribution: str) -> bool:
+    """Return whether a package of this name is installed."""
+    names = (os.path.basename(folder).rpartition(".")[0].partition("-")[0] for folder in _metadata_folders())
+    return distribution in {name.lower().replace("_", "-") for name in names}
 
 
 def _metadata_folders() -> Iterator[str]:

@@ -16,7 +16,7 @@ import pluggy
 from lab.errors import LabError, PluginError, UnknownNameError, describe, did_you_mean, place_of
 from lab.registry import hookspecs
 from lab.registry.component import Preset
-from lab.registry.discovery import EntryPoint, find_entry_points
+from lab.registry.discovery import EntryPoint, find_entry_points, is_installed
 from lab.registry.intact import process_unchanged
 from lab.registry.reads import watch_reads
 from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
@@ -25,6 +25,8 @@ from lab.streams import stdout_to_stderr
 __all__ = ["GROUP", "Catalog", "PluginHost", "load_catalog"]
 
 GROUP = "lab"
+NAMESAKE = "lab"
+"""A package of PyPI whose module is called ``lab``, too; also what this one was called before it had a name there."""
 """The entry points' group, and the project name that marks hooks."""
 
 ItemT = TypeVar("ItemT")
@@ -397,6 +399,11 @@ def load_catalog(
     # Files that plugins read while they are imported are part of their source.
     watch_reads()
     catalog = Catalog(strict=strict, warn=warn)
+    if is_installed(NAMESAKE):
+        warn(
+            f"lab: another package, '{NAMESAKE}', is installed, whose module has the same name\n"
+            f"  pip uninstall {NAMESAKE}, and then pip install --force-reinstall --no-deps {DISTRIBUTION}"
+        )
     catalog.load(find_entry_points(GROUP), disabled)
     known = {name for plugin in catalog.plugins.values() for name in (plugin.name, plugin.distribution)}
     for name in [*without, *(only or ())]:

@@ -16,7 +16,7 @@ from lab.streams import stdout_to_stderr
 
 __all__ = ["DISTRIBUTION", "Entry", "Plugin", "Registry", "RegistrySpec", "load_object"]
 
-DISTRIBUTION = "lab"
+DISTRIBUTION = "lab-ablation"
 """The installed package that carries the kernel and the built-in plugins."""
 
 

@@ -171,7 +171,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "device": plan.runs[0].device.partition(":")[0] if plan.runs else "cpu",
         "command": command,
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "lab": version("lab"),
+        "lab": version("lab-ablation"),
         "base": plan.arms[0].experiment.to_json(),
         "arms": {arm.name: _arm_content(arm) for arm in plan.arms},
         "search": None if study.searching is None else _search_content(study.searching),

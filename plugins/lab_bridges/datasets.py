@@ -124,7 +124,9 @@ def hf_dataset(
 
 def _read(path: Path) -> Splits:
     if find_spec("datasets") is None:
-        raise LabError("the package datasets is not installed", where=OWNER, hint="pip install 'lab[datasets]'")
+        raise LabError(
+            "the package datasets is not installed", where=OWNER, hint="pip install 'lab-ablation[datasets]'"
+        )
     if not Path(path).is_dir():
         raise DataError(
             f"there is no folder '{path}'", where=OWNER, hint="write one: datasets.load_dataset(...).save_to_disk(path)"

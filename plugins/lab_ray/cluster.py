@@ -26,7 +26,7 @@ def refuse_without_ray() -> None:
         LabError: Ray is not installed.
     """
     if find_spec("ray") is None:
-        raise LabError("Ray is not installed", where="executor 'ray'", hint="pip install 'lab[ray]'")
+        raise LabError("Ray is not installed", where="executor 'ray'", hint="pip install 'lab-ablation[ray]'")
 
 
 @contextmanager

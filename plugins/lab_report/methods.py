@@ -334,7 +334,7 @@ def _machine_sentence(results: Results) -> str:
 
 def _machine(environment: Mapping[str, Any]) -> str:
     packages = environment.get("packages") or {}
-    versions = [f"{name} {packages[name]}" for name in ("lab", "torch") if name in packages]
+    versions = [f"{name} {packages[name]}" for name in ("lab-ablation", "lab", "torch") if name in packages]
     machine = environment.get("machine")
     parts = [*versions, f"Python {environment['python']}" if "python" in environment else ""]
     if isinstance(machine, Mapping):

@@ -144,7 +144,7 @@ def _read_parquet(path: Path) -> Rows:
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError:
-        raise DataError("Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'") from None
+        raise DataError("Parquet needs pyarrow", where=str(path), hint="pip install 'lab-ablation[parquet]'") from None
     try:
         rows = [flat(row) for row in parquet.read_table(path).to_pylist()]
     except (ArrowInvalid, OSError) as error:

@@ -68,7 +68,9 @@ class Slurm:
         cluster: Literal["slurm", "local"] = "slurm",
     ) -> None:
         if find_spec("submitit") is None:
-            raise LabError("submitit is not installed", where="executor 'slurm'", hint="pip install 'lab[slurm]'")
+            raise LabError(
+                "submitit is not installed", where="executor 'slurm'", hint="pip install 'lab-ablation[slurm]'"
+            )
         if cluster == "slurm" and shutil.which("sbatch") is None:
             raise LabError(
                 "SLURM is not available: there is no command sbatch",

@@ -92,7 +92,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except ImportError as error:
-        raise DataError("reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab[parquet]'") from error
+        raise DataError(
+            "reading Parquet needs pyarrow", where=str(path), hint="pip install 'lab-ablation[parquet]'"
+        ) from error
     except Exception as error:
         # Pyarrow has errors of its own for damaged files, besides ValueError and OSError.
         raise DataError("this is not a Parquet file, or a damaged one", where=f"{path}: {error}") from error
@@ -112,7 +114,9 @@ def _read_excel(path: Path) -> pd.DataFrame:
             header = pd.read_excel(book, sheet_name=sheet, header=None, nrows=1, dtype=object)
             frame = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=list(MISSING_STRINGS))
     except ImportError as error:
-        raise DataError("reading Excel needs openpyxl", where=str(path), hint="pip install 'lab[excel]'") from error
+        raise DataError(
+            "reading Excel needs openpyxl", where=str(path), hint="pip install 'lab-ablation[excel]'"
+        ) from error
     except Exception as error:
         # Openpyxl has errors of its own, besides those of zip and XML.
         raise DataError("this is not an Excel workbook, or a damaged one", where=f"{path}: {error}") from error

@@ -279,6 +279,6 @@ def _sentencepiece(kind: str) -> Any:
         import sentencepiece  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ParameterError(
-            f"the tokenizer '{kind}' needs the package sentencepiece", hint="pip install 'lab[subwords]'"
+            f"the tokenizer '{kind}' needs the package sentencepiece", hint="pip install 'lab-ablation[subwords]'"
         ) from error
     return sentencepiece

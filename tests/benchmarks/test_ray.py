@@ -19,7 +19,7 @@ from lab.study.preflight import plan_study
 from lab.study.store import Store
 from lab.study.workspace import Workspace
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab-ablation[ray]'")
 
 CORES = 2
 

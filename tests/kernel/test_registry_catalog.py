@@ -216,7 +216,7 @@ def test_discovery_passes_over_comments_and_other_groups(tmp_path, monkeypatch):
         "# first\n[other]\na = b\n\n[lab]\n; second\nx = math:pi [extra]\n\n[z]\nq = r\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    (found,) = [point for point in find_entry_points("lab") if point.distribution != "lab"]
+    (found,) = [point for point in find_entry_points("lab") if point.distribution != "lab-ablation"]
     assert found == EntryPoint("x", "math:pi", "odd_one", "2.0")
     assert found.load() == 3.141592653589793
 
@@ -253,3 +253,12 @@ def test_find_looks_in_every_registry(load):
     assert [entry.kind for entry in loaded.catalog.find("mse")] == ["losses", "metrics"]
     assert [entry.kind for entry in loaded.catalog.find("mine:mse")] == ["losses", "metrics"]
     assert loaded.catalog.find("other:mse") == []
+
+
+def test_another_package_with_the_same_module_is_told_with_the_remedy(tmp_path, monkeypatch):
+    (tmp_path / "lab-8.9.dist-info").mkdir()
+    (tmp_path / "lab-8.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 8.9\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said: list[str] = []
+    load_catalog(warn=said.append)
+    assert "another package, 'lab', is installed, whose module has the same name\n  pip uninstall lab" in said[0]

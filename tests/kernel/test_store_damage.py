@@ -416,7 +416,7 @@ def test_every_installed_distribution_is_recorded_with_its_version() -> None:
     from importlib import metadata
 
     found = installed_packages()
-    assert {name: found[name] for name in ("torch", "numpy", "lab")} == {
-        name: metadata.version(name) for name in ("torch", "numpy", "lab")
+    assert {name: found[name] for name in ("torch", "numpy", "lab-ablation")} == {
+        name: metadata.version(name) for name in ("torch", "numpy", "lab-ablation")
     }
     assert len(found) == len({d.metadata["Name"].lower().replace("_", "-") for d in metadata.distributions()})

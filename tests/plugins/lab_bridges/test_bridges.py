@@ -36,7 +36,7 @@ pytestmark = [
 def need(example: str) -> None:
     for package in NEEDS[example]:
         if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed: pip install 'lab[bridges]'")
+            pytest.skip(f"{package} is not installed: pip install 'lab-ablation[bridges]'")
 
 
 @pytest.mark.parametrize("example", NEEDS)

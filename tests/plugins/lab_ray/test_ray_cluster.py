@@ -24,7 +24,7 @@ from lab.study.store import RunRecord, Store
 from lab.study.workspace import Workspace
 from tests.kernel.kill_study import STUDY, outcome
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab-ablation[ray]'")
 pytestmark = pytest.mark.xdist_group("ray")
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}

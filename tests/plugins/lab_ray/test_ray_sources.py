@@ -51,7 +51,7 @@ def test_without_ray_the_executor_says_how_to_install_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(LabError) as caught:
         build_executor(use("ray"), load_catalog(only=[]))
-    assert str(caught.value) == "Ray is not installed\n  executor 'ray'\n  pip install 'lab[ray]'"
+    assert str(caught.value) == "Ray is not installed\n  executor 'ray'\n  pip install 'lab-ablation[ray]'"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_without_ray_the_executor_says_how_to_install_it(monkeypatch: pytest.Mon
     ],
 )
 def test_impossible_parameters_are_refused(params: dict[str, float], message: str) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab-ablation[ray]'")
     with pytest.raises(LabError) as caught:
         RayCluster(**params)
     assert str(caught.value) == message
 
 
 def test_a_worker_asks_for_a_cpu_per_thread_unless_told_otherwise() -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'lab-ablation[ray]'")
     executors = [RayCluster(), RayCluster(threads=3), RayCluster(cpus=2.5), RayCluster(cpus=0.5, threads=4)]
     assert [(executor.cpus, executor.threads) for executor in executors] == [(1, 1), (3, 3), (2.5, 2), (0.5, 4)]

@@ -23,7 +23,7 @@ from lab.study.store import RunRecord, Store
 from lab.study.workspace import Workspace
 from tests.kernel.kill_study import STUDY, outcome
 
-pytest.importorskip("submitit", reason="submitit is not installed: pip install 'lab[slurm]'")
+pytest.importorskip("submitit", reason="submitit is not installed: pip install 'lab-ablation[slurm]'")
 
 ONE_RUN = STUDY.replace("import time\n", "import os\nimport signal\nimport time\nfrom pathlib import Path\n")
 ONE_RUN = ONE_RUN.replace("epochs=4", "epochs=3").replace(
@@ -201,4 +201,4 @@ def test_without_submitit_the_executor_says_how_to_install_it(monkeypatch: pytes
     monkeypatch.setattr("lab_slurm.executor.find_spec", lambda name: None)
     with pytest.raises(LabError) as caught:
         build_executor(use("slurm"), load_catalog(only=[]))
-    assert str(caught.value) == "submitit is not installed\n  executor 'slurm'\n  pip install 'lab[slurm]'"
+    assert str(caught.value) == "submitit is not installed\n  executor 'slurm'\n  pip install 'lab-ablation[slurm]'"
