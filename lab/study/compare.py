@@ -542,10 +542,11 @@ def _judge(d: np.ndarray, step: float, level: float, overlap: float = 0.0) -> _J
         return _Judged(mean, half, spread, p, test, math.nan, int(np.sign(mean)) if is_shown else 0)
     from scipy.special import nctdtrinc, stdtr, stdtrit
 
+    # no p-value where there is no interval: the two must never disagree
+    if n < MIN_SEEDS:
+        return _Judged(mean, math.nan, spread, math.nan, "", math.nan, 0)
     error = spread * math.sqrt(1 / n + overlap)
     p = float(2 * stdtr(n - 1, -abs(mean) / error))
-    if n < MIN_SEEDS:
-        return _Judged(mean, math.nan, spread, p, PAIRED_T, math.nan, 0)
     critical = float(stdtrit(n - 1, 1 - level / 2))
     half = critical * error
     # the noncentral t above the critical value has 80 % of its mass there; the other tail is negligible

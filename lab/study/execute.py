@@ -19,9 +19,9 @@ from lab.registry.resolved import Component
 from lab.study.culprit import line_of
 from lab.study.interrupt import stop_on_interrupt
 from lab.study.preflight import Plan, PlanListener, plan_study
-from lab.study.record import StudyRecord, record_of, write_study
+from lab.study.record import StudyRecord, as_compared, record_of, write_study
 from lab.study.results import Results
-from lab.study.run import Listener, Run, RunProgress, failure_content
+from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 from lab.study.study import Arm, Study
 from lab.study.task import without_primary
@@ -203,13 +203,12 @@ def _missing_primary(run: Run, record: RunRecord) -> RunFailed | None:
     """Return the error of a finished task without the primary metric, which only its result can show."""
     if run.experiment.task is None or record.status != "finished" or run.compare in record.metrics:
         return None
-    return without_primary(run.experiment.task, record.metrics, run.compare)
+    return without_primary(run.experiment.task.label, record.metrics, run.compare)
 
 
 def _judged(run: Run, record: RunRecord) -> RunRecord:
-    """Return the record as this study sees it; in the store the run stays finished, for a study of another metric."""
-    missing = _missing_primary(run, record)
-    return record if missing is None else attrs.evolve(record, status="failed", result=failure_content(missing))
+    task = run.experiment.task
+    return record if task is None else as_compared(record, task.label, run.compare)
 
 
 def gather(plan: Plan, ended: Mapping[str, RunRecord] | None = None) -> Results:

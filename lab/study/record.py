@@ -29,8 +29,9 @@ from lab.study import files, variants
 from lab.study.experiment import TASK, Experiment, Task
 from lab.study.results import Results
 from lab.study.space import Options, Range, Search
-from lab.study.store import Store
+from lab.study.store import RunRecord, Store
 from lab.study.study import Arm, Study, Trial
+from lab.study.task import without_primary
 
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
@@ -39,6 +40,7 @@ __all__ = [
     "ComponentRecord",
     "StudyRecord",
     "among_others",
+    "as_compared",
     "read_study",
     "record_of",
     "write_study",
@@ -104,7 +106,22 @@ class StudyRecord:
 
     def results(self, store: Store) -> Results:
         """Return its results, from the runs in the store now."""
-        return Results(self.study, self.arms, [store.record(**run) for run in self.runs])
+        runs = [store.record(**run) for run in self.runs]
+        if TASK in self.base:
+            runs = [as_compared(run, f"task '{self.base[TASK]['component']}'", self.study.compare) for run in runs]
+        return Results(self.study, self.arms, runs)
+
+
+def as_compared(run: RunRecord, task: str, compare: str) -> RunRecord:
+    """Return the run of a task as a study sees it: failed if it lacks the metric that the study compares.
+
+    In the store it stays finished, for a study of another metric.
+    """
+    if run.status != "finished" or compare in run.metrics:
+        return run
+    from lab.study.run import failure_content
+
+    return attrs.evolve(run, status="failed", result=failure_content(without_primary(task, run.metrics, compare)))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -284,10 +284,10 @@ def task_notes(task: Component) -> list[str]:
     return found
 
 
-def without_primary(task: Component, metrics: Mapping[str, float], compare: str) -> RunFailed:
-    """Return the error of a task whose metrics lack the primary one."""
+def without_primary(task: str, metrics: Mapping[str, float], compare: str) -> RunFailed:
+    """Return the error of a task, by its label, whose metrics lack the primary one."""
     return RunFailed(
-        f"{task.label} returns no '{compare}', which this study compares",
+        f"{task} returns no '{compare}', which this study compares",
         where=f"it returns: {', '.join(metrics)}",
         hint=did_you_mean(compare, list(metrics)),
     )

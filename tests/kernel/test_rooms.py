@@ -22,6 +22,7 @@ NEVER_ENTERED = {
     "study/command.py": "lab.command, for a command line as an experiment",
     "study/outside.py": "lab.compare, for results from elsewhere",
     "study/rebuild.py": "lab.load, lab reproduce, and runs in other processes",
+    "study/culprit.py": "components and executors that break their contract",
     "study/former.py": "records with names that components had once",
     "training/distributed/ddp.py": "several processes",
     "training/distributed/fsdp.py": "several processes",

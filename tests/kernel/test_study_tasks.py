@@ -22,7 +22,9 @@ import lab as framework
 from lab import Study, log, run_study, use
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import load_catalog
+from lab.study.record import read_study
 from lab.study.results import Results
+from lab.study.store import Store
 from lab.study.task import TaskRun
 from lab.training.rng import all_generators
 from tests.kernel.toys import plugin_module
@@ -176,7 +178,7 @@ def test_a_misspelt_metric_ends_the_study_after_its_first_run_and_keeps_the_run(
     assert kept.stat().st_mtime_ns == written
 
 
-def test_a_seed_without_the_metric_fails_alone_and_is_found_by_a_study_of_what_it_has(results):
+def test_a_seed_without_the_metric_fails_alone_and_is_found_by_a_study_of_what_it_has(results, tmp_path):
     def moody(*, run: framework.TaskRun) -> dict[str, float]:
         return {"score" if run.seed != 1 else "loss": 1.0, "other": float(run.seed)}
 
@@ -184,6 +186,8 @@ def test_a_seed_without_the_metric_fails_alone_and_is_found_by_a_study_of_what_i
     found = results(study)
     assert [run.status for run in found.runs] == ["finished", "failed", "finished"]
     assert "returns no 'score'" in str(found.runs[1].result["error"])
+    later = read_study(Store(tmp_path / "runs"), "moody").results(Store(tmp_path / "runs"))
+    assert [run.status for run in later.runs] == ["finished", "failed", "finished"]
     assert results(attrs.evolve(study, compare="other")).scores("base", "other") == {0: 0.0, 1: 1.0, 2: 2.0}
 
 
