@@ -352,6 +352,7 @@ class Study:
             *self._selection_problems(),
             *self._task_problems(),
             *problems_of_search,
+            *self._rule_problems(catalog),
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
 
@@ -408,6 +409,15 @@ class Study:
             found = [self._problem_at(path, value, catalog) for value in corners]
             problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
         return problems
+
+    def _rule_problems(self, catalog: Catalog) -> list[str]:
+        """Return the problems of values that later rounds will set: a rule names some as ``probes``, (path, value)."""
+        found = [
+            (name, path, self._problem_at(path, value, catalog))
+            for name, rule in self.rules.items()
+            for path, value in rule.get("probes", ())
+        ]
+        return list(dict.fromkeys(f"{name}, {path}: {problem}" for name, path, problem in found if problem))
 
     def _epochs(self) -> int | None:
         """Return the epochs of the base; None where they are not a whole number, which is another problem."""

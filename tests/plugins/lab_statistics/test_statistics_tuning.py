@@ -54,6 +54,15 @@ def results(study: Study, tuned_catalog: Catalog, tmp_path: Path) -> Results:
     return run_study(study, runs=tmp_path, catalog=tuned_catalog)
 
 
+def test_a_misspelt_path_is_told_before_anything_is_trained(
+    study: Study, tuned_catalog: Catalog, tmp_path: Path
+) -> None:
+    wrong = tune(attrs.evolve(study, rules={}), {"lrr": log(1e-3, 1e-1)}, trials=2)
+    with pytest.raises(StudyError, match=r"(?s)tune, lrr: .*did you mean: lr"):
+        run_study(wrong, runs=tmp_path / "wrong", catalog=tuned_catalog)
+    assert not list((tmp_path / "wrong").rglob("result.json"))
+
+
 def trials_of(results: Results, arm: str, search: int) -> list[Arm]:
     return [
         each
