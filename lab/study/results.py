@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -401,7 +401,12 @@ class Results:
             UnknownNameError: no run has such a metric.
         """
         # another metric has another unit, so the margin makes it the primary one
-        study: Question = attrs.evolve(self.study, compare=self._known(metric), margin=margin)  # type: ignore[misc]
+        known = self._known(metric)
+        changes: dict[str, Any] = {"compare": known, "margin": margin}
+        # the direction that a study states is that of its own metric
+        if known != self.study.compare and hasattr(self.study, "higher_is_better"):
+            changes["higher_is_better"] = self.direction(known)
+        study: Question = attrs.evolve(self.study, **changes)  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def value_of(self, arm: str) -> float | None:

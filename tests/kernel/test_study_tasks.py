@@ -191,6 +191,17 @@ def test_a_seed_without_the_metric_fails_alone_and_is_found_by_a_study_of_what_i
     assert results(attrs.evolve(study, compare="other")).scores("base", "other") == {0: 0.0, 1: 1.0, 2: 2.0}
 
 
+def test_a_margin_gives_another_metric_no_direction(results):
+    def scored(*, width: int = 1, run: framework.TaskRun) -> dict[str, float]:
+        return {"score": width + 0.1 * run.seed, "skore": width - 0.1 * run.seed}
+
+    study = Study(use(scored), seeds=3, compare="score", higher_is_better=True, name="scored").swap("width", [2])
+    found = results(study)
+    assert found.direction("skore") is None
+    assert found.with_margin(1.0, "skore").direction("skore") is None
+    assert found.with_margin(1.0).direction("score") is True
+
+
 def test_an_epoch_that_is_no_number_is_told(results):
     def lettered(*, run: framework.TaskRun) -> dict[str, float]:
         run.log(epoch="a", loss=1.0)
