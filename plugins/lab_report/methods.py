@@ -235,23 +235,23 @@ def _seeds_sentence(results: Results, record: StudyRecord | None) -> str:
     number = _times(min(counts), max(counts))
     rule = _rules(results).get("splits")
     own_split = f"every seed had a split of its own of the data ({escape_latex(rule['path'])})" if rule else ""
+    form_pairs = "runs of two variants with the same seed form a pair"
     if record is None or not record.base or "task" in record.base:
-        return (
-            "; ".join(filter(None, [f"Each was run {number}{listed}", own_split, "runs with the same seed form pairs"]))
-            + "."
-        )
-    pairs = "uns of two variants with the same seed form a pair: they saw the same"
+        return f"Each was run {number}{listed}; {f'{own_split}; ' if rule else ''}runs with the same seed form pairs."
+    if "sources" in _rules(results):
+        # an arm whose order is held sees other batches than the base's run with the same seed
+        return f"Each was trained {number}{listed}; {form_pairs}."
+    saw = "they saw the same"
+    batches = "the same batches in the same order"
     if len(seeds) < 2:
-        return (
-            f"Each was trained {number}{listed}. R{pairs} data, the same split and the same batches in the same order."
-        )
+        return f"Each was trained {number}{listed}; {form_pairs}: {saw} data, the same split and {batches}."
     vary = record.base.get("vary")
     varied = [*(["the split of the data"] if rule else []), *([SOURCES] if vary is None else vary)]
-    text = f"Each was trained {number}{listed}; between seeds varied: {escape_latex(', '.join(varied)) or 'nothing'}. "
+    text = f"Each was trained {number}{listed}; between seeds varied: {escape_latex(', '.join(varied)) or 'nothing'}."
     if rule:
-        return f"{text}E{own_split[1:]}, and r{pairs} split and the same batches in the same order."
+        return f"{text} {own_split[:1].upper()}{own_split[1:]}, and {form_pairs}: {saw} split and {batches}."
     subject = "On each dataset the data" if "across" in _rules(results) else "The data"
-    return f"{text}{subject} and their split were the same for all seeds, and r{pairs} batches in the same order."
+    return f"{text} {subject} and their split were the same for all seeds, and {form_pairs}: they saw {batches}."
 
 
 def _selection_sentence(results: Results) -> str:
@@ -399,7 +399,8 @@ def _design_sentences(results: Results) -> list[str]:
     if "sources" in rules:
         arms = escape_latex("; ".join(rules["sources"]["arms"].values()))
         found.append(
-            f"In {arms} only one source of randomness varies, for its share of the variance \\citep{{bouthillier2021}}."
+            f"Between the seeds of the base varied: {SOURCES}; between those of {arms} one source of randomness alone, "
+            "for its share of the variance \\citep{bouthillier2021}."
         )
     return found
 

@@ -97,6 +97,14 @@ def test_bibtex_has_only_what_was_used(lab, tmp_path: Path) -> None:
     assert re.findall(r"@\w+\{(\w+),", output) == ["student1908", "sidak1967"]
 
 
+def test_bibtex_has_the_references_of_the_metric_that_is_compared(lab, tmp_path: Path) -> None:
+    store_study(tmp_path)
+    # the losses of all arms are equal, so that nothing is tested
+    arguments = ("compare", "toy", "--metric", "valid_loss", "--format")
+    assert "In every pair wide; sgd had the score of the base." in lab(*arguments, "methods").stdout
+    assert lab(*arguments, "bibtex").stdout.strip() == ""
+
+
 def test_results_from_elsewhere_claim_no_batches_and_no_machine(lab, tmp_path: Path) -> None:
     rows = [f"{arm},{seed},{value}" for arm, values in FIGURES.items() for seed, value in enumerate(values)]
     (tmp_path / "r.csv").write_text("\n".join(["arm,seed,accuracy", *rows]))
@@ -128,7 +136,7 @@ def test_without_splits_there_is_no_widening(tmp_path: Path) -> None:
 
 def test_one_seed_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
     text, results = paragraph(tmp_path, figures={arm: values[:1] for arm, values in FIGURES.items()})
-    assert "Each was trained once (seed 0). Runs of two variants with the same seed form a pair" in text
+    assert "Each was trained once (seed 0); runs of two variants with the same seed form a pair" in text
     assert "With one seed there is no interval and no verdict." in text
     for absent in ("between seeds", "hold together", "level", "better or worse"):
         assert absent not in text
@@ -238,7 +246,9 @@ def test_equal_scores_need_no_test(tmp_path: Path) -> None:
 def test_sources_that_vary_alone_are_named_with_their_reference(tmp_path: Path) -> None:
     rules = {"sources": {"arms": {"init": "wide", "order": "sgd"}, "splits": []}}
     text, results = paragraph(tmp_path, rules=rules)
-    assert "In wide; sgd only one source of randomness varies" in text
+    assert "between those of wide; sgd one source of randomness alone, for its share" in text
+    assert "runs of two variants with the same seed form a pair. " in text
+    assert "same batches" not in text
     assert references_of(results) == ["student1908", "sidak1967", "bouthillier2021"]
 
 
