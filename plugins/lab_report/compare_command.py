@@ -124,7 +124,7 @@ def compare(
         from lab_report.methods import as_bibtex, as_methods
 
         if layout == "bibtex":
-            click.echo(as_bibtex(results))
+            click.echo(as_bibtex(results, metric))
         else:
             click.echo(as_methods(results, source.record, metric, remarks))
     else:

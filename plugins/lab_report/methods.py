@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import StoreError
-from lab.study.compare import SIGN_FLIP, WELCH, single_level
+from lab.study.compare import (
+    LEVEL,
+    MIN_SEEDS,
+    SIGN_FLIP,
+    WELCH,
+    level_of_look,
+    looks_of_rule,
+    single_level,
+)
+from lab.study.study import SEEDS
 from lab_report.tables import escape_latex
 
 if TYPE_CHECKING:
@@ -20,6 +30,10 @@ __all__ = ["as_bibtex", "as_methods", "references_of"]
 
 SOURCES = "initial weights, order of the batches, dropout, augmentation and every other random choice of training"
 MAX_SEEDS_LISTED = 10
+FEW = {0: "no seed", 1: "one seed", 2: "two seeds"}
+"""Seeds of a comparison that are too few for an interval → their number in words."""
+
+CITATION = re.compile(r"\\cite\w*(?:\[[^\]]*\])*\{([^}]+)\}")
 
 BIBTEX = {
     "student1908": (
@@ -65,17 +79,11 @@ BIBTEX = {
             "year": "1987",
         },
     ),
-    "gelman2014": (
+    "nadeau2003": (
         "article",
-        "Gelman, Andrew and Carlin, John",
-        "Beyond power calculations: Assessing type {S} (sign) and type {M} (magnitude) errors",
-        {
-            "journal": "Perspectives on Psychological Science",
-            "volume": "9",
-            "number": "6",
-            "pages": "641--651",
-            "year": "2014",
-        },
+        "Nadeau, Claude and Bengio, Yoshua",
+        "Inference for the generalization error",
+        {"journal": "Machine Learning", "volume": "52", "number": "3", "pages": "239--281", "year": "2003"},
     ),
     "pocock1977": (
         "article",
@@ -140,25 +148,19 @@ def _rules(results: Results) -> Mapping[str, Any]:
 
 
 def references_of(results: Results) -> list[str]:
-    """Return the keys of the methods that a comparison used, in the order of the paragraph."""
-    rules = _rules(results)
-    judged = [row.comparison for row in results.compare() if row.comparison is not None]
-    tests = {each.test for each in judged}
-    keys = ["student1908", "sidak1967"] if tests != {WELCH} else []
-    keys += ["welch1947"] if WELCH in tests else []
-    keys += ["fisher1935"] if SIGN_FLIP in tests else []
-    keys += ["schuirmann1987"] if results.margin else []
-    seeds = rules.get("seeds", {})
-    keys += ["obrien1979" if seeds.get("boundary") == "obrien_fleming" else "pocock1977"] if seeds.get("levels") else []
-    keys += ["melis2018", "dodge2019"] if "tune" in rules else []
-    keys += ["dersimonian1986", "hartung2001", "agarwal2021", "demsar2006"] if "across" in rules else []
-    keys += ["bouthillier2021"] if "sources" in rules or "across" in rules else []
-    keys += ["gelman2014"] if any(not math.isnan(each.exaggeration) for each in judged) else []
-    return keys
+    """Return the keys that the paragraph cites, in its order."""
+    text = " ".join([_test_sentence(results), *_design_sentences(results)])
+    return list(dict.fromkeys(key for keys in CITATION.findall(text) for key in keys.split(",")))
 
 
-def as_bibtex(results: Results) -> str:
-    """Return the references of the methods that a comparison used."""
+def as_bibtex(results: Results, metric: str = "") -> str:
+    """Return the references of the methods that a comparison used.
+
+    Args:
+        results: the study.
+        metric: that arms are compared by; the primary one if empty.
+    """
+    results = results.judged_by(metric) if metric else results
     return "\n\n".join(_entry(key, *BIBTEX[key]) for key in references_of(results))
 
 
@@ -183,7 +185,7 @@ def as_methods(results: Results, record: StudyRecord | None, metric: str = "", r
         _arms_sentence(results),
         _seeds_sentence(results, record),
         _selection_sentence(results),
-        _test_sentence(results, [row.comparison for row in rows if row.comparison is not None]),
+        _test_sentence(results),
         *_design_sentences(results),
         _failure_sentence(results),
         *(escape_latex(f"{text[:1].upper()}{text[1:]}.") for text in remarks),
@@ -195,31 +197,61 @@ def as_methods(results: Results, record: StudyRecord | None, metric: str = "", r
 
 
 def _arms_sentence(results: Results) -> str:
-    names = [name for name in results.leading_arms() if results.base_of(name) != name]
+    names: dict[str, list[str]] = {}
+    for name in results.leading_arms():
+        if results.base_of(name) != name:
+            names.setdefault(results.base_of(name), []).append(name)
     direction = {True: "higher is better", False: "lower is better", None: "no direction is known"}
     metric = results.study.compare
     split = {"valid": "the validation split", "test": "the test split"}.get(metric.partition("_")[0], "")
-    return (
-        f"We compared {len(names)} variant{'s' * (len(names) != 1)} ({escape_latex('; '.join(names))}) "
-        "with a common base "
-        f"by {escape_latex(metric)}{f' on {split}' if split else ''} ({direction[results.direction(metric)]})."
-    )
+    measure = f"by {escape_latex(metric)}{f' on {split}' if split else ''} ({direction[results.direction(metric)]})."
+    if not names:
+        return f"We measured one configuration, without a comparison, {measure}"
+    # tuned arms and those of further datasets have bases of their own
+    bases = {base: "a common base" if len(names) == 1 else f"``{escape_latex(base)}''" for base in names}
+    groups = [f"{_variants(arms)} with {bases[base]}" for base, arms in names.items()]
+    return f"We compared {_listed(groups)} {measure}"
+
+
+def _variants(names: Sequence[str]) -> str:
+    return f"{len(names)} variant{'s' * (len(names) != 1)} ({escape_latex('; '.join(names))})"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _times(least: int, most: int) -> str:
+    if least != most:
+        return f"{least} to {most} times"
+    return {1: "once", 2: "twice"}.get(most, f"{most} times")
 
 
 def _seeds_sentence(results: Results, record: StudyRecord | None) -> str:
-    counts = sorted({len(results.scores(name, results.study.compare)) for name in results.leading_arms()})
+    counts = [len(results.scores(name, results.study.compare)) for name in results.leading_arms()]
     seeds = sorted({run.seed for run in results.runs if run.arm in results.leading_arms()})
-    listed = f" (seeds {', '.join(map(str, seeds))})" if len(seeds) <= MAX_SEEDS_LISTED else ""
-    number = f"{counts[0]} times" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} times"
+    noun = f"seed{'s' * (len(seeds) != 1)}"
+    listed = f" ({noun} {', '.join(map(str, seeds))})" if 0 < len(seeds) <= MAX_SEEDS_LISTED else ""
+    number = _times(min(counts), max(counts))
+    rule = _rules(results).get("splits")
+    own_split = f"every seed had a split of its own of the data ({escape_latex(rule['path'])})" if rule else ""
+    form_pairs = "runs of two variants with the same seed form a pair"
     if record is None or not record.base or "task" in record.base:
-        return f"Each was run {number}{listed}; runs with the same seed form pairs."
+        return f"Each was run {number}{listed}; {f'{own_split}; ' if rule else ''}runs with the same seed form pairs."
+    if "sources" in _rules(results):
+        # an arm whose order is held sees other batches than the base's run with the same seed
+        return f"Each was trained {number}{listed}; {form_pairs}."
+    saw = "they saw the same"
+    batches = "the same batches in the same order"
+    if len(seeds) < 2:
+        return f"Each was trained {number}{listed}; {form_pairs}: {saw} data, the same split and {batches}."
     vary = record.base.get("vary")
-    varied = SOURCES if vary is None else ", ".join(vary) or "nothing"
-    return (
-        f"Each was trained {number}{listed}; between seeds varied: {varied}. The data and their split were the same "
-        "for all seeds, and runs of two variants with the same seed form a pair: they saw the same batches in "
-        "the same order."
-    )
+    varied = [*(["the split of the data"] if rule else []), *([SOURCES] if vary is None else vary)]
+    text = f"Each was trained {number}{listed}; between seeds varied: {escape_latex(', '.join(varied)) or 'nothing'}."
+    if rule:
+        return f"{text} {own_split[:1].upper()}{own_split[1:]}, and {form_pairs}: {saw} split and {batches}."
+    subject = "On each dataset the data" if "across" in _rules(results) else "The data"
+    return f"{text} {subject} and their split were the same for all seeds, and {form_pairs}: they saw {batches}."
 
 
 def _selection_sentence(results: Results) -> str:
@@ -238,42 +270,104 @@ def _selection_sentence(results: Results) -> str:
     return f"We report the weights of the epoch with the best {escape_latex(monitors)}{remark}."
 
 
-def _test_sentence(results: Results, found: Sequence[ArmComparison]) -> str:
-    tested = sum(each.n > 1 for each in found)
-    by_test: dict[str, list[str]] = {}
-    for each in found:
-        by_test.setdefault(each.test, []).append(each.arm)
-    apart, equal = (escape_latex(", ".join(by_test.get(test, []))) for test in (WELCH, SIGN_FLIP))
+def _test_sentence(results: Results) -> str:
+    """Return the sentences on intervals, tests, their levels, and comparisons that have none."""
+    found = [row.comparison for row in results.compare() if row.comparison is not None]
+    enough = [each for each in found if each.n >= MIN_SEEDS]
+    intervals = [each for each in enough if math.isfinite(each.low)]
+    apart = [each for each in intervals if each.test == WELCH]
+    # equal scores in every pair have an interval without width, and nothing is left to test
+    same = [each for each in intervals if each.test == SIGN_FLIP]
+    equal = [each for each in enough if each.test == SIGN_FLIP and math.isfinite(each.p) and each not in intervals]
+    paired = [each for each in intervals if each not in apart and each not in same]
+    rest = [each for each in enough if each not in intervals and each not in equal]
     parts = []
-    if not apart or len(by_test.get(WELCH, [])) < tested:
+    if paired:
+        plural = "s" * (len(paired) > 1)
+        parts.append(f"Differences are means over pairs, with Student's interval{plural} \\citep{{student1908}}.")
+    overlap = _rules(results).get("splits", {}).get("overlap", 0.0)
+    if paired and overlap:
         parts.append(
-            "Differences are means over pairs, with Student's intervals \\citep{student1908}"
-            f"; the intervals of all {tested} comparisons hold together with 95\\,\\% \\citep[correction "
-            f"of][]{{sidak1967}}, each at level {single_level(tested):.3g}."
+            "Splits share examples, so intervals are widened: the variance of a mean over $n$ seeds is "
+            f"$1/n + {overlap:.3g}$ times that of a difference, where {overlap:.3g} is the number of validation "
+            "examples per training example \\citep{nadeau2003}."
         )
     if apart:
         parts.append(
-            f"Runs of {apart} and of the base do not form pairs, and their difference is that of independent samples "
-            "with unequal variances \\citep{welch1947}."
+            f"Runs of {_names(results, apart)} and of the base do not form pairs, and their difference is that of "
+            "independent samples with unequal variances \\citep{welch1947}."
         )
+    if same:
+        parts.append(f"In every pair {_names(results, same)} had the score of the base.")
     if equal:
         parts.append(
-            f"All pairs of {equal} differ by the same amount, so that there is no interval, and the exact test that "
-            "exchanges the arms of each pair decides \\citep{fisher1935}."
+            f"All pairs of {_names(results, equal)} differ by the same amount, so that there is no interval, and the "
+            "exact test that exchanges the arms of each pair decides \\citep{fisher1935}."
         )
-    text = "A variant is called better or worse if its interval leaves out zero"
-    if results.margin:
+    if paired or apart or equal:
+        parts.append(_level_sentence(results, found, [*paired, *apart, *equal], are_tests=not (paired or apart)))
+    for n, words in FEW.items():
+        if few := [each for each in found if each.n == n]:
+            whose = "" if len(few) == len(found) else f" for {_names(results, few)}"
+            parts.append(f"With {words}{' in common' * bool(whose)} there is no interval and no verdict{whose}.")
+    if rest:
+        parts.append(f"There is no interval and no verdict for {_names(results, rest)}.")
+    if paired or apart:
+        text = "A variant is called better or worse if its interval leaves out zero"
+        if results.margin:
+            text += (
+                f", and equivalent if it lies within $\\pm${results.margin:g} "
+                "(two one-sided tests, \\citealp{schuirmann1987})"
+            )
+        parts.append(f"{text}.")
+    return " ".join(parts)
+
+
+def _names(results: Results, found: Sequence[ArmComparison]) -> str:
+    """Return the names of arms; a search names only those of its tables."""
+    shown = set(results.leading_arms())
+    names = [each.arm for each in found if each.arm in shown] or ["the other trials"]
+    return escape_latex("; ".join(names))
+
+
+def _level_sentence(
+    results: Results, found: Sequence[ArmComparison], judged: Sequence[ArmComparison], *, are_tests: bool
+) -> str:
+    """Return the sentence on the levels of these comparisons, corrected for their number and for looks."""
+    rule = _rules(results).get(SEEDS, {})
+    looks = looks_of_rule(rule)
+    effects = results.effects()
+    # refused comparisons, which have no difference, do not widen the intervals of the others
+    count = sum(each.n > 1 and math.isfinite(each.difference) for each in found) + len(effects)
+    counts = {each.n for each in judged} | {each.n for each in effects if math.isfinite(each.low)}
+    levels = sorted({f"{level_of_look(single_level(count), looks, n):.3g}" for n in counts}, key=float)
+    text = (
+        f"level {levels[0]}" if len(levels) == 1 else f"levels from {levels[0]} to {levels[-1]} by the number of seeds"
+    )
+    if looks:
         text += (
-            f", and equivalent if it lies within $\\pm${results.margin:g} "
-            "(two one-sided tests, \\citealp{schuirmann1987})"
+            ", which is corrected for the looks too" if len(levels) == 1 else ", which are corrected for the looks too"
         )
-    return " ".join([*parts, f"{text}."])
+    noun = "test" if are_tests else "interval"
+    if count == 1:
+        return f"The {noun} of the only comparison holds with {_confidence(rule)}, at {text}."
+    share = f" ({len(effects)} of them effects of the grid)" if effects else ""
+    return (
+        f"The {noun}s of all {count} comparisons{share} hold together with {_confidence(rule)} \\citep[correction "
+        f"of][]{{sidak1967}}, each at {text}."
+    )
+
+
+def _confidence(rule: Mapping[str, Any]) -> str:
+    """Return the confidence of all comparisons together, as LaTeX; a rule of seeds may have another than 95 %."""
+    alpha = float(rule.get("alpha", LEVEL)) if rule.get("levels") else LEVEL
+    return f"{100 * (1 - alpha):g}\\,\\%"
 
 
 def _design_sentences(results: Results) -> list[str]:
     rules = _rules(results)
     found = []
-    seeds = rules.get("seeds", {})
+    seeds = rules.get(SEEDS, {})
     if seeds.get("levels"):
         levels = (
             "the levels of the looks rise as in \\citet{obrien1979}"
@@ -282,14 +376,16 @@ def _design_sentences(results: Results) -> list[str]:
         )
         found.append(
             f"Seeds were added until every variant was decided, from {seeds['smallest']} to {seeds['largest']}; "
-            f"{levels}, found by simulation such that all together keep 95\\,\\%."
+            f"{levels}, found by simulation such that all together keep {_confidence(seeds)}."
         )
     if "tune" in rules:
         rule = rules["tune"]
+        tuned = "The base and every variant were" if rule["per_arm"] else "The base was"
+        given = "" if rule["per_arm"] else ", and its settings were given to every variant"
         found.append(
-            f"Every variant was also tuned ({escape_latex(', '.join(rule['space']))}) with {rule['trials']} trials"
-            f"{' for each seed' if rule['per_seed'] else ''}, on seeds that the comparison does not use "
-            "\\citep{melis2018,dodge2019}."
+            f"{tuned} also tuned ({escape_latex(', '.join(rule['space']))}) with {rule['trials']} trials"
+            f"{' for each seed' if rule['per_seed'] else ''}, on seeds that the comparison does not use"
+            f"{given} \\citep{{melis2018,dodge2019}}; tuned variants are compared with the tuned base."
         )
     if "across" in rules:
         rule = rules["across"]
@@ -299,6 +395,12 @@ def _design_sentences(results: Results) -> list[str]:
             "effects are pooled by random effects \\citep{dersimonian1986,hartung2001}, with interquartile means "
             "\\citep{agarwal2021}, the probability of improvement \\citep{bouthillier2021} and ranks "
             "\\citep{demsar2006}."
+        )
+    if "sources" in rules:
+        arms = escape_latex("; ".join(rules["sources"]["arms"].values()))
+        found.append(
+            f"Between the seeds of the base varied: {SOURCES}; between those of {arms} one source of randomness alone, "
+            "for its share of the variance \\citep{bouthillier2021}."
         )
     return found
 
