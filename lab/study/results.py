@@ -390,8 +390,17 @@ class Results:
         Raises:
             UnknownNameError: no run has such a metric.
         """
+        known = self._known(metric)
+        return self if known == self.study.compare else self._asking(known, 0.0)
+
+    def _asking(self, metric: str, margin: float) -> Results:
+        """Return the same runs with another primary metric and margin."""
+        changes: dict[str, Any] = {"compare": metric, "margin": margin}
+        # the direction that a study states is that of its own metric
+        if metric != self.study.compare and hasattr(self.study, "higher_is_better"):
+            changes["higher_is_better"] = self.direction(metric)
         # Every question is a class of attrs, which mypy cannot know of a protocol.
-        study: Question = attrs.evolve(self.study, compare=self._known(metric))  # type: ignore[misc]
+        study: Question = attrs.evolve(self.study, **changes)  # type: ignore[misc]
         return Results(study, self.arms, self.runs, self.notes)
 
     def with_margin(self, margin: float, metric: str = "") -> Results:
@@ -401,13 +410,7 @@ class Results:
             UnknownNameError: no run has such a metric.
         """
         # another metric has another unit, so the margin makes it the primary one
-        known = self._known(metric)
-        changes: dict[str, Any] = {"compare": known, "margin": margin}
-        # the direction that a study states is that of its own metric
-        if known != self.study.compare and hasattr(self.study, "higher_is_better"):
-            changes["higher_is_better"] = self.direction(known)
-        study: Question = attrs.evolve(self.study, **changes)  # type: ignore[misc]
-        return Results(study, self.arms, self.runs, self.notes)
+        return self._asking(self._known(metric), margin)
 
     def value_of(self, arm: str) -> float | None:
         """Return the mean of the primary metric over the seeds of an arm, lower is better; None if a run failed."""

@@ -147,7 +147,7 @@ def without_times(text: str) -> str:
 def test_plugins_are_listed_with_version_package_status_time_and_what_they_provide(lab, third_party):
     out = without_times(lab("plugins").out)
     assert "lab_cosine 1.0 (lab-cosine)  loaded  0 ms\n  2 losses\n" in out
-    assert re.search(r"^lab_basics 0\.1\.0 \(lab\)  loaded  0 ms\n  .*\d+ samplers, ", out, re.MULTILINE)
+    assert re.search(r"^lab_basics 0\.1\.0 \(lab-ablation\)  loaded  0 ms\n  .*\d+ samplers, ", out, re.MULTILINE)
 
 
 def test_plugins_that_are_not_loaded_are_listed_with_their_cause(lab, third_party, install):
@@ -188,7 +188,7 @@ def test_a_bad_plugin_is_told_of_by_every_command_and_stops_none(lab, install):
     install(misspelt_hook=BAD / "misspelt_hook.py")
     told = (
         "lab: plugin misspelt_hook 1.0 could not be loaded and is skipped\n"
-        "  there is no hook 'lab_architecture'; did you mean: lab_architectures?\n"
+        "  there is no hook 'lab_architecture'; did you mean: lab_architectures? (misspelt_hook.py, line 7)\n"
     )
     for arguments in (["--help"], ["list"], ["show", "adam"], ["plugins"]):
         result = lab(*arguments)
@@ -208,7 +208,7 @@ def test_strict_stops_with_the_cause(lab, install):
         "",
         "lab: plugin misspelt_hook 1.0 could not be loaded\n"
         "  misspelt-hook 1.0\n"
-        "  there is no hook 'lab_architecture'; did you mean: lab_architectures?\n",
+        "  there is no hook 'lab_architecture'; did you mean: lab_architectures? (misspelt_hook.py, line 7)\n",
     )
 
 
@@ -235,7 +235,7 @@ def test_a_list_of_commands_is_told_of_and_the_help_works(lab, install):
     result = lab("--help")
     assert (result.code, result.err) == (
         0,
-        "lab: plugin list_of_commands 1.0 failed in lab_commands\n  lab_commands must return a dictionary, not list\n",
+        "lab: plugin list_of_commands 1.0 failed in lab_commands\n  lab_commands must return a dictionary, not list (list_of_commands.py, line 7)\n",
     )
 
 
