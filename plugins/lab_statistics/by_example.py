@@ -66,7 +66,8 @@ def complete_scores(results: Results, store: Store, catalog: Catalog) -> Data | 
                     f"run {run.key} is of a training function or command and kept no scores of its examples",
                     where=str(run.folder),
                     hint="keep them in the training function, one number per validation example: "
-                    'lab_statistics.keep_scores(run.folder, {"loss": losses}); then train again',
+                    'lab_statistics.keep_scores(run.folder, {"loss": losses}), in a command with its {folder}; '
+                    "then train again",
                 )
             learner = load(run.key, store.root, catalog=catalog)
             keep_scores(run.folder, scores_of_examples(learner))
