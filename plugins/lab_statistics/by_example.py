@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lab.errors import DataError, LabError, UnknownNameError
+from lab.study.compare import MIN_SEEDS
 from lab_statistics.corpus import ScoreOfSums, jackknife_differences, randomization_p, resampled_interval
-from lab_statistics.crossed import Crossed, bootstrap_interval, crossed_interval, mcnemar, slices_of
+from lab_statistics.crossed import (
+    MIN_EXAMPLES,
+    Crossed,
+    bootstrap_interval,
+    crossed_interval,
+    mcnemar,
+    slices_of,
+    small_slices,
+)
 from lab_statistics.examples import is_kept, keep_scores, read_scores, read_statistics, scores_of_examples
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ __all__ = [
     "complete_scores",
     "describe_arm",
     "differences_of",
+    "family_of",
     "read_columns",
     "score_to_compare",
     "sections",
@@ -34,18 +44,31 @@ __all__ = [
 MAX_CLASSES = 30
 """Distinct targets up to which each is a slice."""
 
+MAX_NAMES = 6
+MOST, LEAST = 0.8, 0.2
+"""Share of the variance above which one source of it is nearly all, and below which it is next to nothing."""
+
 
 def complete_scores(results: Results, store: Store, catalog: Catalog) -> Data | None:
     """Score the examples of the finished runs that kept none; return the data if a run was loaded for it.
 
     Raises:
-        LabError: a run cannot be loaded as it was trained, or is of a training function.
+        LabError: a run cannot be loaded as it was trained, or is of a training function or command.
     """
+    from lab.study.experiment import TASK
     from lab.study.rebuild import load
 
     data = None
     for run in results.runs:
         if run.status == "finished" and not is_kept(run):
+            if TASK in run.experiment()["experiment"]:
+                raise LabError(
+                    f"run {run.key} is of a training function or command and kept no scores of its examples",
+                    where=str(run.folder),
+                    hint="keep them in the training function, one number per validation example: "
+                    'lab_statistics.keep_scores(run.folder, {"loss": losses}), in a command with its {folder}; '
+                    "then train again",
+                )
             learner = load(run.key, store.root, catalog=catalog)
             keep_scores(run.folder, scores_of_examples(learner))
             data = learner.data
@@ -148,7 +171,7 @@ def describe_arm(
     *,
     columns: Mapping[str, Sequence[object]] | None = None,
     top: int = 10,
-    family: int = 1,
+    family: int = 0,
     score_of_sums: ScoreOfSums | None = None,
 ) -> str:
     """Return how an arm differs from its base, example by example, as lines of text.
@@ -159,13 +182,13 @@ def describe_arm(
         score: ``loss`` or a metric.
         columns: name → value of every example, for slices.
         top: examples to show that changed most.
-        family: arms that are compared; their intervals hold together.
+        family: comparisons whose intervals hold together; those of the study's table if 0.
         score_of_sums: the score of a corpus from its summed counts, for a metric whose counts all runs kept; corpora
             are then resampled.
     """
     seeds, base, other = differences_of(results, arm, score)
     d = other - base
-    level = _level(results, family, len(seeds))
+    level = _level(results, family or family_of(results, score), len(seeds))
     found = crossed_interval(d, level)
     counts = counts_of(results, arm, score, seeds) if score_of_sums is not None else None
     if counts is None or score_of_sums is None:
@@ -185,12 +208,7 @@ def describe_arm(
         p_values = [randomization_p(one, two, score_of_sums) for one, two in zip(*counts, strict=True)]
         lines.append(f"  approximate randomization, p of each seed: {', '.join(f'{p:.2g}' for p in p_values)}")
     if columns:
-        lines.append("  by slice (intervals with other examples, together 95 %):")
-        lines += [
-            f"    {each.name}: {each.found.difference:+.4g}{_interval(each.found.low, each.found.high)} "
-            f"({each.found.examples} examples)"
-            for each in slices_of(d, columns, of_slice=of_slice)
-        ]
+        lines += _slice_lines(d, columns, of_slice)
     if top:
         what = "Δ" if counts is None else f"its part in Δ {score}"
         lines.append(f"  examples that changed most (number in the split: {what}, seeds that agree):")
@@ -198,6 +216,38 @@ def describe_arm(
             f"    {number}: {value:+.4g}, {agree} of {len(seeds)}" for number, value, agree in changed_most(d, top)
         ]
     return "\n".join(lines)
+
+
+def _slice_lines(
+    d: np.ndarray, columns: Mapping[str, Sequence[object]], of_slice: Callable[[np.ndarray], np.ndarray] | None
+) -> list[str]:
+    slices, small = slices_of(d, columns, of_slice=of_slice), small_slices(columns)
+    lines = []
+    if slices:
+        others = "other seeds and other examples" if len(d) >= MIN_SEEDS else "other examples, of these seeds"
+        lines.append(f"  by slice (intervals with {others}, together 95 %):")
+    for each in slices:
+        interval = _interval(each.low, each.high)
+        same = "" if interval else ", without a spread: no interval"
+        lines.append(f"    {each.name}: {each.found.difference:+.4g}{interval} ({each.found.examples} examples{same})")
+    if small:
+        more = f" and {len(small) - MAX_NAMES} more" if len(small) > MAX_NAMES else ""
+        count = "1 slice has" if len(small) == 1 else f"{len(small)} slices have"
+        lines.append(
+            f"  {count} fewer than {MIN_EXAMPLES} examples and "
+            f"{'is' if len(small) == 1 else 'are'} left out: {', '.join(small[:MAX_NAMES])}{more}"
+        )
+    return lines
+
+
+def family_of(results: Results, score: str) -> int:
+    """Return the number of comparisons whose intervals hold together in the study's table of this score."""
+    metric = f"valid_{score}"
+    rows = results.compare(metric if metric in results.metric_names else "")
+    p_values = [row.comparison.p for row in rows if row.comparison is not None]
+    # arms that the table does not test do not widen the intervals of the others
+    untested = sum(map(math.isnan, p_values))
+    return results.family - untested if untested < len(p_values) else results.family
 
 
 def _level(results: Results, family: int, seeds: int) -> float:
@@ -212,23 +262,46 @@ def _level(results: Results, family: int, seeds: int) -> float:
 def _in_one_line(results: Results, arm: str, score: str, family: int) -> str:
     seeds, base, other = differences_of(results, arm, score)
     found = crossed_interval(other - base, _level(results, family, len(seeds)))
-    where = f"with other seeds and examples{_interval(found.low, found.high)}" if found.seeds > 1 else "one seed"
+    interval = _interval(found.low, found.high)
+    if found.seeds < MIN_SEEDS:
+        where = f"{_few_seeds(found.seeds)}: no interval for other seeds"
+    else:
+        where = f"with other seeds and examples{interval}" if interval else "no interval: no spread"
     return f"{arm}: Δ {score} {found.difference:+.4g}; {where}"
 
 
 def _intervals(found: Crossed, drawn: tuple[float, float]) -> list[str]:
-    low, high = drawn
-    if math.isnan(found.low):
+    over_examples = _interval(*drawn) or ": no interval, all have the same difference"
+    if found.seeds < MIN_SEEDS:
+        their = "its" if found.seeds == 1 else "their"
         return [
-            f"one seed: paired bootstrap over its examples [{low:+.4g}, {high:+.4g}]; it says nothing of other seeds"
+            f"{_few_seeds(found.seeds)}: paired bootstrap over {their} examples{over_examples}",
+            f"no interval for other seeds: that takes at least {MIN_SEEDS} seeds",
         ]
-    return [
-        f"with other seeds and other examples {_interval(found.low, found.high).strip()}",
-        f"with other seeds, on these examples {_interval(found.fixed_low, found.fixed_high).strip()}",
-        f"with other examples, of these seeds [{low:+.4g}, {high:+.4g}] (paired bootstrap)",
-        f"share of the variance that is due to seeds: {found.seed_share:.0%}"
-        + (": more seeds help" if found.seed_share > 0.5 else ": more examples would help, more seeds would not"),
+    if math.isnan(found.low) and math.isnan(found.fixed_low):
+        return ["no interval: the difference is the same in every seed, and in every example on average"]
+    over_seeds = _interval(found.fixed_low, found.fixed_high) or ": no interval, all have the same difference"
+    lines = [
+        f"with other seeds and other examples{_interval(found.low, found.high) or ': no interval for one example'}",
+        f"with other seeds, on these examples{over_seeds}",
+        f"with other examples, of these seeds{over_examples}" + (" (paired bootstrap)" if _interval(*drawn) else ""),
     ]
+    return lines if math.isnan(found.seed_share) else [*lines, _share_text(found.seed_share)]
+
+
+def _few_seeds(count: int) -> str:
+    return "one seed" if count == 1 else "two seeds"
+
+
+def _share_text(of_seeds: float) -> str:
+    """Return the shares of the variance, and what would make the interval narrower."""
+    if of_seeds > MOST:
+        advice = "more seeds would help, more examples little"
+    elif of_seeds < LEAST:
+        advice = "more examples would help, more seeds little"
+    else:
+        advice = f"more of both would help, {'seeds' if of_seeds > 0.5 else 'examples'} more"
+    return f"share of the variance: {of_seeds:.0%} due to seeds, {1 - of_seeds:.0%} due to examples; {advice}"
 
 
 def _mcnemar_text(seeds: Sequence[int], base: np.ndarray, other: np.ndarray) -> str:
@@ -242,7 +315,10 @@ def _mcnemar_text(seeds: Sequence[int], base: np.ndarray, other: np.ndarray) -> 
 
 
 def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f" [{low:+.4g}, {high:+.4g}]"
+    """Return an interval as text with a space before it; empty if there is none, or it has no width but rounding."""
+    if math.isnan(low) or math.isclose(low, high, rel_tol=1e-9):
+        return ""
+    return f" [{low:+.4g}, {high:+.4g}]"
 
 
 def changed_most(d: np.ndarray, top: int) -> list[tuple[int, float, int]]:
@@ -316,8 +392,9 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     for name in names:
         try:
             score = score_to_compare(results)
-            lines.append(_in_one_line(results, name, score, len(names)))
-            texts.append(describe_arm(results, name, score, top=5, family=len(names)))
+            family = family_of(results, score)
+            lines.append(_in_one_line(results, name, score, family))
+            texts.append(describe_arm(results, name, score, top=5, family=family))
         except LabError:
             # an arm on other examples: the table says so, and nothing can be compared example by example
             continue

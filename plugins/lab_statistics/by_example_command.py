@@ -64,13 +64,14 @@ def by_example(
     by their sentences.
     """
     from lab.cli.options import report_variants
-    from lab.errors import UnknownNameError
+    from lab.errors import LabError, UnknownNameError
     from lab.study.record import read_study
     from lab.study.store import Store
     from lab_statistics.by_example import (
         complete_scores,
         data_of,
         describe_arm,
+        family_of,
         read_columns,
         score_to_compare,
         target_columns,
@@ -82,6 +83,8 @@ def by_example(
     results = record.results(store)
     known = [name for name in results.leading_arms() if results.base_of(name) != name]
     for name in arms:
+        if name in results.leading_arms() and results.base_of(name) == name:
+            raise LabError(f"'{name}' is what arms are compared with", hint=f"arms: {', '.join(known)}")
         if name not in known:
             raise UnknownNameError.among("arm", name, known, hint=f"arms: {', '.join(known)}")
     catalog = session.catalog()
@@ -91,11 +94,12 @@ def by_example(
         columns = read_columns(slices, results)
     else:
         columns = target_columns(data or data_of(results, store, catalog))
-    chosen = list(arms) or known
+    # arms that are not shown count too, so that an arm has the same intervals with and without --arm
+    family = family_of(results, score)
     of_sums = scores_of_sums([score], catalog).get(score)
     texts = [
-        describe_arm(results, name, score, columns=columns, top=top, family=len(chosen), score_of_sums=of_sums)
-        for name in chosen
+        describe_arm(results, name, score, columns=columns, top=top, family=family, score_of_sums=of_sums)
+        for name in arms or known
     ]
     click.echo("\n\n".join(texts))
     report_variants(record)

@@ -8,11 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 import numpy as np
 
-from lab.study.compare import LEVEL
+from lab.study.compare import LEVEL, MIN_SEEDS
 
-__all__ = ["Crossed", "Slice", "bootstrap_interval", "crossed_interval", "crossed_means", "mcnemar", "slices_of"]
+__all__ = [
+    "MIN_EXAMPLES",
+    "Crossed",
+    "Slice",
+    "bootstrap_interval",
+    "crossed_interval",
+    "crossed_means",
+    "mcnemar",
+    "slices_of",
+    "small_slices",
+]
 
 RESAMPLES = 10_000
+MIN_EXAMPLES = 5
+"""Examples of a slice below which its difference is that of single examples."""
+
+ROUNDING = 1e-12
+"""Spread relative to the largest difference up to which differences are equal but for rounding."""
 
 
 @attrs.frozen
@@ -22,9 +37,11 @@ class Crossed:
     Attributes:
         seeds, examples: how many.
         difference: mean over both.
-        low, high: interval of the difference in the *population* of seeds and examples; NaN for one seed or example.
-        fixed_low, fixed_high: interval over seeds on these very examples; NaN for one seed.
-        seed_share: share of the variance of ``difference`` that is due to seeds, between 0 and 1.
+        low, high: interval of the difference in the *population* of seeds and examples; NaN for fewer than three seeds,
+            for one example, and where all means over seeds and all means over examples are equal.
+        fixed_low, fixed_high: interval over seeds on these very examples; NaN for fewer than three seeds, and where
+            the means of all seeds are equal.
+        seed_share: share of the variance of ``difference`` that is due to seeds, between 0 and 1; NaN without ``low``.
         freedom: degrees of freedom of the first interval.
     """
 
@@ -90,16 +107,24 @@ def crossed_interval(d: np.ndarray, level: float = LEVEL) -> Crossed:
     n, count = d.shape
     mean = float(d.mean())
     nothing = math.nan
-    if n < 2:
+    # as in the table: with two seeds, normality alone would give an interval
+    if n < MIN_SEEDS or not _varies(d):
         return Crossed(n, count, mean, nothing, nothing, nothing, nothing, nothing, nothing)
-    fixed = float(stdtrit(n - 1, 1 - level / 2) * d.mean(axis=1).std(ddof=1) / math.sqrt(n))
+    fixed = nothing
+    if _varies(d.mean(axis=1)):
+        fixed = float(stdtrit(n - 1, 1 - level / 2) * d.mean(axis=1).std(ddof=1) / math.sqrt(n))
     if count < 2:
         return Crossed(n, count, mean, nothing, nothing, mean - fixed, mean + fixed, nothing, nothing)
     _, variance, freedom = crossed_means(d)
-    half = float(stdtrit(float(freedom), 1 - level / 2) * math.sqrt(variance))
+    # differences that vary by pairs of seed and example alone leave nothing to estimate it from
+    half = float(stdtrit(float(freedom), 1 - level / 2) * math.sqrt(variance)) if variance > 0 else nothing
     of_seeds = float(d.mean(axis=1).var(ddof=1)) / n
     share = min(1.0, of_seeds / float(variance)) if variance > 0 else nothing
     return Crossed(n, count, mean, mean - half, mean + half, mean - fixed, mean + fixed, share, float(freedom))
+
+
+def _varies(d: np.ndarray) -> bool:
+    return bool(np.ptp(d) > ROUNDING * np.abs(d).max())
 
 
 def bootstrap_interval(
@@ -153,18 +178,22 @@ class Slice:
 
     Attributes:
         name: ``target = 3``.
-        found: the difference there; intervals of all slices hold together with 95 %.
+        found: the difference there.
+        low, high: its interval; those of all slices hold together with 95 %. With other seeds and other examples, or
+            with other examples alone where there are fewer than three seeds. NaN where all differences are equal.
     """
 
     name: str
     found: Crossed
+    low: float
+    high: float
 
 
 def slices_of(
     d: np.ndarray,
     columns: Mapping[str, Sequence[object]],
     *,
-    smallest: int = 5,
+    smallest: int = MIN_EXAMPLES,
     of_slice: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[Slice]:
     """Return the difference on every slice of the examples, with intervals that hold together (Šidák).
@@ -174,19 +203,41 @@ def slices_of(
     Args:
         d: differences, (seeds, examples).
         columns: name → value of every example.
-        smallest: examples that a slice has at least.
+        smallest: examples that a slice has at least; ``small_slices`` names those that have fewer.
         of_slice: from the examples of a slice, (examples,) of bool, to their differences, for a score that is no mean
             over examples; columns of ``d`` by default.
     """
     from lab.study.compare import single_level
 
+    groups = {name: chosen for name, chosen in _all_groups(columns).items() if smallest <= chosen.sum()}
+    level = single_level(len(groups))
+    parts = {name: d[:, chosen] if of_slice is None else of_slice(chosen) for name, chosen in groups.items()}
+    return [_slice(name, part, level) for name, part in parts.items()]
+
+
+def small_slices(columns: Mapping[str, Sequence[object]], *, smallest: int = MIN_EXAMPLES) -> list[str]:
+    """Return the names of the slices that ``slices_of`` leaves out because they have too few examples."""
+    return [name for name, chosen in _all_groups(columns).items() if 0 < chosen.sum() < smallest]
+
+
+def _slice(name: str, d: np.ndarray, level: float) -> Slice:
+    from scipy.special import stdtrit
+
+    found = crossed_interval(d, level)
+    of_examples = d.mean(axis=0)
+    if found.seeds >= MIN_SEEDS or len(of_examples) < 2 or not _varies(of_examples):
+        return Slice(name, found, found.low, found.high)
+    # Student's t instead of the bootstrap of the whole split: a slice may have five examples
+    error = of_examples.std(ddof=1) / math.sqrt(len(of_examples))
+    half = float(stdtrit(len(of_examples) - 1, 1 - level / 2) * error)
+    return Slice(name, found, found.difference - half, found.difference + half)
+
+
+def _all_groups(columns: Mapping[str, Sequence[object]]) -> dict[str, np.ndarray]:
     groups: dict[str, np.ndarray] = {}
     for name, values in columns.items():
         groups |= _groups(name, np.asarray(values))
-    groups = {name: chosen for name, chosen in groups.items() if smallest <= chosen.sum()}
-    level = single_level(len(groups))
-    parts = {name: d[:, chosen] if of_slice is None else of_slice(chosen) for name, chosen in groups.items()}
-    return [Slice(name, crossed_interval(part, level)) for name, part in parts.items()]
+    return groups
 
 
 def _groups(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

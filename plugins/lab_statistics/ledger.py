@@ -43,27 +43,38 @@ class Look:
         metric: that arms were compared by.
         arms: arm → finished runs.
         is_planned: whether its error is corrected for by the design of the study.
+        planned: numbers of seeds at which the design of the study has looked by now, this look included.
     """
 
     time: str
     metric: str
     arms: Mapping[str, int]
     is_planned: bool = False
+    planned: Sequence[int] = ()
 
     @property
     def seeds(self) -> int:
         """Finished runs of the arm that has most."""
         return max(self.arms.values(), default=0)
 
+    @property
+    def all_seeds(self) -> set[int]:
+        """Numbers of seeds at which results were looked at, up to this look."""
+        return {self.seeds, *self.planned}
+
 
 def look_of(results: Results, metric: str = "") -> Look:
     """Return the look that showing these results is."""
     from lab.study.study import SEEDS
+    from lab_statistics.sequential import looks_until
 
-    counts = {name: len(results.scores(name, metric or results.study.compare)) for name in results.leading_arms()}
-    is_planned = bool(getattr(results.study, "rules", {}).get(SEEDS, {}).get("levels"))
+    metric = metric or results.study.compare
+    counts = {name: len(results.scores(name, metric)) for name in results.leading_arms()}
+    rule = getattr(results.study, "rules", {}).get(SEEDS, {})
+    # the rule looks at the primary metric alone; others are seen once, at its end
+    planned = looks_until(rule, max(counts.values(), default=0)) if metric == results.study.compare else ()
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Look(now, metric or results.study.compare, counts, is_planned)
+    return Look(now, metric, counts, bool(rule.get("levels")), planned)
 
 
 def read_ledger(folder: Path) -> list[Look]:
@@ -79,7 +90,9 @@ def read_ledger(folder: Path) -> list[Look]:
         try:
             content = json.loads(line)
             arms = {str(name): int(count) for name, count in content["arms"].items()}
-            found.append(Look(str(content["time"]), str(content["metric"]), arms, bool(content["is_planned"])))
+            # a ledger of an earlier version has only the last of the planned looks
+            planned = tuple(int(count) for count in content.get("planned", ()))
+            found.append(Look(str(content["time"]), str(content["metric"]), arms, bool(content["is_planned"]), planned))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
@@ -91,7 +104,7 @@ def add_look(folder: Path, look: Look) -> list[Look]:
     # with fewer seeds, or without the metric, there is no verdict that could be chosen
     if look.seeds < MIN_SEEDS:
         return known
-    if any((each.metric, dict(each.arms)) == (look.metric, dict(look.arms)) for each in known):
+    if any(_shown_by(each) == _shown_by(look) for each in known):
         return known
     try:
         # appended: two commands at once must not lose a line, and one line is written in one call
@@ -101,6 +114,11 @@ def add_look(folder: Path, look: Look) -> list[Look]:
         # a store that can only be read has no ledger
         return [*known, look]
     return [*known, look]
+
+
+def _shown_by(look: Look) -> tuple[str, dict[str, int], bool]:
+    # the same runs with and without the correction for looks have other intervals
+    return look.metric, dict(look.arms), look.is_planned
 
 
 @lru_cache(maxsize=64)
@@ -132,14 +150,19 @@ def remarks(looks: Sequence[Look], now: Look) -> list[str]:
         now: the one that is shown.
     """
     found = []
-    same = [look for look in looks if look.metric == now.metric and not look.is_planned]
-    seeds = tuple(sorted({look.seeds for look in (*same, now) if look.seeds >= MIN_SEEDS}))
+    # planned looks are corrected for in their own tables; beside a further one they are looks as all others
+    same = [look for look in looks if look.metric == now.metric]
+    seeds = tuple(sorted({count for look in (*same, now) for count in look.all_seeds if count >= MIN_SEEDS}))
     if len(seeds) > 1 and not now.is_planned:
         count = ORDINALS.get(len(seeds), f"{len(seeds)}th")
-        shown = ", ".join(map(str, seeds))
+        advice = (
+            "it is not among the looks that until_decided planned"
+            if any(look.is_planned for look in same)
+            else "seeds=until_decided(...) plans looks"
+        )
         found.append(
-            f"{count} look at {now.metric} (at {shown} seeds): the error of a verdict is up to "
-            f"{error_of_looks(seeds):.0%} instead of {LEVEL:.0%}; seeds=until_decided(...) plans looks"
+            f"{count} look at {now.metric} (at {_as_ranges(seeds)} seeds): the error of a verdict is up to "
+            f"{error_of_looks(seeds):.0%} instead of {LEVEL:.0%}; {advice}"
         )
     tried = dict.fromkeys(name for look in looks for name in look.arms)
     missing = [name for name in tried if name not in now.arms]
@@ -161,6 +184,17 @@ def remarks(looks: Sequence[Look], now: Look) -> list[str]:
             f"is up to {error:.0%} instead of {LEVEL:.0%}"
         )
     return found
+
+
+def _as_ranges(numbers: Sequence[int]) -> str:
+    """Return rising numbers as text, four or more in a row as a range: ``3 to 7, 10``."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return ", ".join(f"{group[0]} to {group[-1]}" if len(group) > 3 else ", ".join(map(str, group)) for group in groups)
 
 
 def study_finished(results: Results, record: StudyRecord | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.main import Session
-from lab.cli.options import runs_option
+from lab.cli.options import FiniteNumber, runs_option
 
 if TYPE_CHECKING:
     from lab.study.results import Results
@@ -30,21 +30,21 @@ __all__ = ["plan"]
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--detect",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteNumber(min=0, min_open=True),
     required=True,
     metavar="X",
     help="The smallest true difference in the primary metric that the study should show.",
 )
 @click.option(
     "--power",
-    type=click.FloatRange(0.05, 0.999),
+    type=FiniteNumber(0.05, 0.999),
     default=0.8,
     show_default=True,
     help="Probability with which it should show it.",
 )
 @click.option(
     "--spread",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteNumber(min=0, min_open=True),
     default=None,
     metavar="S",
     help="Standard deviation of the paired differences; that of the finished runs unless given.",

@@ -67,9 +67,15 @@ def seeds_for(difference: float, spread: float, *, level: float = LEVEL, power: 
     Returns:
         None if more than ``MAX_SEEDS`` were needed.
 
+    Raises:
+        ValueError: a number is not finite, or the power is not between 0 and 1.
+
     >>> seeds_for(1.0, 1.0), seeds_for(2.0, 1.0), seeds_for(1.0, 1.0, level=0.05 / 9)
     (10, 5, 17)
     """
+    if not math.isfinite(difference) or not math.isfinite(spread) or not 0 < power < 1:
+        # NaN would end the search at once, with the smallest number of seeds
+        raise ValueError(f"no number of seeds for difference {difference}, spread {spread} and power {power}")
     if spread <= 0:
         return MIN_SEEDS
     low, high = MIN_SEEDS, MIN_SEEDS

@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from lab.study.results import Results
     from lab.study.study import Arm, Study
 
-__all__ = ["BOUNDARIES", "UntilDecided", "look_levels", "next_arms", "p_values_of_looks", "saved_runs", "until_decided"]
+__all__ = [
+    "BOUNDARIES",
+    "UntilDecided",
+    "look_levels",
+    "looks_until",
+    "next_arms",
+    "p_values_of_looks",
+    "saved_runs",
+    "until_decided",
+]
 
 RULE = "until_decided"
 BOUNDARIES = {"pocock": 0.5, "obrien_fleming": 0.0}
@@ -193,7 +202,7 @@ def next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     if rule.get("name") != RULE:
         return []
     seeds = {arm.name: tuple(arm.seeds or study.seed_list) for arm in study.all_arms}
-    looks = UntilDecided(**{name: rule[name] for name in ("smallest", "largest", "step")}).looks
+    looks = _looks_of(rule)
     done = max(map(len, seeds.values()))
     following = next((look for look in looks if look > done), None)
     if following is None:
@@ -209,6 +218,20 @@ def next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     # the other side of each comparison goes on too, or there would be no pair
     names = dict.fromkeys([*(arms[name].base or first for name in going_on), *going_on])
     return [attrs.evolve(arms[name], seeds=tuple(range(following))) for name in arms if name in names]
+
+
+def looks_until(rule: Mapping[str, Any], seeds: int) -> tuple[int, ...]:
+    """Return the numbers of seeds at which a rule of seeds has looked by now; none for other rules.
+
+    Args:
+        rule: as a study's record keeps it.
+        seeds: finished runs of the arm that has most.
+    """
+    return tuple(look for look in _looks_of(rule) if look <= seeds) if rule.get("name") == RULE else ()
+
+
+def _looks_of(rule: Mapping[str, Any]) -> tuple[int, ...]:
+    return UntilDecided(**{name: rule[name] for name in ("smallest", "largest", "step")}).looks
 
 
 def _is_decided(found: Any) -> bool:

@@ -13,13 +13,21 @@ from lab_statistics.by_example import (
     complete_scores,
     describe_arm,
     differences_of,
+    family_of,
     read_columns,
     score_to_compare,
     sections,
     target_columns,
 )
-from lab_statistics.crossed import bootstrap_interval, crossed_interval, crossed_means, mcnemar, slices_of
-from lab_statistics.examples import FILE, TooSlowError, is_kept, read_scores, scores_of_examples
+from lab_statistics.crossed import (
+    bootstrap_interval,
+    crossed_interval,
+    crossed_means,
+    mcnemar,
+    slices_of,
+    small_slices,
+)
+from lab_statistics.examples import FILE, TooSlowError, is_kept, keep_scores, read_scores, scores_of_examples
 from lab_statistics.selection import CrossFitted, half_of_examples
 from scipy import stats
 from torch import nn
@@ -62,10 +70,24 @@ def test_without_differences_between_examples_the_interval_is_that_over_seeds() 
     assert found.seed_share == pytest.approx(1)
 
 
-def test_one_seed_has_no_interval_for_other_seeds() -> None:
-    found = crossed_interval(np.array([[0.1, 0.2, 0.4]]))
-    assert np.isnan([found.low, found.fixed_low]).all()
-    assert found.difference == pytest.approx(0.7 / 3)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_have_no_interval_for_other_seeds(seeds: int) -> None:
+    found = crossed_interval(np.array([[0.1, 0.2, 0.4], [0.3, 0.2, 0.4]])[:seeds])
+    assert np.isnan([found.low, found.fixed_low, found.seed_share]).all()
+    assert found.difference == pytest.approx([0.7 / 3, 1.6 / 6][seeds - 1])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_differences_that_are_all_equal_have_no_interval(value: float) -> None:
+    found = crossed_interval(np.full((3, 7), value))
+    assert np.isnan([found.low, found.fixed_low, found.seed_share]).all()
+    assert found.difference == pytest.approx(value)
+
+
+def test_seeds_with_equal_means_have_no_interval_on_these_examples() -> None:
+    found = crossed_interval(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    assert np.isnan(found.fixed_low)
+    assert found.low < 1 / 3 < found.high
 
 
 def test_the_bootstrap_interval_is_that_of_scipy() -> None:
@@ -96,7 +118,18 @@ def test_slices_hold_together_and_numbers_are_cut_at_quartiles() -> None:
     assert [each.name for each in found][:2] == ["class = a", "class = b"]
     assert [each.found.examples for each in found] == [20, 20, 10, 10, 10, 10, 38]
     alone = crossed_interval(d[:, ::2])
-    assert found[0].found.low < alone.low
+    assert found[0].found.low == found[0].low < alone.low
+    assert small_slices({"rare": ["x"] * 2 + ["y"] * 38}) == ["rare = x"]
+
+
+def test_slices_of_two_seeds_have_students_interval_over_their_examples() -> None:
+    d = np.random.default_rng(0).normal(size=(2, 40))
+    (found,) = slices_of(d, {"all": ["a"] * 40})
+    of_examples = d.mean(axis=0)
+    assert (found.low, found.high) == pytest.approx(
+        stats.t.interval(0.95, 39, of_examples.mean(), stats.sem(of_examples))
+    )
+    assert np.isnan(found.found.low)
 
 
 # --- scores of runs ---------------------------------------------------------------------------------------------------
@@ -328,6 +361,67 @@ def test_an_arm_is_described_with_both_intervals_and_the_examples_that_changed(r
     assert text.count(" of 3\n") + text.endswith(" of 3") == 2
 
 
+def keep_accuracies(results: Results, differences: np.ndarray) -> None:
+    """Keep these differences (seeds, examples) of the arm from a base that has none right."""
+    for run in results.runs:
+        values = differences[run.seed] if run.arm != "base" else np.zeros(differences.shape[1])
+        keep_scores(run.folder, {"accuracy": values})
+
+
+def test_slices_say_what_was_left_out_and_which_have_no_spread(results: Results) -> None:
+    d = np.zeros((3, 20))
+    d[:, 10:16] = np.random.default_rng(0).normal(size=(3, 6))
+    keep_accuracies(results, d)
+    text = describe_arm(results, "wide", "accuracy", columns={"class": ["a"] * 10 + ["b"] * 6 + ["c"] * 3 + ["d"]})
+    assert "by slice (intervals with other seeds and other examples, together 95 %):" in text
+    assert "class = a: +0 (10 examples, without a spread: no interval)" in text
+    assert "class = b: " in text
+    assert "(6 examples)" in text
+    assert "2 slices have fewer than 5 examples and are left out: class = c, class = d" in text
+    only_small = describe_arm(results, "wide", "accuracy", columns={"id": [str(i) for i in range(20)]})
+    assert "by slice" not in only_small
+    assert "20 slices have fewer than 5 examples and are left out: id = 0, " in only_small
+    assert " and 14 more" in only_small
+
+
+def test_an_arm_that_changes_no_example_has_no_interval(results: Results) -> None:
+    keep_accuracies(results, np.zeros((3, 20)))
+    text = describe_arm(results, "wide", "accuracy")
+    assert "no interval: the difference is the same in every seed, and in every example on average" in text
+    assert "[" not in text
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "of_examples", "text"),
+    [
+        (0.01, 1.0, "more examples would help, more seeds little"),
+        (0.3, 1.0, "more of both would help, "),
+        (1.0, 0.01, "more seeds would help, more examples little"),
+    ],
+)
+def test_what_would_help_follows_from_the_shares(
+    results: Results, of_seeds: float, of_examples: float, text: str
+) -> None:
+    seeds, examples = np.array([-1.0, 0.0, 1.0]), np.linspace(-1, 1, 20)
+    keep_accuracies(results, of_seeds * seeds[:, None] + of_examples * examples)
+    lines = describe_arm(results, "wide", "accuracy").splitlines()
+    (line,) = (line for line in lines if "share of the variance" in line)
+    assert text in line
+    shares = [int(part.split("%")[0].split()[-1]) for part in line.split(" due to ")[:2]]
+    assert sum(shares) == 100
+
+
+def test_arms_that_are_not_shown_count_as_in_the_table(catalog: Catalog, tmp_path: Path) -> None:
+    study = Study(experiment(epochs=1), seeds=3, name="arms")
+    results = run_study(study.swap("lr", {"a": 0.1, "b": 0.2, "c": 0.3}), runs=tmp_path, catalog=catalog)
+    assert family_of(results, "loss") == 3
+    text = describe_arm(results, "b", "loss")
+    (row,) = (row for row in results.compare() if row.name == "b")
+    low, high = map(float, text.split("on these examples [")[1].split("]")[0].split(", "))
+    assert (low, high) == pytest.approx((row.comparison.low, row.comparison.high), rel=2e-3)
+
+
 def test_the_report_has_one_line_per_arm_in_the_terminal(results: Results) -> None:
     (section,) = sections(results.study, results.runs)
     assert section.text.splitlines()[0].startswith("wide: Δ loss ")
@@ -337,8 +431,6 @@ def test_the_report_has_one_line_per_arm_in_the_terminal(results: Results) -> No
 
 def test_arms_on_other_examples_are_not_compared(results: Results) -> None:
     run = results.runs[-1]
-    from lab_statistics.examples import keep_scores
-
     keep_scores(run.folder, {"loss": np.zeros(3), "weight": np.ones(3)})
     with pytest.raises(LabError, match="evaluated on other examples"):
         differences_of(results, "wide", "loss")
@@ -380,6 +472,31 @@ def test_lab_examples_compares_an_arm_by_class(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.startswith("fast: Δ accuracy of 25 examples, 2 seeds: ")
     assert "McNemar p of each seed: " in result.output
+    assert "two seeds: paired bootstrap over their examples" in result.output
+    assert "no interval for other seeds: that takes at least 3 seeds" in result.output
+    assert "with other seeds and" not in result.output
     assert "by slice" not in result.output or "target = 0" in result.output
     unknown = CliRunner().invoke(cli, ["by-example", "pts", "--runs", runs, "--arm", "fats"])
     assert "did you mean: fast?" in str(unknown.exception)
+    base = CliRunner().invoke(cli, ["by-example", "pts", "--runs", runs, "--arm", "base"])
+    assert "'base' is what arms are compared with" in str(base.exception)
+
+
+def test_an_arm_has_the_same_intervals_alone_and_beside_others(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from lab.cli.main import cli
+
+    file = tmp_path / "pts.py"
+    file.write_text(
+        "from lab import Experiment, Study, use\n"
+        'base = Experiment(dataset=use("points", count=100), architecture="mlp", loss="cross_entropy", epochs=1)\n'
+        'study = Study(base, seeds=3).swap("lr", {"fast": 0.05, "faster": 0.1})\n'
+    )
+    runs = str(tmp_path / "runs")
+    assert CliRunner().invoke(cli, ["run", str(file), "--runs", runs, "--quiet"]).exit_code == 0
+    both, one = (
+        CliRunner().invoke(cli, ["by-example", "pts", "--runs", runs, *options]).stdout
+        for options in ((), ("--arm", "faster"))
+    )
+    assert both.split("\n\n")[1].strip() == one.strip()

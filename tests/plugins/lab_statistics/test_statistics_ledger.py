@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 from lab_statistics import ledger
@@ -39,6 +40,30 @@ def test_a_third_look_says_its_error() -> None:
 def test_planned_looks_are_corrected_and_not_told() -> None:
     looks = [look(seeds=3, is_planned=True), look(seeds=5, is_planned=True)]
     assert remarks(looks, looks[-1]) == []
+
+
+def test_planned_looks_count_where_a_later_look_is_not_planned() -> None:
+    planned = attrs.evolve(look(seeds=7, is_planned=True), planned=(3, 4, 5, 6, 7))
+    now = look(seeds=10)
+    (text,) = remarks([planned, now], now)
+    assert text.startswith("6th look at valid_loss (at 3 to 7, 10 seeds): the error of a verdict is up to ")
+    assert f"up to {error_of_looks((3, 4, 5, 6, 7, 10)):.0%} instead of 5%" in text
+    assert text.endswith("it is not among the looks that until_decided planned")
+    # the study's own table is corrected for all of them
+    assert remarks([planned, now], planned) == []
+    # looks were planned at the primary metric alone
+    assert not any("look at" in text for text in remarks([planned, now], look("valid_f1", seeds=5)))
+
+
+def test_planned_looks_are_kept_and_the_same_runs_without_a_plan_are_another_look(tmp_path: Path) -> None:
+    planned = attrs.evolve(look(seeds=4, is_planned=True), planned=(3, 4))
+    add_look(tmp_path, look(seeds=4))
+    assert [each.all_seeds for each in add_look(tmp_path, planned)] == [{4}, {3, 4}]
+    assert [tuple(each.planned) for each in read_ledger(tmp_path)] == [(), (3, 4)]
+    # a ledger of an earlier version has no planned looks
+    line = {name: value for name, value in attrs.asdict(planned).items() if name != "planned"}
+    (tmp_path / ledger.FILE).write_text(json.dumps(line) + "\n")
+    assert [each.all_seeds for each in read_ledger(tmp_path)] == [{4}]
 
 
 def test_arms_that_are_not_shown_are_told() -> None:
@@ -103,6 +128,19 @@ def test_a_plan_that_was_kept_to_and_a_look_with_more_seeds_and_fewer_arms(lab, 
     shown = lab("compare", "pts", "--metric", "train_loss")
     assert "2 metrics were compared (valid_loss, train_loss)" in shown.stderr
     assert "2 metrics" not in shown.stdout
+
+
+def test_a_look_beside_those_of_until_decided_is_told(lab, file: Path) -> None:
+    # within such a margin every arm is equivalent at the first look
+    rule = 'until_decided(smallest=3, largest=5), margin=100.0, name="ud"'
+    text = file.read_text().replace("seeds=3", f"seeds={rule}")
+    file.write_text(text.replace("from lab import", "from lab_statistics import until_decided\nfrom lab import"))
+    first = lab("run", str(file), "--quiet")
+    assert "seeds: base 3, fast 3, slow 3" in first.output
+    assert "look at" not in first.output
+    told = "second look at valid_loss (at 3, 5 seeds): the error of a verdict is up to "
+    assert told in lab("run", str(file), "--quiet", "--seeds", "5").output
+    assert told in lab("compare", "ud").stderr
 
 
 def test_a_plan_is_registered_once(lab, file: Path) -> None:

@@ -114,6 +114,33 @@ def test_a_spread_may_be_given_instead_of_a_pilot(lab, tmp_path: Path) -> None:
     assert "the time of a run is not known before one is finished" in result.output
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--detect", "nan"),
+        ("--detect", "inf"),
+        ("--detect", "0.01", "--spread", "nan"),
+        ("--detect", "0.01", "--spread", "inf"),
+        ("--detect", "0.01", "--spread", "0.01", "--power", "nan"),
+        ("--detect", "0.01", "--spread", "0.01", "--power", "1"),
+        ("--detect", "0.01", "--spread", "0.01", "--power", "0"),
+    ],
+)
+def test_numbers_that_no_plan_can_have_are_refused(lab, tmp_path: Path, options: tuple[str, ...]) -> None:
+    store_study(tmp_path / "runs")
+    result = lab("plan", str(tmp_path / "toy.py"), *options)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{options[-2]}'" in result.output
+    assert "seeds" not in result.stdout
+
+
+@pytest.mark.parametrize("numbers", [(np.nan, 1.0, 0.8), (1.0, np.inf, 0.8), (1.0, 1.0, np.nan), (1.0, 1.0, 1.0)])
+def test_no_number_of_seeds_is_given_for_numbers_without_meaning(numbers: tuple[float, float, float]) -> None:
+    difference, spread, power = numbers
+    with pytest.raises(ValueError, match="no number of seeds for difference"):
+        seeds_for(difference, spread, power=power)
+
+
 def test_effects_of_a_grid_count_with_its_arms(lab, tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(
         FILE.replace('.swap("lr", {"wide": 0.1, "sgd": 0.2})', '.grid({"lr": [0.1, 0.2], "batch_size": [8, 16]})')

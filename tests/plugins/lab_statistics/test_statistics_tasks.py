@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lab_statistics import keep_scores, until_decided
-from lab_statistics.by_example import describe_arm, score_to_compare
+from lab_statistics.by_example import complete_scores, describe_arm, score_to_compare
 from lab_statistics.sequential import finished_lines
 from lab_statistics.tuning import describe
 from lab_statistics.variance import sources
@@ -102,6 +102,13 @@ def test_a_function_that_keeps_scores_is_compared_example_by_example(catalog: Ca
     text = describe_arm(results, "better", score_to_compare(results))
     assert text.startswith("better: Δ accuracy of 60 examples, 3 seeds: +")
     assert "McNemar p of each seed" in text
+
+
+def test_a_function_that_keeps_no_scores_is_told_how_to(catalog: Catalog, tmp_path: Path) -> None:
+    results = run_study(Study(use(train), seeds=1, name="kept nothing"), runs=tmp_path, catalog=catalog)
+    with pytest.raises(LabError, match=r"of a training function or command and kept no scores of its examples") as told:
+        complete_scores(results, Store(tmp_path), catalog)
+    assert "lab_statistics.keep_scores(run.folder, " in str(told.value)
 
 
 @pytest.mark.parametrize("scores", [{}, {"a": [1.0], "b": [1.0, 2.0]}, {"a": [[1.0]]}, {"a": []}])
