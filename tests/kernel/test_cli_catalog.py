@@ -235,7 +235,8 @@ def test_a_list_of_commands_is_told_of_and_the_help_works(lab, install):
     result = lab("--help")
     assert (result.code, result.err) == (
         0,
-        "lab: plugin list_of_commands 1.0 failed in lab_commands\n  lab_commands must return a dictionary, not list (list_of_commands.py, line 7)\n",
+        "lab: plugin list_of_commands 1.0 failed in lab_commands\n"
+        "  lab_commands must return a dictionary, not list (list_of_commands.py, line 7)\n",
     )
 
 
