@@ -55,7 +55,7 @@ FITS = {
     "metrics.accuracy": ["classes", "yes_no"],
     "metrics.bleu": TRANSLATION,
     "metrics.perplexity": ["classes"],
-    "metrics.token_perplexity": ["few_texts", *TRANSLATION],
+    "metrics.token_perplexity": ["text_pairs", "few_texts", *TRANSLATION],
     "steppers.supervised": ["classes"],
     "steppers.teacher_forcing": ["translation_rnn", "translation"],
 }
