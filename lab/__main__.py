@@ -10,6 +10,6 @@ if __name__ == "__main__":
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if not sys.flags.safe_path and sys.path and os.path.abspath(sys.path[0]) != here:
         del sys.path[0]
-    from lab.cli.main import main
+    from lab.cli.main import command
 
-    main()
+    command()

@@ -20,7 +20,7 @@ from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
 
-__all__ = ["Session", "cli", "main", "session_of"]
+__all__ = ["Session", "cli", "command", "main", "session_of"]
 
 MAX_NAME_LENGTH = 200
 """Characters of a file's name that a message shows."""
@@ -181,6 +181,12 @@ def cli(ctx: click.Context, without: tuple[str, ...], strict: bool, debug: bool)
     ctx.obj = ctx.obj or Session(without, strict, debug)
 
 
+def command() -> None:
+    """Run the command line in a process of its own: the console script ``lab``, and ``python -m lab``."""
+    own_process()
+    main()
+
+
 def main() -> None:
     """Run the command line; expected failures are printed without a traceback.
 
@@ -188,7 +194,6 @@ def main() -> None:
     """
     # Before anything is printed: a pager may close the pipe at any line.
     make_robust()
-    own_process()
     end = end_on_signals()
     try:
         code = _guarded(lambda: cli.main(prog_name="lab", standalone_mode=False))
