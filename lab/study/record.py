@@ -31,7 +31,6 @@ from lab.study.results import Results
 from lab.study.space import Options, Range, Search
 from lab.study.store import RunRecord, Store
 from lab.study.study import Arm, Study, Trial
-from lab.study.task import without_primary
 
 if TYPE_CHECKING:
     from lab.study.preflight import Plan
@@ -119,7 +118,9 @@ def as_compared(run: RunRecord, task: str, compare: str) -> RunRecord:
     """
     if run.status != "finished" or compare in run.metrics:
         return run
+    # torch is imported with these
     from lab.study.run import failure_content
+    from lab.study.task import without_primary
 
     return attrs.evolve(run, status="failed", result=failure_content(without_primary(task, run.metrics, compare)))
 
