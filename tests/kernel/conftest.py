@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from lab.registry.plugins import Catalog
+from lab.registry.registry import DISTRIBUTION
 from tests.kernel.kill_study import STUDY, finish, outcome, start
 from tests.kernel.toys import COMPONENTS, plugin_module
 
@@ -57,7 +58,7 @@ def load() -> Callable[..., Loaded]:
         complaints: list[str] = []
         catalog = Catalog(warn=complaints.append, strict=strict)
         points = [
-            FakeEntryPoint(name, source, "lab" if name.startswith("builtin_") else f"{name}-package")
+            FakeEntryPoint(name, source, DISTRIBUTION if name.startswith("builtin_") else f"{name}-package")
             for name, source in sources.items()
         ]
         catalog.load(points, lambda plugin: (disabled or {}).get(plugin.name, ""))
