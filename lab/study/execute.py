@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from lab.errors import LabError, RunFailed, StudyError, describe_error
+from lab.errors import LabError, StudyError, describe_error
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
@@ -24,7 +24,6 @@ from lab.study.results import Results
 from lab.study.run import Listener, Run, RunProgress
 from lab.study.store import RunRecord
 from lab.study.study import Arm, Study
-from lab.study.task import without_primary
 from lab.study.workspace import Workspace
 
 __all__ = [
@@ -193,20 +192,14 @@ def _refuse_unknown_primary(run: Run, record: RunRecord) -> None:
     Raises:
         StudyError: it does. The run is finished, and is found once the study names another metric.
     """
-    missing = _missing_primary(run, record)
-    if missing is not None:
+    judged = _judged(run, record)
+    if judged is not record:
         kept = "this run is kept: correct `compare` and run the study again"
-        raise StudyError([f"{describe_error(missing)}\n{kept}"], where=run.file)
-
-
-def _missing_primary(run: Run, record: RunRecord) -> RunFailed | None:
-    """Return the error of a finished task without the primary metric, which only its result can show."""
-    if run.experiment.task is None or record.status != "finished" or run.compare in record.metrics:
-        return None
-    return without_primary(run.experiment.task.label, record.metrics, run.compare)
+        raise StudyError([f"{judged.result['error']}\n{kept}"], where=run.file)
 
 
 def _judged(run: Run, record: RunRecord) -> RunRecord:
+    """Return a record as the study sees it, which compares a metric that a task may lack."""
     task = run.experiment.task
     return record if task is None else as_compared(record, task.label, run.compare)
 

@@ -25,6 +25,7 @@ from lab.errors import RunFailed, StudyError, did_you_mean
 from lab.files import atomic_path
 from lab.registry.resolved import Component
 from lab.study.files import one_line
+from lab.study.store import history_of
 from lab.training.rng import Streams, all_generators, global_random_state, set_global_random_state
 
 __all__ = [
@@ -118,8 +119,6 @@ class TaskCheckpoint:
             StoreError: the curves are damaged.
         """
         from safetensors import safe_open
-
-        from lab.study.store import history_of
 
         if not self._place.is_file():
             return None
