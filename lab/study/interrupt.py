@@ -194,21 +194,28 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(process: subprocess.Popen[bytes], name: str) -> None:
-    import psutil
-
-    # by their parents, too: Windows has no groups, and a child may have left the group for a session of its own
-    found: list[psutil.Process] = []
-    if process.returncode is None:
-        with suppress(psutil.Error):
-            top = psutil.Process(process.pid)
-            found = [*top.children(recursive=True), top]
+    # looked up first: a child is found by its parent, which the signal ends
+    apart = _outside_group(process) if process.returncode is None else []
     if hasattr(os, "killpg"):
         # also reaches children whose parent has ended already
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, getattr(signal, name))
-    for each in found:
-        with suppress(psutil.Error):
-            if hasattr(signal, name):
-                each.send_signal(getattr(signal, name))
-            else:
-                each.terminate()
+    for each in apart:
+        # it may have ended meanwhile, which psutil tells by an error of its own
+        with suppress(Exception):
+            (each.kill if name == "SIGKILL" else each.terminate)()
+
+
+def _outside_group(process: subprocess.Popen[bytes]) -> list[Any]:
+    """Return a process and its children that no signal to its group reaches, as objects of psutil.
+
+    Windows has no groups, and elsewhere a child may have left the group for a session of its own. Those inside are left
+    out: a second SIGTERM may mean "at once".
+    """
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        top = psutil.Process(process.pid)
+        found = [*top.children(recursive=True), top]
+        return found if not hasattr(os, "killpg") else [p for p in found if os.getpgid(p.pid) != process.pid]
+    return []

@@ -179,6 +179,18 @@ def test_a_child_with_a_session_of_its_own_ends_with_a_command_that_takes_too_lo
     assert not _runs(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs groups of processes")
+def test_a_command_that_takes_too_long_is_asked_once_to_end(run, tmp_path):
+    """A second SIGTERM may mean "at once"."""
+    (tmp_path / "count.py").write_text(
+        "import signal, sys, time\nseen = []\nsignal.signal(signal.SIGTERM, lambda *_: seen.append(1))\n"
+        "while not seen:\n    time.sleep(0.01)\ntime.sleep(0.5)\nopen(sys.argv[1], 'w').write(str(len(seen)))\n"
+    )
+    line = f"{PYTHON} {tmp_path}/count.py {tmp_path}/seen {{lr}}"
+    assert "took longer than 2 s" in error_of(run(command(line, lr=1.0, timeout_s=2, metrics="{folder}/m.json")))
+    assert (tmp_path / "seen").read_text() == "1"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
