@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lab.study.study import Study
     from lab.training import Learner
 
-__all__ = ["TensorBoard", "write_artefacts", "write_hyper_parameters"]
+__all__ = ["TensorBoard", "folder_name", "write_artefacts", "write_hyper_parameters"]
 
 SUFFIX = ".hparams"
 ARTEFACTS_SUFFIX = ".artefacts"
@@ -181,10 +181,14 @@ def _write_trial(folder: Path, parameters: Mapping[str, Any], figures: Mapping[s
             writer.add_scalar(name, value)
 
 
+def folder_name(arm: str) -> str:
+    """Return the name of an arm as that of one folder, on every system."""
+    return "".join(letter if letter.isalnum() or letter in " _-+=." else "_" for letter in arm).strip(". ") or "arm"
+
+
 def _link(run: RunRecord, study: str) -> None:
     """Link the events of a run under a readable name; without links, TensorBoard shows the run's key."""
-    arm = "".join(letter if letter.isalnum() or letter in " _-+=." else "_" for letter in run.arm).strip(". ") or "arm"
-    link = run.folder.parents[1] / study / "tensorboard" / arm / f"seed-{run.seed}"
+    link = run.folder.parents[1] / study / "tensorboard" / folder_name(run.arm) / f"seed-{run.seed}"
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)

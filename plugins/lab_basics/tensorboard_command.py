@@ -64,9 +64,10 @@ def link_events(root: Path, events: Mapping[str, Path]) -> None:
 
     Where the system permits no links, as Windows may, the events are copied.
     """
+    from lab_basics.tensorboard import folder_name
+
     for name, folder in events.items():
-        # names of arms may hold what a path cannot
-        place = root.joinpath(*("".join(c if c not in '\\/:*?"<>|' else "_" for c in part) for part in name.split("/")))
+        place = root.joinpath(*map(folder_name, name.split("/")))
         place.mkdir(parents=True, exist_ok=True)
         for file in folder.glob("*tfevents*"):
             try:

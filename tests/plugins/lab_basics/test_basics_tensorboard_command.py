@@ -25,6 +25,16 @@ def test_runs_are_named_after_arm_and_seed_and_those_without_events_are_left_out
     assert found == {"base/seed 0": "base/seed 0", "lr_ 3e-3/seed 1": "lr: 3e-3/seed 1"}
 
 
+def test_an_arm_called_like_the_folder_above_stays_inside(tmp_path):
+    events = tmp_path / "run"
+    events.mkdir()
+    (events / "events.out.tfevents.1").write_text("points")
+    link_events(tmp_path / "links", {"../seed 0": events})
+    assert list((tmp_path / "links").rglob("*tfevents*")) == [
+        tmp_path / "links" / "arm" / "seed 0" / "events.out.tfevents.1"
+    ]
+
+
 def test_events_are_copied_where_no_links_are_permitted(tmp_path, monkeypatch):
     def refuse(*arguments: object) -> None:
         raise OSError("a privilege is missing")
