@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["EntryPoint", "find_entry_points", "is_installed"]
+__all__ = ["EntryPoint", "find_entry_points", "is_installed", "metadata_folders"]
 
 
 class EntryPoint(NamedTuple):
@@ -43,7 +43,7 @@ class EntryPoint(NamedTuple):
 def find_entry_points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group over ``sys.path``; if a package is there twice, the first counts."""
     found: dict[str, list[EntryPoint]] = {}
-    for folder in _metadata_folders():
+    for folder in metadata_folders():
         lines = _section(_read(f"{folder}/entry_points.txt"), group)
         if lines:
             name, version = _name_and_version(folder)
@@ -55,11 +55,12 @@ def find_entry_points(group: str) -> list[EntryPoint]:
 
 def is_installed(distribution: str) -> bool:
     """Return whether a package of this name is installed."""
-    names = (os.path.basename(folder).rpartition(".")[0].partition("-")[0] for folder in _metadata_folders())
+    names = (os.path.basename(folder).rpartition(".")[0].partition("-")[0] for folder in metadata_folders())
     return distribution in {name.lower().replace("_", "-") for name in names}
 
 
-def _metadata_folders() -> Iterator[str]:
+def metadata_folders() -> Iterator[str]:
+    """Iterate over the folders that describe the packages on ``sys.path``."""
     for path in dict.fromkeys(sys.path):
         try:
             names = os.listdir(path or ".")

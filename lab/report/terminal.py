@@ -100,9 +100,9 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         )
     if plan.study.searching is not None:
         console.print(describe_search(plan.study.searching), highlight=False)
-    if any(arm.experiment.task is not None for arm in plan.arms):
-        console.print("note: runs of a training function are paired by their seed alone")
     tasks = [arm.experiment.task for arm in plan.arms if arm.experiment.task is not None]
+    if tasks:
+        console.print("note: runs of a training function are paired by their seed alone")
     for note in dict.fromkeys(note for task in tasks for note in task_notes(task)):
         console.print(f"note: {escape(note)}", highlight=False)
     if plan.to_do:

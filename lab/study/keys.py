@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial, wraps
 from pathlib import Path
@@ -23,6 +22,7 @@ from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_
 from lab.errors import LabError
 from lab.registry.closure import Closure, closure_of
 from lab.registry.definition import modules_of, origin_of, state_digest
+from lab.registry.discovery import metadata_folders
 from lab.registry.modules import ModuleSource, changed_since_import, facts_of, source_of_file
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
@@ -373,13 +373,7 @@ def _distributions() -> Mapping[str, list[str]]:
     from importlib import metadata
 
     # Of a folder, only what describes distributions counts: a study's own folder changes with every run.
-    state = {
-        entry.path: entry.stat().st_mtime_ns
-        for folder in dict.fromkeys(sys.path)
-        if os.path.isdir(folder)
-        for entry in os.scandir(folder)
-        if entry.name.endswith((".dist-info", ".egg-info"))
-    }
+    state = {folder: os.stat(folder).st_mtime_ns for folder in metadata_folders()}
     file = cache_folder() / "distributions.json"
     known = read_cache(file)
     if known.get("state") != state:

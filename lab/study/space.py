@@ -56,6 +56,11 @@ class Range:
         slack = 1e-9 * max(abs(self.low), abs(self.high))
         return self.low - slack <= value <= self.high + slack
 
+    @property
+    def corners(self) -> list[Any]:
+        """Both bounds: most constraints of a parameter are bounds, which one of the ends violates."""
+        return [self.low, self.high]
+
     def at(self, share: float) -> float:
         """Return the value at a share of the range, from 0 to 1, on its own scale."""
         if self.is_whole and not self.is_log:
@@ -84,6 +89,11 @@ class Options:
     """
 
     values: Mapping[str, Any]
+
+    @property
+    def corners(self) -> list[Any]:
+        """All values."""
+        return list(self.values.values())
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is the name of an option."""

@@ -29,7 +29,7 @@ from lab.study.checks import (
     text_problem,
 )
 from lab.study.experiment import Experiment, ResolvedExperiment, Task
-from lab.study.space import Options, Search, label_of, read_space
+from lab.study.space import Search, label_of, read_space
 
 __all__ = ["SEEDS", "Arm", "SeedRule", "Study", "Trial"]
 
@@ -404,9 +404,7 @@ class Study:
         if search.rungs and epochs is not None and search.rungs[-1] >= epochs:
             problems.append(f"search: rungs must stay below the base's {epochs} epochs, got {search.rungs}")
         for path, choice in search.space.items():
-            # both ends of a range: most constraints of a parameter are bounds, which one of the ends violates
-            corners = choice.values.values() if isinstance(choice, Options) else (choice.low, choice.high)
-            found = [self._problem_at(path, value, catalog) for value in corners]
+            found = [self._problem_at(path, value, catalog) for value in choice.corners]
             problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
         return problems
 

@@ -57,8 +57,7 @@ def command(
     """
     folder = str(run.folder)
     values = {**parameters, "seed": run.seed, "folder": folder, "device": run.device, "threads": run.threads}
-    # split first, so that a value with spaces stays one argument and none is read by a shell
-    words = [word.format_map(values) for word in shlex.split(template)]
+    words = _words(template, values)
     variables = {**os.environ, "OMP_NUM_THREADS": str(run.threads), **(environment or {})}
     path = run.folder / OUTPUT
     # what an earlier attempt left must not pass for the result of this one
@@ -73,7 +72,7 @@ def command(
 def _problems(*, template: str, parameters: dict[str, Any], environment: dict[str, str] | None, **_: Any) -> list[str]:
     """Return why the command cannot be started here: its program, or the script of an interpreter, is not there."""
     values = {**parameters, "seed": 0, "folder": "folder", "device": "cpu", "threads": 1}
-    program, *arguments = [word.format_map(values) for word in shlex.split(template)]
+    program, *arguments = _words(template, values)
     path = (environment or {}).get("PATH", os.environ.get("PATH"))
     if shutil.which(program, path=path) is None:
         return [f"there is no program '{program}'\n  install it, or give its path"]
@@ -83,6 +82,11 @@ def _problems(*, template: str, parameters: dict[str, Any], environment: dict[st
         hint = did_you_mean(Path(script).name, beside) or f"the working folder is {Path.cwd()}"
         return [f"there is no script '{script}'\n  {hint}"]
     return []
+
+
+def _words(template: str, values: Mapping[str, Any]) -> list[str]:
+    """Return the program and its arguments; split first, so that a value with spaces stays one argument."""
+    return [word.format_map(values) for word in shlex.split(template)]
 
 
 # Asked before anything is trained.

@@ -103,12 +103,7 @@ def tune(
         "per_seed": bool(per_seed),
         "searcher": searcher,
         "seed": seed,
-        # most constraints are bounds, which one of the ends violates
-        "probes": [
-            [path, value]
-            for path, choice in found.items()
-            for value in (choice.values.values() if isinstance(choice, Options) else (choice.low, choice.high))
-        ],
+        "probes": [[path, value] for path, choice in found.items() for value in choice.corners],
     }
     return attrs.evolve(study, rules={**study.rules, RULE: rule})
 
