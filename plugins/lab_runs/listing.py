@@ -18,6 +18,7 @@ from lab.study.variants import all_variants, labels, read_content, study_names
 __all__ = [
     "RunSummary",
     "column_names",
+    "files_below",
     "list_runs",
     "primary_metrics",
     "references",
@@ -212,3 +213,9 @@ def remove_leftovers(root: Path) -> int:
     for path in found:
         shutil.rmtree(path, ignore_errors=True)
     return len(found)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder of the store, in order of their names."""
+    # a link may lead anywhere; its size, name and content are nothing to show or to send
+    return sorted(path for path in folder.rglob("*") if not path.is_symlink() and path.is_file())

@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import attrs
@@ -20,6 +20,7 @@ from lab.files import atomic_path
 from lab.study import variants
 from lab.study.record import add_variant, read_study
 from lab.study.store import KEY, Store
+from lab_runs.listing import files_below
 
 __all__ = ["Packed", "Unpacked", "pack", "unpack"]
 
@@ -80,13 +81,14 @@ def pack(store: Store, name: str, path: Path, *, weights: bool = True, progress:
     name = folder.name
     every = variants.all_variants(variants.read_content(folder))
     runs = {run["key"]: f"{run['arm']} · seed {run['seed']}" for each in every for run in each["runs"]}
-    finished = [key for key in runs if store.finished(key) is not None]
-    files = [(file, PurePosixPath(name, file.relative_to(folder).as_posix())) for file in _files(folder)]
+    missing = {key: text for key, text in runs.items() if store.finished(key) is None}
+    finished = [key for key in runs if key not in missing]
+    files = [(file, PurePosixPath(name, file.relative_to(folder).as_posix())) for file in files_below(folder)]
     for key in finished:
         place = store.folder_of(key)
         files += [
             (file, PurePosixPath(STORE, key, file.relative_to(place).as_posix()))
-            for file in _files(place)
+            for file in files_below(place)
             if weights or file.suffix != WEIGHTS
         ]
     with (
@@ -99,13 +101,7 @@ def pack(store: Store, name: str, path: Path, *, weights: bool = True, progress:
             # weights hardly shrink, and compressing them takes most of the time
             kind = zipfile.ZIP_STORED if file.suffix == WEIGHTS else zipfile.ZIP_DEFLATED
             archive.write(file, str(place), kind)
-    missing = [text for key, text in runs.items() if key not in set(finished)]
-    return Packed(path, len(finished), missing, path.stat().st_size)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    # links are left out: they may lead anywhere
-    return (file for file in sorted(folder.rglob("*")) if file.is_file() and not file.is_symlink())
+    return Packed(path, len(finished), list(missing.values()), path.stat().st_size)
 
 
 def unpack(path: Path, store: Store) -> Unpacked:

@@ -206,6 +206,7 @@ def _shown(record: RunRecord, made: Mapping[str, Any], users: Sequence[str]) -> 
     from lab.report.documents import run_document
     from lab.study.files import to_standard
     from lab.study.store import history_of
+    from lab_runs.listing import files_below
 
     named = attrs.evolve(record, arm=made.get("arm", ""), seed=made.get("seed", -1))
     return {
@@ -218,16 +219,11 @@ def _shown(record: RunRecord, made: Mapping[str, Any], users: Sequence[str]) -> 
         "environment": to_standard(_readable(lambda: record.environment(strict=False))),
         "history": to_standard(_readable(lambda: {"rows": history_of(record.folder)}).get("rows", [])),
         "files": [
-            {"name": str(path.relative_to(record.folder)), "bytes": path.stat().st_size} for path in _files(record)
+            {"name": str(path.relative_to(record.folder)), "bytes": path.stat().st_size}
+            for path in files_below(record.folder)
         ],
         "traceback": record.result.get("traceback") or None,
     }
-
-
-def _files(record: RunRecord) -> list[Path]:
-    """Return the files of a run."""
-    # a link in a run's folder may lead anywhere; its size and name are nothing to show
-    return sorted(path for path in record.folder.rglob("*") if not path.is_symlink() and path.is_file())
 
 
 def _readable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -248,9 +244,10 @@ def _folder(ctx: click.Context, folder: Path) -> Path:
 def _parts(record: RunRecord, made: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     from lab.report.cells import environment_rows, number, recipe, size, without_hash
     from lab.study.experiment import describe_value
+    from lab_runs.listing import files_below
 
     experiment = [(without_hash(path), without_hash(value)) for path, value, _ in recipe(made.get("experiment", {}))]
-    files = _files(record)
+    files = files_below(record.folder)
     environment = environment_rows(_readable(lambda: record.environment(strict=False)))
     return [
         ("experiment", experiment),
