@@ -391,10 +391,10 @@ class Results:
             UnknownNameError: no run has such a metric.
         """
         known = self._known(metric)
-        return self if known == self.study.compare else self._asking(known, 0.0)
+        return self if known == self.study.compare else self._asking(known, None)
 
-    def _asking(self, metric: str, margin: float) -> Results:
-        """Return the same runs with another primary metric and margin."""
+    def _asking(self, metric: str, margin: float | None) -> Results:
+        """Return the same runs with another primary metric and margin; None: no difference is too small."""
         changes: dict[str, Any] = {"compare": metric, "margin": margin}
         # the direction that a study states is that of its own metric
         if metric != self.study.compare and hasattr(self.study, "higher_is_better"):

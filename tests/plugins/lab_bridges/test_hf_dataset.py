@@ -154,7 +154,7 @@ def test_a_folder_of_something_else_is_explained(tmp_path: Path):
 
 def test_a_missing_package_is_named_with_its_command(small: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("lab_bridges.datasets.find_spec", lambda name: None)
-    with pytest.raises(LabError, match=r"pip install 'lab\[datasets\]'"):
+    with pytest.raises(LabError, match=r"pip install 'lab-ablation\[datasets\]'"):
         hf_dataset(path=small, input="x", target="kind")
 
 

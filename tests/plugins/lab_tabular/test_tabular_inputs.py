@@ -794,7 +794,7 @@ def test_workbooks_that_cannot_be_read_are_told(workbook, rows, message):
 
 def test_a_workbook_asks_for_openpyxl_if_it_is_not_installed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(DataError, match=r"reading Excel needs openpyxl(.|\n)*pip install 'lab\[excel\]'"):
+    with pytest.raises(DataError, match=r"reading Excel needs openpyxl(.|\n)*pip install 'lab-ablation\[excel\]'"):
         read_table(bytes_in(tmp_path, XLSX, "rows.xlsx"))
 
 
