@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 __all__ = [
     "INTERRUPTED",
-    "die_with_parent",
+    "dying_with_parent",
     "end_on_signals",
     "ignore_signals",
     "kill_group",
@@ -164,13 +166,16 @@ def _show_cursor() -> None:
                 os.write(stream.fileno(), b"\x1b[?25h")
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """Return a function for ``preexec_fn`` that lets a child end when its parent is killed; None outside Linux.
+def dying_with_parent(words: Sequence[str]) -> dict[str, Any]:
+    """Return arguments for ``Popen`` that start a command which is killed when its parent is; Linux only.
 
-    The signal comes when the thread that started the child ends, so that thread must wait for the child.
+    The signal comes when the thread that started the command ends, so that thread must wait for it.
     """
     if not sys.platform.startswith("linux"):
-        return None
+        return {"args": list(words)}
+    if (program := _setpriv()) is not None:
+        # a preexec_fn would fork this process, whose size makes that 10 ms with torch imported
+        return {"args": [program, "--pdeathsig", "KILL", *words]}
     # loaded here: between fork and exec nothing may be imported
     control, parent = ctypes.CDLL(None).prctl, os.getpid()
 
@@ -180,7 +185,17 @@ def die_with_parent() -> Callable[[], None] | None:
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return ask
+    return {"args": list(words), "preexec_fn": ask}
+
+
+@cache
+def _setpriv() -> str | None:
+    """Return the path of util-linux's setpriv if it knows ``--pdeathsig``, as it does since 2.33 (2018)."""
+    program = shutil.which("setpriv")
+    if program is None:
+        return None
+    tried = subprocess.run([program, "--pdeathsig", "KILL", program, "--version"], capture_output=True, check=False)
+    return program if tried.returncode == 0 else None
 
 
 def terminate_group(process: subprocess.Popen[bytes]) -> None:

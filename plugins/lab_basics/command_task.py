@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from lab import TaskRun
 from lab.errors import RunFailed, did_you_mean
-from lab.study.interrupt import die_with_parent, kill_group, terminate_group
+from lab.study.interrupt import dying_with_parent, kill_group, terminate_group
 
 __all__ = ["command"]
 
@@ -97,15 +97,16 @@ def _wait(
     words: list[str], output: IO[bytes], variables: Mapping[str, str], run: TaskRun, timeout_s: float | None, path: Path
 ) -> None:
     try:
+        if shutil.which(words[0], path=variables.get("PATH")) is None:
+            raise FileNotFoundError(f"there is no program '{words[0]}'")
         # a session of its own, so that its children can be ended with it
         process = subprocess.Popen(
-            words,
+            **dying_with_parent(words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=variables,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
         )
     except OSError as error:
         raise RunFailed(
