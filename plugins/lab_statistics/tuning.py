@@ -71,11 +71,15 @@ def tune(
     Raises:
         StudyError: every path with what is wrong there, a number out of range, or seeds that a search uses.
     """
-    from lab.study.checks import number_problems
+    from lab.study.checks import flag_problem, number_problems, text_problem
     from lab.study.space import Options, read_space
 
     found = read_space(space)
     problems = number_problems("trials of tune", trials, smallest=2, largest=MAX_TRIALS)
+    problems += flag_problem("per_arm of tune", per_arm) + flag_problem("per_seed of tune", per_seed)
+    problems += text_problem("searcher of tune", searcher, may_be_empty=False)
+    # every search has the next seed, and NumPy's legacy generator takes 32 bits
+    problems += number_problems("seed of tune", seed, smallest=0, largest=2**31)
     for path, choice in found.items():
         if isinstance(choice, Options) and not all(isinstance(value, PLAIN) for value in choice.values.values()):
             problems.append(
@@ -99,8 +103,8 @@ def tune(
     rule = {
         "space": plain,
         "trials": trials,
-        "per_arm": bool(per_arm),
-        "per_seed": bool(per_seed),
+        "per_arm": per_arm,
+        "per_seed": per_seed,
         "searcher": searcher,
         "seed": seed,
         "probes": [[path, value] for path, choice in found.items() for value in choice.corners],
