@@ -425,7 +425,9 @@ class Study:
                 for problem in resolver.problems:
                     found[f"{name}: {problem}"] = [arm.name for arm in self.all_arms]
             for arm in plain:
-                problems = [(path, self._problem_at(path, value, catalog, arm)) for path, value in rule.get("probes", ())]
+                problems = [
+                    (path, self._problem_at(path, value, catalog, arm)) for path, value in rule.get("probes", ())
+                ]
                 problems += [(path, self._number_problem(arm, path, catalog)) for path in rule.get("numbers", ())]
                 for text in dict.fromkeys(f"{name}, {path}: {problem}" for path, problem in problems if problem):
                     found.setdefault(text, []).append(arm.name)

@@ -65,7 +65,11 @@ def test_a_source_that_is_no_name_is_refused(names: tuple[Any, ...]) -> None:
         ("splits", {}, r"signature: splits\(path, \*, valid_share\)"),
         ("match", {"widht": "x"}, r"match: got an unexpected keyword argument 'widht'\n  did you mean: width\?"),
         ("tune", {"trails": 3, "space": {}}, r"did you mean: trials\?"),
-        ("until_decided", {"larges": 3}, r"until_decided: got an unexpected keyword argument(.|\n)*did you mean: largest"),
+        (
+            "until_decided",
+            {"larges": 3},
+            r"until_decided: got an unexpected keyword argument(.|\n)*did you mean: largest",
+        ),
     ],
 )
 def test_a_missing_or_misspelt_argument_is_told_with_the_signature(

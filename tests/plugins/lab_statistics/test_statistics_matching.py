@@ -99,7 +99,9 @@ def test_a_path_that_is_no_width_is_told_before_anything_is_trained(
 def test_an_arm_that_lacks_the_width_is_named_before_anything_is_trained(catalog: Catalog, tmp_path: Path) -> None:
     catalog.add_module(plugin_module(lab_architectures={"narrow": narrow}), "more", "1.0")
     study = Study(experiment(epochs=1), seeds=1, name="matched").swap("architecture", {"other": "narrow"})
-    with pytest.raises(StudyError, match=r"arm 'other': match, architecture\.width: (.|\n)*unexpected parameter 'width'"):
+    with pytest.raises(
+        StudyError, match=r"arm 'other': match, architecture\.width: (.|\n)*unexpected parameter 'width'"
+    ):
         run_study(study.match("parameters", width="architecture.width"), runs=tmp_path, catalog=catalog)
     assert not list(tmp_path.rglob("result.json"))
 

@@ -77,7 +77,9 @@ def test_a_path_that_only_some_arms_have_is_told_with_the_arms_that_lack_it(
 ) -> None:
     plain = Study(experiment(epochs=1, optimizer="sgd"), seeds=1, name="wrong").swap("optimizer", {"adam": "adam"})
     wrong = tune(plain, {"optimizer.momentum": (0.0, 0.9)}, trials=2)
-    with pytest.raises(StudyError, match=r"(?s)arm 'adam': tune, optimizer\.momentum: .*unexpected parameter 'momentum'"):
+    with pytest.raises(
+        StudyError, match=r"(?s)arm 'adam': tune, optimizer\.momentum: .*unexpected parameter 'momentum'"
+    ):
         run_study(wrong, runs=tmp_path / "wrong", catalog=tuned_catalog)
     assert not list((tmp_path / "wrong").rglob("result.json"))
 
