@@ -23,6 +23,7 @@ __all__ = [
     "arm_color",
     "budget_cells",
     "budget_names",
+    "describe_choice",
     "describe_search",
     "difference_cells",
     "effect_cells",
@@ -286,13 +287,14 @@ def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def describe_search(search: Search) -> str:
     """Return a search in one sentence."""
-    space = ", ".join(f"{path} ({_describe_choice(choice)})" for path, choice in search.space.items())
+    space = ", ".join(f"{path} ({describe_choice(choice)})" for path, choice in search.space.items())
     rungs = f", given up early after {', '.join(map(str, search.rungs))} epochs" if search.rungs else ""
     name = as_use(search.searcher).name
     return f"searches {space}: {search.trials} trials by {name}, {search.batch} at a time{rungs}"
 
 
-def _describe_choice(choice: Range | Options) -> str:
+def describe_choice(choice: Range | Options) -> str:
+    """Return a range or options of a search: ``0.001 to 1, log``."""
     if isinstance(choice, Options):
         return ", ".join(choice.values)
     return f"{choice.low:g} to {choice.high:g}{', log' if choice.is_log else ''}"

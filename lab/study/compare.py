@@ -437,7 +437,7 @@ def _correlation(base: Mapping[int, float], arm: Mapping[int, float]) -> float:
         or not np.ptp(both, 1).all()
     ):
         return math.nan
-    return float(np.corrcoef(both)[0, 1])
+    return without_noise(float(np.corrcoef(both)[0, 1]), 1.0)
 
 
 def _difference(value: float, other: float, size: float = 0.0) -> float:

@@ -394,6 +394,19 @@ def _design_sentences(results: Results) -> list[str]:
             f"{' for each seed' if rule['per_seed'] else ''}, on seeds that the comparison does not use"
             f"{given} \\citep{{melis2018,dodge2019}}; tuned variants are compared with the tuned base."
         )
+    if "match" in rules:
+        rule = rules["match"]
+        budget = rule["budget"]
+        how = f"by scaling {escape_latex(rule['width'])}" if budget == "parameters" else "by its number of epochs"
+        found.append(
+            f"Every variant whose {budget} differed from those of the base was also trained with the {budget} of the "
+            f"base, {how}."
+        )
+    if "retrain" in rules and results.study.searching is not None:
+        found.append(
+            f"The best of {results.study.searching.trials} trials of a search was trained again, as was the base, with "
+            f"{rules['retrain']['seeds']} seeds that the search does not use; only this comparison is judged."
+        )
     if "across" in rules:
         rule = rules["across"]
         found.append(

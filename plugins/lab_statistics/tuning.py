@@ -112,7 +112,8 @@ def tune(
     return attrs.evolve(study, rules={**study.rules, RULE: rule})
 
 
-def _space(rule: Mapping[str, Any]) -> dict[str, Range | Options]:
+def space_of(rule: Mapping[str, Any]) -> dict[str, Range | Options]:
+    """Return the space of a recorded rule."""
     from lab.study.space import Options, Range
 
     return {
@@ -192,7 +193,7 @@ def _settings(rule: Mapping[str, Any], catalog: Catalog, search: int) -> list[di
     from lab.registry.resolve import Resolver
     from lab.study.space import Options
 
-    space = _space(rule)
+    space = space_of(rule)
     resolver = Resolver(catalog)
     component = resolver.resolve("searchers", rule["searcher"])
     if component is None:
@@ -209,8 +210,17 @@ def _settings(rule: Mapping[str, Any], catalog: Catalog, search: int) -> list[di
 
 def tuning_metric(study: Any) -> str:
     """Return the metric that arms are tuned by: never of the test split."""
-    split, _, rest = study.compare.partition("_")
-    return f"valid_{rest}" if split == "test" else str(study.compare)
+    return metric_of(str(study.compare))
+
+
+def metric_of(compared: str) -> str:
+    """Return the metric of the validation split by which arms are tuned that are compared by another.
+
+    >>> metric_of("test_accuracy"), metric_of("valid_loss")
+    ('valid_accuracy', 'valid_loss')
+    """
+    split, _, rest = compared.partition("_")
+    return f"valid_{rest}" if split == "test" else compared
 
 
 def _values(arm: str, search: int, study: Any, results: Results) -> dict[int, float]:
