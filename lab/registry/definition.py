@@ -6,7 +6,6 @@ written down here, or refused.
 
 from __future__ import annotations
 
-import ast
 import enum
 import functools
 import hashlib
@@ -25,8 +24,8 @@ from lab.errors import LabError
 from lab.registry.closure import closure_of
 from lab.registry.component import is_definition
 from lab.registry.modules import source_of_module
-from lab.registry.places import STUDY, is_local
-from lab.registry.source import short_hash, tree_fingerprint
+from lab.registry.places import STUDY, is_local, is_notebook
+from lab.registry.source import short_hash
 
 __all__ = ["fingerprint_of", "modules_of", "origin_of", "state_digest", "value_digest"]
 
@@ -46,18 +45,14 @@ def origin_of(thing: Callable[..., Any]) -> str:
         TypeError: its source cannot be read, or it holds something that cannot be written down.
         LabError: its file was changed after it was imported.
     """
-    plain = _unwrapped(thing)
-    module, name = _home(plain)
-    # A function that was typed into a plain interpreter has no source to hash.
-    if module.startswith("__main__") and not _has_source(plain):
-        raise TypeError(f"the source of {name} cannot be read; write it in a file")
+    module, name = _home(_unwrapped(thing))
     if not is_local(module):
         digest = state_digest(thing)
         return f"{module}:{name}#{digest}" if digest else f"{module}:{name}"
     source = source_of_module(module)
     # The name of a study's module holds a hash of its content; the file's name is what a reader knows.
     label = source.path.name if source is not None and source.is_question else module
-    parts = [state_digest(thing), closure_of(modules_of(thing)).fingerprints(), _cell_source(plain)]
+    parts = [state_digest(thing), closure_of(modules_of(thing)).fingerprints()]
     return f"{label}:{name}#{_short(parts)}"
 
 
@@ -103,6 +98,9 @@ def modules_of(*things: Any) -> dict[str, frozenset[str]]:
         _gather(thing, definitions, MAX_DEPTH)
     found: dict[str, set[str]] = {}
     for definition in definitions.values():
+        if isinstance(definition, types.ModuleType):
+            found.setdefault(definition.__name__, set())
+            continue
         module, name = _home(definition)
         _refuse_namesake(definition, module)
         top = name.partition(".")[0]
@@ -125,6 +123,8 @@ def _refuse_namesake(definition: Any, module: str) -> None:
     # Only the user's modules can be replaced: two studies may have a file of the same name beside them.
     if function is None or loaded is None or function.__globals__ is vars(loaded) or not is_local(module):
         return
+    if _is_typed(function):
+        return
     file = function.__globals__.get("__file__")
     if function.__globals__.get("__name__") == module and file != loaded.__file__:
         raise LabError(
@@ -142,11 +142,13 @@ def _read_by(code: types.CodeType) -> set[str]:
 def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
     """Collect a definition and those that it wraps, is bound to, closed over or derived from; of a value, those in it.
 
-    A method's globals are not followed: its module's source says what they are.
+    A method's globals are not followed, but in a notebook: its module's source says what they are.
     """
     if id(thing) in found or depth == 0:
         return
     inner: list[Any] = []
+    if isinstance(thing, types.ModuleType):
+        found[id(thing)] = thing
     if isinstance(thing, functools.partial):
         inner = [thing.func, *thing.args, *thing.keywords.values()]
     elif isinstance(thing, types.MethodType):
@@ -157,7 +159,7 @@ def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
             inner = [base for base in thing.__mro__[1:] if base is not object]
             inner += filter(None, map(_function_of, vars(thing).values())) if _is_own(thing) else []
         elif isinstance(thing, types.FunctionType):
-            inner = [_content(cell) for cell in thing.__closure__ or ()]
+            inner = [*map(_content, thing.__closure__ or ()), *_globals_read(thing).values()]
             inner += filter(None, [getattr(thing, "__wrapped__", None)])
     elif isinstance(thing, Mapping):
         inner = list(thing.values())
@@ -208,19 +210,21 @@ def _place(thing: Any) -> str:
     return f"{'study' if module.startswith((STUDY, '__main__')) else module}:{name}"
 
 
-def _has_source(thing: Any) -> bool:
-    try:
-        ast.parse("".join(inspect.findsource(thing)[0]))
-    except (OSError, TypeError, SyntaxError):
+def _is_typed(thing: Any) -> bool:
+    """Return whether a definition was typed into a notebook or an interpreter, so that no file says what it is."""
+    if not _home(thing)[0].startswith("__main__"):
         return False
-    return True
+    code = getattr(thing, "__code__", None)
+    in_file = code is None or os.path.isfile(code.co_filename)
+    return not in_file or is_notebook()
 
 
-def _cell_source(thing: Any) -> str:
-    """Return the fingerprint of the notebook cell that a definition is in; a notebook's module has no file."""
-    if not _home(thing)[0].startswith("__main__") or getattr(sys.modules.get("__main__"), "__file__", None):
-        return ""
-    return tree_fingerprint("".join(inspect.findsource(thing)[0]))
+def _globals_read(function: types.FunctionType) -> dict[str, Any]:
+    """Return name → value of what a function reads of its notebook: other cells may define it anew at any time."""
+    if not _is_typed(function):
+        return {}
+    names = sorted(_read_by(function.__code__) & function.__globals__.keys())
+    return {name: function.__globals__[name] for name in names}
 
 
 class _Description:
@@ -283,6 +287,14 @@ class _Description:
             return ["slice", *map(self.of, (value.start, value.stop, value.step))]
         if isinstance(value, CALLABLES):
             return ["definition", _place(_unwrapped(value)), self.state(value)]
+        if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_numpy"):
+            # A frame remembers which of its columns were looked at.
+            return [
+                "table",
+                str(getattr(value, "dtypes", "")),
+                repr(value.columns.tolist() if value.ndim == 2 else value.name),
+                _table_digest(value),
+            ]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
         kind = _place(type(value))
@@ -303,12 +315,14 @@ class _Description:
             if name != "__class__":
                 found[f"closure {name}"] = self.of(_content(cell))
         # A function that its module's source does not name is described by its bytecode.
-        if _is_inner(function):
+        if _is_inner(function) or _is_typed(function):
             found["code"] = _code(function.__code__, function.__doc__)
             found["defaults"] = self.of([function.__defaults__ or (), function.__kwdefaults__ or {}])
             attributes = {name: value for name, value in vars(function).items() if name != "__wrapped__"}
             if attributes:
                 found["attributes"] = self.of(attributes)
+        for name, value in _globals_read(function).items():
+            found[f"global {name}"] = self.of(value)
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             found["wrapped"] = self.of(wrapped)
@@ -320,7 +334,7 @@ class _Description:
             return {}
         found: dict[str, Any] = {}
         # The attributes of a class that is written in a module are part of that module's source.
-        computed = "<locals>" in kind.__qualname__ or not _is_written(kind)
+        computed = "<locals>" in kind.__qualname__ or _is_typed(kind) or not _is_written(kind)
         for name, value in vars(kind).items():
             function = _function_of(value)
             if function is not None:
@@ -373,7 +387,7 @@ def _code(code: types.CodeType, doc: str | None) -> Any:
         consts.append(_code(item, None) if isinstance(item, types.CodeType) else repr(plain))
     # Python stores the docstring as the first constant of the code.
     if doc is not None and consts and consts[0] == repr(doc):
-        consts = consts[1:]
+        consts[0] = repr(None)
     return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
 
 
@@ -398,6 +412,12 @@ def _bytes_of(value: Any) -> bytes:
         # NumPy has no bfloat16, so the bytes are viewed as integers first.
         value = whole.contiguous().reshape(-1).view(torch.uint8).numpy()
     return bytes(value.tobytes())
+
+
+def _table_digest(table: Any) -> str:
+    """Return a hash of the rows and the index of a pandas frame, series or index."""
+    rows = sys.modules["pandas"].util.hash_pandas_object(table, index=True)
+    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.registry.discovery import find_entry_points
 
-__all__ = ["STUDY", "is_local", "kind_of", "locate", "stands_elsewhere"]
+__all__ = ["STUDY", "is_local", "is_notebook", "kind_of", "locate", "stands_elsewhere"]
 
 STUDY = "lab_experiment"
 """Prefix of the names under which study files are imported."""
@@ -25,6 +25,11 @@ def is_local(name: str) -> bool:
     if name.startswith((STUDY, "__main__")):
         return True
     return kind_of(name) == "source" and name.partition(".")[0] not in _plugin_packages()
+
+
+def is_notebook() -> bool:
+    """Return whether what runs is typed in, cell by cell or line by line, so that no file holds it."""
+    return not getattr(sys.modules.get("__main__"), "__file__", None)
 
 
 def kind_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import threading
 import warnings
@@ -19,6 +20,8 @@ from torch import distributed
 
 from lab.errors import LabError, StoreError
 from lab.registry.component import Use
+from lab.registry.definition import origin_of
+from lab.registry.places import is_notebook
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.build import DataCache, data_of
 from lab.study.environment import environment
@@ -48,6 +51,9 @@ __all__ = [
     "reproduce",
     "study_source",
 ]
+
+NOTEBOOK = "__main__:"
+"""Beginning of the names of what a notebook's cells define."""
 
 MAX_THREADS = 4096
 
@@ -101,7 +107,7 @@ def load(
     stored_source: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Learner:
-    """Return the trained learner of a finished run.
+    """Return the trained learner of a finished run; training it further leaves the run as it is.
 
     Args:
         key: the run's key, or its first few digits.
@@ -138,6 +144,7 @@ def load(
     for line in found:
         (warn or _warn)(f"run {record.key} differs: {line}")
     learner = run.learner(record.folder)
+    learner.finished_folder = learner.folder
     learner.load(record.path(_selected(record)))
     learner.history = record.history()
     return learner
@@ -496,12 +503,19 @@ def _with_local_components(
 
     A file whose hooks run before training is loaded too.
     """
+    experiment = _map_uses(experiment, lambda use: _of_notebook(use, anyway))
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
     if not wanted and not is_hooked:
         return experiment, None
+    names = ", ".join(sorted({str(use.target) for use in wanted}))
+    if any(str(use.target).startswith(NOTEBOOK) for use in wanted):
+        raise LabError(
+            "this run uses components that are defined in a notebook, which no other process can build",
+            where=names,
+            hint="write them in a file beside the notebook and import it, or train in the notebook's own process",
+        )
     file = source()
     if file is None or not file.is_file():
-        names = ", ".join(sorted({str(use.target) for use in wanted}))
         raise LabError(
             "this run uses components that are written in its study file",
             where=names if file is None else f"{names}\nthere is no file {file}",
@@ -521,6 +535,24 @@ def _with_local_components(
         # exact matches win over names without a hash
         forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
     return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
+
+
+def _of_notebook(use: Use, anyway: bool) -> Use:
+    """Return a component that was defined in a cell of this notebook as it is there now.
+
+    Raises:
+        LabError: its cell was not run yet, or differs from the one of the run.
+    """
+    if not isinstance(use.target, str) or not use.target.startswith(NOTEBOOK) or not is_notebook():
+        return use
+    name = use.target.removeprefix(NOTEBOOK).partition("#")[0]
+    found = vars(sys.modules["__main__"]).get(name)
+    # nothing that the notebook merely imported: the name comes from a store
+    is_own = getattr(found, "__module__", None) == "__main__"
+    if is_own and callable(found) and (anyway or origin_of(found) == use.target):
+        return Use(found, use.params)
+    state = "is not what it was in this run: it, or what it reads, has changed" if is_own else "is not defined yet"
+    raise LabError(f"'{name}' of this notebook {state}", where=use.target, hint="run its cells as they were, then load")
 
 
 def _definition(name: str) -> str:

@@ -178,6 +178,8 @@ def save_checkpoint(learner: Training, folder: Path) -> None:
     older = _checkpoints(folder)
     number = _number(older[0]) + 1 if older else 0
     # best.safetensors and metrics.jsonl were written without waiting for the disk
+    # a learner may have been given a folder that does not exist yet
+    folder.mkdir(parents=True, exist_ok=True)
     sync_files(folder)
     with atomic_folder(folder / f"checkpoint-{number:06d}") as temporary:
         save_weights(learner.model, temporary / "model.safetensors", durable=False)

@@ -121,11 +121,16 @@ class Learner(Training):
     ) -> list[dict[str, float]]:
         """Train for ``epochs`` epochs, or finish an interrupted fit that was loaded; returns the history.
 
+        A learner of ``lab.load`` leaves the folder of its run first, so that the run stays as it is: further training
+        keeps nothing on disk, unless ``learner.folder`` is set to a folder of your own.
+
         Args:
             epochs: number of epochs.
             lr: a new learning rate from here on.
             callbacks: for this fit alone, besides the learner's own.
         """
+        if self.folder == self.finished_folder:
+            self.folder = None
         if lr is not None:
             self.set_lr(lr)
         self.expect(epochs)

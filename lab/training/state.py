@@ -208,6 +208,8 @@ class Training:
         self._sampler_factory, self._valid_sampler_factory = sampler, valid_sampler
         self.streams = seed if isinstance(seed, Streams) else Streams(seed)
         self.folder = Path(folder) if folder is not None else None
+        # set by lab.load: the folder of a finished run is read, and never written
+        self.finished_folder: Path | None = None
         self.workers = workers
         self.metrics = dict(metrics)
         self.distributed.disable_metric_sync(self.metrics)

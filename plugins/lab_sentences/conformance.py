@@ -186,7 +186,7 @@ def support() -> ConformanceSupport:
             ),
             **{
                 f"architectures.{name}": ComponentCase(
-                    examples=texts,
+                    examples=(*texts, *pairs),
                     exceptions={"test_gradients_reach_every_trainable_parameter": "it fits itself, without gradients"},
                 )
                 for name in ("nb_svm", "ngram_model", "tfidf_logistic")

@@ -6,7 +6,6 @@ Nothing is pickled: the n-grams, their scales and their weights are buffers, and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -19,12 +18,12 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from lab.errors import LabError, ParameterError
-from lab_sentences.models import check_tokens
+from lab_sentences.models import check_count, check_tokens
 
 __all__ = ["NgramModel"]
 
 _WHERE = "architecture 'ngram_model'"
-# Codes of longer n-grams of 40,000 words would not fit into 64 bits.
+# Codes of longer n-grams of 40,000 words would not fit into 64 bits, and of pairs there are three of each.
 _LONGEST = 4
 _BUFFERS: dict[str, torch.dtype] = {
     "ngrams": torch.long,  # (K,) codes of the n-grams, ascending
@@ -35,18 +34,21 @@ _BUFFERS: dict[str, torch.dtype] = {
 
 
 class NgramModel(nn.Module):
-    """Linear classifier of the n-grams of a text, with the stepper ``fit_or_step`` and one epoch.
+    """Linear classifier of the n-grams of a text or a pair, with the stepper ``fit_or_step`` and one epoch.
 
     ``tfidf`` scales counts by ``ln((1 + N) / (1 + d)) + 1``, N texts of which d have the n-gram, and texts to length 1.
     ``nb`` is NB-SVM (Wang & Manning 2012, section 2.3): whether a text has the n-gram, scaled by the log-ratio of its
     frequencies in the class and outside of it; weights are interpolated with their mean by ``beta``. With a support
     vector machine, outputs are its decision values and no calibrated probabilities.
 
+    An n-gram that both texts of a pair have, one of the first alone, and one of the second alone are three features:
+    what is inferred lies in what one text adds or lacks, a negation above all. How often a text has it is not counted.
+
     Args:
         vocab_size: words V.
         output_size: classes C, at least 2.
         pad_id: of padding.
-        text_count: must be 1; ``dataset.pair="joined"`` makes one text of a pair.
+        text_count: 2 for pairs, else 1.
         features: ``tfidf``, ``binary`` or ``nb``.
         classifier: ``logistic`` regression or a linear ``svm``.
         longest: longest n-gram, from 1 to 4 words.
@@ -55,10 +57,10 @@ class NgramModel(nn.Module):
         beta: weight of the fitted weights against their mean, in [0, 1], for ``nb``.
 
     Shapes:
-        tokens (B, T) long → logits (B, C)
+        tokens (B, T) long, of pairs also pair_tokens (B, S) long → logits (B, C)
 
     Raises:
-        ParameterError: a parameter is out of range, or the data have pairs or numbers.
+        ParameterError: a parameter is out of range, or the labels are numbers.
     """
 
     ngrams: Tensor
@@ -81,16 +83,17 @@ class NgramModel(nn.Module):
         beta: float = 0.25,
     ) -> None:
         super().__init__()
-        if text_count != 1 or output_size < 2:
-            what = "the data have pairs" if text_count != 1 else "it predicts classes, and the labels are numbers"
-            raise ParameterError(f"a model of n-grams reads one text: {what}", where=_WHERE, hint="dataset.pair=joined")
+        if output_size < 2:
+            raise ParameterError(
+                "a model of n-grams predicts classes, and the labels are numbers", where=_WHERE, hint="target=class"
+            )
         if not 1 <= longest <= _LONGEST or min_texts < 1 or strength <= 0 or not 0 <= beta <= 1:
             raise ParameterError(
                 f"longest={longest}, min_texts={min_texts}, strength={strength}, beta={beta}",
                 where=_WHERE,
                 hint=f"longest from 1 to {_LONGEST}, min_texts at least 1, strength above 0, beta in [0, 1]",
             )
-        self.vocab_size, self.output_size, self.pad_id = vocab_size, output_size, pad_id
+        self.vocab_size, self.output_size, self.pad_id, self.text_count = vocab_size, output_size, pad_id, text_count
         self.features, self.classifier, self.longest = features, classifier, longest
         self.min_texts, self.strength, self.beta = min_texts, strength, beta
         for name, kind in _BUFFERS.items():
@@ -101,29 +104,55 @@ class NgramModel(nn.Module):
         """Return True if the model was fitted or loaded."""
         return len(self.bias) > 0
 
-    def _codes(self, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield, per length of n-grams, their codes and the rows of their texts, (M,) each."""
+    def _codes(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes of the n-grams of one text per row, and their rows, (M,) each."""
         # ids are at least 2 (pad_id is 1), so codes of different lengths differ
         code, known = torch.zeros_like(tokens), torch.ones_like(tokens, dtype=torch.bool)
-        for length in range(1, self.longest + 1):
+        codes, rows = [], []
+        for length in range(1, min(self.longest, tokens.shape[1]) + 1):
             width = tokens.shape[1] - length + 1
-            if width < 1:
-                return
             new = tokens[:, length - 1 :]
             code, known = code[:, :width] * self.vocab_size + new, known[:, :width] & (new != self.pad_id)
-            yield code[known], known.nonzero()[:, 0]
+            codes.append(code[known])
+            rows.append(known.nonzero()[:, 0])
+        return torch.cat(codes), torch.cat(rows)
 
-    def fit(self, tokens: Tensor, target: Tensor, *, seed: int) -> None:
+    def _features(self, tokens: Tensor, pair_tokens: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the codes of the n-grams of each text, or of those of each pair by where they are, and their rows."""
+        codes, rows = self._codes(tokens)
+        if pair_tokens is None:
+            return codes, rows
+        other, other_rows = self._codes(pair_tokens)
+        ngrams, numbers = torch.unique(torch.cat([codes, other]), return_inverse=True)
+        places = torch.cat([rows, other_rows]) * len(ngrams) + numbers
+        first, second = places[: len(codes)].unique(), places[len(codes) :].unique()
+        shared = torch.isin(first, second)
+        kinds = (first[shared], first[~shared], second[~torch.isin(second, first)])
+        every = torch.cat(kinds)
+        kind = torch.cat([torch.full_like(some, number) for number, some in enumerate(kinds)])
+        return ngrams[every % max(len(ngrams), 1)] * len(kinds) + kind, every // max(len(ngrams), 1)
+
+    def _check(self, tokens: Tensor, pair_tokens: Tensor | None) -> None:
+        check_count(self.text_count, pair_tokens)
+        check_tokens(tokens)
+        if pair_tokens is not None:
+            check_tokens(pair_tokens, "pair_tokens")
+
+    def fit(self, tokens: Tensor, *others: Tensor, seed: int) -> None:
         """Fit on all texts at once.
 
         Args:
-            tokens, target: (N, T) and (N,).
+            tokens: (N, T).
+            others: of pairs, the second texts (N, S); and the target (N,).
             seed: of the estimator.
         """
+        pair_tokens, target = (None, *others) if self.text_count == 1 else others
+        assert target is not None
+        self._check(tokens, pair_tokens)
         if target.is_floating_point() or target.dim() != 1:
             raise LabError("a model of n-grams has one class per text", where=_WHERE, hint="dataset.target=class")
-        found = list(self._codes(tokens.cpu()))
-        codes, rows = (torch.cat(part).numpy() for part in zip(*found, strict=True))
+        found = self._features(tokens.cpu(), None if pair_tokens is None else pair_tokens.cpu())
+        codes, rows = (part.numpy() for part in found)
         ngrams, columns = np.unique(codes, return_inverse=True)
         counts = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(tokens), len(ngrams)))
         counts.sum_duplicates()
@@ -180,13 +209,13 @@ class NgramModel(nn.Module):
             weight[:, model.classes_], bias[model.classes_] = model.coef_.T, model.intercept_
         return weight, bias
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, pair_tokens: Tensor | None = None) -> Tensor:
         """Return the logits of the classes."""
-        check_tokens(tokens)
+        self._check(tokens, pair_tokens)
         if not self.is_fitted:
             # Checks run the model before it is fitted.
             return self.scale.new_zeros(len(tokens), self.output_size)
-        codes, rows = (torch.cat(part) for part in zip(*self._codes(tokens), strict=True))
+        codes, rows = self._features(tokens, pair_tokens)
         places = torch.searchsorted(self.ngrams, codes).clamp(max=len(self.ngrams) - 1)
         known = self.ngrams[places] == codes
         both, counts = torch.unique(rows[known] * len(self.ngrams) + places[known], return_counts=True)

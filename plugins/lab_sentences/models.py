@@ -15,7 +15,7 @@ from lab_sentences.embeddings import Embeddings, WordEmbedding
 from lab_sentences.encoders import TextEncoder, encoder_factory
 from lab_sentences.poolings import Pooling, pooling_factory
 
-__all__ = ["Head", "TextClassifier", "TextSimilarity", "check_tokens", "mask_of"]
+__all__ = ["Head", "TextClassifier", "TextSimilarity", "check_count", "check_tokens", "mask_of"]
 
 
 def check_tokens(tokens: Tensor, name: str = "tokens") -> None:
@@ -95,7 +95,8 @@ class _TextModel(nn.Module):
         return pooled
 
 
-def _check_count(text_count: int, pair_tokens: Tensor | None) -> None:
+def check_count(text_count: int, pair_tokens: Tensor | None) -> None:
+    """Raise a ShapeError unless a model of two texts has both, and one of one text has no other."""
     if (pair_tokens is not None) != (text_count == 2):
         raise ShapeError(
             f"this model takes {text_count} text{'s' if text_count == 2 else ''} per example",
@@ -163,7 +164,7 @@ class TextClassifier(_TextModel):
 
     def forward(self, tokens: Tensor, pair_tokens: Tensor | None = None) -> Tensor:
         """Return the logits of the classes."""
-        _check_count(self.text_count, pair_tokens)
+        check_count(self.text_count, pair_tokens)
         if pair_tokens is not None and self.reads == "second":
             tokens = pair_tokens
         u = self.encode(tokens)

@@ -115,6 +115,24 @@ def test_the_trained_learner_comes_back(finished: tuple[Path, Path]) -> None:
     assert learner.validate()["valid_loss"] == Store(runs).record(key).metrics["valid_loss"]
 
 
+def test_a_loaded_learner_that_trains_on_leaves_its_run_as_it_is(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    _, runs = finished
+    key = _first(runs)
+
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (runs / ".store" / key).rglob("*") if path.is_file()}
+
+    before = content()
+    learner = lab.load(key, runs)
+    learner.fit(1)
+    assert learner.folder is None
+    learner = lab.load(key, runs)
+    learner.folder = tmp_path / "further"
+    learner.fit(1)
+    assert any((tmp_path / "further").iterdir())
+    assert content() == before
+
+
 def test_a_component_of_a_study_file_that_changed_is_named(finished: tuple[Path, Path], tmp_path: Path) -> None:
     study, runs = finished
     other = tmp_path / "small.py"

@@ -12,6 +12,7 @@ from torch import nn
 
 from lab import use
 from lab.errors import StudyError
+from lab.registry.definition import origin_of
 from lab.registry.source import tree_fingerprint
 from lab.study.experiment import checked
 from lab.study.keys import key_content, key_of
@@ -275,12 +276,14 @@ def test_a_definition_inside_a_function_is_keyed_by_the_function(local_key):
     assert local_key(text) != local_key(text.replace("WIDTH = 3", "WIDTH = 4"))
 
 
-def test_a_definition_typed_at_a_prompt_is_an_error(catalog):
-    scope = {"__name__": "__main__"}
-    exec("def typed(features):\n    return None\n", scope)
-    with pytest.raises(StudyError) as caught:
-        checked(experiment(architecture=scope["typed"]), catalog)
-    assert str(caught.value) == "architecture: the source of typed cannot be read; write it in a file"
+def test_a_definition_typed_at_a_prompt_counts_with_what_it_does():
+    def typed(body: str, **others: int) -> str:
+        scope = {"__name__": "__main__", **others}
+        exec(f"def typed(features):\n    return {body}\n", scope)
+        return origin_of(scope["typed"])
+
+    assert typed("features") == typed("(features)")
+    assert len({typed("features"), typed("-features"), typed("SIZE", SIZE=1), typed("SIZE", SIZE=2)}) == 4
 
 
 def test_a_file_beside_the_study_is_part_of_the_key_of_what_uses_it(local_key, tmp_path, monkeypatch):

@@ -170,4 +170,6 @@ def test_the_longest_fall_need_not_be_of_neighbours():
 
 
 def test_a_sweep_is_a_picture_in_a_notebook():
-    assert toy_learner().find_lr(steps=20)._repr_png_().startswith(b"\x89PNG")
+    found = toy_learner().find_lr(steps=20)
+    assert found._repr_png_().startswith(b"\x89PNG")
+    assert found.plot()._repr_png_().startswith(b"\x89PNG")

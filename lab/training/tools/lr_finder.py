@@ -67,6 +67,8 @@ class LearningRates:
             axes.axvline(rate, color=color, linestyle="--", linewidth=1, label=f"{name} {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self.shown_losses())
         axes.legend(loc="lower left")
+        # pyplot is not loaded, so a notebook does not know how to show a figure
+        figure._repr_png_ = self._repr_png_  # type: ignore[attr-defined]
         return figure
 
     def _repr_png_(self) -> bytes:

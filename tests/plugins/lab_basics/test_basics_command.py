@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,7 +230,10 @@ def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which tells the child")
-def test_a_command_ends_when_lab_is_killed(tmp_path):
+@pytest.mark.parametrize("has_setpriv", [True, False])
+def test_a_command_ends_when_lab_is_killed(tmp_path, has_setpriv):
+    if has_setpriv and shutil.which("setpriv") is None:
+        pytest.skip("setpriv (util-linux) is not installed")
     (tmp_path / "wait.py").write_text(
         "import os, sys, time\nopen(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
     )
@@ -238,7 +242,9 @@ def test_a_command_ends_when_lab_is_killed(tmp_path):
         f"base = command('{PYTHON} wait.py {{folder}} {{lr}}', lr=1.0, metrics='{{folder}}/metrics.json')\n"
         "study = Study(base, seeds=1, compare='score', higher_is_better=True)\n"
     )
-    process = subprocess.Popen([PYTHON, "-m", "lab", "run", "slow.py", "--quiet"], cwd=tmp_path)
+    path = os.environ["PATH"] if has_setpriv else str(Path(PYTHON).parent)
+    words = [PYTHON, "-m", "lab", "run", "slow.py", "--quiet"]
+    process = subprocess.Popen(words, cwd=tmp_path, env={**os.environ, "PATH": path})
     deadline = time.monotonic() + 60
     while not any(f.read_text() for f in tmp_path.glob("runs/.store/*/pid")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,13 @@ from lab_basics.fitting import FitOrStep
 from lab_basics.losses import cross_entropy
 from lab_sentences.data import labelled_text
 from lab_sentences.linear import NgramModel
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from lab import Learner
-from lab.errors import ParameterError
+from lab.errors import ParameterError, ShapeError
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +91,34 @@ def test_parameters_out_of_range_are_refused(wrong):
         NgramModel(9, 2, 1, 1, **wrong)
 
 
-def test_pairs_and_numbers_are_refused():
-    with pytest.raises(ParameterError, match="the data have pairs"):
-        NgramModel(9, 2, 1, 2)
+def test_n_grams_of_pairs_are_told_by_the_texts_that_have_them(tmp_path):
+    path = tmp_path / "pairs.csv"
+    rows = "a cat sits,a cat sits down,yes\na cat sits,no cat sits,no\nno dog sits,a cat,no\na dog,a dog,yes\n"
+    path.write_text("text,other,label\n" + rows * 6, encoding="utf-8")
+    data = labelled_text(path=str(path), text_pair="other", valid_share=0.25)
+    learner = fitted(data, features="binary", longest=2, strength=2.0)
+    pairs = list(zip(strings(data, data.train), others(data.train), strict=True))
+    x = DictVectorizer().fit_transform([by_place(*pair) for pair in pairs])
+    model = LogisticRegression(C=2.0, max_iter=1000).fit(x, data.train.target.numpy())
+    batch = data.train.__getitems__(range(len(data.train)))
+    logits = learner.predict(batch.tokens, batch.pair_tokens)
+    assert np.allclose((logits[:, 1] - logits[:, 0]).numpy(), model.decision_function(x), atol=2e-3)
+    answers = learner.predict([("a cat sits", "a cat sits"), ("a cat sits", "no cat sits")])
+    assert [max(each, key=each.get) for each in answers] == ["yes", "no"]
+    with pytest.raises(ShapeError, match="takes 2 texts"):
+        learner.model(batch.tokens)
+
+
+def others(split):
+    return [" ".join(map(str, ids)) for ids in split.pair_ids]
+
+
+def by_place(first, second):
+    """Return the unigrams and bigrams of a pair as features: of both texts, of the first or of the second alone."""
+    a, b = ({*words, *itertools.pairwise(words)} for words in (first.split(), second.split()))
+    return {f"{place} {ngram}": 1 for place, some in enumerate((a & b, a - b, b - a)) for ngram in some}
+
+
+def test_numbers_are_refused():
     with pytest.raises(ParameterError, match="the labels are numbers"):
         NgramModel(9, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Encoders, poolings and the classifier: worked examples, and a golden loss curve."""
+"""Encoders, poolings and the classifier: worked examples, and golden loss curves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from lab_basics.optimizers import adam
 from lab_sentences.data import labelled_text
-from lab_sentences.encoders import BagOfWords, BiRNN, TextCNN
+from lab_sentences.encoders import BagOfWords, BiRNN, TextCNN, TransformerEncoder
 from lab_sentences.models import TextClassifier
 from lab_sentences.poolings import ConcatPooling, FirstPooling, LastPooling, MaxPooling, MeanPooling
 from torch.nn import functional
@@ -16,7 +16,10 @@ from torch.nn import functional
 from lab import Learner
 from lab.errors import DataError, ParameterError, ShapeError
 
-GOLDEN = [0.76796, 0.70923]
+GOLDEN = {
+    "textCNN": (partial(TextCNN, filters=8), [0.76796, 0.70923]),
+    "Transformer": (partial(TransformerEncoder, hidden_size=16, heads=2, feed_forward=32), [0.76957, 0.70213]),
+}
 
 
 def fitted(encoder, pooling, epochs, rows=1500):
@@ -33,10 +36,12 @@ def fitted(encoder, pooling, epochs, rows=1500):
     return [row["train_loss"] for row in learner.fit(epochs)], learner
 
 
-def test_golden_loss_curve():
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_loss_curve(name):
     """Values written down once; a change of them is a change of what is computed."""
-    losses, _ = fitted(partial(TextCNN, filters=8), MaxPooling, 2)
-    assert losses == pytest.approx(GOLDEN, rel=5e-3)
+    encoder, expected = GOLDEN[name]
+    losses, _ = fitted(encoder, MaxPooling, 2)
+    assert losses == pytest.approx(expected, rel=5e-3)
 
 
 @pytest.mark.parametrize(("encoder", "learned"), [(TextCNN, True), (BiRNN, True), (BagOfWords, False)])

@@ -1,4 +1,4 @@
-"""Pairs of texts: data, decomposable attention, similarity, and a golden loss curve."""
+"""Pairs of texts: data, decomposable attention, similarity, and golden loss curves."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from lab import Learner
 from lab.errors import DataError, ParameterError, ShapeError
 
 GOLDEN = [0.68763, 0.68202]
+GOLDEN_SIMILARITY = [0.27115, 0.24509]
 HEADER = "first,second,label\n"
 ROWS = "a cat sits,an animal sits,yes\na cat sits,a dog runs,no\n"
 
@@ -70,15 +71,13 @@ def test_half_of_the_generated_pairs_are_translations():
     assert len(set(texts)) == 600
 
 
-def fitted(model_of, epochs, rows=600, **options):
+def fitted(model_of, epochs, rows=600, *, loss=functional.cross_entropy, **options):
     """Return the losses of a model of the first generated pairs, and its learner."""
     data = labelled_text("embedded_pairs", max_size=400, **options)
     data.train.ids, data.train.pair_ids = data.train.ids[:rows], data.train.pair_ids[:rows]
     data.train.target = data.train.target[:rows]
     torch.manual_seed(0)
-    learner = Learner(
-        model_of(data), data, functional.cross_entropy, optimizer=adam, lr=1e-2, batch_size=32, progress=False, seed=3
-    )
+    learner = Learner(model_of(data), data, loss, optimizer=adam, lr=1e-2, batch_size=32, progress=False, seed=3)
     return [row["train_loss"] for row in learner.fit(epochs)], learner
 
 
@@ -91,6 +90,15 @@ def test_golden_loss_curve_of_decomposable_attention():
     """Values written down once; a change of them is a change of what is computed."""
     losses, _ = fitted(small_attention, 2)
     assert losses == pytest.approx(GOLDEN, rel=5e-3)
+
+
+def test_golden_loss_curve_of_similarities():
+    losses, _ = fitted(
+        lambda data: TextSimilarity(data.vocab_size, data.pad_id, None, data.text_count, (0.0, 1.0), embedding_dim=8),
+        2,
+        loss=lambda output, target: mse(output, target.float()),
+    )
+    assert losses == pytest.approx(GOLDEN_SIMILARITY, rel=5e-3)
 
 
 def test_alignment_of_a_worked_example():
