@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from lab.testing.conformance import Conformance, on_every_example, skip
+from lab.testing.conformance import Conformance, kit_of, on_every_example, skip
 from lab.testing.example import Example
 from lab.testing.finding import Finding
 from lab.testing.probe import clear_error, leaves, no_global_randomness, same, seeded
@@ -135,6 +135,16 @@ class ArchitectureConformance(Conformance):
                 f"{self.label}: padding leaks: with more of it, real positions change by up to {difference:.3g}",
                 hint="mask padding, or pack the sequences",
             )
+
+    @on_every_example
+    def test_keeps_the_protocol_of_its_family(self, example: Example) -> None:
+        """Beyond its forward pass it does what its family asks for, such as decoding step by step, if it offers it."""
+        protocols = kit_of(self.plugins).protocols.get(example.name)
+        if not protocols:
+            skip(f"models on '{example.name}' have their forward pass only")
+        for protocol in protocols:
+            with torch.no_grad():
+                protocol(self.build(example).eval(), example, example.batch())
 
     @on_every_example
     def test_weights_survive_safetensors(self, example: Example) -> None:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 import attrs
+from torch import nn
 
 from lab.errors import LabError, PluginError, describe, describe_error, did_you_mean
 from lab.registry.component import Reference
@@ -301,6 +302,9 @@ class ComponentCase:
     exceptions: Mapping[str, str] = attrs.field(factory=dict)
 
 
+Protocol = Callable[[nn.Module, Example, Any], None]
+
+
 @attrs.frozen
 class ConformanceSupport:
     """A plugin's part of the conformance kit; the hook ``lab_conformance`` names a function that returns it.
@@ -309,11 +313,15 @@ class ConformanceSupport:
         examples: name → class or function that returns an ``Example``.
         kinds: registry → the ``Conformance`` class that checks its components, for registries that the plugin opened.
         cases: ``"kind.name"``, for example ``"callbacks.multistep"`` → how that component is tried.
+        protocols: name of example data → function of a model, the example and a batch, which raises an error unless the
+            model keeps the protocol of its family, such as decoding step by step. Several plugins may name the same
+            example; the model is in evaluation mode.
     """
 
     examples: Mapping[str, Callable[[], Example]] = attrs.field(factory=dict)
     kinds: Mapping[str, type[Conformance]] = attrs.field(factory=dict)
     cases: Mapping[str, ComponentCase] = attrs.field(factory=dict)
+    protocols: Mapping[str, Protocol] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -323,6 +331,7 @@ class Kit:
     examples: dict[str, Example] = attrs.field(factory=dict)
     kinds: dict[str, type[Conformance]] = attrs.field(factory=dict)
     cases: dict[str, ComponentCase] = attrs.field(factory=dict)
+    protocols: dict[str, list[Protocol]] = attrs.field(factory=dict)
 
 
 _TRIED: WeakKeyDictionary[type[Conformance], tuple[list[Example], list[str]]] = WeakKeyDictionary()
@@ -350,6 +359,8 @@ def kit_of(catalog: Catalog) -> Kit:
             kit.examples.update(examples)
             kit.kinds.update(support.kinds)
             kit.cases.update(support.cases)
+            for name, protocol in support.protocols.items():
+                kit.protocols.setdefault(name, []).append(protocol)
         _KITS[catalog] = kit
     return _KITS[catalog]
 

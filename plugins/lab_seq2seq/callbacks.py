@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lab.errors import LabError, ParameterError
+from lab.errors import LabError, ParameterError, describe_error
 from lab.training.callback import Callback
 from lab.training.data import to_device
 from lab_seq2seq.decode import Hypothesis, decode, greedy, sentences, translate
-from lab_seq2seq.protocols import StepwiseModel, stepwise
+from lab_seq2seq.protocols import StepwiseModel, check_decoding, stepwise
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -37,6 +37,11 @@ class _AtTheEnd(Callback):
     # Reads the trained model only, so it is not part of a run's key.
     observer = True
 
+    @property
+    def width(self) -> int:
+        """Width of the beam that it decodes with."""
+        return 1
+
     def __init__(self, count: int) -> None:
         if count < 1:
             raise ParameterError(f"count must be at least 1, got {count}", where=f"callback '{self.name}'")
@@ -44,9 +49,22 @@ class _AtTheEnd(Callback):
 
     def after_fit(self, learner: Learner) -> None:
         # An interrupted fit calls ``after_fit``, too; samples of half a training would look like final ones.
-        if learner.is_finished and learner.folder is not None and self.lacks(learner) is None:
+        if not learner.is_finished or learner.folder is None or self.lacks(learner) is not None:
+            return
+        try:
             with learner.evaluating():
                 self.leave(learner, _samples(learner, self.count))
+        except Exception as error:
+            # The training is done, and samples of it can be made later; a full disk or memory stops the run elsewhere.
+            learner.say(
+                f"no {self.title}: {describe_error(error)}\n  the run is kept: learner.translate(...) of lab.load "
+                "translates once that is mended"
+            )
+
+    @property
+    def title(self) -> str:
+        """Its name in sentences."""
+        return self.name.replace("_", " ")
 
     def lacks(self, learner: Training) -> LabError | None:
         """Return what the model or the data lack for the artifacts, or None."""
@@ -58,7 +76,13 @@ class _AtTheEnd(Callback):
 
     def remarks(self, learner: Training) -> list[str]:
         error = self.lacks(learner)
-        return [f"no {self.name.replace('_', ' ')}: {error.what}"] if error is not None else []
+        if error is not None:
+            return [f"no {self.title}: {error.what}"]
+        # After training it would be too late to say that a model cannot decode.
+        if isinstance(learner.model, StepwiseModel):
+            with learner.evaluating():
+                check_decoding(learner.model, _samples(learner, 2).source, beam=self.width)
+        return []
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         """Write the artifacts."""
@@ -79,7 +103,13 @@ class Translations(_AtTheEnd):
 
     def __init__(self, *, count: int = 20, beam: int = 1, texts: tuple[str, ...] = ()) -> None:
         super().__init__(count)
+        if beam < 1:
+            raise ParameterError(f"beam must be at least 1, got {beam}", where=f"callback '{self.name}'")
         self.beam, self.texts = beam, texts
+
+    @property
+    def width(self) -> int:
+        return self.beam
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         model = stepwise(learner.model, learner.data)

@@ -7,18 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from lab_attention.attention import AdditiveAttention
 from lab_text.conformance import Translation
 from torch import Tensor, nn
 
 from lab import use
-from lab.testing import ComponentCase, ConformanceSupport
+from lab.testing import ComponentCase, ConformanceSupport, Example, Finding, same
 from lab.training.stepper import Stepper
 from lab_seq2seq.losses import seq2seq_loss
 from lab_seq2seq.models import Seq2SeqRNN
+from lab_seq2seq.protocols import StepwiseModel, check_decoding, is_plain
 from lab_seq2seq.steppers import TeacherForcing
 
-__all__ = ["RecurrentTranslation", "support"]
+__all__ = ["RecurrentTranslation", "keeps_protocol", "support"]
 
 
 class RecurrentTranslation(Translation):
@@ -53,10 +55,42 @@ def _alignments() -> str:
 _HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
+def keeps_protocol(model: nn.Module, _: Example, batch: Any) -> None:
+    """Check a model that decodes step by step: what its steps and states return, and that steps agree with ``forward``.
+
+    Raises:
+        Finding: steps give other logits than ``forward``, or selected rows other ones than the rows themselves.
+        LabError: it breaks ``lab_seq2seq.protocols``.
+    """
+    is_plain(model)
+    if not isinstance(model, StepwiseModel):
+        return
+    name, (source, target) = type(model).__name__, batch[:2]
+    check_decoding(model, source)
+    inputs = torch.cat([torch.full_like(target[:1], model.bos_id), target[:-1]])
+    whole = model(source, inputs) if is_plain(model) else model(source, target, [True] * len(target))
+    state, rows = model.start(source), torch.arange(source.shape[1]).flip(0)
+    for number, (tokens, expected) in enumerate(zip(inputs, whole, strict=True), 1):
+        logits, state, _ = model.step(tokens, state)
+        if not same(logits, expected, 1e-3):
+            raise Finding(
+                f"step {number} of a {name} gives other logits than `forward` with the same tokens",
+                hint="does the state hold all that the later steps need, and the number of tokens so far?",
+            )
+        if number == 1:
+            chosen = state.select(rows)
+        elif number == 2 and not same(model.step(tokens[rows], chosen)[0], logits[rows], 1e-3):
+            raise Finding(
+                f"after `select` the state of a {name} gives other logits than the selected rows",
+                hint="select every tensor along its dimension of sentences: tensor.index_select(dimension, rows)",
+            )
+
+
 def support() -> ConformanceSupport:
     """Return example data."""
     return ConformanceSupport(
         examples={"translation_rnn": RecurrentTranslation},
+        protocols={"translation": keeps_protocol},
         cases={
             "callbacks.aer": ComponentCase(use("aer", file=_alignments()), examples=("translation_rnn",)),
             "callbacks.attention_maps": ComponentCase(

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from lab.errors import LabError, ParameterError, ShapeError
+from lab.errors import LabError, ParameterError, ShapeError, describe_error
+from lab.training.loop import is_out_of_memory
+from lab.training.structure import describe_structure
 
-__all__ = ["PrefixDecoder", "StepwiseModel", "TranslationModel", "is_plain", "stepwise"]
+__all__ = [
+    "DecodingState",
+    "PrefixDecoder",
+    "StepwiseModel",
+    "TranslationModel",
+    "check_decoding",
+    "generated_by_steps",
+    "is_plain",
+    "stepwise",
+]
+
+_PAGE = "docs/translation.md#decoding-step-by-step"
 
 
 class TranslationModel(Protocol):
@@ -25,14 +39,29 @@ class TranslationModel(Protocol):
     def forward(self, source: Tensor, prefix: Tensor) -> Tensor: ...
 
 
+class DecodingState(Protocol):
+    """State between two steps of decoding; rows are the sentences, or hypotheses of them, that are still decoded."""
+
+    def select(self, rows: Tensor) -> DecodingState:
+        """Return the state of the rows (R,) long, in this order; a row may occur several times, or not at all."""
+
+    def reorder(self, rows: Tensor) -> DecodingState:
+        """Return ``select`` for rows of the same sources, as in a beam: what was computed of them may stay."""
+
+
 @runtime_checkable
 class StepwiseModel(Protocol):
     """Decodable: ``start`` with a source, then ``step``, which need not compute the tokens so far again.
 
-    A state has ``select(rows)`` and ``reorder(rows)``; a step has ``logits`` (B, V), ``state`` and ``weights``
-    ((S, B) attention over the source, or None). A model with these methods is called as ``model(source, target,
-    forced)`` with a flag per step in training, and as ``model(source, at_least=T)`` in validation. It is explainable if
-    its weights are not None.
+    ``start(source)`` takes ids (S, B) and returns a ``DecodingState``. ``step(tokens, state)`` takes the last tokens
+    (B,), at first ``bos_id``, and returns three values: logits (B, V), the next state, and weights, (S, B) attention
+    over the source or None. The model is explainable if its weights are not None.
+
+    Its ``forward`` is that of a ``TranslationModel``; or it knows the forcing mask, and is called as ``model(source,
+    target, forced)`` in training, with a list of a bool per step, true where the input is the true previous token, and
+    as ``model(source, at_least=T)`` in validation, which decodes greedily to the end of every sentence and at least T
+    steps. If such a ``forward`` takes ``packed``, it gets ``packed=True`` with a loss that has ``accepts_packed``, and
+    may then return the logits of the real tokens alone, as a PackedSequence.
     """
 
     bos_id: int
@@ -45,13 +74,25 @@ class StepwiseModel(Protocol):
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Return whether a model is a plain ``TranslationModel``: its ``forward`` knows no forcing mask.
+    """Return whether ``forward`` of a model is that of a ``TranslationModel``: it knows no forcing mask.
 
     Raises:
-        ParameterError: its ``forward`` takes neither a source and a prefix nor a forcing mask.
+        ParameterError: its ``forward`` takes neither a source and a prefix, nor a source, a target and a mask; or the
+            mask, but no ``at_least``.
     """
     signature = inspect.signature(model.forward)
-    if "forced" in signature.parameters or isinstance(model, StepwiseModel):
+    knows_mask = "forced" in signature.parameters
+    # A third argument of another name is a forcing mask, too, where a model decodes by itself.
+    if knows_mask or (isinstance(model, StepwiseModel) and "at_least" in signature.parameters):
+        for what, options in (("(source, target, forced)", {}), ("(source, at_least=T)", {"at_least": 1})):
+            try:
+                signature.bind(*[None] * (1 if options else 3), **options)
+            except TypeError as error:
+                raise ParameterError(
+                    f"forward of a {type(model).__name__} must take {what}: {error}",
+                    where=f"it is forward{signature}",
+                    hint=f"or let it take (source, prefix), without a forcing mask; {_PAGE}",
+                ).blaming("architecture") from None
         return False
     try:
         signature.bind(None, None)
@@ -84,6 +125,97 @@ def stepwise(model: nn.Module, data: Any) -> StepwiseModel:
             hint="use seq2seq_rnn, or a model whose forward takes (source, prefix)",
         )
     return PrefixDecoder(model, data.bos_id, data.eos_id, data.max_length)
+
+
+@torch.no_grad()
+def check_decoding(model: StepwiseModel, source: Tensor, *, beam: int = 2) -> None:
+    """Try some steps of decoding, as after training; rows are repeated, swapped and left out as by a beam.
+
+    Args:
+        model: in evaluation mode.
+        source: (S, B) ids.
+        beam: hypotheses per sentence; with 1 no row is swapped, and the state needs no ``reorder``.
+
+    Raises:
+        LabError: what is wrong, in the words of ``StepwiseModel`` and ``DecodingState``.
+    """
+    length, batch = source.shape
+    rows = torch.arange(batch, device=source.device).repeat_interleave(beam)
+    swapped = rows.view(batch, beam).flip(1).flatten()
+    state = _tried(model, f"start(source {tuple(source.shape)})", lambda: model.start(source))
+    tokens = torch.full((batch,), model.bos_id, device=source.device)
+    moves = [("select", rows), ("reorder", swapped)] if beam > 1 else []
+    # In the end all but one row have finished.
+    for method, chosen in [*moves, ("select", rows[-1:])]:
+        state = _moved(model, state, method, chosen)
+        tokens = tokens.new_full(chosen.shape, model.bos_id)
+        _, state = _checked_step(model, tokens, state, length)
+
+
+def _moved(model: StepwiseModel, state: Any, method: str, rows: Tensor) -> Any:
+    if not callable(getattr(state, method, None)):
+        raise LabError(
+            f"the state of a {type(model).__name__} has no `{method}`",
+            where=f"the state is {describe_structure(state)}",
+            hint=f"a state has select(rows) and reorder(rows), which return it for other rows of the batch; {_PAGE}",
+        ).blaming("architecture")
+    return _tried(model, f"{method}(rows {tuple(rows.shape)}) of the state", lambda: getattr(state, method)(rows))
+
+
+def _checked_step(model: StepwiseModel, tokens: Tensor, state: Any, length: int) -> tuple[Tensor, Any]:
+    """Take a step; return its logits and the next state."""
+    call = f"step(tokens {tuple(tokens.shape)}, state)"
+    given = _tried(model, call, lambda: model.step(tokens, state))
+    values = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    problem = ""
+    if len(values) != 3:
+        problem = f"must return three values (logits, state, weights), not {len(values)}"
+    elif not isinstance(values[0], Tensor) or values[0].dim() != 2 or len(values[0]) != len(tokens):
+        problem = f"must return logits (B, V) = {(len(tokens), 'V')} first, not {describe_structure(values[0])}"
+    elif values[2] is not None and getattr(values[2], "shape", None) != (length, len(tokens)):
+        problem = (
+            f"must return weights (S, B) = {(length, len(tokens))} or None last, not {describe_structure(values[2])}"
+        )
+    if problem:
+        raise LabError(
+            f"`step` of a {type(model).__name__} {problem}",
+            where=f"{call} returned {describe_structure(given)}",
+            hint="a model without attention over the source returns None as weights; " + _PAGE,
+        ).blaming("architecture")
+    return values[0], values[1]
+
+
+def _tried(model: StepwiseModel, call: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except LabError:
+        raise
+    except Exception as error:
+        # The loop answers a lack of memory by itself.
+        if is_out_of_memory(error):
+            raise
+        raise LabError(
+            f"a {type(model).__name__} cannot decode: {call} fails",
+            where=describe_error(error),
+            hint=f"see what each call receives and returns: {_PAGE}",
+        ).blaming("architecture") from error
+
+
+@torch.no_grad()
+def generated_by_steps(model: StepwiseModel, source: Tensor, at_least: int) -> Tensor:
+    """Return the logits of greedy decoding (T, B, V), to the end of every sentence and at least so many steps."""
+    state = _tried(model, f"start(source {tuple(source.shape)})", lambda: model.start(source))
+    tokens = torch.full_like(source[0], model.bos_id)
+    ended = torch.zeros_like(tokens, dtype=torch.bool)
+    steps = []
+    for step in range(1, max(model.max_length, at_least) + 1):
+        logits, state = _checked_step(model, tokens, state, len(source))
+        steps.append(logits)
+        tokens = logits.argmax(-1)
+        ended |= tokens == model.eos_id
+        if step >= at_least and bool(ended.all()):
+            break
+    return torch.stack(steps)
 
 
 class PrefixState(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ from lab.errors import ParameterError
 from lab.training.means import Weight, loss_weight, states_mean
 from lab.training.stepper import Evaluation
 from lab_seq2seq.losses import fit_length
-from lab_seq2seq.protocols import PrefixDecoder, is_plain
+from lab_seq2seq.protocols import PrefixDecoder, StepwiseModel, generated_by_steps, is_plain
 
 if TYPE_CHECKING:
     from lab_text.batches import TranslationBatch
@@ -37,11 +38,11 @@ class TeacherForcing(LossStepper):
     the whole output, with the target padded to its length.
 
     A plain model (``lab_seq2seq.protocols.TranslationModel``) is called as ``model(source, prefix)``, once per step
-    that is not forced; ``always_forced`` trains it in one call per batch. A model that knows the mask is called as
-    ``model(source, target, forced)``, with ``packed=True`` if the loss has ``accepts_packed``,
-    with ``unprojected=True`` if the loss also has ``accepts_unprojected`` and the model ``gives_unprojected`` (the loss
-    then computes the projection onto the vocabulary, chunk by chunk), and as ``model(source, at_least=T)`` in
-    validation.
+    that is not forced; ``always_forced`` trains it in one call per batch. If it has ``start`` and ``step``, they decode
+    in validation. A model that knows the mask is called as ``model(source, target, forced)``, with ``packed=True`` if
+    it takes that and the loss has ``accepts_packed``, with ``unprojected=True`` if the loss also has
+    ``accepts_unprojected`` and the model ``gives_unprojected`` (the loss then computes the projection onto the
+    vocabulary, chunk by chunk), and as ``model(source, at_least=T)`` in validation.
 
     Args:
         pad_id: id of padding.
@@ -92,6 +93,8 @@ class TeacherForcing(LossStepper):
     def attach(self, learner: Learner) -> None:
         super().attach(learner)
         self._plain = is_plain(learner.model)
+        taken = inspect.signature(learner.model.forward).parameters
+        self._packs = "packed" in taken or any(each.kind is each.VAR_KEYWORD for each in taken.values())
         if (self.alpha or self.beta) and not isinstance(getattr(learner.model, "output_dropout", None), nn.Module):
             raise ParameterError(
                 f"a {type(learner.model).__name__} has no output_dropout, whose inputs alpha and beta regularize",
@@ -140,7 +143,7 @@ class TeacherForcing(LossStepper):
         """Return the options of the model that leave out what the loss does not need."""
         loss, model = self.learner.loss, self.learner.model
         # Third-party losses and models get padded logits unless they ask for more.
-        if not getattr(loss, "accepts_packed", False):
+        if not getattr(loss, "accepts_packed", False) or not self._packs:
             return {}
         if getattr(loss, "accepts_unprojected", False) and getattr(model, "gives_unprojected", False):
             return {"packed": True, "unprojected": True}
@@ -153,11 +156,19 @@ class TeacherForcing(LossStepper):
         source, target = batch[0], batch[1]
         # Never shorter than the target: the loss needs a prediction for each of its tokens.
         steps = len(target)
-        output = self._prefixes().generated(source, steps) if self._plain else self.model(source, at_least=steps)
+        output = self._generated(source, steps)
         loss = self.learner.loss(fit_length(output, len(target)), target)
         # Metrics compare position by position; the output may run on after the target's end.
         longer = functional.pad(target, (0, 0, 0, len(output) - len(target)), value=self.pad_id)
         return Evaluation(loss, output, longer, self._weight(output, target))
+
+    def _generated(self, source: Tensor, at_least: int) -> Tensor:
+        model = self.learner.model
+        if not self._plain:
+            return self.model(source, at_least=at_least)
+        if isinstance(model, StepwiseModel):
+            return generated_by_steps(model, source, at_least)
+        return self._prefixes().generated(source, at_least)
 
     def _weight(self, output: Any, target: Tensor) -> Weight:
         """Return the number of real tokens, unless the loss states what it is a mean over."""

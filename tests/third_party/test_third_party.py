@@ -37,6 +37,7 @@ KINDS = {
     "lab-moons": "datasets",
     "lab-pieces": "tokenizers",
     "lab-podium": None,
+    "lab-stepwise": "architectures",
     "lab-striped": "samplers",
     "lab-translator": "architectures",
 }

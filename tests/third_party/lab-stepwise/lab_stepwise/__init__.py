@@ -1,0 +1,1 @@
+"""Transformer that decodes step by step."""
