@@ -171,7 +171,16 @@ def describe(entry: Entry, catalog: Catalog) -> str:
     parameters, is_open = parameters_of(factory, catalog)
     signature = _signature(entry.name, list(parameters.values()), is_open)
     doc = inspect.getdoc(factory) or "(no docstring)"
-    return f"{head}  ({entry.plugin})\n  {_file_and_line(factory)}\n\n{signature}\n\n{doc}"
+    parts = [f"{head}  ({entry.plugin})\n  {_file_and_line(factory)}", signature, doc]
+    if entry.kind == "datasets":
+        from lab.study.experiment import facts_for_samplers
+
+        offered = (
+            facts_for_samplers(factory)
+            or "lengths where examples have one, and targets, groups, weights that a split has as attributes"
+        )
+        parts.append(f"Splits offer to samplers: {offered}")
+    return "\n\n".join(parts)
 
 
 def _signature(name: str, parameters: Sequence[Parameter], is_open: bool) -> str:

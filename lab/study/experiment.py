@@ -7,13 +7,13 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import attrs
 
-from lab.errors import LabError, ParameterError, StudyError, UnknownNameError
+from lab.errors import LabError, ParameterError, StudyError, UnknownNameError, did_you_mean
 from lab.registry.component import Reference, as_use, plain_value
 from lab.registry.plugins import Catalog
 from lab.registry.resolve import Resolver, change, follow
@@ -22,7 +22,10 @@ from lab.registry.signature import Parameter, inner_of, parameters_of, resolve_a
 from lab.registry.text import read_text
 from lab.registry.values import check_value, to_plain
 
-__all__ = ["TASK", "Experiment", "ResolvedExperiment", "Task"]
+if TYPE_CHECKING:
+    from lab.training.data import Data
+
+__all__ = ["TASK", "Experiment", "ResolvedExperiment", "Task", "facts_for_samplers", "unmet_by_split"]
 
 TASK = "task"
 """The slot of a training function that is a whole experiment."""
@@ -363,7 +366,8 @@ def _unmet(component: Component, offered: Sequence[str], dataset: Component, cat
     if not missing:
         return []
     names = ", ".join(f"'{need}'" for need in missing)
-    hint = [f"offered: {', '.join(sorted(offered)) or 'nothing'}"]
+    hint = did_you_mean(missing[0], [*offered, *given]).splitlines()
+    hint.append(f"offered: {', '.join(sorted(offered)) or 'nothing'}")
     if others := _offering(missing, dataset, catalog):
         hint.append(f"datasets that offer it: {', '.join(others[:MAX_SUGGESTIONS])}")
     hint.append(f"or choose it: use('{component.alias}', {missing[0]}=...)")
@@ -394,13 +398,61 @@ def declared_facts(dataset: Component) -> list[str] | None:
 def _facts_of(factory: Callable[..., Any]) -> list[str] | None:
     from lab.training.data import Data, fact_types
 
+    returned = _data_type(factory)
+    return None if returned in (None, Data) else list(fact_types(returned))
+
+
+def _data_type(factory: Callable[..., Any]) -> type[Data] | None:
+    """Return the subclass of Data that a dataset is declared to give, or None."""
+    from lab.training.data import Data
+
     returned = factory if isinstance(factory, type) else None
     if returned is None:
         annotation = inspect.signature(factory).return_annotation
         returned = resolve_annotation(annotation, scope_of(factory))
-    if not isinstance(returned, type) or not issubclass(returned, Data) or returned is Data:
-        return None
-    return list(fact_types(returned))
+    return returned if isinstance(returned, type) and issubclass(returned, Data) else None
+
+
+def facts_for_samplers(factory: Callable[..., Any]) -> str:
+    """Return what the splits of a dataset offer to samplers, as ``split_facts`` of its data says in its first line.
+
+    It is empty for data that keep to ``Data.split_facts``.
+    """
+    from lab.training.data import Data
+
+    returned = _data_type(factory)
+    if returned is None or returned.split_facts is Data.split_facts:
+        return ""
+    text = (inspect.getdoc(returned.split_facts) or "").partition("\n")[0]
+    return text.removeprefix("Return ").replace("``", "").removesuffix(".")
+
+
+def unmet_by_split(component: Component, dataset: Component, offered: Collection[str], catalog: Catalog) -> str:
+    """Return the problem of a sampler that needs what a split does not offer, or nothing.
+
+    Args:
+        component: the sampler.
+        dataset: where its examples come from.
+        offered: names of what it may ask for.
+        catalog: the plugins, to name other datasets.
+    """
+    missing = [need for need in component.needs if need not in offered]
+    if not missing:
+        return ""
+    hint = [did_you_mean(missing[0], offered, f"offered: {', '.join(sorted(offered))}")]
+    others = []
+    for entry in dataset.registry.entries():
+        with suppress(LabError):
+            factory = entry.load() if entry.plugin.is_builtin else None
+            # a preset is no function, and its dataset is in the list
+            if callable(factory) and set(missing) <= set(re.findall(r"\w+", facts_for_samplers(factory))):
+                others.append(f"'{entry.name}'")
+    if others:
+        hint.append(f"datasets whose splits offer it: {', '.join(others)}")
+    hint.append("a dataset of yours offers it in `split_facts` of its data: docs/writing-a-plugin.md#facts-of-a-split")
+    names = " and ".join(f"'{need}'" for need in missing)
+    what = f"{component.label} needs {names}, which a split of {dataset.label} does not offer"
+    return str(ParameterError(what, hint="\n".join([*hint, *([component.place] if component.is_third_party else [])])))
 
 
 class _Name(NamedTuple):

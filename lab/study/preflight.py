@@ -16,7 +16,7 @@ from lab.study.culprit import explained
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
-from lab.study.rehearsal import ArmCheck, SamplerChecks, rehearse
+from lab.study.rehearsal import ArmCheck, SamplerChecks, check_samplers, rehearse
 from lab.study.run import Run
 from lab.study.study import Arm, Study, in_arms
 from lab.study.task import check_task
@@ -230,5 +230,6 @@ def _is_known(device: str) -> bool:
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
         learner = run.learner()
+    check_samplers(run, learner)
     learner.expect(run.experiment.values["epochs"])
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import numpy as np
 from torch import Tensor, nn
 
 from lab.errors import (
@@ -34,12 +35,13 @@ from lab.errors import (
     did_you_mean,
 )
 from lab.study.examples import hash_of_values
+from lab.study.experiment import unmet_by_split
 from lab.study.guard import assert_global_state_unchanged
 from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import Checkpoint, rehearse_checkpoint
-from lab.training.data import to_device
+from lab.training.data import Data, to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
 from lab.training.rng import all_generators
@@ -51,9 +53,10 @@ from lab.training.structure import describe_structure
 from lab.training.weights import extra_state
 
 if TYPE_CHECKING:
+    from lab.registry.resolved import Component
     from lab.study.run import Run
 
-__all__ = ["ArmCheck", "SamplerChecks", "rehearse"]
+__all__ = ["ArmCheck", "SamplerChecks", "check_samplers", "rehearse"]
 
 SLOW_STEP_S = 0.1
 
@@ -124,6 +127,38 @@ class SamplerChecks:
         return self._passes[key]
 
 
+def check_samplers(run: Run, learner: Learner) -> None:
+    """Raise if a sampler asks for what a split does not offer, or cannot give batches, before it is made.
+
+    Raises:
+        StudyError: the problems of both samplers.
+    """
+    problems = []
+    for slot, split in (("sampler", "train"), ("valid_sampler", "valid")):
+        if slot in run.experiment.slots:
+            problems += _sampler_problems(run, run.experiment.component(slot), learner.data, split)
+    if problems:
+        raise StudyError(problems)
+
+
+def _sampler_problems(run: Run, component: Component, data: Data, split: str) -> list[str]:
+    needs, examples = component.needs, data.split(split)
+    offered = {"size", "batch_size", "generator", *data.facts(), *data.split_facts(examples)}
+    # the lengths of a large split take time, so they are only asked for where they are needed
+    if "lengths" in needs and data.length(examples) is not None:
+        offered.add("lengths")
+    dataset = run.experiment.component("dataset")
+    problem = unmet_by_split(component, dataset, offered, run.catalog)
+    lacking = [name for name in ("__iter__", "__len__") if not hasattr(component.factory, name)]
+    # of a function only what it returns can be judged
+    if isinstance(component.factory, type) and lacking:
+        names = " and no ".join(f"`{name}`" for name in lacking)
+        text = f"{component.label} has no {names}"
+        hint = "it gives batches, lists of indices, and len() is their number: docs/writing-a-plugin.md#a-sampler"
+        problem = problem or str(ParameterError(text, where=component.place, hint=hint))
+    return [problem] if problem else []
+
+
 def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
     """Check one pass of a sampler."""
     count = len(sampler)
@@ -150,10 +185,16 @@ def _bad_index(batch: Iterable[Any], size: int) -> str:
     try:
         indices = [operator.index(index) for index in batch]
     except TypeError:
-        odd = next((index for index in batch if isinstance(index, (float, str, type(None)))), ...)
+        odd = next((index for index in batch if _is_no_index(index)), ...)
         return "" if odd is ... else f"the index {odd!r}"
     low, high = min(indices), max(indices)
     return f"the index {low if low < 0 else high}" if low < 0 or high >= size else ""
+
+
+def _is_no_index(index: Any) -> bool:
+    if isinstance(index, Tensor):
+        return index.is_floating_point()
+    return isinstance(index, (float, np.floating, str, type(None)))
 
 
 def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, *, is_trial: bool = False) -> ArmCheck:

@@ -32,6 +32,10 @@ class PointsData(Data):
     input_size: int
     output_size: int
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, what is to be predicted of each point: the number of its cluster for ``classes``."""
+        return {"targets": split.tensors[-1]}
+
 
 def points(
     *,

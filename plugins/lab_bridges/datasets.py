@@ -40,6 +40,12 @@ class ColumnsData(Data):
     channels: int = 0
     image_size: tuple[int, int] = (0, 0)
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each example, unless the target is a value."""
+        if not self.class_names:
+            return {}
+        return {"targets": split.target if isinstance(split, Pictures) else split.tensors[-1]}
+
 
 class Pictures:
     """Pictures (N, C, H, W) uint8 with targets, given out as floats between 0 and 1."""

@@ -65,6 +65,10 @@ class DeviseData(Data):
     vectors: WordVectors
     notes: tuple[str, ...] = ()
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each picture."""
+        return {"targets": split.target}
+
     def vector_of(self, words: Sequence[str]) -> Tensor:
         """Return the unit vector of the mean of words.
 

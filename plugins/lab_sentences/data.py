@@ -124,6 +124,11 @@ class TextData(Data):
     word_vectors: Tensor | None = None
     preparation: Preparation | None = None
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each text, if every text has one class."""
+        # Of several classes per text there is a row of 0 and 1.
+        return {"targets": split.target} if self.class_names and split.target.dim() == 1 else {}
+
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Return predictions of a list of texts, or of pairs of them; tensors of words go to the model as they are.
 

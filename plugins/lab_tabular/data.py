@@ -116,6 +116,10 @@ class TableData(Data):
     preparation: Preparation
     category_places: dict[str, dict[str, tuple[float, float]]] = attrs.field(factory=dict)
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each row, unless the target is a number."""
+        return {"targets": split.target} if self.class_names else {}
+
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Predict the rows of a pandas frame, see ``predict_frame``, or of tensors as they are."""
         from pandas import DataFrame

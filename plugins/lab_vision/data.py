@@ -89,6 +89,10 @@ class ImageData(Data):
     skipped: tuple[tuple[str, str], ...] = ()
     picture_fit: Literal["crop", "squish"] = "crop"
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each picture."""
+        return {"targets": split.target}
+
     def predict(self, apply: Callable[..., Any], *inputs: Any) -> Any:
         """Predict the class probabilities of picture files, or the output for a batch as it is.
 

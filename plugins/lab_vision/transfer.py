@@ -168,6 +168,10 @@ class FeatureData(Data):
     class_names: tuple[str, ...]
     images: ImageData
 
+    def split_facts(self, split: Any) -> dict[str, Any]:
+        """Return ``targets``, the class number of each picture."""
+        return {"targets": split.target}
+
 
 class _Features:
     """Dataset of features (N, F) and classes (N,)."""
