@@ -416,9 +416,8 @@ def _bytes_of(value: Any) -> bytes:
 
 def _table_digest(table: Any) -> str:
     """Return a hash of the rows and the index of a pandas frame, series or index."""
-    from pandas.util import hash_pandas_object
-
-    return hashlib.sha256(hash_pandas_object(table, index=True).to_numpy().tobytes()).hexdigest()
+    rows = sys.modules["pandas"].util.hash_pandas_object(table, index=True)
+    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
 
 
 def _shown(value: Any) -> str:

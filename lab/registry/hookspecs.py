@@ -204,11 +204,13 @@ def lab_study_finished(study: Any, runs: Any, results: Any, record: Any, section
 
 
 @hookspec
-def lab_comparison_shown(results: Any, record: Any, metric: str) -> Sequence[str] | None:
-    """``lab compare`` shows the arms of a study in ``metric``; ``record`` is the study's record, with its ``folder``.
+def lab_comparison_shown(results: Any, record: Any, metric: str, how: Sequence[str]) -> Sequence[str] | None:
+    """A command shows the arms of a study in ``metric``; ``record`` is the study's record, with its ``folder``.
 
-    Fires after the table, not for results from elsewhere. Nothing may be changed. Return lines to show on stderr, or
-    None; order: plugin name. Used by: ``lab_statistics`` (the ledger of looks).
+    ``how`` has what differs from the comparison that the study asks for: ``not paired``, ``against wide``, ``each with
+    the arm before``, ``margin 0.05``, ``example by example``; it is empty where nothing does. Fires for
+    ``lab compare``, ``lab check-claim`` and ``lab by-example``, not for results from elsewhere. Nothing may be changed.
+    Return lines to show on stderr, or None; order: plugin name. Used by: ``lab_statistics`` (the ledger of looks).
     """
 
 

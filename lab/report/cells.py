@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.registry.component import as_use
-from lab.study.compare import PAIRED_T, ArmComparison, Effect, Summary
+from lab.study.compare import WELCH, ArmComparison, Effect, Summary
 from lab.study.experiment import describe_value
 from lab.study.packages import DECIDING_PACKAGES
 from lab.study.results import ArmRow, Results
@@ -17,17 +17,23 @@ from lab.study.space import Options, Range, Search
 __all__ = [
     "BUDGET",
     "EFFECTS_NOTE",
+    "NO_INTERVALS",
+    "NO_TESTS",
+    "against",
     "arm_color",
     "budget_cells",
     "budget_names",
+    "describe_choice",
     "describe_search",
     "difference_cells",
     "effect_cells",
     "environment_rows",
     "flat",
+    "has_intervals",
     "is_judged",
     "note_of_tests",
     "number",
+    "pairing",
     "percent",
     "recipe",
     "score_cell",
@@ -51,6 +57,7 @@ EFFECTS_NOTE = (
     "×: what two levels do together beyond the sum of what each does alone, zero where they add up."
 )
 NOTHING = "–"
+NO_TESTS = "nothing was tested"
 
 
 def is_judged(metric: str) -> bool:
@@ -117,10 +124,13 @@ def effect_cells(effect: Effect) -> tuple[str, str, str]:
 
 
 def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+    return f"{_signed(mean)} [{_signed(low)}, {_signed(high)}]"
 
 
 def _signed(value: float) -> str:
+    if not value:
+        # a sign would say that there is a difference
+        return "0"
     return f"{value:+.3g}" if math.isfinite(value) else NOTHING
 
 
@@ -131,14 +141,50 @@ def _p(found: ArmComparison | Effect) -> str:
 def note_of_tests(found: Iterable[ArmComparison | Effect | None]) -> str:
     """Return the tests that p-values are from: the commonest, then others with the names of their rows.
 
-    ``paired t-test; Welch's t-test for wide``.
+    ``paired t-test; Welch's t-test for wide``; ``nothing was tested`` where no row has a p-value.
     """
     names: dict[str, list[str]] = {}
     for each in found:
         if each is not None and each.test and not math.isnan(each.p):
             names.setdefault(each.test, []).append(each.arm if isinstance(each, ArmComparison) else each.name)
-    first, *others = sorted(names, key=lambda test: -len(names[test])) or [PAIRED_T]
+    first, *others = sorted(names, key=lambda test: -len(names[test])) or [NO_TESTS]
     return "; ".join([first, *(f"{test} for {', '.join(names[test])}" for test in others)])
+
+
+def against(rows: Sequence[ArmRow], one: str = "") -> str:
+    """Return what the differences of a table are from; every base with its rows where rows have several.
+
+    ``'base' in the row 'sgd' and 'base, tuned' in the row 'sgd, tuned'``.
+
+    Args:
+        rows: of the table.
+        one: what to call the base if there is one; its name by default.
+    """
+    of_base: dict[str, list[str]] = {}
+    for row in rows:
+        if row.base:
+            of_base.setdefault(row.base, []).append(f"'{row.name}'")
+    if len(of_base) < 2:
+        return one or next(iter(of_base), rows[0].name if rows else "")
+    parts = [f"'{base}' in the row{'s' * (len(names) > 1)} {', '.join(names)}" for base, names in of_base.items()]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def pairing(found: Iterable[ArmComparison | None]) -> str:
+    """Return whether the differences of a table are those of runs with the same seed."""
+    compared = [each for each in found if each is not None]
+    apart = [each.arm for each in compared if each.test == WELCH]
+    if not apart:
+        return "paired by seed"
+    return "not paired" if len(apart) == len(compared) else f"paired by seed, but for {', '.join(apart)}"
+
+
+def has_intervals(found: Iterable[ArmComparison | Effect | None]) -> bool:
+    """Return whether any row of a table has an interval."""
+    return any(each is not None and not math.isnan(each.low) for each in found)
+
+
+NO_INTERVALS = "no row has an interval; its verdict says why"
 
 
 def percent(share: float) -> str:
@@ -241,13 +287,14 @@ def environment_rows(environment: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def describe_search(search: Search) -> str:
     """Return a search in one sentence."""
-    space = ", ".join(f"{path} ({_describe_choice(choice)})" for path, choice in search.space.items())
+    space = ", ".join(f"{path} ({describe_choice(choice)})" for path, choice in search.space.items())
     rungs = f", given up early after {', '.join(map(str, search.rungs))} epochs" if search.rungs else ""
     name = as_use(search.searcher).name
     return f"searches {space}: {search.trials} trials by {name}, {search.batch} at a time{rungs}"
 
 
-def _describe_choice(choice: Range | Options) -> str:
+def describe_choice(choice: Range | Options) -> str:
+    """Return a range or options of a search: ``0.001 to 1, log``."""
     if isinstance(choice, Options):
         return ", ".join(choice.values)
     return f"{choice.low:g} to {choice.high:g}{', log' if choice.is_log else ''}"

@@ -14,13 +14,17 @@ from rich.table import Table
 
 from lab.report.cells import (
     EFFECTS_NOTE,
+    NO_INTERVALS,
+    against,
     budget_cells,
     budget_names,
     describe_search,
     difference_cells,
     effect_cells,
+    has_intervals,
     is_judged,
     note_of_tests,
+    pairing,
     percent,
     score_cell,
     search_note,
@@ -188,11 +192,12 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
             _print_table(_wide_effects(effects, compare), console)
         else:
             console.print(_narrow_effects(effects, compare, console.width), crop=False)
-        console.print(EFFECTS_NOTE, style="dim")
+        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False)
         if not wide:
             _print_sentences([(effect.name, effect) for effect in effects], console)
     if wide:
         _print_table(_budget_table(rows), console)
+        console.print(BUDGET_NOTE, style="dim", highlight=False)
     for note in results.budget_notes():
         console.print(f"note: {escape(note)}")
     for run in results.failed:
@@ -285,6 +290,8 @@ MIN_NAME = 12
 MIN_COLUMN = 9
 """Smallest width of a column with borders at which folded cells are readable."""
 
+BUDGET_NOTE = "budget: means over the runs that finished"
+
 MIN_EXAGGERATION = 1.25
 """Expected exaggeration of a verdict from which it is told below a narrow table."""
 
@@ -309,13 +316,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
-    console.print(
-        f"n: seeds. {results.study.compare}: mean ± standard deviation over seeds; "
-        f"{results.better_direction(results.study.compare)} is better. Δ: mean difference from the base, paired by "
-        f"seed, and the range in which the true one lies (95 %, all rows together); {_needed(results.margin)}."
-        + (f" p: {escape(note_of_tests(row.comparison for row in rows))}" if wide else ""),
-        style="dim",
-    )
+    console.print(escape(_legend(results, rows, wide=wide)), style="dim")
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
@@ -333,6 +334,40 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
             style="dim",
             highlight=False,
         )
+
+
+def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
+    """Return what the columns of a comparison are; of those that have nothing in them, why."""
+    found = [row.comparison for row in rows if row.comparison is not None]
+    compare = results.study.compare
+    has_others = wide and any(is_judged(name) and name != compare for name in results.metric_names)
+    better = f"{results.better_direction(compare)} is better{f' in {compare}' if has_others else ''}"
+    what = f"{compare}{' and other metrics' if has_others else ''}"
+    parts = [f"n: seeds. {what}: mean ± standard deviation over seeds; {better}."]
+    if not found:
+        return parts[0]
+    what = f"Δ: mean difference from {against(rows, 'the base')}, {pairing(found)}"
+    if has_intervals(found):
+        parts.append(
+            f"{what}, and the range in which the true one lies (95 %, all rows together); {_needed(results.margin)}."
+        )
+    else:
+        parts.append(f"{what}; {NO_INTERVALS}.")
+    if wide:
+        parts.append(f"p: {note_of_tests(found)}.")
+    return " ".join(parts)
+
+
+def _effects_legend(effects: Sequence[Effect], compare: str, *, wide: bool) -> str:
+    """Return what the columns of a table of effects are."""
+    parts = [EFFECTS_NOTE]
+    if wide:
+        parts.append("n: seeds in which every cell finished.")
+    if not has_intervals(effects):
+        parts.append(f"Δ: mean effect on {compare}; {NO_INTERVALS}.")
+    if wide:
+        parts.append(f"p: {note_of_tests(effects)}.")
+    return " ".join(parts)
 
 
 def _needed(margin: float) -> str:

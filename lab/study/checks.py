@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
+from lab.errors import StudyError, did_you_mean
 from lab.registry.component import plain_number
 
 __all__ = [
     "MAX_ARMS",
     "MAX_RUNS",
     "bound_problems",
+    "flag_problem",
     "name_problem",
     "number_problems",
     "plain_seeds",
@@ -20,7 +24,11 @@ __all__ = [
     "shown",
     "text_of",
     "text_problem",
+    "with_checked_arguments",
 ]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MAX_NAME_LENGTH = 200
 MAX_LENGTH_SHOWN = 80
@@ -118,6 +126,11 @@ def number_problems(name: str, value: Any, *, smallest: int, largest: int | None
     return []
 
 
+def flag_problem(name: str, value: Any) -> list[str]:
+    """Return the problem of a value that is True or False."""
+    return [] if isinstance(value, bool) else [f"{name} is True or False, not {shown(value)}"]
+
+
 def bound_problems(low: Any, high: Any) -> list[str]:
     """Return the problems of the bounds of a range."""
     bounds = (low, high)
@@ -134,3 +147,34 @@ def _is_finite(number: float) -> bool:
     except OverflowError:
         # math.isfinite converts to float, which a whole number above 1.8e308 does not fit
         return False
+
+
+def with_checked_arguments(function: Callable[P, R], given: int = 0) -> Callable[P, R]:
+    """Return a function of study files that refuses arguments which it does not take as other mistakes are refused.
+
+    Args:
+        function: the function.
+        given: leading arguments that its caller does not write, such as the study of a method.
+
+    Raises:
+        StudyError: an argument is missing, unknown or one too many; the message has the signature.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        signature = inspect.signature(function)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            own = list(signature.parameters.values())[given:]
+            by_name = {each.name: each.name for each in own if each.kind is not inspect.Parameter.VAR_POSITIONAL}
+            unknown = [name for name in kwargs if name not in by_name]
+            close = did_you_mean(unknown[0], by_name) if unknown else ""
+            # annotations and defaults are in the documentation; a call needs the names
+            plain = [each.replace(annotation=inspect.Parameter.empty) for each in own]
+            written = f"{function.__name__}{inspect.Signature(plain)}"
+            lines = [f"{function.__name__}: {error}", *([f"  {close}"] if close else []), f"  signature: {written}"]
+            raise StudyError(["\n".join(lines)]) from None
+        return function(*args, **kwargs)
+
+    return checked

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +47,7 @@ __all__ = [
     "single_level",
     "skewness",
     "summarize",
+    "without_noise",
 ]
 
 LEVEL = 0.05
@@ -67,6 +69,9 @@ MAX_GRID = 2000
 """Finest grid that is looked for, in steps per unit."""
 
 PAIRED_T, WELCH, SIGN_FLIP = "paired t-test", "Welch's t-test", "exact sign-flip test"
+
+NOISE = 1e-12
+"""Share of the scores, or of their spread, below which a difference is rounding in the order of summation."""
 
 LARGE = 1e100
 """Squares and sums of larger values may overflow."""
@@ -141,7 +146,17 @@ def summarize(values: Sequence[float]) -> Summary:
     if len(finite) > 1 and (finite == finite[0]).all():
         # the mean of equal numbers may differ from them in the last digit, which would look like a spread
         return Summary(len(finite), float(finite[0]), 0.0, len(array) - len(finite))
-    return Summary(len(finite), _mean(finite), _deviation(finite), len(array) - len(finite))
+    mean = without_noise(_mean(finite), float(np.abs(finite).max(initial=0.0)))
+    return Summary(len(finite), mean, _deviation(finite), len(array) - len(finite))
+
+
+def without_noise(value: float, scale: float) -> float:
+    """Return a value, or 0 if it is nothing but rounding beside numbers of the size ``scale``.
+
+    >>> without_noise(1.4e-17, 0.1), without_noise(0.1, 0.1), without_noise(-0.0, 1.0)
+    (0.0, 0.1, 0.0)
+    """
+    return 0.0 if value == 0 or (math.isfinite(scale) and abs(value) <= NOISE * scale) else value
 
 
 def skewness(values: Sequence[float]) -> float:
@@ -348,7 +363,8 @@ def _compare_apart(
     # a difference of two independent scores has twice the variance of each, so each has half of the smallest
     smallest = (MIN_SPREAD * step) ** 2 / 2
     parts = [max(_deviation(values) ** 2, smallest) / len(values) for values in (one, other)]
-    mean, error, n = _mean(other) - _mean(one), math.sqrt(sum(parts)), min(len(one), len(other))
+    size = _size((*base.values(), *arm.values()))
+    mean, error, n = _difference(_mean(other), _mean(one), size), math.sqrt(sum(parts)), min(len(one), len(other))
     wins = float(np.mean((np.sign(sign * (other[:, None] - one[None, :])) + 1) / 2))
     if not error:
         nothing = (math.nan,) * 5
@@ -359,7 +375,7 @@ def _compare_apart(
     half, p = critical * error, float(2 * stdtr(freedom, -abs(mean) / error))
     detectable = float(nctdtrinc(freedom, 1 - POWER, critical)) * error
     is_equivalent = bool(margin > 0 and abs(mean) + half < margin)
-    better = None if is_equivalent or abs(mean) <= half else (mean > 0) == (sign > 0)
+    better = None if is_equivalent or not _leaves_out_zero(mean, half) else (mean > 0) == (sign > 0)
     runs = f"not paired, {len(other)} and {len(one)} runs"
     if is_equivalent:
         verdict = f"equivalent within ± {margin:g}: {mean:+.3g} ± {half:.2g} ({runs})"
@@ -367,7 +383,7 @@ def _compare_apart(
         verdict = f"{'undecided' if margin else 'no difference shown'}: {_power_text(detectable, n)} ({runs})"
     else:
         verdict = f"{'better' if better else 'worse'} by {abs(mean):.3g} ± {half:.2g} ({runs})"
-    numbers = (mean, mean - half, mean + half, p, sidak(p, level), math.nan, wins, detectable)
+    numbers = (mean, *_interval(mean, half), p, sidak(p, level), math.nan, wins, detectable)
     return ArmComparison(name, n, *numbers, better, verdict, is_equivalent, test=WELCH)
 
 
@@ -402,7 +418,14 @@ def sidak(p: float, level: float) -> float:
 
 
 def _paired(base: Mapping[int, float], arm: Mapping[int, float]) -> np.ndarray:
-    return np.array([_difference(arm[seed], base[seed]) for seed in base if seed in arm], dtype=float)
+    size = _size((*base.values(), *arm.values()))
+    return np.array([_difference(arm[seed], base[seed], size) for seed in base if seed in arm], dtype=float)
+
+
+def _size(scores: Iterable[float]) -> float:
+    """Return the usual size of scores; the median, since one run that diverged must not hide what others differ in."""
+    # of an even number the lower one: the mean of two may overflow
+    return float(statistics.median_low([abs(value) for value in scores if math.isfinite(value)] or [0.0]))
 
 
 def _correlation(base: Mapping[int, float], arm: Mapping[int, float]) -> float:
@@ -414,13 +437,29 @@ def _correlation(base: Mapping[int, float], arm: Mapping[int, float]) -> float:
         or not np.ptp(both, 1).all()
     ):
         return math.nan
-    return float(np.corrcoef(both)[0, 1])
+    return without_noise(float(np.corrcoef(both)[0, 1]), 1.0)
 
 
-def _difference(value: float, other: float) -> float:
-    """Return ``value - other``, or 0 if they differ only by rounding in the order of summation."""
-    # 1e-12: an accuracy summed batch by batch in another order must not count as a difference with a sign
-    return 0.0 if math.isfinite(value) and math.isclose(value, other, rel_tol=1e-12) else value - other
+def _difference(value: float, other: float, size: float = 0.0) -> float:
+    """Return ``value - other``, or 0 if they differ only by rounding in the order of summation.
+
+    Args:
+        value, other: two scores.
+        size: usual size of such scores: beside 0.5, 1e-18 and 0 are the same.
+    """
+    # an accuracy summed batch by batch in another order must not count as a difference with a sign
+    is_same = math.isfinite(value) and math.isclose(value, other, rel_tol=NOISE, abs_tol=NOISE * size)
+    return 0.0 if is_same else value - other
+
+
+def _interval(mean: float, half: float) -> tuple[float, float]:
+    """Return the ends of an interval; one that is 0 but for rounding is 0."""
+    return without_noise(mean - half, half), without_noise(mean + half, half)
+
+
+def _leaves_out_zero(mean: float, half: float) -> bool:
+    # the same tolerance as that of the ends: the verdict and the interval must never disagree
+    return abs(mean) - half > NOISE * half
 
 
 def grid_step(scores: Sequence[float]) -> float:
@@ -434,6 +473,9 @@ def grid_step(scores: Sequence[float]) -> float:
     values = np.unique(np.asarray(scores, dtype=float))
     # two values or fewer lie on some grid by chance
     if len(values) < 2 or not np.isfinite(values).all() or np.abs(values).max() > 1e4:
+        return 0.0
+    # the finest grid has nothing but 0 here: a loss of 1e-8 is no share
+    if np.abs(values).max() < 0.5 / MAX_GRID:
         return 0.0
     counts = np.arange(1, MAX_GRID + 1)
     steps = values[:, None] * counts
@@ -494,8 +536,7 @@ def _compare(
         name,
         len(d),
         found.mean,
-        found.mean - found.half,
-        found.mean + found.half,
+        *_interval(found.mean, found.half),
         found.p,
         sidak(found.p, level),
         sign_flip_p(d),
@@ -534,7 +575,8 @@ class _Judged:
 
 
 def _judge(d: np.ndarray, step: float, level: float, overlap: float = 0.0) -> _Judged:
-    mean, spread, n = _mean(d), _spread(d, step), len(d)
+    mean = without_noise(_mean(d), float(np.abs(d).max(initial=0.0)))
+    spread, n = _spread(d, step), len(d)
     if math.isnan(spread):
         p, test = (sign_flip_p(d), SIGN_FLIP) if _can_be_tested(d) else (math.nan, "")
         is_shown = n >= MIN_SEEDS and p < level
@@ -551,7 +593,8 @@ def _judge(d: np.ndarray, step: float, level: float, overlap: float = 0.0) -> _J
     half = critical * error
     # the noncentral t above the critical value has 80 % of its mass there; the other tail is negligible
     detectable = float(nctdtrinc(n - 1, 1 - POWER, critical)) * error if d.any() else math.nan
-    return _Judged(mean, half, spread, p, PAIRED_T, detectable, int(np.sign(mean)) if abs(mean) > half else 0)
+    direction = int(np.sign(mean)) if _leaves_out_zero(mean, half) else 0
+    return _Judged(mean, half, spread, p, PAIRED_T, detectable, direction)
 
 
 def _has_no_spread(d: np.ndarray) -> bool:
@@ -758,13 +801,16 @@ def _contrast(table: Mapping[tuple[str, ...], np.ndarray], signs: Signs) -> np.n
             count += 1
     # each contrast sums 2^k signed cells; dividing by the rest averages over the other factors
     mean: np.ndarray = total / (count / 2 ** len(signs))
+    # cells that add up leave nothing but rounding, which must not count as an interaction with a sign
+    sizes = np.max([np.abs(values) for values in table.values()], axis=0)
+    mean[np.isfinite(sizes) & (np.abs(mean) <= NOISE * sizes)] = 0.0
     return mean
 
 
 def _effect(name: str, signs: Signs, found: _Judged, d: np.ndarray, level: float, sign: int) -> Effect:
     levels = tuple(other for _, other in signs.values())
     corrected = sidak(found.p, level)
-    low, high = found.mean - found.half, found.mean + found.half
+    low, high = _interval(found.mean, found.half)
     verdict = _effect_verdict(d, levels, found, sign)
     return Effect(
         name, levels, len(d), found.mean, low, high, found.p, corrected, found.detectable, verdict, found.test

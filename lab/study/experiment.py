@@ -239,6 +239,22 @@ class ResolvedExperiment:
         assert isinstance(found, Component)
         return found
 
+    def value_at(self, path: str) -> Any:
+        """Return the parameter, or the value of the experiment, at a path by dots; None if nothing is there.
+
+        Components of ``callbacks`` and ``metrics`` are addressed by name, as in ``Experiment.changed``.
+        """
+        slot, *names = path.split(".")
+        if slot in self.values:
+            return None if names else self.values[slot]
+        item: Any = self.slots.get(slot)
+        for name in names:
+            if isinstance(item, list):
+                item = next((each for each in item if name in (each.alias, each.name)), None)
+            else:
+                item = item.params.get(name) if isinstance(item, Component) else None
+        return item
+
     def components(self, slot: str) -> list[Component]:
         """Return the components of a slot that holds several."""
         found = self.slots.get(slot, [])  # a task has none

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # loaded where a process is started, which most commands do not do: 8 ms
+    import subprocess
 
 __all__ = [
     "INTERRUPTED",
@@ -177,6 +178,8 @@ def dying_with_parent(words: Sequence[str]) -> dict[str, Any]:
         # a preexec_fn would fork this process, whose size makes that 10 ms with torch imported
         return {"args": [program, "--pdeathsig", "KILL", *words]}
     # loaded here: between fork and exec nothing may be imported
+    import ctypes
+
     control, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def ask() -> None:
@@ -191,6 +194,9 @@ def dying_with_parent(words: Sequence[str]) -> dict[str, Any]:
 @cache
 def _setpriv() -> str | None:
     """Return the path of util-linux's setpriv if it knows ``--pdeathsig``, as it does since 2.33 (2018)."""
+    import shutil
+    import subprocess
+
     program = shutil.which("setpriv")
     if program is None:
         return None

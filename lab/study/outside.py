@@ -38,6 +38,7 @@ UNFINISHED = {
 STATUS_COLUMNS = ("status", "state")
 OWN_COLUMNS = ("arm", "seed", "key", "status")
 WITHOUT_VALUE = "without a value"
+WITHOUT_ROW = "without a row"
 MAX_SHOWN = 5
 """Rows that a message names at most."""
 
@@ -66,6 +67,11 @@ class OutsideStudy:
 @attrs.frozen
 class OutsideRun(RunRecord):
     """A run of another program: a row without files. A run that lacks the metric has the status ``without a value``."""
+
+    @property
+    def outcome(self) -> str:
+        """The status; of a run that no row is about, nobody knows whether it was made."""
+        return WITHOUT_ROW if self.status == "absent" and not self.result else super().outcome
 
     def history(self) -> list[dict[str, float]]:
         """Return no epochs."""
@@ -255,7 +261,7 @@ def results_of(rows: Rows, roles: Roles) -> Results:
     others = _other_metrics(rows, {arm_column, seed_column, metric_column, *factors})
     order = [roles.metric if column == metric_column else column for column in rows.columns]
     direction, statuses, path = _direction(rows, roles, metric_column), _statuses(rows), Path(rows.where)
-    runs: dict[tuple[str, int | None], OutsideRun] = {}
+    runs: dict[tuple[str, int], OutsideRun] = {}
     for i, (name, seed) in enumerate(zip(names, seeds, strict=True)):
         scores = {**{column: found[i] for column, found in others.items()}, roles.metric: values[i]}
         known = {column: scores[column] for column in order if scores.get(column) is not None}
@@ -268,16 +274,37 @@ def results_of(rows: Rows, roles: Roles) -> Results:
         if status == "diverged":
             status, result["kind"] = "failed", "NonFiniteLossError"
         key = _text(rows.rows[i].get("key")) if rows.is_own else ""
-        runs[name, seed] = OutsideRun(key, path, status, result, name, -1 if seed is None else seed)
-    # A seed that an arm lacks counts as planned: every table then shows that the arm lacks it.
+        assert seed is not None, "rows without a seed are refused above"
+        runs[name, seed] = OutsideRun(key, path, status, result, name, seed)
+    of_arm: dict[str, list[int]] = {}
+    for name, seed in runs:
+        of_arm.setdefault(name, []).append(seed)
+    asked = _seeds_asked(of_arm, arms[0].name, every, roles.is_paired)
     planned = [
         runs.get((arm.name, seed)) or OutsideRun("", path, "absent", {}, arm.name, seed)
         for arm in arms
-        for seed in every
+        for seed in asked[arm.name]
     ]
     notes = [*_grid_notes(arms, factors), *_notes(rows, planned, values, statuses, roles.metric)]
     title = f"{roles.metric} of {len(arms)} arms, from {path.name}"
     return Results(OutsideStudy(rows.name, roles.metric, every, title), arms, planned, notes)
+
+
+def _seeds_asked(
+    of_arm: Mapping[str, Sequence[int]], base: str, every: Sequence[int], is_paired: bool
+) -> dict[str, list[int]]:
+    """Return arm → the seeds that it is taken to have been asked for.
+
+    Arms that share a seed with the base form pairs with it, so a seed that one of them has and another lacks is a gap,
+    which every table shows. An arm without a common seed has seeds of its own, and nobody asked it for others.
+    """
+    of_base = set(of_arm[base])
+    pairs = [seeds for seeds in of_arm.values() if is_paired and not of_base.isdisjoint(seeds)]
+    paired = {seed for seeds in pairs for seed in seeds}
+    return {
+        name: [seed for seed in every if seed in (paired if seeds in pairs else seeds)]
+        for name, seeds in of_arm.items()
+    }
 
 
 def _columns_of(rows: Rows, roles: Roles) -> tuple[list[str], str, str, str]:

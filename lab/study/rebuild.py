@@ -507,9 +507,15 @@ def _with_local_components(
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
     if not wanted and not is_hooked:
         return experiment, None
+    names = ", ".join(sorted({str(use.target) for use in wanted}))
+    if any(str(use.target).startswith(NOTEBOOK) for use in wanted):
+        raise LabError(
+            "this run uses components that are defined in a notebook, which no other process can build",
+            where=names,
+            hint="write them in a file beside the notebook and import it, or train in the notebook's own process",
+        )
     file = source()
     if file is None or not file.is_file():
-        names = ", ".join(sorted({str(use.target) for use in wanted}))
         raise LabError(
             "this run uses components that are written in its study file",
             where=names if file is None else f"{names}\nthere is no file {file}",
@@ -542,8 +548,8 @@ def _of_notebook(use: Use, anyway: bool) -> Use:
     name = use.target.removeprefix(NOTEBOOK).partition("#")[0]
     found = vars(sys.modules["__main__"]).get(name)
     # nothing that the notebook merely imported: the name comes from a store
-    is_own = callable(found) and getattr(found, "__module__", None) == "__main__"
-    if is_own and (anyway or origin_of(found) == use.target):
+    is_own = getattr(found, "__module__", None) == "__main__"
+    if is_own and callable(found) and (anyway or origin_of(found) == use.target):
         return Use(found, use.params)
     state = "is not what it was in this run: it, or what it reads, has changed" if is_own else "is not defined yet"
     raise LabError(f"'{name}' of this notebook {state}", where=use.target, hint="run its cells as they were, then load")

@@ -192,7 +192,7 @@ def content_of(plan: Plan, *, file: str = "", command: str = "") -> dict[str, An
         "lab": version("lab-ablation"),
         "base": plan.arms[0].experiment.to_json(),
         "arms": {arm.name: _arm_content(arm) for arm in plan.arms},
-        "search": None if study.searching is None else _search_content(study.searching),
+        "search": None if study.searching is None else search_content(study.searching),
         "components": [attrs.asdict(component) for component in components_of(plan.arms)],
         "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
     }
@@ -232,7 +232,7 @@ def _arm_content(arm: Arm) -> dict[str, Any]:
     return content if arm.trial is None else {**content, "trial": attrs.asdict(arm.trial)}
 
 
-def _search_content(search: Search) -> dict[str, Any]:
+def search_content(search: Search) -> dict[str, Any]:
     """Return a search as JSON; options are given by name."""
     space = {
         path: list(choice.values) if isinstance(choice, Options) else attrs.asdict(choice)

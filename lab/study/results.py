@@ -61,6 +61,7 @@ class ArmRow:
         comparison: its difference from the base, or from the arm before; None for the first.
         planned: runs that were to be made.
         outcomes: outcome → number of runs, of those that did not finish.
+        base: the arm that the difference is from; empty for the first, and for the base of another dataset.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ArmRow:
     comparison: ArmComparison | None
     planned: int = 0
     outcomes: Mapping[str, int] = attrs.field(factory=dict)
+    base: str = ""
 
     @property
     def finished(self) -> int:
@@ -193,7 +195,7 @@ class Results:
             overlap=self._overlap,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
-        return [self._row(name, comparisons.get(name)) for name in scores]
+        return [self._row(name, comparisons.get(name), pairs.get(name, "")) for name in scores]
 
     @property
     def family(self) -> int:
@@ -500,13 +502,13 @@ class Results:
         # a direction may be declared for the metric only, without its split
         return stated.get(plain) if split in SPLITS else COSTS.get(metric)
 
-    def _row(self, name: str, comparison: ArmComparison | None) -> ArmRow:
+    def _row(self, name: str, comparison: ArmComparison | None, base: str) -> ArmRow:
         runs = self._of_arm.get(name, [])
         finished = [run for run in runs if run.status == "finished"]
         names = dict.fromkeys(key for run in finished for key in (*run.metrics, *run.budget))
         scores = {key: summarize(list(self.scores(name, key).values())) for key in names}
         outcomes = Counter(_OUTCOMES.get(run.outcome, run.outcome) for run in runs if run.status != "finished")
-        return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes))
+        return ArmRow(name, scores, outcomes.total(), comparison, len(runs), dict(outcomes), base)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per run, as a pandas frame."""
@@ -518,9 +520,13 @@ class Results:
         """Return the comparison, as Jupyter shows it."""
         import pandas as pd
 
+        compared = self.compare()
+        # tuned arms and those of further datasets have bases of their own, which the table must name
+        has_bases = len({row.base for row in compared if row.base}) > 1
         rows = [
             {
                 "arm": row.name,
+                **({"compared with": row.base} if has_bases else {}),
                 "n": row.scores[self.study.compare].n if self.study.compare in row.scores else 0,
                 self.study.compare: row.scores[self.study.compare].mean if self.study.compare in row.scores else None,
                 "difference": row.comparison.difference if row.comparison else None,
@@ -528,7 +534,7 @@ class Results:
                 "high": row.comparison.high if row.comparison else None,
                 "verdict": row.comparison.verdict if row.comparison else "",
             }
-            for row in self.compare()
+            for row in compared
         ]
         return str(pd.DataFrame(rows).to_html(index=False, na_rep="", float_format="{:.4g}".format))
 

@@ -27,6 +27,7 @@ from lab.study.checks import (
     shown,
     text_of,
     text_problem,
+    with_checked_arguments,
 )
 from lab.study.experiment import Experiment, ResolvedExperiment, Task
 from lab.study.space import Search, label_of, read_space
@@ -352,7 +353,7 @@ class Study:
             *self._selection_problems(),
             *self._task_problems(),
             *problems_of_search,
-            *self._rule_problems(catalog),
+            *self._rule_problems(resolved, catalog),
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
 
@@ -408,14 +409,40 @@ class Study:
             problems += dict.fromkeys(f"search, {path}: {problem}" for problem in found if problem)
         return problems
 
-    def _rule_problems(self, catalog: Catalog) -> list[str]:
-        """Return the problems of values that later rounds will set: a rule names some as ``probes``, (path, value)."""
-        found = [
-            (name, path, self._problem_at(path, value, catalog))
-            for name, rule in self.rules.items()
-            for path, value in rule.get("probes", ())
+    def _rule_problems(self, resolved: Sequence[Arm], catalog: Catalog) -> list[str]:
+        """Return the problems of what later rounds will do, which would be found only after the first is trained.
+
+        A rule names in ``probes`` some (path, value) that every arm will get, in ``numbers`` the paths of numbers that
+        will be scaled in every arm, and in ``searcher`` what proposes its trials.
+        """
+        # arms of later rounds have what the rule gave them
+        plain = [arm for arm in resolved if arm.trial is None]
+        found: dict[str, list[str]] = {}
+        for name, rule in self.rules.items():
+            if "searcher" in rule:
+                resolver = Resolver(catalog)
+                resolver.resolve("searchers", rule["searcher"])
+                for problem in resolver.problems:
+                    found[f"{name}: {problem}"] = [arm.name for arm in self.all_arms]
+            for arm in plain:
+                problems = [
+                    (path, self._problem_at(path, value, catalog, arm)) for path, value in rule.get("probes", ())
+                ]
+                problems += [(path, self._number_problem(arm, path, catalog)) for path in rule.get("numbers", ())]
+                for text in dict.fromkeys(f"{name}, {path}: {problem}" for path, problem in problems if problem):
+                    found.setdefault(text, []).append(arm.name)
+        everywhere = len(plain) == sum(arm.trial is None for arm in self.all_arms)
+        return [
+            text if everywhere and len(names) == len(plain) else in_arms(text, names, self)
+            for text, names in found.items()
         ]
-        return list(dict.fromkeys(f"{name}, {path}: {problem}" for name, path, problem in found if problem))
+
+    def _number_problem(self, arm: Arm, path: str, catalog: Catalog) -> str:
+        """Return why an arm has no whole number above 0, and no list of them, at a path; empty if it has."""
+        value = arm.experiment.value_at(path)
+        if value is not None:
+            return "" if _is_width(value) else f"not a whole number above 0, nor a list of them: {shown(value)}"
+        return self._problem_at(path, 1, catalog, arm) or "nothing is chosen there, so there is no number to scale"
 
     def _epochs(self) -> int | None:
         """Return the epochs of the base; None where they are not a whole number, which is another problem."""
@@ -424,10 +451,13 @@ class Study:
         except (TypeError, ValueError):
             return None
 
-    def _problem_at(self, path: str, value: Any, catalog: Catalog) -> str:
-        """Return the problem of the base with a value at a path; empty if there is none."""
+    def _problem_at(self, path: str, value: Any, catalog: Catalog, arm: Arm | None = None) -> str:
+        """Return the problem of the base, or of an arm, with a value at a path; empty if there is none."""
+        experiment = self.base
         try:
-            _, problems = self.base.changed(path, value, catalog).resolve(catalog)
+            for own, other in (arm.changes if arm is not None else {}).items():
+                experiment = experiment.changed(own, other, catalog)
+            _, problems = experiment.changed(path, value, catalog).resolve(catalog)
         except (LabError, TypeError) as error:
             return str(error)
         return "\n".join(problems)
@@ -450,7 +480,8 @@ class Study:
         if name not in methods:
             raise AttributeError(f"a study has no '{name}'; plugins add: {', '.join(sorted(methods)) or 'nothing'}")
         target = methods[name]
-        return partial(load_object(target, f"study method '{name}'") if isinstance(target, str) else target, self)
+        function = load_object(target, f"study method '{name}'") if isinstance(target, str) else target
+        return partial(with_checked_arguments(function, given=1), self)
 
     def run(self, **options: Any) -> Any:
         """Run the study with ``lab.run_study``, whose options these are, and return its ``Results``."""
@@ -480,13 +511,26 @@ class Study:
         return attrs.evolve(self, arms=(*self.arms, *arms))
 
 
+def _is_width(value: Any) -> bool:
+    """Return whether a value is a whole number above 0, or a list of them."""
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return bool(values) and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
+
+
 def _is_positive(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and value > 0
 
 
-def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tuple[str, Any]]:
+def _checked_levels(where: str, path: Any, values: Any, *, what: str, remedy: str = "") -> list[tuple[str, Any]]:
     """Return the values at a path in several arms, by name.
+
+    Args:
+        where: the call that they are of.
+        path: the path.
+        values: as they were given.
+        what: alternatives or levels.
+        remedy: how the caller names two equal levels itself; empty for a grid.
 
     Raises:
         StudyError: every problem of the path, of the names and of the kind of collection.
@@ -506,7 +550,8 @@ def _checked_levels(where: str, path: Any, values: Any, *, what: str) -> list[tu
         raise StudyError([f"{where} has no {what}"])
     twice = [name for name, count in Counter(name for name, _ in levels).items() if count > 1] if not problems else []
     if twice and what == "levels":
-        problems.append(f"two levels are called '{twice[0]}'\n  name them yourself: {{'{path}': {{name: ...}}}}")
+        remedy = remedy or f"{{'{path}': {{name: ...}}}}"
+        problems.append(f"two levels are called '{twice[0]}'\n  name them yourself: {remedy}")
     if problems:
         raise StudyError([f"{where}: {problem}" for problem in problems])
     return levels

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from lab.cli.main import Session
 from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab.errors import LabError, UnknownNameError
 from lab_report.outside import outside_options, source_argument
@@ -73,7 +74,7 @@ def check_claim(
     shown is not refuted: a difference may be smaller than these seeds could show. P-values are corrected for the number
     of arms, as in the table of lab compare. A file gives results from elsewhere, with the options of lab compare.
     """
-    from lab_report.outside import based, source_of
+    from lab_report.outside import based, comparison_shown, source_of
 
     source = source_of(study, folder, variant, metric, options)
     results = source.results
@@ -84,7 +85,7 @@ def check_claim(
     assert row.comparison is not None
     is_better = row.comparison.is_better
     holds = is_better is not None if asked.relation == "different" else is_better is (asked.relation == "better")
-    other = results.arms[0].name
+    other = row.base
     if layout == "json":
         from lab.cli.documents import dump
         from lab.report.documents import claim_document
@@ -99,6 +100,8 @@ def check_claim(
         )
     if source.record is not None:
         report_variants(source.record)
+        for line in comparison_shown(ctx.find_object(Session), source, results, metric):
+            click.echo(f"note: {line}", err=True)
     report_damage(results)
     ctx.exit(SHOWN if holds else NOT_SHOWN)
 

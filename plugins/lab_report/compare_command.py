@@ -105,7 +105,7 @@ def compare(
         raise click.UsageError(f"--unpaired is for tables, not for --format {layout}")
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
-    from lab_report.outside import source_of
+    from lab_report.outside import comparison_shown, source_of
 
     source = source_of(study, folder, variant, metric, options, is_paired=not unpaired)
     results = source.results if margin is None else source.results.with_margin(margin, metric)
@@ -113,8 +113,7 @@ def compare(
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
     remarks: list[str] = []
     if source.record is not None:
-        shown = {"results": results, "record": source.record, "metric": metric or results.study.compare}
-        remarks = [line for _, lines in session.catalog().call("lab_comparison_shown", **shown) for line in lines]
+        remarks = comparison_shown(session, source, results, metric, paired=not unpaired, stepwise=stepwise)
     if layout == "json":
         from lab.cli.documents import dump
         from lab.report.documents import comparison_document

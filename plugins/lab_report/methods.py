@@ -229,15 +229,22 @@ def _times(least: int, most: int) -> str:
 
 def _seeds_sentence(results: Results, record: StudyRecord | None) -> str:
     counts = [len(results.scores(name, results.study.compare)) for name in results.leading_arms()]
-    seeds = sorted({run.seed for run in results.runs if run.arm in results.leading_arms()})
+    own = {name: {run.seed for run in results.runs if run.arm == name} for name in results.leading_arms()}
+    seeds = sorted(set().union(*own.values()))
     noun = f"seed{'s' * (len(seeds) != 1)}"
-    listed = f" ({noun} {', '.join(map(str, seeds))})" if 0 < len(seeds) <= MAX_SEEDS_LISTED else ""
+    # arms with seeds of their own were not run with all of these
+    is_shared = any(set(seeds) == each for each in own.values())
+    listed = f" ({noun} {', '.join(map(str, seeds))})" if is_shared and 0 < len(seeds) <= MAX_SEEDS_LISTED else ""
     number = _times(min(counts), max(counts))
     rule = _rules(results).get("splits")
     own_split = f"every seed had a split of its own of the data ({escape_latex(rule['path'])})" if rule else ""
     form_pairs = "runs of two variants with the same seed form a pair"
     if record is None or not record.base or "task" in record.base:
-        return f"Each was run {number}{listed}; {f'{own_split}; ' if rule else ''}runs with the same seed form pairs."
+        has_pairs = any(
+            own[name] & own[results.base_of(name)] for name in own if results.base_of(name) in own.keys() - {name}
+        )
+        parts = [f"Each was run {number}{listed}", *([own_split] if rule else [])]
+        return "; ".join([*parts, *(["runs with the same seed form pairs"] if has_pairs else [])]) + "."
     if "sources" in _rules(results):
         # an arm whose order is held sees other batches than the base's run with the same seed
         return f"Each was trained {number}{listed}; {form_pairs}."
@@ -386,6 +393,19 @@ def _design_sentences(results: Results) -> list[str]:
             f"{tuned} also tuned ({escape_latex(', '.join(rule['space']))}) with {rule['trials']} trials"
             f"{' for each seed' if rule['per_seed'] else ''}, on seeds that the comparison does not use"
             f"{given} \\citep{{melis2018,dodge2019}}; tuned variants are compared with the tuned base."
+        )
+    if "match" in rules:
+        rule = rules["match"]
+        budget = rule["budget"]
+        how = f"by scaling {escape_latex(rule['width'])}" if budget == "parameters" else "by its number of epochs"
+        found.append(
+            f"Every variant whose {budget} differed from those of the base was also trained with the {budget} of the "
+            f"base, {how}."
+        )
+    if "retrain" in rules and results.study.searching is not None:
+        found.append(
+            f"The best of {results.study.searching.trials} trials of a search was trained again, as was the base, with "
+            f"{rules['retrain']['seeds']} seeds that the search does not use; only this comparison is judged."
         )
     if "across" in rules:
         rule = rules["across"]

@@ -15,11 +15,12 @@ from lab.cli.options import complete_study
 from lab.errors import LabError
 
 if TYPE_CHECKING:
+    from lab.cli.main import Session
     from lab.study.outside import Rows
     from lab.study.record import StudyRecord
     from lab.study.results import Results
 
-__all__ = ["Source", "based", "outside_options", "source_argument", "source_of"]
+__all__ = ["Source", "based", "comparison_shown", "outside_options", "source_argument", "source_of"]
 
 
 @attrs.frozen
@@ -126,6 +127,31 @@ def source_of(
     record = read_study(store, name, variant)
     _refuse_options(name, options)
     return Source(based(record.results(store), options["base"]), record)
+
+
+def comparison_shown(
+    session: Session, source: Source, results: Results, metric: str, *, paired: bool = True, stepwise: bool = False
+) -> list[str]:
+    """Tell plugins that a comparison of a study is shown, and return what they say of it.
+
+    Args:
+        session: of the command.
+        source: of the results; those from elsewhere have no ledger, and nothing is said.
+        results: as they are shown: with their base and margin.
+        metric: that arms are compared by; the study's own if it is empty.
+        paired: whether arms are compared seed by seed.
+        stepwise: whether each arm is compared with the one before.
+    """
+    record = source.record
+    if record is None:
+        return []
+    base, own = results.arms[0].name, record.arms[0].row or record.arms[0].name
+    how = [f"against {base}"] if base != own else []
+    how += [] if paired else ["not paired"]
+    how += ["each with the arm before"] if stepwise else []
+    how += [f"margin {results.margin:g}"] if results.margin != (record.study.margin or 0.0) else []
+    told = {"results": results, "record": record, "metric": metric or results.study.compare, "how": how}
+    return [line for _, lines in session.catalog().call("lab_comparison_shown", **told) for line in lines]
 
 
 def _is_study(path: Path, folder: Path) -> bool:

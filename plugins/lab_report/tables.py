@@ -11,9 +11,21 @@ from typing import Protocol
 import attrs
 
 from lab.errors import LabError
-from lab.report.cells import EFFECTS_NOTE, difference_cells, effect_cells, is_judged, note_of_tests, score_cell
+from lab.report.cells import (
+    EFFECTS_NOTE,
+    NO_INTERVALS,
+    NO_TESTS,
+    against,
+    difference_cells,
+    effect_cells,
+    has_intervals,
+    is_judged,
+    note_of_tests,
+    pairing,
+    score_cell,
+)
 from lab.report.documents import COMPARED, MEASURED
-from lab.study.compare import Effect
+from lab.study.compare import ArmComparison, Effect
 from lab.study.results import ArmRow, Results
 
 __all__ = [
@@ -102,21 +114,37 @@ class ComparisonTable:
         """One row per arm: n, mean and deviation of every figure, then the comparison."""
         figures = [f"{name}_{part}" for name in self.figures for part in ("n", "mean", "sd")]
         rows: list[list[object]] = [
-            [row.name, row.planned, row.finished, *_figure_numbers(row, self.figures), *_compared_numbers(row)]
+            [
+                row.name,
+                row.planned,
+                row.finished,
+                *_figure_numbers(row, self.figures),
+                *_compared_numbers(row),
+                row.base,
+            ]
             for row in self.rows
         ]
-        return [["arm", "runs", "finished", *figures, *COMPARED, "verdict"], *rows]
+        return [["arm", "runs", "finished", *figures, *COMPARED, "verdict", "base"], *rows]
 
     @property
     def note(self) -> str:
         """How to read the table."""
-        other = "the arm above" if self.stepwise else self.rows[0].name
-        return (
-            f"± is the standard deviation over seeds. Δ is the mean difference in {self.metric} from "
-            f"{other}, {'paired by seed' if self.paired else 'not paired'}, with intervals that hold together in 95 %; "
-            f"{self.direction} is better. p: {note_of_tests(row.comparison for row in self.rows)}, after "
-            "Šidák's correction." + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
-        )
+        found = [row.comparison for row in self.rows if row.comparison is not None]
+        text = "± is the standard deviation over seeds."
+        if found:
+            other = "the arm above" if self.stepwise else against(self.rows)
+            pairs = pairing(found) if self.paired else "not paired"
+            text += f" Δ is the mean difference in {self.metric} from {other}, {pairs}"
+            text += ", with intervals that hold together in 95 %" if has_intervals(found) else f"; {NO_INTERVALS}"
+        text += f"; {self.direction} is better."
+        if found:
+            text += f" p: {_tests(found)}."
+        return text + "".join(f" {_sentence(caveat)}" for caveat in self.caveats)
+
+
+def _tests(found: Sequence[ArmComparison | Effect]) -> str:
+    tests = note_of_tests(found)
+    return tests if tests == NO_TESTS else f"{tests}, after Šidák's correction"
 
 
 def _sentence(text: str) -> str:
@@ -166,10 +194,12 @@ class EffectsTable:
     @property
     def note(self) -> str:
         """How to read the table."""
+        intervals = "intervals that hold together in 95 %" if has_intervals(self.effects) else "no intervals"
+        tests = _tests(self.effects)
         return (
-            f"Main effects and interactions in {self.metric} with intervals that hold together in 95 %, paired "
-            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: {note_of_tests(self.effects)}, after Šidák's "
-            "correction, in which arms and effects count together."
+            f"Main effects and interactions in {self.metric} with {intervals}, paired "
+            f"by seed; {self.direction} is better. {EFFECTS_NOTE} p: {tests}"
+            f"{'' if tests == NO_TESTS else ', in which arms and effects count together'}."
         )
 
     @property

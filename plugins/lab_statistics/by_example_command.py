@@ -103,3 +103,12 @@ def by_example(
     ]
     click.echo("\n\n".join(texts))
     report_variants(record)
+    told = {
+        "results": results,
+        "record": record,
+        "metric": results.study.compare,
+        "how": [f"{score} example by example"],
+    }
+    for _, lines in catalog.call("lab_comparison_shown", **told):
+        for line in lines:
+            click.echo(f"note: {line}", err=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 import numpy as np
 
-from lab.study.compare import LEVEL, MIN_SEEDS
+from lab.study.compare import LEVEL, MIN_SEEDS, without_noise
 
 __all__ = [
     "MIN_EXAMPLES",
@@ -105,7 +105,7 @@ def crossed_interval(d: np.ndarray, level: float = LEVEL) -> Crossed:
     if d.ndim != 2 or not d.size:
         raise ValueError(f"differences are (seeds, examples), not of shape {d.shape}")
     n, count = d.shape
-    mean = float(d.mean())
+    mean = without_noise(float(d.mean()), float(np.abs(d).max()))
     nothing = math.nan
     # as in the table: with two seeds, normality alone would give an interval
     if n < MIN_SEEDS or not _varies(d):

@@ -49,14 +49,18 @@ def across(study: Study, path: str, levels: Mapping[str, Any] | Sequence[Any]) -
     Raises:
         StudyError: there are fewer than two levels, or arms that cannot be asked elsewhere.
     """
+    from lab.study.checks import shown
     from lab.study.study import BASE, Arm, _checked_levels
 
-    found = _checked_levels(f"across({path!r}, ...)", path, levels, what="levels")
+    remedy = f"across({path!r}, {{name: ...}})"
+    found = _checked_levels(f"across({shown(path)}, ...)", path, levels, what="levels", remedy=remedy)
     problems = []
     if len(found) < 2:
         problems.append("across needs at least two levels; for one, set it in the base")
     if any(arm.trial is not None for arm in study.arms) or study.searching is not None:
-        problems.append("across cannot ask a search or trials on several datasets")
+        problems.append(
+            "across cannot ask a search or trials on several datasets: search on each in a study of its own"
+        )
     if RULE in study.rules:
         problems.append("across was called twice: give all levels at once")
     changed = [arm.name for arm in study.arms if any(p == path or p.startswith(f"{path}.") for p in arm.changes)]

@@ -31,6 +31,7 @@ FILE = "ledger.jsonl"
 MAX_BYTES = 16 * 2**20
 MAX_NAMES = 6
 STUDIES = 20_000
+USUAL = "as the study asks"
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 
 
@@ -44,6 +45,7 @@ class Look:
         arms: arm → finished runs.
         is_planned: whether its error is corrected for by the design of the study.
         planned: numbers of seeds at which the design of the study has looked by now, this look included.
+        how: how else arms were compared than as the study asks, such as ``not paired`` or ``against wide``.
     """
 
     time: str
@@ -51,6 +53,7 @@ class Look:
     arms: Mapping[str, int]
     is_planned: bool = False
     planned: Sequence[int] = ()
+    how: str = ""
 
     @property
     def seeds(self) -> int:
@@ -63,8 +66,8 @@ class Look:
         return {self.seeds, *self.planned}
 
 
-def look_of(results: Results, metric: str = "") -> Look:
-    """Return the look that showing these results is."""
+def look_of(results: Results, metric: str = "", how: Sequence[str] = ()) -> Look:
+    """Return the look that showing these results is, compared in its metric and as ``how`` says."""
     from lab.study.study import SEEDS
     from lab_statistics.sequential import looks_until
 
@@ -74,7 +77,7 @@ def look_of(results: Results, metric: str = "") -> Look:
     # the rule looks at the primary metric alone; others are seen once, at its end
     planned = looks_until(rule, max(counts.values(), default=0)) if metric == results.study.compare else ()
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Look(now, metric, counts, bool(rule.get("levels")), planned)
+    return Look(now, metric, counts, bool(rule.get("levels")), planned, ", ".join(how))
 
 
 def read_ledger(folder: Path) -> list[Look]:
@@ -92,7 +95,8 @@ def read_ledger(folder: Path) -> list[Look]:
             arms = {str(name): int(count) for name, count in content["arms"].items()}
             # a ledger of an earlier version has only the last of the planned looks
             planned = tuple(int(count) for count in content.get("planned", ()))
-            found.append(Look(str(content["time"]), str(content["metric"]), arms, bool(content["is_planned"]), planned))
+            time_, metric, is_planned = str(content["time"]), str(content["metric"]), bool(content["is_planned"])
+            found.append(Look(time_, metric, arms, is_planned, planned, str(content.get("how", ""))))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
@@ -116,9 +120,9 @@ def add_look(folder: Path, look: Look) -> list[Look]:
     return [*known, look]
 
 
-def _shown_by(look: Look) -> tuple[str, dict[str, int], bool]:
+def _shown_by(look: Look) -> tuple[str, dict[str, int], bool, str]:
     # the same runs with and without the correction for looks have other intervals
-    return look.metric, dict(look.arms), look.is_planned
+    return look.metric, dict(look.arms), look.is_planned, look.how
 
 
 @lru_cache(maxsize=64)
@@ -149,21 +153,7 @@ def remarks(looks: Sequence[Look], now: Look) -> list[str]:
         looks: all of the study, this one included.
         now: the one that is shown.
     """
-    found = []
-    # planned looks are corrected for in their own tables; beside a further one they are looks as all others
-    same = [look for look in looks if look.metric == now.metric]
-    seeds = tuple(sorted({count for look in (*same, now) for count in look.all_seeds if count >= MIN_SEEDS}))
-    if len(seeds) > 1 and not now.is_planned:
-        count = ORDINALS.get(len(seeds), f"{len(seeds)}th")
-        advice = (
-            "it is not among the looks that until_decided planned"
-            if any(look.is_planned for look in same)
-            else "seeds=until_decided(...) plans looks"
-        )
-        found.append(
-            f"{count} look at {now.metric} (at {_as_ranges(seeds)} seeds): the error of a verdict is up to "
-            f"{error_of_looks(seeds):.0%} instead of {LEVEL:.0%}; {advice}"
-        )
+    found = _remarks_on_seeds(looks, now)
     tried = dict.fromkeys(name for look in looks for name in look.arms)
     missing = [name for name in tried if name not in now.arms]
     if missing:
@@ -183,7 +173,45 @@ def remarks(looks: Sequence[Look], now: Look) -> list[str]:
             f"{len(metrics)} metrics were compared ({', '.join(metrics)}); if one was chosen by its verdict, the error "
             f"is up to {error:.0%} instead of {LEVEL:.0%}"
         )
+    ways = dict.fromkeys(look.how for look in looks)
+    if len(ways) > 1:
+        error = 1 - (1 - LEVEL) ** len(ways)
+        found.append(
+            f"arms were compared in {len(ways)} ways ({'; '.join(how or USUAL for how in ways)}); if one was chosen by "
+            f"its verdict, the error is up to {error:.0%} instead of {LEVEL:.0%}"
+        )
     return found
+
+
+def _remarks_on_seeds(looks: Sequence[Look], now: Look) -> list[str]:
+    """Return what looks at other numbers of seeds do to the verdicts of this one; nothing if they do nothing."""
+    same = [look for look in looks if look.metric == now.metric]
+    if now.is_planned:
+        # what was seen after a planned table was shown could not have stopped the study before it
+        first = next((i for i, look in enumerate(same) if _shown_by(look) == _shown_by(now)), len(same))
+        before = tuple(sorted({look.seeds for look in same[:first] if not look.is_planned and look.seeds >= MIN_SEEDS}))
+        if not before:
+            return []
+        plural = len(before) > 1
+        what = f"{'looks' if plural else 'a look'} at {now.metric} (at {_as_ranges(before)} seeds) came before"
+        return [
+            f"{what} and {'were' if plural else 'was'} not among those that until_decided planned and corrects for: "
+            f"the error of a verdict is up to {min(1.0, LEVEL + error_of_looks(before)):.0%} instead of {LEVEL:.0%}"
+        ]
+    # planned looks are corrected for in their own tables; beside a further one they are looks as all others
+    seeds = tuple(sorted({count for look in (*same, now) for count in look.all_seeds if count >= MIN_SEEDS}))
+    if len(seeds) < 2:
+        return []
+    count = ORDINALS.get(len(seeds), f"{len(seeds)}th")
+    advice = (
+        "it is not among the looks that until_decided planned"
+        if any(look.is_planned for look in same)
+        else "seeds=until_decided(...) plans looks"
+    )
+    return [
+        f"{count} look at {now.metric} (at {_as_ranges(seeds)} seeds): the error of a verdict is up to "
+        f"{error_of_looks(seeds):.0%} instead of {LEVEL:.0%}; {advice}"
+    ]
 
 
 def _as_ranges(numbers: Sequence[int]) -> str:
@@ -203,9 +231,9 @@ def study_finished(results: Results, record: StudyRecord | None) -> None:
         add_look(record.folder, look_of(results))
 
 
-def comparison_shown(results: Results, record: StudyRecord, metric: str) -> list[str]:
-    """Add a comparison that ``lab compare`` has shown to the ledger, and return what to say of it."""
-    now = look_of(results, metric)
+def comparison_shown(results: Results, record: StudyRecord, metric: str, how: Sequence[str] = ()) -> list[str]:
+    """Add a comparison that a command has shown to the ledger, and return what to say of it."""
+    now = look_of(results, metric, how)
     return remarks(add_look(record.folder, now), now)
 
 
@@ -224,10 +252,10 @@ def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
         return []
     rows = "".join(
         f"<tr><td>{html.escape(look.time)}</td><td>{html.escape(look.metric)}</td><td>{look.seeds}</td>"
-        f"<td>{html.escape(', '.join(look.arms))}</td></tr>"
+        f"<td>{html.escape(', '.join(look.arms))}</td><td>{html.escape(look.how or USUAL)}</td></tr>"
         for look in looks
     )
-    head = "<tr><th>shown</th><th>metric</th><th>seeds</th><th>arms</th></tr>"
+    head = "<tr><th>shown</th><th>metric</th><th>seeds</th><th>arms</th><th>compared</th></tr>"
     items = "".join(f"<li>{html.escape(text)}</li>" for text in found)
     return [Section("What was tried", "\n".join(found), f"<ul>{items}</ul><table>{head}{rows}</table>", weight=50)]
 

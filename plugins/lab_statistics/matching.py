@@ -19,7 +19,6 @@ from lab.errors import LabError, StudyError
 if TYPE_CHECKING:
     from lab import Section
     from lab.registry.plugins import Catalog
-    from lab.study.experiment import ResolvedExperiment
     from lab.study.results import Results
     from lab.study.study import Arm, Study
 
@@ -51,12 +50,12 @@ def match(study: Study, budget: str = "parameters", *, width: str = "", multiple
     Raises:
         StudyError: everything that is wrong with the arguments, or a study that adds arms or seeds by itself.
     """
-    from lab.study.checks import number_problems, text_problem
+    from lab.study.checks import number_problems, shown, text_problem
     from lab.study.experiment import Experiment
 
-    problems = number_problems("multiple_of of match", multiple_of, smallest=1)
+    problems = number_problems("multiple_of of match", multiple_of, smallest=1, largest=MAX_WIDTH)
     if budget not in BUDGETS:
-        problems.append(f"match: the budget is one of {', '.join(BUDGETS)}, not {budget!r}")
+        problems.append(f"match: the budget is one of {', '.join(BUDGETS)}, not {shown(budget)}")
     elif budget == "parameters":
         problems += text_problem("match('parameters', width=...): the path of a width", width, may_be_empty=False)
     elif width:
@@ -69,7 +68,8 @@ def match(study: Study, budget: str = "parameters", *, width: str = "", multiple
         problems.append("match needs arms: call it after swap, remove or grid")
     if problems:
         raise StudyError(problems)
-    rule = {"budget": budget, "width": width, "multiple_of": multiple_of}
+    # the kernel checks every arm for the numbers of a rule before anything is trained
+    rule = {"budget": budget, "width": width, "multiple_of": multiple_of, "numbers": [width] if width else []}
     return attrs.evolve(study, rules={**study.rules, RULE: rule})
 
 
@@ -123,26 +123,8 @@ def _matched_value(
     if rule["budget"] != "parameters":
         return EPOCHS, max(1, round(arm.experiment.values[EPOCHS] * target / own))
     path, multiple = rule["width"], rule["multiple_of"]
-    value = _value_at(arm.experiment, path)
-    if value is None:
-        raise LabError(
-            f"'{arm.name}' has no width at {path}", hint="match('parameters', width=...) names a path of every arm"
-        )
+    value = arm.experiment.value_at(path)
     return path, closest_width(value, target, lambda width: count(arm, path, width), multiple)
-
-
-def _value_at(experiment: ResolvedExperiment, path: str) -> Any:
-    """Return the width at a path of a resolved experiment; None if there is none."""
-    slot, *names = path.split(".")
-    try:
-        item: Any = experiment.component(slot)
-        for name in names:
-            item = item.params[name]
-    except (AttributeError, KeyError, LookupError, TypeError):
-        return None
-    values = item if isinstance(item, (list, tuple)) else [item]
-    is_width = values and all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in values)
-    return item if is_width else None
 
 
 def _counter(study: Study, catalog: Catalog) -> Callable[[Arm, str, Any], float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -56,14 +56,15 @@ def plan(session: Session, file: Path, detect: float, power: float, spread: floa
 
     The spread of the differences between arms is that of the runs that are finished by now, a pilot of three seeds or
     more; or give it. A pilot of few seeds knows the spread badly, so the seeds for its upper limit (which holds in 80 %
-    of pilots) are shown too. All arms together are wrong in 5 %, as in lab compare.
+    of pilots) are shown too. All arms together are wrong in 5 %, as in lab compare. Arms that tune, match or retrain
+    add count with the others, and the trials of tune cost time.
     """
     from lab.study.load import load_study
 
     catalog = session.catalog()
     study = load_study(file, catalog)
-    results = _pilot(study, folder)
-    click.echo("\n".join(plan_lines(study, results, detect, power, spread)))
+    elsewhere = "" if folder == Path("runs") else f" --runs {shlex.quote(str(folder))}"
+    click.echo("\n".join(plan_lines(study, _pilot(study, folder), detect, power, spread, elsewhere)))
 
 
 def _pilot(study: Study, folder: Path) -> Results | None:
@@ -79,62 +80,69 @@ def _pilot(study: Study, folder: Path) -> Results | None:
         return None
 
 
-def plan_lines(study: Study, results: Results | None, detect: float, power: float, spread: float | None) -> list[str]:
+def plan_lines(
+    study: Study, pilot: Results | None, detect: float, power: float, spread: float | None, elsewhere: str = ""
+) -> list[str]:
     """Return the lines of ``lab plan``.
 
+    Args:
+        study: as its file has it; arms that its rules will add are planned too.
+        pilot: what is finished by now; None if nothing is.
+        detect: the difference.
+        power: probability of showing it.
+        spread: of the paired differences; that of the pilot if None.
+        elsewhere: option of the folder of runs, for the commands that are shown.
+
     Raises:
-        LabError: neither a spread is given nor a pilot of at least three seeds is finished.
+        LabError: neither a spread is given nor a pilot of at least three seeds is finished, or nothing is compared.
     """
     from lab.errors import LabError
     from lab.report.live import describe_seconds
-    from lab.study.compare import MIN_SEEDS, single_level
-    from lab.study.results import Results
-    from lab_statistics.power import pooled_spread, seeds_for, upper_spread
+    from lab.study.compare import MIN_SEEDS
+    from lab_statistics.planning import planned, seconds_of
+    from lab_statistics.power import pooled_spread, upper_spread
 
-    names = [arm.name for arm in study.all_arms if arm.trial is None]
-    # effects of a grid are read beside its arms, and count together
-    level = single_level(Results(study, study.all_arms, []).family)
-    pairs = _differences(results, names) if results is not None else {}
-    found: dict[str, Any] = {name: d for name, d in pairs.items() if len(d) >= MIN_SEEDS}
+    file = shlex.quote(study.file) if study.file else "FILE"
+    plan = planned(study, pilot)
+    found = {name: d for name, d in plan.differences().items() if len(d) >= MIN_SEEDS}
     if spread is None and not found:
         raise LabError(
             f"there is no pilot of '{study.name}' with at least {MIN_SEEDS} finished seeds of an arm and the base",
-            hint=f"train one: lab run {study.file or 'FILE'} --seeds {MIN_SEEDS}, or give --spread",
+            hint=f"train one: lab run {file} --seeds {MIN_SEEDS}{elsewhere}, or give --spread",
         )
     lines = [
-        f"{study.name}: {len(names)} arms, {study.compare}; to detect {detect:g} with {power:.0%} probability, "
-        f"each at level {level:.2g}"
+        f"{study.name}: {plan.count}, {study.compare}; to detect {detect:g} with {power:.0%} probability, "
+        f"each at level {plan.level:.2g}{plan.remark}"
     ]
     needed: list[int | None] = []
     if spread is not None:
-        needed = [seeds_for(detect, spread, level=level, power=power)]
+        needed = [plan.seeds_for(detect, spread, power)]
         lines.append(f"  spread {spread:g} (given): {_seeds(needed[0])}")
     else:
         for name, d in found.items():
             own, freedom = pooled_spread([d])
-            few, many = (
-                seeds_for(detect, value, level=level, power=power) for value in (own, upper_spread(own, freedom))
-            )
+            few, many = (plan.seeds_for(detect, value, power) for value in (own, upper_spread(own, freedom)))
             needed.append(few)
             lines.append(f"  {name}: spread {own:.3g} over {len(d)} seeds: {_seeds(few)}, to be safe {_number(many)}")
         own, freedom = pooled_spread(list(found.values()))
         if len(found) > 1:
-            together = [
-                seeds_for(detect, value, level=level, power=power) for value in (own, upper_spread(own, freedom))
-            ]
+            together = [plan.seeds_for(detect, value, power) for value in (own, upper_spread(own, freedom))]
             lines.append(
                 f"  all arms together: spread {own:.3g}: {_seeds(together[0])}, to be safe {_number(together[1])}"
             )
     most = None if None in needed else max(count for count in needed if count is not None)
-    seconds = _seconds_per_seed(results, names)
+    seconds = seconds_of(plan)
     if most is not None and seconds is not None:
+        per_seed, once = seconds
+        extra = f", besides {describe_seconds(once)} once" if once else ""
+        total = per_seed * most + once
         lines.append(
-            f"  one seed of all arms takes about {describe_seconds(seconds)}; {most} seeds "
-            f"{describe_seconds(seconds * most)} ({seconds * most / 3600:.2g} hours)"
+            f"  one seed of all arms{plan.trials} takes about {describe_seconds(per_seed)}{extra}; {most} seeds "
+            f"{describe_seconds(total)} ({total / 3600:.2g} hours)"
         )
     elif seconds is None:
         lines.append("  the time of a run is not known before one is finished")
-    lines.append(f"  then: lab run {study.file or 'FILE'} --seeds {most if most is not None else 'N'}")
+    lines.append(f"  then: {plan.advice(str(most) if most is not None else 'N', file, elsewhere)}")
     return lines
 
 
@@ -144,25 +152,3 @@ def _seeds(count: int | None) -> str:
 
 def _number(count: int | None) -> str:
     return "more than can be planned" if count is None else str(count)
-
-
-def _differences(results: Results, names: list[str]) -> dict[str, list[float]]:
-    metric = results.study.compare
-    found = {}
-    for name in names:
-        other = results.base_of(name)
-        if other != name:
-            base, arm = results.scores(other, metric), results.scores(name, metric)
-            d = [arm[seed] - base[seed] for seed in base if seed in arm]
-            found[name] = [value for value in d if math.isfinite(value)]
-    return found
-
-
-def _seconds_per_seed(results: Results | None, names: list[str]) -> float | None:
-    """Return the seconds that one seed of all arms takes; None if no run of some arm is finished."""
-    from lab.study.compare import summarize
-
-    if results is None:
-        return None
-    times = [summarize(list(results.scores(name, "seconds").values())).mean for name in names]
-    return None if any(math.isnan(time) for time in times) else sum(times)

@@ -67,11 +67,11 @@ def lab_study_finished(study: Any, results: Any, record: Any) -> list[str]:
 
 
 @hookimpl
-def lab_comparison_shown(results: Any, record: Any, metric: str) -> list[str]:
+def lab_comparison_shown(results: Any, record: Any, metric: str, how: Any) -> list[str]:
     """What the ledger says of this look."""
     from lab_statistics import ledger
 
-    return ledger.comparison_shown(results, record, metric)
+    return ledger.comparison_shown(results, record, metric, how)
 
 
 @hookimpl

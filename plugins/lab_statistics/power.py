@@ -14,7 +14,7 @@ __all__ = ["MAX_SEEDS", "detectable", "pooled_spread", "power_of", "seeds_for", 
 MAX_SEEDS = 10_000
 
 
-def power_of(difference: float, spread: float, n: int, level: float = LEVEL) -> float:
+def power_of(difference: float, spread: float, n: int, level: float = LEVEL, *, overlap: float = 0.0) -> float:
     """Return the probability that a paired t-test of ``n`` seeds finds a true difference, in either direction.
 
     Cohen 1988, *Statistical power analysis*, chapter 2: the noncentral t beyond both critical values.
@@ -24,6 +24,8 @@ def power_of(difference: float, spread: float, n: int, level: float = LEVEL) -> 
         spread: standard deviation of the paired differences, above 0.
         n: seeds, at least 2.
         level: of the two-sided test.
+        overlap: validation examples per training example where every seed has a split of its own, as in
+            ``lab.study.compare.compare_pairs``.
 
     >>> round(power_of(1.0, 1.0, 10), 3)
     0.803
@@ -31,7 +33,7 @@ def power_of(difference: float, spread: float, n: int, level: float = LEVEL) -> 
     from scipy.stats import nct, t
 
     critical = t.ppf(1 - level / 2, n - 1)
-    center = abs(difference) / spread * math.sqrt(n)
+    center = abs(difference) / spread / math.sqrt(1 / n + overlap)
     # the lower tail as an upper one of the mirror image: scipy's nct.cdf is NaN for a far negative argument
     return float(nct.sf(critical, n - 1, center) + nct.sf(critical, n - 1, -center))
 
@@ -55,7 +57,9 @@ def detectable(spread: float, n: int, level: float = LEVEL, power: float = POWER
     return float(nctdtrinc(n - 1, 1 - power, critical)) * spread / math.sqrt(n)
 
 
-def seeds_for(difference: float, spread: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
+def seeds_for(
+    difference: float, spread: float, *, level: float = LEVEL, power: float = POWER, overlap: float = 0.0
+) -> int | None:
     """Return the smallest number of seeds, at least 3, that shows a true difference with this probability.
 
     Args:
@@ -63,9 +67,10 @@ def seeds_for(difference: float, spread: float, *, level: float = LEVEL, power: 
         spread: standard deviation of the paired differences; 0 needs no more than the smallest number.
         level: of each comparison.
         power: probability.
+        overlap: as in ``power_of``.
 
     Returns:
-        None if more than ``MAX_SEEDS`` were needed.
+        None if more than ``MAX_SEEDS`` were needed, or no number of splits that share examples would do.
 
     Raises:
         ValueError: a number is not finite, or the power is not between 0 and 1.
@@ -79,14 +84,15 @@ def seeds_for(difference: float, spread: float, *, level: float = LEVEL, power: 
     if spread <= 0:
         return MIN_SEEDS
     low, high = MIN_SEEDS, MIN_SEEDS
-    while power_of(difference, spread, high, level) < power:
+    while power_of(difference, spread, high, level, overlap=overlap) < power:
         low, high = high, high * 2
         if high > MAX_SEEDS:
             return None
     # the power grows with n, so halving finds the smallest
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if power_of(difference, spread, middle, level) >= power else (middle + 1, high)
+        is_enough = power_of(difference, spread, middle, level, overlap=overlap) >= power
+        low, high = (low, middle) if is_enough else (middle + 1, high)
     return high
 
 

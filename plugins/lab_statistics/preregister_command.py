@@ -34,6 +34,7 @@ def preregister(session: Session, file: Path, folder: Path) -> None:
     from lab.study.record import read_study
     from lab.study.store import Store
     from lab_statistics import preregistration
+    from lab_statistics.wording import rules_in_words
 
     catalog = session.catalog()
     study = load_study(file, catalog)
@@ -47,7 +48,9 @@ def preregister(session: Session, file: Path, folder: Path) -> None:
     plan = content["plan"]
     click.echo(f"preregistered: {study.name}, {content['time']}")
     click.echo(f"  arms: {', '.join(plan['arms'])}")
-    click.echo(f"  metric: {plan['metric']}; seeds: {', '.join(map(str, plan['seeds']))}; rule: {plan['rule']}")
+    click.echo(f"  metric: {plan['metric']}; seeds: {', '.join(map(str, plan['seeds']))}")
+    for line in rules_in_words(plan):
+        click.echo(f"  {line}")
     click.echo(f"  sha256: {content['sha256']}")
     click.echo(f"  {store.root / study.name / preregistration.FILE}")
     if content["finished_before"]:

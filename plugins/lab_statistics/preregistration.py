@@ -32,7 +32,7 @@ NAMES = {
     "selection": "the selection of the epoch",
     "margin": "the margin",
     "seeds": "the seeds",
-    "rules": "the rules of rounds",
+    "search": "the search",
     "base": "the base",
 }
 
@@ -46,6 +46,7 @@ def plan_of(study: Study, arms: Sequence[Arm], base: Mapping[str, Any]) -> dict[
         base: the resolved experiment of the base as JSON.
     """
     from lab.study.files import standard_json, to_standard
+    from lab.study.record import search_content
     from lab.study.variants import settings_of
 
     plain = [arm for arm in arms if arm.trial is None]
@@ -58,6 +59,8 @@ def plan_of(study: Study, arms: Sequence[Arm], base: Mapping[str, Any]) -> dict[
         "seeds": list(study.seed_list),
         "rules": dict(study.rules),
         "rule": RULE,
+        # plans of studies without a search keep the hash that they had before searches were part of it
+        **({} if study.searching is None else {"search": search_content(study.searching)}),
         "base": settings_of(base),
         # the difference and not the seeds: arms of a sequential study get seeds as it goes on
         "arms": {arm.name: settings_of(dict(arm.difference)) for arm in plain},
@@ -85,6 +88,7 @@ def preregister(study: Study, catalog: Catalog, folder: Path, *, finished: int) 
         LabError: another plan was registered before.
     """
     from lab.study.files import write_sealed
+    from lab_statistics.wording import rules_in_words
 
     arms = study.resolve(catalog, where=study.file)
     plan = plan_of(study, arms, arms[0].experiment.to_json())
@@ -99,6 +103,8 @@ def preregister(study: Study, catalog: Catalog, folder: Path, *, finished: int) 
         )
     content = {
         "plan": plan,
+        # not part of the hash: a sentence may be written better, and the plan is still the same
+        "words": rules_in_words(plan),
         "sha256": hash_of_plan(plan),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "finished_before": finished,
@@ -136,6 +142,7 @@ def departures(planned: Mapping[str, Any], done: Mapping[str, Any]) -> list[str]
         for name, what in NAMES.items()
         if planned.get(name) != done.get(name) and name != "base"
     ]
+    found += _departures_from_rules(planned, done)
     if planned.get("base") != done.get("base"):
         found.append("the base has other settings")
     before, now = planned.get("arms", {}), done.get("arms", {})
@@ -145,6 +152,22 @@ def departures(planned: Mapping[str, Any], done: Mapping[str, Any]) -> list[str]
         if names:
             found.append(f"{what}: {', '.join(names)}")
     return found
+
+
+def _departures_from_rules(planned: Mapping[str, Any], done: Mapping[str, Any]) -> list[str]:
+    """Return which rules of rounds are others, in words."""
+    from lab_statistics.wording import rule_in_words
+
+    rules = [plan.get("rules", {}) for plan in (planned, done)]
+    changed = [name for name in dict.fromkeys([*rules[0], *rules[1]]) if rules[0].get(name) != rules[1].get(name)]
+    return [
+        f"the rule {name}: "
+        + " → ".join(
+            rule_in_words(name, rule[name], str(plan["metric"])) if name in rule else "none"
+            for rule, plan in zip(rules, (planned, done), strict=True)
+        )
+        for name in changed
+    ]
 
 
 def _shown(value: Any) -> str:
@@ -172,11 +195,23 @@ def kept_lines(folder: Path | None, name: str) -> list[str]:
 
 def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
     """Return the section on the preregistration; none for studies without one."""
+    import html
+
     from lab import Section
     from lab_statistics.ledger import study_folder
+    from lab_statistics.wording import rules_in_words
 
+    folder = study_folder(study, runs)
     try:
-        lines = kept_lines(study_folder(study, runs), study.name)
+        lines = kept_lines(folder, study.name)
+        known = read_preregistration(folder) if folder is not None and lines else None
     except LabError as error:
-        lines = [str(error)]
-    return [Section("Preregistration", "\n".join(lines), weight=49)] if lines else []
+        lines, known = [str(error)], None
+    if not lines:
+        return []
+    words = rules_in_words(known["plan"]) if known is not None else []
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in words)
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines) + (
+        f"<p>The plan:</p><ul>{items}</ul>" if items else ""
+    )
+    return [Section("Preregistration", "\n".join(lines), body, weight=49)]

@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 
 from lab.errors import StudyError
-from lab.study.checks import number_problems
+from lab.study.checks import number_problems, shown, with_checked_arguments
 from lab.study.compare import LEVEL, MIN_SEEDS, single_level
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class UntilDecided:
         if not problems and self.largest <= self.smallest:
             problems.append(f"until_decided: largest must be above smallest ({self.smallest}), not {self.largest}")
         if not isinstance(self.alpha, (int, float)) or not 0 < self.alpha < 0.5:
-            problems.append(f"until_decided: alpha is a probability between 0 and 0.5, not {self.alpha!r}")
-        if self.boundary not in BOUNDARIES:
+            problems.append(f"until_decided: alpha is a probability between 0 and 0.5, not {shown(self.alpha)}")
+        if not isinstance(self.boundary, str) or self.boundary not in BOUNDARIES:
             known = " or ".join(repr(name) for name in BOUNDARIES)
-            problems.append(f"until_decided: boundary is {known}, not {self.boundary!r}")
+            problems.append(f"until_decided: boundary is {known}, not {shown(self.boundary)}")
         if problems:
             raise StudyError(problems)
 
@@ -110,6 +110,7 @@ class UntilDecided:
         return {"name": RULE, **attrs.asdict(self), "levels": levels}
 
 
+@with_checked_arguments
 def until_decided(
     *, smallest: int = 3, largest: int = 20, alpha: float = LEVEL, step: int = 1, boundary: str = "pocock"
 ) -> UntilDecided:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import attrs
@@ -31,18 +30,17 @@ def splits(study: Study, path: str, *, valid_share: float) -> Study:
     Raises:
         StudyError: the share is no share, or the study adds arms or seeds as it goes on.
     """
-    from lab.study.checks import text_problem
+    from lab.study.checks import shown, text_problem
     from lab.study.study import BASE, Arm
 
     problems = text_problem("the path of splits", path, may_be_empty=False)
-    is_number = isinstance(valid_share, (int, float)) and math.isfinite(valid_share)
-    if not is_number or not 0 < valid_share < 1:
-        problems.append(f"splits: valid_share is between 0 and 1, not {valid_share!r}")
+    if isinstance(valid_share, bool) or not isinstance(valid_share, (int, float)) or not 0 < valid_share < 1:
+        problems.append(f"splits: valid_share is a number between 0 and 1, such as 0.2, not {shown(valid_share)}")
     if study.rules or study.searching is not None or any(arm.seeds or arm.row or arm.factors for arm in study.arms):
         problems.append(
             "splits goes with arms of swap and remove alone: no grid, search, tune, across or until_decided"
         )
-    changed = [arm.name for arm in study.arms if path in arm.changes]
+    changed = [arm.name for arm in study.arms if isinstance(path, str) and path in arm.changes]
     if changed:
         problems.append(f"arms change {path} themselves: {', '.join(changed)}")
     if problems:

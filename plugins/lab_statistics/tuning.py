@@ -71,11 +71,15 @@ def tune(
     Raises:
         StudyError: every path with what is wrong there, a number out of range, or seeds that a search uses.
     """
-    from lab.study.checks import number_problems
+    from lab.study.checks import flag_problem, number_problems, text_problem
     from lab.study.space import Options, read_space
 
     found = read_space(space)
     problems = number_problems("trials of tune", trials, smallest=2, largest=MAX_TRIALS)
+    problems += flag_problem("per_arm of tune", per_arm) + flag_problem("per_seed of tune", per_seed)
+    problems += text_problem("searcher of tune", searcher, may_be_empty=False)
+    # every search has the next seed, and NumPy's legacy generator takes 32 bits
+    problems += number_problems("seed of tune", seed, smallest=0, largest=2**31)
     for path, choice in found.items():
         if isinstance(choice, Options) and not all(isinstance(value, PLAIN) for value in choice.values.values()):
             problems.append(
@@ -99,8 +103,8 @@ def tune(
     rule = {
         "space": plain,
         "trials": trials,
-        "per_arm": bool(per_arm),
-        "per_seed": bool(per_seed),
+        "per_arm": per_arm,
+        "per_seed": per_seed,
         "searcher": searcher,
         "seed": seed,
         "probes": [[path, value] for path, choice in found.items() for value in choice.corners],
@@ -108,7 +112,8 @@ def tune(
     return attrs.evolve(study, rules={**study.rules, RULE: rule})
 
 
-def _space(rule: Mapping[str, Any]) -> dict[str, Range | Options]:
+def space_of(rule: Mapping[str, Any]) -> dict[str, Range | Options]:
+    """Return the space of a recorded rule."""
     from lab.study.space import Options, Range
 
     return {
@@ -188,7 +193,7 @@ def _settings(rule: Mapping[str, Any], catalog: Catalog, search: int) -> list[di
     from lab.registry.resolve import Resolver
     from lab.study.space import Options
 
-    space = _space(rule)
+    space = space_of(rule)
     resolver = Resolver(catalog)
     component = resolver.resolve("searchers", rule["searcher"])
     if component is None:
@@ -205,8 +210,17 @@ def _settings(rule: Mapping[str, Any], catalog: Catalog, search: int) -> list[di
 
 def tuning_metric(study: Any) -> str:
     """Return the metric that arms are tuned by: never of the test split."""
-    split, _, rest = study.compare.partition("_")
-    return f"valid_{rest}" if split == "test" else str(study.compare)
+    return metric_of(str(study.compare))
+
+
+def metric_of(compared: str) -> str:
+    """Return the metric of the validation split by which arms are tuned that are compared by another.
+
+    >>> metric_of("test_accuracy"), metric_of("valid_loss")
+    ('valid_accuracy', 'valid_loss')
+    """
+    split, _, rest = compared.partition("_")
+    return f"valid_{rest}" if split == "test" else compared
 
 
 def _values(arm: str, search: int, study: Any, results: Results) -> dict[int, float]:

@@ -28,6 +28,7 @@ __all__ = ["Share", "describe", "sections", "shares", "sources", "variance_ratio
 
 RULE = "sources"
 SPLIT = "split"
+MAX_SPLITS = 1000
 
 
 @attrs.frozen
@@ -65,18 +66,22 @@ def sources(study: Study, *names: str, split: str = "", splits: int = 10) -> Stu
     Raises:
         StudyError: an unknown source, too few splits, or a base that is a training function.
     """
+    from lab.study.checks import number_problems, text_problem
     from lab.study.experiment import Experiment
     from lab.study.study import Arm, Trial
     from lab.training.rng import SOURCES
 
     hint = f"sources of randomness: {', '.join(SOURCES)}"
-    problems = [
-        str(UnknownNameError.among("source", name, list(SOURCES), hint=hint)) for name in names if name not in SOURCES
+    problems = [problem for name in names for problem in text_problem("a source", name)]
+    problems += text_problem("split of sources, the path of the parameter that seeds the split,", split)
+    problems += number_problems("splits of sources", splits, smallest=2, largest=MAX_SPLITS)
+    problems += [
+        str(UnknownNameError.among("source", name, list(SOURCES), hint=hint))
+        for name in names
+        if isinstance(name, str) and name not in SOURCES
     ]
     if not isinstance(study.base, Experiment):
         problems.append("sources: a training function has random streams of its own, which lab cannot hold still")
-    if split and splits < 2:
-        problems.append(f"sources: splits must be at least 2, not {splits}")
     if problems:
         raise StudyError(problems)
     chosen = names or SOURCES

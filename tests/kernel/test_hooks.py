@@ -310,8 +310,8 @@ def test_lab_comparison_shown_gets_the_record_and_its_lines_go_to_stderr(load, t
 
     seen = []
 
-    def lab_comparison_shown(results, record, metric):
-        seen.append((record.study.name, [arm.name for arm in results.arms], metric))
+    def lab_comparison_shown(results, record, metric, how):
+        seen.append((record.study.name, [arm.name for arm in results.arms], metric, list(how)))
         return ["looked"]
 
     store_study(tmp_path)
@@ -320,5 +320,7 @@ def test_lab_comparison_shown_gets_the_record_and_its_lines_go_to_stderr(load, t
     from lab_report.compare_command import compare
 
     result = CliRunner().invoke(compare, ["toy", "--runs", str(tmp_path)], obj=session)
-    assert seen == [("toy", ["base", "wide", "sgd"], "valid_accuracy")]
+    assert seen == [("toy", ["base", "wide", "sgd"], "valid_accuracy", [])]
+    CliRunner().invoke(compare, ["toy", "--runs", str(tmp_path), "--base", "wide", "--unpaired"], obj=session)
+    assert seen[1][3] == ["against wide", "not paired"]
     assert "note: looked" in result.stderr

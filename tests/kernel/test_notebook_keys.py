@@ -143,3 +143,12 @@ def test_what_a_notebook_only_imported_is_not_taken_for_a_component(cell: Cell, 
     cell("from shutil import rmtree as Net")
     with pytest.raises(LabError, match="is not defined yet"):
         lab.load(run.key, tmp_path, anyway=True)
+
+
+def test_workers_say_that_they_cannot_build_what_a_notebook_defines(cell: Cell, tmp_path: Path) -> None:
+    main = cell(f"SIZE = 4\n{NET}")
+    base = Experiment(dataset=use("points", count=64), architecture=main.Net, loss="cross_entropy", lr=0.1, epochs=1)
+    study = Study(base, seeds=1, name="notebook")
+    [run] = study.run(runs=tmp_path, executor=use("processes", workers=2)).runs
+    assert run.status == "failed"
+    assert "defined in a notebook, which no other process can build" in run.result["error"]

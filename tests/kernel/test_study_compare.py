@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.report.cells import note_of_tests
+from lab.report.cells import difference_cells, note_of_tests
 from lab.study.compare import (
     Summary,
+    _interval,
+    _leaves_out_zero,
     compare_arms,
     compare_steps,
     exaggeration,
@@ -306,7 +308,7 @@ def test_the_note_below_a_table_names_the_arms_with_another_test():
         note_of_tests(compare_arms(base, arms, higher_is_better=True))
         == "paired t-test; exact sign-flip test for equal"
     )
-    assert note_of_tests([]) == "paired t-test"
+    assert note_of_tests([]) == "nothing was tested"
 
 
 def test_figures_that_are_all_the_same_do_not_claim_that_any_difference_would_have_shown():
@@ -401,3 +403,52 @@ def test_any_number_is_close_to_a_fraction_so_one_number_makes_no_grid(value: fl
 def test_figures_with_two_digits_and_shares_near_one_still_lie_on_a_grid() -> None:
     assert grid_step([34.12, 35.2, 33.97, 34.5]) == pytest.approx(0.01)
     assert grid_step([0.999, 1.0]) == pytest.approx(0.001)
+
+
+NOISE = [
+    # the mean of differences that cancel, a score beside 0, a shared rounding
+    ([0.1, 0.2, 0.3], [0.2, 0.1, 0.3]),
+    ([0.7, 0.1, 0.2], [0.1, 0.2, 0.7]),
+    ([0.5, 0.4, 0.0], [0.4, 0.5, 1e-18]),
+    ([0.1 + 0.2, 0.4, 0.5], [0.3, 0.5, 0.4]),
+]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("base", "arm"), NOISE)
+def test_rounding_is_no_difference(base: list[float], arm: list[float], paired: bool) -> None:
+    scores = [dict(enumerate(values)) for values in (base, arm)]
+    (found,) = compare_arms(scores[0], {"arm": scores[1]}, higher_is_better=True, paired=paired)
+    assert found.difference == 0
+    assert found.verdict.startswith("no difference shown")
+    assert difference_cells(found)[0].startswith("0 [-")
+
+
+def test_scores_that_differ_by_rounding_alone_are_the_same_score() -> None:
+    (found,) = compare_arms({0: 0.5, 1: 0.25, 2: 0.0}, {"arm": {0: 0.5, 1: 0.25, 2: 1e-18}}, higher_is_better=True)
+    assert found.verdict == "no difference: the same score in every one of 3 seeds"
+    assert difference_cells(found)[0].startswith("0")
+
+
+def test_small_scores_differ_by_small_differences() -> None:
+    base = {seed: 1e-18 * (1 + seed / 10) for seed in range(5)}
+    arm = {seed: value * (2 + seed / 100) for seed, value in base.items()}
+    (found,) = compare_arms(base, {"arm": arm}, higher_is_better=True)
+    assert found.is_better
+    assert found.difference > 0
+
+
+def test_one_run_that_diverged_does_not_hide_what_others_differ_in() -> None:
+    base, arm = {0: 1e-3, 1: 2e-3, 2: 1e10}, {0: 1.5e-3, 1: 2.6e-3, 2: 1e10}
+    (found,) = compare_arms(base, {"arm": arm}, higher_is_better=True)
+    assert found.difference == pytest.approx((0.5e-3 + 0.6e-3) / 3)
+
+
+def test_an_end_of_an_interval_that_is_zero_but_for_rounding_is_zero_and_shows_nothing() -> None:
+    assert _interval(0.3, 0.1 + 0.2) == (0.0, pytest.approx(0.6))
+    assert not _leaves_out_zero(0.1 + 0.2, 0.3)
+    assert _leaves_out_zero(0.31, 0.3)
+
+
+def test_a_mean_that_is_zero_but_for_rounding_is_zero() -> None:
+    assert summarize([0.1, 0.2, -0.3]).mean == 0

@@ -259,6 +259,22 @@ def test_one_seed_shows_numbers_and_that_nothing_can_be_concluded(stored: Any) -
     assert [cell.strip() for cell in row.strip("│").split("│")][2:] == ["+1", "–", "one seed: nothing can be concluded"]
 
 
+def test_cells_that_add_up_but_for_rounding_have_no_interaction() -> None:
+    cells = {
+        name: dict(zip("ab", levels, strict=True))
+        for name, levels in {"base": "xy", "one": "Xy", "two": "xY", "both": "XY"}.items()
+    }
+    rng = np.random.default_rng(0)
+    base, one, two = rng.normal(size=(3, 4))
+    both = one + two - base
+    scores = {
+        name: dict(enumerate(values)) for name, values in {"base": base, "one": one, "two": two, "both": both}.items()
+    }
+    effect = factorial_effects(cells, scores, higher_is_better=True)[-1]
+    assert effect.effect == 0
+    assert effect.verdict == "they add up exactly: the same in every one of 4 seeds"
+
+
 def test_the_page_answers_whether_two_levels_add_up(stored: Any) -> None:
     page = render_report(*stored())
     answer, table = page.split('id="answer"')[1].split("</section>")[0], page.split('id="effects"')[1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -333,7 +334,28 @@ def test_runs_that_a_tracker_calls_failed_count_as_lost(run: Run) -> None:
     )
     output = run("compare", "f.csv", *ASKED).output
     assert "b 3 of 4 (1 failed)" in output
-    assert "a 3 of 4 (1 not run)" in output
+    assert "a 3 of 4 (1 without a row)" in output
+
+
+def test_an_arm_with_seeds_of_its_own_was_not_asked_for_those_of_others(run: Run) -> None:
+    own = [f"c,{seed},{value}" for seed, value in ((10, 0.4), (11, 0.5), (12, 0.6))]
+    Path("f.csv").write_text(lines(*GOOD, *own))
+    for layout in ("text", "markdown", "latex", "csv", "json", "methods"):
+        output = run("compare", "f.csv", *ASKED, "--format", layout, "--report", "page").output
+        assert not re.search(r"\d of \d (finished|runs)|did not finish|without a row|not run|No row", output), layout
+    assert "All runs finished." in run("compare", "f.csv", *ASKED, "--format", "methods").output
+    page = Path("page/report.html").read_text()
+    assert "did not finish" not in page
+    assert "9 of 9 runs finished" in page
+    assert re.search(r"^c +3 ", run("compare", "f.csv", *ASKED).output, re.MULTILINE)
+
+
+def test_arms_that_are_not_paired_have_seeds_of_their_own(run: Run) -> None:
+    Path("f.csv").write_text(lines(*(row.replace("b,", "b,7") for row in GOOD)))
+    output = run("compare", "f.csv", *ASKED, "--unpaired").output
+    assert "not paired, 3 and 3 runs" in output
+    assert "without a row" not in output
+    assert "No row" not in output
 
 
 def test_options_of_files_are_refused_for_a_study(run: Run, tmp_path: Path) -> None:

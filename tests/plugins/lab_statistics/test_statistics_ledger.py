@@ -14,6 +14,7 @@ from lab_statistics.preregistration import FILE, departures, read_preregistratio
 
 from lab.cli.main import cli
 from lab.errors import LabError, StoreError
+from tests.kernel.stored_study import store_study
 
 
 def look(metric: str = "valid_loss", seeds: int = 3, arms: str = "base a b", *, is_planned: bool = False) -> Look:
@@ -53,6 +54,56 @@ def test_planned_looks_count_where_a_later_look_is_not_planned() -> None:
     assert remarks([planned, now], planned) == []
     # looks were planned at the primary metric alone
     assert not any("look at" in text for text in remarks([planned, now], look("valid_f1", seeds=5)))
+
+
+def test_a_look_that_was_not_planned_is_told_at_the_planned_look_that_follows_it() -> None:
+    early, later = look(seeds=3), attrs.evolve(look(seeds=5, is_planned=True), planned=(4, 5))
+    (text,) = remarks([early, later], later)
+    assert text == (
+        "a look at valid_loss (at 3 seeds) came before and was not among those that until_decided planned and corrects "
+        "for: the error of a verdict is up to 10% instead of 5%"
+    )
+    (text,) = remarks([early, look(seeds=4), later], later)
+    assert text.startswith("looks at valid_loss (at 3, 4 seeds) came before and were not among those that")
+    # the same table shown again says the same; another metric has looks of its own
+    assert remarks([early, later, look(seeds=9)], later) == remarks([early, later], later)
+    assert not any("came before" in text for text in remarks([look("valid_f1", seeds=3), later], later))
+
+
+def test_other_ways_of_comparing_are_looks_and_are_told(tmp_path: Path) -> None:
+    add_look(tmp_path, look())
+    add_look(tmp_path, attrs.evolve(look(), how="not paired"))
+    looks = add_look(tmp_path, attrs.evolve(look(), how="not paired"))
+    assert [each.how for each in looks] == ["", "not paired"]
+    (text,) = remarks(looks, looks[-1])
+    assert text == (
+        "arms were compared in 2 ways (as the study asks; not paired); if one was chosen by its verdict, the error is "
+        "up to 10% instead of 5%"
+    )
+
+
+def test_commands_count_another_base_unpaired_steps_margins_and_claims(lab, tmp_path: Path) -> None:
+    store_study(tmp_path / "runs")
+    told = {
+        ("compare", "toy"): "",
+        ("compare", "toy", "--unpaired"): "2 ways (as the study asks; not paired)",
+        ("compare", "toy", "--base", "wide"): "3 ways (as the study asks; not paired; against wide)",
+        ("compare", "toy", "--stepwise"): "4 ways",
+        ("compare", "toy", "--margin", "0.5"): "5 ways",
+        ("check-claim", "toy", "wide better"): "5 ways",
+        ("check-claim", "toy", "wide better than sgd"): "6 ways",
+        ("compare", "toy", "--base", "base"): "6 ways",
+    }
+    for command, text in told.items():
+        result = lab(*command)
+        assert text in result.stderr, command
+        assert bool(text) == ("ways" in result.stderr), command
+
+
+def test_a_comparison_by_example_is_another_look(lab, file: Path) -> None:
+    lab("run", str(file), "--quiet", "--arms", "fast")
+    told = lab("by-example", "pts").stderr
+    assert "arms were compared in 2 ways (as the study asks; loss example by example)" in told
 
 
 def test_planned_looks_are_kept_and_the_same_runs_without_a_plan_are_another_look(tmp_path: Path) -> None:

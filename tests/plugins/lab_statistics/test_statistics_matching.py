@@ -14,7 +14,11 @@ from lab.registry.plugins import Catalog
 from lab.study.execute import run_study
 from lab.study.record import read_study
 from lab.study.store import Store
-from tests.kernel.toys import experiment
+from tests.kernel.toys import experiment, plugin_module
+
+
+def narrow(*, units: int = 2) -> None:
+    raise NotImplementedError
 
 
 def test_the_closest_width_is_that_of_trying_all() -> None:
@@ -74,10 +78,32 @@ def test_an_arm_of_more_epochs_gets_the_seconds_of_the_base(catalog: Catalog, tm
     assert 1 <= matched.changes["epochs"] < 60
 
 
-def test_a_path_that_is_no_width_is_told(catalog: Catalog, tmp_path: Path) -> None:
-    study = Study(experiment(epochs=1), seeds=1, name="matched").swap("architecture.width", {"wide": 8})
-    with pytest.raises(LabError, match=r"'wide' has no width at architecture\.depth"):
-        run_study(study.match("parameters", width="architecture.depth"), runs=tmp_path, catalog=catalog)
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("architecture.widht", r"match, architecture\.widht: (.|\n)*did you mean: width"),
+        ("architectur.width", r"match, architectur\.width: (.|\n)*did you mean: architecture"),
+        ("lr", r"match, lr: not a whole number above 0, nor a list of them: 0\.05"),
+        ("architecture", "match, architecture: not a whole number"),
+    ],
+)
+def test_a_path_that_is_no_width_is_told_before_anything_is_trained(
+    path: str, message: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    study = Study(experiment(epochs=1, lr=0.05), seeds=1, name="matched").swap("batch_size", {"small": 8})
+    with pytest.raises(StudyError, match=message):
+        run_study(study.match("parameters", width=path), runs=tmp_path, catalog=catalog)
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_an_arm_that_lacks_the_width_is_named_before_anything_is_trained(catalog: Catalog, tmp_path: Path) -> None:
+    catalog.add_module(plugin_module(lab_architectures={"narrow": narrow}), "more", "1.0")
+    study = Study(experiment(epochs=1), seeds=1, name="matched").swap("architecture", {"other": "narrow"})
+    with pytest.raises(
+        StudyError, match=r"arm 'other': match, architecture\.width: (.|\n)*unexpected parameter 'width'"
+    ):
+        run_study(study.match("parameters", width="architecture.width"), runs=tmp_path, catalog=catalog)
+    assert not list(tmp_path.rglob("result.json"))
 
 
 @pytest.mark.parametrize(

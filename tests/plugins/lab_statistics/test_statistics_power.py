@@ -7,20 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from lab_statistics import until_decided
 from lab_statistics.plan_command import plan_lines
+from lab_statistics.planning import planned, seconds_of
 from lab_statistics.power import detectable, pooled_spread, power_of, seeds_for, upper_spread
 from lab_statistics.power_section import describe, sections
 from scipy.special import chdtri, ndtr, stdtrit
 
-from lab import Study
+from lab import Study, log, use
 from lab.cli.main import cli
+from lab.errors import LabError
 from lab.registry.plugins import Catalog
 from lab.study.compare import single_level
 from lab.study.execute import run_study
 from lab.study.record import read_study
 from lab.study.store import Store
 from tests.kernel.stored_study import store_study
-from tests.kernel.toys import experiment
+from tests.kernel.toys import experiment, plugin_module
 
 FILE = """from lab import Experiment, Study, use
 base = Experiment(dataset="points", architecture="mlp", loss="cross_entropy", metrics=["accuracy"])
@@ -163,7 +166,7 @@ def test_an_arm_on_another_dataset_has_the_base_there(catalog: Catalog, tmp_path
 def test_without_a_pilot_the_message_says_how_to_make_one(lab, tmp_path: Path) -> None:
     result = lab("plan", str(tmp_path / "toy.py"), "--detect", "0.01")
     assert "there is no pilot of 'toy' with at least 3 finished seeds" in str(result.exception)
-    assert "--seeds 3, or give --spread" in str(result.exception)
+    assert f"--seeds 3 --runs {tmp_path / 'runs'}, or give --spread" in str(result.exception)
 
 
 def test_the_report_says_what_more_seeds_would_show(tmp_path: Path) -> None:
@@ -181,3 +184,106 @@ def test_the_report_says_what_more_seeds_would_show(tmp_path: Path) -> None:
     (section,) = sections(results.study, results.runs)
     assert section.text == ""
     assert "<svg" in section.html
+
+
+def swapped(**options: object) -> Study:
+    base = experiment(epochs=1, architecture=use("line", width=4))
+    return Study(base, **{"seeds": 3, "name": "planned", **options}).swap("architecture.width", {"wide": 8, "flat": 2})
+
+
+def test_arms_that_rules_add_are_planned_before_they_are_there() -> None:
+    # arm → its base, of the arms that are compared
+    forms = {
+        "tune": ("6 arms (3 of them by tune)", 5),
+        "match": ("5 arms (up to 2 of them by match)", 4),
+        "splits": ("3 arms", 2),
+        "across": ("6 arms", 4),
+        "retrain": ("2 arms (2 of them by retrain)", 1),
+        "sources": ("5 arms", 4),
+    }
+    studies = {
+        "tune": swapped().tune({"lr": log(0.01, 1.0)}, trials=4),
+        "match": swapped().match("parameters", width="architecture.width"),
+        "splits": swapped().splits("dataset.seed", valid_share=0.2),
+        "across": swapped().across("dataset.n", {"few": 100, "many": 200}),
+        "retrain": Study(experiment(), seeds=1).search({"lr": log(0.01, 1.0)}, trials=4).retrain(),
+        "sources": swapped().sources("init", "order", split="dataset.seed", splits=3),
+    }
+    for name, (count, family) in forms.items():
+        plan = planned(studies[name], None)
+        assert (name, plan.count, plan.level) == (name, count, single_level(family))
+        assert seconds_of(plan) is None
+
+
+def test_the_plan_of_a_tuned_study_is_that_of_its_table_and_has_the_time_of_its_trials(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    catalog.add_module(plugin_module(lab_searchers={"quasi_random": "lab_search.searchers:QuasiRandom"}), "search", "1")
+    plain = Study(experiment(epochs=1, lr=0.05), seeds=3, name="tuned").swap("optimizer", {"sgd": "sgd"})
+    study = plain.tune({"lr": log(0.01, 1.0)}, trials=2)
+    run_study(plain, runs=tmp_path, catalog=catalog)
+    early = planned(study, read_study(Store(tmp_path), "tuned").results(Store(tmp_path)))
+    results = run_study(study, runs=tmp_path, catalog=catalog)
+    late = planned(study, read_study(Store(tmp_path), "tuned").results(Store(tmp_path)))
+    for plan in (early, late):
+        assert plan.names == [row.name for row in results.compare()]
+        assert plan.level == single_level(results.family)
+        assert {name: plan.results.base_of(name) for name in plan.names} == {
+            name: results.base_of(name) for name in plan.names
+        }
+    assert list(early.differences()) == list(late.differences()) == ["sgd", "base, tuned", "sgd, tuned"]
+    assert [len(d) for d in early.differences().values()] == [3, 0, 0]
+    assert [len(d) for d in late.differences().values()] == [3, 3, 3]
+    # until tuned arms are trained, they and their two trials take as long as the arms that they are made of
+    means = [np.mean(list(results.scores(name, "seconds").values())) for name in ("base", "sgd")]
+    assert seconds_of(early) == (pytest.approx(4 * sum(means)), 0.0)
+    every = sum(value for arm in results.arms for value in results.scores(arm.name, "seconds").values())
+    assert seconds_of(late) == (pytest.approx(every / 3), 0.0)
+    text = "\n".join(plan_lines(study, late.results, 0.5, 0.8, None, " --runs elsewhere"))
+    assert "tuned: 4 arms (2 of them by tune), valid_loss" in text
+    assert "one seed of all arms, with 2 trials of each, takes about" in text
+    assert text.splitlines()[-1].endswith("--runs elsewhere")
+
+
+def test_seeds_of_a_study_with_looks_are_those_of_its_last_look() -> None:
+    rule = until_decided(smallest=3, largest=6)
+    plan = planned(swapped(seeds=rule), None)
+    assert plan.level < single_level(2)
+    assert plan.seeds_for(10.0, 1.0, 0.8) == seeds_for(10.0, 1.0, level=plan.level)
+    # more looks share the error: a longer study needs more than the level of the shorter one would say
+    short = seeds_for(1.0, 1.0, level=plan.level)
+    found = plan.seeds_for(1.0, 1.0, 0.8)
+    assert short is not None
+    assert found is not None
+    assert found >= short > 6
+    lines = plan_lines(swapped(seeds=rule), None, 1.0, 0.8, 1.0)
+    assert lines[0].endswith(", corrected for the looks; seeds are those of the last look")
+    assert lines[-1] == f"  then: seeds=until_decided(largest={found}, ...) in FILE"
+
+
+def test_splits_that_share_examples_need_more_seeds_or_cannot_show_a_difference() -> None:
+    assert seeds_for(2.0, 1.0, overlap=0.25) > seeds_for(2.0, 1.0)
+    assert seeds_for(0.1, 1.0, overlap=0.25) is None
+    plan = planned(swapped().splits("dataset.seed", valid_share=0.2), None)
+    assert plan.seeds_for(2.0, 1.0, 0.8) == seeds_for(2.0, 1.0, level=plan.level, overlap=0.25)
+
+
+def test_the_power_with_shared_examples_is_that_of_simulated_studies() -> None:
+    rng = np.random.default_rng(0)
+    n, overlap, effect = 6, 0.25, 2.0
+    d = effect + np.sqrt(overlap) * rng.normal(size=(40_000, 1)) + rng.normal(size=(40_000, n))
+    half = stdtrit(n - 1, 0.975) * d.std(axis=1, ddof=1) * np.sqrt(1 / n + overlap)
+    assert power_of(effect, 1.0, n, overlap=overlap) == pytest.approx(np.mean(np.abs(d.mean(axis=1)) > half), abs=0.01)
+
+
+def test_a_search_that_trains_nothing_again_has_nothing_to_plan() -> None:
+    search = Study(experiment(), seeds=1, name="search").search({"lr": log(0.01, 1.0)}, trials=4)
+    with pytest.raises(LabError, match=r"its trials get no verdict(.|\n)*retrain\(\)"):
+        planned(search, None)
+
+
+def test_the_command_that_a_plan_shows_names_the_folder_of_runs(lab, tmp_path: Path) -> None:
+    runs = tmp_path / "my runs"
+    store_study(runs)
+    result = CliRunner().invoke(cli, ["plan", str(tmp_path / "toy.py"), "--detect", "0.02", "--runs", str(runs)])
+    assert result.output.splitlines()[-1].endswith(f" --runs '{runs}'")

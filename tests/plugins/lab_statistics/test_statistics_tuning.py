@@ -63,6 +63,27 @@ def test_a_misspelt_path_is_told_before_anything_is_trained(
     assert not list((tmp_path / "wrong").rglob("result.json"))
 
 
+def test_a_misspelt_searcher_is_told_before_anything_is_trained(
+    study: Study, tuned_catalog: Catalog, tmp_path: Path
+) -> None:
+    wrong = tune(attrs.evolve(study, rules={}), {"lr": log(1e-3, 1e-1)}, trials=2, searcher="quasi_randon")
+    with pytest.raises(StudyError, match=r"(?s)tune: unknown searcher 'quasi_randon'.*did you mean: quasi_random"):
+        run_study(wrong, runs=tmp_path / "wrong", catalog=tuned_catalog)
+    assert not list((tmp_path / "wrong").rglob("result.json"))
+
+
+def test_a_path_that_only_some_arms_have_is_told_with_the_arms_that_lack_it(
+    tuned_catalog: Catalog, tmp_path: Path
+) -> None:
+    plain = Study(experiment(epochs=1, optimizer="sgd"), seeds=1, name="wrong").swap("optimizer", {"adam": "adam"})
+    wrong = tune(plain, {"optimizer.momentum": (0.0, 0.9)}, trials=2)
+    with pytest.raises(
+        StudyError, match=r"(?s)arm 'adam': tune, optimizer\.momentum: .*unexpected parameter 'momentum'"
+    ):
+        run_study(wrong, runs=tmp_path / "wrong", catalog=tuned_catalog)
+    assert not list((tmp_path / "wrong").rglob("result.json"))
+
+
 def trials_of(results: Results, arm: str, search: int) -> list[Arm]:
     return [
         each

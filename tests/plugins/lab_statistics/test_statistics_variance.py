@@ -88,5 +88,5 @@ def test_wrong_sources_are_refused_with_close_matches() -> None:
         sources(Study(experiment()), "droput")
     with pytest.raises(StudyError, match="a training function has random streams of its own"):
         sources(Study(lambda run: {"loss": 1.0}))
-    with pytest.raises(StudyError, match="splits must be at least 2, not 1"):
+    with pytest.raises(StudyError, match="splits of sources must be at least 2, not 1"):
         sources(Study(experiment()), split="dataset.split_seed", splits=1)
