@@ -209,9 +209,13 @@ class Run:
 
     def _execute(self, listener: Listener, stop: threading.Event, *, fresh: bool) -> RunRecord:
         configure_cpu()
-        folder = self._begin(fresh=fresh)
-        # before training: an interrupted or failed run can be rebuilt too
-        keep_sources(self.experiment, self.file, folder)
+        try:
+            folder = self._begin(fresh=fresh)
+            # before training: an interrupted or failed run can be rebuilt too
+            keep_sources(self.experiment, self.file, folder)
+        except OSError as error:
+            refuse_full_disk(error, self.store.root)
+            raise
         listener.run_started(self)
         self.catalog.call("lab_run_started", run=self)
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lab.study.interrupt import STOPPING
 from tests.kernel.kill_study import (
     STUDY,
     end_at_moments,
@@ -126,7 +127,7 @@ def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path, left_in
     output, _ = process.communicate()
     assert process.returncode == 130
     assert output.decode() == (
-        f"interrupted; everything is saved\n  go on with the same command: lab run {study} --runs {runs} --quiet\n"
+        f"\n{STOPPING}\ninterrupted; everything is saved\n  go on with the same command: lab run {study} --runs {runs} --quiet\n"
     )
     state = json.loads(next(runs.glob(".store/*/checkpoint-*/state.json")).read_text())
     assert state
