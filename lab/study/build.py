@@ -156,7 +156,7 @@ def build_learner(
             stepper=_built_as(Stepper, "a lab.Stepper", experiment.component("stepper"), facts),
             callbacks=[
                 *callbacks,
-                *(_built_as(Callback, "a lab.Callback", component, facts) for component in callback_slots),
+                *(_callback(component, facts) for component in callback_slots),
             ],
             metrics=_metrics(experiment, facts),
             seed=Streams(seed, values.get("vary")),
@@ -189,6 +189,13 @@ def _built_as(kind: type, name: str, component: Component, facts: Mapping[str, A
     built = _build(component, facts)
     if not isinstance(built, kind):
         raise ParameterError(f"{component.label} must be {name}, not {describe_structure(built)}")
+    return built
+
+
+def _callback(component: Component, facts: Mapping[str, Any]) -> Callback:
+    """Return a callback; an observer that is not part of ``lab`` is watched, since no key says that it was there."""
+    built: Callback = _built_as(Callback, "a lab.Callback", component, facts)
+    built.is_watched = built.observer and (component.is_third_party or component.plugin == "local")
     return built
 
 

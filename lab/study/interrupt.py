@@ -30,6 +30,8 @@ __all__ = [
 INTERRUPTED = 130
 """Exit code of a command that a signal ended."""
 
+STOPPING = "stopping: the step that runs now ends, and its state is saved; a second Ctrl-C ends at once"
+
 PR_SET_PDEATHSIG = 1
 """Option of Linux's prctl: the signal that a process gets when its parent dies."""
 
@@ -65,6 +67,8 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
             if outer is not signal.default_int_handler and callable(outer):
                 outer(number, frame)
             raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            _say(STOPPING)
         stop.set()
 
     # handlers are read and set for the same list: SIGHUP may be ignored later, and must then stay so
@@ -156,6 +160,12 @@ def _of_this_process(handle: Handler) -> Handler:
             os.kill(os.getpid(), number)
 
     return handler
+
+
+def _say(line: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        # os.write: stream.write could deadlock on a lock that the interrupted code holds
+        os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
 
 
 def _show_cursor() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -42,6 +43,9 @@ __all__ = [
     "as_compared",
     "read_study",
     "record_of",
+    "search_content",
+    "shell_name",
+    "variant_of",
     "write_study",
 ]
 
@@ -322,6 +326,32 @@ def read_study(store: Store, name: str, variant: str = "") -> StudyRecord:
         raise _damaged(folder, f"{folder / FILE}: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder, describe(error)) from error
+
+
+def shell_name(name: str, root: Path, variant: str = "") -> str:
+    """Return how a command names a study so that it finds this one: its name, and the options that it needs.
+
+    Args:
+        name: the study.
+        root: the folder of runs.
+        variant: which variant, of a study that has several.
+
+    >>> shell_name("my study", Path("their runs"), "3f2a"), shell_name("width", Path("runs"))
+    ("'my study' --variant 3f2a --runs 'their runs'", 'width')
+    """
+    elsewhere = [] if root == Path("runs") else ["--runs", str(root)]
+    return shlex.join([name, *(["--variant", variant] if variant else []), *elsewhere])
+
+
+def variant_of(root: Path, name: str, keys: Iterable[str]) -> str:
+    """Return the variant of a study that has just these runs; empty if it has one variant, or none is known."""
+    try:
+        every = variants.all_variants(variants.read_content(root / name))
+    except (OSError, StoreError):
+        return ""
+    asked = set(keys)
+    found = [each["variant"] for each in every if {run["key"] for run in each["runs"]} == asked]
+    return str(found[-1]) if found and len(every) > 1 else ""
 
 
 def _damaged(folder: Path, why: str) -> StoreError:

@@ -120,12 +120,19 @@ class Results:
         arms: its arms, the base first.
         runs: every run, in the order of the plan.
         notes: further caveats, such as rows that results from elsewhere lack.
+        paired: False takes the seeds of two arms for unrelated in every comparison.
     """
 
     def __init__(
-        self, study: Question, arms: Sequence[Arm], runs: Sequence[RunRecord], notes: Sequence[str] = ()
+        self,
+        study: Question,
+        arms: Sequence[Arm],
+        runs: Sequence[RunRecord],
+        notes: Sequence[str] = (),
+        *,
+        paired: bool = True,
     ) -> None:
-        self.study, self.notes = study, list(notes)
+        self.study, self.notes, self.paired = study, list(notes), paired
         row_of = {arm.name: arm.row or arm.name for arm in arms}
         # arms that share a row are one from here on, the first of them with the runs of all
         own: dict[str, Arm] = {arm.name: arm for arm in arms if not arm.row}
@@ -191,7 +198,7 @@ class Results:
             further=further,
             looks=self._looks,
             groups={} if stepwise else pairs,
-            paired=paired,
+            paired=paired and self.paired,
             overlap=self._overlap,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
@@ -386,6 +393,10 @@ class Results:
         names = [row.name for row in rows if abs(skewness(list(self.scores(row.name, metric).values()))) > 1]
         return [f"{metric} is skewed in {', '.join(names)}: intervals may be too narrow"] if few and names else []
 
+    def unrelated(self) -> Results:
+        """Return the same runs with the seeds of two arms taken for unrelated, in every comparison (Welch's test)."""
+        return Results(self.study, self.arms, self.runs, self.notes, paired=False)
+
     def judged_by(self, metric: str) -> Results:
         """Return the same runs with another primary metric.
 
@@ -403,7 +414,7 @@ class Results:
             changes["higher_is_better"] = self.direction(metric)
         # Every question is a class of attrs, which mypy cannot know of a protocol.
         study: Question = attrs.evolve(self.study, **changes)  # type: ignore[misc]
-        return Results(study, self.arms, self.runs, self.notes)
+        return Results(study, self.arms, self.runs, self.notes, paired=self.paired)
 
     def with_margin(self, margin: float, metric: str = "") -> Results:
         """Return the same runs with another smallest difference that matters, in ``metric``.

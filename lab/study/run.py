@@ -53,6 +53,7 @@ from lab.training.weights import save_weights
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
+POLL_S = 0.1
 REFRESH_S = 0.1
 LAST = "model.safetensors"
 
@@ -89,6 +90,25 @@ class RunProgress:
             loss=None if learner.step_loss is None else float(learner.step_loss),
             row=dict(learner.history[-1]) if learner.history else None,
         )
+
+
+_training = threading.RLock()
+
+
+@contextmanager
+def _alone(stop: threading.Event) -> Iterator[None]:
+    """Wait until no other thread trains a run: generators and settings of torch belong to the whole process.
+
+    Raises:
+        KeyboardInterrupt: ``stop`` was set while it waited.
+    """
+    while not _training.acquire(timeout=POLL_S):
+        if stop.is_set():
+            raise KeyboardInterrupt
+    try:
+        yield
+    finally:
+        _training.release()
 
 
 class Listener(Protocol):
@@ -150,6 +170,8 @@ class Run:
     def execute(self, listener: Listener, stop: threading.Event, *, fresh: bool = False) -> RunRecord:
         """Train the run unless it is finished; failures are recorded, not raised.
 
+        Runs of one process wait for each other, also in other threads: random generators are those of the process.
+
         Raises:
             KeyboardInterrupt: ``stop`` was set; the state of training is saved.
         """
@@ -182,10 +204,18 @@ class Run:
                 return completed
             # its weights do not reproduce its scores (e.g. averaged weights that were not kept), so it trains again
             fresh = True
+        with _alone(stop):
+            return self._execute(listener, stop, fresh=fresh)
+
+    def _execute(self, listener: Listener, stop: threading.Event, *, fresh: bool) -> RunRecord:
         configure_cpu()
-        folder = self._begin(fresh=fresh)
-        # before training: an interrupted or failed run can be rebuilt too
-        keep_sources(self.experiment, self.file, folder)
+        try:
+            folder = self._begin(fresh=fresh)
+            # before training: an interrupted or failed run can be rebuilt too
+            keep_sources(self.experiment, self.file, folder)
+        except OSError as error:
+            refuse_full_disk(error, self.store.root)
+            raise
         listener.run_started(self)
         self.catalog.call("lab_run_started", run=self)
         try:

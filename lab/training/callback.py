@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.errors import LabError, UnknownNameError
+from lab.training.observed import watched
 from lab.training.state import Listener, Training
 
 __all__ = ["Callback", "listeners_of", "order_callbacks"]
@@ -31,7 +32,9 @@ class Callback:
         rehearse: whether the plan of a study calls ``before_fit`` once on a learner that is thrown away; False for
             callbacks that are expensive or act outside of the learner.
         observer: whether it only reads and records, and changes no number of the training. Adding, removing or changing
-            an observer gives no run another key.
+            an observer gives no run another key. One that is not part of ``lab`` is watched while it is called, and
+            ends its run if it changes a number.
+        is_watched: set by ``lab`` on such an observer.
         reads_metrics: whether it may decide by metrics or by the history while it trains. If no callback does, a metric
             may be added to a study without training anything again.
     """
@@ -42,6 +45,7 @@ class Callback:
     metrics: Mapping[str, bool] = MappingProxyType({})
     rehearse: bool = True
     observer: bool = False
+    is_watched: bool = False
     reads_metrics: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -123,6 +127,8 @@ def listeners_of(callbacks: Iterable[Callback], event: str) -> list[Listener]:
             None if getattr(type(callback), name) is getattr(Callback, name) else getattr(callback, name)
             for name in names
         )
+        if callback.is_watched:
+            before, after = watched(callback, names[0], before), watched(callback, names[1], after)
         if before or after:
             found.append((callback, before, after))
     return found

@@ -101,14 +101,13 @@ def compare(
     natbib) that says what was compared and how: seeds, what varied, tests, corrections, looks, selection, failures,
     machine and versions; bibtex has its references.
     """
-    if unpaired and layout not in ("text", "markdown", "latex", "csv"):
-        raise click.UsageError(f"--unpaired is for tables, not for --format {layout}")
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
     from lab_report.outside import comparison_shown, source_of
 
     source = source_of(study, folder, variant, metric, options, is_paired=not unpaired)
     results = source.results if margin is None else source.results.with_margin(margin, metric)
+    results = results.unrelated() if unpaired else results
     if report is not None and source.record is not None:
         raise click.UsageError(f"--report is for files; lab report {study} writes the report of a study")
     remarks: list[str] = []

@@ -42,7 +42,7 @@ from lab.report.cells import (
 from lab.report.section import Section
 from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
-from lab.study.record import StudyRecord
+from lab.study.record import StudyRecord, shell_name
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
 from lab_report import charts
@@ -367,8 +367,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
         return [(record.command, "compares the rows again and writes this page")]
     root = record.folder.parent
     elsewhere = "" if root == Path("runs") else f" --runs {shlex.quote(str(root))}"
-    name = shlex.quote(record.study.name)
-    which = f" --variant {record.variant}" if record.others else ""
+    name = shell_name(record.study.name, root, record.variant if record.others else "")
     key = next((run.key for run in results.runs if run.status == "finished"), "")
     again = [(record.command, "runs the study again; finished runs are not trained twice")]
     one = (
@@ -376,7 +375,7 @@ def _commands(record: StudyRecord, results: Results) -> list[tuple[str, str]]:
     )
     return [
         *(again if record.command else []),
-        (f"lab report {name}{which}{elsewhere}", "writes this page again from the store"),
-        (f"lab compare {name}{which}{elsewhere} --format latex", "the comparison as a table for a paper"),
+        (f"lab report {name}", "writes this page again from the store"),
+        (f"lab compare {name} --format latex", "the comparison as a table for a paper"),
         *one,
     ]

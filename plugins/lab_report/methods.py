@@ -239,10 +239,11 @@ def _seeds_sentence(results: Results, record: StudyRecord | None) -> str:
     rule = _rules(results).get("splits")
     own_split = f"every seed had a split of its own of the data ({escape_latex(rule['path'])})" if rule else ""
     form_pairs = "runs of two variants with the same seed form a pair"
+    if not results.paired:
+        return f"Each was {'run' if record is None else 'trained'} {number}{listed}; seeds are taken for unrelated."
     if record is None or not record.base or "task" in record.base:
-        has_pairs = any(
-            own[name] & own[results.base_of(name)] for name in own if results.base_of(name) in own.keys() - {name}
-        )
+        pairs = [own[name] & own[results.base_of(name)] for name in own if results.base_of(name) != name]
+        has_pairs = results.paired and any(pairs)
         parts = [f"Each was run {number}{listed}", *([own_split] if rule else [])]
         return "; ".join([*parts, *(["runs with the same seed form pairs"] if has_pairs else [])]) + "."
     if "sources" in _rules(results):

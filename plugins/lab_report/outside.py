@@ -228,7 +228,7 @@ def based(results: Results, base: str | None) -> Results:
     if base not in names:
         raise UnknownNameError.among("arm", base, names, hint=f"arms: {', '.join(names)}")
     arms = sorted(results.arms, key=lambda arm: arm.name != base)
-    return Results(results.study, arms, results.runs, results.notes)
+    return Results(results.study, arms, results.runs, results.notes, paired=results.paired)
 
 
 def _study_beside(path: Path, rows: Rows) -> Results | None:

@@ -23,6 +23,7 @@ from lab.report.cells import (
     note_of_tests,
     pairing,
     score_cell,
+    search_note,
 )
 from lab.report.documents import COMPARED, MEASURED
 from lab.study.compare import ArmComparison, Effect
@@ -217,6 +218,11 @@ def comparison_table(
         UnknownNameError: no run has such a figure; close matches are given.
     """
     rows = results.compare(metric, stepwise=stepwise, paired=paired)
+    caveats = []
+    if results.study.searching is not None and not stepwise:
+        # as lab run shows them: the best trials, and that they were chosen by what they are shown with
+        rows = results.leading_rows(rows)
+        caveats = [search_note(results)]
     metric = metric or results.study.compare
     figures = [name for name in results.metric_names if is_judged(name) or name == metric]
     figures.sort(key=lambda name: name != metric)
@@ -229,7 +235,7 @@ def comparison_table(
         rows,
         figures,
         stepwise,
-        results.caveats(rows, metric),
+        [*results.caveats(rows, metric), *caveats],
         paired,
     )
 

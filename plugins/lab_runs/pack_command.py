@@ -54,11 +54,11 @@ def unpack(session: Session, file: Path, folder: Path) -> None:
 
     Runs that are here already stay as they are. No code in the file is run.
     """
+    from lab.study.record import shell_name
     from lab.study.store import Store
     from lab_runs.packing import unpack as read
 
     found = read(file, Store(folder))
     known = f", {found.known} were here" if found.known else ""
     click.echo(f"{found.study}: {found.added} runs added{known}")
-    runs = "" if folder == Path("runs") else f" --runs {folder}"
-    click.echo(f"lab compare {found.study}{runs}")
+    click.echo(f"lab compare {shell_name(found.study, folder)}")

@@ -13,9 +13,14 @@ __all__ = ["Embeddings", "WordEmbedding"]
 
 Embeddings = Literal["trained", "frozen", "both"]
 
+_SPREAD = 0.25
+
 
 class WordEmbedding(nn.Module):
     """Vectors of words.
+
+    Without word vectors to start from, they are drawn uniformly from ±0.25 (Kim 2014, section 3.2): updates of an
+    optimizer are small beside numbers around 1, where what words mean would stay noise, above all of rare ones.
 
     Args:
         vocab_size: words V.
@@ -56,6 +61,9 @@ class WordEmbedding(nn.Module):
         for embedding in (self.trained, self.frozen):
             if embedding is not None and word_vectors is not None:
                 embedding.weight.data.copy_(word_vectors)
+            elif embedding is not None:
+                nn.init.uniform_(embedding.weight, -_SPREAD, _SPREAD)
+                embedding.weight.data[pad_id] = 0.0
         if self.frozen is not None:
             self.frozen.weight.requires_grad_(False)
         self.output_size = 2 * width if kind == "both" else width

@@ -12,6 +12,7 @@ import numpy as np
 
 from lab.errors import DataError, LabError, UnknownNameError
 from lab.study.compare import MIN_SEEDS
+from lab.study.record import shell_name, variant_of
 from lab_statistics.corpus import ScoreOfSums, jackknife_differences, randomization_p, resampled_interval
 from lab_statistics.crossed import (
     MIN_EXAMPLES,
@@ -401,6 +402,8 @@ def sections(study: Any, runs: Sequence[RunRecord]) -> list[Section]:
     if not lines:
         return []
     # in a terminal one line per arm: a study of nine arms would fill three screens
-    lines.append(f"more: lab by-example {study.name}")
+    root = Path(runs[0].folder).parent.parent
+    which = variant_of(root, study.name, [run.key for run in runs])
+    lines.append(f"more: lab by-example {shell_name(study.name, root, which)}")
     text = "\n\n".join(texts)
     return [Section("Example by example", "\n".join(lines), f"<pre>{html.escape(text)}</pre>", weight=40)]

@@ -117,7 +117,7 @@ def describe(results: Results) -> list[str]:
     if len(levels) < 2:
         raise LabError(
             f"'{results.study.name}' has results of all arms on {len(levels)} of {len(rule['levels'])} datasets",
-            hint="lab run trains what is missing",
+            hint=_remedy(results, rule),
         )
     higher = results.is_higher_better(results.study.compare)
     lines = [
@@ -131,6 +131,16 @@ def describe(results: Results) -> list[str]:
     means = np.array([[np.mean(list(scores[arm][level].values())) for arm in (base, *arms)] for level in levels])
     lines.append(_rank_line([base, *arms], means, higher))
     return lines
+
+
+def _remedy(results: Results, rule: Mapping[str, Any]) -> str:
+    """Return what gives results where there are none: lab run trains missing runs, and keeps those that failed."""
+    runs = [run for run in results.runs if run.arm in rule["arms"]]
+    if lost := sorted({run.arm for run in runs if run.outcome in ("failed", "diverged")}):
+        return f"runs failed ({', '.join(lost)}): lab runs show KEY says why; lab runs has the keys"
+    if any(run.status != "finished" for run in runs):
+        return "lab run trains what is missing"
+    return f"finished runs there have no finite {results.study.compare}"
 
 
 def _arm_lines(

@@ -20,7 +20,7 @@ from lab.training import Checkpoint, Learner
 from lab.training.data import SequentialSampler
 from tests.benchmarks.turns import in_turns, in_turns_anew, typical_speeds
 
-VOCABULARY, LENGTH, COUNT, SHORT, BATCH, ROUNDS = 15_000, 20, 4_000, 500, 50, 5
+VOCABULARY, LENGTH, COUNT, SHORT, BATCH, ROUNDS = 15_000, 20, 4_000, 500, 50, 3
 """Length of the sentences, and texts per batch, of the SST-2 of the paper."""
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lab.study.interrupt import STOPPING
 from tests.kernel.kill_study import (
     STUDY,
     end_at_moments,
@@ -74,7 +75,13 @@ def test_a_full_disk_stops_the_study_with_a_clear_message_and_it_goes_on_later(
         text=True,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "LAB_DISABLE_THIRD_PARTY": "1"},
+        # without bytecode: Python itself would leave compiled files behind that end at the limit
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "LAB_DISABLE_THIRD_PARTY": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )
     assert limited.returncode == 2
     assert limited.stderr.startswith("lab: cannot write")
@@ -126,7 +133,8 @@ def test_an_interrupted_study_says_how_to_go_on_and_does(tmp_path: Path, left_in
     output, _ = process.communicate()
     assert process.returncode == 130
     assert output.decode() == (
-        f"interrupted; everything is saved\n  go on with the same command: lab run {study} --runs {runs} --quiet\n"
+        f"\n{STOPPING}\ninterrupted; everything is saved\n"
+        f"  go on with the same command: lab run {study} --runs {runs} --quiet\n"
     )
     state = json.loads(next(runs.glob(".store/*/checkpoint-*/state.json")).read_text())
     assert state

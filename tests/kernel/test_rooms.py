@@ -81,7 +81,14 @@ STUDY = '''
 """Is a larger step better?"""
 import torch
 from torch.utils.data import TensorDataset
-from lab import Data, Experiment, Study
+from lab import Callback, Data, Experiment, Study
+
+
+class Watcher(Callback):
+    observer = True
+
+    def after_epoch(self, learner):
+        print(learner.history[-1]["valid_loss"])
 
 
 def points() -> Data:
@@ -94,7 +101,7 @@ def line() -> torch.nn.Module:
 
 
 base = Experiment(
-    dataset=points, architecture=line, loss="mse", optimizer="sgd", callbacks=["one_cycle"],
+    dataset=points, architecture=line, loss="mse", optimizer="sgd", callbacks=["one_cycle", Watcher],
     metrics=["rmse"], lr=1e-2, batch_size=8, epochs=2,
 )
 study = Study(base, seeds=2).swap("lr", {"larger": 3e-2})

@@ -350,6 +350,26 @@ def test_an_arm_with_seeds_of_its_own_was_not_asked_for_those_of_others(run: Run
     assert re.search(r"^c +3 ", run("compare", "f.csv", *ASKED).output, re.MULTILINE)
 
 
+def test_every_layout_takes_unrelated_seeds(run: Run, tmp_path: Path) -> None:
+    Path("f.csv").write_text(lines(*(row.replace("b,", "b,7") for row in GOOD)))
+    methods = run("compare", "f.csv", *ASKED, "--unpaired", "--format", "methods", "--report", "page").output
+    assert "Each was run 3 times; seeds are taken for unrelated." in methods
+    assert "welch1947" in methods
+    assert "All runs finished." in methods
+    assert "welch1947" in run("compare", "f.csv", *ASKED, "--unpaired", "--format", "bibtex").output
+    (arm,) = json.loads(run("compare", "f.csv", *ASKED, "--unpaired", "--format", "json").output)["arms"][1:]
+    assert arm["comparison"]["test"] == "Welch's t-test"
+    page = Path("page/report.html").read_text()
+    assert "6 of 6 runs finished" in page
+    assert "not paired" in page
+    # also where seeds are in common
+    Path("g.csv").write_text(lines(*GOOD))
+    output = run("compare", "g.csv", *ASKED, "--unpaired", "--format", "methods", "--report", "two").output
+    assert "seeds are taken for unrelated" in output
+    assert "welch1947" in run("compare", "g.csv", *ASKED, "--unpaired", "--format", "bibtex").output
+    assert "Welch" in Path("two/report.html").read_text()
+
+
 def test_arms_that_are_not_paired_have_seeds_of_their_own(run: Run) -> None:
     Path("f.csv").write_text(lines(*(row.replace("b,", "b,7") for row in GOOD)))
     output = run("compare", "f.csv", *ASKED, "--unpaired").output

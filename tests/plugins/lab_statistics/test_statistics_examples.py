@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import attrs
@@ -425,7 +426,8 @@ def test_arms_that_are_not_shown_count_as_in_the_table(catalog: Catalog, tmp_pat
 def test_the_report_has_one_line_per_arm_in_the_terminal(results: Results) -> None:
     (section,) = sections(results.study, results.runs)
     assert section.text.splitlines()[0].startswith("wide: Δ loss ")
-    assert section.text.splitlines()[-1] == "more: lab by-example examples"
+    root = results.runs[0].folder.parent.parent
+    assert section.text.splitlines()[-1] == f"more: lab by-example examples --runs {shlex.quote(str(root))}"
     assert "examples that changed most" in section.html
 
 

@@ -86,7 +86,7 @@ def test_wrong_questions_are_refused() -> None:
     study = Study(experiment()).swap("dataset.size", {"more": 40})
     with pytest.raises(StudyError, match=r"arms change dataset\.size themselves: more"):
         splits(study, "dataset.size", valid_share=0.25)
-    with pytest.raises(StudyError, match="valid_share is between 0 and 1, not 1"):
+    with pytest.raises(StudyError, match="valid_share is a number between 0 and 1, such as"):
         splits(Study(experiment()), "dataset.size", valid_share=1)
     with pytest.raises(StudyError, match="no grid, search, tune, across or until_decided"):
         splits(splits(Study(experiment()), "dataset.size", valid_share=0.25), "dataset.noise", valid_share=0.25)
