@@ -134,7 +134,8 @@ def test_sampler_that_needs_targets_is_told_which_datasets_offer_them(catalog: C
     text = problem(base, "balanced", catalog, tmp_path)
     assert "sampler 'balanced' (lab_balanced 1.2.3) needs 'targets', which a split of dataset 'fr_en_questions'" in text
     offering = next(line for line in text.splitlines() if "datasets whose splits offer it" in line)
-    assert all(f"'{name}'" in offering for name in ("points", "digits", "image_folder", "bundled_table", "labelled_text"))
+    known = ("points", "digits", "image_folder", "bundled_table", "labelled_text")
+    assert all(f"'{name}'" in offering for name in known)
     assert "docs/writing-a-plugin.md#facts-of-a-split" in text
     assert "partial" not in text
 
