@@ -6,11 +6,11 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
-__all__ = ["make_robust", "stdout_to_stderr"]
+__all__ = ["make_robust", "noting_prints", "stdout_to_stderr"]
 
 GONE = (errno.EPIPE, errno.EIO)
 """Errors of writing to a pipe without a reader and to a terminal that was closed."""
@@ -63,6 +63,31 @@ def _robust(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
     buffer = io.BufferedWriter(_Robust(descriptor, "w", closefd=False))
     line_buffering = stream.line_buffering or descriptor == 2
     return io.TextIOWrapper(buffer, stream.encoding, errors, line_buffering=line_buffering)
+
+
+class _Noting:
+    """Stream that passes everything on and notes the first line, with the place that wrote it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.first = stream, ""
+
+    def write(self, text: str) -> int:
+        if not self.first and text.strip():
+            frame = sys._getframe(1)
+            line = text.strip().splitlines()[0][:60]
+            self.first = f"{line!r} ({os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno})"
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def noting_prints() -> Iterator[Callable[[], str]]:
+    """Note what Python prints inside the block: the function gives the first line and its place, or nothing."""
+    stream: Any = _Noting(sys.stdout)
+    with redirect_stdout(stream):
+        yield lambda: stream.first
 
 
 @contextmanager

@@ -7,6 +7,7 @@ by name and only once something has imported them, so nothing heavy is imported 
 from __future__ import annotations
 
 import importlib.machinery
+import linecache
 import os
 import sys
 import types
@@ -15,8 +16,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from lab.errors import PluginError
+from lab.registry.reads import last_move
 
 __all__ = ["OF_PROCESS", "OF_TRAINING", "Definitions", "process_unchanged"]
+
+FOLDER = "the working folder"
 
 ENVIRONMENT = ("CUBLAS_", "CUDA_VISIBLE_DEVICES", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED")
 """Beginnings of the environment variables that numbers depend on; torch sets some of its own while it is imported."""
@@ -180,7 +184,7 @@ def process_unchanged(what: str, *blames: str, in_place: bool = False) -> Iterat
     Raises:
         PluginError: something was changed; the message names it. Errors of the block itself pass, restored as well.
     """
-    keeper = _Keeper(in_place=in_place)
+    keeper, before = _Keeper(in_place=in_place), last_move()
     sys.meta_path.insert(0, keeper)
     try:
         yield
@@ -190,8 +194,12 @@ def process_unchanged(what: str, *blames: str, in_place: bool = False) -> Iterat
     finally:
         if keeper in sys.meta_path:
             sys.meta_path.remove(keeper)
+    number, file, line = last_move()
     if changed := keeper.restore():
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        if FOLDER in changed and number > before[0]:
+            source = linecache.getline(file, line).strip()
+            shown += f" ({os.path.basename(file)}, line {line}{': ' if source else ''}{source})"
         raise PluginError(f"{what} changes {shown}, which belongs to the whole process").blaming(*blames)
 
 
@@ -284,7 +292,7 @@ _TORCH = {
 
 
 def _settings() -> dict[str, Any]:
-    found: dict[str, Any] = {"the working folder": _folder(), "the recursion limit": sys.getrecursionlimit()}
+    found: dict[str, Any] = {FOLDER: _folder(), "the recursion limit": sys.getrecursionlimit()}
     found["environment variables"] = {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_grad_enabled"):
@@ -301,7 +309,7 @@ def _folder() -> str:
 
 
 def _set(name: str, value: Any) -> None:
-    if name == "the working folder":
+    if name == FOLDER:
         os.chdir(value or "/")
     elif name == "the recursion limit":
         sys.setrecursionlimit(value)

@@ -6,8 +6,8 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from lab.registry.discovery import EntryPoint, find_entry_points, is_installed
 from lab.registry.intact import process_unchanged
 from lab.registry.reads import watch_reads
 from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
-from lab.streams import stdout_to_stderr
+from lab.streams import noting_prints, stdout_to_stderr
 
 __all__ = ["GROUP", "Catalog", "PluginHost", "load_catalog"]
 
@@ -223,13 +223,24 @@ class PluginHost:
     def _isolate(self, plugin: Plugin, action: Callable[..., None], *arguments: Any) -> None:
         """Run one step of loading; a plugin that fails in it is unregistered whole, with a warning."""
         try:
-            with stdout_to_stderr(), self._watched(plugin, "it", "__file__"):
+            with stdout_to_stderr(), self._telling_prints(plugin), self._watched(plugin, "it", "__file__"):
                 action(*arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             # pytest.skip and CancelledError are no Exceptions, and may not end the command either.
             self._fail(plugin, error)
+
+    @contextmanager
+    def _telling_prints(self, plugin: Plugin) -> Iterator[None]:
+        """Tell which plugin prints while it is loaded: every command would print it, and nobody knows why."""
+        if plugin.is_builtin:
+            yield
+            return
+        with noting_prints() as printed:
+            yield
+        if printed():
+            self.warn(f"lab: plugin {plugin} prints while it is loaded: {printed()}")
 
     def _watched(self, plugin: Plugin, what: str, blames: str) -> AbstractContextManager[None]:
         """Return the context in which code of a third party runs: what it changes in the process is put back."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["opened_files", "watch_reads"]
+__all__ = ["last_move", "opened_files", "watch_reads"]
 
 WRITES = os.O_WRONLY | os.O_RDWR
 CODE = (".py", ".pyc", ".so", ".pyd")
 
+LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+
 _opened: list[tuple[list[str], str]] = []
+_count = itertools.count(1)
+_moves: list[tuple[int, str, int]] = [(0, "", 0)]
 
 
 @cache
@@ -30,13 +35,24 @@ def opened_files() -> list[tuple[list[str], str]]:
     return found
 
 
+def last_move() -> tuple[int, str, int]:
+    """Return the number, the file and the line of the last change of the working folder."""
+    return _moves[0]
+
+
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     """Note an opened file: every one passes here, those of ``os.open`` and ``io.open_code`` included.
 
     Nothing is looked up here: the hook runs inside of the import that opens the file.
     """
     # The hook runs for every audit event of the process, so the cheapest test comes first.
-    if event not in ("open", "sqlite3.connect"):
+    if event not in ("open", "sqlite3.connect", "os.chdir"):
+        return
+    if event == "os.chdir":
+        frame = sys._getframe(1)
+        # lab itself goes back to where it was
+        if not frame.f_code.co_filename.startswith(LAB):
+            _moves[:] = [(next(_count), frame.f_code.co_filename, frame.f_lineno)]
         return
     file = arguments[0]
     if event == "open" and (not isinstance(arguments[2], int) or arguments[2] & WRITES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from lab.errors import PluginError, UnknownNameError, describe_error
+from lab.errors import PluginError, UnknownNameError, describe_error, place_of
 from lab.registry.component import Preset
 from lab.streams import stdout_to_stderr
 
@@ -135,7 +136,28 @@ class Entry:
 
     def load(self) -> Any:
         """Return the object itself, imported now if it was registered by its path."""
-        return load_object(self.target, self.label) if isinstance(self.target, str) else self.target
+        if not isinstance(self.target, str):
+            return self.target
+        try:
+            return load_object(self.target, self.label)
+        except PluginError as error:
+            registered = self._registered()
+            where = f"{error.where}, registered in {registered}" if registered else error.where
+            raise PluginError(error.what, where=where, hint=error.hint) from error.__cause__
+
+    def _registered(self) -> str:
+        """Return file and line where the path of this component is written, or where its hook begins."""
+        hook = getattr(self.plugin.module, self.spec.hook, None)
+        try:
+            lines, first = inspect.getsourcelines(inspect.unwrap(hook))  # type: ignore[arg-type]
+        except (TypeError, OSError, ValueError):
+            return place_of(hook)
+        # A path that is put together is not written anywhere; its name may be.
+        for text in (str(self.target), self.name):
+            for number, line in enumerate(lines, first):
+                if f'"{text}"' in line or f"'{text}'" in line:
+                    return f"{inspect.getsourcefile(inspect.unwrap(hook))}, line {number}"  # type: ignore[arg-type]
+        return place_of(hook)
 
 
 def load_object(path: str, owner: str) -> Any:

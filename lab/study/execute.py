@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from lab.errors import LabError, StudyError, describe_error
+from lab.errors import LabError, PluginError, StudyError, describe_error, place_of
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
@@ -155,11 +156,15 @@ def execute_plan(
         _refuse_unknown_primary(first, first.store.record(first.key))
     component = _resolve_executor(executor, catalog)
     chosen = component.build({})
+    _check_submit(component, chosen)
     catalog.call("lab_study_started", study=plan.study, runs=plan.to_do)
     # around all runs: a signal between two runs must not be lost
     with stop_on_interrupt() as stop, _naming_executor(component):
         ended: dict[str, RunRecord] = {}
-        for run, record in chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh):
+        for run, record in _pairs(
+            component, chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh)
+        ):
+            _refuse_twice(component, run, ended)
             ended[run.key] = record
             if len(ended) == 1:
                 # raised in the loop: the executor ends what it has begun
@@ -173,6 +178,36 @@ def execute_plan(
             hint="submit yields (run, record) for every run; finished runs are kept",
         )
     return gather(plan, ended)
+
+
+def _pairs(component: Component, given: Any) -> Iterator[tuple[Run, RunRecord]]:
+    """Iterate over what an executor yields.
+
+    Raises:
+        PluginError: it is something else than pairs of a run and its record.
+    """
+    place = component.place if component.is_third_party else None
+    hint = "submit yields (run, record) for every run, as it ends"
+    if not hasattr(given, "__iter__"):
+        raise PluginError(
+            f"{component.label}: submit returns {type(given).__name__}, no iterator", where=place, hint=hint
+        )
+    for pair in given:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], RunRecord)):
+            shown = type(pair).__name__ if not isinstance(pair, tuple) else [type(each).__name__ for each in pair]
+            raise PluginError(
+                f"{component.label}: submit yields {shown}, no pair (run, record)", where=place, hint=hint
+            )
+        yield pair
+
+
+def _refuse_twice(component: Component, run: Run, ended: Mapping[str, RunRecord]) -> None:
+    if run.key in ended:
+        raise PluginError(
+            f"{component.label} yields the run of arm '{run.arm}', seed {run.seed}, twice",
+            where=component.place if component.is_third_party else None,
+            hint="submit yields (run, record) once for every run; finished runs are kept",
+        )
 
 
 @contextmanager
@@ -224,7 +259,10 @@ def build_executor(reference: Reference, catalog: Catalog) -> Executor:
     Raises:
         LabError: there is none, or its parameters are wrong.
     """
-    return _resolve_executor(reference, catalog).build({})  # type: ignore[no-any-return]
+    component = _resolve_executor(reference, catalog)
+    built: Executor = component.build({})
+    _check_submit(component, built)
+    return built
 
 
 def _resolve_executor(reference: Reference, catalog: Catalog) -> Component:
@@ -232,7 +270,34 @@ def _resolve_executor(reference: Reference, catalog: Catalog) -> Component:
     component = resolver.resolve("executors", reference)
     if component is None:
         raise LabError("\n".join(resolver.problems))
+    if isinstance(component.factory, type):
+        # a class shows its method before anything is made of it
+        _check_submit(component, component.factory)
     return component
+
+
+def _check_submit(component: Component, made: Any) -> None:
+    """Raise if an executor, or its class, has no method ``submit`` that can be called as ``Executor.submit`` is.
+
+    Raises:
+        PluginError: it has none.
+    """
+    submit = getattr(made, "submit", None)
+    problem = "" if callable(submit) else "has no method `submit`"
+    if callable(submit):
+        given: list[Any] = [None] * (4 if isinstance(made, type) else 3)
+        try:
+            inspect.signature(submit).bind(*given, fresh=False)
+        except TypeError as error:
+            problem = f"cannot be called as submit(runs, listener, stop, fresh=…): {error}"
+        except ValueError:
+            pass
+    if problem:
+        raise PluginError(
+            f"{component.label} {problem}",
+            where=place_of(submit) if callable(submit) else component.place,
+            hint="def submit(self, runs, listener, stop, *, fresh): docs/writing-a-plugin.md#an-executor",
+        )
 
 
 def is_elsewhere(executor: Reference, catalog: Catalog) -> bool:

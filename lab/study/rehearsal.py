@@ -384,7 +384,8 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
         with assert_global_state_unchanged(label, allow_torch_rng=True, functions=True), _naming(run, learner):
             first = _step(learner, small)
     except Exception as error:
-        if small is full or isinstance(error, PluginError) or is_out_of_memory(error):
+        # a wrong shape is wrong at any size, although two sizes that are equal by chance may hide it in a full batch
+        if small is full or isinstance(error, (PluginError, ShapeError)) or is_out_of_memory(error):
             raise
         # if the full batch fails too, the size is not the reason, and its error is the one to show
         _step(learner, full)
@@ -498,11 +499,13 @@ def _too_small(learner: Learner, train: Pass, error: BaseException) -> LabError:
     small, size = len(train.smallest), learner.train_size
     examples = f"{small} example" + "s" * (small > 1)
     reason = str(error).splitlines()[0] if isinstance(error, LabError) else describe_error(error)
+    # torch's words for a batch norm that has one value to take the variance of
+    is_norm = "more than 1 value per channel" in reason
+    needs = "batch norm needs two or more" if is_norm else "a full batch can be trained on"
     return LabError(
         f"the smallest batch of an epoch has {examples}, and the model cannot be trained on it: {reason}",
         where=f"{size} training examples, batch_size={learner.batch_size}",
-        hint="batch norm needs two or more; choose another batch_size, or leave the rest out: "
-        "sampler=use('shuffle', drop_last=True)",
+        hint=f"{needs}; choose another batch_size, or leave the rest out: sampler=use('shuffle', drop_last=True)",
     )
 
 

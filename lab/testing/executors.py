@@ -42,6 +42,9 @@ class ExecutorConformance(Conformance):
             # The base trains well; only the diverging arm is asked for.
             runs = [run for run in plan.to_do if lr is None or run.arm != BASE]
             given = list(executor.submit(runs, SilentListener(), threading.Event(), fresh=False))
+            twice = [run.seed for number, (run, _) in enumerate(given) if run in [other for other, _ in given[:number]]]
+            if twice:
+                raise Finding(f"{self.label} yields the run of seed {twice[0]} twice", hint="once for every run")
         return sorted(((run.seed, record.status, _metrics(record)) for run, record in given), key=lambda row: row[0])
 
     def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:

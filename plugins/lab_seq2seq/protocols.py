@@ -274,11 +274,10 @@ class PrefixDecoder:
         """
         logits: Tensor = self.model(source, prefix)
         if not isinstance(logits, Tensor) or logits.dim() != 3 or logits.shape[:2] != prefix.shape:
-            given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ShapeError(
-                f"a translation model returns logits (T, B, V) = {(*prefix.shape, 'V')}, not {given}",
+                f"a translation model returns logits (T, B, V) = {(*prefix.shape, 'V')}, not {_shape_of(logits)}",
                 where=f"forward(source {tuple(source.shape)}, prefix {tuple(prefix.shape)})",
-                hint="time comes first; use batch_first=True inside, and transpose the output",
+                hint=_shape_hint(logits, prefix),
             ).blaming("architecture")
         return logits
 
@@ -311,3 +310,15 @@ class PrefixDecoder:
             prefix = torch.cat([prefix, tokens.unsqueeze(0)])
             logits = self.logits(source, prefix)
         return logits
+
+
+def _shape_of(output: Any) -> str:
+    return str(tuple(output.shape)) if isinstance(output, Tensor) else describe_structure(output)
+
+
+def _shape_hint(output: Any, prefix: Tensor) -> str:
+    if not isinstance(output, Tensor):
+        return "it returns the logits alone, as one tensor; attention weights are returned by `step`"
+    if output.dim() == 3 and output.shape[:2] == prefix.shape[::-1]:
+        return "time comes first: transpose the output, logits.transpose(0, 1); layers with batch_first=True may stay"
+    return "there is a row of logits for every token of the prefix, time first"

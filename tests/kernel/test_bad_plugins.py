@@ -125,7 +125,8 @@ def test_a_component_that_cannot_be_imported_is_an_error_when_it_is_used(install
     with pytest.raises(PluginError) as caught:
         entry.load()
     assert str(caught.value) == (
-        f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0)\n  {cause.format(site=site)}"
+        f"cannot load '{entry.target}'\n  loss '{name}' (unresolvable 1.0), registered in {site}/unresolvable.py, line "
+        f"{9 + ['no_module', 'no_attribute', 'exits'].index(name)}\n  {cause.format(site=site)}"
     )
     assert catalog.registry("losses")["fine"].load()
 
@@ -182,6 +183,13 @@ def test_no_kind_of_error_in_a_hook_ends_the_command(load, error):
 def test_ctrl_c_while_a_plugin_is_imported_is_heard(load):
     with pytest.raises(KeyboardInterrupt):
         load(slow=KeyboardInterrupt())
+
+
+def test_plugin_that_prints_is_named_with_the_line(catalog_with, complaints):
+    catalog = catalog_with("loud")
+    told = [line for line in complaints if "prints" in line]
+    assert told[0] == "lab: plugin loud 1.0 prints while it is loaded: 'loud import' (loud.py, line 7)"
+    assert catalog.plugins["loud"].status == "loaded"
 
 
 def test_what_a_plugin_prints_goes_to_stderr(catalog_with, install, capfd):

@@ -71,7 +71,7 @@ _plugin("exits", "SystemExit: 3", "import sys\nsys.exit(3)  # here\n")
 _plugin("skips", "GeneratorExit", "raise GeneratorExit  # here\n")
 _plugin("syntax", "SyntaxError", "def broken(:  # here\n    pass\n")
 _plugin("recursion", "RecursionError", "def deeper():\n    return deeper()  # here\n\ndeeper()\n")
-_plugin("chdir", "changes the working folder", "import os\nos.chdir('/')  # here\n", has_line=False)
+_plugin("chdir", "changes the working folder", "import os\nos.chdir('/')  # here\n")
 _plugin("misspelt", "did you mean: lab_losses?", _hook("lab_loses", "{}").replace("():", "():  # here"))
 _plugin(
     "absent",
@@ -362,6 +362,34 @@ def _executor(name: str, says: str, body: str, mark: str = "", **rest: object) -
 
 
 _executor("loses", "gave no record of", "yield from ()", mark="  # here")
+_executor(
+    "twice",
+    "yields the run of arm 'base', seed 0, twice",
+    "for run in runs:\n            record = run.execute(listener, stop, fresh=fresh)\n"
+    "            yield run, record\n            yield run, record",
+    mark="  # here",
+)
+_executor(
+    "no_pair",
+    "submit yields Run, no pair (run, record)",
+    "for run in runs:\n            run.execute(listener, stop, fresh=fresh)\n            yield run",
+    mark="  # here",
+)
+_executor("no_iterator", "submit returns NoneType, no iterator", "pass", mark="  # here")
+_component(
+    "executors",
+    "no_submit",
+    "has no method `submit`",
+    "class broken:  # here\n    '''An executor.'''\n",
+    when="run",
+)
+_component(
+    "executors",
+    "submit_of_two",
+    "cannot be called as submit(runs, listener, stop, fresh=…)",
+    "class broken:\n    '''An executor.'''\n\n    def submit(self, runs, listener):  # here\n        return []\n",
+    when="run",
+)
 _executor("fails", "ConnectionError: no cluster", "raise ConnectionError('no cluster')  # here")
 
 SEARCHER = """

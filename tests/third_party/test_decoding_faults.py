@@ -162,7 +162,26 @@ class NoLength(NoPacking):
         return super().forward(source, target, forced)
 
 
-KINDS = (Whole, TwoValues, TimeFirst, OddWeights, NoSelect, NoReorder, Raises, Other, NoPacking, NoLength)
+class BatchFirst(nn.Module):
+    """Forgets that time comes first."""
+
+    def __init__(self, source_vocab_size: int, target_vocab_size: int):
+        super().__init__()
+        self.target = nn.Embedding(target_vocab_size, target_vocab_size)
+
+    def forward(self, source, prefix):
+        return self.target(prefix).transpose(0, 1)
+
+
+class Pair(BatchFirst):
+    """Returns weights, too."""
+
+    def forward(self, source, prefix):
+        return super().forward(source, prefix), None
+
+
+BROKEN = (BatchFirst, Pair, TwoValues, TimeFirst, OddWeights, NoSelect, NoReorder, Raises, Other, NoLength)
+KINDS = (Whole, NoPacking, *BROKEN)
 
 
 @hookimpl
@@ -285,3 +304,32 @@ def test_changed_stepper_gives_the_plain_model_the_same_numbers(catalog: Catalog
             done = run_study(Study(plain, seeds=1), runs=tmp_path / str(steps), catalog=catalog)
         scores.append(done.runs[0].metrics["valid_loss"])
     assert scores[0] == pytest.approx(scores[1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("batchfirst", "time comes first: transpose the output, logits.transpose(0, 1)"),
+        ("pair", "it returns the logits alone, as one tensor"),
+    ],
+)
+def test_output_of_another_shape_gets_the_advice_that_fits_it(
+    name: str, hint: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    with pytest.raises(StudyError) as failure:
+        plan_study(study(name), Workspace.open(tmp_path / "runs", catalog, "cpu"))
+    (problem,) = failure.value.problems
+    assert hint in problem
+    assert "batch norm" not in problem
+
+
+def test_wrong_shape_that_a_full_batch_hides_is_no_matter_of_batch_norm(catalog: Catalog, tmp_path: Path) -> None:
+    base = study("batchfirst", callbacks=False)
+    workspace = Workspace.open(tmp_path / "runs", catalog, "cpu")
+    # One of these sizes is the length of its batch, and all leave a small batch in the end.
+    for size in range(8, 20):
+        arms = attrs.evolve(base, base=attrs.evolve(base.base, batch_size=size))
+        with pytest.raises(StudyError) as failure:
+            plan_study(arms, workspace)
+        assert "batch norm" not in str(failure.value)
+        assert "returns logits (T, B, V)" in str(failure.value)
