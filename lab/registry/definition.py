@@ -6,6 +6,8 @@ written down here, or refused.
 
 from __future__ import annotations
 
+import bisect
+import dis
 import enum
 import functools
 import hashlib
@@ -15,6 +17,7 @@ import os
 import re
 import sys
 import types
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ __all__ = ["fingerprint_of", "modules_of", "origin_of", "state_digest", "value_d
 
 MAX_DEPTH = 40
 MAX_OBJECTS = 100_000
+VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 CALLABLES = (functools.partial, types.MethodType, types.FunctionType, type, types.BuiltinFunctionType)
 
 
@@ -116,7 +120,7 @@ def _refuse_namesake(definition: Any, module: str) -> None:
     """
     function = definition if isinstance(definition, types.FunctionType) else None
     if isinstance(definition, type):
-        functions = filter(None, map(_function_of, vars(definition).values()))
+        functions = [each for value in vars(definition).values() for each in _functions_of(value)]
         # A class has no globals, but its methods do.
         function = next((each for each in functions if each.__module__ == module), None)
     loaded = sys.modules.get(module)
@@ -139,6 +143,12 @@ def _read_by(code: types.CodeType) -> set[str]:
     return {*code.co_names}.union(*(_read_by(item) for item in code.co_consts if isinstance(item, types.CodeType)))
 
 
+def _texts_in(code: types.CodeType) -> set[str]:
+    """Return the texts of some code that may be names of environment variables."""
+    texts = {each for each in code.co_consts if isinstance(each, str) and each.isidentifier()}
+    return texts.union(*(_texts_in(item) for item in code.co_consts if isinstance(item, types.CodeType)))
+
+
 def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
     """Collect a definition and those that it wraps, is bound to, closed over or derived from; of a value, those in it.
 
@@ -157,7 +167,8 @@ def _gather(thing: Any, found: dict[int, Any], depth: int) -> None:
         found[id(thing)] = thing
         if isinstance(thing, type):
             inner = [base for base in thing.__mro__[1:] if base is not object]
-            inner += filter(None, map(_function_of, vars(thing).values())) if _is_own(thing) else []
+            own = list(vars(thing).values()) if _is_own(thing) else []
+            inner += [each for value in own for each in _functions_of(value) or [value] if isinstance(each, CALLABLES)]
         elif isinstance(thing, types.FunctionType):
             inner = [*map(_content, thing.__closure__ or ()), *_globals_read(thing).values()]
             inner += filter(None, [getattr(thing, "__wrapped__", None)])
@@ -183,13 +194,14 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _function_of(value: Any) -> Any:
-    """Return the function behind a class attribute: a method of any kind, a property; None if there is none."""
+def _functions_of(value: Any) -> list[types.FunctionType]:
+    """Return the functions behind a class attribute: a method of any kind, a property with its setter."""
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
-    if isinstance(value, property):
-        value = value.fget
-    return value if isinstance(value, types.FunctionType) else None
+    if isinstance(value, functools.cached_property):
+        value = value.func
+    found = [value.fget, value.fset, value.fdel] if isinstance(value, property) else [value]
+    return [each for each in found if isinstance(each, types.FunctionType)]
 
 
 def _unwrapped(thing: Any) -> Any:
@@ -259,7 +271,7 @@ class _Description:
         if isinstance(value, (float, complex, bytes, range)):
             return [type(value).__name__, repr(value)]
         if isinstance(value, enum.Enum):
-            return ["enum", _place(type(value)), value.name]
+            return ["enum", _place(type(value)), value.name, self.of(value.value)]
         if isinstance(value, Path):
             if value.is_dir():
                 return ["folder", tree_digest(value)]
@@ -278,23 +290,21 @@ class _Description:
 
     def _whole(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return ["mapping", sorted(([self.of(key), self.of(item)] for key, item in value.items()), key=_text)]
+            # in its order, which layers and classes may be numbered by
+            return ["mapping", *([self.of(key), self.of(item)] for key, item in value.items())]
         if isinstance(value, (list, tuple)):
             return [type(value).__name__, *map(self.of, value)]
         if isinstance(value, (set, frozenset)):
             return ["set", *sorted(map(self.of, value), key=_text)]
         if isinstance(value, slice):
             return ["slice", *map(self.of, (value.start, value.stop, value.step))]
+        if typing.get_origin(value) is not None:
+            return ["type", repr(value)]
         if isinstance(value, CALLABLES):
             return ["definition", _place(_unwrapped(value)), self.state(value)]
         if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_numpy"):
             # A frame remembers which of its columns were looked at.
-            return [
-                "table",
-                str(getattr(value, "dtypes", "")),
-                repr(value.columns.tolist() if value.ndim == 2 else value.name),
-                _table_digest(value),
-            ]
+            return ["table", *_table(value)]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
         kind = _place(type(value))
@@ -306,7 +316,7 @@ class _Description:
             if " at 0x" in repr(value) or isinstance(value, types.GeneratorType):
                 raise TypeError(f"cannot be written down: {_shown(value)}; give a class, a function or plain values")
             return [kind, repr(value)]
-        return [kind, self._class(type(value)), self.of(state)]
+        return [kind, self._class(type(value)), [[name, self.of(state[name])] for name in sorted(state, key=str)]]
 
     def _function(self, function: types.FunctionType) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -323,6 +333,8 @@ class _Description:
                 found["attributes"] = self.of(attributes)
         for name, value in _globals_read(function).items():
             found[f"global {name}"] = self.of(value)
+        if _is_typed(function) and _read_by(function.__code__) & {"environ", "getenv"}:
+            found["environment"] = {name: os.environ.get(name) for name in sorted(_texts_in(function.__code__))}
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             found["wrapped"] = self.of(wrapped)
@@ -336,10 +348,10 @@ class _Description:
         # The attributes of a class that is written in a module are part of that module's source.
         computed = "<locals>" in kind.__qualname__ or _is_typed(kind) or not _is_written(kind)
         for name, value in vars(kind).items():
-            function = _function_of(value)
-            if function is not None:
-                found[name] = self._function(function)
-            elif computed and not name.startswith(("__", "_abc_")) and _is_plain(value):
+            functions = _functions_of(value)
+            for number, function in enumerate(functions):
+                found[f"{name} {number}" if number else name] = self._function(function)
+            if computed and not functions and not name.startswith(("__", "_abc_")) and _is_content(value):
                 found[name] = ["value", self.of(value)]
         found |= {f"base {base.__qualname__}": self._class(base) for base in kind.__bases__}
         return {name: state for name, state in found.items() if state}
@@ -364,7 +376,7 @@ def _is_inner(function: types.FunctionType) -> bool:
     for part in function.__qualname__.split("."):
         # getattr could run a descriptor of the user's.
         found = inspect.getattr_static(found, part, None)
-    return getattr(_function_of(found), "__code__", None) is not function.__code__
+    return all(each.__code__ is not function.__code__ for each in _functions_of(found))
 
 
 def _is_written(kind: type) -> bool:
@@ -373,9 +385,10 @@ def _is_written(kind: type) -> bool:
     return source is None or re.search(rf"class\s+{kind.__name__}\b", source.text) is not None
 
 
-def _is_plain(value: Any) -> bool:
-    descriptors = (property, types.MemberDescriptorType, types.GetSetDescriptorType)
-    return not callable(value) and not isinstance(value, descriptors)
+def _is_content(value: Any) -> bool:
+    """Return whether a class attribute says what its class does: a value, or a class or function that it uses."""
+    descriptors = (property, functools.cached_property, types.MemberDescriptorType, types.GetSetDescriptorType)
+    return isinstance(value, CALLABLES) or not (callable(value) or isinstance(value, descriptors))
 
 
 def _code(code: types.CodeType, doc: str | None) -> Any:
@@ -388,7 +401,25 @@ def _code(code: types.CodeType, doc: str | None) -> Any:
     # Python stores the docstring as the first constant of the code.
     if doc is not None and consts and consts[0] == repr(doc):
         consts[0] = repr(None)
-    return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
+    taken = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & VARIADIC]
+    return [_instructions(code), consts, list(code.co_names), list(code.co_varnames), list(code.co_freevars), taken]
+
+
+def _instructions(code: types.CodeType) -> list[Any]:
+    """Return bytecode as names and numbers, with jumps counted in instructions.
+
+    Python 3.11 and later call a name that the same cell imports in another way than one of an earlier cell.
+    """
+    steps = [each for each in dis.get_instructions(code) if each.opname not in ("CACHE", "NOP", "PRECALL", "PUSH_NULL")]
+    offsets = [each.offset for each in steps]
+    found: list[Any] = []
+    for each in steps:
+        if each.opcode in dis.hasjrel or each.opcode in dis.hasjabs:
+            value: Any = bisect.bisect_left(offsets, each.argval)
+        else:
+            value = each.argval if each.opcode in dis.hasname else each.arg
+        found.append([each.opname.replace("LOAD_METHOD", "LOAD_ATTR"), value])
+    return found
 
 
 def _state_of(value: Any) -> Any:
@@ -414,10 +445,17 @@ def _bytes_of(value: Any) -> bytes:
     return bytes(value.tobytes())
 
 
-def _table_digest(table: Any) -> str:
-    """Return a hash of the rows and the index of a pandas frame, series or index."""
-    rows = sys.modules["pandas"].util.hash_pandas_object(table, index=True)
-    return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+def _table(table: Any) -> list[Any]:
+    """Return the types, names and categories of a pandas frame, series or index, and a hash of its rows."""
+    columns = [table[name] for name in table.columns] if table.ndim == 2 else [table]
+    names = table.columns.tolist() if table.ndim == 2 else table.name
+    types_of = [[str(each.dtype), repr(list(getattr(each.dtype, "categories", ())))] for each in columns]
+    try:
+        rows = sys.modules["pandas"].util.hash_pandas_object(table, index=True)
+    except TypeError:
+        what = f"a {type(table).__name__} whose cells hold lists or other containers"
+        raise TypeError(f"cannot be written down: {what}; give columns of plain values") from None
+    return [repr(names), types_of, hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()]
 
 
 def _shown(value: Any) -> str:

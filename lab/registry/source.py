@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -303,10 +303,12 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     """Return the tree without the statements that only make experiments and studies.
 
     Their values are in the resolved experiment, so an arm may be added without another key for the existing arms. A
-    plain assignment or definition whose name nothing else reads goes with them, unless it is ``wanted``.
+    plain assignment or definition whose name nothing else reads goes with them, unless it is ``wanted``. An experiment
+    or study that a wanted definition reads stays, and what it is made of.
     """
     question: set[str] = set()
     kept = [node for node in tree.body if not _asks(node, question)]
+    asked = [node for node in tree.body if node not in kept]
     # Such code may use a name without mentioning it, so every definition counts.
     if any(isinstance(node, ast.Name) and node.id in ("globals", "vars", "eval", "exec") for node in _walk(kept)):
         return ast.Module(kept, [])
@@ -320,9 +322,34 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
         read = wanted.union(*map(_reads, kept))
         # Dropping one definition may leave another one unused, so this repeats until nothing changes.
         idle = [node for node in kept if _is_idle(node, read, plain_bases)]
-        if not idle:
+        if idle:
+            kept = [node for node in kept if node not in idle]
+            continue
+        used = _used(kept, wanted) & question
+        again = [node for node in asked if used & {name for inner in ast.walk(node) for name in _targets(inner)}]
+        if not again:
             return ast.Module(kept, [])
-        kept = [node for node in kept if node not in idle]
+        asked = [node for node in asked if node not in again]
+        kept = [node for node in tree.body if node in kept or node in again]
+
+
+def _used(nodes: Sequence[ast.stmt], wanted: frozenset[str]) -> set[str]:
+    """Return the names that definitions which are ``wanted`` read, and those that these read in turn."""
+    used, count = set(wanted), -1
+    while len(used) > count:
+        count = len(used)
+        used.update(*(_reads(node) - _locals(node) for node in nodes if _targets(node) & used))
+    return used
+
+
+def _locals(node: ast.AST) -> set[str]:
+    """Return the names that are arguments or variables somewhere inside a definition."""
+    if not isinstance(node, DEFINITIONS):
+        return set()
+    inside = list(ast.walk(node))
+    stored = {each.id for each in inside if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    shared = {name for each in inside if isinstance(each, (ast.Global, ast.Nonlocal)) for name in each.names}
+    return (stored | {each.arg for each in inside if isinstance(each, ast.arg)}) - shared
 
 
 def _asks(node: ast.stmt, question: set[str]) -> bool:

@@ -7,6 +7,7 @@ import shlex
 import string
 from collections.abc import Mapping, Sequence
 from glob import glob
+from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
@@ -44,8 +45,8 @@ def command(
         metrics: a file that the command writes into the run's folder, ``"{folder}/metrics.json"``: a JSON object, JSON
             lines or a CSV table, of which the last row counts. Or metric → regular expression with one group, whose
             last match in the output is the value.
-        sources: files that decide the numbers, with wildcards (``"src/**/*.py"``); a change of their content makes new
-            runs. Relative paths are of the working folder.
+        sources: files that decide the numbers, and folders of such files, with wildcards (``"src/**/*.py"``); a change
+            of their content makes new runs. Relative paths are of the working folder.
         timeout_s: seconds after which the command is ended, and its run fails.
         environment: variables of the command besides those of this process.
         parameters: what arms change: ``.swap("lr", [1e-3, 1e-2])``.
@@ -60,7 +61,8 @@ def command(
     names = {name.partition(".")[0].partition("[")[0] for _, name, _, _ in _parsed(template) if name is not None}
     unknown = sorted(names - {*parameters, *GIVEN})
     unused = sorted(parameters.keys() - names)
-    files = [file for pattern in sources for file in sorted(glob(pattern, recursive=True))]
+    matches = [match for pattern in sources for match in sorted(glob(pattern, recursive=True))]
+    files = list(dict.fromkeys(file for match in matches for file in _files_of(match)))
     problems = [
         f"'{{{name}}}' is not a parameter: "
         + (f"give {name}=..." if name.isidentifier() else f"braces that are meant are written twice: {{{{{name}}}}}")
@@ -91,6 +93,16 @@ def command(
     chosen |= {"metrics_file": metrics} if isinstance(metrics, str) else {"patterns": dict(metrics)}
     optional = {"sources": files, "timeout_s": timeout_s, "environment": dict(environment or {})}
     return Use("command", {**chosen, **{name: value for name, value in optional.items() if value}})
+
+
+def _files_of(match: str) -> list[str]:
+    """Return a source, or the files below a folder that is one, without hidden ones and compiled ones."""
+    folder = Path(match)
+    if not folder.is_dir():
+        return [match]
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    inside = [(path, path.relative_to(folder).parts) for path in found]
+    return [str(path) for path, parts in inside if not any(part[0] == "." or part == "__pycache__" for part in parts)]
 
 
 def _pattern_problems(metric: str, pattern: str) -> list[str]:

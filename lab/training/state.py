@@ -513,6 +513,12 @@ class Training:
         path = (root / name).resolve()
         if not path.is_relative_to(root) or path == root:
             raise LabError(f"the artefact name '{name}' leaves the run's folder")
+        if self.folder == self.finished_folder and not path.exists():
+            raise LabError(
+                f"its run has no artefact '{name}'",
+                where=str(root),
+                hint="a finished run is not written: set learner.folder to keep artefacts of your own",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

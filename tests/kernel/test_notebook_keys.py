@@ -75,6 +75,54 @@ def test_a_class_counts_with_its_base_and_its_attributes_also_without_a_method(c
     assert len({before, deeper, origin_of(main.Net)}) == 3
 
 
+IMPORTS = "import dataclasses, enum, functools, math, os, typing\nimport pandas as pd\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("class A:\n    act = math.sin\ndef train(): return A.act(1)", "class A:\n    act = math.cos"),
+        (
+            "class A:\n    f = functools.partial(max, 1)\ndef train(): return A.f(0)",
+            "class A:\n    f = functools.partial(max, 5)",
+        ),
+        (
+            "class B: v = 1\nclass A:\n    kind = B\ndef train(): return A.kind.v",
+            "class B: v = 2\nclass A:\n    kind = B",
+        ),
+        (
+            "class C(enum.Enum):\n    A = 1\nE = C.A\ndef train(): return E.value",
+            "class C(enum.Enum):\n    A = 2\nE = C.A",
+        ),
+        ("def h(*a): return isinstance(a, tuple)\ndef train(): return h(1)", "def h(a): return isinstance(a, tuple)"),
+        ("F = {'a': 1, 'b': 2}\ndef train(): return list(F.values())[0]", "F = {'b': 2, 'a': 1}"),
+        ("T = list[int]\ndef train(): return typing.get_args(T)[0](2.5)", "T = list[float]"),
+        (
+            "K = 1\nclass S:\n    @property\n    def g(s): return s._g\n    @g.setter\n    def g(s, v): s._g = v * K\n"
+            "def train(): return S()",
+            "K = 2",
+        ),
+        (
+            "K = 1\nclass S:\n    @functools.cached_property\n    def g(s): return K\ndef train(): return S().g",
+            "K = 2",
+        ),
+        (
+            "d = pd.Series(pd.Categorical(['a'], categories=['a', 'b']))\ndef train(): return d.cat.codes[0]",
+            "d = pd.Series(pd.Categorical(['a'], categories=['b', 'a']))",
+        ),
+        ("os.environ['GAIN'] = '1'\ndef train(): return os.environ['GAIN']", "os.environ['GAIN'] = '2'"),
+        ("os.environ['GAIN'] = '1'\ndef train(): return os.getenv('GAIN')", "del os.environ['GAIN']"),
+    ],
+)
+def test_all_that_a_definition_is_made_of_counts(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    monkeypatch.setenv("GAIN", "0")
+    before = origin_of(cell(IMPORTS + one).train)
+    assert origin_of(cell(one).train) == before
+    assert origin_of(cell(other).train) != before
+
+
 def test_data_of_a_notebook_counts_by_its_content(cell: Cell) -> None:
     cell(
         "import numpy as np\nimport pandas as pd\nx = np.arange(3)\nrows = pd.DataFrame({'a': [1, 2], 'b': ['u', 'v']})"

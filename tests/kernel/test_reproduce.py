@@ -124,6 +124,8 @@ def test_a_loaded_learner_that_trains_on_leaves_its_run_as_it_is(finished: tuple
 
     before = content()
     learner = lab.load(key, runs)
+    with pytest.raises(LabError, match=r"no artefact 'mine.txt'(.|\n)*set learner.folder"):
+        learner.artefact("mine.txt")
     learner.fit(1)
     assert learner.folder is None
     learner = lab.load(key, runs)

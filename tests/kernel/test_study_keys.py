@@ -276,6 +276,25 @@ def test_a_definition_inside_a_function_is_keyed_by_the_function(local_key):
     assert local_key(text) != local_key(text.replace("WIDTH = 3", "WIDTH = 4"))
 
 
+def test_a_class_that_a_function_makes_counts_with_the_classes_it_is_given(local_key):
+    inner = "def make(kind):\n    class Inner(Mine):\n        act = kind\n\n    return Inner\n\n\nbase ="
+    text = STUDY.replace("base =", inner).replace("architecture=Mine", "architecture=make(torch.nn.ReLU)")
+    assert local_key(text) != local_key(text.replace("make(torch.nn.ReLU)", "make(torch.nn.Tanh)"))
+
+
+def test_an_experiment_counts_only_if_a_component_reads_it(local_key):
+    other = "other = Experiment(dataset='points', architecture='mlp', loss='squared', lr=0.5)\nbase ="
+    unread = STUDY.replace("base =", other)
+    read = unread.replace("features, WIDTH)", "features, int(WIDTH * other.lr))")
+    assert local_key(unread) == local_key(unread.replace("lr=0.5", "lr=3.0"))
+    assert local_key(read) != local_key(read.replace("lr=0.5", "lr=3.0"))
+    # more seeds and arms of the study that is asked make no new key, also where a variable has its name
+    named = STUDY.replace(
+        "return torch.nn.Linear(features, WIDTH)", "study = WIDTH\n    return torch.nn.Linear(features, study)"
+    )
+    assert local_key(named) == local_key(named.replace("seeds=2)", "seeds=5).swap('lr', [0.1])"))
+
+
 def test_a_definition_typed_at_a_prompt_counts_with_what_it_does():
     def typed(body: str, **others: int) -> str:
         scope = {"__name__": "__main__", **others}

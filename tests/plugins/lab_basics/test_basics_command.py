@@ -17,6 +17,7 @@ import pytest
 from lab import Study, command, run_study, use
 from lab.errors import LabError, StudyError
 from lab.registry.plugins import load_catalog
+from lab.study.keys import key_of
 from lab.study.results import Results
 
 SCRIPT = """
@@ -227,6 +228,25 @@ def test_ctrl_c_ends_the_command_and_the_study(tmp_path, script):
     time.sleep(0.3)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=30) == 130
+
+
+def test_a_folder_of_sources_counts_with_the_files_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "inner").mkdir(parents=True)
+    (tmp_path / "conf" / "inner" / "v.txt").write_text("1")
+    (tmp_path / "conf" / "__pycache__").mkdir()
+
+    def key() -> str:
+        base = command(f"{PYTHON} -c 1 {{lr}}", lr=1.0, metrics="{folder}/m.json", sources=["conf"])
+        study = Study(base, seeds=1, compare="score", higher_is_better=True)
+        [arm] = study.resolve(load_catalog())
+        return key_of(arm.experiment, 0, "", "cpu")
+
+    before = key()
+    (tmp_path / "conf" / "__pycache__" / "v.pyc").write_bytes(b"compiled")
+    assert key() == before
+    (tmp_path / "conf" / "inner" / "v.txt").write_text("2")
+    assert key() != before
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux, which tells the child")
