@@ -16,8 +16,38 @@ from lab.registry.registry import RegistrySpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    from typing import Protocol
 
     Components = Mapping[str, Any]
+
+    class StartedRun(Protocol):
+        """What hooks may read of a run."""
+
+        study: str
+        arm: str
+        seed: int
+        key: str
+        file: str
+
+        @property
+        def device(self) -> str: ...
+
+        def record(self) -> dict[str, Any]: ...
+
+    class EndedRun(Protocol):
+        """What hooks may read of the result of a run."""
+
+        status: str
+        folder: Path
+        result: dict[str, Any]
+
+        @property
+        def metrics(self) -> dict[str, float]: ...
+
+        @property
+        def budget(self) -> dict[str, float]: ...
+
 
 __all__ = ["KERNEL_REGISTRIES", "hookimpl", "plugin_api"]
 
@@ -225,17 +255,22 @@ def lab_rounds() -> Mapping[str, str | Callable[..., Any]]:
 
 
 @hookspec
-def lab_run_started(run: Any) -> None:
+def lab_run_started(run: StartedRun) -> None:
     """A run begins to train, in the process that trains it. Nothing may be changed.
 
+    ``run`` has ``study, arm, seed, key, device, file`` (the study's, as it was given) and ``record()``, the content of
+    ``experiment.json`` with the whole recipe; it is a ``lab.study.run.Run``, of which the rest may change.
     The return value is ignored; order: plugin name. Used by: ``lab_trackers``.
     """
 
 
 @hookspec
-def lab_run_finished(run: Any, result: Any) -> None:
-    """A run has ended, well or not, in the process that trained it; ``result`` has ``status`` and ``metrics``.
+def lab_run_finished(run: StartedRun, result: EndedRun) -> None:
+    """A run has ended, well or not, in the process that trained it.
 
+    ``run`` is as in ``lab_run_started``. ``result`` has ``status`` (``finished``, ``failed``), ``folder``, the final
+    ``metrics`` and the ``budget`` (parameters, steps, seconds …) of a finished run, and ``result``, in which a failed
+    one has ``error``; it is a copy. An interrupted run does not end: it goes on later.
     Nothing may be changed; the return value is ignored; order: plugin name. Used by: ``lab_basics`` (pictures and texts
     for TensorBoard), ``lab_trackers``.
     """

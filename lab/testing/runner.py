@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import attrs
@@ -47,6 +51,10 @@ KINDS: dict[str, type[Conformance]] = {
 }
 
 
+AGAIN_S = 5.0
+"""Seconds after which a check that went on in spite of its limit is told again."""
+
+
 @attrs.frozen
 class Outcome:
     """The outcome of one check.
@@ -76,22 +84,84 @@ def conformance_of(entry: Entry, catalog: Catalog) -> type[Conformance]:
     return type(f"Conformance_{entry.name}", (base,), settings)
 
 
-def check_entry(entry: Entry, catalog: Catalog) -> Iterator[Outcome]:
-    """Run every check of a registered component, one after the other."""
+def check_entry(
+    entry: Entry,
+    catalog: Catalog,
+    *,
+    limit_s: float | None = None,
+    began: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Outcome]:
+    """Run every check of a registered component, one after the other.
+
+    Args:
+        entry: the component.
+        catalog: the plugins.
+        limit_s: seconds that a check may take; None for no limit.
+        began: called before each check with its name in words, its number from 1, and how many there are.
+    """
     kind = conformance_of(entry, catalog)
-    return (run_check(kind, name) for name in kind.checks())
+    names = kind.checks()
+    for number, name in enumerate(names, 1):
+        if began is not None:
+            began(_in_words(name), number, len(names))
+        yield run_check(kind, name, limit_s=limit_s)
 
 
-def run_check(kind: type[Conformance], name: str) -> Outcome:
-    """Run one check of a conformance class."""
-    words = name.removeprefix("test_").replace("_", " ")
+def _in_words(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ")
+
+
+class _TimeIsUp(BaseException):
+    """Raised in a check that takes too long; no Exception, so that components do not catch it."""
+
+
+@contextmanager
+def _limited(seconds: float | None) -> Iterator[None]:
+    """Raise ``_TimeIsUp`` in the block after some seconds, and again until it ends.
+
+    Only the main thread gets signals, and Windows has no such one: elsewhere there is no limit.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if seconds is None or not is_main or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def end(*_: Any) -> None:
+        raise _TimeIsUp
+
+    former = signal.signal(signal.SIGALRM, end)
+    # A run records what is raised in it and lets the next one begin, which must not take its time, either.
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
-        getattr(kind(), name)()
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def run_check(kind: type[Conformance], name: str, *, limit_s: float | None = None) -> Outcome:
+    """Run one check of a conformance class, in at most ``limit_s`` seconds."""
+    words = _in_words(name)
+    started = time.monotonic()
+    try:
+        with _limited(limit_s):
+            getattr(kind(), name)()
+    except _TimeIsUp as error:
+        return Outcome(words, "failed", "\n".join(_too_long(error, limit_s)))
     except NotApplicable as reason:
         return Outcome(words, "skipped", str(reason))
     except (Exception, SystemExit) as error:
         return Outcome(words, "failed", _describe(error))
+    if limit_s is not None and time.monotonic() - started > limit_s:
+        return Outcome(words, "failed", f"it did not end within {limit_s:g} s")
     return Outcome(words, "ok")
+
+
+def _too_long(error: BaseException, limit_s: float | None) -> list[str]:
+    # The innermost line that is not of Python's own library is where the component waits.
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename != __file__]
+    line = f"  {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    return [f"it did not end within {limit_s:g} s", *filter(None, [line]), "  more time: lab check --limit SECONDS"]
 
 
 def _describe(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+SILENT_S = 3.0
+"""Seconds after which the check that begins is named on stderr."""
+
 MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
@@ -31,15 +35,22 @@ MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 )
 @click.argument("names", nargs=-1, required=True, metavar="PLUGIN|NAME...")
 @click.option("--verbose", "-v", is_flag=True, help="Show every check, not only what was found.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds that one check may take.",
+)
 @click.pass_obj
-def check(session: Session, names: Sequence[str], verbose: bool) -> int:
+def check(session: Session, names: Sequence[str], verbose: bool, limit: float) -> int:
     """Check that all components of a PLUGIN, or the component NAME, keep their contracts.
 
     The same checks as in a plugin's own tests, which inherit them from lab.testing. Exit code 1: something was found.
     """
     catalog = session.catalog()
     entries = [entry for name in names for entry in _entries(catalog, name)]
-    failed = sum(_check(entry, catalog, verbose=verbose) for entry in entries)
+    failed = sum(_check(entry, catalog, verbose=verbose, limit=limit) for entry in entries)
     count = f"{len(entries)} component{'s' if len(entries) != 1 else ''}"
     click.echo(f"{count} checked, " + (f"{failed} with findings" if failed else "nothing found"))
     return 1 if failed else 0
@@ -63,11 +74,20 @@ def _entries(catalog: Catalog, name: str) -> list[Entry]:
     return found
 
 
-def _check(entry: Entry, catalog: Catalog, *, verbose: bool) -> bool:
+def _check(entry: Entry, catalog: Catalog, *, verbose: bool, limit: float) -> bool:
     """Check one component, print the findings, and return True if there are any."""
     from lab.testing.runner import check_entry
 
-    outcomes = list(check_entry(entry, catalog))
+    shown = time.monotonic()
+
+    def began(name: str, number: int, count: int) -> None:
+        nonlocal shown
+        # Most components take a second; of the others it is said what takes so long.
+        if time.monotonic() - shown > SILENT_S:
+            shown = time.monotonic()
+            click.echo(f"{entry.label}: check {number} of {count}, {name} …", err=True)
+
+    outcomes = list(check_entry(entry, catalog, limit_s=limit, began=began))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     passed = sum(outcome.status == "ok" for outcome in outcomes)
     said = f"{passed} checks" + (f", {len(failed)} failed" if failed else "")

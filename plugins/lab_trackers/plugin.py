@@ -72,6 +72,12 @@ def lab_commands() -> dict[str, tuple[str, str]]:
 
 
 @hookimpl
+def lab_scaffolds() -> dict[str, str]:
+    """Template of a tracker for ``lab new``."""
+    return {"tracker": "lab_trackers:scaffolds/tracker"}
+
+
+@hookimpl
 def lab_conformance() -> str:
     """Checks of trackers."""
     return "lab_trackers.conformance:support"

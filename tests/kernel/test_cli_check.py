@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,30 @@ def test_unknown_name_gets_a_close_match() -> None:
     assert str(result.exception) == (
         "unknown plugin or component 'sortisch'\n  did you mean: sortish or sort?\n  all names: lab list, lab plugins"
     )
+
+
+ENDLESS = '''"""Losses."""
+import time
+
+
+def total(output, target):
+    """Wait for ever."""
+    while True:
+        time.sleep(0.1)
+'''
+
+
+def test_check_that_does_not_end_is_stopped_and_its_line_is_named(
+    faulty: None, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "lab_faulty" / "total.py").write_text(ENDLESS, encoding="utf-8")
+    # an earlier test imported another package of this name
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab_faulty"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("lab_basics.check_command.SILENT_S", 0.0)
+    result = check("lab_faulty", "--limit", "0.3")
+    assert result.return_value == 1
+    assert "it did not end within 0.3 s" in result.output
+    assert "total.py, line 8: time.sleep(0.1)" in result.output
+    assert "more time: lab check --limit SECONDS" in result.output
+    assert "loss 'total' (lab_faulty 1.0): check 2 of " in result.stderr

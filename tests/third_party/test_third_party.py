@@ -29,6 +29,7 @@ KINDS = {
     "lab-brier": "metrics",
     "lab-centred": "callbacks",
     "lab-count": None,
+    "lab-diary": "callbacks",
     "lab-distant": "attentions",
     "lab-gated": "architectures",
     "lab-lion": "optimizers",
@@ -118,6 +119,16 @@ def test_report_section_of_a_third_party_knows_the_runs(project: Path, catalog: 
 def test_part_of_a_third_party_registry_is_reached_by_its_path(project: Path, catalog: Catalog, tmp_path: Path) -> None:
     arms = load_study(project / "study.py").resolve(catalog)
     assert arms[1].difference["architecture.activation"] == ("swish", "cube")
+
+
+@pytest.mark.parametrize("project", [PACKAGES / "lab-diary"], indirect=True)
+def test_callback_knows_arm_seed_and_key_of_its_run(project: Path, catalog: Catalog, tmp_path: Path) -> None:
+    results = answer(project, catalog, tmp_path / "runs")
+    for run in results.runs:
+        rows = [json.loads(line) for line in (run.folder / "artefacts/diary.jsonl").read_text().splitlines()]
+        assert [(row["arm"], row["seed"], row["key"], row["epoch"]) for row in rows] == [
+            (run.arm, run.seed, run.key, epoch) for epoch in range(2)
+        ]
 
 
 @pytest.mark.parametrize("project", [PACKAGES / "lab-translator"], indirect=True)
