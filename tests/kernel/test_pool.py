@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lab.study.interrupt import STOPPING
 from tests.kernel.kill_study import STUDY, finish, outcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
@@ -92,7 +93,7 @@ def test_an_interrupted_pool_saves_every_run(study: Path, tmp_path: Path, left_i
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
     assert process.returncode == 130
-    assert output.decode().startswith("interrupted; everything is saved\n")
+    assert output.decode().startswith(f"\n{STOPPING}\ninterrupted; everything is saved\n")
     finish(_pool(study, tmp_path / "pool", "--threads", "1"))
     assert outcome(tmp_path / "pool") == left_in_peace
 
