@@ -69,7 +69,10 @@ class TrackerConformance(Conformance):
         first = self.send(None, range(1), "interrupted")
         again, other = self.send(first, range(1, 2), "finished"), self.send(None, range(1), "finished")
         if again != first or other == first:
-            raise Finding(f"{self.label}: the run {first} went on as {again}, and another one was called {other}")
+            raise Finding(
+                f"{self.label}: the run {first} went on as {again}, and another one was called {other}",
+                hint="start(run, known) returns known for a run that goes on, and for known=None an id of its own",
+            )
 
 
 @cache

@@ -129,12 +129,11 @@ def test_show_says_what_could_not_be_loaded(lab, install):
 def test_show_of_a_component_that_cannot_be_imported_is_an_error(lab, install):
     install(unresolvable=BAD / "unresolvable.py")
     result = lab("show", "no_module")
-    assert (result.code, result.err) == (
-        2,
-        "lab: cannot load 'no_such_module:loss'\n"
-        "  loss 'no_module' (unresolvable 1.0)\n"
-        "  ModuleNotFoundError: No module named 'no_such_module'\n",
-    )
+    first, second, third = result.err.splitlines()
+    assert (result.code, first) == (2, "lab: cannot load 'no_such_module:loss'")
+    assert second.startswith("  loss 'no_module' (unresolvable 1.0), registered in ")
+    assert second.endswith("unresolvable.py, line 9")
+    assert third == "  ModuleNotFoundError: No module named 'no_such_module'"
 
 
 # --- lab plugins ------------------------------------------------------------------------------------------------------

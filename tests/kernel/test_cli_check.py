@@ -50,14 +50,14 @@ def faulty(site: Path) -> None:
 
 def test_component_that_keeps_its_contract_exits_with_0() -> None:
     result = check("l1")
-    assert result.output == "loss 'l1' (lab_basics 0.1.0)  12 checks\n1 component checked, nothing found\n"
+    assert result.stdout == "loss 'l1' (lab_basics 0.1.0)  12 checks\n1 component checked, nothing found\n"
     assert result.return_value == 0
 
 
 def test_every_component_of_a_plugin_is_checked(site: Path) -> None:
     lay_package(PACKAGES / "lab-activations", site)
     result = check("lab-activations")
-    assert [line.partition("  ")[0] for line in result.output.splitlines()] == [
+    assert [line.partition("  ")[0] for line in result.stdout.splitlines()] == [
         "architecture 'bent' (lab_activations 1.2.3)",
         "activation 'cube' (lab_activations 1.2.3)",
         "activation 'swish' (lab_activations 1.2.3)",
