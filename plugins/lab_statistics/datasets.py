@@ -63,6 +63,12 @@ def across(study: Study, path: str, levels: Mapping[str, Any] | Sequence[Any]) -
         )
     if RULE in study.rules:
         problems.append("across was called twice: give all levels at once")
+    # arms that these add later would be compared with the base of the first dataset
+    problems += [
+        f"{other} and across exclude each other: {other} on each dataset in a study of its own"
+        for other in ("tune", "match")
+        if other in study.rules
+    ]
     changed = [arm.name for arm in study.arms if any(p == path or p.startswith(f"{path}.") for p in arm.changes)]
     if changed:
         problems.append(f"arms change {path} themselves: {', '.join(changed)}")

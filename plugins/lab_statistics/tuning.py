@@ -92,6 +92,8 @@ def tune(
         problems.append("a study is searched or tuned, not both: tune compares arms, search has none")
     if "match" in study.rules:
         problems.append("a study is tuned or matched, not both")
+    if "across" in study.rules:
+        problems.append("a study is tuned or asked across datasets, not both: tune on each in a study of its own")
     if "seeds" in study.rules:
         problems.append("a tuned study needs a fixed number of seeds: each has a search of its own")
     if problems:

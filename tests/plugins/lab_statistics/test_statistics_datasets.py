@@ -168,3 +168,12 @@ def test_ticks_of_the_difference_chart_are_taken_from_the_base_of_each_arm(resul
     base, wide = (results.scores(name, "valid_loss") for name in ("base on wild", "wide on wild"))
     ticks = _per_seed(results, results.leading_arms())["wide on wild"]
     assert ticks == pytest.approx([wide[seed] - base[seed] for seed in range(3)])
+
+
+def test_across_and_rules_that_add_arms_exclude_each_other() -> None:
+    several = across(Study(experiment(), seeds=3).swap("lr", [0.5]), "dataset.noise", [0.1, 0.2])
+    with pytest.raises(StudyError, match="tuned or asked across datasets, not both"):
+        several.tune({"lr": (0.1, 1.0)}, trials=4)
+    tuned = Study(experiment(), seeds=3).swap("batch_size", [4]).tune({"lr": (0.1, 1.0)}, trials=4)
+    with pytest.raises(StudyError, match="tune and across exclude each other"):
+        across(tuned, "dataset.noise", [0.1, 0.2])
