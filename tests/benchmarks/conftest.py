@@ -78,7 +78,8 @@ def figure(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Figure]:
     keep = Figure(request)
     yield keep
     request.config.stash[_FIGURES].extend(keep.figures)
-    worst = [figure["what"] for figure in keep.figures if figure["times_worse"] > 2]
+    # a ratio has both sides in one run; milliseconds alone depend on the machine, and are told where they miss a bound
+    worst = [figure["what"] for figure in keep.figures if figure["of"] == "×" and figure["times_worse"] > 2]
     assert not worst, f"worse than twice the bound: {', '.join(worst)}"
 
 
