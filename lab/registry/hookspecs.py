@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Components = Mapping[str, Any]
 
     class StartedRun(Protocol):
-        """What hooks may read of a run."""
+        """Run as hooks may read it."""
 
         study: str
         arm: str
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         def record(self) -> dict[str, Any]: ...
 
     class EndedRun(Protocol):
-        """What hooks may read of the result of a run."""
+        """Result of a run as hooks may read it."""
 
         status: str
         folder: Path

@@ -32,7 +32,7 @@ from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
 from lab.study.sources import keep_sources
-from lab.study.store import MARKED, RunRecord, Store
+from lab.study.store import MARKED, POLL_S, RunRecord, Store
 from lab.study.task import TaskRun, forget_checkpoint, train_task
 from lab.study.workspace import Workspace
 from lab.study.yardstick import yardstick_of
@@ -53,7 +53,6 @@ from lab.training.weights import save_weights
 
 __all__ = ["Listener", "Run", "RunProgress", "refuse_full_disk"]
 
-POLL_S = 0.1
 REFRESH_S = 0.1
 LAST = "model.safetensors"
 

@@ -54,7 +54,7 @@ class PlannedStudy:
 
     @property
     def remark(self) -> str:
-        """What the level takes into account besides the number of comparisons."""
+        """Influences on the level besides the number of comparisons."""
         if self.rules.get(SEEDS, {}).get("levels"):
             return ", corrected for the looks; seeds are those of the last look"
         return ", widened for the examples that splits share" if splits.RULE in self.rules else ""

@@ -1,4 +1,4 @@
-"""What a notebook's cells define: keys that count all that it reads, and learners that load again."""
+"""Definitions of a notebook's cells: keys that count all that they read, and learners that load again."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def catalog(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
 
 
 def problem(base: Experiment, sampler: str, catalog: Catalog, folder: Path) -> str:
-    """What the plan says of an arm with a sampler."""
+    """Return what the plan says of an arm with a sampler."""
     study = Study(base, seeds=1).swap("sampler", {"other": sampler})
     with pytest.raises(StudyError) as failure:
         plan_study(study, Workspace.open(folder / "runs", catalog, "cpu"))
