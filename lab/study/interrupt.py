@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     # loaded where a process is started, which most commands do not do: 8 ms
@@ -90,10 +91,14 @@ def end_on_signals() -> Callable[[], None]:
     Returns:
         A function to call when the command is done; from then on a signal ends the process silently.
     """
-    count, done = [0], [False]
+    count, done, again = [0], [False], threading.Event()
     _received.clear()
 
     def handle(number: int, frame: Any) -> None:
+        if again.is_set():
+            # the interrupt of a signal that is counted already
+            again.clear()
+            raise KeyboardInterrupt
         count[0] += 1
         _received.append(number)
         if done[0] or count[0] > 2:
@@ -105,7 +110,35 @@ def end_on_signals() -> Callable[[], None]:
     if threading.current_thread() is threading.main_thread():
         for number in _signals():
             signal.signal(number, _of_this_process(handle))
+        _repeat_lost_interrupts(again)
     return lambda: done.__setitem__(0, True)
+
+
+def _repeat_lost_interrupts(again: threading.Event) -> None:
+    """Send a signal once more, after ``again`` is set, if Python has ignored the interrupt that it caused.
+
+    Python prints and ignores what is raised in callbacks that it calls itself: of weak references (each import ends
+    with one), ``__del__``, the garbage collector.
+    """
+    before = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if not (_received and issubclass(ignored.exc_type, KeyboardInterrupt)):
+            before(ignored)
+            return
+        again.set()
+        # from another thread and later: now, it would interrupt the same callback
+        threading.Timer(0.01, _signal_main_thread, [_received[-1]]).start()
+
+    sys.unraisablehook = hook
+
+
+def _signal_main_thread(number: int) -> None:
+    if hasattr(signal, "pthread_kill"):
+        # also ends a wait of the system, which interrupt_main does not
+        signal.pthread_kill(cast(int, threading.main_thread().ident), number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 _received: list[int] = []

@@ -148,3 +148,26 @@ def test_an_interrupt_that_a_library_turns_into_another_error_is_an_interrupt(la
     outcome = lab("run", "interrupted.py")
     assert outcome.code == 130
     assert "Error calling" not in outcome.err
+
+
+LOST = """
+import os, signal, sys, time, weakref
+from lab.study.interrupt import end_on_signals
+end_on_signals()
+class Thing: pass
+thing = Thing()
+reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.{name}))
+try:
+    del thing
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_during_a_callback_that_python_guards_is_not_lost(name):
+    """Python prints and ignores what such a callback raises."""
+    source = LOST.format(name=name)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=15)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
