@@ -25,8 +25,8 @@ study = (
     .swap(
         "architecture",
         {
-            "U-Net": use("unet", widths=[8, 16, 32, 64]),
-            "U-Net without skips": use("unet", widths=[8, 16, 32, 64], skips=False),
+            "U-Net": use("unet", widths=[12, 24, 48, 64, 64]),
+            "U-Net without skips": use("unet", widths=[12, 24, 48, 64, 64], skips=False),
         },
     )
 )

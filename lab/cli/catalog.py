@@ -71,26 +71,38 @@ def _origin(entry: Entry) -> str:
   lab show lab_basics:adam
   lab show experiments/bidir_vs_attn.py
   lab show experiments/sgdr_vs_constant.py --schedule
+  lab show experiments/augment_or_not.py --batch -o batch.png
 """
 )
 @click.argument("name", shell_complete=_complete_names)
 @click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
+@click.option("--batch", is_flag=True, help="Of a study on pictures: draw a training batch as the model sees it.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the schedules as a picture, too.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write what is drawn as a picture.")
 @format_option("lab.show/1")
 @click.pass_context
 def show(
-    context: click.Context, name: str, schedule: bool, assignments: tuple[str, ...], output: Path | None, layout: str
+    context: click.Context,
+    name: str,
+    schedule: bool,
+    batch: bool,
+    assignments: tuple[str, ...],
+    output: Path | None,
+    layout: str,
 ) -> None:
     """Show the component NAME: signature, docstring, plugin, file and line. Or a study, by its file.
 
-    A study shows its question, its recipe and its arms; with --schedule its learning rates, as lab schedule does.
+    A study shows its question, its recipe and its arms; with --schedule its learning rates, as lab schedule does; with
+    --batch the pictures of a training batch after augmentation, as lab sheet does.
     """
     catalog = session_of(context).catalog()
-    if layout == "json" and (schedule or output is not None):
-        raise click.UsageError("--format json has no schedules")
-    if name.endswith(".py") and (schedule or output is not None):
-        _draw_schedule(context, Path(name), assignments, output)
+    if layout == "json" and (schedule or batch or output is not None):
+        raise click.UsageError("--format json has no schedules and no pictures")
+    if schedule and batch:
+        raise click.UsageError("give --schedule or --batch")
+    if name.endswith(".py") and (schedule or batch or output is not None):
+        command = "sheet" if batch else "schedule"
+        _invoke(context, command, file=Path(name), assignments=assignments, output=output)
         return
     if name.endswith(".py"):
         from lab.study.load import load_study, override
@@ -105,8 +117,8 @@ def show(
             return
         click.echo(_describe_study(study, catalog))
         return
-    if schedule or assignments or output is not None:
-        raise LabError("--schedule, --set and --output are for a study", hint="lab show FILE.py --schedule")
+    if schedule or batch or assignments or output is not None:
+        raise LabError("--schedule, --batch, --set and --output are for a study", hint="lab show FILE.py --schedule")
     entries = catalog.find(name)
     if not entries:
         raise _unknown(catalog, name)
@@ -116,15 +128,15 @@ def show(
     click.echo("\n\n".join(describe(entry, catalog) for entry in entries))
 
 
-def _draw_schedule(context: click.Context, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
-    """Invoke the command ``lab schedule``, which a plugin provides."""
+def _invoke(context: click.Context, name: str, **options: Any) -> None:
+    """Invoke a command that a plugin provides: ``lab schedule``, ``lab sheet``."""
     root = context.find_root()
     assert isinstance(root.command, click.Group)
     # through click, not by import: the kernel must not import a plugin
-    command = root.command.get_command(root, "schedule")
+    command = root.command.get_command(root, name)
     if command is None:
-        raise LabError("no plugin draws schedules", hint="lab plugins lists what is here; lab_basics has it")
-    context.invoke(command, file=file, assignments=assignments, output=output)
+        raise LabError(f"no plugin has the command '{name}'", hint="lab plugins lists what is here; lab_basics has it")
+    context.invoke(command, **options)
 
 
 def _describe_study(study: Study, catalog: Catalog) -> str:

@@ -192,4 +192,5 @@ def lab_commands() -> dict[str, tuple[str, str]]:
         "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
         "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
         "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
+        "sheet": ("lab_basics.sheet_command:sheet", "Draw a training batch of pictures as the model sees it."),
     }

@@ -24,9 +24,11 @@ class Predictor(ABC):
 
     Attributes:
         artefact: name of a JSON artefact that runs on this kind of data leave: the preprocessing, as in training.
+        makes_submissions: whether ``reading["submission"]``, ``class`` or ``probabilities``, is understood.
     """
 
     artefact: str
+    makes_submissions = False
 
     @abstractmethod
     def load(
@@ -52,7 +54,7 @@ class Predictor(ABC):
             learner: of ``load``.
             path: the file.
             only: without the columns of the file.
-            reading: ``separator`` and ``encoding``, those that were given.
+            reading: ``separator``, ``encoding`` and ``submission``, those that were given.
         """
 
 
@@ -109,7 +111,7 @@ def load_predictor(key: str, runs: Path, *, catalog: Catalog, **options: Any) ->
             raise StoreError("the preprocessing of this run cannot be read", where=where) from error
     raise LabError(
         f"run {key} has no stored preprocessing",
-        hint="`lab predict` needs a run on a table (lab_tabular) or on texts (lab_sentences)",
+        hint="`lab predict` needs a run on a table (lab_tabular), texts (lab_sentences) or pictures (lab_vision)",
     )
 
 

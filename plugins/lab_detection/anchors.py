@@ -77,11 +77,12 @@ def assign(anchors: Tensor, target: Tensor, *, threshold: float = 0.5, force: bo
 
     Args:
         anchors: (A, 4), or (B, A, 4) if they differ between pictures.
-        target: (B, M, 5), rows (class number, left, top, right, bottom); rows of -1 are padding.
+        target: (B, M, 5), rows (class number, left, top, right, bottom); rows of -1 are padding. Further columns are
+            not read.
         threshold: the least intersection over union.
         force: give each object its best anchor, however little they overlap.
     """
-    boxes, present = target[..., 1:], target[..., 0] >= 0
+    boxes, present = target[..., 1:5], target[..., 0] >= 0
     anchors = anchors.expand(len(target), -1, 4)
     if not target.shape[1]:
         nothing = anchors.new_full(anchors.shape[:2], -1, dtype=torch.long)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from lab import Callback
 from lab.errors import LabError, ParameterError
 from lab_detection.data import IGNORED
+from lab_detection.output import masks_of
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -71,8 +72,11 @@ def flip(images: Tensor, target: Tensor, generator: torch.Generator) -> tuple[Te
     images = torch.where(chosen[:, None, None, None], images.flip(-1), images)
     if _is_mask(target):
         return images, torch.where(chosen[:, None, None], target.flip(-1), target)
-    kind, left, top, right, bottom = target.unbind(-1)
+    kind, left, top, right, bottom = target[..., :5].unbind(-1)
     mirrored = torch.stack([kind, 1 - right, top, 1 - left, bottom], -1)
+    masks = masks_of(target)
+    if masks is not None:
+        mirrored = torch.cat([mirrored, masks.flip(-1).flatten(2)], -1)
     moved = chosen[:, None, None] & (kind >= 0).unsqueeze(-1)
     return images, torch.where(moved, mirrored, target)
 
@@ -99,18 +103,23 @@ def window(
         moved = functional.grid_sample((target + 1.0).unsqueeze(1), grid, mode="nearest", align_corners=False)
         classes = moved.squeeze(1).round().long() - 1
         return seen, torch.where(classes < 0, IGNORED, classes)
-    boxes = target[..., 1:]
+    boxes = target[..., 1:5]
     start = torch.stack([left, top, left, top], -1)[:, None]
     moved = (boxes - start) / scale[:, None, None]
     clipped = moved.clamp(0, 1)
-    return seen, _kept(target, moved, clipped)
+    masks = masks_of(target)
+    if masks is not None:
+        shown = functional.affine_grid(matrix, list(masks.shape), align_corners=False)
+        masks = functional.grid_sample(masks, shown, mode="nearest", align_corners=False)
+    return seen, _kept(target, moved, clipped, masks)
 
 
-def _kept(target: Tensor, moved: Tensor, clipped: Tensor) -> Tensor:
+def _kept(target: Tensor, moved: Tensor, clipped: Tensor, masks: Tensor | None) -> Tensor:
     before, after = ((each[..., 2:] - each[..., :2]).clamp(min=0).prod(-1) for each in (moved, clipped))
     there = (target[..., 0] >= 0) & (after >= LEAST_LEFT * before) & (after > 0)
     rows = torch.cat([target[..., :1], clipped], -1)
-    return torch.where(there.unsqueeze(-1), rows, -torch.ones_like(rows))
+    rows = torch.where(there.unsqueeze(-1), rows, -torch.ones_like(rows))
+    return rows if masks is None else torch.cat([rows, (masks * there[..., None, None]).flatten(2)], -1)
 
 
 def mosaic(images: Tensor, target: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -132,11 +141,27 @@ def mosaic(images: Tensor, target: Tensor, share: float, generator: torch.Genera
         else:
             start = target.new_tensor([0, *[across * left / width, down * top / height] * 2])
             factor = target.new_tensor([1, *[size[1] / width, size[0] / height] * 2])
-            part = target[order] * factor + start
-            rows.append(torch.where(target[order][..., :1] >= 0, part, target[order]))
+            given = target[order]
+            part = torch.cat([given[..., :5] * factor + start, _quarter(given, down, across)], -1)
+            rows.append(torch.where(given[..., :1] >= 0, part, given))
     images = torch.where(chosen[:, None, None, None], joined, images)
     if mask is not None:
         return images, torch.where(chosen[:, None, None], mask, target)
     four = torch.cat(rows, 1)
-    padding = target.new_full((count, four.shape[1] - target.shape[1], 5), -1)
+    padding = target.new_full((count, four.shape[1] - target.shape[1], target.shape[2]), -1)
+    padding[..., 5:] = 0
     return images, torch.where(chosen[:, None, None], four, torch.cat([target, padding], 1))
+
+
+def _quarter(target: Tensor, down: int, across: int) -> Tensor:
+    """Return the masks (B, M, S²) of objects at half their size in a quarter of the picture; (B, M, 0) without."""
+    masks = masks_of(target)
+    if masks is None:
+        return target[..., 5:]
+    edge = masks.shape[-1]
+    half = (edge + 1) // 2
+    place = (slice(half, None) if down else slice(half), slice(half, None) if across else slice(half))
+    placed = torch.zeros_like(masks)
+    size = placed[(..., *place)].shape[2:]
+    placed[(..., *place)] = functional.interpolate(masks, size=size, mode="nearest")
+    return placed.flatten(2)

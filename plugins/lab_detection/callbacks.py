@@ -10,8 +10,8 @@ import torch
 from lab import Callback
 from lab.errors import LabError
 from lab_detection.data import BoxData, MaskData
-from lab_detection.metrics import MeanAP, MeanIoU
-from lab_detection.output import detections
+from lab_detection.metrics import MaskAP, MeanAP, MeanIoU
+from lab_detection.output import detections, has_masks, masked_detections, masks_of
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -28,7 +28,7 @@ class DrawBoxes(Callback):
 
     The artefacts are ``detections.png``, ``curves.png``, ``misses.png`` and ``boxes.json``; the report and TensorBoard
     show them. A picture misses as many objects as it has, less those that are found with a score of at least 0.3 and an
-    overlap of 0.5, plus its wrong detections of that score.
+    overlap of 0.5, plus its wrong detections of that score. Masks are drawn where the detector has them.
 
     Args:
         count: number of pictures per plot.
@@ -49,21 +49,33 @@ class DrawBoxes(Callback):
         from lab_detection.plots import Shown, as_png, plot_boxes, plot_curves
 
         data: Any = learner.data
-        metric, found, wrong = MeanAP(), [], []
+        metric, mask_metric, found, wrong = MeanAP(), MaskAP(), [], []
         with learner.evaluating():
             for images, target in learner.valid_loader("valid"):
-                output = learner.model(images.to(learner.device))
-                arrays = [each.float().cpu().numpy() for each in detections(output.float())]
-                for kinds, scores, boxes, objects in zip(*arrays, target.cpu().numpy(), strict=True):
-                    kinds = kinds.astype(int)
+                output = learner.model(images.to(learner.device)).float()
+                drawn: Any = [None] * len(target)
+                if has_masks(output):
+                    every, masks = masked_detections(output, size=(images.shape[2], images.shape[3]))
+                    drawn = masks.cpu().numpy()
+                    if masks_of(target) is not None:
+                        mask_metric.update(output, target.to(output.device))
+                else:
+                    every = detections(output)
+                arrays = [each.cpu().numpy() for each in every]
+                for kinds, scores, boxes, objects, of_each in zip(
+                    *arrays, target[..., :5].cpu().numpy(), drawn, strict=True
+                ):
                     metric.add(kinds, scores, boxes, objects, data.class_count)
                     shown = (kinds >= 0) & (scores >= LEAST_SHOWN)
-                    found.append((objects, kinds[shown], scores[shown], boxes[shown]))
+                    outlines = None if of_each is None else of_each[shown]
+                    found.append((objects, kinds[shown], scores[shown], boxes[shown], outlines))
                     wrong.append(_errors(kinds[shown], scores[shown], boxes[shown], objects, data.class_count))
 
         def sheet(rows: list[int], titles: list[str]) -> bytes:
             pixels = data.pixels_of(data.valid.__getitems__(rows).images)
-            pictures = [Shown(pixels[n], *found[row], titles[n]) for n, row in enumerate(rows)]
+            pictures = [
+                Shown(pixels[n], *found[row][:4], title=titles[n], masks=found[row][4]) for n, row in enumerate(rows)
+            ]
             return as_png(plot_boxes(pictures, data.class_names))
 
         # Evenly spread, since pictures may be ordered.
@@ -80,6 +92,7 @@ class DrawBoxes(Callback):
             "average_precision": {
                 name: curve.average for name, curve in zip(data.class_names, curves, strict=False) if curve is not None
             },
+            **({"mask_average_precision": mask_metric.compute()} if mask_metric.has_pictures else {}),
             "objects": int(sum((each[0][:, 0] >= 0).sum() for each in found)),
             "missed": sum(each[0] for each in wrong),
             "wrong": sum(each[1] for each in wrong),

@@ -17,12 +17,12 @@ from lab import use
 from lab.testing import ComponentCase, ConformanceSupport, Example
 from lab_detection.anchors import assign, multibox_prior
 from lab_detection.data import IGNORED, BoxBatch, BoxData, MaskBatch, MaskData
-from lab_detection.layers import ConvBody
+from lab_detection.layers import ConvBody, roi_align
 from lab_detection.losses import detection_loss
-from lab_detection.output import pack
+from lab_detection.output import masks_of, pack
 from lab_detection.sources import drawn_boxes, drawn_masks
 
-__all__ = ["SomeBoxes", "SomeDetections", "SomeMasks", "support"]
+__all__ = ["SomeBoxes", "SomeDetections", "SomeInstanceDetections", "SomeInstances", "SomeMasks", "support"]
 
 EDGE = 32
 
@@ -86,6 +86,44 @@ class SomeDetections(SomeBoxes):
 
     def output(self, batch: Any, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch.target), self.rows, 15, generator=generator)
+
+
+class SomeInstances(SomeBoxes):
+    """The pictures of ``SomeBoxes`` with a mask (32, 32) of every object."""
+
+    kinds = ("metrics", "losses", "callbacks")
+
+    def make_data(self) -> BoxData:
+        return drawn_boxes(size=EDGE, train=24, valid=8, objects=(1, 2), sizes=(0.3, 0.6), instances=True)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        anchors = multibox_prior(8, 8, [0.4], [1.0])
+        logits, offsets = (torch.randn(len(batch.target), 64, width, generator=generator) for width in (6, 4))
+        masks = torch.randn(len(batch.target), 64, 8, 8, generator=generator)
+        return pack(logits, offsets, anchors, classes=5, masks=masks)
+
+    def perfect_output(self, batch: Any) -> Tensor:
+        anchors = multibox_prior(8, 8, [0.4], [1.0])
+        wanted = assign(anchors, batch.target)
+        logits = 40.0 * functional.one_hot(wanted.classes, 6).float()
+        count = len(batch.target)
+        rows = wanted.objects.clamp(min=0)
+        every = masks_of(batch.target)
+        assert every is not None
+        chosen = every[torch.arange(count)[:, None], rows].flatten(0, 1)  # (B · 64, 32, 32)
+        # As fine as the objects' own, so that pixels agree.
+        cells = roi_align(chosen.unsqueeze(1), wanted.boxes.flatten(0, 1).unsqueeze(1), EDGE)
+        masks = (80.0 * (cells[:, 0, 0] - 0.5)).unflatten(0, (count, 64))
+        return pack(logits, wanted.offsets, anchors, classes=5, masks=masks)
+
+
+class SomeInstanceDetections(SomeInstances):
+    """The pictures of ``SomeInstances`` for ``mask_rcnn``, with 4 × 4 masks."""
+
+    kinds = ("architectures",)
+
+    def output(self, batch: Any, generator: torch.Generator) -> Tensor:
+        return torch.randn(len(batch.target), 262, 15 + 16, generator=generator)
 
 
 class SomeMasks(Example):
@@ -168,7 +206,9 @@ def support() -> ConformanceSupport:
     # 8² and 4² pixels with four anchors each; four anchors on 8² and six proposals.
     examples = {
         "some_boxes": SomeBoxes,
+        "some_instances": SomeInstances,
         "some_masks": SomeMasks,
+        "instances_of_mask_rcnn": SomeInstanceDetections,
         "boxes_of_ssd": lambda: SomeDetections(320),
         "boxes_of_small_ssd": lambda: SomeDetections(100),
         "boxes_of_tiny_ssd": lambda: SomeDetections(84),
@@ -189,12 +229,19 @@ def support() -> ConformanceSupport:
             ),
             "architectures.faster_rcnn": ComponentCase(use("faster_rcnn", **two), examples=("boxes_of_faster_rcnn",)),
             "architectures.fast_rcnn": ComponentCase(use("fast_rcnn", **two), examples=("boxes_of_fast_rcnn",)),
-            "losses.detection_loss": ComponentCase(**boxes),
-            **{f"metrics.{name}": ComponentCase(**boxes) for name in ("map", "map_coco", "class_error", "box_error")},
+            "architectures.mask_rcnn": ComponentCase(
+                use("mask_rcnn", mask_size=4, **two), examples=("instances_of_mask_rcnn",)
+            ),
+            "losses.detection_loss": ComponentCase(examples=("some_boxes", "some_instances")),
+            "metrics.mask_map": ComponentCase(examples=("some_instances",)),
+            **{
+                f"metrics.{name}": ComponentCase(**boxes)
+                for name in ("map", "map_coco", "map_soft", "class_error", "box_error")
+            },
             "architectures.fcn": ComponentCase(use("fcn", widths=[4, 8], skips=True), examples=("some_masks",)),
             "architectures.unet": ComponentCase(use("unet", widths=[4, 8, 8]), examples=("some_masks",)),
             "callbacks.augment_objects": ComponentCase(
-                use("augment_objects", mosaic=0.5), examples=("some_boxes", "some_masks")
+                use("augment_objects", mosaic=0.5), examples=("some_boxes", "some_instances", "some_masks")
             ),
             "callbacks.draw_boxes": ComponentCase(use("draw_boxes", count=2), examples=("some_boxes",)),
             "callbacks.draw_masks": ComponentCase(use("draw_masks", count=2), examples=("some_masks",)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from lab import Data
+from lab_detection.output import IGNORED, masks_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
+    "IGNORED",
     "BoxBatch",
     "BoxData",
     "Boxes",
+    "Instances",
     "MaskBatch",
     "MaskData",
     "Masks",
@@ -25,17 +31,15 @@ __all__ = [
     "mask_data",
 ]
 
-IGNORED = 255
-"""Value of pixels in a mask that count for nothing: the border of objects in Pascal VOC."""
-
 
 class BoxBatch(NamedTuple):
-    """A batch of pictures with boxes.
+    """A batch of pictures with boxes, and maybe masks.
 
     Attributes:
         images: (B, C, H, W) float, with mean 0 and standard deviation 1 over the training pictures.
         target: (B, M, 5) float, rows (class number, left, top, right, bottom) in fractions of the picture; rows of -1
-            pad pictures with fewer objects than M.
+            pad pictures with fewer objects than M. With masks (B, M, 5 + S²): the visible pixels of each object, on a
+            grid of S × S cells over the picture.
     """
 
     images: Tensor
@@ -79,6 +83,23 @@ class Boxes(_Pictures):
     def __getitems__(self, indices: Sequence[int]) -> BoxBatch:
         chosen = torch.as_tensor(indices)
         return BoxBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
+
+
+class Instances(Boxes):
+    """Dataset of square pictures with objects (N, M, 5) and the object of every pixel (N, S, S) uint8."""
+
+    def __init__(
+        self, pixels: Tensor, target: Tensor, instances: Tensor, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__(pixels, target, mean, std)
+        self.instances = instances
+
+    def __getitems__(self, indices: Sequence[int]) -> BoxBatch:
+        images, objects = super().__getitems__(indices)
+        # One picture of row numbers is kept, and a mask per object made of it for a batch, which takes M times as much.
+        rows = torch.arange(1, objects.shape[1] + 1, dtype=torch.uint8)[:, None, None]
+        masks = self.instances.index_select(0, torch.as_tensor(indices)).unsqueeze(1) == rows
+        return BoxBatch(images, torch.cat([objects, masks.flatten(2).to(objects.dtype)], -1))
 
 
 class Masks(_Pictures):
@@ -136,23 +157,45 @@ class _PictureData(Data):
 class BoxData(_PictureData):
     """Pictures with boxes; classes are numbered from 0, and background is no class."""
 
+    def draw_batch(self, batch: BoxBatch, *, count: int = 16) -> Figure:
+        """Plot the first pictures of a batch with their boxes and masks, for ``lab show FILE --batch``."""
+        from lab_detection.plots import Shown, plot_boxes
+
+        images, target = batch[0][:count], batch[1][:count]
+        masks = masks_of(target)
+        pictures = []
+        for row, pixels in enumerate(self.pixels_of(images)):
+            present = target[row, :, 0] >= 0
+            objects = target[row][present].numpy()
+            kinds, boxes, scores = objects[:, 0].astype(int), objects[:, 1:5], np.full(len(objects), np.nan)
+            drawn = None if masks is None else (masks[row][present] > 0.5).numpy()
+            pictures.append(Shown(pixels, np.zeros((0, 5)), kinds, scores, boxes, masks=drawn))
+        return plot_boxes(pictures, self.class_names)
+
 
 @attrs.define(eq=False, kw_only=True)
 class MaskData(_PictureData):
     """Pictures with masks; class 0 is background."""
 
+    def draw_batch(self, batch: MaskBatch, *, count: int = 8) -> Figure:
+        """Plot the first pictures of a batch and their masks, for ``lab show FILE --batch``."""
+        from lab_detection.plots import plot_masks
+
+        return plot_masks(self.pixels_of(batch[0][:count]), batch[1][:count], None, self.class_names)
+
 
 def box_data(
-    splits: Sequence[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str], *, notes: Sequence[str] = ()
+    splits: Sequence[tuple[np.ndarray, ...]], class_names: Sequence[str], *, notes: Sequence[str] = ()
 ) -> BoxData:
     """Build the data of pictures with boxes.
 
     Args:
-        splits: pixels (N, C, H, W) uint8 and objects (N, M, 5) float32 for training, validation and optionally testing.
+        splits: pixels (N, C, H, W) uint8 and objects (N, M, 5) float32 for training, validation and optionally testing;
+            with masks, also the row of the object + 1 of every pixel (N, S, S) uint8, 0 for background.
         class_names: names of the classes by number.
         notes: sentences on what was read.
     """
-    return _built(BoxData, Boxes, splits, class_names, notes)
+    return _built(BoxData, Instances if len(splits[0]) > 2 else Boxes, splits, class_names, notes)
 
 
 def mask_data(
@@ -171,17 +214,17 @@ def mask_data(
 def _built(
     kind: Any,
     split_kind: Any,
-    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    splits: Sequence[tuple[np.ndarray, ...]],
     class_names: Sequence[str],
     notes: Sequence[str],
 ) -> Any:
     pixels = splits[0][0]
     mean, std = _statistics(pixels)
-    parts = [split_kind(torch.from_numpy(p), torch.from_numpy(t), mean, std) for p, t in splits]
+    parts = [split_kind(*map(torch.from_numpy, arrays), mean, std) for arrays in splits]
     digest = hashlib.sha256(repr((kind.__name__, tuple(class_names), mean, std)).encode())
-    for p, t in splits:
-        digest.update(np.ascontiguousarray(p))
-        digest.update(np.ascontiguousarray(t))
+    for arrays in splits:
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array))
     train, valid, test = [*parts, None][:3]
     return kind(
         train=train,

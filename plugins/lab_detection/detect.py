@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lab.errors import LabError, ParameterError
 from lab_detection.data import BoxData
-from lab_detection.output import detections
+from lab_detection.output import detections, has_masks, masked_detections
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -30,8 +30,8 @@ def detect(
 
     Returns:
         a dictionary for each object, the highest score first: ``class``, ``score``, and ``box`` (left, top, right,
-            bottom)
-        in fractions of the picture.
+            bottom) in fractions of the picture; of a detector with masks also ``mask``, its pixels (H, W) bool in the
+            picture as the network sees it.
     """
     data: Any = learner.data
     if not isinstance(data, BoxData):
@@ -40,9 +40,16 @@ def detect(
         raise ParameterError(f"least={least}, overlap={overlap}", where="detect", hint="both between 0 and 1")
     images = image.unsqueeze(0) if isinstance(image, Tensor) else data.prepared([image])
     with learner.evaluating():
-        found = detections(learner.model(images.to(learner.device)).float(), least=least, overlap=overlap)
+        output = learner.model(images.to(learner.device)).float()
+        masks = None
+        if has_masks(output):
+            size = (images.shape[2], images.shape[3])
+            found, masks = masked_detections(output, size=size, least=least, overlap=overlap)
+        else:
+            found = detections(output, least=least, overlap=overlap)
     return [
         {"class": data.class_names[kind], "score": score, "box": tuple(box)}
-        for kind, score, box in zip(*(each[0].tolist() for each in found), strict=True)
+        | ({} if masks is None else {"mask": masks[0, row].cpu()})
+        for row, (kind, score, box) in enumerate(zip(*(each[0].tolist() for each in found), strict=True))
         if kind >= 0
     ]

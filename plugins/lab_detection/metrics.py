@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,30 @@ from torch import Tensor
 
 from lab.errors import ParameterError, ShapeError
 from lab_detection.anchors import assign
-from lab_detection.data import IGNORED
-from lab_detection.output import check_output, detections, final_rows
+from lab_detection.output import (
+    IGNORED,
+    Detections,
+    check_output,
+    count_classes,
+    detections,
+    final_rows,
+    masked_detections,
+    masks_of,
+)
 
-__all__ = ["BoxError", "ClassError", "CocoMeanAP", "Curve", "Matches", "MeanAP", "MeanIoU", "curves", "match"]
+__all__ = [
+    "BoxError",
+    "ClassError",
+    "CocoMeanAP",
+    "Curve",
+    "MaskAP",
+    "Matches",
+    "MeanAP",
+    "MeanIoU",
+    "curves",
+    "match",
+    "match_masks",
+]
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
@@ -41,18 +61,32 @@ def match(scores: np.ndarray, boxes: np.ndarray, truths: np.ndarray, thresholds:
     In the order of their scores, each takes the object that it overlaps most among those that are not taken, if by at
     least the threshold.
     """
-    order = np.argsort(-scores, kind="mergesort")
-    scores, boxes = scores[order], boxes[order]
-    right = np.zeros((len(thresholds), len(scores)), bool)
-    if not len(truths) or not len(scores):
-        return Matches(scores, right, len(truths))
     low, high = np.maximum(boxes[:, None, :2], truths[None, :, :2]), np.minimum(boxes[:, None, 2:], truths[None, :, 2:])
     common = (high - low).clip(0).prod(-1)
     areas = [(each[:, 2:] - each[:, :2]).prod(-1) for each in (boxes, truths)]
     overlap = common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-12)
+    return match_overlaps(scores, overlap, thresholds)
+
+
+def match_masks(scores: np.ndarray, masks: np.ndarray, truths: np.ndarray, thresholds: Sequence[float]) -> Matches:
+    """Match the masks (D, H, W) of detections with those (M, H, W) of objects, both bool, as ``match`` does boxes."""
+    flat, wanted = (each.reshape(len(each), math.prod(each.shape[1:])).astype(np.float32) for each in (masks, truths))
+    common = flat @ wanted.T
+    union = flat.sum(1)[:, None] + wanted.sum(1)[None] - common
+    return match_overlaps(scores, common / np.maximum(union, 1), thresholds)
+
+
+def match_overlaps(scores: np.ndarray, overlap: np.ndarray, thresholds: Sequence[float]) -> Matches:
+    """Match detections with objects by their overlaps (D, M); see ``match``."""
+    order = np.argsort(-scores, kind="mergesort")
+    scores, overlap = scores[order], overlap[order]
+    right = np.zeros((len(thresholds), len(scores)), bool)
+    count = overlap.shape[1]
+    if not count or not len(scores):
+        return Matches(scores, right, count)
     # COCO's own guard against thresholds of 1.
     least = np.minimum(np.asarray(thresholds), 1 - 1e-10)
-    taken = np.zeros((len(thresholds), len(truths)), bool)
+    taken = np.zeros((len(thresholds), count), bool)
     every = np.arange(len(thresholds))
     for number in range(len(scores)):
         free = np.where(taken, -1.0, overlap[number][None])
@@ -60,7 +94,7 @@ def match(scores: np.ndarray, boxes: np.ndarray, truths: np.ndarray, thresholds:
         best = free.shape[1] - 1 - free[:, ::-1].argmax(1)
         right[:, number] = free[every, best] >= least
         taken[every[right[:, number]], best[right[:, number]]] = True
-    return Matches(scores, right, len(truths))
+    return Matches(scores, right, count)
 
 
 class Curve(NamedTuple):
@@ -106,15 +140,25 @@ class MeanAP:
     Args:
         overlap: the least intersection over union of a detection with its object: 0.5 for mAP@.5; None is the mean over
             0.5, 0.55 … 0.95, mAP@[.5:.95].
+        suppression: threshold of non-maximum suppression: the largest overlap of two detections of one class.
+        sigma: width of the Gaussian of soft suppression, which lowers the scores of overlapping detections instead of
+            dropping them; None suppresses by the threshold.
     """
 
     higher_is_better = True
     undefined: str = ""
 
-    def __init__(self, *, overlap: float | None = 0.5) -> None:
+    def __init__(self, *, overlap: float | None = 0.5, suppression: float = 0.5, sigma: float | None = None) -> None:
         if overlap is not None and not 0 < overlap <= 1:
             raise ParameterError(f"overlap must lie in (0, 1], got {overlap}", where="metric 'map'")
+        if not 0 < suppression <= 1 or (sigma is not None and sigma <= 0):
+            raise ParameterError(
+                f"suppression={suppression}, sigma={sigma}",
+                where="metric 'map'",
+                hint="a threshold in (0, 1], and a width above 0 or None",
+            )
         self.thresholds = COCO_THRESHOLDS if overlap is None else (overlap,)
+        self.suppression, self.sigma = suppression, sigma
         self.reset()
 
     def reset(self) -> None:
@@ -124,19 +168,38 @@ class MeanAP:
     def update(self, output: Tensor, target: Tensor) -> None:
         """Add a batch: the output of a detector, and objects (B, M, 5)."""
         check_output(output, target)
-        found = [each.detach().cpu().numpy() for each in detections(output.float())]
-        classes = output.shape[-1] - 10
+        found = [each.detach().cpu().numpy() for each in self._detections(output)]
+        classes = count_classes(output)
         for kinds, scores, boxes, objects in zip(*found, target.cpu().numpy(), strict=True):
             self.add(kinds, scores, boxes, objects, classes)
 
+    def _detections(self, output: Tensor) -> Detections:
+        return detections(output.float(), overlap=self.suppression, sigma=self.sigma)
+
     def add(self, kinds: np.ndarray, scores: np.ndarray, boxes: np.ndarray, objects: np.ndarray, classes: int) -> None:
         """Add one picture: detections (D,), (D,), (D, 4), and objects (M, 5)."""
+        self._add(kinds, scores, boxes, objects[:, 0], objects[:, 1:5], classes, match)
+
+    def _add(
+        self,
+        kinds: np.ndarray,
+        scores: np.ndarray,
+        places: np.ndarray,
+        truth_kinds: np.ndarray,
+        truths: np.ndarray,
+        classes: int,
+        compare: Callable[..., Matches],
+    ) -> None:
         while len(self._matches) < classes:
             self._matches.append([])
-        for number in set(kinds.tolist() + objects[:, 0].astype(int).tolist()) - {-1}:
-            chosen = kinds == number
-            truths = objects[objects[:, 0] == number, 1:]
-            self._matches[number].append(match(scores[chosen], boxes[chosen], truths, self.thresholds))
+        for number in set(kinds.tolist() + truth_kinds.astype(int).tolist()) - {-1}:
+            chosen, wanted = kinds == number, truth_kinds == number
+            self._matches[number].append(compare(scores[chosen], places[chosen], truths[wanted], self.thresholds))
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a picture with an object or a detection was added."""
+        return any(self._matches)
 
     def class_curves(self) -> list[list[Curve] | None]:
         """Return the curves of every class, None for those without an object."""
@@ -154,6 +217,44 @@ class CocoMeanAP(MeanAP):
 
     def __init__(self) -> None:
         super().__init__(overlap=None)
+
+
+class MaskAP(MeanAP):
+    """Mean average precision of COCO with the intersection over union of masks instead of boxes; see ``MeanAP``.
+
+    A detector's masks are enlarged to the grid of the objects' masks, which in drawn pictures has the pixels' size.
+
+    Raises:
+        ShapeError: the detector or the objects have no masks.
+    """
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Add a batch: the output of a detector with masks, and objects (B, M, 5 + S²)."""
+        check_output(output, target)
+        truths = masks_of(target)
+        if truths is None:
+            raise ShapeError("the objects have no masks", where="metric 'mask_map'", hint="dataset.instances=true")
+        found, masks = masked_detections(
+            output.float(), size=(truths.shape[-2], truths.shape[-1]), overlap=self.suppression, sigma=self.sigma
+        )
+        arrays = [
+            each.detach().cpu().numpy() for each in (found.classes, found.scores, masks, target[..., 0], truths > 0.5)
+        ]
+        classes = count_classes(output)
+        for each in zip(*arrays, strict=True):
+            self.add_masks(*each, classes)
+
+    def add_masks(
+        self,
+        kinds: np.ndarray,
+        scores: np.ndarray,
+        masks: np.ndarray,
+        truth_kinds: np.ndarray,
+        truths: np.ndarray,
+        classes: int,
+    ) -> None:
+        """Add one picture: detections (D,), (D,), (D, H, W), and objects (M,), (M, H, W); masks are bool."""
+        self._add(kinds, scores, masks, truth_kinds, truths, classes, match_masks)
 
 
 class _OverAnchors:

@@ -124,6 +124,10 @@ class FasterRCNN(nn.Module):
     Both stages are trained together, proposals without gradient. Differs from the paper: one size of map, offsets of
     the second stage that all classes share, and losses on hard negatives instead of random ones.
 
+    With ``mask_size`` it is Mask R-CNN (He et al. 2017, arXiv:1703.06870): convolutions on the features of the box that
+    the second stage predicts draw the object's mask in it. Differs from the paper: one mask for all classes, which it
+    found nearly as good, and predicted boxes instead of proposals in training, too.
+
     Args:
         channels, image_size, class_count: facts of the data.
         body: a model with ``features(images)`` and their ``width``; None is a body of convolutions.
@@ -137,9 +141,10 @@ class FasterRCNN(nn.Module):
         pool: ``align`` interpolates (RoIAlign), ``pool`` takes maxima with rounded borders (RoI pooling).
         pool_size: edge of the features of a proposal.
         head_width: width of the hidden layer of the second stage.
+        mask_size: edge of masks in cells, an even number; 0 predicts none.
 
     Shapes:
-        (B, C, H, W) -> (B, A + R, K + 10): the rows of the first stage, then those of R proposals
+        (B, C, H, W) -> (B, A + R, K + 10 + m²): the rows of the first stage, then those of R proposals
     """
 
     def __init__(
@@ -158,6 +163,7 @@ class FasterRCNN(nn.Module):
         pool: Pool = "align",
         pool_size: int = 5,
         head_width: int = 128,
+        mask_size: int = 0,
     ) -> None:
         super().__init__()
         where = "architecture 'faster_rcnn'"
@@ -169,7 +175,9 @@ class FasterRCNN(nn.Module):
             raise ParameterError(
                 f"proposal_count={proposal_count}, pool_size={pool_size}", where=where, hint="at least 1"
             )
-        self.channels, self.class_count = channels, class_count
+        if mask_size < 0 or mask_size % 2:
+            raise ParameterError(f"mask_size={mask_size}", where=where, hint="an even number of cells, or 0")
+        self.channels, self.class_count, self.mask_size = channels, class_count, mask_size
         self.sizes, self.ratios, self.proposals = tuple(sizes), tuple(ratios), proposals
         self.proposal_count, self.overlap, self.pool, self.pool_size = proposal_count, overlap, pool, pool_size
         if body is None:
@@ -192,6 +200,13 @@ class FasterRCNN(nn.Module):
             )  # fmt: skip
             self.classes = nn.Linear(head_width, class_count + 1)
             self.offsets = nn.Linear(head_width, 4)
+        if mask_size:
+            with part("masks"):
+                # The last two layers double the size of what is pooled.
+                self.masks = nn.Sequential(
+                    conv_block(width, width), nn.ConvTranspose2d(width, width, 2, stride=2), nn.ReLU(),
+                    nn.Conv2d(width, 1, 1),
+                )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
         check_images(images, self.channels)
@@ -205,10 +220,11 @@ class FasterRCNN(nn.Module):
             dtype=features.dtype,
         )
         stages = []
+        packing: Any = {"classes": self.class_count, "mask_size": self.mask_size}
         if self.proposals == "network":
             hidden = self.rpn(features)
             logits, moves = _by_anchor(self.objectness(hidden), 2), _by_anchor(self.moves(hidden), 4)
-            stages.append(pack(logits, moves, anchors, classes=self.class_count, proposes=True))
+            stages.append(pack(logits, moves, anchors, proposes=True, **packing))
             regions = self._best(logits.detach(), moves.detach(), anchors)
         else:
             # Evenly spread over places, sizes and ratios.
@@ -216,8 +232,16 @@ class FasterRCNN(nn.Module):
             regions = anchors[rows.round().long()].clamp(0, 1).expand(len(images), -1, 4)
         pooled = (roi_align if self.pool == "align" else roi_pool)(features, regions, self.pool_size)
         hidden = self.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
-        stages.append(pack(self.classes(hidden), self.offsets(hidden), regions, classes=self.class_count))
+        offsets = self.offsets(hidden)
+        masks = self._masks(features, decode(offsets.detach(), regions)) if self.mask_size else None
+        stages.append(pack(self.classes(hidden), offsets, regions, masks=masks, **packing))
         return torch.cat(stages, 1)
+
+    def _masks(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """Return the logits (B, R, m, m) of masks in boxes (B, R, 4)."""
+        pooled = roi_align(features, boxes.clamp(0, 1), self.mask_size // 2)
+        drawn: Tensor = self.masks(pooled.flatten(0, 1)).squeeze(1)
+        return drawn.unflatten(0, pooled.shape[:2])
 
     def _best(self, logits: Tensor, moves: Tensor, anchors: Tensor) -> Tensor:
         """Return the proposals (B, R, 4) with the highest scores that do not overlap too much."""
@@ -237,5 +261,5 @@ class FasterRCNN(nn.Module):
 
     def layer_groups(self) -> list[nn.Module | list[nn.Module]]:
         """Return the body, and everything that was made for boxes."""
-        made: list[nn.Module] = [self.head, self.classes, self.offsets]
+        made: list[nn.Module] = [self.head, self.classes, self.offsets, *([self.masks] if self.mask_size else [])]
         return [self.body, [self.rpn, self.objectness, self.moves, *made] if self.proposals == "network" else made]

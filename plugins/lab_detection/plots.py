@@ -27,6 +27,7 @@ class Shown(NamedTuple):
         truths: (M, 5), rows (class number, left, top, right, bottom) in fractions of the picture.
         kinds, scores, boxes: detections (D,), (D,), (D, 4).
         title: a line above it.
+        masks: (D, H, W) bool pixels of the detections, or None.
     """
 
     pixels: Tensor
@@ -35,6 +36,7 @@ class Shown(NamedTuple):
     scores: np.ndarray
     boxes: np.ndarray
     title: str = ""
+    masks: np.ndarray | None = None
 
 
 def _picture(pixels: Tensor) -> np.ndarray:
@@ -56,6 +58,8 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
         axis.set_axis_off()
     for axis, each in zip(axes, pictures, strict=False):
         axis.imshow(_picture(each.pixels), cmap="gray", vmin=0, vmax=1, extent=(0, 1, 1, 0), aspect=height / width)
+        for kind, mask in zip(each.kinds.tolist(), () if each.masks is None else each.masks, strict=False):
+            axis.imshow(_tinted(mask, COLORS[kind % len(COLORS)]), extent=(0, 1, 1, 0), aspect=height / width)
         for left, top, right, bottom in each.truths[each.truths[:, 0] >= 0, 1:].tolist():
             place, sides = (left, top), (right - left, bottom - top)
             axis.add_patch(Rectangle(place, *sides, fill=False, color="black", linewidth=2.2))
@@ -65,11 +69,24 @@ def plot_boxes(pictures: Sequence[Shown], names: Sequence[str], *, columns: int 
             color = COLORS[kind % len(COLORS)]
             axis.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, color=color, linewidth=1.4))
             label = {"color": "white", "backgroundcolor": color, "fontsize": 5.5, "va": "bottom"}
-            axis.text(left, max(top, 0.06), f"{names[kind]} {score:.2f}", bbox={"pad": 0.6, "color": color}, **label)
+            axis.text(left, max(top, 0.06), _label(names[kind], score), bbox={"pad": 0.6, "color": color}, **label)
         axis.set_title(each.title, fontsize=8)
         axis.set_xlim(0, 1)
         axis.set_ylim(1, 0)
     return figure
+
+
+def _label(name: str, score: float) -> str:
+    # An object that is no detection has no score.
+    return name if np.isnan(score) else f"{name} {score:.2f}"
+
+
+def _tinted(mask: np.ndarray, color: str) -> np.ndarray:
+    """Return a mask (H, W) as colors with opacity (H, W, 4)."""
+    from matplotlib.colors import to_rgba
+
+    found: np.ndarray = np.where(mask[..., None], to_rgba(color, 0.5), 0.0)
+    return found
 
 
 def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
@@ -90,20 +107,20 @@ def plot_curves(curves: Sequence[Curve | None], names: Sequence[str]) -> Figure:
     return figure
 
 
-def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor, names: Sequence[str]) -> Figure:
+def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor | None, names: Sequence[str]) -> Figure:
     """Plot pictures (N, C, H, W), their masks (N, H, W) and predicted ones, a row each, with a legend of classes."""
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    count = len(pixels)
-    figure = Figure(figsize=(1.5 * count + 0.6, 5.2), layout="constrained")
-    axes = figure.subplots(3, count, squeeze=False)
+    count, rows = len(pixels), 2 if found is None else 3
+    figure = Figure(figsize=(1.5 * count + 0.6, 1.6 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, count, squeeze=False)
     colors = ["#000000", *(COLORS[number % len(COLORS)] for number in range(len(names) - 1))]
     palette = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(names) - 0.5, "interpolation": "nearest"}
     for column in range(count):
         picture = _picture(pixels[column])
-        for row, mask in enumerate((None, truths[column], found[column])):
+        for row, mask in enumerate((None, truths[column], *([] if found is None else [found[column]]))):
             axis = axes[row, column]
             axis.set_xticks([])
             axis.set_yticks([])
@@ -115,7 +132,7 @@ def plot_masks(pixels: Tensor, truths: Tensor, found: Tensor, names: Sequence[st
             # Background, and pixels that count for nothing (255), stay uncolored.
             hidden = (mask.numpy() == 0) | (mask.numpy() >= len(names))
             axis.imshow(np.ma.masked_where(hidden, mask.numpy()), alpha=0.8, **palette)
-    for row, label in enumerate(("picture", "target", "predicted")):
+    for row, label in enumerate(("picture", "target", "predicted")[:rows]):
         axes[row, 0].set_ylabel(label, fontsize=9)
     patches = [Patch(color=color, label=name) for color, name in zip(colors[1:], names[1:], strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(names)), fontsize=8)

@@ -40,6 +40,7 @@ def lab_architectures() -> dict[str, Any]:
         ),
         "faster_rcnn": "lab_detection.models:FasterRCNN",
         "fast_rcnn": preset("faster_rcnn", proposals="grid"),
+        "mask_rcnn": preset("faster_rcnn", mask_size=14),
         "fcn": "lab_detection.segmentation:FCN",
         "unet": "lab_detection.segmentation:UNet",
     }
@@ -59,6 +60,8 @@ def lab_metrics() -> dict[str, Any]:
         "class_error": "lab_detection.metrics:ClassError",
         "map": "lab_detection.metrics:MeanAP",
         "map_coco": "lab_detection.metrics:CocoMeanAP",
+        "map_soft": preset("map", sigma=0.5),
+        "mask_map": "lab_detection.metrics:MaskAP",
         "mean_iou": "lab_detection.metrics:MeanIoU",
     }
 

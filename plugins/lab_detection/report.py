@@ -46,6 +46,9 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
 
 def _box_text(content: Mapping[str, Any]) -> str:
     values = ", ".join(f"{name} {value:.3f}" for name, value in content["average_precision"].items())
+    masks = content.get("mask_average_precision")
+    if masks is not None:
+        values += f"; of masks, over classes: {masks:.3f}"
     return (
         f"average precision: {values}; with a score of at least 0.3, {content['missed']} of {content['objects']} "
         f"objects are missed and {content['wrong']} detections are wrong"

@@ -25,11 +25,13 @@ class Scenes(NamedTuple):
         pixels: (N, 3, H, W) uint8.
         objects: (N, M, 5) float32, rows (class number, left, top, right, bottom) in fractions of the picture; -1 pads.
         masks: (N, H, W) uint8, 0 for background, otherwise class number + 1.
+        instances: (N, H, W) uint8, 0 for background, otherwise the row of the object + 1.
     """
 
     pixels: np.ndarray
     objects: np.ndarray
     masks: np.ndarray
+    instances: np.ndarray
 
 
 def draw(
@@ -64,7 +66,7 @@ def draw(
     stencils = _digits(first_half) if any(name in DIGITS for name in classes) else {}
     pixels = _backgrounds(count, edge, generator)
     found = np.full((count, objects[1], 5), -1, np.float32)
-    masks = np.zeros((count, edge, edge), np.uint8)
+    masks, instances = np.zeros((2, count, edge, edge), np.uint8)
     for number in range(count):
         boxes: list[tuple[int, int, int, int]] = []
         wanted = int(generator.integers(objects[0], objects[1] + 1))
@@ -82,11 +84,12 @@ def draw(
             inside = (slice(top, top + height), slice(left, left + width))
             _paint(pixels[number][:, inside[0], inside[1]], shape, generator)
             masks[number][inside][shape] = kind + 1
+            instances[number][inside][shape] = len(boxes) + 1
             tight = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
             found[number, len(boxes)] = (kind, *(each / edge for each in tight))
             boxes.append(box)
     noisy = pixels + generator.normal(0, 6, pixels.shape).astype(np.float32)
-    return Scenes(noisy.clip(0, 255).astype(np.uint8), found, masks)
+    return Scenes(noisy.clip(0, 255).astype(np.uint8), found, masks, instances)
 
 
 def _size(edge: int, sizes: tuple[float, float], generator: np.random.Generator) -> tuple[int, int]:

@@ -25,6 +25,8 @@ def drawn_boxes(
     things: Things = "shapes",
     objects: Sequence[int] = (1, 4),
     sizes: Sequence[float] = (0.2, 0.5),
+    merged: bool = False,
+    instances: bool = False,
     seed: int = 0,
 ) -> BoxData:
     """Shapes or digits on cluttered backgrounds, with their boxes; drawn by code, so that nothing is downloaded.
@@ -37,10 +39,18 @@ def drawn_boxes(
         things: ``shapes`` (five classes), ``digits`` (ten), or ``both``.
         objects: least and largest number of objects of a picture; 0 allows pictures without any.
         sizes: least and largest edge of an object, as a fraction of the picture's.
+        merged: count all objects as one class, ``object``.
+        instances: give each object its mask, too, for ``mask_rcnn``.
         seed: seed of the drawing; not that of a run, since all runs share the data.
     """
     first, second, classes = _drawn("drawn_boxes", size, train, valid, things, objects, sizes, seed)
-    return box_data([(each.pixels, each.objects) for each in (first, second)], classes)
+    if merged:
+        classes = ("object",)
+        for each in (first, second):
+            # Padding stays -1.
+            each.objects[..., 0] = each.objects[..., 0].clip(max=0)
+    parts = [(each.pixels, each.objects, *([each.instances] if instances else [])) for each in (first, second)]
+    return box_data(parts, classes)
 
 
 def drawn_masks(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from lab import Data
 from lab.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["StyleBatch", "StyleData", "two_pictures"]
 
@@ -54,8 +58,8 @@ class StyleData(Data):
 
     Attributes:
         channels: 3.
-        content, style: (1, 3, H, W) pixels with mean 0 and standard deviation 1 over the content picture.
-        channel_mean, channel_std: its mean and standard deviation per channel, between 0 and 1.
+        content, style: (1, 3, H, W) scaled pixels, by default with mean 0 and standard deviation 1 over the content.
+        channel_mean, channel_std: what they are scaled by, of pixels between 0 and 1.
     """
 
     channels: int
@@ -63,6 +67,19 @@ class StyleData(Data):
     style: Tensor
     channel_mean: tuple[float, ...]
     channel_std: tuple[float, ...]
+
+    def draw_batch(self, batch: StyleBatch) -> Figure:
+        """Plot both pictures, for ``lab show FILE --batch``."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        for axes, picture, title in zip(
+            figure.subplots(1, 2), (batch.content[:1], self.style), ("content", "style"), strict=True
+        ):
+            axes.imshow(self.pixels_of(picture)[0].permute(1, 2, 0).numpy())
+            axes.set_axis_off()
+            axes.set_title(title)
+        return figure
 
     def pixels_of(self, images: Tensor) -> Tensor:
         """Return scaled pictures (B, 3, H, W) as pixels between 0 and 1."""
@@ -73,7 +90,14 @@ class StyleData(Data):
 
 
 def two_pictures(
-    *, content: Path | None = None, style: Path | None = None, height: int = 96, width: int = 128, steps: int = 50
+    *,
+    content: Path | None = None,
+    style: Path | None = None,
+    height: int = 96,
+    width: int = 128,
+    steps: int = 50,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
 ) -> StyleData:
     """A content picture and a style picture; by default both are drawn by code.
 
@@ -82,6 +106,8 @@ def two_pictures(
         style: file of the picture whose colors and textures are taken; None draws curved stripes and spots.
         height, width: size in pixels that both are resized to.
         steps: optimizer steps of an epoch.
+        mean, std: per channel, that pixels between 0 and 1 are scaled by; None takes the content picture's. Published
+            networks expect (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 
     Raises:
         DataError: a file cannot be read.
@@ -98,9 +124,16 @@ def two_pictures(
         drawn[name](height, width) if path is None else _read(Path(path), height, width)
         for name, path in (("content", content), ("style", style))
     )
-    mean, std = first.mean((1, 2)), np.maximum(first.std((1, 2)), 1e-3)
+    shift = first.mean((1, 2)) if mean is None else np.asarray(mean, np.float64)
+    scale = np.maximum(first.std((1, 2)), 1e-3) if std is None else np.asarray(std, np.float64)
+    if (mean is None) != (std is None) or shift.shape != (3,) or scale.shape != (3,) or not scale.min() > 0:
+        raise ParameterError(
+            f"mean={mean}, std={std}",
+            where="dataset 'two_pictures'",
+            hint="neither, or both with three numbers, those of std above 0",
+        )
     scaled = [
-        torch.from_numpy(np.ascontiguousarray((each - mean[:, None, None]) / std[:, None, None], np.float32))[None]
+        torch.from_numpy(np.ascontiguousarray((each - shift[:, None, None]) / scale[:, None, None], np.float32))[None]
         for each in (first, second)
     ]
     digest = hashlib.sha256(repr((height, width, steps)).encode())
@@ -114,8 +147,8 @@ def two_pictures(
         channels=3,
         content=scaled[0],
         style=scaled[1],
-        channel_mean=tuple(map(float, mean)),
-        channel_std=tuple(map(float, std)),
+        channel_mean=tuple(map(float, shift)),
+        channel_std=tuple(map(float, scale)),
     )
 
 

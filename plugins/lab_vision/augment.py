@@ -6,6 +6,7 @@ Rotation, zoom and shift are one resampling of the batch with torch's own operat
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,7 +20,19 @@ from lab.training.stepper import Supervised
 if TYPE_CHECKING:
     from lab import Learner
 
-__all__ = ["Augment", "CutMix", "MixUp", "crop_padded", "cut_out", "flip", "light", "rotate_zoom", "tta"]
+__all__ = [
+    "Augment",
+    "CutMix",
+    "MixUp",
+    "crop_padded",
+    "cut_out",
+    "flip",
+    "jitter_colors",
+    "light",
+    "resized_crop",
+    "rotate_zoom",
+    "tta",
+]
 
 Border = Literal["reflect", "mean"]
 
@@ -32,6 +45,10 @@ class Augment(Callback):
     Args:
         pad: padding in pixels before a random crop to the original size; 0 for none.
         flips: mirror half of the pictures.
+        vertical: turn half of the pictures upside down, too.
+        area: least and largest fraction of the picture that a random resized crop shows (Szegedy et al. 2015), such as
+            (0.08, 1); None crops nothing.
+        ratio: least and largest aspect ratio of that crop, width by height.
         degrees: maximum rotation in either direction.
         zoom: maximum magnification, at least 1.
         anywhere: place the magnified part anywhere, as in random resized crops (Szegedy et al. 2015) without changes of
@@ -39,9 +56,12 @@ class Augment(Callback):
         border: fill of missing pixels: ``reflect`` mirrors the picture, ``mean`` is the mean color.
         lighting: maximum change of brightness, in standard deviations of pixels, and relative change of contrast.
         cutout: edge in pixels of a square that is erased (DeVries & Taylor 2017); 0 for none.
+        brightness, contrast, saturation: jitter of colors: largest relative change, each from [1 - x, 1 + x].
+        hue: largest shift of the hue, as a fraction of the color circle, at most 0.5.
     """
 
     reads_metrics = False
+    _scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __init__(
         self,
@@ -54,7 +74,30 @@ class Augment(Callback):
         cutout: int = 0,
         anywhere: bool = False,
         border: Border = "reflect",
+        vertical: bool = False,
+        area: Sequence[float] | None = None,
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
     ) -> None:
+        if area is not None and (len(area) != 2 or not 0 < area[0] <= area[1] <= 1):
+            raise ParameterError(
+                f"area={list(area)}", where="callback 'augment'", hint="two fractions of the picture: (0.08, 1)"
+            )
+        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1]:
+            raise ParameterError(
+                f"ratio={list(ratio)}",
+                where="callback 'augment'",
+                hint="the least and the largest, such as (0.75, 1.33)",
+            )
+        if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
+            raise ParameterError(
+                f"brightness={brightness}, contrast={contrast}, saturation={saturation}, hue={hue}",
+                where="callback 'augment'",
+                hint="at least 0; hue at most 0.5",
+            )
         if zoom < 1 or pad < 0 or cutout < 0 or lighting < 0:
             raise ParameterError(
                 f"pad={pad}, zoom={zoom}, lighting={lighting}, cutout={cutout}",
@@ -63,18 +106,40 @@ class Augment(Callback):
             )
         self.pad, self.flips, self.degrees, self.zoom = pad, flips, degrees, zoom
         self.lighting, self.cutout, self.anywhere, self.border = lighting, cutout, anywhere, border
+        self.vertical, self.area, self.ratio = vertical, None if area is None else (area[0], area[1]), tuple(ratio)
+        self.colors = (brightness, contrast, saturation, hue)
 
     def check(self, learner: Learner) -> None:
         images = learner.data.train[0][0]
         if images.dim() != 4:
             raise LabError("the callback 'augment' needs pictures (B, C, H, W)", where=f"inputs {tuple(images.shape)}")
+        self.use_scale(learner.data)
+        if max(self.colors) and self._scale is None:
+            raise LabError(
+                "the callback 'augment' changes colors of pictures whose mean and std are known",
+                where=type(learner.data).__name__,
+                hint="data with channel_mean and channel_std",
+            )
+        if max(self.colors[2:]) and images.shape[1] != 3:
+            raise ParameterError(
+                f"saturation and hue of pictures with {images.shape[1]} channels",
+                where="callback 'augment'",
+                hint="3 channels; brightness and contrast fit any",
+            )
         # torch's reflection padding needs more pixels than it mirrors.
         if self.border == "reflect" and self.pad >= min(images.shape[2:]):
             raise ParameterError(
                 f"pad={self.pad} is too large for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
             )
 
+    def use_scale(self, data: Any) -> None:
+        """Read the mean and standard deviation that pictures were scaled with, if the data has them."""
+        if hasattr(data, "channel_mean") and hasattr(data, "channel_std"):
+            self._scale = tuple(data.channel_mean), tuple(data.channel_std)
+
     def before_batch(self, learner: Learner) -> None:
+        if self._scale is None:
+            self.use_scale(learner.data)
         images, *rest = learner.batch
         generator = learner.streams.generator("augment")
         augmented = self.augmented(images, generator)
@@ -83,14 +148,22 @@ class Augment(Callback):
 
     def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return a random augmentation of pictures (B, C, H, W)."""
+        if self.area is not None:
+            images = resized_crop(images, self.area, (self.ratio[0], self.ratio[1]), generator)
         if self.pad:
             images = crop_padded(images, self.pad, generator, border=self.border)
         if self.flips:
             images = flip(images, generator)
+        if self.vertical:
+            images = flip(images, generator, dim=-2)
         if self.degrees or self.zoom > 1:
             images = rotate_zoom(images, self.degrees, self.zoom, generator, anywhere=self.anywhere, border=self.border)
         if self.lighting:
             images = light(images, self.lighting, generator)
+        if max(self.colors) and self._scale is not None:
+            mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in self._scale)
+            images = (jitter_colors(images * std + mean, *self.colors, generator) - mean) / std
+        # Last, so that the erased square has the mean color.
         if self.cutout:
             images = cut_out(images, self.cutout, generator)
         return images
@@ -110,10 +183,82 @@ def crop_padded(images: Tensor, pad: int, generator: torch.Generator, *, border:
     return padded[which, channels, rows, columns]
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each picture of (B, C, H, W) with probability one half."""
+def flip(images: Tensor, generator: torch.Generator, *, dim: int = -1) -> Tensor:
+    """Mirror each picture of (B, C, H, W) with probability one half, upside down along ``dim`` -2."""
     chosen = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
-    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+    return torch.where(chosen[:, None, None, None], images.flip(dim), images)
+
+
+def resized_crop(
+    images: Tensor, area: tuple[float, float], ratio: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Show a random part of each picture (B, C, H, W) at the picture's size (Szegedy et al. 2015, arXiv:1409.4842).
+
+    Differs from torchvision's: a side that would be longer than the picture is cut to it, instead of drawing again.
+
+    Args:
+        images: pictures.
+        area: least and largest fraction of the picture; even in between.
+        ratio: least and largest width by height, in pixels; even in the logarithm.
+        generator: source of all randomness.
+    """
+    count, _, height, width = images.shape
+    draws = torch.rand(4, count, generator=generator)
+    share = area[0] + (area[1] - area[0]) * draws[0]
+    shape = ratio[0] * (ratio[1] / ratio[0]) ** draws[1]
+    across = (share * shape * height / width).sqrt().clamp(max=1)
+    down = (share / shape * width / height).sqrt().clamp(max=1)
+    shift_x, shift_y = ((2 * draw - 1) * (1 - side) for draw, side in zip(draws[2:], (across, down), strict=True))
+    zero = torch.zeros(count)
+    matrix = torch.stack([torch.stack([across, zero, shift_x], 1), torch.stack([zero, down, shift_y], 1)], 1)
+    grid = functional.affine_grid(matrix.to(images), list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def jitter_colors(
+    images: Tensor, brightness: float, contrast: float, saturation: float, hue: float, generator: torch.Generator
+) -> Tensor:
+    """Change the colors of each picture (B, C, H, W) between 0 and 1 at random, in the order of the arguments.
+
+    The brightness multiplies pixels; contrast and saturation mix them with the picture's mean gray and with each
+    pixel's own gray; the hue turns the color circle (HSV). Values are cut to [0, 1] after each. Differs from
+    torchvision's ``ColorJitter``: the order is fixed, and draws differ from picture to picture.
+    """
+    draws = (2 * torch.rand(4, len(images), 1, 1, 1, generator=generator) - 1).to(images)
+    if brightness:
+        images = (images * (1 + brightness * draws[0])).clamp(0, 1)
+    if contrast:
+        gray = _gray(images).mean((1, 2, 3), keepdim=True)
+        images = torch.lerp(gray, images, 1 + contrast * draws[1]).clamp(0, 1)
+    if saturation:
+        images = torch.lerp(_gray(images), images, 1 + saturation * draws[2]).clamp(0, 1)
+    if hue:
+        images = _turned(images, hue * draws[3].squeeze(1))
+    return images
+
+
+def _gray(images: Tensor) -> Tensor:
+    """Return the luminance (B, 1, H, W) of pictures, of ITU-R 601-2; gray ones as they are."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    weights = images.new_tensor([0.299, 0.587, 0.114])[:, None, None]
+    return (images * weights).sum(1, keepdim=True)
+
+
+def _turned(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of pictures (B, 3, H, W) by a fraction (B, 1, 1) of the color circle."""
+    value, low = images.amax(1), images.amin(1)
+    chroma = value - low
+    red, green, blue = images.unbind(1)
+    # Gray pixels have no hue; any serves, since their chroma is 0.
+    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    of_red, of_green = ((green - blue) / safe) % 6, (blue - red) / safe + 2
+    of_blue = (red - green) / safe + 4
+    hue = torch.where(value == red, of_red, torch.where(value == green, of_green, of_blue)) / 6 + shift
+    # Each channel is a trapezoid of the hue, at thirds of the circle from each other.
+    offsets = images.new_tensor([5.0, 3.0, 1.0])[:, None, None]
+    place = (offsets + 6 * hue.unsqueeze(1)) % 6
+    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
 def rotate_zoom(
@@ -266,6 +411,7 @@ def tta(
     # The same augmentation as in training, for which the model was made invariant.
     augment = next((each for each in learner.callbacks if isinstance(each, Augment)), None)
     augment = augment or Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))
+    augment.use_scale(learner.data)
     generator = torch.Generator().manual_seed(seed)
     loss = right = plain_right = total = 0.0
     with learner.evaluating():

@@ -110,6 +110,8 @@ def _folder() -> str:
         path = Path(folder.name) / data.class_names[int(target)] / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
+    rows = (f"{number},{data.class_names[int(target)]}" for number, target in enumerate(data.train.target))
+    (Path(folder.name) / "labels.csv").write_text("\n".join(["id,label", *rows]) + "\n", encoding="utf-8")
     return folder.name
 
 
@@ -134,7 +136,20 @@ def support() -> ConformanceSupport:
                 use("transfer", body=use("course_net", widths=[4, 8]), hidden=[4]), examples=small
             ),
             "callbacks.augment": ComponentCase(
-                use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4, anywhere=True), examples=small
+                use(
+                    "augment",
+                    pad=2,
+                    degrees=10.0,
+                    zoom=1.1,
+                    lighting=0.1,
+                    cutout=4,
+                    anywhere=True,
+                    vertical=True,
+                    area=[0.5, 1.0],
+                    saturation=0.2,
+                    hue=0.1,
+                ),
+                examples=small,
             ),
             "callbacks.look_inside": ComponentCase(use("look_inside", count=2), examples=small),
             "datasets.cifar10": ComponentCase(use("cifar10", max_examples=300), exceptions=same),
@@ -142,6 +157,9 @@ def support() -> ConformanceSupport:
             "datasets.fashion_mnist": ComponentCase(use("fashion_mnist", max_examples=300), exceptions=same),
             "datasets.features": ComponentCase(use("features", images="digits", body=use("course_net", channels=1))),
             "datasets.image_folder": ComponentCase(use("image_folder", path=_folder(), size=16)),
+            "datasets.image_table": ComponentCase(
+                use("image_table", path=_folder(), labels=f"{_folder()}/labels.csv", size=16)
+            ),
             "steppers.cut_mix": ComponentCase(use("cut_mix"), examples=small),
             "steppers.mix_up": ComponentCase(use("mix_up"), examples=small),
         },

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 import numpy as np
@@ -16,12 +16,16 @@ from torch import Tensor
 from lab import Data
 from lab.errors import DataError, ParameterError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = [
     "ImageBatch",
     "ImageData",
     "Images",
     "check_scale",
     "image_data",
+    "kept_data",
     "require_count",
     "require_size",
 ]
@@ -138,6 +142,13 @@ class ImageData(Data):
             )
         return pixels
 
+    def draw_batch(self, batch: ImageBatch, *, count: int = 24) -> Figure:
+        """Plot the first pictures of a batch with their classes, for ``lab show FILE --batch``."""
+        from lab_vision.plots import plot_sheet
+
+        titles = [self.class_names[int(number)] for number in batch[1][:count]]
+        return plot_sheet(self.pixels_of(batch[0][:count]), titles)
+
     def pixels_of(self, images: Tensor) -> Tensor:
         """Return scaled pictures (B, C, H, W) as pixels between 0 and 1, for plots."""
         mean, std = (
@@ -218,6 +229,36 @@ def image_data(
         skipped=tuple(skipped),
         picture_fit=fit,
         notes=tuple(notes),
+    )
+
+
+def kept_data(
+    class_names: tuple[str, ...],
+    *,
+    channels: int,
+    image_size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    fit: Literal["crop", "squish"],
+    fingerprint: str,
+) -> ImageData:
+    """Return data without pictures, which can only predict; the parameters are those of training."""
+    empty = Images(
+        torch.zeros(0, channels, *image_size, dtype=torch.uint8), torch.zeros(0, dtype=torch.long), mean, std
+    )
+    return ImageData(
+        train=empty,
+        valid=None,
+        collate=_as_it_is,
+        fingerprint=fingerprint,
+        channels=channels,
+        image_size=image_size,
+        input_size=channels * image_size[0] * image_size[1],
+        output_size=len(class_names),
+        class_names=class_names,
+        channel_mean=mean,
+        channel_std=std,
+        picture_fit=fit,
     )
 
 

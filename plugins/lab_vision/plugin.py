@@ -17,6 +17,7 @@ def lab_datasets() -> dict[str, Any]:
         "fashion_mnist": "lab_vision.sources:fashion_mnist",
         "features": "lab_vision.transfer:features",
         "image_folder": "lab_vision.sources:image_folder",
+        "image_table": "lab_vision.tables:image_table",
     }
 
 
@@ -30,6 +31,7 @@ def lab_corpora() -> dict[str, Any]:
         "resnet18": "lab_vision.resnet:resnet18_corpus",
         "resnet34": "lab_vision.resnet:resnet34_corpus",
         "resnet50": "lab_vision.resnet:resnet50_corpus",
+        "vgg19": "lab_vision.vgg:vgg19_corpus",
     }
 
 
@@ -80,6 +82,7 @@ def lab_architectures() -> dict[str, Any]:
         "resnet18": preset("resnet", blocks=[2, 2, 2, 2]),
         "resnet34": preset("resnet", blocks=[3, 4, 6, 3]),
         "resnet50": preset("resnet", blocks=[3, 4, 6, 3], bottleneck=True),
+        "vgg19": "lab_vision.vgg:VGG",
         # transfer
         "head": "lab_vision.transfer:Head",
         "transfer": "lab_vision.transfer:Transfer",
@@ -96,6 +99,21 @@ def lab_steppers() -> dict[str, Any]:
 def lab_callbacks() -> dict[str, Any]:
     """Augmentation, and plots of what a model has learned."""
     return {"augment": "lab_vision.augment:Augment", "look_inside": "lab_vision.callbacks:LookInside"}
+
+
+@hookimpl
+def lab_predictors() -> dict[str, str]:
+    """Prediction of folders of pictures, for ``lab predict``."""
+    return {"pictures": "lab_vision.predict:PicturePredictor"}
+
+
+@hookimpl
+def lab_run_finished(run: Any, result: Any) -> None:
+    """Store with the run what its pictures are like."""
+    if result.status == "finished" and hasattr(run.data, "picture_fit"):
+        from lab_vision.predict import keep_preparation
+
+        keep_preparation(run, result.folder)
 
 
 @hookimpl

@@ -19,7 +19,9 @@ LAST = "model.safetensors"
 MAX_NAMES = 5
 
 
-def load_weights(model: nn.Module, path: Path, *, output: str, hint: str = "a file, or a run's folder") -> None:
+def load_weights(
+    model: nn.Module, path: Path, *, output: str, hint: str = "a file, or a run's folder", skip: str = ""
+) -> None:
     """Load weights from a file, or the final weights of a finished run.
 
     Args:
@@ -27,6 +29,7 @@ def load_weights(model: nn.Module, path: Path, *, output: str, hint: str = "a fi
         path: a ``.pth`` or ``.safetensors`` file, or the folder of a run, ``runs/.store/<key>``.
         output: name of the model's last layer, which keeps its weights if those of the file are for other classes.
         hint: the hint of the error if there is no such file.
+        skip: weights of the file whose names begin with this are not used; empty uses all.
 
     Raises:
         DataError: the file does not exist, or contains more than tensors; nothing in it is executed.
@@ -37,7 +40,11 @@ def load_weights(model: nn.Module, path: Path, *, output: str, hint: str = "a fi
     if not path.is_file():
         raise DataError("weights not found", where=str(path), hint=hint)
     expected = model.state_dict()
-    found = _without_other_classes(_read(path), expected, output)
+    found = {name: tensor for name, tensor in _read(path).items() if not (skip and name.startswith(skip))}
+    if skip:
+        # What is skipped stands in place of the model's own last layer.
+        found = {name: expected[name] for name in expected if name.startswith(f"{output}.")} | found
+    found = _without_other_classes(found, expected, output)
     _check_channels(found, expected, path)
     # Published weights are older than these counters, which only a momentum of None uses.
     counters = {name for name in expected if name.endswith("num_batches_tracked")}

@@ -62,7 +62,9 @@ def test_a_study_without_schedules_says_so(lab, study):
 def test_options_of_a_study_are_refused_for_a_component(lab):
     result = lab("show", "adam", "--schedule")
     assert result.code == 2
-    assert result.err == ("lab: --schedule, --set and --output are for a study\n  lab show FILE.py --schedule\n")
+    assert result.err == (
+        "lab: --schedule, --batch, --set and --output are for a study\n  lab show FILE.py --schedule\n"
+    )
 
 
 def test_a_picture_of_an_unknown_form_is_refused(lab, study, tmp_path):

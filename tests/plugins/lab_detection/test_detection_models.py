@@ -10,10 +10,11 @@ from lab_detection.anchors import assign, multibox_prior
 from lab_detection.augment import AugmentObjects, flip, mosaic, window
 from lab_detection.data import IGNORED
 from lab_detection.detect import detect
+from lab_detection.layers import roi_align
 from lab_detection.losses import detection_loss
 from lab_detection.metrics import MeanAP
 from lab_detection.models import SSD, FasterRCNN
-from lab_detection.output import check_output, pack, split_stages
+from lab_detection.output import check_output, masks_of, pack, paste_masks, split_stages
 from lab_detection.scenes import draw
 from lab_detection.segmentation import FCN, UNet
 from lab_detection.sources import drawn_boxes, drawn_masks
@@ -23,6 +24,7 @@ from lab import Learner
 from lab.errors import LabError, ParameterError, ShapeError
 
 GOLDEN = [6.8683, 4.8714]
+GOLDEN_MASKS = [10.3171, 7.6454]
 
 
 class Body(torch.nn.Module):
@@ -113,11 +115,25 @@ def test_pictures_without_objects_train_background():
     assert float(detection_loss(output, nothing)) == pytest.approx(3 * np.log(4), rel=1e-5)
 
 
+def test_sums_over_all_anchors_are_the_losses_of_the_book():
+    _, offsets, anchors, target = planted()
+    logits = torch.randn(2, 128, 4, generator=torch.Generator().manual_seed(0))
+    found = detection_loss(
+        pack(logits, offsets + 0.5, anchors, classes=3), target, negatives=None, box_loss="l1", per="anchor"
+    )
+    wanted = assign(anchors, target)
+    classes = functional.cross_entropy(logits.flatten(0, 1), wanted.classes.flatten())
+    boxes = 0.5 * (wanted.classes > 0).float().mean()
+    assert float(found) == pytest.approx(float(classes + boxes), rel=1e-5)
+
+
 def test_unknown_losses_and_other_shapes_are_refused():
     logits, offsets, anchors, target = planted()
     output = pack(logits, offsets, anchors, classes=3)
     with pytest.raises(ParameterError, match="unknown box_loss 'l2'"):
         detection_loss(output, target, box_loss="l2")
+    with pytest.raises(ParameterError, match="unknown per 'picture'"):
+        detection_loss(output, target, per="picture")
     with pytest.raises(ShapeError, match="a target is"):
         detection_loss(output[:1], target)
 
@@ -169,6 +185,82 @@ def test_written_digits_of_validation_are_none_of_training():
     data = drawn_boxes(things="digits", train=4, valid=4, objects=(0, 1))
     assert data.class_names[:2] == ("zero", "one")
     assert data.class_count == 10
+
+
+# --- masks of objects -------------------------------------------------------------------------------------------------
+
+
+def instances(**options):
+    return drawn_boxes(size=32, train=64, valid=8, objects=(1, 2), sizes=(0.4, 0.7), instances=True, **options)
+
+
+def test_masks_of_objects_are_tight_in_their_boxes_and_disjoint():
+    data = instances()
+    target = data.train.__getitems__(range(16)).target
+    masks = masks_of(target)
+    assert masks.shape == (16, 2, 32, 32)
+    assert masks.sum(1).max() == 1
+    for objects, own in zip(target, masks, strict=True):
+        # The last object is covered by none.
+        last = int((objects[:, 0] >= 0).sum()) - 1
+        rows, columns = own[last].nonzero(as_tuple=True)
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert (32 * objects[last, 1:5]).round().tolist() == box
+    assert data.fingerprint != drawn_boxes(size=32, train=64, valid=8, objects=(1, 2), sizes=(0.4, 0.7)).fingerprint
+
+
+def test_masks_are_pasted_into_their_boxes():
+    masks = torch.ones(2, 4, 4)
+    masks[1, :, 2:] = 0
+    boxes = torch.tensor([[0.25, 0.5, 0.5, 1.0], [0.0, 0.0, 1.0, 0.5]])
+    found = paste_masks(masks, boxes, (8, 8))
+    expected = torch.zeros(2, 8, 8, dtype=torch.bool)
+    expected[0, 4:, 2:4], expected[1, :4, :4] = True, True
+    assert torch.equal(found, expected)
+
+
+def test_objects_of_one_class_may_be_merged():
+    data = drawn_boxes(size=32, train=8, valid=4, things="digits", merged=True)
+    assert data.class_names == ("object",)
+    assert set(data.train.target[..., 0].unique().tolist()) <= {-1.0, 0.0}
+
+
+def test_mask_head_predicts_masks_of_its_size_and_learns_them():
+    torch.manual_seed(0)
+    model = FasterRCNN(3, (32, 32), 5, widths=(8, 16), proposal_count=8, pool_size=3, head_width=16, mask_size=8)
+    final, proposing = split_stages(model(torch.randn(2, 3, 32, 32)))
+    assert final.masks.shape == (2, 8, 8, 8)
+    assert proposing.masks is None
+    with pytest.raises(ParameterError, match="mask_size=7"):
+        FasterRCNN(3, (32, 32), 5, mask_size=7)
+    learner = Learner(model, instances(), detection_loss, optimizer=adam, lr=1e-2, batch_size=16, progress=False)
+    learner.fit(2)
+    assert [row["train_loss"] for row in learner.history] == pytest.approx(GOLDEN_MASKS, rel=5e-3)
+    found = detect(learner, learner.data.valid[0].images[0], least=0.0)
+    assert found[0]["mask"].shape == (32, 32)
+    assert found[0]["mask"].dtype == torch.bool
+
+
+def test_masks_that_are_right_cost_nothing_and_wrong_ones_cost():
+    logits, offsets, anchors, target = planted()
+    objects = assign(anchors, target).objects
+    masks = torch.zeros(2, 2, 16, 16)
+    masks[0, 0, :6, :6], masks[0, 1, 8:14, 10:14], masks[1, 0, 4:9, 5:10] = 1, 1, 1
+    given = torch.cat([target, masks.flatten(2)], -1)
+    of_rows = torch.stack([own[rows.clamp(min=0)] for own, rows in zip(masks, objects, strict=True)])  # (B, A, 16, 16)
+    boxes = assign(anchors, target).boxes
+    cells = torch.stack(
+        [roi_align(own.unsqueeze(1), box.unsqueeze(1), 16)[:, 0, 0] for own, box in zip(of_rows, boxes, strict=True)]
+    )
+    right = pack(logits, offsets, anchors, classes=3, masks=100 * (cells - 0.5))
+    plain = float(detection_loss(pack(logits, offsets, anchors, classes=3), given))
+    assert plain == pytest.approx(0, abs=1e-5)
+    wrong = pack(logits, offsets, anchors, classes=3, masks=100 * (0.5 - cells))
+    # Not 0: at borders, a cell is partly the object's.
+    assert 10 * float(detection_loss(right, given)) < float(detection_loss(wrong, given))
+    assert float(detection_loss(wrong, given, mask_weight=0.0)) == pytest.approx(0, abs=1e-5)
+    # Objects without masks, as in other data, train boxes alone.
+    assert float(detection_loss(wrong, target)) == pytest.approx(0, abs=1e-5)
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------
@@ -274,6 +366,22 @@ def test_objects_of_which_little_is_left_are_dropped():
     _, moved = window(torch.zeros(20, 1, 8, 8), target, (2.0, 2.0), generator())
     assert (moved[:, 0, 0] == -1).any()
     assert (moved[moved[..., 0] >= 0][:, 1:] <= 1).all()
+
+
+def test_masks_of_objects_move_with_their_boxes():
+    given = torch.cat([TARGET, torch.stack([of_boxes(TARGET)[:, 0], torch.zeros(12, 24, 24)], 1).flatten(2)], -1)
+    images = of_boxes(TARGET)
+    for change in (
+        lambda: flip(images, given, generator()),
+        lambda: window(images, given, (0.8, 1.4), generator()),
+        lambda: mosaic(images, given, 1.0, generator()),
+    ):
+        moved, target = change()
+        masks = masks_of(target)
+        assert ((masks.sum(1) > 0.5) == (moved[:, 0] > 0.5)).float().mean() > 0.97
+        present = target[..., 0] >= 0
+        for mask, box in zip(masks[present], target[present][:, 1:5], strict=True):
+            assert around(mask[None]) == pytest.approx(box.tolist(), abs=1.51 / 24)
 
 
 def test_augmentation_of_other_data_and_other_values_are_refused():

@@ -101,6 +101,17 @@ class Plain(torch.nn.Module):
         return self.first(images)
 
 
+def test_layers_of_vgg_are_those_of_the_book(data):
+    from lab_vision.vgg import VGG
+
+    def body(channels, output_size):
+        return VGG(channels, output_size, blocks=((2, 4), (2, 4), (1, 8)))
+
+    layers = [f"features.{number}" for number in (0, 5, 10)]
+    model = make(data, body=body, style_layers=layers, content_layer="features.7")
+    assert model(data.content)[0, 1] > 0
+
+
 def test_files_are_read_and_bad_ones_refused(data, tmp_path):
     Image.new("RGB", (200, 100), "red").save(tmp_path / "red.png")
     given = two_pictures(content=tmp_path / "red.png", height=24, width=32)
@@ -110,6 +121,11 @@ def test_files_are_read_and_bad_ones_refused(data, tmp_path):
         two_pictures(style=tmp_path / "bad.png")
     with pytest.raises(ParameterError, match="at least one step"):
         two_pictures(steps=0)
+    with pytest.raises(ParameterError, match="neither, or both"):
+        two_pictures(mean=[0.5, 0.5, 0.5])
+    fixed = two_pictures(height=24, width=32, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    assert torch.allclose(fixed.pixels_of(fixed.content), data.pixels_of(data.content), atol=1e-5)
+    assert fixed.fingerprint != data.fingerprint
     with pytest.raises(ShapeError, match="for one of"):
         make(data)(given.content[:, :, 1:])
     with pytest.raises(ParameterError, match="weights must be at least 0"):

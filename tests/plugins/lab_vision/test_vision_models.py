@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_vision.augment import Augment, CutMix, MixUp, crop_padded, cut_out, flip, light, rotate_zoom, tta
+from lab_vision.augment import (
+    Augment,
+    CutMix,
+    MixUp,
+    crop_padded,
+    cut_out,
+    flip,
+    jitter_colors,
+    light,
+    resized_crop,
+    rotate_zoom,
+    tta,
+)
 from lab_vision.layers import WrittenBatchNorm
 from lab_vision.models import CourseNet
 from lab_vision.resnet import ResNet, load_published
 from lab_vision.sources import digits
 from lab_vision.transfer import FeatureData, Head, Transfer, precompute
+from lab_vision.vgg import VGG, vgg19_corpus
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -307,8 +320,65 @@ def test_a_square_is_cut_out():
     assert 0 < int(empty.min()) <= int(empty.max()) <= 25
 
 
+def test_a_resized_crop_shows_a_part_of_the_wanted_size_at_the_full_size():
+    assert torch.allclose(resized_crop(IMAGES, (1.0, 1.0), (1.0, 1.0), generator()), IMAGES, atol=1e-5)
+    ramp = torch.arange(32.0).expand(64, 1, 16, 32)
+    shown = resized_crop(ramp, (0.25, 0.25), (1.0, 1.0), generator())
+    # A quarter of 16 × 32 pixels is a square of 11.3: 11.3 / 32 of the ramp.
+    steps = (shown[..., 2:-2].diff(dim=-1)).mean((1, 2, 3))
+    assert torch.allclose(steps, torch.full((64,), 128**0.5 / 32), atol=2e-3)
+    assert float(shown.mean((1, 2, 3)).std()) > 3
+    with pytest.raises(ParameterError, match=r"area=\[0, 1\]"):
+        Augment(area=[0, 1])
+    with pytest.raises(ParameterError, match=r"ratio=\[2, 1\]"):
+        Augment(ratio=[2, 1])
+
+
+def test_pictures_may_be_turned_upside_down():
+    images = IMAGES.repeat(8, 1, 1, 1)
+    turned = flip(images, generator(), dim=-2)
+    changed = (turned != images).flatten(1).any(1)
+    assert 0 < int(changed.sum()) < len(images)
+    assert torch.equal(turned[changed], images[changed].flip(-2))
+
+
+def test_colors_are_jittered_within_their_ranges():
+    gray = torch.full((64, 3, 2, 2), 0.5)
+    bright = jitter_colors(gray, 0.5, 0, 0, 0, generator())
+    assert 0.25 <= float(bright.min()) < 0.3
+    assert 0.7 < float(bright.max()) <= 0.75
+    # Contrast and saturation of a picture of one gray, and the hue of gray, change nothing.
+    assert torch.allclose(jitter_colors(gray, 0, 0.9, 0.9, 0.5, generator()), gray, atol=1e-6)
+
+
+def test_hues_turn_as_colorsys_turns_them():
+    import colorsys
+
+    pixels = torch.rand(40, 3, 1, 1, generator=generator())
+    shift = 0.4 * (2 * torch.rand(4, 40, 1, 1, 1, generator=generator(5)) - 1)[3].flatten()
+    turned = jitter_colors(pixels, 0, 0, 0, 0.4, generator(5))
+    for before, after, by in zip(pixels.flatten(1).tolist(), turned.flatten(1).tolist(), shift.tolist(), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*before)
+        assert after == pytest.approx(colorsys.hsv_to_rgb((hue + by) % 1, saturation, value), abs=1e-4)
+
+
+def test_jitter_works_on_scaled_pictures_of_color_only(learner):
+    with pytest.raises(ParameterError, match="saturation and hue of pictures with 1 channels"):
+        Augment(hue=0.1).check(learner)
+    with pytest.raises(ParameterError, match=r"hue at most 0\.5"):
+        Augment(hue=0.6)
+    augment = Augment(pad=0, flips=False, brightness=0.3)
+    augment.check(learner)
+    images = learner.data.train.__getitems__(range(32)).images
+    seen = learner.data.pixels_of(augment.augmented(images, generator()))
+    # Black stays black, whatever the scale.
+    assert float(seen[learner.data.pixels_of(images) == 0].abs().max()) < 1e-6
+
+
 def test_the_same_stream_gives_the_same_variations():
-    augment = Augment(pad=2, degrees=10, zoom=1.2, lighting=0.1, cutout=2)
+    augment = Augment(
+        pad=2, degrees=10, zoom=1.2, lighting=0.1, cutout=2, vertical=True, area=(0.3, 1.0), ratio=(0.5, 2.0)
+    )
     assert torch.equal(augment.augmented(IMAGES, generator(3)), augment.augmented(IMAGES, generator(3)))
     assert not torch.equal(augment.augmented(IMAGES, generator(3)), augment.augmented(IMAGES, generator(4)))
 
@@ -402,7 +472,8 @@ def test_batches_are_made_in_the_order_of_the_sampler(learner):
     assert first.target.tolist() == data.train.target[:4].tolist()
 
 
-def test_published_weights_are_fetched_checked_and_loaded(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["resnet18", "vgg19"])
+def test_published_weights_are_fetched_checked_and_loaded(name, tmp_path, monkeypatch):
     """From a publisher on this machine; the real ones have the same names, with digits of their own."""
     import functools
     import hashlib
@@ -412,7 +483,11 @@ def test_published_weights_are_fetched_checked_and_loaded(tmp_path, monkeypatch)
     import attrs
     from lab_text import corpora
     from lab_text.download import fetch_corpus
-    from lab_vision import resnet
+    from lab_vision import resnet, vgg
+
+    module, make, changed = {
+        "resnet18": (resnet, small, "layer1.0.conv1.weight"), "vgg19": (vgg, small_vgg, "features.0.weight"),
+    }[name]  # fmt: skip
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -420,26 +495,55 @@ def test_published_weights_are_fetched_checked_and_loaded(tmp_path, monkeypatch)
 
     there = tmp_path / "publisher"
     there.mkdir()
-    torch.save(small(classes=7).state_dict(), there / "weights.pth")
+    torch.save({k: v + 1 for k, v in make().state_dict().items()}, there / "weights.pth")
     digits_of_it = hashlib.sha256((there / "weights.pth").read_bytes()).hexdigest()[:8]
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
-    monkeypatch.setitem(resnet.PUBLISHED, "resnet18", digits_of_it)
+    monkeypatch.setitem(module.PUBLISHED, name, digits_of_it)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=str(there)))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
-        corpus = resnet.resnet18_corpus()
+        corpus = getattr(module, f"{name}_corpus")()
         [download] = corpus.downloads
-        assert download.url.endswith(f"/resnet18-{digits_of_it}.pth")
+        assert download.url.endswith(f"/{name}-{digits_of_it}.pth")
         served = attrs.evolve(download, url=f"http://127.0.0.1:{server.server_port}/weights.pth", size=0)
         fetch_corpus(attrs.evolve(corpus, downloads=(served,)), corpora.data_folder())
     finally:
         server.shutdown()
         server.server_close()
-    monkeypatch.setattr(resnet, "find_corpus", lambda name: corpus)
-    model = small(weights="resnet18")
-    expected = torch.load(there / "weights.pth", weights_only=True)["layer1.0.conv1.weight"]
-    assert torch.equal(model.layer1[0].conv1.weight, expected)
+    monkeypatch.setattr(module, "find_corpus", lambda name: corpus)
+    model = make(weights=name)
+    expected = torch.load(there / "weights.pth", weights_only=True)[changed]
+    assert torch.equal(model.state_dict()[changed], expected)
+
+
+def small_vgg(**options):
+    return VGG(3, 4, blocks=((1, 4), (2, 8)), **options)
+
+
+def test_vgg_has_the_layers_of_the_book_and_the_names_of_published_weights():
+    with torch.device("meta"):
+        model = VGG(3, 10)
+    convolutions = [name for name, each in model.features.named_children() if isinstance(each, nn.Conv2d)]
+    assert convolutions[:5] + convolutions[-1:] == ["0", "2", "5", "7", "10", "34"]
+    assert isinstance(model.features[28], nn.Conv2d)
+    assert sum(each.numel() for each in model.features.parameters()) == 20_024_384
+    assert small_vgg()(torch.zeros(2, 3, 8, 8)).shape == (2, 4)
+    assert small_vgg().features(torch.zeros(2, 3, 8, 8)).shape == (2, 8, 2, 2)
+    with pytest.raises(ParameterError, match=r"blocks=\[\[0, 4\]\]"):
+        VGG(3, 2, blocks=((0, 4),))
+
+
+def test_weights_of_vgg_load_without_their_dense_layers(tmp_path):
+    published = {name: tensor for name, tensor in small_vgg().state_dict().items() if name.startswith("features.")}
+    torch.save(published | {"classifier.0.weight": torch.zeros(4, 4)}, tmp_path / "vgg.pth")
+    model = small_vgg(weights=tmp_path / "vgg.pth")
+    assert torch.equal(model.features[3].weight, published["features.3.weight"])
+    corpus = vgg19_corpus()
+    assert corpus.downloads[0].url.endswith(f"/vgg19-{corpus.downloads[0].sha256_starts}.pth")
+    torch.save({**published, "features.0.weight": torch.zeros(9, 3, 3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(StoreError, match="these weights belong to another architecture"):
+        small_vgg(weights=tmp_path / "other.pth")
 
 
 class _Brightness(nn.Module):

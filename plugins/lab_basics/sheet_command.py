@@ -1,0 +1,86 @@
+"""``lab sheet``: a contact sheet of a training batch, as the model sees it after augmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from torch import Tensor
+
+from lab.cli.main import Session
+from lab.errors import LabError
+from lab.training.state import CancelFit
+from lab.training.stepper import Stepper
+
+if TYPE_CHECKING:
+    from lab.training.learner import Learner
+
+__all__ = ["first_batch", "sheet"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab sheet experiments/augment_or_not.py
+  lab sheet experiments/ssd_or_two_stages.py --set callbacks.augment_objects.mosaic=0.5 -o batch.png
+"""
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The PNG file; default: FILE's name + -batch.png."
+)
+@click.option("--arm", default=None, help="The arm; default: the base.")
+@click.pass_obj
+def sheet(
+    session: Session, file: Path, assignments: tuple[str, ...], output: Path | None, arm: str | None = None
+) -> None:
+    """Draw the first training batch of FILE after augmentation: pictures with classes, boxes or masks.
+
+    Nothing is trained. The data draws the batch itself, with a method draw_batch(batch) that returns a figure of
+    matplotlib; all datasets of pictures have one.
+    """
+    from lab.study.build import DataCache, build_learner
+    from lab.study.experiment import Task
+    from lab.study.load import load_study, override
+    from lab_basics.lines import save_figure
+
+    catalog, where = session.catalog(), str(file)
+    study = override(load_study(file, catalog), assignments, catalog, where=where)
+    if isinstance(study.base, Task):
+        raise LabError("a training function has no batches that could be drawn", where=where)
+    arms = {each.name: each for each in study.resolve(catalog, where=where)}
+    chosen = next(iter(arms)) if arm is None else arm
+    if chosen not in arms:
+        raise LabError(f"there is no arm '{chosen}'", where=where, hint=f"arms: {', '.join(arms)}")
+    experiment = arms[chosen].experiment
+    data = DataCache().get(experiment.component("dataset"))
+    draw = getattr(data, "draw_batch", None)
+    if draw is None:
+        raise LabError(f"{type(data).__name__} cannot be drawn", where=where, hint="--batch is for data of pictures")
+    learner = build_learner(experiment, data, seed=0, catalog=catalog)
+    path = output or Path(f"{file.stem}-batch.png")
+    save_figure(draw(first_batch(learner)), path)
+    click.echo(f"picture: {path}")
+
+
+def first_batch(learner: Learner) -> Any:
+    """Return the first training batch as the stepper gets it, on the CPU; nothing is trained."""
+    catch = _Catch()
+    catch.attach(learner)
+    learner.stepper = catch
+    learner.fit(1)
+    return catch.batch
+
+
+class _Catch(Stepper):
+    """Keep the first batch, and end the training before its step."""
+
+    batch: Any = None
+
+    def train_step(self, batch: Any) -> Tensor:
+        moved = [each.cpu() if isinstance(each, Tensor) else each for each in batch]
+        self.batch = type(batch)(*moved) if hasattr(batch, "_fields") else moved
+        raise CancelFit

@@ -1,0 +1,162 @@
+"""Numbered pictures whose classes are in a table, as in competitions."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from lab_basics.notes import log_notes
+
+from lab.errors import DataError, ParameterError
+from lab_vision.data import ImageData, check_scale, image_data, require_count, require_size
+from lab_vision.pictures import Fit, pictures_in
+from lab_vision.remarks import describe_skipped
+from lab_vision.sources import _cached, _digest
+
+__all__ = ["image_table"]
+
+MAX_TOLD = 12
+
+
+def image_table(
+    path: str,
+    labels: Path,
+    *,
+    size: int | None = 32,
+    gray: bool = False,
+    fit: Fit = "crop",
+    id_column: str | None = None,
+    label_column: str | None = None,
+    valid_share: float = 0.1,
+    split_seed: int = 42,
+    train_on_all: bool = False,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> ImageData:
+    """Pictures in one folder or zip, such as ``1.png``, ``2.png`` …, and a CSV file with the class of each.
+
+    The same share of every class validates. Once everything is chosen, ``train_on_all`` trains on all pictures; the
+    validation pictures stay as they are and were then trained on, so that their scores say nothing.
+
+    Args:
+        path: the folder or the ``.zip``, which is not unpacked; pictures may lie at any depth.
+        labels: the CSV file: a header, then a row for each picture.
+        size: edge of the square in pixels; None keeps the size, which must be the same for all pictures.
+        gray: one channel instead of three.
+        fit: ``crop`` crops the center, ``squish`` changes the aspect ratio.
+        id_column: column with the names of pictures, with or without suffix; None is the first.
+        label_column: column with their classes; None is the second.
+        valid_share: fraction of every class that validates, at least one picture.
+        split_seed: seed of the random split.
+        train_on_all: train on the validation pictures, too.
+        mean, std: per channel, for pixels between 0 and 1; None computes them.
+
+    Raises:
+        DataError: the table cannot be read, or does not fit the pictures; all problems are listed.
+        ParameterError: a value is out of range.
+    """
+    where = "dataset 'image_table'"
+    if not 0 < valid_share < 1:
+        raise ParameterError(f"valid_share must lie in (0, 1), got {valid_share}", where=where)
+    require_count("split_seed", split_seed, 0, where)
+    require_size(size, where)
+    check_scale(mean, std, 1 if gray else 3, where)
+    problems: list[str] = []
+    named = _read_labels(Path(labels), id_column, label_column, problems)
+    pictures = {}
+    for picture in pictures_in(Path(path)):
+        stem = PurePosixPath(picture.name).stem
+        if stem in pictures:
+            problems.append(f"two pictures are called '{stem}': {pictures[stem].name}, {picture.name}")
+        pictures[stem] = picture
+    problems += [f"'{name}' has a label and no picture" for name in named if name not in pictures]
+    if problems:
+        shown = problems[:MAX_TOLD] + ([f"and {len(problems) - MAX_TOLD} more"] if len(problems) > MAX_TOLD else [])
+        raise DataError(
+            f"{len(problems)} problems with these pictures", where=f"{path}, {labels}", hint="\n".join(shown)
+        )
+    chosen = [pictures[name] for name in sorted(named, key=_by_number)]
+    if not chosen:
+        raise DataError("the table has no rows", where=str(labels), hint="a header and a row for each picture")
+    decoded = _cached(_digest(Path(path), chosen), chosen, size, gray, fit)
+    target_names = [named[PurePosixPath(name).stem] for name in decoded.names]
+    classes = sorted(set(named.values()))
+    target = np.array([classes.index(name) for name in target_names])
+    valid = _share_of_each(target, len(classes), valid_share, split_seed, str(labels))
+    train = np.arange(len(target)) if train_on_all else np.setdiff1d(np.arange(len(target)), valid)
+    notes = [f"train: {len(train)} pictures of {len(classes)} classes", f"valid: {len(valid)} pictures"]
+    told = [describe_skipped(decoded.skipped)] if decoded.skipped else []
+    if len(pictures) > len(chosen):
+        told.append(f"{len(pictures) - len(chosen)} pictures have no label and are not used")
+    if train_on_all:
+        told.append("the validation pictures are trained on: their scores say nothing")
+    log_notes(path, notes, told)
+    return image_data(
+        [(decoded.pixels[rows], target[rows]) for rows in (train, valid)],
+        classes,
+        mean=mean,
+        std=std,
+        skipped=decoded.skipped,
+        name=path,
+        fit=fit,
+        notes=[*notes, *told],
+    )
+
+
+def _read_labels(path: Path, id_column: str | None, label_column: str | None, problems: list[str]) -> dict[str, str]:
+    """Return picture → class of a CSV file; rows that cannot be used are added to ``problems``."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the table cannot be read: {error}", where=str(path)) from error
+    rows = csv.reader(io.StringIO(content, newline=""))
+    header = next(rows, [])
+    columns = []
+    for position, wanted in enumerate((id_column, label_column)):
+        if wanted is None and len(header) > position:
+            columns.append(position)
+        elif wanted in header:
+            columns.append(header.index(wanted))
+        else:
+            raise DataError(
+                f"no column '{wanted}'" if wanted else "a table needs two columns",
+                where=str(path),
+                hint=f"there are: {', '.join(header) or 'none'}",
+            )
+    found: dict[str, str] = {}
+    for number, row in enumerate(rows, 2):
+        if not row:
+            continue
+        name, label = (row[column].strip() if column < len(row) else "" for column in columns)
+        # Some tables name files, others numbers.
+        path_of = PurePosixPath(name)
+        stem = path_of.stem if path_of.suffix.lower() in (".png", ".jpg", ".jpeg") else name
+        if not name or not label:
+            problems.append(f"line {number}: no {'label' if name else 'name'}")
+        elif stem in found:
+            problems.append(f"line {number}: '{stem}' has a label already")
+        else:
+            found[stem] = label
+    return found
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (-1, name)
+
+
+def _share_of_each(target: np.ndarray, classes: int, share: float, seed: int, where: str) -> np.ndarray:
+    """Return the rows that validate: the same share of every class, at least one of each."""
+    counts = Counter(target.tolist())
+    if min(counts[number] for number in range(classes)) < 2:
+        raise DataError(
+            "a class has one picture only, which cannot both train and validate", where=where, hint="add pictures"
+        )
+    generator, found = np.random.default_rng(seed), []
+    for number in range(classes):
+        rows = generator.permutation(np.flatnonzero(target == number))
+        found.append(rows[: max(1, min(len(rows) - 1, round(share * len(rows))))])
+    return np.sort(np.concatenate(found))
