@@ -1,7 +1,7 @@
 """How much may two proposals overlap: when does suppression drop objects, and when does it leave duplicates?
 
-Faster R-CNN keeps its best proposals that overlap each other by at most a threshold. In crowded pictures a low one drops
-neighbors, and a high one spends the proposals on few objects. `map_soft` judges the same detections after soft
+Faster R-CNN keeps its best proposals that overlap each other by at most a threshold. In crowded pictures a low one
+drops neighbors, and a high one spends the proposals on few objects. `map_soft` judges the same detections after soft
 suppression, which lowers the scores of neighbors instead of dropping them. Nothing is downloaded: drawn shapes.
 """
 
