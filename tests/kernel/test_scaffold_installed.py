@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("installed")]
 
+ROOT = Path(__file__).parents[2]
 STUDY = "experiments/cosine.py"
 QUICK = ("--epochs", "1", "--seeds", "1", "--set", "dataset.pairs=64", "--set", "batch_size=16")
 
@@ -23,12 +24,15 @@ class Machine:
         venv.create(folder / "venv", with_pip=False, symlinks=True)
         self.folder, self.python = folder, folder / "venv" / "bin" / "python"
         inside = next((folder / "venv" / "lib").glob("python*/site-packages"))
-        outside = [path for path in site.getsitepackages() if Path(path).is_dir()]
+        # what runs here counts, before another copy that may be installed
+        here = [str(ROOT), str(ROOT / "plugins")]
+        outside = [*here, *(path for path in site.getsitepackages() if Path(path).is_dir())]
         lines = [f"import site; site.addsitedir({path!r})" for path in outside]
         (inside / "outside.pth").write_text("\n".join(lines), encoding="utf-8")
 
-    def __call__(self, *arguments: str, where: Path | None = None, expect: int = 0) -> str:
+    def __call__(self, *arguments: str, where: Path | None = None, expect: int = 0, **variables: str) -> str:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "LAB_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        environment.update(variables)
         environment.pop("PYTHONPATH", None)
         done = subprocess.run(
             [str(self.python), "-m", *arguments],
