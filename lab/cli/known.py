@@ -22,7 +22,7 @@ class KnownPlugin:
     Attributes:
         package: its name in a package index.
         summary: a sentence.
-        adds: kind → names; a kind is a registry, ``commands``, ``report sections`` or ``learner methods``.
+        adds: kind → names; a kind is a registry, ``commands``, ``report_sections`` or ``learner_methods``.
         install: what ``lab install`` takes: the package, an address or a folder of the repository of ``lab``.
         documentation: an address, or a page of these docs.
         license: an SPDX expression.
