@@ -92,8 +92,8 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
         console.print(f"examples: {line}", highlight=False)
     # each note once, since all seeds and most arms share their data; those of one fold, since folds differ in little
-    noted = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
-    for note in dict.fromkeys(note for run in noted for note in run.data.notes):
+    of_one_fold = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
+    for note in dict.fromkeys(note for run in of_one_fold for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
         prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "

@@ -48,6 +48,7 @@ __all__ = [
     "load",
     "rebuild_exactly",
     "rebuild_run",
+    "recorded_experiment",
     "reproduce",
     "study_source",
 ]
@@ -213,13 +214,8 @@ def rebuild_run(
     Raises:
         LabError: a component, or the plugin that it came from, is missing.
     """
-    # former names first: everything below compares with today's registries
     content = with_current_names(content, catalog)
-    # before components are resolved: a missing plugin would show as an unknown name, without the plugin to install
-    _check_plugins(content["experiment"], catalog)
-    is_hooked = bool((content.get("key_content") or {}).get("hooks"))
-    recorded = experiment_from_json(content["experiment"])
-    experiment, file = _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
+    experiment, file = recorded_experiment(content, catalog, source=source, anyway=anyway)
     resolved = checked(experiment, catalog)
     data = data or data_of(resolved, cache or DataCache())
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
@@ -238,6 +234,30 @@ def rebuild_run(
         str(content.get("compare", "")),
         dict(content.get("directions", {})),
     )
+
+
+def recorded_experiment(
+    content: Mapping[str, Any],
+    catalog: Catalog,
+    *,
+    source: Callable[[], Path | None] = _nowhere,
+    anyway: bool = False,
+) -> tuple[Experiment | Task, Path | None]:
+    """Return the experiment that ``experiment.json`` describes, and the study file if the run needs it.
+
+    Args:
+        content, catalog, source, anyway: as in ``rebuild_run``.
+
+    Raises:
+        LabError: a component, or the plugin that it came from, is missing.
+    """
+    # former names first: everything below compares with today's registries
+    content = with_current_names(content, catalog)
+    # before components are resolved: a missing plugin would show as an unknown name, without the plugin to install
+    _check_plugins(content["experiment"], catalog)
+    is_hooked = bool((content.get("key_content") or {}).get("hooks"))
+    recorded = experiment_from_json(content["experiment"])
+    return _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
 
 
 def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:

@@ -85,6 +85,13 @@ def support() -> ConformanceSupport:
         cases={
             "callbacks.inverse_sqrt": ComponentCase(use("inverse_sqrt", warmup_steps=4)),
             "callbacks.multistep": ComponentCase(use("multistep", milestones=(1,))),
+            "datasets.all_examples": ComponentCase(
+                use("all_examples", dataset="points"),
+                exceptions={
+                    "test_splits_are_disjoint": "it is made to train on the validation examples",
+                    "test_declares_its_facts": "its facts are those of the dataset that it wraps",
+                },
+            ),
             "losses.bce": ComponentCase(examples=("yes_no",)),
             "losses.l1": ComponentCase(examples=("values",)),
             "losses.mse": ComponentCase(examples=("values",)),

@@ -19,8 +19,8 @@ def lab_registries() -> list[RegistrySpec]:
 
 @hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """Generated points, for examples and tests."""
-    return {"points": "lab_basics.points:points"}
+    """Generated points, for examples and tests; a wrapper that trains on validation examples, too."""
+    return {"all_examples": "lab_basics.refit:all_examples", "points": "lab_basics.points:points"}
 
 
 @hookimpl
@@ -188,6 +188,7 @@ def lab_commands() -> dict[str, tuple[str, str]]:
         "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
         "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
         "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),
+        "refit": ("lab_basics.refit_command:refit", "Train a finished run's recipe on all of its examples."),
         "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
         "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
         "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
