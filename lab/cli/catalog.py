@@ -150,10 +150,12 @@ def _describe_study(study: Study, catalog: Catalog) -> str:
     """Return the question, the base's recipe, and the differences of each arm; no data is read."""
     from lab.registry.values import to_plain
     from lab.study.experiment import describe_value
+    from lab.study.folds import describe_replication
 
     arms = study.resolve(catalog, where=study.file)
     recipe = arms[0].experiment
-    lines = [study.question.strip(), "", f"{study.name}: {len(study.seed_list)} seeds, compared by {study.compare}", ""]
+    replication = describe_replication(study.rules, study.seed_list)
+    lines = [study.question.strip(), "", f"{study.name}: {replication}, compared by {study.compare}", ""]
     for slot, content in recipe.slots.items():
         components = content if isinstance(content, list) else [content]
         lines.append(f"  {slot}: {', '.join(component.alias for component in components) or '–'}")
