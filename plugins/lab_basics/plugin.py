@@ -180,17 +180,49 @@ def lab_scaffolds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add commands that check, start, install, predict and draw."""
     return {
-        "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
-        "examples": ("lab_basics.examples_command:examples", "List studies that come with lab, and copy them."),
-        "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
-        "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
-        "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),
-        "refit": ("lab_basics.refit_command:refit", "Train a finished run's recipe on all of its examples."),
-        "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
-        "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
-        "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
-        "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
+        "check": (
+            "lab_basics.check_command:check",
+            "Check that components keep their contracts.",
+            "Components and plugins",
+        ),
+        "examples": (
+            "lab_basics.examples_command:examples",
+            "List studies that come with lab, and copy them.",
+            "Ask a question",
+        ),
+        "find-lr": (
+            "lab_basics.commands:find_lr",
+            "Sweep the learning rate and show where the loss falls fastest.",
+            "Ask a question",
+        ),
+        "install": (
+            "lab_basics.install_command:install",
+            "Install packages with plugins, by pip.",
+            "Components and plugins",
+        ),
+        "predict": (
+            "lab_basics.predict_command:predict",
+            "Predict the rows of a file with a trained model.",
+            "Trained models",
+        ),
+        "refit": (
+            "lab_basics.refit_command:refit",
+            "Train a finished run's recipe on all of its examples.",
+            "Trained models",
+        ),
+        "new": ("lab_basics.new_command:new", "Start a plugin, or a study.", "Ask a question"),
+        "tensorboard": (
+            "lab_basics.tensorboard_command:tensorboard",
+            "Open the runs of a study in TensorBoard.",
+            "Read the answer",
+        ),
+        "uninstall": (
+            "lab_basics.install_command:uninstall",
+            "Remove packages with plugins.",
+            "Components and plugins",
+        ),
+        "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study.", "Ask a question"),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.completion import complete_path
 from lab.cli.main import Session
 from lab.errors import LabError
 
@@ -32,7 +33,14 @@ POINTS = 400
 """
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Change the base.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write them as a picture, too.")
 @click.pass_obj
 def schedule(session: Session, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
