@@ -9,12 +9,37 @@ from lab import RegistrySpec, hookimpl, preset
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """Registry ``predictors``."""
+    """Registries ``predictors`` and ``torch_schedulers``."""
     return [
         RegistrySpec(
             "predictors", "predictor", "lab_basics.prediction:Predictor", "prediction of files with finished runs"
-        )
+        ),
+        RegistrySpec(
+            "torch_schedulers",
+            "scheduler",
+            "torch.optim.lr_scheduler:LRScheduler",
+            "schedulers of PyTorch, for the callback torch_schedule",
+            ("optimizer", "T_max", "total_steps"),
+        ),
     ]
+
+
+@hookimpl
+def lab_torch_schedulers() -> dict[str, Any]:
+    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric, no function and no other scheduler."""
+    names = {
+        "constant_lr": "ConstantLR",
+        "cosine_annealing_lr": "CosineAnnealingLR",
+        "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
+        "cyclic_lr": "CyclicLR",
+        "exponential_lr": "ExponentialLR",
+        "linear_lr": "LinearLR",
+        "multi_step_lr": "MultiStepLR",
+        "one_cycle_lr": "OneCycleLR",
+        "polynomial_lr": "PolynomialLR",
+        "step_lr": "StepLR",
+    }
+    return {name: f"torch.optim.lr_scheduler:{each}" for name, each in names.items()}
 
 
 @hookimpl
@@ -125,6 +150,7 @@ def lab_callbacks() -> dict[str, Any]:
         "swa": "lab_basics.averaging:SWA",
         "tensorboard": "lab_basics.tensorboard:TensorBoard",
         "timing": "lab_basics.callbacks:Timing",
+        "torch_schedule": "lab_basics.torch_schedules:TorchSchedule",
         "warmup": "lab_basics.schedules:Warmup",
     }
 
