@@ -160,7 +160,8 @@ def test_a_worker_trains_with_the_value_itself(tmp_path, value):
 
 @pytest.mark.slow
 def test_a_worker_gets_the_learning_rates_of_the_experiment(tmp_path):
-    text = STUDY.replace("VALUE", "1").replace("seeds=1", "seeds=2").replace("epochs=1", "epochs=1, lr=slice(1e-3, 1e-2)")
+    text = STUDY.replace("VALUE", "1").replace("epochs=1", "epochs=1, lr=slice(1e-3, 1e-2)")
+    text = text.replace("seeds=1", "seeds=2")
     assert run(tmp_path, text, "--runs", "one") == run(tmp_path, text, "--workers", "2", "--runs", "two")
 
 
