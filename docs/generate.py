@@ -207,6 +207,8 @@ def _component(entry: Entry, catalog: Catalog) -> list[str]:
         parameters, _ = parameters_of(thing, catalog)
         lines += ["", *_fence(_folded(signature_text(entry.name, parameters)), "text")]
     doc = inspect.getdoc(thing) if callable(thing) else getattr(thing, "description", "")
+    if getattr(thing, "__module__", "").startswith("torch."):
+        doc = f"``{thing.__module__}.{thing.__qualname__}``, as PyTorch documents it."
     return [*lines, "", markdown(doc or ""), ""]
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.completion import complete_kind, complete_path
 from lab.cli.documents import components_document, dump, format_option, list_document, plugins_document
 from lab.cli.main import Session, session_of
+from lab.cli.summaries import summary_of
 from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
@@ -26,9 +31,8 @@ __all__ = ["list_components", "plugins", "show"]
 SLOW_S = 0.5
 """Slower imports of a plugin are marked: they delay every command."""
 
-
-def _complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in session_of(ctx).catalog().registries if name.startswith(incomplete)]
+MIN_SENTENCE = 30
+"""Width that a sentence of a list is given, however narrow the terminal is."""
 
 
 def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -37,7 +41,7 @@ def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 @click.command("list", epilog="Examples:  lab list  ·  lab list architectures  ·  lab list sampler")
-@click.argument("kind", required=False, shell_complete=_complete_kinds)
+@click.argument("kind", required=False, shell_complete=complete_kind)
 @format_option("lab.list/1")
 @click.pass_obj
 def list_components(session: Session, kind: str | None, layout: str) -> None:
@@ -51,16 +55,24 @@ def list_components(session: Session, kind: str | None, layout: str) -> None:
 
 
 def _describe_registry(registry: Registry) -> str:
-    rows = [(entry.name, _origin(entry)) for entry in registry.entries()]
+    rows = [(entry.name, f"{summary_of(entry)} ({_origin(entry)})".lstrip()) for entry in registry.entries()]
     width = max((len(name) for name, _ in rows), default=0)
-    body = [f"  {name:<{width}}  {origin}" for name, origin in rows] or ["  (none)"]
+    body = [_listed(name, text, width) for name, text in rows] or ["  (none)"]
     return "\n".join([f"{click.style(registry.spec.name, bold=True)}: {registry.spec.doc}", *body])
 
 
+def _listed(name: str, text: str, width: int) -> str:
+    """Return a component's line; a terminal shows it in as many lines as it needs, each below the first."""
+    line = f"  {name:<{width}}  {text}"
+    if not sys.stdout.isatty():
+        # one line each, for grep
+        return line
+    columns = max(shutil.get_terminal_size().columns, width + MIN_SENTENCE)
+    return textwrap.fill(line, columns, subsequent_indent=" " * (width + 4), break_long_words=False)
+
+
 def _origin(entry: Entry) -> str:
-    mark = "" if entry.plugin.is_builtin else f" ({entry.plugin.distribution})"
-    preset = f"  = {entry.target!r}" if isinstance(entry.target, Preset) else ""
-    return f"{entry.plugin}{mark}{preset}"
+    return entry.plugin.name if entry.plugin.is_builtin else f"{entry.plugin}, {entry.plugin.distribution}"
 
 
 @click.command(
@@ -75,7 +87,14 @@ def _origin(entry: Entry) -> str:
 )
 @click.argument("name", shell_complete=_complete_names)
 @click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Of a study: change the base.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the schedules as a picture, too.")
 @format_option("lab.show/1")
 @click.pass_context
@@ -131,10 +150,12 @@ def _describe_study(study: Study, catalog: Catalog) -> str:
     """Return the question, the base's recipe, and the differences of each arm; no data is read."""
     from lab.registry.values import to_plain
     from lab.study.experiment import describe_value
+    from lab.study.folds import describe_replication
 
     arms = study.resolve(catalog, where=study.file)
     recipe = arms[0].experiment
-    lines = [study.question.strip(), "", f"{study.name}: {len(study.seed_list)} seeds, compared by {study.compare}", ""]
+    replication = describe_replication(study.rules, study.seed_list)
+    lines = [study.question.strip(), "", f"{study.name}: {replication}, compared by {study.compare}", ""]
     for slot, content in recipe.slots.items():
         components = content if isinstance(content, list) else [content]
         lines.append(f"  {slot}: {', '.join(component.alias for component in components) or '–'}")

@@ -35,6 +35,7 @@ from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
 from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
+from lab.study.folds import describe_replication
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
@@ -82,10 +83,17 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
+    if plan.study.folds is not None:
+        folds, replication = plan.study.folds, describe_replication(plan.study.rules, plan.study.seed_list)
+        console.print(
+            f"replication: {replication}; the run with seed s has fold s % {folds} of repetition s // {folds}",
+            highlight=False,
+        )
     for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
         console.print(f"examples: {line}", highlight=False)
-    # each note once: all seeds and most arms share their data
-    for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
+    # each note once, since all seeds and most arms share their data; those of one fold, since folds differ in little
+    of_one_fold = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
+    for note in dict.fromkeys(note for run in of_one_fold for note in run.data.notes):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
         prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
@@ -343,7 +351,8 @@ def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
     has_others = wide and any(is_judged(name) and name != compare for name in results.metric_names)
     better = f"{results.better_direction(compare)} is better{f' in {compare}' if has_others else ''}"
     what = f"{compare}{' and other metrics' if has_others else ''}"
-    parts = [f"n: seeds. {what}: mean ± standard deviation over seeds; {better}."]
+    each = "folds" if results.folds else "seeds"
+    parts = [f"n: {each}. {what}: mean ± standard deviation over {each}; {better}."]
     if not found:
         return parts[0]
     what = f"Δ: mean difference from {against(rows, 'the base')}, {pairing(found)}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from lab.cli.completion import complete_arm, complete_path
 from lab.cli.main import Session
 from lab.cli.options import SEED, FiniteNumber
 from lab.errors import LabError, RunFailed, describe_error, notes_of
@@ -35,8 +36,15 @@ RATE = FiniteNumber(min=0, min_open=True)
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--arm", default="base", show_default=True, help="The arm to sweep.")
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: batch_size=32.")
+@click.option("--arm", default="base", show_default=True, shell_complete=complete_arm, help="The arm to sweep.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Change the base: batch_size=32.",
+)
 @click.option("--start", type=RATE, default=1e-7, show_default=True, help="The first learning rate.")
 @click.option("--end", type=RATE, default=10.0, show_default=True, help="The last learning rate.")
 @click.option(

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import lab
-from lab.cli.main import Session
+from lab.cli.main import Session, session_of
 from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Registry, RegistrySpec
@@ -26,6 +26,11 @@ __all__ = ["new"]
 HERE = Path(__file__).parent / "templates"
 LICENSES = ["MIT", "BSD-3-Clause", "none"]
 """Licenses whose text can be written; "none" reserves all rights."""
+
+
+def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    kinds = session_of(ctx).catalog().collect_owned("lab_scaffolds").keys() - {"experiment"}
+    return sorted(kind for kind in kinds if kind.startswith(incomplete))
 
 
 @click.group(epilog="Examples:  lab new plugin cosine --kind attention  ·  lab new experiment wider")
@@ -38,6 +43,7 @@ def new() -> None:
 @click.option(
     "--kind",
     required=True,
+    shell_complete=_complete_kind,
     help="What it adds: architecture, loss, sampler, command …; an unknown kind shows them all.",
 )
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where its folder goes.")

@@ -71,9 +71,9 @@ def lab_datasets() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab data``."""
-    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.")}
+    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.", "Components and plugins")}
 
 
 @hookimpl

@@ -69,7 +69,7 @@ def answered(machine: Machine, project: Path) -> str:
 
 
 def test_installed_plugin_is_listed(machine: Machine) -> None:
-    assert "cosine      lab_cosine 0.1.0 (lab-cosine)" in machine("lab", "list", "attentions")
+    assert "(lab_cosine 0.1.0, lab-cosine)" in machine("lab", "list", "attentions")
     assert "lab_cosine 0.1.0 (lab-cosine)  loaded" in machine("lab", "plugins")
 
 
