@@ -25,6 +25,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from lab.cli.known import known_plugins
 from lab.cli.main import COMMANDS, Session, cli
 from lab.registry import hookspecs
 from lab.registry.component import Preset
@@ -397,10 +398,23 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _known(_: str) -> str:
+    """Return the list of known plugins as a table."""
+    rows = []
+    for plugin in known_plugins():
+        page = plugin.documentation
+        adds = "<br>".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in plugin.adds.items())
+        cells = (f"[{plugin.package}]({page})", plugin.summary, adds, f"`{plugin.install}`", plugin.license, plugin.lab)
+        rows.append(f"| {' | '.join(cells)} |")
+    head = ["| package | about | adds | `lab install` | license | lab |", "| --- | --- | --- | --- | --- | --- |"]
+    return "\n".join(["", *head, *rows, ""])
+
+
 INSERTS: dict[str, Callable[[str], str]] = {
     "drawing": _drawing,
     "figures": _figures,
     "file": _file,
+    "known": _known,
     "paragraph": _paragraph,
     "scaffold": _scaffold,
 }

@@ -235,7 +235,11 @@ def _types(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> di
         # a component has a record of its own
         if parameter.registry is not None:
             continue
-        types = types_of(value, name)
+        try:
+            types = types_of(value, name)
+        except TypeError:
+            # a default that cannot be written down, such as a set of objects
+            types = {name: OBJECT}
         is_default = OBJECT in types.values() and value is parameter.default
         found |= {name: DEFAULT} if is_default else types
     return found

@@ -19,12 +19,6 @@ from lab.registry.values import sort_set
 __all__ = ["DEFAULT", "OBJECT", "Unread", "deciding", "replace_unread", "types_of", "unread_in", "with_types"]
 
 OBJECT = "object"
-"""Of a value that its text does not give back: a class, a function, an enum's member, an object."""
-
-PATH = "path"
-
-
-OBJECT = "object"
 """Type of a value that its JSON does not give back: a class, a function, an enum's member."""
 
 DEFAULT = "default"

@@ -320,6 +320,11 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
     if field.name == "vary":
         problems += _vary_problems(value)
         return value
+    if isinstance(value, slice) and not (
+        _is_number(value.stop) and (value.start is None or _is_number(value.start)) and value.step is None
+    ):
+        problems.append(f"{field.name} as a slice must be slice(low, high) or slice(high) of numbers, not {value}")
+        return value
     for number in _numbers_in(value):
         if isinstance(number, int) and number.bit_length() > MAX_BITS:
             problems.append(f"{field.name} must be below 2^{MAX_BITS}")
@@ -337,6 +342,10 @@ def _vary_problems(vary: Sequence[str]) -> list[str]:
     return [
         str(UnknownNameError.among("source", name, list(SOURCES), hint=hint)) for name in vary if name not in SOURCES
     ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _numbers_in(value: Any) -> list[float]:

@@ -436,6 +436,9 @@ def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict) and "component" in value:
         return _use(value)
+    if isinstance(value, dict) and list(value) == ["slice"]:
+        # of a learning rate; a slice among the parameters of a component has its type beside it
+        return slice(*value["slice"])
     if isinstance(value, list):
         return [_from_json(item) for item in value]
     return value

@@ -195,7 +195,7 @@ def test_every_block_declares_its_language(page: Path) -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "the-way-of-a-study.svg"], ids=named)
 def test_files_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named_files = re.findall(r"\b((?:lab|plugins|tests)/[\w/]+\.py)\b", text)
+    named_files = re.findall(r"(?<![\w/-])((?:lab|plugins|tests)/[\w/]+\.py)\b", text)
     named_files += [
         f"lab/{path}" for path in re.findall(r"(?<![\w/])((?:cli|study|registry|training|report)/\w+\.py)", text)
     ]

@@ -158,6 +158,13 @@ def test_a_worker_trains_with_the_value_itself(tmp_path, value):
     assert run(tmp_path, text, "--runs", "one") == run(tmp_path, text, "--workers", "2", "--runs", "two")
 
 
+@pytest.mark.slow
+def test_a_worker_gets_the_learning_rates_of_the_experiment(tmp_path):
+    text = STUDY.replace("VALUE", "1").replace("epochs=1", "epochs=1, lr=slice(1e-3, 1e-2)")
+    text = text.replace("seeds=1", "seeds=2")
+    assert run(tmp_path, text, "--runs", "one") == run(tmp_path, text, "--workers", "2", "--runs", "two")
+
+
 @pytest.fixture
 def key_of_value(lab, tmp_path):
     """Return a function that runs the study with a value, and gives the run's key."""
