@@ -27,6 +27,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from lab.cli.known import known_plugins
 from lab.cli.main import COMMANDS, Session, cli
 from lab.registry import hookspecs
 from lab.registry.component import Preset
@@ -209,6 +210,8 @@ def _component(entry: Entry, catalog: Catalog) -> list[str]:
         parameters, _ = parameters_of(thing, catalog)
         lines += ["", *_fence(_folded(signature_text(entry.name, parameters)), "text")]
     doc = inspect.getdoc(thing) if callable(thing) else getattr(thing, "description", "")
+    if getattr(thing, "__module__", "").startswith("torch."):
+        doc = f"``{thing.__module__}.{thing.__qualname__}``, as PyTorch documents it."
     return [*lines, "", markdown(doc or ""), ""]
 
 
@@ -524,11 +527,24 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _known(_: str) -> str:
+    """Return the list of known plugins as a table."""
+    rows = []
+    for plugin in known_plugins():
+        page = plugin.documentation
+        adds = "<br>".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in plugin.adds.items())
+        cells = (f"[{plugin.package}]({page})", plugin.summary, adds, f"`{plugin.install}`", plugin.license, plugin.lab)
+        rows.append(f"| {' | '.join(cells)} |")
+    head = ["| package | about | adds | `lab install` | license | lab |", "| --- | --- | --- | --- | --- | --- |"]
+    return "\n".join(["", *head, *rows, ""])
+
+
 INSERTS: dict[str, Callable[[str], str]] = {
     "drawing": _drawing,
     "figures": _figures,
     "file": _file,
     "gallery": _gallery,
+    "known": _known,
     "notebook": _notebook,
     "paragraph": _paragraph,
     "scaffold": _scaffold,

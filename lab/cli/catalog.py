@@ -19,7 +19,7 @@ from lab.cli.summaries import summary_of
 from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
-from lab.registry.registry import Entry, Registry
+from lab.registry.registry import DISTRIBUTION, Entry, Registry
 from lab.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -221,18 +221,26 @@ def _file_and_line(factory: Any) -> str:
         return f"{getattr(plain, '__module__', None) or 'built in'} (no source)"
 
 
-@click.command(epilog="Examples:  lab plugins  ·  lab plugins --outdated  ·  lab plugins --format json")
-@click.option("--outdated", is_flag=True, help="Only third-party packages of which pip finds a newer version.")
+@click.command(
+    epilog="Examples:  lab plugins  ·  lab plugins --outdated  ·  lab plugins --known  ·  lab plugins --format json"
+)
+@click.option("--outdated", is_flag=True, help="Third-party packages, beside what pip's package index has.")
+@click.option("--known", is_flag=True, help="Plugins of the list in the docs, and which are installed.")
 @format_option("lab.plugins/1")
 @click.pass_obj
-def plugins(session: Session, outdated: bool, layout: str) -> None:
+def plugins(session: Session, outdated: bool, known: bool, layout: str) -> None:
     """List plugins: name, version, status, import time, what they provide, and why one could not be loaded."""
-    catalog = session.catalog()
+    if outdated and known:
+        raise click.UsageError("--outdated and --known are two lists")
+    if (outdated or known) and layout == "json":
+        raise click.UsageError("--outdated and --known print no document: leave out --format json")
     if outdated:
-        if layout == "json":
-            raise click.UsageError("--outdated prints no document: leave out --format json")
-        _show_outdated(catalog)
+        _show_outdated()
         return
+    if known:
+        _show_known()
+        return
+    catalog = session.catalog()
     if layout == "json":
         click.echo(dump(plugins_document(catalog)))
         return
@@ -245,16 +253,36 @@ def plugins(session: Session, outdated: bool, layout: str) -> None:
             click.echo(f"  {line}")
 
 
-def _show_outdated(catalog: Catalog) -> None:
-    """Print the third-party packages of which there is a newer version."""
-    from lab.cli.packages import outdated_of
+def _show_outdated() -> None:
+    """Print the third-party packages of which the package index has a newer version, and those it does not have."""
+    from lab.cli.packages import versions_of
+    from lab.registry.discovery import find_entry_points
 
-    others = {plugin.distribution for plugin in catalog.plugins.values() if not plugin.is_builtin}
-    found = outdated_of(others) if others else {}
-    for name, (here, newest) in sorted(found.items()):
+    others = sorted({point.distribution for point in find_entry_points("lab") if point.distribution != DISTRIBUTION})
+    if not others:
+        click.echo("no third-party plugins")
+        return
+    found = versions_of(others)
+    for name, (here, newest) in sorted(found.outdated.items()):
         click.echo(f"{name}  {here} → {newest}\n  lab install --upgrade {name}")
-    if not found:
-        click.echo(f"none of {len(others)} third-party packages is outdated" if others else "no third-party plugins")
+    if found.newest:
+        click.echo(f"newest: {', '.join(found.newest)}")
+    if found.absent:
+        click.echo(f"not in the package index: {', '.join(found.absent)}")
+
+
+def _show_known() -> None:
+    """Print the list of known plugins, and which of them are installed."""
+    from lab.cli.known import known_plugins
+    from lab.cli.packages import installed, plain_name
+
+    here = installed()
+    for plugin in known_plugins():
+        mark = f"installed, {here[plain_name(plugin.package)][1]}" if plain_name(plugin.package) in here else ""
+        click.echo(f"{click.style(plugin.package, bold=True)}  {mark}".rstrip())
+        adds = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.adds.items())
+        for line in (plugin.summary, adds, f"lab install {plugin.install}"):
+            click.echo(f"  {line}")
 
 
 def _count(count: int, registry: Registry) -> str:

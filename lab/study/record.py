@@ -26,6 +26,7 @@ import attrs
 
 from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
+from lab.registry.value_types import with_types
 from lab.study import files, variants
 from lab.study.experiment import TASK, Experiment, Task
 from lab.study.results import Results
@@ -435,6 +436,9 @@ def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict) and "component" in value:
         return _use(value)
+    if isinstance(value, dict) and list(value) == ["slice"]:
+        # of a learning rate; a slice among the parameters of a component has its type beside it
+        return slice(*value["slice"])
     if isinstance(value, list):
         return [_from_json(item) for item in value]
     return value
@@ -443,4 +447,9 @@ def _from_json(value: Any) -> Any:
 def _use(content: Mapping[str, Any]) -> Use:
     if not isinstance(content["component"], str) or not isinstance(content.get("params"), dict):
         raise files.DamagedError("a component of this record is damaged", where=str(content)[:200])
-    return use(content["component"], **{name: _from_json(value) for name, value in content["params"].items()})
+    types = content.get("types", {})
+    try:
+        params = {name: with_types(_from_json(value), types, name) for name, value in content["params"].items()}
+    except ValueError as error:
+        raise files.DamagedError("a component of this record is damaged", where=str(error)) from None
+    return use(content["component"], **params)
