@@ -41,6 +41,7 @@ class Entry(NamedTuple):
         text: what is seen.
         height: pixels that are shown at most.
         options: of the command that trains the study.
+        figure: caption of the first figure to show, in place of the whole section.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Entry(NamedTuple):
     text: str
     height: int = 620
     options: str = ""
+    figure: str = ""
 
 
 ENTRIES = [
@@ -105,10 +107,11 @@ ENTRIES = [
     Entry(
         "inside",
         "batchnorm_placement",
-        "Inside the network",
+        "Interpretation",
         "Class activation maps",
-        "Where in the picture a network saw its class, and the worst mistakes ([Pictures](pictures.md)).",
+        "Where in the picture a network saw its class, and the class that it gave ([Pictures](pictures.md)).",
         options="--seeds 1",
+        figure="activation maps",
     ),
     Entry(
         "words",
@@ -121,24 +124,27 @@ ENTRIES = [
     Entry(
         "items",
         "y_range_or_not",
-        "Map of items",
+        "Items by bias",
         "Embeddings of items",
         "What a rating model has learned of films: their factors in two dimensions ([Recommending](recommending.md)).",
         options="--seeds 3",
+        height=860,
+        figure="map of items",
     ),
     Entry(
         "devise",
         "cos_vs_l1",
-        "Search",
+        "Search of images by words",
         "Pictures and words in one space",
         "Pictures that answer a word, also words that no picture was trained with ([Words and "
         "pictures](words-and-pictures.md)).",
         options="--seeds 1",
+        figure="images nearest to some words",
     ),
     Entry(
         "importance",
         "which_settings_matter",
-        "Importance of settings",
+        "Which settings mattered",
         "Settings that matter",
         "Which settings of a search moved the score, with the error of that estimate ([Searching "
         "settings](searching-settings.md)).",
@@ -213,7 +219,7 @@ def take(driver: Any, report: Path, entry: Entry) -> Image | None:
         )
     )
     # the section is lifted out of its page: nothing before it, nothing behind it
-    box = driver.execute_script(FIND, entry.section)
+    box = driver.execute_script(FIND, entry.section, entry.figure)
     if box is None:
         return None
     top, height = round(box[0]), min(round(box[1]), entry.height)
@@ -241,6 +247,13 @@ if (at < 0)
 for (let parent = headings[at].closest('details'); parent; parent = parent.parentElement.closest('details'))
     parent.open = true;
 const top = place(headings[at]) - 8;
+if (arguments[1]) {
+    const named = figure => [figure.getAttribute('aria-label'), figure.querySelector('figcaption')?.textContent.trim()];
+    const figures = [...document.querySelectorAll('figure')];
+    const found = figures.find(figure => named(figure).includes(arguments[1]));
+    const box = found?.getBoundingClientRect();
+    return box ? [place(found) - 8, box.height + 16, Math.max(0, box.left), box.width] : null;
+}
 const next = headings.slice(at + 1).map(place).find(other => other > top + 20);
 return [top, (next || document.documentElement.scrollHeight) - top - 8, Math.max(0, left.left), left.width];
 """
