@@ -216,7 +216,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
             _print_table(_wide_effects(effects, compare), console)
         else:
             console.print(_narrow_effects(effects, compare, console.width), crop=False)
-        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False)
+        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False, highlight=False)
         if not wide:
             _print_sentences([(effect.name, effect) for effect in effects], console)
     if wide:
@@ -340,7 +340,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
-    console.print(escape(_legend(results, rows, wide=wide)), style="dim")
+    console.print(escape(_legend(results, rows, wide=wide)), style="dim", highlight=False)
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
