@@ -47,6 +47,8 @@ TYPE = ":type"
 """End of the path of a value's type, among paths of values."""
 
 # only after a colon (file.py:Class#hash): a user's own value may contain '#' and hex digits
+SYNONYMS = ("labels", "label", "target", "classes", "y", "ys")
+"""Attributes of other people's splits that are likely to be ``targets``."""
 SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
 
 
@@ -439,25 +441,36 @@ def facts_for_samplers(factory: Callable[..., Any]) -> str:
     return text.removeprefix("Return ").replace("``", "").removesuffix(".")
 
 
-def unmet_by_split(component: Component, dataset: Component, offered: Collection[str], catalog: Catalog) -> str:
+def unmet_by_split(component: Component, dataset: Component, offered: Collection[str], split: Any) -> str:
     """Return the problem of a sampler that needs what a split does not offer, or nothing.
 
     Args:
         component: the sampler.
         dataset: where its examples come from.
         offered: names of what it may ask for.
-        catalog: the plugins, to name other datasets.
+        split: the examples.
     """
     missing = [need for need in component.needs if need not in offered]
     if not missing:
         return ""
     hint = [did_you_mean(missing[0], offered, f"offered: {', '.join(sorted(offered))}")]
+    if sometimes := facts_for_samplers(dataset.factory) if callable(dataset.factory) else "":
+        hint.append(f"its splits offer: {sometimes}")
+    alike = (
+        [name for name in SYNONYMS if hasattr(getattr(split, name, None), "__len__")] if "targets" in missing else []
+    )
+    if alike:
+        hint.append(f"the split has `{alike[0]}`: call it `targets`, or return it as such in `split_facts`")
     others = []
     for entry in dataset.registry.entries():
         with suppress(LabError):
             factory = entry.load() if entry.plugin.is_builtin else None
             # a preset is no function, and its dataset is in the list
-            if callable(factory) and set(missing) <= set(re.findall(r"\w+", facts_for_samplers(factory))):
+            if (
+                factory is not dataset.factory
+                and callable(factory)
+                and set(missing) <= set(re.findall(r"\w+", facts_for_samplers(factory)))
+            ):
                 others.append(f"'{entry.name}'")
     if others:
         hint.append(f"datasets whose splits offer it: {', '.join(others)}")

@@ -232,6 +232,6 @@ def _is_known(device: str) -> bool:
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
         learner = run.learner()
-    check_samplers(run, learner)
+    check_samplers(run, learner, compare)
     learner.expect(run.experiment.values["epochs"])
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)

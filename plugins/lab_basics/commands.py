@@ -66,8 +66,8 @@ def find_lr(
 ) -> None:
     """Run a learning-rate range test for an arm of the study in FILE.
 
-    The learning rate increases during a short training that is discarded. The plot marks the point of steepest descent
-    and the middle of the longest descent of the loss.
+    The learning rate increases during a short training that is discarded. One rate is suggested, with its reason: the
+    middle of the longest stretch over which the smoothed loss falls.
     """
     from lab.study.experiment import Task
     from lab.study.load import load_study, override
@@ -81,7 +81,7 @@ def find_lr(
     found = _sweep(_learner_of(run), start, end, steps)
     click.echo(_drawing(found, f"{study.name}, arm {run.arm}"))
     click.echo(found)
-    click.echo(f"try them:  lab run {file} --set lr={found.valley:.1e}  (or {found.steepest:.1e})")
+    click.echo(f"try it:  lab run {file} --set lr={found.suggestion:.1e}")
     if output is not None:
         save_figure(found.plot(), output)
         click.echo(f"picture: {output}")
@@ -133,6 +133,6 @@ def _drawing(found: LearningRates, title: str) -> str:
         title=title,
         x="learning rate",
         log_x=True,
-        marks={"steepest": found.steepest, "valley": found.valley},
+        marks={"suggestion": found.suggestion},
         y_range=found.shown_losses(),
     )

@@ -292,7 +292,9 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "field": "epoch",
         "type": "quantitative",
         "title": "epoch",
-        "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
+        # a few epochs one by one: halves would be rounded, and stand there twice
+        "axis": {"grid": False, "format": "d"}
+        | ({"values": list(range(1, epochs + 1))} if epochs <= 12 else {"tickMinStep": 1}),
         # not nice: a curve of 11 epochs would get an axis up to 20
         "scale": {"nice": False, "padding": 6},
     }

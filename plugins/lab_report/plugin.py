@@ -10,7 +10,7 @@ from lab import hookimpl
 
 @hookimpl
 def lab_commands() -> dict[str, tuple[str, ...]]:
-    """Add ``lab report``, ``lab compare`` and ``lab check-claim``."""
+    """Add ``lab report``, ``lab figures``, ``lab compare`` and ``lab check-claim``."""
     return {
         "check-claim": (
             "lab_report.claim_command:check_claim",
@@ -20,6 +20,11 @@ def lab_commands() -> dict[str, tuple[str, ...]]:
         "compare": (
             "lab_report.compare_command:compare",
             "Compare the arms of a study, or of a file from elsewhere.",
+            "Read the answer",
+        ),
+        "figures": (
+            "lab_report.figures_command:figures",
+            "Write all pictures of a study as files.",
             "Read the answer",
         ),
         "report": ("lab_report.report_command:report", "Write a study's report again.", "Read the answer"),

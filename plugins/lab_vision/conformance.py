@@ -136,6 +136,10 @@ def support() -> ConformanceSupport:
             "callbacks.augment": ComponentCase(
                 use("augment", pad=2, degrees=10.0, zoom=1.1, lighting=0.1, cutout=4, anywhere=True), examples=small
             ),
+            "callbacks.kornia": ComponentCase(
+                use("kornia", transforms={"RandomHorizontalFlip": {}, "RandomRotation": {"degrees": 10.0}}),
+                examples=small,
+            ),
             "callbacks.look_inside": ComponentCase(use("look_inside", count=2), examples=small),
             "datasets.cifar10": ComponentCase(use("cifar10", max_examples=300), exceptions=same),
             "datasets.dogs_cats": ComponentCase(use("dogs_cats", size=16)),
