@@ -223,7 +223,7 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
         _print_table(_budget_table(rows), console)
         console.print(BUDGET_NOTE, style="dim", highlight=False)
     for note in results.budget_notes():
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {escape(note)}", highlight=False)
     for run in results.failed:
         error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
