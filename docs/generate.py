@@ -3,14 +3,15 @@
     python docs/generate.py            write the pages that are out of date
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 for them
 
-``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in the README,
-the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
+``api.md``, ``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in
+the README, the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import itertools
 import json
@@ -20,6 +21,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -30,7 +32,7 @@ from lab.cli.main import COMMANDS, Session, cli
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog, load_catalog
-from lab.registry.registry import Entry, Registry
+from lab.registry.registry import Entry, Registry, load_object
 from lab.registry.signature import parameters_of, signature_text
 
 __all__ = ["PAGES", "main", "stale", "texts"]
@@ -64,7 +66,8 @@ def _lines(lines: list[str]) -> Iterator[str]:
         elif line.rstrip().endswith("::"):
             block = _take(lines, lambda text: text.startswith("    ") or not text)
             said = line.rstrip().removesuffix("::").rstrip()
-            yield from (_escaped(f"{said}:") if said else "", "", *_fence(inspect.cleandoc("\n".join(block))), "")
+            colon = "" if said.endswith(".") else ":"
+            yield from (_escaped(f"{said}{colon}") if said else "", "", *_fence(inspect.cleandoc("\n".join(block))), "")
         else:
             yield _escaped(line)
 
@@ -217,7 +220,8 @@ def _folded(signature: str) -> str:
     if len(signature) <= 100:
         return signature
     name, _, rest = signature.partition("(")
-    return "\n".join([f"{name}(", *(f"    {piece}," for piece in _split(rest.removesuffix(")"))), ")"])
+    inside, closing, returned = rest.rpartition(") -> ") if ") -> " in rest else (rest.removesuffix(")"), "", "")
+    return "\n".join([f"{name}(", *(f"    {piece}," for piece in _split(inside)), f"){closing[1:]}{returned}"])
 
 
 def _split(text: str) -> list[str]:
@@ -412,6 +416,111 @@ def _examples(epilog: str) -> str:
     return re.sub(r"(?m)^  (?=lab )", "", textwrap.dedent(text.strip("\n")))
 
 
+# --- the interface in Python ------------------------------------------------------------------------------------------
+
+API: dict[str, list[str]] = {
+    "Asking": ["Study", "Experiment", "use", "preset", "log", "command", "TaskRun", "run_study"],
+    "Reading": ["Results", "compare", "load", "Section"],
+    "Training": ["Learner", "Data", "Stepper", "Evaluation", "Callback", "CancelBatch", "CancelEpoch", "CancelFit"],
+    "Writing components": ["hookimpl", "plugin_api", "RegistrySpec", "mean_over", "part", "LabError"],
+}
+"""Public names of ``lab`` by chapter; ``Results`` is what a study returns."""
+
+_API = """\
+What `import lab` offers, with the methods that plugins add to studies and learners. [Hooks](hooks.md) are what plugins
+implement, [Components](components.md) what names in an experiment stand for."""
+
+
+def api_page() -> str:
+    """Return the page of the public classes and functions, with signatures, docstrings and public methods."""
+    lines = [NOTICE, "# Python interface", "", _API, ""]
+    lines += ["| | |", "| --- | --- |"]
+    for chapter, names in API.items():
+        links = " · ".join(f"[{name}](#{name.lower()})" for name in names)
+        lines.append(f"| {chapter} | {links} |")
+    for chapter, names in API.items():
+        lines += ["", f"## {chapter}", ""]
+        lines += [line for name in names for line in _public(name)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _public(name: str) -> list[str]:
+    import lab
+    from lab.study.results import Results
+
+    thing = Results if name == "Results" else getattr(lab, name)
+    lines = [f"### {name}", ""]
+    lines += _fence(_folded(_call_of(thing, name)), "text") if callable(thing) else []
+    lines += ["", markdown(inspect.getdoc(thing) or ""), ""]
+    if isinstance(thing, type) and not issubclass(thing, BaseException):
+        lines += [line for member in _members(thing) for line in _member(thing, *member)]
+    added = {"Study": "lab_study_methods", "Learner": "lab_learner_methods"}.get(name)
+    for method, (plugin, target) in builtin_catalog().collect_owned(added).items() if added else ():
+        function = load_object(target, method) if isinstance(target, str) else target
+        lines += [f"#### {name}.{method}", "", f"From `{plugin.name}`.", ""]
+        lines += [*_fence(_folded(_call_of(function, method, skipped=1)), "text"), ""]
+        lines += [markdown(inspect.getdoc(function) or ""), ""]
+    return lines
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the public methods and properties of a class that have a docstring, its own first."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        for name, member in vars(base).items() if base.__module__.startswith("lab.") else ():
+            described = inspect.getdoc(_function_of(member)) if _function_of(member) is not None else None
+            if not name.startswith("_") and name not in seen and described:
+                yield name, member
+            seen.add(name)
+
+
+def _function_of(member: Any) -> Callable[..., Any] | None:
+    found = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return found if inspect.isfunction(found) else None
+
+
+def _member(cls: type, name: str, member: Any) -> list[str]:
+    function = _function_of(member)
+    assert function is not None
+    lines = [f"#### {cls.__name__}.{name}", ""]
+    if not isinstance(member, property):
+        lines += [*_fence(_folded(_call_of(function, name, skipped=not isinstance(member, staticmethod))), "text"), ""]
+    return [*lines, markdown(inspect.getdoc(function) or ""), ""]
+
+
+def _call_of(function: Callable[..., Any], name: str, *, skipped: int = 0) -> str:
+    """Return a signature as its source writes it, without its first ``skipped`` parameters (``self``)."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return f"{name}(...)"
+    pieces: list[str] = []
+    kinds = inspect.Parameter
+    starred = False
+    for parameter in [*signature.parameters.values()][skipped:]:
+        if parameter.kind is kinds.KEYWORD_ONLY and not starred:
+            pieces.append("*")
+        starred |= parameter.kind in (kinds.KEYWORD_ONLY, kinds.VAR_POSITIONAL)
+        mark = {kinds.VAR_POSITIONAL: "*", kinds.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        hint = "" if parameter.annotation is kinds.empty else f": {_hint(parameter.annotation)}"
+        default = "" if parameter.default is kinds.empty else f"{' = ' if hint else '='}{_default(parameter.default)}"
+        pieces.append(f"{mark}{parameter.name}{hint}{default}")
+    returned = signature.return_annotation
+    is_given = returned is not inspect.Signature.empty and not isinstance(function, type)
+    return f"{name}({', '.join(pieces)})" + (f" -> {_hint(returned)}" if is_given else "")
+
+
+def _hint(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _default(value: Any) -> str:
+    """Return a default without an address in memory, which would differ each time."""
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    return "..." if " at 0x" in repr(value) or repr(value) == "NOTHING" else repr(value)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -458,6 +567,26 @@ def _drawing(module: str) -> str:
     drawn = re.search(r"::\n\n((?:    .*\n|\n)+)", doc)
     assert drawn is not None, f"{module} has no literal block"
     return "\n".join(_fence(inspect.cleandoc(drawn[1])))
+
+
+def _notebook(file: str) -> str:
+    """Return an executed notebook as Markdown; ``docs/notebook.py`` executes it."""
+    return str(_beside("notebook").page_of(json.loads((DOCS / file).read_text(encoding="utf-8"))))
+
+
+def _gallery(_: str) -> str:
+    """Return the pictures of the gallery; ``docs/gallery.py`` takes them."""
+    return str(_beside("gallery").gallery_page())
+
+
+def _beside(name: str) -> ModuleType:
+    """Return another module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _paragraph(what: str) -> str:
@@ -514,7 +643,9 @@ INSERTS: dict[str, Callable[[str], str]] = {
     "drawing": _drawing,
     "figures": _figures,
     "file": _file,
+    "gallery": _gallery,
     "known": _known,
+    "notebook": _notebook,
     "paragraph": _paragraph,
     "scaffold": _scaffold,
 }
@@ -532,6 +663,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "components.md": components_page,
     "reference.md": reference_page,
     "cli.md": cli_page,
+    "api.md": api_page,
     "files.md": files_page,
 }
 

@@ -46,9 +46,10 @@ MAX_SUGGESTIONS = 3
 TYPE = ":type"
 """End of the path of a value's type, among paths of values."""
 
-# only after a colon (file.py:Class#hash): a user's own value may contain '#' and hex digits
 SYNONYMS = ("labels", "label", "target", "classes", "y", "ys")
 """Attributes of other people's splits that are likely to be ``targets``."""
+
+# only after a colon (file.py:Class#hash): a user's own value may contain '#' and hex digits
 SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
 
 

@@ -430,15 +430,19 @@ def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
     if TASK in content:
         return Task(_use(content[TASK]))
     fields = attrs.fields_dict(Experiment)
-    return Experiment(**{name: _from_json(value) for name, value in content.items() if name in fields})
+    return Experiment(**{name: _setting(value) for name, value in content.items() if name in fields})
+
+
+def _setting(value: Any) -> Any:
+    """Return a setting of an experiment; among its numbers only the learning rate may be a slice."""
+    if isinstance(value, dict) and list(value) == ["slice"]:
+        return slice(*value["slice"])
+    return _from_json(value)
 
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict) and "component" in value:
         return _use(value)
-    if isinstance(value, dict) and list(value) == ["slice"]:
-        # of a learning rate; a slice among the parameters of a component has its type beside it
-        return slice(*value["slice"])
     if isinstance(value, list):
         return [_from_json(item) for item in value]
     return value

@@ -41,7 +41,7 @@ from lab.study.unkept import unkept_notes
 from lab.study.yardstick import depends_on_the_cut, halves_of
 from lab.training.callback import Callback
 from lab.training.checkpoint import Checkpoint, rehearse_checkpoint
-from lab.training.data import Data, EpochSampler, to_device
+from lab.training.data import Data, to_device
 from lab.training.learner import Learner
 from lab.training.loop import is_out_of_memory
 from lab.training.rng import all_generators
@@ -165,8 +165,7 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
     count = len(sampler)
     smallest: Any = []
     given = 0
-    chosen = sampler.sampler if isinstance(sampler, EpochSampler) else sampler
-    seen = None if getattr(chosen, "with_replacement", False) else bytearray(size)
+    seen = None if _draws_again(sampler) else bytearray(size)
     # one more than declared: an endless sampler would hang the plan
     for batch in itertools.islice(iter(sampler), count + 1):
         if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
@@ -184,6 +183,17 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
         more = "more" if given > count else str(given)
         return Pass([], f"{label} declares {count} batches of the {split} split and gives {more}")
     return Pass(smallest)
+
+
+def _draws_again(sampler: Any) -> bool:
+    """Return whether a sampler, or one that it wraps, declares that it draws with replacement."""
+    inner = sampler
+    while inner is not None:
+        # replacement: as PyTorch's own samplers declare it
+        if getattr(inner, "with_replacement", False) or getattr(inner, "replacement", False):
+            return True
+        inner = getattr(inner, "sampler", None)
+    return False
 
 
 def _repeated(batch: Iterable[Any], seen: bytearray) -> int | None:

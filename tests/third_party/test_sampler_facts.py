@@ -180,13 +180,14 @@ def test_repeats_that_are_declared_are_planned(catalog: Catalog, tmp_path: Path)
 
 REPEATING = '''
 """Does drawing with replacement help?"""
+import torch
 from torch.utils.data import BatchSampler, RandomSampler
 from lab import Experiment, Study, use
 
 
 def draws(size, batch_size, generator):
     """Draws with replacement."""
-    drawn = RandomSampler(range(size), replacement=True, num_samples=size, generator=generator)
+    drawn = DRAWN
     found = BatchSampler(drawn, batch_size, drop_last=False)
     DECLARED
     return found
@@ -197,14 +198,20 @@ study = Study(base, seeds=1).swap("sampler", {"drawn": use(draws)})
 '''
 
 
-@pytest.mark.parametrize("declared", [False, True])
-def test_sampler_of_a_study_file_that_repeats_is_told_in_the_plan(
-    declared: bool, catalog: Catalog, tmp_path: Path
+HIDDEN = "torch.randint(size, (size,), generator=generator).tolist()"
+OF_TORCH = "RandomSampler(range(size), replacement=True, num_samples=size, generator=generator)"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "declared"), [(HIDDEN, ""), (HIDDEN, "found.with_replacement = True"), (OF_TORCH, "")]
+)
+def test_sampler_of_a_study_file_that_repeats_without_declaring_it_is_told_in_the_plan(
+    drawn: str, declared: str, catalog: Catalog, tmp_path: Path
 ) -> None:
-    text = REPEATING.replace("DECLARED", "found.with_replacement = True" if declared else "pass")
+    text = REPEATING.replace("DRAWN", drawn).replace("DECLARED", declared or "pass")
     (tmp_path / "drawing.py").write_text(text, encoding="utf-8")
     study, workspace = load_study(tmp_path / "drawing.py", catalog), Workspace.open(tmp_path / "runs", catalog, "cpu")
-    if declared:
+    if declared or drawn == OF_TORCH:
         assert set(plan_study(study, workspace).checks) == {"base", "drawn"}
         return
     with pytest.raises(StudyError) as failure:
