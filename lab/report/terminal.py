@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections import Counter
@@ -42,7 +43,7 @@ from lab.study.study import Arm
 from lab.study.task import task_notes
 from lab.training.data import Data
 
-__all__ = ["print_plan", "print_results", "sections_of"]
+__all__ = ["data_notes", "lines_below", "print_plan", "print_results", "sections_of", "split_sizes"]
 
 MAX_ARMS_SHOWN = 200
 MAX_NAMES = 20
@@ -89,11 +90,9 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
             f"replication: {replication}; the run with seed s has fold s % {folds} of repetition s // {folds}",
             highlight=False,
         )
-    for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
+    for line in dict.fromkeys(split_sizes(run.data) for run in plan.runs if run.experiment.task is None):
         console.print(f"examples: {line}", highlight=False)
-    # each note once, since all seeds and most arms share their data; those of one fold, since folds differ in little
-    of_one_fold = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
-    for note in dict.fromkeys(note for run in of_one_fold for note in run.data.notes):
+    for note in data_notes(plan):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
         prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
@@ -126,7 +125,14 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
 
 
-def _examples(data: Data) -> str:
+def data_notes(plan: Plan) -> list[str]:
+    """Return the notes of the data of a plan, each once."""
+    # all seeds and most arms share their data; of folds, which differ in little, those of one
+    noted = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
+    return list(dict.fromkeys(note for run in noted for note in run.data.notes))
+
+
+def split_sizes(data: Data) -> str:
     """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     # a stream has no length
@@ -173,6 +179,19 @@ def estimated_seconds(plan: Plan) -> float:
     )
 
 
+def lines_below(results: Results, rows: Sequence[ArmRow], effects: Sequence[Effect] = ()) -> list[str]:
+    """Return what a reader must know of the narrow table of arms or, if effects are given, of that of effects."""
+    # no width at which a line would be broken
+    console = Console(file=io.StringIO(), width=100_000, color_system=None, force_jupyter=False)
+    if effects:
+        console.print(_effects_legend(effects, results.study.compare, wide=False), markup=False)
+        _print_sentences([(effect.name, effect) for effect in effects], console)
+    else:
+        _print_notes(results, rows, console, wide=False)
+        _print_caveats(results, rows, console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
 def print_results(results: Results, sections: Sequence[Section], console: Console, *, wide: bool = False) -> None:
     """Print a finished study: its answer in one table that fits the terminal, and what a reader must know of it.
 
@@ -190,24 +209,21 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     else:
         console.print(_narrow_comparison(rows, compare, console.width), crop=False)
     _print_notes(results, rows, console, wide=wide)
-    for caveat in results.caveats(rows):
-        console.print(f"note: {escape(caveat)}", highlight=False)
-    if results.study.searching is not None:
-        console.print(f"note: {search_note(results)}", highlight=False)
+    _print_caveats(results, rows, console)
     effects = results.effects()
     if effects:
         if wide:
             _print_table(_wide_effects(effects, compare), console)
         else:
             console.print(_narrow_effects(effects, compare, console.width), crop=False)
-        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False)
+        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False, highlight=False)
         if not wide:
             _print_sentences([(effect.name, effect) for effect in effects], console)
     if wide:
         _print_table(_budget_table(rows), console)
         console.print(BUDGET_NOTE, style="dim", highlight=False)
     for note in results.budget_notes():
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {escape(note)}", highlight=False)
     for run in results.failed:
         error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
@@ -324,7 +340,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
-    console.print(escape(_legend(results, rows, wide=wide)), style="dim")
+    console.print(escape(_legend(results, rows, wide=wide)), style="dim", highlight=False)
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
@@ -342,6 +358,13 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
             style="dim",
             highlight=False,
         )
+
+
+def _print_caveats(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
+    for caveat in results.caveats(rows):
+        console.print(f"note: {escape(caveat)}", highlight=False)
+    if results.study.searching is not None:
+        console.print(f"note: {search_note(results)}", highlight=False)
 
 
 def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import math
 import statistics
 from collections import Counter
@@ -122,6 +123,9 @@ class Results:
         runs: every run, in the order of the plan.
         notes: further caveats, such as rows that results from elsewhere lack.
         paired: False takes the seeds of two arms for unrelated in every comparison.
+
+    Attributes:
+        report: path of the report that was written with them; None if there is none.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Results:
         paired: bool = True,
     ) -> None:
         self.study, self.notes, self.paired = study, list(notes), paired
+        self.report: Path | None = None
         row_of = {arm.name: arm.row or arm.name for arm in arms}
         # arms that share a row are one from here on, the first of them with the runs of all
         own: dict[str, Arm] = {arm.name: arm for arm in arms if not arm.row}
@@ -558,26 +563,15 @@ class Results:
         return pd.DataFrame(self.rows())
 
     def _repr_html_(self) -> str:
-        """Return the comparison, as Jupyter shows it."""
-        import pandas as pd
+        """Return the comparison with pictures and the report, as a notebook shows it."""
+        return str(_notebook().results_html(self))
 
-        compared = self.compare()
-        # tuned arms and those of further datasets have bases of their own, which the table must name
-        has_bases = len({row.base for row in compared if row.base}) > 1
-        rows = [
-            {
-                "arm": row.name,
-                **({"compared with": row.base} if has_bases else {}),
-                "n": row.scores[self.study.compare].n if self.study.compare in row.scores else 0,
-                self.study.compare: row.scores[self.study.compare].mean if self.study.compare in row.scores else None,
-                "difference": row.comparison.difference if row.comparison else None,
-                "low": row.comparison.low if row.comparison else None,
-                "high": row.comparison.high if row.comparison else None,
-                "verdict": row.comparison.verdict if row.comparison else "",
-            }
-            for row in compared
-        ]
-        return str(pd.DataFrame(rows).to_html(index=False, na_rep="", float_format="{:.4g}".format))
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print the comparison, as IPython shows it in a terminal."""
+        printer.text(str(self))
+
+    def __str__(self) -> str:
+        return str(_notebook().results_text(self))
 
     def write_csv(self, path: Path) -> None:
         """Write one row per run: ``arm, seed, key, status``, the metrics, the budget."""
@@ -608,6 +602,11 @@ class Results:
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes
+
+
+def _notebook() -> Any:
+    # by name: a study must not import how it is shown
+    return importlib.import_module("lab.report.notebook")
 
 
 def _has_test(found: ArmComparison) -> bool:
