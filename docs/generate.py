@@ -3,14 +3,15 @@
     python docs/generate.py            write the pages that are out of date
     python docs/generate.py --check    write nothing; name the pages that are out of date, and exit with 1 for them
 
-``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in the README,
-the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
+``api.md``, ``hooks.md``, ``components.md``, ``cli.md`` and ``files.md`` are generated whole. In the other pages and in
+the README, the text between ``<!-- insert KIND WHAT -->`` and ``<!-- end -->`` is replaced by ``INSERTS[KIND](WHAT)``.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import itertools
 import json
@@ -20,16 +21,18 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 from click.testing import CliRunner
 
+from lab.cli.known import known_plugins
 from lab.cli.main import COMMANDS, Session, cli
 from lab.registry import hookspecs
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog, load_catalog
-from lab.registry.registry import Entry, Registry
+from lab.registry.registry import Entry, Registry, load_object
 from lab.registry.signature import parameters_of, signature_text
 
 __all__ = ["PAGES", "main", "stale", "texts"]
@@ -63,7 +66,8 @@ def _lines(lines: list[str]) -> Iterator[str]:
         elif line.rstrip().endswith("::"):
             block = _take(lines, lambda text: text.startswith("    ") or not text)
             said = line.rstrip().removesuffix("::").rstrip()
-            yield from (_escaped(f"{said}:") if said else "", "", *_fence(inspect.cleandoc("\n".join(block))), "")
+            colon = "" if said.endswith(".") else ":"
+            yield from (_escaped(f"{said}{colon}") if said else "", "", *_fence(inspect.cleandoc("\n".join(block))), "")
         else:
             yield _escaped(line)
 
@@ -206,6 +210,8 @@ def _component(entry: Entry, catalog: Catalog) -> list[str]:
         parameters, _ = parameters_of(thing, catalog)
         lines += ["", *_fence(_folded(signature_text(entry.name, parameters)), "text")]
     doc = inspect.getdoc(thing) if callable(thing) else getattr(thing, "description", "")
+    if getattr(thing, "__module__", "").startswith("torch."):
+        doc = f"``{thing.__module__}.{thing.__qualname__}``, as PyTorch documents it."
     return [*lines, "", markdown(doc or ""), ""]
 
 
@@ -214,7 +220,8 @@ def _folded(signature: str) -> str:
     if len(signature) <= 100:
         return signature
     name, _, rest = signature.partition("(")
-    return "\n".join([f"{name}(", *(f"    {piece}," for piece in _split(rest.removesuffix(")"))), ")"])
+    inside, closing, returned = rest.rpartition(") -> ") if ") -> " in rest else (rest.removesuffix(")"), "", "")
+    return "\n".join([f"{name}(", *(f"    {piece}," for piece in _split(inside)), f"){closing[1:]}{returned}"])
 
 
 def _split(text: str) -> list[str]:
@@ -228,6 +235,106 @@ def _split(text: str) -> list[str]:
         else:
             pieces[-1] += sign
     return [piece.strip() for piece in pieces]
+
+
+# --- classes that plugins use -----------------------------------------------------------------------------------------
+
+REFERENCE = {
+    "What components are given and return": [
+        "lab:Data", "lab:Learner", "lab:Stepper", "lab:Evaluation", "lab:Callback",
+        "lab.training.state:Training", "lab:TaskRun", "lab:part", "lab:mean_over", "lab_text.corpora:data_folder",
+    ],
+    "What hooks are given and return": [
+        "lab:RegistrySpec", "lab:Section", "lab.study.run:Run", "lab.study.run:RunProgress",
+        "lab.study.store:RunRecord",
+        "lab.study.results:Results", "lab.study.study:Trial", "lab.study.study:Arm",
+    ],
+    "The conformance kit": [
+        "lab.testing:Conformance", "lab.testing:Example", "lab.testing:ConformanceSupport", "lab.testing:ComponentCase",
+        "lab.testing:Finding",
+    ],
+    "Protocols of translation": [
+        "lab_seq2seq.protocols:TranslationModel", "lab_seq2seq.protocols:StepwiseModel",
+        "lab_seq2seq.protocols:DecodingState",
+    ],
+}  # fmt: skip
+
+_NOTES = {
+    "Stepper": "Gradients are empty when `train_step` begins. `backward` may be called several times: they add up. "
+    "`optimizer_step` clears them after the step, so nothing else zeroes gradients; a stepper that steps the optimizer "
+    "itself clears them, too.",
+    "Learner": "A component gets it as an argument, or as `self.learner` of a stepper; random numbers come from "
+    '`learner.streams.generator("name")`.',
+}
+
+_REFERENCE = """\
+What plugins are given, subclass or return. `lab.Data` is imported by `from lab import Data`, other names from the
+module before the colon. [Writing a plugin](writing-a-plugin.md) has an example of each kind."""
+
+
+def reference_page() -> str:
+    """Return the page of the classes that plugins use, and of the contracts of all registries."""
+    lines = [NOTICE, "# Reference for plugins", "", _REFERENCE, ""]
+    for heading, paths in REFERENCE.items():
+        lines += [f"## {heading}", "", *(line for path in paths for line in _reference(path))]
+    lines += ["## Contracts of registries", ""]
+    known = {path for paths in REFERENCE.values() for path in paths} | {"lab.training.data:Data"}
+    for registry in builtin_catalog().registries.values():
+        module, _, name = registry.spec.contract.partition(":")
+        # of the kernel's base classes above, only the public name is known to a reader
+        if module and not module.startswith("torch") and f"lab:{name}" not in known:
+            lines += _reference(registry.spec.contract, f" ({registry.spec.name})")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _reference(path: str, suffix: str = "") -> list[str]:
+    module, _, name = path.partition(":")
+    thing = getattr(importlib.import_module(module), name)
+    lines = [f"### {module}{'.' if module == 'lab' else ':'}{name}{suffix}", ""]
+    lines += [*_fence(_folded(f"{name}{_plain_signature(thing)}")), "", markdown(inspect.getdoc(thing) or ""), ""]
+    if name in _NOTES:
+        lines += [_NOTES[name], ""]
+    if isinstance(thing, type):
+        methods = [_method(own, member) for own, member in _members(thing)]
+        lines += ["*Methods*", "", *methods] if methods else []
+    return [*lines, ""]
+
+
+def _members(thing: type) -> Iterator[tuple[str, Any]]:
+    """Iterate over the public methods and properties that a class defines, in the order of its source."""
+    for name, member in vars(thing).items():
+        function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+        if not name.startswith("_") and inspect.isfunction(function) and inspect.getdoc(function):
+            yield name, member
+
+
+def _method(name: str, member: Any) -> str:
+    function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+    doc = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+    given = (
+        ""
+        if isinstance(member, property)
+        else _plain_signature(function, without_self=not isinstance(member, staticmethod))
+    )
+    return f"- `{name}{given}`: {_escaped(doc)}"
+
+
+def _plain_signature(thing: Any, *, without_self: bool = False) -> str:
+    """Return the names of parameters and their plain defaults."""
+    try:
+        parameters = list(inspect.signature(thing).parameters.values())
+    except (TypeError, ValueError):
+        return ""
+    shown, is_keyword = [], False
+    for each in parameters[1:] if without_self else parameters:
+        if each.kind is each.KEYWORD_ONLY and not is_keyword:
+            shown.append("*")
+        is_keyword |= each.kind in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        star = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+        plain = isinstance(each.default, (str, int, float, bool, tuple, type(None)))
+        default = "" if each.default is each.empty else f"={each.default!r}" if plain else "=…"
+        shown.append(f"{star}{each.name}{default}")
+    return f"({', '.join(shown)})"
 
 
 # --- the command line -------------------------------------------------------------------------------------------------
@@ -309,6 +416,111 @@ def _examples(epilog: str) -> str:
     return re.sub(r"(?m)^  (?=lab )", "", textwrap.dedent(text.strip("\n")))
 
 
+# --- the interface in Python ------------------------------------------------------------------------------------------
+
+API: dict[str, list[str]] = {
+    "Asking": ["Study", "Experiment", "use", "preset", "log", "command", "TaskRun", "run_study"],
+    "Reading": ["Results", "compare", "load", "Section"],
+    "Training": ["Learner", "Data", "Stepper", "Evaluation", "Callback", "CancelBatch", "CancelEpoch", "CancelFit"],
+    "Writing components": ["hookimpl", "plugin_api", "RegistrySpec", "mean_over", "part", "LabError"],
+}
+"""Public names of ``lab`` by chapter; ``Results`` is what a study returns."""
+
+_API = """\
+What `import lab` offers, with the methods that plugins add to studies and learners. [Hooks](hooks.md) are what plugins
+implement, [Components](components.md) what names in an experiment stand for."""
+
+
+def api_page() -> str:
+    """Return the page of the public classes and functions, with signatures, docstrings and public methods."""
+    lines = [NOTICE, "# Python interface", "", _API, ""]
+    lines += ["| | |", "| --- | --- |"]
+    for chapter, names in API.items():
+        links = " · ".join(f"[{name}](#{name.lower()})" for name in names)
+        lines.append(f"| {chapter} | {links} |")
+    for chapter, names in API.items():
+        lines += ["", f"## {chapter}", ""]
+        lines += [line for name in names for line in _public(name)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _public(name: str) -> list[str]:
+    import lab
+    from lab.study.results import Results
+
+    thing = Results if name == "Results" else getattr(lab, name)
+    lines = [f"### {name}", ""]
+    lines += _fence(_folded(_call_of(thing, name)), "text") if callable(thing) else []
+    lines += ["", markdown(inspect.getdoc(thing) or ""), ""]
+    if isinstance(thing, type) and not issubclass(thing, BaseException):
+        lines += [line for member in _members(thing) for line in _member(thing, *member)]
+    added = {"Study": "lab_study_methods", "Learner": "lab_learner_methods"}.get(name)
+    for method, (plugin, target) in builtin_catalog().collect_owned(added).items() if added else ():
+        function = load_object(target, method) if isinstance(target, str) else target
+        lines += [f"#### {name}.{method}", "", f"From `{plugin.name}`.", ""]
+        lines += [*_fence(_folded(_call_of(function, method, skipped=1)), "text"), ""]
+        lines += [markdown(inspect.getdoc(function) or ""), ""]
+    return lines
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the public methods and properties of a class that have a docstring, its own first."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        for name, member in vars(base).items() if base.__module__.startswith("lab.") else ():
+            described = inspect.getdoc(_function_of(member)) if _function_of(member) is not None else None
+            if not name.startswith("_") and name not in seen and described:
+                yield name, member
+            seen.add(name)
+
+
+def _function_of(member: Any) -> Callable[..., Any] | None:
+    found = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return found if inspect.isfunction(found) else None
+
+
+def _member(cls: type, name: str, member: Any) -> list[str]:
+    function = _function_of(member)
+    assert function is not None
+    lines = [f"#### {cls.__name__}.{name}", ""]
+    if not isinstance(member, property):
+        lines += [*_fence(_folded(_call_of(function, name, skipped=not isinstance(member, staticmethod))), "text"), ""]
+    return [*lines, markdown(inspect.getdoc(function) or ""), ""]
+
+
+def _call_of(function: Callable[..., Any], name: str, *, skipped: int = 0) -> str:
+    """Return a signature as its source writes it, without its first ``skipped`` parameters (``self``)."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return f"{name}(...)"
+    pieces: list[str] = []
+    kinds = inspect.Parameter
+    starred = False
+    for parameter in [*signature.parameters.values()][skipped:]:
+        if parameter.kind is kinds.KEYWORD_ONLY and not starred:
+            pieces.append("*")
+        starred |= parameter.kind in (kinds.KEYWORD_ONLY, kinds.VAR_POSITIONAL)
+        mark = {kinds.VAR_POSITIONAL: "*", kinds.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        hint = "" if parameter.annotation is kinds.empty else f": {_hint(parameter.annotation)}"
+        default = "" if parameter.default is kinds.empty else f"{' = ' if hint else '='}{_default(parameter.default)}"
+        pieces.append(f"{mark}{parameter.name}{hint}{default}")
+    returned = signature.return_annotation
+    is_given = returned is not inspect.Signature.empty and not isinstance(function, type)
+    return f"{name}({', '.join(pieces)})" + (f" -> {_hint(returned)}" if is_given else "")
+
+
+def _hint(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _default(value: Any) -> str:
+    """Return a default without an address in memory, which would differ each time."""
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    return "..." if " at 0x" in repr(value) or repr(value) == "NOTHING" else repr(value)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +569,26 @@ def _drawing(module: str) -> str:
     return "\n".join(_fence(inspect.cleandoc(drawn[1])))
 
 
+def _notebook(file: str) -> str:
+    """Return an executed notebook as Markdown; ``docs/notebook.py`` executes it."""
+    return str(_beside("notebook").page_of(json.loads((DOCS / file).read_text(encoding="utf-8"))))
+
+
+def _gallery(_: str) -> str:
+    """Return the pictures of the gallery; ``docs/gallery.py`` takes them."""
+    return str(_beside("gallery").gallery_page())
+
+
+def _beside(name: str) -> ModuleType:
+    """Return another module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _paragraph(what: str) -> str:
     """Return a paragraph of a module's docstring, counted from 0, as a quotation."""
     module, number = what.split()
@@ -395,10 +627,25 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def _known(_: str) -> str:
+    """Return the list of known plugins as a table."""
+    rows = []
+    for plugin in known_plugins():
+        page = plugin.documentation
+        adds = "<br>".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in plugin.adds.items())
+        cells = (f"[{plugin.package}]({page})", plugin.summary, adds, f"`{plugin.install}`", plugin.license, plugin.lab)
+        rows.append(f"| {' | '.join(cells)} |")
+    head = ["| package | about | adds | `lab install` | license | lab |", "| --- | --- | --- | --- | --- | --- |"]
+    return "\n".join(["", *head, *rows, ""])
+
+
 INSERTS: dict[str, Callable[[str], str]] = {
     "drawing": _drawing,
     "figures": _figures,
     "file": _file,
+    "gallery": _gallery,
+    "known": _known,
+    "notebook": _notebook,
     "paragraph": _paragraph,
     "scaffold": _scaffold,
 }
@@ -414,7 +661,9 @@ def with_inserts(text: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "components.md": components_page,
+    "reference.md": reference_page,
     "cli.md": cli_page,
+    "api.md": api_page,
     "files.md": files_page,
 }
 

@@ -76,6 +76,10 @@ class LabError(Exception):
         """
         return cls(f"unknown {kind} '{name}'", where=where, hint=did_you_mean(name, known, hint or ""))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback, which would bury what is wrong."""
+        return [f"{type(self).__name__}: {printable(str(self))}"]
+
     def __str__(self) -> str:
         details = [line for part in (self.where, self.hint) if part for line in part.splitlines()]
         return "\n".join([self.what, *(f"  {line}" for line in details)])

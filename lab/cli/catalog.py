@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.completion import complete_kind, complete_path
 from lab.cli.documents import components_document, dump, format_option, list_document, plugins_document
 from lab.cli.main import Session, session_of
+from lab.cli.summaries import summary_of
 from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
-from lab.registry.registry import Entry, Registry
+from lab.registry.registry import DISTRIBUTION, Entry, Registry
 from lab.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -26,9 +31,8 @@ __all__ = ["list_components", "plugins", "show"]
 SLOW_S = 0.5
 """Slower imports of a plugin are marked: they delay every command."""
 
-
-def _complete_kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in session_of(ctx).catalog().registries if name.startswith(incomplete)]
+MIN_SENTENCE = 30
+"""Width that a sentence of a list is given, however narrow the terminal is."""
 
 
 def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -37,7 +41,7 @@ def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 @click.command("list", epilog="Examples:  lab list  ·  lab list architectures  ·  lab list sampler")
-@click.argument("kind", required=False, shell_complete=_complete_kinds)
+@click.argument("kind", required=False, shell_complete=complete_kind)
 @format_option("lab.list/1")
 @click.pass_obj
 def list_components(session: Session, kind: str | None, layout: str) -> None:
@@ -51,16 +55,24 @@ def list_components(session: Session, kind: str | None, layout: str) -> None:
 
 
 def _describe_registry(registry: Registry) -> str:
-    rows = [(entry.name, _origin(entry)) for entry in registry.entries()]
+    rows = [(entry.name, f"{summary_of(entry)} ({_origin(entry)})".lstrip()) for entry in registry.entries()]
     width = max((len(name) for name, _ in rows), default=0)
-    body = [f"  {name:<{width}}  {origin}" for name, origin in rows] or ["  (none)"]
+    body = [_listed(name, text, width) for name, text in rows] or ["  (none)"]
     return "\n".join([f"{click.style(registry.spec.name, bold=True)}: {registry.spec.doc}", *body])
 
 
+def _listed(name: str, text: str, width: int) -> str:
+    """Return a component's line; a terminal shows it in as many lines as it needs, each below the first."""
+    line = f"  {name:<{width}}  {text}"
+    if not sys.stdout.isatty():
+        # one line each, for grep
+        return line
+    columns = max(shutil.get_terminal_size().columns, width + MIN_SENTENCE)
+    return textwrap.fill(line, columns, subsequent_indent=" " * (width + 4), break_long_words=False)
+
+
 def _origin(entry: Entry) -> str:
-    mark = "" if entry.plugin.is_builtin else f" ({entry.plugin.distribution})"
-    preset = f"  = {entry.target!r}" if isinstance(entry.target, Preset) else ""
-    return f"{entry.plugin}{mark}{preset}"
+    return entry.plugin.name if entry.plugin.is_builtin else f"{entry.plugin}, {entry.plugin.distribution}"
 
 
 @click.command(
@@ -77,7 +89,14 @@ def _origin(entry: Entry) -> str:
 @click.argument("name", shell_complete=_complete_names)
 @click.option("--schedule", is_flag=True, help="Of a study: draw learning rate and momentum of every arm.")
 @click.option("--batch", is_flag=True, help="Of a study on pictures: draw a training batch as the model sees it.")
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Of a study: change the base.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Of a study: change the base.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write what is drawn as a picture.")
 @format_option("lab.show/1")
 @click.pass_context
@@ -143,10 +162,12 @@ def _describe_study(study: Study, catalog: Catalog) -> str:
     """Return the question, the base's recipe, and the differences of each arm; no data is read."""
     from lab.registry.values import to_plain
     from lab.study.experiment import describe_value
+    from lab.study.folds import describe_replication
 
     arms = study.resolve(catalog, where=study.file)
     recipe = arms[0].experiment
-    lines = [study.question.strip(), "", f"{study.name}: {len(study.seed_list)} seeds, compared by {study.compare}", ""]
+    replication = describe_replication(study.rules, study.seed_list)
+    lines = [study.question.strip(), "", f"{study.name}: {replication}, compared by {study.compare}", ""]
     for slot, content in recipe.slots.items():
         components = content if isinstance(content, list) else [content]
         lines.append(f"  {slot}: {', '.join(component.alias for component in components) or '–'}")
@@ -212,18 +233,26 @@ def _file_and_line(factory: Any) -> str:
         return f"{getattr(plain, '__module__', None) or 'built in'} (no source)"
 
 
-@click.command(epilog="Examples:  lab plugins  ·  lab plugins --outdated  ·  lab plugins --format json")
-@click.option("--outdated", is_flag=True, help="Only third-party packages of which pip finds a newer version.")
+@click.command(
+    epilog="Examples:  lab plugins  ·  lab plugins --outdated  ·  lab plugins --known  ·  lab plugins --format json"
+)
+@click.option("--outdated", is_flag=True, help="Third-party packages, beside what pip's package index has.")
+@click.option("--known", is_flag=True, help="Plugins of the list in the docs, and which are installed.")
 @format_option("lab.plugins/1")
 @click.pass_obj
-def plugins(session: Session, outdated: bool, layout: str) -> None:
+def plugins(session: Session, outdated: bool, known: bool, layout: str) -> None:
     """List plugins: name, version, status, import time, what they provide, and why one could not be loaded."""
-    catalog = session.catalog()
+    if outdated and known:
+        raise click.UsageError("--outdated and --known are two lists")
+    if (outdated or known) and layout == "json":
+        raise click.UsageError("--outdated and --known print no document: leave out --format json")
     if outdated:
-        if layout == "json":
-            raise click.UsageError("--outdated prints no document: leave out --format json")
-        _show_outdated(catalog)
+        _show_outdated()
         return
+    if known:
+        _show_known()
+        return
+    catalog = session.catalog()
     if layout == "json":
         click.echo(dump(plugins_document(catalog)))
         return
@@ -236,16 +265,36 @@ def plugins(session: Session, outdated: bool, layout: str) -> None:
             click.echo(f"  {line}")
 
 
-def _show_outdated(catalog: Catalog) -> None:
-    """Print the third-party packages of which there is a newer version."""
-    from lab.cli.packages import outdated_of
+def _show_outdated() -> None:
+    """Print the third-party packages of which the package index has a newer version, and those it does not have."""
+    from lab.cli.packages import versions_of
+    from lab.registry.discovery import find_entry_points
 
-    others = {plugin.distribution for plugin in catalog.plugins.values() if not plugin.is_builtin}
-    found = outdated_of(others) if others else {}
-    for name, (here, newest) in sorted(found.items()):
+    others = sorted({point.distribution for point in find_entry_points("lab") if point.distribution != DISTRIBUTION})
+    if not others:
+        click.echo("no third-party plugins")
+        return
+    found = versions_of(others)
+    for name, (here, newest) in sorted(found.outdated.items()):
         click.echo(f"{name}  {here} → {newest}\n  lab install --upgrade {name}")
-    if not found:
-        click.echo(f"none of {len(others)} third-party packages is outdated" if others else "no third-party plugins")
+    if found.newest:
+        click.echo(f"newest: {', '.join(found.newest)}")
+    if found.absent:
+        click.echo(f"not in the package index: {', '.join(found.absent)}")
+
+
+def _show_known() -> None:
+    """Print the list of known plugins, and which of them are installed."""
+    from lab.cli.known import known_plugins
+    from lab.cli.packages import installed, plain_name
+
+    here = installed()
+    for plugin in known_plugins():
+        mark = f"installed, {here[plain_name(plugin.package)][1]}" if plain_name(plugin.package) in here else ""
+        click.echo(f"{click.style(plugin.package, bold=True)}  {mark}".rstrip())
+        adds = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.adds.items())
+        for line in (plugin.summary, adds, f"lab install {plugin.install}"):
+            click.echo(f"  {line}")
 
 
 def _count(count: int, registry: Registry) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lab.cli.summaries import summary_of
+
 if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
     from lab.registry.registry import Entry, Registry
@@ -52,6 +54,8 @@ def dump(document: Mapping[str, Any]) -> str:
 
 def list_document(registries: Sequence[Registry]) -> dict[str, Any]:
     """Return what ``lab list`` shows; no component is imported."""
+    from lab.registry.component import Preset
+
     return {
         "schema": LIST,
         "kinds": [
@@ -59,7 +63,10 @@ def list_document(registries: Sequence[Registry]) -> dict[str, Any]:
                 "kind": registry.spec.name,
                 "singular": registry.spec.singular,
                 "about": registry.spec.doc,
-                "components": [_origin(entry) for entry in registry.entries()],
+                "components": [
+                    {**_origin(entry), "summary": "" if isinstance(entry.target, Preset) else summary_of(entry)}
+                    for entry in registry.entries()
+                ],
             }
             for registry in registries
         ],

@@ -25,11 +25,15 @@ __all__ = ["Session", "cli", "command", "main", "session_of"]
 MAX_NAME_LENGTH = 200
 """Characters of a file's name that a message shows."""
 
+ASK, CATALOG, OTHER = "Ask a question", "Components and plugins", "Other commands"
+GROUPS = (ASK, "Read the answer", "Runs", "Trained models", CATALOG, OTHER)
+"""Headings of ``lab --help`` in their order; those of plugins that are not named here come before the last."""
+
 COMMANDS = {
-    "run": ("lab.cli.run:run", "Answer the question in a study file."),
-    "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one."),
-    "show": ("lab.cli.catalog:show", "Show a component, or a study and its schedules."),
-    "plugins": ("lab.cli.catalog:plugins", "List plugins, what they provide, and why one could not be loaded."),
+    "run": ("lab.cli.run:run", "Answer the question in a study file.", ASK),
+    "list": ("lab.cli.catalog:list_components", "List components, of every kind or of one.", CATALOG),
+    "show": ("lab.cli.catalog:show", "Show a component, or a study and its schedules.", CATALOG),
+    "plugins": ("lab.cli.catalog:plugins", "List plugins, and why one could not be loaded.", CATALOG),
 }
 
 
@@ -77,7 +81,7 @@ class Session:
             warn(warning)
         self._commands = {name: (str(plugin), target) for name, (plugin, target) in found.items()}
         is_sound = not warnings and all(plugin.status == "loaded" for plugin in catalog.plugins.values())
-        if stamp and is_sound and all(isinstance(_with_help(target)[0], str) for _, target in self._commands.values()):
+        if stamp and is_sound and all(isinstance(_declared(target)[0], str) for _, target in self._commands.values()):
             write_cache(file, {"plugins": stamp, "commands": self._commands})
         return self._commands
 
@@ -117,7 +121,7 @@ class Commands(click.Group):
         plugin, found = session_of(ctx).commands().get(cmd_name, ("", None))
         if not plugin:
             return None
-        found, _ = _with_help(found)
+        found = _declared(found)[0]
         label = f"command '{cmd_name}' ({plugin})"
         command = load_object(found, label) if isinstance(found, str) else found
         if not isinstance(command, click.Command):
@@ -135,12 +139,20 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one line per command; nothing is imported for it."""
-        rows = [(name, text) for name, (_, text) in COMMANDS.items()]
-        added = session_of(ctx).commands().items()
-        rows += sorted((name, _with_help(found)[1] or f"(added by {plugin})") for name, (plugin, found) in added)
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """Write one line per command under the heading that it is declared with; nothing is imported for it."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name, (_, text, group) in COMMANDS.items():
+            groups.setdefault(group, []).append((name, text))
+        for name, (plugin, found) in sorted(session_of(ctx).commands().items()):
+            _, text, group = _declared(found)
+            groups.setdefault(group or OTHER, []).append((name, text or f"(added by {plugin})"))
+        names = dict.fromkeys([*GROUPS[:-1], *sorted(groups.keys() - {*GROUPS}), OTHER])
+        width = max(len(name) for rows in groups.values() for name, _ in rows)
+        for group in names:
+            if group in groups:
+                with formatter.section(group):
+                    # padded, so that all sections have one column of texts
+                    formatter.write_dl([(f"{name:<{width}}", text) for name, text in groups[group]])
 
 
 def session_of(ctx: click.Context) -> Session:
@@ -153,9 +165,11 @@ def session_of(ctx: click.Context) -> Session:
     return root.obj  # type: ignore[no-any-return]
 
 
-def _with_help(found: Any) -> tuple[Any, str]:
-    """Return a command as a plugin declares it, and its short help; empty if there is none."""
-    return (found[0], str(found[1])) if isinstance(found, (tuple, list)) and len(found) == 2 else (found, "")
+def _declared(found: Any) -> tuple[Any, str, str]:
+    """Return a command as a plugin declares it, its line and its heading in ``lab --help``; empty if it has none."""
+    if not isinstance(found, (tuple, list)) or len(found) not in (2, 3):
+        return found, "", ""
+    return found[0], str(found[1]), str(found[2]) if len(found) == 3 else ""
 
 
 @click.group(
@@ -168,7 +182,10 @@ def _with_help(found: Any) -> tuple[Any, str]:
   lab list architectures
   lab show seq2seq_rnn
 
-Tab completion, in bash (or zsh, fish):  eval "$(_LAB_COMPLETE=bash_source lab)"
+Tab completion, in bash (or zsh, fish):
+
+\b
+  eval "$(_LAB_COMPLETE=bash_source lab)"
 """,
 )
 @click.option("--without", multiple=True, is_eager=True, metavar="NAME", help="Leave a plugin out; may be repeated.")

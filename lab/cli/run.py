@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from lab.cli.completion import complete_arms, complete_component, complete_path
 from lab.cli.documents import format_option
 from lab.cli.main import Session
 from lab.cli.options import runs_option
@@ -38,20 +39,6 @@ MAX_KEYS = 20
 """Keys that a suggested command lists at most."""
 
 
-def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete an arm of the study file on the command line."""
-    from lab.study.load import load_study
-
-    chosen, comma, start = incomplete.rpartition(",")
-    # during completion the line is incomplete, and click leaves its arguments unparsed
-    file = ctx.params.get("file") or next(iter(ctx.args), "")
-    try:
-        arms = load_study(file).arms
-    except LabError:
-        return []
-    return [f"{chosen}{comma}{arm.name}" for arm in arms if arm.name.startswith(start)]
-
-
 @click.command(
     epilog="""Examples:
 
@@ -69,12 +56,13 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
     "assignments",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=complete_path,
     help="Change the base, or the executor: lr=0.01, architecture.layers=1, executor.gpus=1.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Short for --set epochs=N.")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.")
 @click.option(
-    "--arms", metavar="A,B", shell_complete=_complete_arms, help="Only these arms, by name or number, and the base."
+    "--arms", metavar="A,B", shell_complete=complete_arms, help="Only these arms, by name or number, and the base."
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Check every arm, show the plan, and stop.")
 @click.option("--fresh", is_flag=True, help="Train again what is finished.")
@@ -83,7 +71,9 @@ def _complete_arms(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, cuda, cuda:1.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one run.")
 @click.option("--workers", type=click.IntRange(1), help="Runs trained at once, each in a process of its own.")
-@click.option("--executor", help="Where runs are executed: lab list executors.")
+@click.option(
+    "--executor", shell_complete=complete_component("executors"), help="Where runs are executed: lab list executors."
+)
 @click.option("--address", help="Of a cluster, for executors that have one.")
 @click.option("--only-plugins", metavar="A,B", help="Of third-party plugins, only these; built-in ones stay.")
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")

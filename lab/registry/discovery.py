@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["EntryPoint", "find_entry_points", "is_installed", "metadata_folders"]
+__all__ = ["EntryPoint", "distributions", "find_entry_points", "is_installed", "metadata_folders"]
 
 
 class EntryPoint(NamedTuple):
@@ -57,6 +57,11 @@ def is_installed(distribution: str) -> bool:
     """Return whether a package of this name is installed."""
     names = (os.path.basename(folder).rpartition(".")[0].partition("-")[0] for folder in metadata_folders())
     return distribution in {name.lower().replace("_", "-") for name in names}
+
+
+def distributions() -> Iterator[tuple[str, str, str]]:
+    """Iterate over (folder of its metadata, name, version) of the installed packages."""
+    yield from ((folder, *_name_and_version(folder)) for folder in metadata_folders())
 
 
 def metadata_folders() -> Iterator[str]:

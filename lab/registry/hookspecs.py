@@ -165,9 +165,9 @@ def lab_registries() -> Sequence[RegistrySpec]:
 
 
 @hookspec
-def lab_commands() -> Mapping[str, str | tuple[str, str]]:
-    """Add commands to ``lab``: name → ``"module:click_command"``, or a pair of that and
-    its line in ``lab --help``. The command is imported when it is asked for.
+def lab_commands() -> Mapping[str, str | tuple[str, ...]]:
+    """Add commands to ``lab``: name → ``"module:click_command"``, or a tuple of that, its line in ``lab --help``
+    and, if given, the heading it stands under there. The command is imported when it is asked for.
 
     Fires when a command is looked up that is not the kernel's own. A name that ``lab`` or another plugin has already is
     skipped with a warning. Used by: ``lab_text`` (``lab data``).

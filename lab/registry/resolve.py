@@ -20,6 +20,7 @@ from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry, Registry
 from lab.registry.resolved import Component
 from lab.registry.signature import Parameter, parameters_of, signature_text
+from lab.registry.value_types import DEFAULT, OBJECT, Unread, replace_unread, types_of
 from lab.registry.values import check_value, describe_type, to_plain
 
 __all__ = ["Resolver", "change", "follow", "follow_presets"]
@@ -170,7 +171,8 @@ class Resolver:
         needs = tuple(p.name for p in parameters.values() if p.is_required and p.name not in values)
         # plugin:name is shown as name.
         alias = chosen.name.rpartition(":")[2]
-        return Component(registry, name, alias, found.plugin, found.factory, values, needs)
+        types = _types(values, parameters)
+        return Component(registry, name, alias, found.plugin, found.factory, values, needs, types=types)
 
     def _values(
         self, label: str, name: str, params: Mapping[str, Any], parameters: Mapping[str, Parameter], is_open: bool
@@ -203,6 +205,7 @@ class Resolver:
                 return self._nested(parameter.registry, parameter, value)
             if isinstance(value, Use):
                 raise TypeError(f"is not a component but {describe_type(parameter.annotation)}")
+            value = replace_unread(value, lambda unread: _found_again(unread, parameter))
             value = check_value(value, parameter.annotation)
             # A value that cannot be written as JSON cannot be part of a key, so it is refused here.
             to_plain(value)
@@ -222,6 +225,40 @@ class Resolver:
             return [self._component(registry, item) for item in items]
         component = self._component(registry, value)
         return component and attrs.evolve(component, as_factory=parameter.as_factory)
+
+
+def _types(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    """Return place → type of what JSON does not tell; of a default that it does not give back, that it is one."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        parameter = parameters.get(name, Parameter(name))
+        # a component has a record of its own
+        if parameter.registry is not None:
+            continue
+        try:
+            types = types_of(value, name)
+        except TypeError:
+            # a default that cannot be written down, such as a set of objects
+            types = {name: OBJECT}
+        is_default = OBJECT in types.values() and value is parameter.default
+        found |= {name: DEFAULT} if is_default else types
+    return found
+
+
+def _found_again(unread: Unread, parameter: Parameter) -> Any:
+    """Return the value that a record holds the text of, if it is the default of its parameter.
+
+    Raises:
+        TypeError: it is another one.
+    """
+    try:
+        if to_plain(parameter.default) == unread.plain:
+            return parameter.default
+    except TypeError:
+        # a default that cannot be written down; the source of its class describes it
+        if unread == f"a {type(parameter.default).__qualname__}":
+            return parameter.default
+    raise TypeError(f"was {unread.partition('#')[0]}, which a record does not give back")
 
 
 def _unexpected(label: str, unknown: str, name: str, parameters: Mapping[str, Parameter]) -> ParameterError:

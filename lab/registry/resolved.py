@@ -34,6 +34,7 @@ class Component:
         params: every parameter that has a value; nested components are Components.
         needs: names of parameters that the caller or the data must fill.
         as_factory: whether the component that it is nested in gets a factory and builds it itself.
+        types: place → type of what JSON does not tell of the parameters: ``lab.registry.value_types``.
     """
 
     registry: Registry
@@ -44,6 +45,7 @@ class Component:
     params: Mapping[str, Any] = attrs.field(converter=read_only)
     needs: tuple[str, ...]
     as_factory: bool = False
+    types: Mapping[str, str] = attrs.field(converter=read_only, factory=dict)
 
     @property
     def kind(self) -> str:
@@ -73,7 +75,9 @@ class Component:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON of the whole component."""
-        return {"component": self.name, "plugin": self.plugin, "params": {k: _plain(v) for k, v in self.params.items()}}
+        params = {name: _plain(value) for name, value in self.params.items()}
+        found: dict[str, Any] = {"component": self.name, "plugin": self.plugin, "params": params}
+        return found | ({"types": dict(self.types)} if self.types else {})
 
     def walk(self) -> Iterator[Component]:
         """Iterate over this component and every component nested in it."""

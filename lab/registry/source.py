@@ -70,7 +70,7 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
-    return Facts(*map(_tuples, _kept("4", text, lambda: attrs.astuple(read_facts(text, None)))))
+    return Facts(*map(_tuples, _kept("5", text, lambda: attrs.astuple(read_facts(text, None)))))
 
 
 def _kept(version: str, text: str, compute: Callable[[], Iterable[Any]]) -> list[Any]:
@@ -164,13 +164,28 @@ def _variables(tree: ast.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
             return node.attr in ENVIRONMENT
         return isinstance(node, ast.Name) and node.id in called
 
+    written = _expanded(nodes)
     if not any(map(mentions, nodes)):
-        return (), ()
+        return written, ()
     named = {id(place): name for place, name in map(_lookup, nodes) if place and name and mentions(place)}
     plain = set(named.values())
     # A mention without a name beside it may be passed to a helper, which looks up any of the texts.
     is_clear = all(id(node) in named for node in nodes if mentions(node))
-    return tuple(sorted(plain)), () if is_clear else ("*", *sorted(_texts(tree) - plain))
+    return tuple(sorted(plain.union(written))), () if is_clear else ("*", *sorted(_texts(tree) - plain))
+
+
+_EXPANDED = re.compile(r"\$\{?([A-Za-z_]\w*)|%([A-Za-z_]\w*)%")
+
+
+def _expanded(nodes: Iterable[ast.AST]) -> tuple[str, ...]:
+    """Return the variables in texts such as ``"$HOME/data"``, if the source expands any."""
+    nodes = list(nodes)
+    words = {_last_name(node) for node in nodes if isinstance(node, (ast.Name, ast.Attribute))}
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    if "expandvars" not in words | imported:
+        return ()
+    texts = filter(None, map(_text_of, nodes))
+    return tuple(sorted({name for text in texts for pair in _EXPANDED.findall(text) for name in pair if name}))
 
 
 def _lookup(node: ast.AST) -> tuple[ast.AST | None, str | None]:
@@ -270,12 +285,11 @@ class _Essence(ast.NodeTransformer):
             return [self.visit(item) for item in node.orelse]
         return self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> Any:
-        # __all__ only says what a star import takes, and such imports are resolved at run time.
-        is_all = any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
-        return None if is_all else self.generic_visit(node)
-
     def visit_Raise(self, node: ast.Raise) -> Any:
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        # an exception of another name, such as Found, may carry a text to whoever catches it
+        if raised is None or not _last_name(raised).endswith(("Error", "Exception", "Exit")):
+            return self.generic_visit(node)
         for inner in ast.walk(node):
             if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
                 inner.value = ""
@@ -307,7 +321,10 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     or study that a wanted definition reads stays, and what it is made of.
     """
     question: set[str] = set()
-    kept = [node for node in tree.body if not _asks(node, question)]
+    words = _question_words(tree)
+    # a function of the file's own may do anything, whatever its name
+    own = (QUESTION_WORDS - words).union(node.name for node in ast.walk(tree) if isinstance(node, DEFINITIONS))
+    kept = [node for node in tree.body if not _asks(node, question, words)]
     asked = [node for node in tree.body if node not in kept]
     # Such code may use a name without mentioning it, so every definition counts.
     if any(isinstance(node, ast.Name) and node.id in ("globals", "vars", "eval", "exec") for node in _walk(kept)):
@@ -321,7 +338,7 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     while True:
         read = wanted.union(*map(_reads, kept))
         # Dropping one definition may leave another one unused, so this repeats until nothing changes.
-        idle = [node for node in kept if _is_idle(node, read, plain_bases)]
+        idle = [node for node in kept if _is_idle(node, read, plain_bases, own)]
         if idle:
             kept = [node for node in kept if node not in idle]
             continue
@@ -352,12 +369,38 @@ def _locals(node: ast.AST) -> set[str]:
     return (stored | {each.arg for each in inside if isinstance(each, ast.arg)}) - shared
 
 
-def _asks(node: ast.stmt, question: set[str]) -> bool:
+def _question_words(tree: ast.Module) -> frozenset[str]:
+    """Return the calls, as they are written in a file, that make an experiment or a study of ``lab``."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            packages = [each.asname or "lab" for each in node.names if each.name.partition(".")[0] == "lab"]
+            found |= {f"{package}.{word}" for package in packages for word in QUESTION_WORDS}
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "lab":
+            found |= {each.asname or each.name for each in node.names if each.name in QUESTION_WORDS}
+            found |= QUESTION_WORDS if any(each.name == "*" for each in node.names) else set()
+    # a class of the file's own, or of another module, may do anything
+    return frozenset(found).difference(*map(_bound, ast.walk(tree)))
+
+
+def _bound(node: ast.AST) -> set[str]:
+    """Return the names that a definition, an assignment, or an import from elsewhere than ``lab`` binds."""
+    if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] != "lab"):
+        return {each.asname or each.name for each in node.names}
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return {node.id}
+    return {node.name} if isinstance(node, DEFINITIONS) else set()
+
+
+def _asks(node: ast.stmt, question: set[str], words: frozenset[str]) -> bool:
     """Return whether a statement only makes, or goes on with, an experiment or a study; its names join ``question``."""
     if isinstance(node, (ast.For, ast.If)):
-        return bool(node.body) and all(_asks(item, question) for item in [*node.body, *node.orelse])
+        return bool(node.body) and all(_asks(item, question, words) for item in [*node.body, *node.orelse])
+    # a name bound inside the question may be read by a component
+    if any(isinstance(inner, ast.NamedExpr) for inner in ast.walk(node)):
+        return False
     value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign, ast.Expr)) else None
-    if value is None or not _is_question(value, question):
+    if value is None or not _is_question(value, question, words):
         return False
     targets = _assigned(node)
     if not all(isinstance(target, ast.Name) for target in targets):
@@ -370,14 +413,15 @@ def _assigned(node: ast.AST) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
 
 
-def _is_question(value: ast.AST, question: set[str]) -> bool:
+def _is_question(value: ast.AST, question: set[str], words: frozenset[str]) -> bool:
     """Return whether an expression is a chain of calls from ``Experiment(``, ``Study(`` or a name of theirs."""
     while isinstance(value, (ast.Call, ast.Attribute)):
         if isinstance(value, ast.Attribute):
             value = value.value
             continue
-        name = _last_name(value.func)
-        if name in QUESTION_WORDS:
+        first, dot, rest = _dotted(value.func).partition(".")
+        name = rest.rpartition(".")[2] or first
+        if first + dot + name * bool(dot) in words:
             return True
         # attrs.evolve(experiment, lr=...) goes on with its first argument.
         value = value.args[0] if name == "evolve" and value.args else value.func
@@ -400,7 +444,7 @@ def _targets(node: ast.AST) -> set[str]:
     return set(names) if len(names) == len(targets) else set()
 
 
-def _is_idle(node: ast.stmt, read: frozenset[str], plain_bases: set[str]) -> bool:
+def _is_idle(node: ast.stmt, read: frozenset[str], plain_bases: set[str], own: frozenset[str]) -> bool:
     """Return whether nothing reads the names that a statement binds, and running it does nothing else.
 
     A class counts unless its bases are torch's or lab's: others may keep a list of their subclasses.
@@ -411,19 +455,22 @@ def _is_idle(node: ast.stmt, read: frozenset[str], plain_bases: set[str]) -> boo
     if isinstance(node, ast.ClassDef):
         bases = [_dotted(base) for base in node.bases]
         is_plain = not (node.decorator_list or node.keywords) and all("." in b or b in plain_bases for b in bases)
-        return is_plain and all(isinstance(item, ast.Pass) or _is_harmless(item) for item in node.body)
-    return _is_harmless(node)
+        return is_plain and all(isinstance(item, ast.Pass) or _is_harmless(item, own) for item in node.body)
+    return _is_harmless(node, own)
 
 
-def _is_harmless(node: ast.stmt) -> bool:
+def _is_harmless(node: ast.stmt, own: frozenset[str]) -> bool:
     """Return whether running a definition or an assignment calls nothing but what makes values."""
     if isinstance(node, FUNCTIONS):
         run = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
-        return not node.decorator_list and _calls_are_pure(run)
+        return not node.decorator_list and _calls_are_pure(run, own)
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        return bool(_targets(node)) and node.value is not None and _calls_are_pure([node.value])
+        return bool(_targets(node)) and node.value is not None and _calls_are_pure([node.value], own)
     return False
 
 
-def _calls_are_pure(nodes: Iterable[ast.AST]) -> bool:
-    return all(_last_name(node.func) in PURE_CALLS for node in _walk(nodes) if isinstance(node, ast.Call))
+def _calls_are_pure(nodes: Iterable[ast.AST], own: frozenset[str]) -> bool:
+    """Return whether expressions call nothing but what makes values, and bind no name."""
+    inside = list(_walk(nodes))
+    called = {_last_name(node.func) for node in inside if isinstance(node, ast.Call)}
+    return called <= PURE_CALLS - own and not any(isinstance(node, ast.NamedExpr) for node in inside)

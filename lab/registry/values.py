@@ -8,7 +8,7 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from lab.registry.component import is_definition
 from lab.registry.definition import origin_of, value_digest
 
-__all__ = ["check_value", "describe_type", "parse_text", "to_plain"]
+__all__ = ["check_value", "describe_type", "parse_text", "sort_set", "to_plain"]
 
 WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -134,11 +134,11 @@ def to_plain(value: Any) -> Any:
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [to_plain(item) for item in value]
-    # String hashes are salted per process, so the order of a set differs from run to run.
     if isinstance(value, (set, frozenset)):
-        return sorted(map(to_plain, value), key=lambda item: json.dumps(item, sort_keys=True))
+        return [to_plain(item) for item in sort_set(value)]
     if isinstance(value, slice):
-        return {"slice": [to_plain(value.start), to_plain(value.stop)]}
+        step = [] if value.step is None else [to_plain(value.step)]
+        return {"slice": [to_plain(value.start), to_plain(value.stop), *step]}
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, partial):
@@ -146,7 +146,7 @@ def to_plain(value: Any) -> Any:
     if is_definition(value):
         return origin_of(value)
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _array_to_plain(value)
     if callable(value):
         raise TypeError(f"cannot be written down: {value!r}; give a class or a function")
     # A default repr holds an address, which differs from run to run.
@@ -156,3 +156,18 @@ def to_plain(value: Any) -> Any:
         value, enum.Enum
     )
     return repr(value) if is_described else f"{value!r}#{value_digest(value)}"
+
+
+def sort_set(values: Iterable[Any]) -> list[Any]:
+    """Return the elements of a set in an order that is the same in every process: hashes of strings are salted."""
+    return sorted(values, key=lambda item: json.dumps(to_plain(item), sort_keys=True))
+
+
+def _array_to_plain(array: Any) -> Any:
+    try:
+        plain = array.tolist()
+        json.dumps(plain)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):
+        kind = getattr(array, "dtype", type(array).__qualname__)
+        raise TypeError(f"cannot be written down: an array of {kind}; give one of numbers, texts or booleans") from None
+    return plain

@@ -6,14 +6,14 @@ import base64
 import html
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab.study.store import RunRecord
 
-__all__ = ["figure_html", "first_of_each_arm", "image_html"]
+__all__ = ["arms_html", "figure_html", "first_of_each_arm", "image_html"]
 
 
 def first_of_each_arm(runs: Sequence[RunRecord], artefact: str) -> list[tuple[RunRecord, Any]]:
@@ -30,14 +30,30 @@ def first_of_each_arm(runs: Sequence[RunRecord], artefact: str) -> list[tuple[Ru
     return list(found.values())
 
 
+def arms_html(parts: Iterable[tuple[str, str]]) -> str:
+    """Return what belongs to each arm under its name, side by side where the page is wide enough.
+
+    Args:
+        parts: arm and HTML, in their order.
+    """
+    articles = [f"<article><h4>{html.escape(arm)}</h4>{part}</article>" for arm, part in parts]
+    return f'<div class="arms">{"".join(articles)}</div>'
+
+
 def figure_html(figure: Any, label: str) -> str:
-    """Return a matplotlib figure as inline SVG; ``label`` is read by screen readers."""
+    """Return a matplotlib figure as inline SVG in the colors of the page; ``label`` is read by screen readers.
+
+    Backgrounds are transparent, and what is black in the figure has the color of the text.
+    """
     buffer = io.StringIO()
     # no date, so that a report written again is equal to the byte
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    # without the XML prolog, which is not allowed inside HTML
-    return f'<figure role="img" aria-label="{html.escape(label)}">{svg[svg.index("<svg") :]}</figure>'
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    svg = buffer.getvalue().replace("#000000", "currentColor")
+    # frames of legends stay filled, with the color of the page
+    svg = svg.replace('style="fill: #ffffff; opacity: 0.8', 'style="fill: var(--paper, #ffffff); opacity: 0.8')
+    # without the XML prolog, which is not allowed inside HTML; text without a color of its own inherits this one
+    drawing = svg[svg.index("<svg") :].replace("<svg ", '<svg fill="currentColor" ', 1)
+    return f'<figure role="img" aria-label="{html.escape(label)}">{drawing}</figure>'
 
 
 def image_html(path: Path, caption: str) -> str:

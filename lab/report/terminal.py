@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections import Counter
@@ -35,13 +36,14 @@ from lab.report.live import describe_seconds
 from lab.report.section import Section, sections_of
 from lab.study.compare import ArmComparison, Effect
 from lab.study.experiment import describe_value
+from lab.study.folds import describe_replication
 from lab.study.preflight import Plan
 from lab.study.results import ArmRow, Results
 from lab.study.study import Arm
 from lab.study.task import task_notes
 from lab.training.data import Data
 
-__all__ = ["print_plan", "print_results", "sections_of"]
+__all__ = ["data_notes", "lines_below", "print_plan", "print_results", "sections_of", "split_sizes"]
 
 MAX_ARMS_SHOWN = 200
 MAX_NAMES = 20
@@ -82,10 +84,15 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
     _print_table(table, console)
     if len(arms) > MAX_ARMS_SHOWN:
         console.print(f"and {len(arms) - MAX_ARMS_SHOWN:,} more arms")
-    for line in dict.fromkeys(_examples(run.data) for run in plan.runs if run.experiment.task is None):
+    if plan.study.folds is not None:
+        folds, replication = plan.study.folds, describe_replication(plan.study.rules, plan.study.seed_list)
+        console.print(
+            f"replication: {replication}; the run with seed s has fold s % {folds} of repetition s // {folds}",
+            highlight=False,
+        )
+    for line in dict.fromkeys(split_sizes(run.data) for run in plan.runs if run.experiment.task is None):
         console.print(f"examples: {line}", highlight=False)
-    # each note once: all seeds and most arms share their data
-    for note in dict.fromkeys(note for run in plan.runs for note in run.data.notes):
+    for note in data_notes(plan):
         console.print(f"data: {escape(note)}", highlight=False)
     for note, noted in notes_of(plan).items():
         prefix = "" if len(noted) == len(plan.checks) else f"{', '.join(noted)}: "
@@ -118,7 +125,14 @@ def print_plan(plan: Plan, console: Console, numbers: Mapping[str, int] | None =
         console.print(f"{len(plan.to_do)} runs to do, {len(plan.found)} found{cost if known else ''}", highlight=False)
 
 
-def _examples(data: Data) -> str:
+def data_notes(plan: Plan) -> list[str]:
+    """Return the notes of the data of a plan, each once."""
+    # all seeds and most arms share their data; of folds, which differ in little, those of one
+    noted = [run for run in plan.runs if plan.study.folds is None or run.seed == plan.runs[0].seed]
+    return list(dict.fromkeys(note for run in noted for note in run.data.notes))
+
+
+def split_sizes(data: Data) -> str:
     """Return how many examples each split has: ``train 17,970 · valid 2,030``."""
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     # a stream has no length
@@ -165,6 +179,19 @@ def estimated_seconds(plan: Plan) -> float:
     )
 
 
+def lines_below(results: Results, rows: Sequence[ArmRow], effects: Sequence[Effect] = ()) -> list[str]:
+    """Return what a reader must know of the narrow table of arms or, if effects are given, of that of effects."""
+    # no width at which a line would be broken
+    console = Console(file=io.StringIO(), width=100_000, color_system=None, force_jupyter=False)
+    if effects:
+        console.print(_effects_legend(effects, results.study.compare, wide=False), markup=False)
+        _print_sentences([(effect.name, effect) for effect in effects], console)
+    else:
+        _print_notes(results, rows, console, wide=False)
+        _print_caveats(results, rows, console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
 def print_results(results: Results, sections: Sequence[Section], console: Console, *, wide: bool = False) -> None:
     """Print a finished study: its answer in one table that fits the terminal, and what a reader must know of it.
 
@@ -182,24 +209,21 @@ def print_results(results: Results, sections: Sequence[Section], console: Consol
     else:
         console.print(_narrow_comparison(rows, compare, console.width), crop=False)
     _print_notes(results, rows, console, wide=wide)
-    for caveat in results.caveats(rows):
-        console.print(f"note: {escape(caveat)}", highlight=False)
-    if results.study.searching is not None:
-        console.print(f"note: {search_note(results)}", highlight=False)
+    _print_caveats(results, rows, console)
     effects = results.effects()
     if effects:
         if wide:
             _print_table(_wide_effects(effects, compare), console)
         else:
             console.print(_narrow_effects(effects, compare, console.width), crop=False)
-        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False)
+        console.print(_effects_legend(effects, compare, wide=wide), style="dim", markup=False, highlight=False)
         if not wide:
             _print_sentences([(effect.name, effect) for effect in effects], console)
     if wide:
         _print_table(_budget_table(rows), console)
         console.print(BUDGET_NOTE, style="dim", highlight=False)
     for note in results.budget_notes():
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {escape(note)}", highlight=False)
     for run in results.failed:
         error = run.result.get("error", "")
         console.print(f"[bold]{run.outcome}[/bold]: {escape(run.arm)} · seed {run.seed} ({run.key})\n  {escape(error)}")
@@ -316,7 +340,7 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         row.comparison for row in rows if row.comparison is not None and not math.isnan(row.comparison.p_sign_flip)
     ]
     compared = [comparison for comparison in compared if comparison.n > 1]
-    console.print(escape(_legend(results, rows, wide=wide)), style="dim")
+    console.print(escape(_legend(results, rows, wide=wide)), style="dim", highlight=False)
     if not wide:
         _print_sentences([(row.name, row.comparison) for row in rows if row.comparison is not None], console)
         return
@@ -336,6 +360,13 @@ def _print_notes(results: Results, rows: Sequence[ArmRow], console: Console, *, 
         )
 
 
+def _print_caveats(results: Results, rows: Sequence[ArmRow], console: Console) -> None:
+    for caveat in results.caveats(rows):
+        console.print(f"note: {escape(caveat)}", highlight=False)
+    if results.study.searching is not None:
+        console.print(f"note: {search_note(results)}", highlight=False)
+
+
 def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
     """Return what the columns of a comparison are; of those that have nothing in them, why."""
     found = [row.comparison for row in rows if row.comparison is not None]
@@ -343,7 +374,8 @@ def _legend(results: Results, rows: Sequence[ArmRow], *, wide: bool) -> str:
     has_others = wide and any(is_judged(name) and name != compare for name in results.metric_names)
     better = f"{results.better_direction(compare)} is better{f' in {compare}' if has_others else ''}"
     what = f"{compare}{' and other metrics' if has_others else ''}"
-    parts = [f"n: seeds. {what}: mean ± standard deviation over seeds; {better}."]
+    each = "folds" if results.folds else "seeds"
+    parts = [f"n: {each}. {what}: mean ± standard deviation over {each}; {better}."]
     if not found:
         return parts[0]
     what = f"Δ: mean difference from {against(rows, 'the base')}, {pairing(found)}"

@@ -737,6 +737,7 @@ def factorial_effects(
     higher_is_better: bool,
     further: int = 0,
     looks: Looks = (),
+    overlap: float = 0.0,
 ) -> list[Effect]:
     """Return main effects and two-way interactions of a factorial study, paired by seed.
 
@@ -748,7 +749,7 @@ def factorial_effects(
         scores: arm → seed → score.
         higher_is_better: the direction of the metric.
         further: comparisons beside these with which the intervals hold together, such as those of the arms.
-        looks: as in ``compare_pairs``.
+        looks, overlap: as in ``compare_pairs``.
     """
     levels = {f: list(dict.fromkeys(cell[f] for cell in cells.values())) for f in next(iter(cells.values()), {})}
     # only seeds that every cell finished: a missing cell would unbalance the contrast
@@ -761,7 +762,7 @@ def factorial_effects(
     sign = 1 if higher_is_better else -1
     return [
         # a contrast sums 2^k cells for every one of their means: averaging makes its grid finer
-        _effect(name, signs, _judge(d, grid * _refinement(levels, signs), level), d, level, sign)
+        _effect(name, signs, _judge(d, grid * _refinement(levels, signs), level, overlap), d, level, sign)
         for (name, signs), d in zip(contrasts.items(), values.values(), strict=True)
     ]
 

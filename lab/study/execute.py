@@ -6,12 +6,14 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from lab.errors import LabError, PluginError, StudyError, describe_error, place_of
+from lab.notebook import in_notebook
 from lab.registry.component import Reference
 from lab.registry.plugins import Catalog
 from lab.registry.registry import load_object
@@ -321,7 +323,8 @@ def run_study(
 ) -> Results:
     """Check, train what is missing, and compare; as ``lab run``, for notebooks and scripts.
 
-    The study is recorded in the folder of runs, so that ``lab report`` and ``lab compare`` find it.
+    The study is recorded in the folder of runs, so that ``lab report`` and ``lab compare`` find it. A notebook shows
+    its progress and gets its report; a script without a listener prints nothing.
 
     Args:
         study: the question.
@@ -336,15 +339,20 @@ def run_study(
         StudyError: the question itself is wrong; every problem of every arm.
     """
     workspace = Workspace.open(runs, catalog, device)
-    results, _ = answer(
+    # by name: a study must not import how it is shown
+    view = import_module("lab.report.notebook").StudyView() if listener is None and in_notebook() else None
+    results, record = answer(
         study if study.name else attrs.evolve(study, name="study"),
         workspace,
         executor=lambda plan: executor,
-        watch=lambda plan: nullcontext(listener or SilentListener()),
+        watch=view or (lambda plan: nullcontext(listener or SilentListener())),
         fresh=fresh,
         elsewhere=is_elsewhere(executor, workspace.catalog),
     )
-    finish(results, workspace.catalog)
+    if view is None:
+        finish(results, workspace.catalog)
+    else:
+        results.report = view.finish(results, record, workspace.catalog, can_write=workspace.is_writable)
     return results
 
 

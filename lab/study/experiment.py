@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -42,6 +42,12 @@ MAX_BITS = 63
 
 MAX_SUGGESTIONS = 3
 """Datasets that a message suggests at most."""
+
+TYPE = ":type"
+"""End of the path of a value's type, among paths of values."""
+
+SYNONYMS = ("labels", "label", "target", "classes", "y", "ys")
+"""Attributes of other people's splits that are likely to be ``targets``."""
 
 # only after a colon (file.py:Class#hash): a user's own value may contain '#' and hex digits
 SOURCE_HASH = re.compile(r"(:[^#\s]+)#[0-9a-f]{12}(?![0-9a-f])")
@@ -285,7 +291,7 @@ class ResolvedExperiment:
 
     def difference(self, other: ResolvedExperiment) -> dict[str, tuple[Any, Any]]:
         """Return how ``other`` differs: path → (here, there). Of a component that differs, no parameter is listed."""
-        here, there = _flatten(self.to_json()), _flatten(other.to_json())
+        here, there = _told_apart(_flatten(self.to_json()), _flatten(other.to_json()))
         paths = [path for path in [*here, *(p for p in there if p not in here)] if here.get(path) != there.get(path)]
         # a replaced component has other parameters throughout; listing them would hide the one change
         paths = [path for path in paths if not any(path.startswith(f"{shorter}.") for shorter in paths)]
@@ -317,6 +323,11 @@ def _checked_number(field: attrs.Attribute[Any], value: Any, problems: list[str]
     if field.name == "vary":
         problems += _vary_problems(value)
         return value
+    if isinstance(value, slice) and not (
+        _is_number(value.stop) and (value.start is None or _is_number(value.start)) and value.step is None
+    ):
+        problems.append(f"{field.name} as a slice must be slice(low, high) or slice(high) of numbers, not {value}")
+        return value
     for number in _numbers_in(value):
         if isinstance(number, int) and number.bit_length() > MAX_BITS:
             problems.append(f"{field.name} must be below 2^{MAX_BITS}")
@@ -334,6 +345,10 @@ def _vary_problems(vary: Sequence[str]) -> list[str]:
     return [
         str(UnknownNameError.among("source", name, list(SOURCES), hint=hint)) for name in vary if name not in SOURCES
     ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _numbers_in(value: Any) -> list[float]:
@@ -427,25 +442,36 @@ def facts_for_samplers(factory: Callable[..., Any]) -> str:
     return text.removeprefix("Return ").replace("``", "").removesuffix(".")
 
 
-def unmet_by_split(component: Component, dataset: Component, offered: Collection[str], catalog: Catalog) -> str:
+def unmet_by_split(component: Component, dataset: Component, offered: Collection[str], split: Any) -> str:
     """Return the problem of a sampler that needs what a split does not offer, or nothing.
 
     Args:
         component: the sampler.
         dataset: where its examples come from.
         offered: names of what it may ask for.
-        catalog: the plugins, to name other datasets.
+        split: the examples.
     """
     missing = [need for need in component.needs if need not in offered]
     if not missing:
         return ""
     hint = [did_you_mean(missing[0], offered, f"offered: {', '.join(sorted(offered))}")]
+    if sometimes := facts_for_samplers(dataset.factory) if callable(dataset.factory) else "":
+        hint.append(f"its splits offer: {sometimes}")
+    alike = (
+        [name for name in SYNONYMS if hasattr(getattr(split, name, None), "__len__")] if "targets" in missing else []
+    )
+    if alike:
+        hint.append(f"the split has `{alike[0]}`: call it `targets`, or return it as such in `split_facts`")
     others = []
     for entry in dataset.registry.entries():
         with suppress(LabError):
             factory = entry.load() if entry.plugin.is_builtin else None
             # a preset is no function, and its dataset is in the list
-            if callable(factory) and set(missing) <= set(re.findall(r"\w+", facts_for_samplers(factory))):
+            if (
+                factory is not dataset.factory
+                and callable(factory)
+                and set(missing) <= set(re.findall(r"\w+", facts_for_samplers(factory)))
+            ):
                 others.append(f"'{entry.name}'")
     if others:
         hint.append(f"datasets whose splits offer it: {', '.join(others)}")
@@ -485,7 +511,8 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
     """Return plain JSON as path → value; parameters lie below the path of their component."""
     if isinstance(value, dict) and "component" in value:
         inner = _flatten(value["params"], path)
-        return {path: _Name(value["component"], value["plugin"]), **inner}
+        types = {f"{path}.{place.replace('/', '.')}{TYPE}": tag for place, tag in value.get("types", {}).items()}
+        return {path: _Name(value["component"], value["plugin"]), **inner, **types}
     if isinstance(value, dict):
         return {
             k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}" if path else name).items()
@@ -493,6 +520,27 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, list) and any(isinstance(item, dict) and "component" in item for item in value):
         return {k: v for item in value for k, v in _flatten(item, f"{path}.{item['component']}").items()}
     return {} if value == [] else {path: value}
+
+
+def _told_apart(*flat: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the flat JSON of two experiments, with types in it for values that are alike but for them."""
+    here, there = ({path: value for path, value in each.items() if not path.endswith(TYPE)} for each in flat)
+    tags = [{path.removesuffix(TYPE): tag for path, tag in each.items() if path.endswith(TYPE)} for each in flat]
+    for path in dict.fromkeys([*tags[0], *tags[1]]):
+        one, other = (each.get(path, "as in JSON") for each in tags)
+        # the value stands at the path, or inside the value of a parameter above it
+        above = next((each for each in _prefixes(path) if each in here or each in there), "")
+        inside = {each for each in [*here, *there] if each.startswith(f"{path}.")} or {above}
+        if one != other and all(here.get(each) == there.get(each) for each in inside):
+            here[path], there[path] = f"type {one}", f"type {other}"
+    return here, there
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """Yield a path and those above it, the longest first."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 def describe_value(value: Any) -> str:

@@ -32,4 +32,12 @@ def _renamed(value: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
     if table and isinstance(component, str) and isinstance(params, dict):
         params = {table.get(f"{component}.{name}", name): item for name, item in params.items()}
         value |= {"component": table.get(component, component), "params": params}
+        if isinstance(types := value.get("types"), dict):
+            value["types"] = {_renamed_place(place, component, table): tag for place, tag in types.items()}
     return value
+
+
+def _renamed_place(place: str, component: str, table: Mapping[str, str]) -> str:
+    """Return the place of a parameter's value, ``size/0``, with the parameter's current name."""
+    name, slash, inside = place.partition("/")
+    return table.get(f"{component}.{name}", name) + slash + inside

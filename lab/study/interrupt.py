@@ -107,20 +107,25 @@ def end_on_signals() -> Callable[[], None]:
             os._exit(INTERRUPTED)
         raise KeyboardInterrupt
 
+    before = sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
         for number in _signals():
             signal.signal(number, _of_this_process(handle))
-        _repeat_lost_interrupts(again)
-    return lambda: done.__setitem__(0, True)
+        sys.unraisablehook = _repeating_lost_interrupts(again, before)
+
+    def end() -> None:
+        done[0] = True
+        sys.unraisablehook = before
+
+    return end
 
 
-def _repeat_lost_interrupts(again: threading.Event) -> None:
-    """Send a signal once more, after ``again`` is set, if Python has ignored the interrupt that it caused.
+def _repeating_lost_interrupts(again: threading.Event, before: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a hook that sends a signal once more, after ``again`` is set, if the interrupt that it caused was ignored.
 
     Python prints and ignores what is raised in callbacks that it calls itself: of weak references (each import ends
     with one), ``__del__``, the garbage collector.
     """
-    before = sys.unraisablehook
 
     def hook(ignored: Any) -> None:
         if not (_received and issubclass(ignored.exc_type, KeyboardInterrupt)):
@@ -130,7 +135,7 @@ def _repeat_lost_interrupts(again: threading.Event) -> None:
         # from another thread and later: now, it would interrupt the same callback
         threading.Timer(0.01, _signal_main_thread, [_received[-1]]).start()
 
-    sys.unraisablehook = hook
+    return hook
 
 
 def _signal_main_thread(number: int) -> None:

@@ -27,6 +27,7 @@ from lab.registry.modules import ModuleSource, changed_since_import, facts_of, s
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
 from lab.registry.source import save_facts
+from lab.registry.value_types import deciding
 from lab.study.experiment import ResolvedExperiment
 
 __all__ = [
@@ -218,11 +219,13 @@ def _component_form(component: Component) -> dict[str, Any]:
     """Return a component without versions and file names, and with only the parameters that change numbers."""
     decide = getattr(component.factory, "deciding_parameters", None)
     params = decide(component.params) if callable(decide) else component.params
-    return {
+    form: dict[str, Any] = {
         "component": _name_form(component.name),
         "plugin": component.plugin.partition(" ")[0],
         "params": {name: _value_form(value, writes=_writes(component)) for name, value in params.items()},
     }
+    types = {place: tag for place, tag in deciding(component.types).items() if place.partition("/")[0] in params}
+    return form | ({"types": types} if types else {})
 
 
 def _writes(component: Component) -> bool:

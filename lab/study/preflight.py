@@ -180,22 +180,24 @@ def _read_data(
         for number, arm in enumerate(arms):
             notify("data of arms", number, len(arms))
             with attempt(arm):
-                data = data_of(arm.experiment, cache)
-                runs += [_run_of(arm, seed, study, workspace, data) for seed in arm.seeds or study.seed_list]
+                for seed in arm.seeds or study.seed_list:
+                    data = data_of(arm.experiment_of(seed), cache)
+                    runs.append(_run_of(arm, seed, study, workspace, data))
     return runs
 
 
 def _run_of(arm: Arm, seed: int, study: Study, workspace: Workspace, data: Data) -> Run:
     kind = torch.device(workspace.device).type
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-    key = key_of(arm.experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)
+    experiment = arm.experiment_of(seed)
+    key = key_of(experiment, seed, data.fingerprint, kind, processes=processes, catalog=workspace.catalog)
     directions = {} if study.higher_is_better is None else {study.compare: study.higher_is_better}
     return Run(
         study.name,
         arm.name,
         seed,
         key,
-        arm.experiment,
+        experiment,
         workspace,
         data,
         study.file,
@@ -230,6 +232,6 @@ def _is_known(device: str) -> bool:
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
     with naming_culprits():
         learner = run.learner()
-    check_samplers(run, learner)
+    check_samplers(run, learner, compare)
     learner.expect(run.experiment.values["epochs"])
     return rehearse(run, learner, compare, samplers, is_trial=is_trial)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -23,6 +25,9 @@ from lab.registry.component import Use
 from lab.registry.definition import origin_of
 from lab.registry.places import is_notebook
 from lab.registry.plugins import Catalog, load_catalog
+from lab.registry.resolved import Component
+from lab.registry.value_types import replace_unread, unread_in
+from lab.registry.values import to_plain
 from lab.study.build import DataCache, data_of
 from lab.study.environment import environment
 from lab.study.experiment import TASK, Experiment, Task, checked
@@ -33,6 +38,7 @@ from lab.study.packages import DECIDING_PACKAGES
 from lab.study.record import experiment_from_json
 from lab.study.run import LAST, Listener, Run
 from lab.study.sources import find_study, refuse_in_store, stored_study
+from lab.study.space import Options
 from lab.study.store import RunRecord, Store
 from lab.study.workspace import Workspace
 from lab.training.checkpoint import BEST
@@ -48,12 +54,15 @@ __all__ = [
     "load",
     "rebuild_exactly",
     "rebuild_run",
+    "recorded_experiment",
     "reproduce",
     "study_source",
 ]
 
 NOTEBOOK = "__main__:"
 """Beginning of the names of what a notebook's cells define."""
+
+HASH = re.compile(r"#[0-9a-f]{6,64}\b")
 
 MAX_THREADS = 4096
 
@@ -213,13 +222,8 @@ def rebuild_run(
     Raises:
         LabError: a component, or the plugin that it came from, is missing.
     """
-    # former names first: everything below compares with today's registries
     content = with_current_names(content, catalog)
-    # before components are resolved: a missing plugin would show as an unknown name, without the plugin to install
-    _check_plugins(content["experiment"], catalog)
-    is_hooked = bool((content.get("key_content") or {}).get("hooks"))
-    recorded = experiment_from_json(content["experiment"])
-    experiment, file = _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
+    experiment, file = recorded_experiment(content, catalog, source=source, anyway=anyway)
     resolved = checked(experiment, catalog)
     data = data or data_of(resolved, cache or DataCache())
     processes = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
@@ -238,6 +242,30 @@ def rebuild_run(
         str(content.get("compare", "")),
         dict(content.get("directions", {})),
     )
+
+
+def recorded_experiment(
+    content: Mapping[str, Any],
+    catalog: Catalog,
+    *,
+    source: Callable[[], Path | None] = _nowhere,
+    anyway: bool = False,
+) -> tuple[Experiment | Task, Path | None]:
+    """Return the experiment that ``experiment.json`` describes, and the study file if the run needs it.
+
+    Args:
+        content, catalog, source, anyway: as in ``rebuild_run``.
+
+    Raises:
+        LabError: a component, or the plugin that it came from, is missing.
+    """
+    # former names first: everything below compares with today's registries
+    content = with_current_names(content, catalog)
+    # before components are resolved: a missing plugin would show as an unknown name, without the plugin to install
+    _check_plugins(content["experiment"], catalog)
+    is_hooked = bool((content.get("key_content") or {}).get("hooks"))
+    recorded = experiment_from_json(content["experiment"])
+    return _with_local_components(recorded, catalog, source, anyway, is_hooked=is_hooked)
 
 
 def _check_plugins(experiment: Mapping[str, Any], catalog: Catalog) -> None:
@@ -332,7 +360,7 @@ def _without_hashes(value: Any) -> Any:
         return {name: _without_hashes(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_hashes(item) for item in value]
-    return re.sub(r"#[0-9a-f]{6,64}\b", "", value) if isinstance(value, str) else value
+    return HASH.sub("", value) if isinstance(value, str) else value
 
 
 def _pairs(one: Mapping[str, Any], other: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
@@ -505,7 +533,8 @@ def _with_local_components(
     """
     experiment = _map_uses(experiment, lambda use: _of_notebook(use, anyway))
     wanted = [use for use in _uses(experiment) if isinstance(use.target, str) and _is_local(use.target)]
-    if not wanted and not is_hooked:
+    unread = list(_unread(experiment))
+    if not wanted and not is_hooked and not unread:
         return experiment, None
     names = ", ".join(sorted({str(use.target) for use in wanted}))
     if any(str(use.target).startswith(NOTEBOOK) for use in wanted):
@@ -516,25 +545,72 @@ def _with_local_components(
         )
     file = source()
     if file is None or not file.is_file():
+        places = "\n".join([*([names] if wanted else []), *unread])
         raise LabError(
-            "this run uses components that are written in its study file",
-            where=names if file is None else f"{names}\nthere is no file {file}",
+            "this run uses components or values that are written in its study file",
+            where=places if file is None else f"{places}\nthere is no file {file}",
             hint="give the file: --file STUDY.py\nor --stored-source imports what the run keeps: code that comes with "
             "the store",
         )
     study = load_study(file, catalog)
-    found = {
-        component.name: component.factory
-        for arm in study.resolve(catalog)
-        for component in arm.experiment.all_components()
-        if component.plugin == "local"
-    }
+    components = [component for arm in study.resolve(catalog) for component in arm.experiment.all_components()]
+    if study.searching is not None:
+        options = [choice.values for choice in study.searching.space.values() if isinstance(choice, Options)]
+    else:
+        options = []
+    values = _by_text([*(component.params for component in components), *options], anyway=anyway)
+    experiment = _map_uses(experiment, lambda use: _with_values(use, values, anyway=anyway))
+    found = {component.name: component.factory for component in components if component.plugin == "local"}
     # matched without the file's name too: a study file may be renamed
     forms = {_definition(name): factory for name, factory in found.items()}
     if anyway:
         # exact matches win over names without a hash
         forms = {**{name.partition("#")[0]: factory for name, factory in forms.items()}, **forms}
     return _map_uses(experiment, lambda use: _local(use, {**forms, **found}, file, anyway)), file
+
+
+def _unread(experiment: Experiment | Task) -> Iterator[str]:
+    """Yield parameters whose values the record does not give back, as ``Net.act: functions:gelu``.
+
+    One that has its parameter's default is left out: the default is at hand.
+    """
+    for each in _uses(experiment):
+        for name, value in each.params.items():
+            texts = [str(found).partition("#")[0] for found in unread_in(value) if not found.is_default]
+            yield from (f"{each.name.partition('#')[0]}.{name}: {text}" for text in texts)
+
+
+def _by_text(holders: Iterable[Mapping[str, Any]], *, anyway: bool) -> dict[str, Any]:
+    """Return text of the JSON → value, for the values in parameters and in lists and dictionaries there."""
+    found: dict[str, Any] = {}
+
+    def add(value: Any) -> None:
+        if isinstance(value, (Component, Use)):
+            return
+        with suppress(TypeError):
+            found[_text_of(to_plain(value), anyway=anyway)] = value
+        for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ():
+            add(item)
+
+    for holder in holders:
+        for value in holder.values():
+            add(value)
+    return found
+
+
+def _with_values(use: Use, values: Mapping[str, Any], *, anyway: bool) -> Use:
+    """Return a component whose unread values are those of the study file, as far as that has them."""
+    params = {
+        name: replace_unread(value, lambda unread: values.get(_text_of(unread.plain, anyway=anyway), unread))
+        for name, value in use.params.items()
+    }
+    return Use(use.target, params)
+
+
+def _text_of(plain: Any, *, anyway: bool) -> str:
+    """Return the text of a value in JSON, without the names of study files, and with hashes unless ``anyway``."""
+    text = re.sub(r'"[^":]*\.py:', '"', json.dumps(plain, sort_keys=True))
+    return HASH.sub("", text) if anyway else text
 
 
 def _of_notebook(use: Use, anyway: bool) -> Use:

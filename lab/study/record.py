@@ -26,6 +26,7 @@ import attrs
 
 from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
+from lab.registry.value_types import with_types
 from lab.study import files, variants
 from lab.study.experiment import TASK, Experiment, Task
 from lab.study.results import Results
@@ -429,7 +430,14 @@ def experiment_from_json(content: Mapping[str, Any]) -> Experiment | Task:
     if TASK in content:
         return Task(_use(content[TASK]))
     fields = attrs.fields_dict(Experiment)
-    return Experiment(**{name: _from_json(value) for name, value in content.items() if name in fields})
+    return Experiment(**{name: _setting(value) for name, value in content.items() if name in fields})
+
+
+def _setting(value: Any) -> Any:
+    """Return a setting of an experiment; among its numbers only the learning rate may be a slice."""
+    if isinstance(value, dict) and list(value) == ["slice"]:
+        return slice(*value["slice"])
+    return _from_json(value)
 
 
 def _from_json(value: Any) -> Any:
@@ -443,4 +451,9 @@ def _from_json(value: Any) -> Any:
 def _use(content: Mapping[str, Any]) -> Use:
     if not isinstance(content["component"], str) or not isinstance(content.get("params"), dict):
         raise files.DamagedError("a component of this record is damaged", where=str(content)[:200])
-    return use(content["component"], **{name: _from_json(value) for name, value in content["params"].items()})
+    types = content.get("types", {})
+    try:
+        params = {name: with_types(_from_json(value), types, name) for name, value in content["params"].items()}
+    except ValueError as error:
+        raise files.DamagedError("a component of this record is damaged", where=str(error)) from None
+    return use(content["component"], **params)

@@ -16,7 +16,7 @@ import operator
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,18 +127,19 @@ class SamplerChecks:
         return self._passes[key]
 
 
-def check_samplers(run: Run, learner: Learner) -> None:
+def check_samplers(run: Run, learner: Learner, compare: str) -> None:
     """Raise if a sampler asks for what a split does not offer, or cannot give batches, before it is made.
 
     Raises:
-        StudyError: the problems of both samplers.
+        StudyError: the problems of both samplers, and those of other parts that are declared.
     """
     problems = []
     for slot, split in (("sampler", "train"), ("valid_sampler", "valid")):
         if slot in run.experiment.slots:
             problems += _sampler_problems(run, run.experiment.component(slot), learner.data, split)
     if problems:
-        raise StudyError(problems)
+        # the rehearsal, which finds these, needs samplers
+        raise StudyError([*problems, *_declared_problems(learner, compare)])
 
 
 def _sampler_problems(run: Run, component: Component, data: Data, split: str) -> list[str]:
@@ -148,7 +149,7 @@ def _sampler_problems(run: Run, component: Component, data: Data, split: str) ->
     if "lengths" in needs and data.length(examples) is not None:
         offered.add("lengths")
     dataset = run.experiment.component("dataset")
-    problem = unmet_by_split(component, dataset, offered, run.catalog)
+    problem = unmet_by_split(component, dataset, offered, examples)
     lacking = [name for name in ("__iter__", "__len__") if not hasattr(component.factory, name)]
     # of a function only what it returns can be judged
     if isinstance(component.factory, type) and lacking:
@@ -164,6 +165,7 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
     count = len(sampler)
     smallest: Any = []
     given = 0
+    seen = None if _draws_again(sampler) else bytearray(size)
     # one more than declared: an endless sampler would hang the plan
     for batch in itertools.islice(iter(sampler), count + 1):
         if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
@@ -172,12 +174,36 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
             return Pass([], f"{label}: batch {given} of the {split} split is empty")
         if wrong := _bad_index(batch, size):
             return Pass([], f"{label} gives {wrong}, but the {split} split has {size} examples")
+        if seen is not None and (twice := _repeated(batch, seen)) is not None:
+            hint = "a sampler that draws with replacement declares it: with_replacement = True"
+            return Pass([], f"{label} gives index {twice} of the {split} split twice in an epoch\n  {hint}")
         given += 1
         smallest = batch if not len(smallest) or len(batch) < len(smallest) else smallest
     if given != count:
         more = "more" if given > count else str(given)
         return Pass([], f"{label} declares {count} batches of the {split} split and gives {more}")
     return Pass(smallest)
+
+
+def _draws_again(sampler: Any) -> bool:
+    """Return whether a sampler, or one that it wraps, declares that it draws with replacement."""
+    inner = sampler
+    while inner is not None:
+        # replacement: as PyTorch's own samplers declare it
+        if getattr(inner, "with_replacement", False) or getattr(inner, "replacement", False):
+            return True
+        inner = getattr(inner, "sampler", None)
+    return False
+
+
+def _repeated(batch: Iterable[Any], seen: bytearray) -> int | None:
+    """Return the first index that was seen before, and mark all as seen; windows and the like are no numbers."""
+    with suppress(TypeError):
+        for index in map(operator.index, batch):
+            if seen[index]:
+                return index
+            seen[index] = 1
+    return None
 
 
 def _bad_index(batch: Iterable[Any], size: int) -> str:

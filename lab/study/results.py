@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import math
 import statistics
 from collections import Counter
@@ -26,6 +27,7 @@ from lab.study.compare import (
     skewness,
     summarize,
 )
+from lab.study.folds import FOLDS, folds_of
 from lab.study.space import Search
 from lab.study.store import RunRecord
 from lab.study.study import SEEDS, Arm
@@ -121,6 +123,9 @@ class Results:
         runs: every run, in the order of the plan.
         notes: further caveats, such as rows that results from elsewhere lack.
         paired: False takes the seeds of two arms for unrelated in every comparison.
+
+    Attributes:
+        report: path of the report that was written with them; None if there is none.
     """
 
     def __init__(
@@ -133,6 +138,7 @@ class Results:
         paired: bool = True,
     ) -> None:
         self.study, self.notes, self.paired = study, list(notes), paired
+        self.report: Path | None = None
         row_of = {arm.name: arm.row or arm.name for arm in arms}
         # arms that share a row are one from here on, the first of them with the runs of all
         own: dict[str, Arm] = {arm.name: arm for arm in arms if not arm.row}
@@ -199,7 +205,7 @@ class Results:
             looks=self._looks,
             groups={} if stepwise else pairs,
             paired=paired and self.paired,
-            overlap=self._overlap,
+            overlap=self.overlap,
         )
         comparisons = {each.arm: self._qualified(each, pairs[each.arm], metric) for each in found}
         return [self._row(name, comparisons.get(name), pairs.get(name, "")) for name in scores]
@@ -237,9 +243,28 @@ class Results:
         return self.study.searching is not None and "retrain" in getattr(self.study, "rules", {})
 
     @property
-    def _overlap(self) -> float:
-        """Validation examples per training example if every seed has a split of its own, else 0."""
-        return float(getattr(self.study, "rules", {}).get("splits", {}).get("overlap", 0.0))
+    def overlap(self) -> float:
+        """Validation examples per training example if every seed has a split, or a fold, of its own, else 0."""
+        rules = getattr(self.study, "rules", {})
+        return float((rules.get(FOLDS) or rules.get("splits") or {}).get("overlap", 0.0))
+
+    @property
+    def folds(self) -> int:
+        """Number of folds of a cross-validation; 0 if the replication is by seeds alone."""
+        return folds_of(getattr(self.study, "rules", {}))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per run: ``arm, seed, key, status``, the metrics, the budget; with folds, also which one."""
+        rows = [run.row() for run in self.runs]
+        if not self.folds:
+            return rows
+        # beside the seed, which they are read off
+        return [
+            {"arm": row["arm"], "seed": row["seed"], "fold": row["seed"] % self.folds}
+            | {"repetition": row["seed"] // self.folds}
+            | row
+            for row in rows
+        ]
 
     @property
     def _grid(self) -> dict[str, Mapping[str, str]]:
@@ -266,7 +291,7 @@ class Results:
 
     def _yardsticks_differ(self, arms: Sequence[str], split: str) -> bool:
         """Return whether these arms were measured on different examples; runs without a record count as equal."""
-        has_splits = self._overlap > 0
+        has_splits = self.overlap > 0
         seen: dict[int, set[str]] = {}
         for run in self._finished(arms):
             if isinstance(run.yardstick.get("splits"), dict) and run.yardstick["splits"].get(split):
@@ -358,7 +383,12 @@ class Results:
                 f"initial weights are not paired with those of {names[0]}: {', '.join(unpaired)} "
                 "(pairs of runs share the seed and the order of batches)"
             )
-        if self._overlap:
+        if self.folds:
+            sentences.append(
+                f"every seed is a fold of a cross-validation with {self.folds} folds, whose training parts share "
+                "examples: intervals and tests are corrected for that (Nadeau & Bengio 2003)"
+            )
+        elif self.overlap:
             sentences.append(
                 "every seed has a split of its own, so intervals are about the population; they are widened for the "
                 "examples that splits share"
@@ -469,7 +499,12 @@ class Results:
         scores = {name: self.scores(name, metric) for name in cells}
         further = len(cells) - 1
         found = factorial_effects(
-            cells, scores, higher_is_better=self.is_higher_better(metric), further=further, looks=self._looks
+            cells,
+            scores,
+            higher_is_better=self.is_higher_better(metric),
+            further=further,
+            looks=self._looks,
+            overlap=self.overlap,
         )
         first, *others = cells
         # an effect averages over all cells, so one pair that cannot be compared spoils every effect
@@ -525,33 +560,22 @@ class Results:
         """Return one row per run, as a pandas frame."""
         import pandas as pd
 
-        return pd.DataFrame([run.row() for run in self.runs])
+        return pd.DataFrame(self.rows())
 
     def _repr_html_(self) -> str:
-        """Return the comparison, as Jupyter shows it."""
-        import pandas as pd
+        """Return the comparison with pictures and the report, as a notebook shows it."""
+        return str(_notebook().results_html(self))
 
-        compared = self.compare()
-        # tuned arms and those of further datasets have bases of their own, which the table must name
-        has_bases = len({row.base for row in compared if row.base}) > 1
-        rows = [
-            {
-                "arm": row.name,
-                **({"compared with": row.base} if has_bases else {}),
-                "n": row.scores[self.study.compare].n if self.study.compare in row.scores else 0,
-                self.study.compare: row.scores[self.study.compare].mean if self.study.compare in row.scores else None,
-                "difference": row.comparison.difference if row.comparison else None,
-                "low": row.comparison.low if row.comparison else None,
-                "high": row.comparison.high if row.comparison else None,
-                "verdict": row.comparison.verdict if row.comparison else "",
-            }
-            for row in compared
-        ]
-        return str(pd.DataFrame(rows).to_html(index=False, na_rep="", float_format="{:.4g}".format))
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print the comparison, as IPython shows it in a terminal."""
+        printer.text(str(self))
+
+    def __str__(self) -> str:
+        return str(_notebook().results_text(self))
 
     def write_csv(self, path: Path) -> None:
         """Write one row per run: ``arm, seed, key, status``, the metrics, the budget."""
-        rows = [run.row() for run in self.runs]
+        rows = self.rows()
         names = list(dict.fromkeys(name for row in rows for name in row))
         with path.open("w", newline="", encoding="utf-8") as file:
             # "\n" on every system, so that the file is equal to the byte
@@ -578,6 +602,11 @@ class Results:
                 if shares:
                     notes.append(f"{row.name} is better, and had {' and '.join(shares)}")
         return notes
+
+
+def _notebook() -> Any:
+    # by name: a study must not import how it is shown
+    return importlib.import_module("lab.report.notebook")
 
 
 def _has_test(found: ArmComparison) -> bool:

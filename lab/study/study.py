@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 
 from lab.errors import LabError, StudyError, UnknownNameError, did_you_mean
-from lab.registry.component import Reference, Use, plain_value
+from lab.registry.component import Reference, Use, plain_number, plain_value
 from lab.registry.plugins import Catalog, load_catalog
 from lab.registry.registry import load_object
 from lab.registry.resolve import Resolver
@@ -30,6 +30,7 @@ from lab.study.checks import (
     with_checked_arguments,
 )
 from lab.study.experiment import Experiment, ResolvedExperiment, Task
+from lab.study.folds import FOLDS, changes_of, fold_problems, problems_of, rule_of, units
 from lab.study.space import Search, label_of, read_space
 
 __all__ = ["SEEDS", "Arm", "SeedRule", "Study", "Trial"]
@@ -97,6 +98,7 @@ class Arm:
         row: the row of tables that its runs belong to, with those of other arms; empty: one of its own name.
         resolved: the experiment with every choice made, once the study is resolved.
         difference: path → (in the base, in this arm), once the study is resolved.
+        on_folds: seed → the experiment of its fold, once a study with folds is resolved.
     """
 
     name: str
@@ -109,12 +111,17 @@ class Arm:
     row: str = ""
     resolved: ResolvedExperiment | None = attrs.field(default=None, eq=False, repr=False)
     difference: Mapping[str, tuple[Any, Any]] = attrs.field(factory=dict, eq=False)
+    on_folds: Mapping[int, ResolvedExperiment] = attrs.field(factory=dict, eq=False, repr=False)
 
     @property
     def experiment(self) -> ResolvedExperiment:
         """The complete experiment of a resolved arm."""
         assert self.resolved is not None, f"arm '{self.name}' is not resolved"
         return self.resolved
+
+    def experiment_of(self, seed: int) -> ResolvedExperiment:
+        """Return the complete experiment of the run with a seed, which says its fold in a cross-validation."""
+        return self.on_folds.get(seed, self.experiment)
 
     def __attrs_post_init__(self) -> None:
         problems = name_problem("an arm", self.name)
@@ -163,6 +170,9 @@ class Study:
         margin: the smallest difference in ``compare`` that matters, in its unit; an arm whose interval lies within
             ± margin is called equivalent. None: no difference is too small to matter.
         rules: name → plain values: what a plugin's methods and rules of seeds ask of the rounds of this study.
+        folds: cross-validation with so many folds as the replication: ``seeds`` repetitions, each with a partition of
+            its own, of ``folds`` runs per arm, which ``lab.study.folds`` describes. The dataset has the parameters
+            ``folds``, ``fold`` and ``split_seed``. None: every seed has the same split.
 
     Plugins add methods (hook ``lab_study_methods``).
     """
@@ -179,6 +189,7 @@ class Study:
     higher_is_better: bool | None = None
     margin: float | None = None
     rules: Mapping[str, Any] = attrs.field(factory=dict)
+    folds: int | None = attrs.field(default=None, converter=plain_number)
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.seeds, SeedRule):
@@ -188,6 +199,9 @@ class Study:
         is_base = isinstance(self.base, (Experiment, Task))
         problems = [] if is_base else [f"base must be an Experiment or a function, not {shown(self.base)}"]
         problems += seed_problems(self.seeds)
+        if self.folds is not None:
+            problems += fold_problems(self.folds) or self._repetition_problems()
+            object.__setattr__(self, "rules", {**self.rules, **({} if problems else {FOLDS: rule_of(self.folds)})})
         problems += text_problem("compare", self.compare, may_be_empty=False)
         if self.margin is not None and not _is_positive(self.margin):
             problems.append(f"margin is a difference in {self.compare} above 0, not {shown(self.margin)}")
@@ -269,10 +283,21 @@ class Study:
         search = Search(read_space(space), trials, searcher, batch, seed, rungs)
         return attrs.evolve(self, searching=search)
 
+    def _repetition_problems(self) -> list[str]:
+        if SEEDS in self.rules:
+            return ["folds need a fixed number of repetitions: seeds=3, not a rule that adds seeds"]
+        negative = [seed for seed in self.repetitions if seed < 0] if not seed_problems(self.seeds) else []
+        return [f"seeds of repetitions of folds are at least 0, not {negative[0]}"] if negative else []
+
+    @property
+    def repetitions(self) -> list[int]:
+        """The seeds as they were given; with folds, one per repetition of the cross-validation."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
     @property
     def seed_list(self) -> list[int]:
-        """The seeds themselves."""
-        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+        """The seeds of the runs of every arm; with folds, one per fold of each repetition."""
+        return self.repetitions if self.folds is None else units(self.folds, self.repetitions)
 
     def choose(self, text: str) -> Study:
         """Select arms by a comma-separated text: names (quoted if they contain a comma) or numbers of the plan.
@@ -341,7 +366,9 @@ class Study:
                 found += _unknown_metric(self.compare, experiment)
                 base = resolved[0].experiment if resolved else experiment
                 difference = base.difference(experiment)
-                resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference))
+                on_folds, problems_of_folds = self._on_folds(arm, experiment, catalog)
+                found += problems_of_folds
+                resolved.append(attrs.evolve(arm, resolved=experiment, difference=difference, on_folds=on_folds))
                 found += _check_one_factor(arm, difference)
                 if arm.swapped is not None and not difference:
                     found.append("this arm equals the base: nothing differs\n  give it another value, or leave it out")
@@ -352,10 +379,39 @@ class Study:
             *self._size_problems(),
             *self._selection_problems(),
             *self._task_problems(),
+            *self._design_problems(),
             *problems_of_search,
             *self._rule_problems(resolved, catalog),
             *(in_arms(text, names, self) for text, names in problems.items()),
         ]
+
+    def _on_folds(
+        self, arm: Arm, experiment: ResolvedExperiment, catalog: Catalog
+    ) -> tuple[dict[int, ResolvedExperiment], list[str]]:
+        """Return seed → experiment of an arm on every fold, and its problems; nothing without folds."""
+        if self.folds is None:
+            return {}, []
+        problems = problems_of(experiment, self.folds, self.repetitions, self.compare)
+        if problems:
+            return {}, problems
+        own = [path for path in arm.changes if path in changes_of(experiment, self.folds, self.folds)]
+        if own:
+            return {}, [f"this arm changes {', '.join(own)}, which Study(folds={self.folds}) sets"]
+        found: dict[int, ResolvedExperiment] = {}
+        for seed in self.seed_list:
+            changes = {**arm.changes, **changes_of(experiment, self.folds, seed)}
+            on_fold, problems = self._apply(attrs.evolve(arm, name="fold", changes=changes), catalog)
+            if on_fold is None:
+                return {}, problems
+            found[seed] = on_fold
+        return found, []
+
+    def _design_problems(self) -> list[str]:
+        """Return the designs that do not go with folds."""
+        if self.folds is None:
+            return []
+        others = [name for name in self.rules if name != FOLDS] + (["search"] if self.searching is not None else [])
+        return [f"folds go with arms of swap, remove and grid, not with {', '.join(others)}"] if others else []
 
     def _size_problems(self) -> list[str]:
         count = len(self.all_arms) * len(self.seed_list)

@@ -1,12 +1,17 @@
-"""Weight averaging: the averaged weights are evaluated and kept at the end, the others are trained."""
+"""Weight averaging: the averaged weights are evaluated and kept at the end, the others are trained.
+
+Averages are those of ``torch.optim.swa_utils``.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from lab.errors import ParameterError
 from lab.training.callback import Callback
@@ -67,14 +72,18 @@ class AveragedWeights(Callback):
             mine.copy_(shard_like(saved, mine))
         self._count = state["count"]
 
-    @torch.no_grad()
-    def _move_average(self, learner: Learner, share: float) -> None:
-        """Move the average towards the model by a fraction ``share``."""
+    def _move_average(self, learner: Learner, update: Callable[[Any, Any, int], None]) -> None:
+        """Move the average towards the model.
+
+        Args:
+            learner: with the model.
+            update: of ``torch.optim.swa_utils``, called with averages, weights, and how many were averaged before.
+        """
         pairs = list(zip(self._average, _averaged_tensors(learner.model), strict=True))
         # torch's foreach kernels refuse a list that mixes sharded weights with plain buffers.
         for kind in {type(mine) for mine, _ in pairs}:
             alike = [pair for pair in pairs if type(pair[0]) is kind]
-            torch._foreach_lerp_([mine for mine, _ in alike], [theirs for _, theirs in alike], share)
+            update([mine for mine, _ in alike], [theirs for _, theirs in alike], self._count)
         self._count += 1
 
     @torch.no_grad()
@@ -107,7 +116,7 @@ class EMA(AveragedWeights):
         step = self._count
         # Empty if a single step is made outside a fit.
         if self._average:
-            self._move_average(learner, 1 - min(self.decay, (1 + step) / (10 + step)))
+            self._move_average(learner, get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step))))
 
 
 class SWA(AveragedWeights):
@@ -168,7 +177,7 @@ class SWA(AveragedWeights):
             and self._collected_epoch != learner.epochs_done
         ):
             self._collected_epoch = learner.epochs_done
-            self._move_average(learner, 1 / (self._count + 1))
+            self._move_average(learner, get_swa_multi_avg_fn())
 
 
 def _ended_well() -> bool:
@@ -185,6 +194,7 @@ def _averaged_tensors(model: nn.Module) -> list[Tensor]:
 
 def _update_batch_norm(learner: Learner) -> None:
     """Recompute the running statistics of every batch norm in one pass over the training data."""
+    # not torch's update_bn, which calls the model with the first part of a batch and turns dropout on
     norms = [module for module in learner.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:

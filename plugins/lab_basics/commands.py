@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
+from lab.cli.completion import complete_arm, complete_path
 from lab.cli.main import Session
 from lab.cli.options import SEED, FiniteNumber
 from lab.errors import LabError, RunFailed, describe_error, notes_of
@@ -35,8 +36,15 @@ RATE = FiniteNumber(min=0, min_open=True)
 """,
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--arm", default="base", show_default=True, help="The arm to sweep.")
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base: batch_size=32.")
+@click.option("--arm", default="base", show_default=True, shell_complete=complete_arm, help="The arm to sweep.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Change the base: batch_size=32.",
+)
 @click.option("--start", type=RATE, default=1e-7, show_default=True, help="The first learning rate.")
 @click.option("--end", type=RATE, default=10.0, show_default=True, help="The last learning rate.")
 @click.option(
@@ -58,8 +66,8 @@ def find_lr(
 ) -> None:
     """Run a learning-rate range test for an arm of the study in FILE.
 
-    The learning rate increases during a short training that is discarded. The plot marks the point of steepest descent
-    and the middle of the longest descent of the loss.
+    The learning rate increases during a short training that is discarded. One rate is suggested, with its reason: the
+    middle of the longest stretch over which the smoothed loss falls.
     """
     from lab.study.experiment import Task
     from lab.study.load import load_study, override
@@ -73,7 +81,7 @@ def find_lr(
     found = _sweep(_learner_of(run), start, end, steps)
     click.echo(_drawing(found, f"{study.name}, arm {run.arm}"))
     click.echo(found)
-    click.echo(f"try them:  lab run {file} --set lr={found.valley:.1e}  (or {found.steepest:.1e})")
+    click.echo(f"try it:  lab run {file} --set lr={found.suggestion:.1e}")
     if output is not None:
         save_figure(found.plot(), output)
         click.echo(f"picture: {output}")
@@ -125,6 +133,6 @@ def _drawing(found: LearningRates, title: str) -> str:
         title=title,
         x="learning rate",
         log_x=True,
-        marks={"steepest": found.steepest, "valley": found.valley},
+        marks={"suggestion": found.suggestion},
         y_range=found.shown_losses(),
     )

@@ -15,6 +15,18 @@ from lab_basics.points import MLP, PointsData, Task, points
 __all__ = ["Classes", "Points", "Values", "YesNo", "support"]
 
 COUNT, WIDTH, CLASSES = 32, 5, 6
+SCHEDULERS: dict[str, dict[str, Any]] = {
+    "constant_lr": {},
+    "cosine_annealing_lr": {},
+    "cosine_annealing_warm_restarts": {"T_0": 2},
+    "cyclic_lr": {"base_lr": 0.01, "max_lr": 0.1},
+    "exponential_lr": {"gamma": 0.9},
+    "linear_lr": {},
+    "multi_step_lr": {"milestones": [1]},
+    "one_cycle_lr": {"max_lr": 0.1},
+    "polynomial_lr": {},
+    "step_lr": {"step_size": 2},
+}
 
 
 class Points(Example):
@@ -84,7 +96,17 @@ def support() -> ConformanceSupport:
         examples={"classes": Classes, "yes_no": YesNo, "values": Values},
         cases={
             "callbacks.inverse_sqrt": ComponentCase(use("inverse_sqrt", warmup_steps=4)),
+            "callbacks.torch_schedule": ComponentCase(
+                use("torch_schedule", scheduler=use("exponential_lr", gamma=0.9), every="step")
+            ),
             "callbacks.multistep": ComponentCase(use("multistep", milestones=(1,))),
+            "datasets.all_examples": ComponentCase(
+                use("all_examples", dataset="points"),
+                exceptions={
+                    "test_splits_are_disjoint": "it is made to train on the validation examples",
+                    "test_declares_its_facts": "its facts are those of the dataset that it wraps",
+                },
+            ),
             "losses.bce": ComponentCase(examples=("yes_no",)),
             "losses.l1": ComponentCase(examples=("values",)),
             "losses.mse": ComponentCase(examples=("values",)),
@@ -100,6 +122,12 @@ def support() -> ConformanceSupport:
             "metrics.rmse": ComponentCase(examples=("values",)),
             "metrics.spearman": ComponentCase(examples=("values",)),
             "metrics.top_k_accuracy": ComponentCase(use("top_k_accuracy", k=2)),
+            **{
+                f"torch_schedulers.{name}": ComponentCase(
+                    use(name, **params), exceptions={"test_signature_is_documented": "PyTorch documents it"}
+                )
+                for name, params in SCHEDULERS.items()
+            },
             "tasks.command": ComponentCase(
                 use("command", template="echo score: {seed}", parameters={}, patterns={"score": "score: ([0-9]+)"})
             ),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import click
 
 import lab
-from lab.cli.main import Session
+from lab.cli.main import Session, session_of
 from lab.errors import LabError, ParameterError, PluginError, UnknownNameError
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Registry, RegistrySpec
@@ -22,6 +24,15 @@ from lab.registry.registry import Registry, RegistrySpec
 __all__ = ["new"]
 
 HERE = Path(__file__).parent / "templates"
+IN_WORDS = {"word vectors": "source of word vectors"}
+"""Kinds whose name in a registry has no article."""
+LICENSES = ["MIT", "BSD-3-Clause", "none"]
+"""Licenses whose text can be written; "none" reserves all rights."""
+
+
+def _complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    kinds = session_of(ctx).catalog().collect_owned("lab_scaffolds").keys() - {"experiment"}
+    return sorted(kind for kind in kinds if kind.startswith(incomplete))
 
 
 @click.group(epilog="Examples:  lab new plugin cosine --kind attention  ·  lab new experiment wider")
@@ -34,11 +45,22 @@ def new() -> None:
 @click.option(
     "--kind",
     required=True,
+    shell_complete=_complete_kind,
     help="What it adds: architecture, loss, sampler, command …; an unknown kind shows them all.",
 )
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=".", help="Where its folder goes.")
+@click.option(
+    "--repository/--no-repository",
+    default=True,
+    show_default=True,
+    help="Also what a repository of its own needs: license, changelog, workflows for tests and releases.",
+)
+@click.option("--license", "terms", type=click.Choice(LICENSES), default="MIT", show_default=True)
+@click.option("--author", help="Who holds the copyright; else the name that git knows.")
 @click.pass_obj
-def plugin(session: Session, name: str, kind: str, into: Path) -> None:
+def plugin(
+    session: Session, name: str, kind: str, into: Path, repository: bool, terms: str, author: str | None
+) -> None:
     """Write an installable package with one component of a KIND, its tests and a study that swaps it in."""
     catalog = session.catalog()
     templates = _templates(catalog, kind)
@@ -49,7 +71,11 @@ def plugin(session: Session, name: str, kind: str, into: Path) -> None:
     _refuse_taken(words, registry)
     context = _context(words, catalog, registry.spec) if registry else _names(words, kind)
     folder = into / context["distribution"]
+    context |= {"repository": repository, **_copyright(author, terms, context["distribution"])}
     files = _package(templates, context)
+    if repository:
+        files["README.md"] += _render(HERE / "repository", "README_end.jinja", context)
+        files |= _repository(context, terms)
     _write(folder, files)
     click.echo(f"{folder}: " + ", ".join(files))
     then = f"lab check {context['module']}" if registry else "lab plugins"
@@ -150,7 +176,7 @@ def _names(words: list[str], kind: str) -> dict[str, Any]:
         "class_name": "".join(word.capitalize() for word in words),
         "module": "_".join(["lab", *words]),
         "distribution": "-".join(["lab", *words]),
-        "kind": kind.replace("-", " "),
+        "kind": IN_WORDS.get(kind, kind.replace("-", " ")),
         "kind_module": re.sub(r"[ -]", "_", kind),
         "article": "an" if kind[0] in "aeiou" else "a",
         "lab_version": ".".join(version[:2]),
@@ -183,6 +209,37 @@ def _package(templates: Path, context: dict[str, Any]) -> dict[str, str]:
         f"tests/test_{name}.py": _render(templates, "tests.py.jinja", context),
         f"experiments/{name}.py": _render(templates, "experiment.py.jinja", context),
     }
+
+
+def _copyright(author: str | None, terms: str, distribution: str) -> dict[str, Any]:
+    """Return the variables of the license."""
+    return {
+        "author": author or _name_in_git() or f"The authors of {distribution}",
+        # an expression of SPDX, as pyproject.toml wants it
+        "license": "LicenseRef-Proprietary" if terms == "none" else terms,
+        "year": time.localtime().tm_year,
+    }
+
+
+def _name_in_git() -> str:
+    try:
+        done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    # it is written between quotes
+    return done.stdout.strip().replace('"', "").replace("\\", "")
+
+
+def _repository(context: Mapping[str, Any], terms: str) -> dict[str, str]:
+    """Return the text of every file around the package, by path."""
+    templates = {
+        "LICENSE": f"{terms}.jinja",
+        "CHANGELOG.md": "CHANGELOG.md.jinja",
+        ".gitignore": "gitignore.jinja",
+        ".github/workflows/tests.yml": "tests.yml.jinja",
+        ".github/workflows/release.yml": "release.yml.jinja",
+    }
+    return {path: _render(HERE / "repository", template, context) for path, template in templates.items()}
 
 
 def _render(folder: Path, template: str, context: Mapping[str, Any]) -> str:

@@ -9,18 +9,43 @@ from lab import RegistrySpec, hookimpl, preset
 
 @hookimpl
 def lab_registries() -> list[RegistrySpec]:
-    """Registry ``predictors``."""
+    """Registries ``predictors`` and ``torch_schedulers``."""
     return [
         RegistrySpec(
             "predictors", "predictor", "lab_basics.prediction:Predictor", "prediction of files with finished runs"
-        )
+        ),
+        RegistrySpec(
+            "torch_schedulers",
+            "scheduler",
+            "torch.optim.lr_scheduler:LRScheduler",
+            "schedulers of PyTorch, for the callback torch_schedule",
+            ("optimizer", "T_max", "total_steps"),
+        ),
     ]
 
 
 @hookimpl
+def lab_torch_schedulers() -> dict[str, Any]:
+    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric, no function and no other scheduler."""
+    names = {
+        "constant_lr": "ConstantLR",
+        "cosine_annealing_lr": "CosineAnnealingLR",
+        "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
+        "cyclic_lr": "CyclicLR",
+        "exponential_lr": "ExponentialLR",
+        "linear_lr": "LinearLR",
+        "multi_step_lr": "MultiStepLR",
+        "one_cycle_lr": "OneCycleLR",
+        "polynomial_lr": "PolynomialLR",
+        "step_lr": "StepLR",
+    }
+    return {name: f"torch.optim.lr_scheduler:{each}" for name, each in names.items()}
+
+
+@hookimpl
 def lab_datasets() -> dict[str, Any]:
-    """Generated points, for examples and tests."""
-    return {"points": "lab_basics.points:points"}
+    """Generated points, for examples and tests; a wrapper that trains on validation examples, too."""
+    return {"all_examples": "lab_basics.refit:all_examples", "points": "lab_basics.points:points"}
 
 
 @hookimpl
@@ -125,6 +150,7 @@ def lab_callbacks() -> dict[str, Any]:
         "swa": "lab_basics.averaging:SWA",
         "tensorboard": "lab_basics.tensorboard:TensorBoard",
         "timing": "lab_basics.callbacks:Timing",
+        "torch_schedule": "lab_basics.torch_schedules:TorchSchedule",
         "warmup": "lab_basics.schedules:Warmup",
     }
 
@@ -180,17 +206,54 @@ def lab_scaffolds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add commands that check, start, install, predict and draw."""
     return {
-        "check": ("lab_basics.check_command:check", "Check that components keep their contracts."),
-        "examples": ("lab_basics.examples_command:examples", "List studies that come with lab, and copy them."),
-        "find-lr": ("lab_basics.commands:find_lr", "Sweep the learning rate and show where the loss falls fastest."),
-        "install": ("lab_basics.install_command:install", "Install packages with plugins, by pip."),
-        "predict": ("lab_basics.predict_command:predict", "Predict the rows of a file with a trained model."),
-        "new": ("lab_basics.new_command:new", "Start a plugin, or a study."),
-        "tensorboard": ("lab_basics.tensorboard_command:tensorboard", "Open the runs of a study in TensorBoard."),
-        "uninstall": ("lab_basics.install_command:uninstall", "Remove packages with plugins."),
-        "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study."),
-        "sheet": ("lab_basics.sheet_command:sheet", "Draw a training batch of pictures as the model sees it."),
+        "check": (
+            "lab_basics.check_command:check",
+            "Check that components keep their contracts.",
+            "Components and plugins",
+        ),
+        "examples": (
+            "lab_basics.examples_command:examples",
+            "List studies that come with lab, and copy them.",
+            "Ask a question",
+        ),
+        "find-lr": (
+            "lab_basics.commands:find_lr",
+            "Sweep the learning rate and show where the loss falls fastest.",
+            "Ask a question",
+        ),
+        "install": (
+            "lab_basics.install_command:install",
+            "Install packages with plugins, by pip.",
+            "Components and plugins",
+        ),
+        "predict": (
+            "lab_basics.predict_command:predict",
+            "Predict the rows of a file with a trained model.",
+            "Trained models",
+        ),
+        "refit": (
+            "lab_basics.refit_command:refit",
+            "Train a finished run's recipe on all of its examples.",
+            "Trained models",
+        ),
+        "new": ("lab_basics.new_command:new", "Start a plugin, or a study.", "Ask a question"),
+        "tensorboard": (
+            "lab_basics.tensorboard_command:tensorboard",
+            "Open the runs of a study in TensorBoard.",
+            "Read the answer",
+        ),
+        "uninstall": (
+            "lab_basics.install_command:uninstall",
+            "Remove packages with plugins.",
+            "Components and plugins",
+        ),
+        "schedule": ("lab_basics.schedule_command:schedule", "Draw the learning rates of a study.", "Ask a question"),
+        "sheet": (
+            "lab_basics.sheet_command:sheet",
+            "Draw a training batch of pictures as the model sees it.",
+            "Ask a question",
+        ),
     }

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from lab.registry.plugins import Catalog
     from lab.study.store import RunRecord
 
-__all__ = ["Predictor", "keep_artefact", "kept_artefact", "load_predictor"]
+__all__ = [
+    "PREDICTION",
+    "Predictor",
+    "answer_columns",
+    "keep_artefact",
+    "kept_artefact",
+    "load_predictor",
+    "mean_of_answers",
+]
+
+PREDICTION = "prediction"
+"""Column of predictions; probabilities of classes follow it as ``p(CLASS)``."""
 
 
 class Predictor(ABC):
@@ -56,6 +67,58 @@ class Predictor(ABC):
             only: without the columns of the file.
             reading: ``separator``, ``encoding`` and ``submission``, those that were given.
         """
+
+    def most_probable(self, learner: Learner, probabilities: Mapping[str, Any]) -> list[str]:
+        """Return the prediction of every row, from class → its probabilities: the most probable class.
+
+        Args:
+            learner: of ``load``.
+            probabilities: means over several runs.
+        """
+        import numpy as np
+
+        names, shares = list(probabilities), np.stack(list(probabilities.values()))
+        return [names[number] for number in shares.argmax(0)]
+
+
+def answer_columns(answer: pd.DataFrame) -> list[str]:
+    """Return the columns of an answer that are not of its file: the prediction, and probabilities of classes."""
+    columns = list(answer.columns)
+    # they were joined to those of the file, from which columns of the same names are dropped
+    return columns[columns.index(PREDICTION) :]
+
+
+def mean_of_answers(predictor: Predictor, learner: Learner, answers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the first answer with the mean over all of them: of numbers, or of the probabilities of classes.
+
+    Args:
+        predictor, learner: of one of the runs.
+        answers: key of a run → its answer; those after the first need no columns of the file.
+
+    Raises:
+        LabError: the runs predict different things.
+    """
+    import numpy as np
+
+    (first, answer), *others = answers.items()
+    own = answer_columns(answer)
+    for key, other in others:
+        # another type of predictions is another target, too
+        kinds = {str(each[PREDICTION].dtype) if len(own) == 1 else "" for each in (answer, other)}
+        if answer_columns(other) != own or len(kinds) > 1:
+            raise LabError(
+                f"runs {first} and {key} predict different things, which have no mean",
+                where=f"{first}: {', '.join(own)}\n{key}: {', '.join(answer_columns(other))}",
+                hint="give runs with the same target",
+            )
+    if not others:
+        return answer
+    averaged = own[1:] or own
+    means = {name: np.mean([each[name].to_numpy(float) for each in answers.values()], axis=0) for name in averaged}
+    if len(own) > 1:
+        chosen = predictor.most_probable(learner, {name[2:-1]: values for name, values in means.items()})
+        means[PREDICTION] = np.array(chosen, object)
+    return answer.assign(**means)
 
 
 def keep_artefact(content: Mapping[str, Any], folder: Path, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.completion import complete_path
 from lab.cli.main import Session
 from lab.errors import LabError
 
@@ -32,13 +33,20 @@ POINTS = 400
 """
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Change the base.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_path,
+    help="Change the base.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write them as a picture, too.")
 @click.pass_obj
 def schedule(session: Session, file: Path, assignments: tuple[str, ...], output: Path | None) -> None:
     """Draw learning rate and momentum over the steps of every arm of FILE, before anything is trained.
 
-    Arms with the same curves share a line.
+    Arms with the same curves share a line; the base, and arms without a schedule, are drawn too.
     """
     from lab.study.experiment import Task
     from lab.study.load import load_study, override
@@ -66,26 +74,30 @@ def schedule(session: Session, file: Path, assignments: tuple[str, ...], output:
 
 
 def _curves(arms: list[Arm], catalog: Catalog) -> dict[str, tuple[float, Curve]]:
-    """Return (epochs, curve) by the names of arms, with learning rates instead of factors."""
+    """Return (epochs, curve) by the names of arms, with learning rates instead of factors; none without a schedule."""
     from lab.study.build import DataCache
-    from lab.training.schedules import Schedule, combined
+    from lab.training.schedules import Curve, Schedule, combined
 
-    cache = DataCache()
+    cache, has_schedule = DataCache(), False
     found: dict[str, tuple[float, Curve]] = {}
     for arm in arms:
         learner = _learner_of_arm(arm, catalog, cache)
         schedules = [callback for callback in learner.callbacks if isinstance(callback, Schedule)]
-        if not schedules:
-            continue
-        rate = learner.optimizer.param_groups[-1]["initial_lr"]
-        curve = combined(schedules, learner.position.steps, learner.position.batches)
+        has_schedule |= bool(schedules)
+        for each in schedules:
+            # a schedule may ask for the rate that it moves
+            each.check(learner)
+        rate, steps = learner.optimizer.param_groups[-1]["initial_lr"], learner.position.steps
+        # what is compared with stays in the picture, though its rate never moves
+        constant = Curve([1.0] * steps, [None] * steps)
+        curve = combined(schedules, steps, learner.position.batches) if schedules else constant
         drawn = (float(learner.position.epochs), curve._replace(factors=[rate * factor for factor in curve.factors]))
         same = next((name for name, other in found.items() if other == drawn), None)
         if same is not None:
             found[f"{same}, {arm.name}"] = found.pop(same)
         else:
             found[arm.name] = drawn
-    return found
+    return found if has_schedule else {}
 
 
 def _learner_of_arm(arm: Arm, catalog: Catalog, cache: DataCache) -> Learner:

@@ -86,9 +86,11 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab generate``."""
-    return {"generate": ("lab_charlm.commands:generate", "Generate text with a trained character model.")}
+    return {
+        "generate": ("lab_charlm.commands:generate", "Generate text with a trained character model.", "Trained models")
+    }
 
 
 @hookimpl

@@ -69,6 +69,10 @@ class Ratings:
         chosen = torch.as_tensor(indices)
         return RatingBatch(self.users[chosen], self.items[chosen], self.target[chosen])
 
+    def __add__(self, other: Ratings) -> Ratings:
+        """Return the ratings of both."""
+        return Ratings(*(torch.cat([getattr(self, n), getattr(other, n)]) for n in ("users", "items", "target")))
+
 
 @attrs.define(eq=False)
 class RatingsData(Data):

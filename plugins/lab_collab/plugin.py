@@ -63,9 +63,9 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab recommend``."""
-    return {"recommend": ("lab_collab.commands:recommend", "Recommend items from a trained model.")}
+    return {"recommend": ("lab_collab.commands:recommend", "Recommend items from a trained model.", "Trained models")}
 
 
 @hookimpl

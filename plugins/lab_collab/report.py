@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
-from lab.report.pieces import figure_html, first_of_each_arm
+from lab.report.pieces import arms_html, figure_html, first_of_each_arm
 from lab_collab.callbacks import ITEMS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     if not found:
         return []
     text = "\n\n".join(f"{arm}\n{_text(content)}" for arm, content in found.items())
-    body = "".join(f"<h4>{html.escape(arm)}</h4>{_html(content)}" for arm, content in found.items())
+    body = arms_html((arm, _html(content)) for arm, content in found.items())
     return [Section("Items by bias", text, body, weight=10)]
 
 

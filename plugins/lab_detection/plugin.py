@@ -77,9 +77,15 @@ def lab_callbacks() -> dict[str, Any]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """Command ``lab detect``."""
-    return {"detect": ("lab_detection.commands:detect", "Detect the objects of a picture with a finished run.")}
+    return {
+        "detect": (
+            "lab_detection.commands:detect",
+            "Detect the objects of a picture with a finished run.",
+            "Trained models",
+        )
+    }
 
 
 @hookimpl

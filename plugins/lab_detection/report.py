@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
-from lab.report.pieces import first_of_each_arm, image_html
+from lab.report.pieces import arms_html, first_of_each_arm, image_html
 from lab_detection.callbacks import BOXES, MASKS
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
         if not found:
             continue
         text = "\n".join(f"{run.arm}: {describe(content)}" for run, content in found)
-        body = "".join(
-            f"<h4>{html.escape(run.arm)}</h4><p>{html.escape(describe(content))}</p>"
-            + "".join(image_html(run.folder / "artefacts" / f"{name}.png", label) for name, label in plots.items())
+        body = arms_html(
+            (
+                run.arm,
+                f"<p>{html.escape(describe(content))}</p>"
+                + "".join(image_html(run.folder / "artefacts" / f"{name}.png", label) for name, label in plots.items()),
+            )
             for run, content in found
         )
         made.append(Section(title, text, body, weight=10))

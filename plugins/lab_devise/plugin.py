@@ -59,9 +59,9 @@ def lab_learner_methods() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab search``."""
-    return {"search": ("lab_devise.commands:search", "Search pictures by words, words by pictures.")}
+    return {"search": ("lab_devise.commands:search", "Search pictures by words, words by pictures.", "Trained models")}
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
-from lab.report.pieces import first_of_each_arm, image_html
+from lab.report.pieces import arms_html, first_of_each_arm, image_html
 from lab_devise.callbacks import SEARCH
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     if not found:
         return []
     text = "\n\n".join(f"{run.arm}\n{_text(content)}" for run, content in found)
-    body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_html(run, content)}" for run, content in found)
+    body = arms_html((run.arm, _html(run, content)) for run, content in found)
     return [Section("Search of images by words", text, body, weight=10)]
 
 

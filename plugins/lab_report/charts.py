@@ -151,7 +151,7 @@ def _difference_layers(arms: list[Chart], ticks: list[Chart]) -> list[Chart]:
     ]
 
 
-def scores_chart(scores: Mapping[str, Sequence[float]], metric: str) -> Chart | None:
+def scores_chart(scores: Mapping[str, Sequence[float]], metric: str, overlap: float = 0.0) -> Chart | None:
     """Return a chart with every run as a point and, beside the runs of each arm, their mean with its 95 % interval.
 
     The interval is Student's, of the mean of one arm. It says nothing of differences, which are paired. A chart of bars
@@ -160,13 +160,15 @@ def scores_chart(scores: Mapping[str, Sequence[float]], metric: str) -> Chart | 
     Args:
         scores: arm → scores of its finished runs.
         metric: the metric.
+        overlap: validation examples per training example where every run has a split of its own, as in
+            ``lab.study.compare.compare_pairs``.
     """
     finite = {arm: [value for value in values if math.isfinite(value)] for arm, values in scores.items()}
     finite = {arm: values for arm, values in finite.items() if values}
     if not finite:
         return None
     points = [{"arm": arm, "score": value} for arm, values in finite.items() for value in values]
-    means = [{"arm": arm, **_mean_and_interval(values)} for arm, values in finite.items()]
+    means = [{"arm": arm, **_mean_and_interval(values, overlap)} for arm, values in finite.items()]
     y = {"field": "arm", "type": "nominal", "sort": list(finite), "title": None}
     x = {"field": "score", "type": "quantitative", "title": None, "axis": {"tickCount": 6}, "scale": {"zero": False}}
     color = {
@@ -215,14 +217,14 @@ def scores_chart(scores: Mapping[str, Sequence[float]], metric: str) -> Chart | 
     )
 
 
-def _mean_and_interval(values: Sequence[float]) -> dict[str, float | None]:
+def _mean_and_interval(values: Sequence[float], overlap: float) -> dict[str, float | None]:
     """Return the mean of scores with Student's interval; without one for fewer than three."""
     from scipy.special import stdtrit
 
     summary = summarize(values)
     if summary.n < MIN_SEEDS:
         return {"score": summary.mean, "low": None, "high": None}
-    half = float(stdtrit(summary.n - 1, 1 - LEVEL / 2)) * summary.spread / math.sqrt(summary.n)
+    half = float(stdtrit(summary.n - 1, 1 - LEVEL / 2)) * summary.spread * math.sqrt(1 / summary.n + overlap)
     return {"score": summary.mean, "low": _plain(summary.mean - half), "high": _plain(summary.mean + half)}
 
 
@@ -290,7 +292,9 @@ def _curve_layers(arms: Sequence[str], epochs: int) -> list[Chart]:
         "field": "epoch",
         "type": "quantitative",
         "title": "epoch",
-        "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
+        # a few epochs one by one: halves would be rounded, and stand there twice
+        "axis": {"grid": False, "format": "d"}
+        | ({"values": list(range(1, epochs + 1))} if epochs <= 12 else {"tickMinStep": 1}),
         # not nice: a curve of 11 epochs would get an axis up to 20
         "scale": {"nice": False, "padding": 6},
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from lab.cli.completion import complete_metric
 from lab.cli.main import Session
 from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab.errors import LabError, UnknownNameError
@@ -61,7 +62,13 @@ class Claim:
     help="A sentence, or a document of the schema lab.claim/1.",
 )
 @variant_option
-@click.option("--metric", default="", metavar="NAME", help="The metric to compare; the study's own unless given.")
+@click.option(
+    "--metric",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_metric,
+    help="The metric to compare; the study's own unless given.",
+)
 @outside_options
 @runs_option
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.completion import complete_metric
 from lab.cli.main import Session
 from lab.cli.options import report_damage, report_variants, runs_option, variant_option
 from lab_report.outside import outside_options, source_argument
@@ -49,7 +50,13 @@ __all__ = ["compare"]
     help="How to lay it out.",
 )
 @variant_option
-@click.option("--metric", default="", metavar="NAME", help="The metric to compare; the study's own unless given.")
+@click.option(
+    "--metric",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_metric,
+    help="The metric to compare; the study's own unless given.",
+)
 @click.option("--effects", "only_effects", is_flag=True, help="Only the main effects and interactions of a grid.")
 @click.option("--stepwise", is_flag=True, help="Each arm with the one before it, as in a ladder, not with the base.")
 @click.option(

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from lab.report.cells import (
 from lab.report.section import Section
 from lab.study.compare import ArmComparison, Effect, summarize
 from lab.study.experiment import describe_value
+from lab.study.folds import describe_replication
 from lab.study.record import StudyRecord, shell_name
 from lab.study.results import ArmRow, Results
 from lab.study.store import RunRecord
@@ -176,8 +177,10 @@ def _context(record: StudyRecord, results: Results, sections: Sequence[Section])
         "drawing_code": charts.drawing_code() if drawn else "",
         "curve_tables": [_curve_table(histories, names, name) for name in figures],
         "sections": sections,
-        "run_columns": _run_columns(results.runs),
-        "runs": [run.row() for run in results.runs],
+        "replication": describe_replication(getattr(results.study, "rules", {}), record.study.seed_list),
+        "each": "folds" if results.folds else "seeds",
+        "run_columns": _run_columns(results.rows()),
+        "runs": results.rows(),
         "failures": [_failure(run) for run in results.failed],
         "recipe": recipe(record.base),
         "environment": _environment_rows(results.runs),
@@ -279,7 +282,9 @@ def _charts(
     found = {
         "differences": charts.difference_chart(rows, _per_seed(results, names), results.study.compare, results.margin),
         "scores": charts.scores_chart(
-            {name: list(results.scores(name, results.study.compare).values()) for name in names}, results.study.compare
+            {name: list(results.scores(name, results.study.compare).values()) for name in names},
+            results.study.compare,
+            results.overlap,
         ),
         "curves": charts.curves_chart(histories, names, figures),
     }
@@ -318,8 +323,8 @@ def _mean(values: Sequence[float]) -> str:
     return number(summarize(values).mean if values else None)
 
 
-def _run_columns(runs: Sequence[RunRecord]) -> list[str]:
-    names = dict.fromkeys(name for run in runs for name in run.row())
+def _run_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if name not in PLAIN_COLUMNS]
 
 

@@ -18,6 +18,7 @@ from lab.study.compare import (
     looks_of_rule,
     single_level,
 )
+from lab.study.folds import FOLDS
 from lab.study.study import SEEDS
 from lab_report.tables import escape_latex
 
@@ -236,8 +237,12 @@ def _seeds_sentence(results: Results, record: StudyRecord | None) -> str:
     is_shared = any(set(seeds) == each for each in own.values())
     listed = f" ({noun} {', '.join(map(str, seeds))})" if is_shared and 0 < len(seeds) <= MAX_SEEDS_LISTED else ""
     number = _times(min(counts), max(counts))
-    rule = _rules(results).get("splits")
-    own_split = f"every seed had a split of its own of the data ({escape_latex(rule['path'])})" if rule else ""
+    rule = _rules(results).get("splits") or _rules(results).get(FOLDS)
+    own_split = f"every seed had a split of its own of the data ({escape_latex(rule.get('path', ''))})" if rule else ""
+    if results.folds:
+        repetitions = len({seed // results.folds for seed in seeds})
+        again = f", made {_times(repetitions, repetitions)} with other partitions" if repetitions > 1 else ""
+        own_split = f"the runs of each were those of a cross-validation with {results.folds} folds{again}"
     form_pairs = "runs of two variants with the same seed form a pair"
     if not results.paired:
         return f"Each was {'run' if record is None else 'trained'} {number}{listed}; seeds are taken for unrelated."
@@ -293,10 +298,11 @@ def _test_sentence(results: Results) -> str:
     if paired:
         plural = "s" * (len(paired) > 1)
         parts.append(f"Differences are means over pairs, with Student's interval{plural} \\citep{{student1908}}.")
-    overlap = _rules(results).get("splits", {}).get("overlap", 0.0)
+    overlap = (_rules(results).get(FOLDS) or _rules(results).get("splits", {})).get("overlap", 0.0)
     if paired and overlap:
+        parts_that_share, each = ("Training parts of folds", "folds") if results.folds else ("Splits", "seeds")
         parts.append(
-            "Splits share examples, so intervals are widened: the variance of a mean over $n$ seeds is "
+            f"{parts_that_share} share examples, so intervals are widened: the variance of a mean over $n$ {each} is "
             f"$1/n + {overlap:.3g}$ times that of a difference, where {overlap:.3g} is the number of validation "
             "examples per training example \\citep{nadeau2003}."
         )

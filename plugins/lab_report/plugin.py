@@ -9,15 +9,25 @@ from lab import hookimpl
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
-    """Add ``lab report``, ``lab compare`` and ``lab check-claim``."""
+def lab_commands() -> dict[str, tuple[str, ...]]:
+    """Add ``lab report``, ``lab figures``, ``lab compare`` and ``lab check-claim``."""
     return {
         "check-claim": (
             "lab_report.claim_command:check_claim",
             "Exit with 0 if a comparison shows a claim, else with 1.",
+            "Read the answer",
         ),
-        "compare": ("lab_report.compare_command:compare", "Compare the arms of a study, or of a file from elsewhere."),
-        "report": ("lab_report.report_command:report", "Write a study's report again."),
+        "compare": (
+            "lab_report.compare_command:compare",
+            "Compare the arms of a study, or of a file from elsewhere.",
+            "Read the answer",
+        ),
+        "figures": (
+            "lab_report.figures_command:figures",
+            "Write all pictures of a study as files.",
+            "Read the answer",
+        ),
+        "report": ("lab_report.report_command:report", "Write a study's report again.", "Read the answer"),
     }
 
 

@@ -42,6 +42,7 @@ class RunSummary:
         metrics: metrics and budget of a finished run.
         error: the first line of a failed run's error; of a damaged one, what is damaged.
         budget: those of the metrics that are costs.
+        fold: of its dataset, in a cross-validation; else None.
     """
 
     key: str
@@ -53,6 +54,7 @@ class RunSummary:
     metrics: Mapping[str, float]
     error: str = ""
     budget: Mapping[str, float] = attrs.Factory(dict)
+    fold: int | None = None
 
     def value(self, name: str) -> Any:
         """Return the value in a column: an attribute or a metric; None if the run has neither."""
@@ -88,7 +90,17 @@ def _summary_of(folder: str, key: str) -> RunSummary | None:
         {**result.get("metrics", {}), **result.get("budget", {})} if outcome.status == "finished" else {},
         result.get("error", "").partition("\n")[0],
         result.get("budget", {}) if outcome.status == "finished" else {},
+        _fold_of(made.get("experiment", {})),
     )
+
+
+def _fold_of(experiment: Mapping[str, Any]) -> int | None:
+    """Return the fold of an experiment's dataset, or of a training function; None without cross-validation."""
+    component = experiment.get("dataset") or experiment.get("task")
+    params = component.get("params") if isinstance(component, Mapping) else None
+    if not isinstance(params, Mapping) or not params.get("folds"):
+        return None
+    return params["fold"] if isinstance(params.get("fold"), int) else None
 
 
 def references(root: Path) -> dict[str, list[str]]:

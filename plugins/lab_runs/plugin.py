@@ -6,14 +6,15 @@ from lab import hookimpl
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add ``lab pack``, ``lab reproduce``, ``lab runs`` and ``lab unpack``."""
     return {
-        "pack": ("lab_runs.pack_command:pack", "Write a study with its runs into one file."),
-        "unpack": ("lab_runs.pack_command:unpack", "Put a packed study into the folder of runs."),
+        "pack": ("lab_runs.pack_command:pack", "Write a study with its runs into one file.", "Runs"),
+        "unpack": ("lab_runs.pack_command:unpack", "Put a packed study into the folder of runs.", "Runs"),
         "reproduce": (
             "lab_runs.reproduce_command:reproduce",
             "Train a finished run again and compare every metric.",
+            "Runs",
         ),
-        "runs": ("lab_runs.runs_command:runs", "List, show, compare and remove runs."),
+        "runs": ("lab_runs.runs_command:runs", "List, show, compare and remove runs.", "Runs"),
     }

@@ -98,7 +98,10 @@ def runs(
         return
     extra = [*metrics, *(name for name in (column, *listing.primary_metrics(folder)) if name not in COLUMNS)]
     known = {*listing.column_names(found), "changed", "error"}
-    columns = [*COLUMNS, *(name for name in dict.fromkeys(extra) if name in known or name in metrics)]
+    # beside the seed, of studies by cross-validation alone
+    own = [name for each in COLUMNS for name in ([each, "fold"] if each == "seed" else [each])]
+    shown = own if any(run.fold is not None for run in found) else COLUMNS
+    columns = [*shown, *(name for name in dict.fromkeys(extra) if name in known or name in metrics)]
     click.echo(_table(found, columns, _variants(users)) if found else _nothing(folder, len(everything)))
     for run in found:
         if run.status == "damaged":

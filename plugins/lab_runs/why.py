@@ -58,6 +58,8 @@ def _experiment(one: Any, other: Any, path: str) -> Iterator[str]:
     if _is_component(one) and _is_component(other):
         if _plain(one["component"]) == _plain(other["component"]):
             yield from _experiment(one["params"], other["params"], path)
+            if one["params"] == other["params"]:
+                yield from _types(one.get("types", {}), other.get("types", {}), path)
             if one["component"] != other["component"]:
                 # same name and parameters, but another source hash: the user's class was edited
                 yield f"{path}: {_plain(one['component'])} has another definition or other defaults"
@@ -70,6 +72,14 @@ def _experiment(one: Any, other: Any, path: str) -> Iterator[str]:
             yield from _experiment(one.get(name), other.get(name), f"{path}.{name}" if path else name)
     else:
         yield f"{path}: {_shown(one)} and {_shown(other)}"
+
+
+def _types(one: dict[str, str], other: dict[str, str], path: str) -> Iterator[str]:
+    """Yield the differences of types, where JSON does not tell two values apart."""
+    for place in dict.fromkeys([*one, *other]):
+        here, there = one.get(place, "as in JSON"), other.get(place, "as in JSON")
+        if here != there:
+            yield f"{path}.{place.replace('/', '.')}: type {here} and type {there}"
 
 
 def _components(one: list[Any], other: list[Any], path: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lab.cli.completion import complete_metric
 from lab.cli.main import Session
 from lab.cli.options import runs_option, study_argument, variant_option
 
@@ -23,7 +24,9 @@ __all__ = ["importance"]
 @study_argument
 @variant_option
 @runs_option
-@click.option("--metric", metavar="NAME", help="Use another metric than the primary one.")
+@click.option(
+    "--metric", metavar="NAME", shell_complete=complete_metric, help="Use another metric than the primary one."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Plot the importances to a file.")
 @click.option("--effects", type=click.Path(path_type=Path), help="Plot the effect of every setting to a file.")
 @click.pass_obj

@@ -25,9 +25,11 @@ def lab_rounds() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab importance``."""
-    return {"importance": ("lab_search.commands:importance", "Show which settings of a search mattered.")}
+    return {
+        "importance": ("lab_search.commands:importance", "Show which settings of a search mattered.", "Read the answer")
+    }
 
 
 @hookimpl

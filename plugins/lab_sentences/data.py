@@ -89,6 +89,11 @@ class Texts:
             return TextBatch(tokens, target)
         return PairBatch(tokens, _padded([self.pair_ids[index] for index in indices]), target)
 
+    def __add__(self, other: Texts) -> Texts:
+        """Return the texts of both."""
+        pairs = None if self.pair_ids is None or other.pair_ids is None else [*self.pair_ids, *other.pair_ids]
+        return Texts([*self.ids, *other.ids], torch.cat([self.target, other.target]), pairs)
+
 
 def _padded(some: Sequence[np.ndarray]) -> Tensor:
     tokens = np.full((len(some), max(map(len, some))), PAD_ID, np.int64)

@@ -90,9 +90,9 @@ def lab_predictors() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab classify``."""
-    return {"classify": ("lab_sentences.commands:classify", "Classify texts with a trained model.")}
+    return {"classify": ("lab_sentences.commands:classify", "Classify texts with a trained model.", "Trained models")}
 
 
 @hookimpl

@@ -98,6 +98,16 @@ class TextPredictor(Predictor):
             return answer
         return rows.drop(columns=[name for name in answer.columns if name in rows.columns]).join(answer)
 
+    def most_probable(self, learner: Learner, probabilities: Mapping[str, Any]) -> list[str]:
+        """Return the class of every text; of texts with several, those of a probability of at least 0.5."""
+        labels = learner.data.preparation.labels  # type: ignore[attr-defined]
+        if labels.kind == "class":
+            return super().most_probable(learner, probabilities)
+        names, shares = list(probabilities), zip(*probabilities.values(), strict=True)
+        return [
+            labels.joiner.join(name for name, share in zip(names, row, strict=True) if share >= 0.5) for row in shares
+        ]
+
 
 def answers_frame(learner: Learner, texts: Sequence[tuple[str, ...]], where: str = "") -> pd.DataFrame:
     """Return the predictions of texts as a frame: ``prediction``, and the probability of each class.

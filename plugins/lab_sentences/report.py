@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lab_basics.notes import counted
 
 from lab import Section
-from lab.report.pieces import first_of_each_arm
+from lab.report.pieces import arms_html, first_of_each_arm
 from lab_sentences.callbacks import ARTEFACT
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
         "prediction, a dotted line words that speak against it; the stronger the color, the greater the weight "
         "(gradient × embedding).</p>"
     )
-    return [Section("Mistakes", text, legend + "".join(body for _, _, body in found), weight=15)]
+    return [Section("Mistakes", text, legend + arms_html((arm, body) for arm, _, body in found), weight=15)]
 
 
 def _text(content: Mapping[str, Any]) -> str:
@@ -63,7 +63,7 @@ def _html(arm: str, content: Mapping[str, Any]) -> str:
         )
     if not examples:
         listed = "<p>There are no mistakes.</p>"
-    return f"<h4>{html.escape(arm)}</h4>{_confusion(content)}{listed}"
+    return f"{_confusion(content)}{listed}"
 
 
 def _confusion(content: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from lab.errors import DataError, ParameterError
 from lab.training.callback import Callback
 from lab.training.data import to_device
 from lab_seq2seq.decode import alignments
-from lab_seq2seq.protocols import StepwiseModel
+from lab_seq2seq.protocols import StepwiseModel, almost_stepwise, check_decoding
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -232,6 +232,20 @@ class Aer(Callback):
         # Reading now reports a wrong file before training.
         self._gold(learner.data)
 
+    def remarks(self, learner: Any) -> list[str]:
+        lacks = self._lacks(learner)
+        return [f"no aer: {lacks}"] if lacks else []
+
+    def _lacks(self, learner: Any) -> str:
+        """Return what the model lacks for alignments, or an empty string."""
+        model, name = learner.model, type(learner.model).__name__
+        if not isinstance(model, StepwiseModel):
+            return f"a {name} has no {almost_stepwise(model) or '`step`'}"
+        with learner.evaluating():
+            source = to_device(learner.data.collate(learner.data.valid.__getitems__([0])), learner.device)[0]
+            has_weights = hasattr(model, "attention_weights") or check_decoding(model, source, beam=1)
+        return "" if has_weights else f"`step` of a {name} returns no attention weights"
+
     def _gold(self, data: Any) -> dict[int, Alignment]:
         if self.file == "embedded":
             return embedded_alignments(data.valid)
@@ -254,7 +268,7 @@ class Aer(Callback):
 
     def after_validate(self, learner: Learner) -> None:
         model: Any = learner.model
-        if not isinstance(model, StepwiseModel) or not has_attention(model):
+        if self._lacks(learner):
             return
         with learner.evaluating():
             counts = attention_errors(model, learner.data, self._gold(learner.data), learner.device)
@@ -276,11 +290,6 @@ class Aer(Callback):
                 hint=f"the model has {last[0]} layers of {last[1]} heads",
             )
         return counts[layer, self.head]
-
-
-def has_attention(model: Any) -> bool:
-    """Return whether a model attends to the source."""
-    return hasattr(model, "attention_weights") or getattr(model, "attention", None) is not None
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from lab.errors import LabError, ParameterError, describe_error
 from lab.training.callback import Callback
 from lab.training.data import to_device
 from lab_seq2seq.decode import Hypothesis, decode, greedy, sentences, translate
-from lab_seq2seq.protocols import StepwiseModel, check_decoding, stepwise
+from lab_seq2seq.protocols import StepwiseModel, almost_stepwise, check_agreement, check_decoding, stepwise
 
 if TYPE_CHECKING:
     from lab.training.learner import Learner
@@ -81,7 +81,16 @@ class _AtTheEnd(Callback):
         # After training it would be too late to say that a model cannot decode.
         if isinstance(learner.model, StepwiseModel):
             with learner.evaluating():
-                check_decoding(learner.model, _samples(learner, 2).source, beam=self.width)
+                source = _samples(learner, 2).source
+                has_weights = check_decoding(learner.model, source, beam=self.width)
+                check_agreement(learner.model, source)
+            return self.without_weights(learner) if not has_weights else []
+        if lacking := almost_stepwise(learner.model):
+            return [f"a {type(learner.model).__name__} has no {lacking}: it decodes by `forward`, not step by step"]
+        return []
+
+    def without_weights(self, learner: Training) -> list[str]:
+        """Return what to say of a model whose steps give no attention weights."""
         return []
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
@@ -156,7 +165,13 @@ class AttentionMaps(_AtTheEnd):
     def lacks(self, learner: Training) -> LabError | None:
         if isinstance(learner.model, StepwiseModel):
             return None
-        return LabError(f"a {type(learner.model).__name__} has no `step`, which returns attention weights")
+        name, lacking = type(learner.model).__name__, almost_stepwise(learner.model)
+        if lacking:
+            return LabError(f"a {name} cannot decode step by step: it has no {lacking}")
+        return LabError(f"a {name} has no `step`, which returns attention weights")
+
+    def without_weights(self, learner: Training) -> list[str]:
+        return [f"no {self.title}: `step` of a {type(learner.model).__name__} returns no attention weights"]
 
     def leave(self, learner: Learner, samples: _Samples) -> None:
         found = greedy(learner.model, samples.source, with_weights=True)

@@ -18,11 +18,18 @@ __all__ = [
     "PrefixDecoder",
     "StepwiseModel",
     "TranslationModel",
+    "almost_stepwise",
+    "check_agreement",
     "check_decoding",
     "generated_by_steps",
     "is_plain",
     "stepwise",
 ]
+
+AGREEING_STEPS = 4
+"""Steps that are compared with ``forward``."""
+DISAGREEMENT = 0.05
+"""Difference in shares of the largest logit; bfloat16 rounds to less."""
 
 _PAGE = "docs/translation.md#decoding-step-by-step"
 
@@ -127,9 +134,18 @@ def stepwise(model: nn.Module, data: Any) -> StepwiseModel:
     return PrefixDecoder(model, data.bos_id, data.eos_id, data.max_length)
 
 
+def almost_stepwise(model: nn.Module) -> str:
+    """Return the attributes that keep a model with ``start`` or ``step`` from decoding by itself; empty for others."""
+    lacking = [name for name in ("start", "step", "bos_id", "eos_id", "max_length") if not hasattr(model, name)]
+    has_any = any(callable(getattr(model, name, None)) for name in ("start", "step"))
+    return " and no ".join(f"`{name}`" for name in lacking) if has_any and lacking else ""
+
+
 @torch.no_grad()
-def check_decoding(model: StepwiseModel, source: Tensor, *, beam: int = 2) -> None:
+def check_decoding(model: StepwiseModel, source: Tensor, *, beam: int = 2) -> bool:
     """Try some steps of decoding, as after training; rows are repeated, swapped and left out as by a beam.
+
+    Returns whether the steps give attention weights.
 
     Args:
         model: in evaluation mode.
@@ -149,7 +165,39 @@ def check_decoding(model: StepwiseModel, source: Tensor, *, beam: int = 2) -> No
     for method, chosen in [*moves, ("select", rows[-1:])]:
         state = _moved(model, state, method, chosen)
         tokens = tokens.new_full(chosen.shape, model.bos_id)
-        _, state = _checked_step(model, tokens, state, length)
+        _, state, weights = _checked_step(model, tokens, state, length)
+    return weights is not None
+
+
+@torch.no_grad()
+def check_agreement(model: StepwiseModel, source: Tensor) -> None:
+    """Raise if steps compute something else than ``forward`` with the same tokens.
+
+    Models whose ``forward`` knows a forcing mask are left to the conformance kit.
+
+    Args:
+        model: in evaluation mode.
+        source: (S, B) ids.
+
+    Raises:
+        LabError: the step, and by how much it differs.
+    """
+    if not is_plain(model):
+        return
+    state = _tried(model, f"start(source {tuple(source.shape)})", lambda: model.start(source))
+    prefix = torch.full_like(source[:1], model.bos_id)
+    for step in range(1, min(AGREEING_STEPS, model.max_length) + 1):
+        logits, state, _ = _checked_step(model, prefix[-1], state, len(source))
+        whole = PrefixDecoder(model, model.bos_id, model.eos_id, model.max_length).logits(source, prefix)[-1]
+        same_shape = logits.shape == whole.shape
+        if not same_shape or (logits - whole).abs().max() > DISAGREEMENT * whole.abs().max():
+            by = f"by up to {float((logits - whole).abs().max()):.3g}" if same_shape else "in shape"
+            raise LabError(
+                f"step {step} of a {type(model).__name__} gives other logits than `forward` with the same tokens",
+                where=f"they differ {by}",
+                hint=f"does the state hold all that later steps need, and the number of tokens so far? {_PAGE}",
+            ).blaming("architecture")
+        prefix = torch.cat([prefix, logits.argmax(-1).unsqueeze(0)])
 
 
 def _moved(model: StepwiseModel, state: Any, method: str, rows: Tensor) -> Any:
@@ -162,8 +210,8 @@ def _moved(model: StepwiseModel, state: Any, method: str, rows: Tensor) -> Any:
     return _tried(model, f"{method}(rows {tuple(rows.shape)}) of the state", lambda: getattr(state, method)(rows))
 
 
-def _checked_step(model: StepwiseModel, tokens: Tensor, state: Any, length: int) -> tuple[Tensor, Any]:
-    """Take a step; return its logits and the next state."""
+def _checked_step(model: StepwiseModel, tokens: Tensor, state: Any, length: int) -> tuple[Tensor, Any, Tensor | None]:
+    """Take a step; return its logits, the next state, and attention weights."""
     call = f"step(tokens {tuple(tokens.shape)}, state)"
     given = _tried(model, call, lambda: model.step(tokens, state))
     values = tuple(given) if isinstance(given, (tuple, list)) else (given,)
@@ -182,7 +230,7 @@ def _checked_step(model: StepwiseModel, tokens: Tensor, state: Any, length: int)
             where=f"{call} returned {describe_structure(given)}",
             hint="a model without attention over the source returns None as weights; " + _PAGE,
         ).blaming("architecture")
-    return values[0], values[1]
+    return values[0], values[1], values[2]
 
 
 def _tried(model: StepwiseModel, call: str, action: Callable[[], Any]) -> Any:
@@ -209,7 +257,7 @@ def generated_by_steps(model: StepwiseModel, source: Tensor, at_least: int) -> T
     ended = torch.zeros_like(tokens, dtype=torch.bool)
     steps = []
     for step in range(1, max(model.max_length, at_least) + 1):
-        logits, state = _checked_step(model, tokens, state, len(source))
+        logits, state, _ = _checked_step(model, tokens, state, len(source))
         steps.append(logits)
         tokens = logits.argmax(-1)
         ended |= tokens == model.eos_id

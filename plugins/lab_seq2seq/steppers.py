@@ -15,7 +15,7 @@ from lab.errors import ParameterError
 from lab.training.means import Weight, loss_weight, states_mean
 from lab.training.stepper import Evaluation
 from lab_seq2seq.losses import fit_length
-from lab_seq2seq.protocols import PrefixDecoder, StepwiseModel, generated_by_steps, is_plain
+from lab_seq2seq.protocols import PrefixDecoder, StepwiseModel, check_agreement, generated_by_steps, is_plain
 
 if TYPE_CHECKING:
     from lab_text.batches import TranslationBatch
@@ -92,7 +92,7 @@ class TeacherForcing(LossStepper):
 
     def attach(self, learner: Learner) -> None:
         super().attach(learner)
-        self._plain = is_plain(learner.model)
+        self._plain, self._has_compared = is_plain(learner.model), False
         taken = inspect.signature(learner.model.forward).parameters
         self._packs = "packed" in taken or any(each.kind is each.VAR_KEYWORD for each in taken.values())
         if (self.alpha or self.beta) and not isinstance(getattr(learner.model, "output_dropout", None), nn.Module):
@@ -167,6 +167,10 @@ class TeacherForcing(LossStepper):
         if not self._plain:
             return self.model(source, at_least=at_least)
         if isinstance(model, StepwiseModel):
+            if not self._has_compared:
+                # once, in the plan already: scores of steps that compute something else are those of another model
+                self._has_compared = True
+                check_agreement(model, source[:, :2])
             return generated_by_steps(model, source, at_least)
         return self._prefixes().generated(source, at_least)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from lab.errors import DataError, LabError, UnknownNameError
 from lab.study.compare import MIN_SEEDS
+from lab.study.folds import FOLDS
 from lab.study.record import shell_name, variant_of
 from lab_statistics.corpus import ScoreOfSums, jackknife_differences, randomization_p, resampled_interval
 from lab_statistics.crossed import (
@@ -113,9 +114,9 @@ def differences_of(results: Results, arm: str, score: str) -> tuple[list[int], n
     Raises:
         LabError: they have no seed in common, or other examples.
     """
-    if "splits" in getattr(results.study, "rules", {}):
+    if {"splits", FOLDS} & set(getattr(results.study, "rules", {})):
         raise LabError(
-            f"every seed of '{results.study.name}' has other validation examples",
+            f"every {'fold' if results.folds else 'seed'} of '{results.study.name}' has other validation examples",
             hint="its intervals are about the population already",
         )
     base = results.base_of(arm)

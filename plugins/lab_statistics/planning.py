@@ -10,6 +10,7 @@ import attrs
 
 from lab.errors import LabError
 from lab.study.compare import level_of_look, looks_of_rule, single_level, summarize
+from lab.study.folds import FOLDS, folds_of
 from lab.study.study import SEEDS, Arm, Trial
 from lab_statistics import matching, retraining, sequential, splits, tuning
 
@@ -57,6 +58,8 @@ class PlannedStudy:
         """Influences on the level besides the number of comparisons."""
         if self.rules.get(SEEDS, {}).get("levels"):
             return ", corrected for the looks; seeds are those of the last look"
+        if folds_of(self.rules):
+            return ", corrected for the examples that folds share; a seed is a fold"
         return ", widened for the examples that splits share" if splits.RULE in self.rules else ""
 
     @property
@@ -82,7 +85,7 @@ class PlannedStudy:
         """Return the seeds that show a difference; of a study with looks, those of its last look."""
         from lab_statistics.power import seeds_for
 
-        overlap = float(self.rules.get(splits.RULE, {}).get("overlap", 0.0))
+        overlap = float((self.rules.get(FOLDS) or self.rules.get(splits.RULE, {})).get("overlap", 0.0))
         found = seeds_for(difference, spread, level=self.level, power=power, overlap=overlap)
         rule = self.rules.get(SEEDS, {})
         if not rule.get("levels"):
@@ -108,6 +111,10 @@ class PlannedStudy:
         """Return what to do next: a command, or the number to write where no option sets it."""
         if self.rules.get(SEEDS, {}).get("levels"):
             return f"seeds=until_decided(largest={seeds}, ...) in {file}"
+        if folds := folds_of(self.rules):
+            # whole repetitions: the option counts these
+            repetitions = str(-(-int(seeds) // folds)) if seeds.isdigit() else seeds
+            return f"lab run {file} --seeds {repetitions}{elsewhere}, which repeats the {folds} folds so often"
         if splits.RULE in self.rules:
             return f"Study(..., seeds={seeds}) before splits in {file}"
         if retraining.RULE in self.rules:

@@ -8,19 +8,29 @@ from lab import hookimpl
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """Add ``lab by-example``, ``lab plan``, ``lab preregister`` and ``lab variance``."""
     return {
         "by-example": (
             "lab_statistics.by_example_command:by_example",
             "Compare the arms of a study example by example.",
+            "Read the answer",
         ),
-        "variance": ("lab_statistics.variance_command:variance", "Show where the variance of scores comes from."),
+        "variance": (
+            "lab_statistics.variance_command:variance",
+            "Show where the variance of scores comes from.",
+            "Read the answer",
+        ),
         "preregister": (
             "lab_statistics.preregister_command:preregister",
             "Write the plan of a study down before its results are seen.",
+            "Ask a question",
         ),
-        "plan": ("lab_statistics.plan_command:plan", "Show how many seeds a study needs to detect a difference."),
+        "plan": (
+            "lab_statistics.plan_command:plan",
+            "Show how many seeds a study needs to detect a difference.",
+            "Ask a question",
+        ),
     }
 
 

@@ -87,7 +87,7 @@ def sections(study: Any, runs: Sequence[Any]) -> list[Section]:
     from lab.study.study import SEEDS
 
     rules = getattr(study, "rules", {})
-    if study.searching is not None or rules.get(SEEDS) or rules.get("splits"):
+    if study.searching is not None or rules.get(SEEDS) or rules.get("splits") or rules.get("folds"):
         return []
     results = Results(study, list(study.all_arms), runs)
     lines = describe(results) if results.runs and study.compare in results.metric_names else []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lab.cli.completion import complete_metric
 from lab.cli.options import report_variants, runs_option, study_argument, variant_option
 
 __all__ = ["variance"]
@@ -23,7 +24,13 @@ __all__ = ["variance"]
 @study_argument
 @variant_option
 @runs_option
-@click.option("--metric", default="", metavar="NAME", help="Use another metric than the primary one.")
+@click.option(
+    "--metric",
+    default="",
+    metavar="NAME",
+    shell_complete=complete_metric,
+    help="Use another metric than the primary one.",
+)
 def variance(study: str, variant: str, folder: Path, metric: str) -> None:
     """Show which share of the variance of STUDY each source of randomness makes, and what follows for its seeds.
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lab.study.folds import FOLDS
 from lab.study.study import SEEDS
 from lab_statistics import datasets, matching, retraining, sequential, splits, tuning, variance
 
@@ -99,6 +100,13 @@ def _splits(rule: Mapping[str, Any], metric: str) -> str:
     )
 
 
+def _folds(rule: Mapping[str, Any], metric: str) -> str:
+    return (
+        f"arms are replicated by cross-validation with {rule['folds']} folds, and every seed is a fold; intervals are "
+        "corrected for the examples that training parts share (Nadeau & Bengio)"
+    )
+
+
 def _across(rule: Mapping[str, Any], metric: str) -> str:
     return (
         f"the question is asked with {len(rule['levels'])} levels of {rule['path']}: {', '.join(rule['levels'])}; arms "
@@ -137,6 +145,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     tuning.RULE: _tune,
     matching.RULE: _match,
     splits.RULE: _splits,
+    FOLDS: _folds,
     datasets.RULE: _across,
     variance.RULE: _sources,
     retraining.RULE: _retrain,

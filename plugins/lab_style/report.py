@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab import Section
-from lab.report.pieces import first_of_each_arm, image_html
+from lab.report.pieces import arms_html, first_of_each_arm, image_html
 from lab_style.callbacks import PICTURES
 
 if TYPE_CHECKING:
@@ -22,10 +21,12 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     if not found:
         return []
     text = "\n".join(f"{run.arm}: pictures.gif after {content['epochs']} epochs" for run, content in found)
-    body = "".join(
-        f"<h4>{html.escape(run.arm)}</h4>"
-        + image_html(run.folder / "artefacts" / "pictures.png", "content, style, result")
-        + image_html(run.folder / "artefacts" / "pictures.gif", f"from the content to epoch {content['epochs']}")
+    body = arms_html(
+        (
+            run.arm,
+            image_html(run.folder / "artefacts" / "pictures.png", "content, style, result")
+            + image_html(run.folder / "artefacts" / "pictures.gif", f"from the content to epoch {content['epochs']}"),
+        )
         for run, content in found
     )
     return [Section("Pictures", text, body, weight=10)]

@@ -20,6 +20,7 @@ from torch import Tensor
 from lab import Data
 from lab.errors import DataError, ParameterError
 from lab_tabular.columns import as_strings, require_columns, with_string_names, without
+from lab_tabular.detection import detect_formats, detect_reading, shown
 from lab_tabular.formats import (
     ColumnFormat,
     category_format,
@@ -83,6 +84,11 @@ class Rows:
     def __getitems__(self, indices: Sequence[int]) -> TableBatch:
         chosen = torch.as_tensor(indices)
         return TableBatch(*(part.index_select(0, chosen) for part in (self.categorical, self.continuous, self.target)))
+
+    def __add__(self, other: Rows) -> Rows:
+        """Return the rows of both."""
+        names = ("categorical", "continuous", "target")
+        return Rows(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in names))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -239,6 +245,7 @@ def table(
     missing: Sequence[str] = (),
     separator: str = ",",
     encoding: str = "utf-8",
+    formats: Literal["declared", "detected"] = "declared",
 ) -> TableData:
     """Read a table from a file, split and preprocess it.
 
@@ -279,6 +286,9 @@ def table(
         missing: further values that mean a missing value, for example ``-`` or ``-999``.
         separator: column separator of a CSV file: ``,``, ``;``, ``|``, or ``tab``.
         encoding: encoding of a CSV file, for example ``cp1252`` or ``utf-16``.
+        formats: ``detected`` finds ``separator``, ``encoding``, ``decimal``, ``thousands``, ``numeric``, ``dates`` and
+            ``dayfirst`` as far as they are not given, and says in a note which it found. What remains ambiguous is an
+            error, as it is with ``declared``.
 
     Raises:
         DataError: the file or a column cannot be used; column and line are given.
@@ -289,12 +299,19 @@ def table(
     if max_rows is not None and max_rows < 1:
         raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where=_WHERE)
     reading = {"separator": separator, "encoding": encoding}
+    detected: dict[str, str] = {}
+    if formats == "detected":
+        defaults = {"separator": ",", "encoding": "utf-8"}
+        found = detect_reading(Path(path))
+        detected = {name: value for name, value in found.items() if reading[name] == defaults[name] != value}
+        reading |= detected
     for name in ("path", "target", "valid_path", "test_path", "max_rows", *reading):
         del options[name]
+    notes = (shown(detected),) if detected else ()
     frame = read_table(Path(path), **reading)
     frame = frame if max_rows is None else frame.iloc[:max_rows]
     valid, test = (read_table(Path(each), **reading) if each else None for each in (valid_path, test_path))
-    return table_of_frame(frame, target, valid=valid, test=test, reading=reading, name=path, **options)
+    return table_of_frame(frame, target, valid=valid, test=test, reading=reading, name=path, notes=notes, **options)
 
 
 def table_of_frame(
@@ -305,6 +322,7 @@ def table_of_frame(
     test: pd.DataFrame | None = None,
     reading: Mapping[str, str] | None = None,
     name: str = "the frame",
+    notes: Sequence[str] = (),
     **options: Any,
 ) -> TableData:
     """Split and preprocess a pandas frame.
@@ -315,6 +333,7 @@ def table_of_frame(
         valid, test: frames with the validation and the test rows.
         reading: how the file was read: separator and encoding.
         name: the table's name in messages.
+        notes: remarks on how it was read.
         options: parameters of ``table``.
     """
     chosen = _with_defaults(options)
@@ -323,13 +342,12 @@ def table_of_frame(
     require_columns([target], frame, name)
     if not len(frame):
         raise DataError("the table has no rows", where=name)
-    notes: tuple[str, ...] = ()
     if valid is None:
         try:
             mask, note = validation_mask(frame, chosen, name)
         except DataError as error:
             raise DataError(error.what, where=error.where or name, hint=error.hint) from error
-        frame, valid, notes = frame.loc[~mask], frame.loc[mask], (note,) if note else ()
+        frame, valid, notes = frame.loc[~mask], frame.loc[mask], (*notes, *([note] if note else []))
         # It marks the split, so a model must not see it.
         if chosen.valid_column:
             options["drop"] = list(dict.fromkeys([*chosen.drop, chosen.valid_column]))
@@ -349,6 +367,11 @@ def table_of_parts(
 ) -> TableData:
     """Preprocess a table that is split already; ``options`` are parameters of ``table``."""
     chosen = _with_defaults(options)
+    train = with_string_names(train, name)
+    if chosen.formats == "detected":
+        found = detect_formats(dict(train.items()), target, chosen)
+        chosen = SimpleNamespace(**{**vars(chosen), **found})
+        notes = [*notes, *([shown(found)] if found else [])]
     writing = Writing(
         tuple(chosen.numeric),
         chosen.decimal,
@@ -360,7 +383,7 @@ def table_of_parts(
     writing.check(chosen.dates)
     if chosen.min_count < 1:
         raise ParameterError(f"min_count must be at least 1, got {chosen.min_count}", where=_WHERE)
-    train, valid = with_string_names(train, name), with_string_names(valid, name)
+    valid = with_string_names(valid, name)
     test = None if test is None else with_string_names(test, name)
     wanted = [target, *(chosen.categorical or ()), *(chosen.continuous or ()), *chosen.dates, *chosen.numeric]
     for part in (train, valid, *([] if test is None else [test])):

@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ISO",
+    "SOFT_MISSING",
+    "STYLES",
     "ColumnFormat",
     "as_dates",
     "as_numbers",
     "category_format",
     "date_format_of",
+    "day_first",
     "infer_kind",
+    "looks_like_dates",
     "number_format",
     "read_column",
     "read_values",
+    "written_number",
 ]
 
 SOFT_MISSING = frozenset({"-", "--", "---", ".", "..", "none", "n.a.", "n/a", "nil", "missing", "unknown", "undefined"})
@@ -171,7 +176,7 @@ _UNITS = frozenset(
     )
 )
 _GROUP_SIGNS = {" ": "[ \u00a0\u2009\u202f]", "'": "['’]"}
-_STYLES = ((".", ","), (",", "."), (".", "'"), (".", " "), (",", " "))
+STYLES = ((".", ","), (",", "."), (".", "'"), (".", " "), (",", " "))
 
 
 @cache
@@ -183,12 +188,12 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
                       rf"(?P<after>[^\d\s.,+()-][^\s()]*|)(?P<minus>-?)")  # fmt: skip
 
 
-def _written_number(text: str, decimal: str, thousands: str) -> tuple[float, str] | None:
+def written_number(text: str, decimal: str, thousands: str) -> tuple[float, str] | None:
     """Parse a formatted number and return its value and unit, or None.
 
-    >>> _written_number("$1,234.50", ".", ","), _written_number("(5)", ".", ","), _written_number("1.234,5 €", ",", ".")
+    >>> written_number("$1,234.50", ".", ","), written_number("(5)", ".", ","), written_number("1.234,5 €", ",", ".")
     ((1234.5, '$'), (-5.0, ''), (1234.5, '€'))
-    >>> _written_number("1,23", ".", ",") is _written_number("A12", ".", ",") is None
+    >>> written_number("1,23", ".", ",") is written_number("A12", ".", ",") is None
     True
     """
     # The typographic minus, as spreadsheets and Wikipedia write it.
@@ -256,7 +261,7 @@ def _parsed(texts: Sequence[str], form: ColumnFormat) -> tuple[np.ndarray, list[
     """Return strings as numbers, NaN if they are not, and their units."""
     if form.is_plain:
         return plain_numbers(texts), [""] * len(texts)
-    found = [_written_number(text, form.decimal, form.thousands) for text in texts]
+    found = [written_number(text, form.decimal, form.thousands) for text in texts]
     # Only separators were declared, so that a unit is an error.
     if not form.written:
         found = [None if each is None or each[1] else each for each in found]
@@ -324,19 +329,19 @@ def _refuse_large(numbers: np.ndarray, column: pd.Series, name: str) -> None:
 
 def _numeric_hint(texts: Sequence[str], name: str, form: ColumnFormat | None = None) -> str | None:
     """Return the parameters with which strings would be numbers, or None."""
-    styles = [style for style in _STYLES if all(_written_number(text, *style) for text in texts)]
+    styles = [style for style in STYLES if all(written_number(text, *style) for text in texts)]
     if form is not None and not form.is_plain:
         styles = [style for style in styles if style != (form.decimal, form.thousands)]
         if form.thousands and not styles:
             return None
     if not styles:
         return None
-    units = {found[1] for text in texts if (found := _written_number(text, *styles[0]))}
+    units = {found[1] for text in texts if (found := written_number(text, *styles[0]))}
     lines = []
     for decimal, thousands in styles:
         separators = "" if decimal == "." and (thousands == "," or units) else f", decimal='{decimal}'"
         separators += "" if (decimal, thousands) in ((".", ","), (",", ".")) else f", thousands='{thousands}'"
-        values = _written_number(texts[0], decimal, thousands)
+        values = written_number(texts[0], decimal, thousands)
         line = f"numeric=['{name}']{separators}"
         lines.append(f"{line} reads '{texts[0]}' as {values[0]:.12g}" if values else line)
     return "\n".join([*_different(lines)[:3], f"or categorical=['{name}'] if it is not a number"])
@@ -417,7 +422,7 @@ def _only_format(texts: list[str], column: pd.Series, name: str, dayfirst: bool 
         _refuse_dates(good, column, name, form)
     if dayfirst is not None:
         other = fitting[0]
-        fitting = [form for form in fitting if _day_first(form) in (None, dayfirst)]
+        fitting = [form for form in fitting if day_first(form) in (None, dayfirst)]
         if not fitting:
             raise DataError(
                 f"column '{name}': the dates have the format {other}, but dayfirst={dayfirst}",
@@ -442,7 +447,7 @@ def _only_format(texts: list[str], column: pd.Series, name: str, dayfirst: bool 
     return forms[0]
 
 
-def _day_first(form: str) -> bool | None:
+def day_first(form: str) -> bool | None:
     """Return True if the day is before the month, None if they cannot be confused."""
     if form == ISO or form.startswith("%Y") or "%d" not in form or "%m" not in form:
         return None
@@ -631,6 +636,12 @@ def infer_kind(
     return "category"
 
 
+def looks_like_dates(texts: Sequence[str]) -> bool:
+    """Return whether strings may all be dates in one format."""
+    looked = texts[:MAX_SAMPLED]
+    return bool(looked) and all(_MAYBE_DATE.fullmatch(text) for text in looked) and all(map(_formats_for, looked[:10]))
+
+
 _TARGET_OF_DATES = "convert the target to a number of days; or, if each date is a class: task='classification'"
 
 
@@ -646,7 +657,7 @@ def _refuse_lookalikes(texts: Sequence[str], bad: Sequence[str], name: str, is_t
             if is_target
             else f"dates=['{name}'] expands them; otherwise drop=['{name}'] or categorical=['{name}']",
         )
-    numbers = [text for text in looked if any(_written_number(text, *style) for style in _STYLES)]
+    numbers = [text for text in looked if any(written_number(text, *style) for style in STYLES)]
     if 2 * len(numbers) >= len(looked):
         hint = (
             _numeric_hint(numbers, name) or f"numeric=['{name}'] with decimal and thousands, or categorical=['{name}']"

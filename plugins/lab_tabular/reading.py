@@ -37,7 +37,7 @@ _STARTS = {
     b"\x28\xb5\x2f\xfd": "compressed with zstd",
     b"\x80\x04\x95": "a pickle",
 }
-_BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
          codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _read_csv(path: Path, separator: str, encoding: str) -> pd.DataFrame:
     return frame
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
@@ -195,7 +195,7 @@ def _damaged(path: Path, error: BaseException) -> DataError:
 def _refuse_other_kinds(path: Path, encoding: str) -> None:
     """Raise if the first bytes are of another kind of file or encoding."""
     try:
-        with _open(path) as file:
+        with open_file(path) as file:
             head = file.read(HEAD_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, PermissionError):
@@ -213,7 +213,7 @@ def _refuse_other_kinds(path: Path, encoding: str) -> None:
             "this is a web page (HTML or XML), not a CSV file", where=str(path), hint="download the table itself"
         )
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
-        for mark, name in _BOMS.items():
+        for mark, name in BOMS.items():
             if head.startswith(mark):
                 raise DataError(f"the file is {name.upper()}, not UTF-8", where=str(path), hint=f"encoding='{name}'")
         if b"\0" in head:
@@ -225,7 +225,7 @@ def _refuse_other_kinds(path: Path, encoding: str) -> None:
 def _header(path: Path, separator: str, encoding: str) -> list[str]:
     """Return the names of the columns, stripped."""
     try:
-        with _open(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
+        with open_file(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
             rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
             # pandas takes a line of white space for an empty one and goes on to the next
             header = next((row for row in rows if len(row) > 1 or any(map(str.strip, row))), [])
@@ -266,7 +266,7 @@ def _parser_error(error: Exception, path: Path) -> DataError:
 
 def _not_encoded(path: Path, encoding: str) -> DataError:
     """Return the error for the first line that is not in this encoding, with a likely encoding."""
-    with _open(path) as file:
+    with open_file(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(encoding)
@@ -296,7 +296,7 @@ def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd
         return simple
     starts: list[int] = []
     try:
-        with _open(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
+        with open_file(path) as raw, io.TextIOWrapper(raw, _without_bom(encoding), newline="") as file:
             reader, before, width = csv.reader(file, delimiter=separator, skipinitialspace=True), 0, 0
             for row in reader:
                 start, before = before + 1, reader.line_num
@@ -320,7 +320,7 @@ def _lines(path: Path, frame: pd.DataFrame, separator: str, encoding: str) -> pd
 
 def _count_lines(path: Path) -> int:
     count, last = 0, b"\n"
-    with _open(path) as file:
+    with open_file(path) as file:
         while block := file.read(1 << 20):
             count += block.count(b"\n")
             last = block[-1:]

@@ -37,6 +37,9 @@ def describe_roles(train: Iterable[str], roles: Roles, preparation: Preparation)
         notes.append("continuous: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.continuous))
     if roles.dates:
         notes.append("dates: " + _listed(f"{name}{_writing(preparation, name)}" for name in roles.dates))
+    gaps = {name: preparation.formats[name].gaps for name in roles.continuous}
+    if read := [f"{' and '.join(map(repr, each))} in '{name}'" for name, each in gaps.items() if each]:
+        notes.append(f"read as missing: {_listed(read)}")
     odd = {name: {"None", "none", "-", "--"} & set(categories[name]) for name in roles.categorical}
     if like_gaps := [f"'{min(each)}' in '{name}'" for name, each in odd.items() if each]:
         notes.append(f"categories that may mean a missing value: {_listed(like_gaps)}; if so: missing=['None', '-']")

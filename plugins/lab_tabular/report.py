@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
-from lab.report.pieces import figure_html, first_of_each_arm, image_html
+from lab.report.pieces import arms_html, figure_html, first_of_each_arm, image_html
 from lab_tabular.callbacks import ENTITIES
 from lab_tabular.line import FILM
 
@@ -23,11 +23,11 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     found = []
     if entities:
         text = "\n\n".join(f"{run.arm}\n{_entities_text(content)}" for run, content in entities)
-        body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_entities_html(content)}" for run, content in entities)
+        body = arms_html((run.arm, _entities_html(content)) for run, content in entities)
         found.append(Section("Category embeddings", text, body, weight=10))
     if films:
         text = "\n".join(f"{run.arm}: {_film_text(content)}" for run, content in films)
-        body = "".join(f"<h4>{html.escape(run.arm)}</h4>{_film_html(run, content)}" for run, content in films)
+        body = arms_html((run.arm, _film_html(run, content)) for run, content in films)
         found.append(Section("Training of the line", text, body, weight=10))
     return found
 

@@ -71,9 +71,9 @@ def lab_datasets() -> dict[str, str]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab data``."""
-    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.")}
+    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.", "Components and plugins")}
 
 
 @hookimpl
@@ -85,4 +85,4 @@ def lab_conformance() -> str:
 @hookimpl
 def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
-    return {"tokenizer": "lab_text:scaffolds/tokenizer"}
+    return {kind: f"lab_text:scaffolds/{kind}" for kind in ("corpus", "index", "tokenizer", "vectors")}

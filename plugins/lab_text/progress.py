@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from lab.notebook import in_notebook
+
 __all__ = ["progress_bar"]
 
 _QUIET_BYTES = 20_000_000
@@ -18,12 +20,21 @@ def progress_bar(title: str, total: int | None, *, done: int = 0) -> Any:
         total: total bytes; None if unknown.
         done: bytes already there.
     """
-    from tqdm.auto import tqdm
+    # Not tqdm.auto: without ipywidgets it warns.
+    from tqdm import tqdm
 
-    # A log file would get a line for every update.
-    watched = sys.stderr.isatty() or "ipykernel" in sys.modules
+    # A log file would get a line for every update; in a notebook the bar goes to stdout, since stderr is red there.
+    notebook = in_notebook()
+    watched = sys.stderr.isatty() or notebook
     # A bar that flashes for a second only distracts.
     small = total is not None and total < _QUIET_BYTES
     return tqdm(
-        desc=title, total=total, initial=done, unit="B", unit_scale=True, leave=False, disable=small or not watched
+        desc=title,
+        total=total,
+        initial=done,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=small or not watched,
+        file=sys.stdout if notebook else sys.stderr,
     )

@@ -66,9 +66,11 @@ def lab_study_finished(study: Any, runs: Any) -> None:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab track``."""
-    return {"track": ("lab_trackers.track_command:track", "Send runs to MLflow or Weights & Biases.")}
+    return {
+        "track": ("lab_trackers.track_command:track", "Send runs to MLflow or Weights & Biases.", "Read the answer")
+    }
 
 
 @hookimpl

@@ -151,6 +151,10 @@ def support() -> ConformanceSupport:
                 ),
                 examples=small,
             ),
+            "callbacks.kornia": ComponentCase(
+                use("kornia", transforms={"RandomHorizontalFlip": {}, "RandomRotation": {"degrees": 10.0}}),
+                examples=small,
+            ),
             "callbacks.look_inside": ComponentCase(use("look_inside", count=2), examples=small),
             "datasets.cifar10": ComponentCase(use("cifar10", max_examples=300), exceptions=same),
             "datasets.dogs_cats": ComponentCase(use("dogs_cats", size=16)),

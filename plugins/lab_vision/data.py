@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable, Sequence
@@ -61,6 +62,12 @@ class Images:
         # Pixels stay bytes until here: as floats, a dataset would need four times the memory.
         chosen = torch.as_tensor(indices)
         return ImageBatch(self.scaled(self.pixels.index_select(0, chosen)), self.target.index_select(0, chosen))
+
+    def __add__(self, other: Images) -> Images:
+        """Return the images of both, scaled as these are."""
+        both = copy.copy(self)
+        both.pixels, both.target = torch.cat([self.pixels, other.pixels]), torch.cat([self.target, other.target])
+        return both
 
     def scaled(self, pixels: Tensor) -> Tensor:
         """Scale pixels (B, C, H, W) uint8 to the input of a model."""

@@ -98,7 +98,11 @@ def lab_steppers() -> dict[str, Any]:
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
     """Augmentation, and plots of what a model has learned."""
-    return {"augment": "lab_vision.augment:Augment", "look_inside": "lab_vision.callbacks:LookInside"}
+    return {
+        "augment": "lab_vision.augment:Augment",
+        "kornia": "lab_vision.kornia_augment:KorniaAugment",
+        "look_inside": "lab_vision.callbacks:LookInside",
+    }
 
 
 @hookimpl

@@ -71,7 +71,7 @@ class PicturePredictor(Predictor):
         return load(data=data)
 
     def predict(self, learner: Learner, path: Path, *, only: bool, reading: Mapping[str, Any]) -> pd.DataFrame:
-        """Return a row for each picture; with ``only``, without the probabilities.
+        """Return a row for each picture; with ``only``, without its id.
 
         ``reading["submission"]`` makes a file for a competition: ``class`` has the columns id and label,
         ``probabilities`` id and a column for each class.
@@ -91,10 +91,11 @@ class PicturePredictor(Predictor):
             return pd.DataFrame({"id": ids, "label": best})
         if kind == "probabilities":
             return pd.DataFrame(probabilities, columns=list(names)).assign(id=ids)[["id", *names]]
-        answer = pd.DataFrame({"id": ids, "prediction": best})
-        if only:
-            return answer
-        return answer.join(pd.DataFrame(probabilities, columns=[f"p({name})" for name in names]))
+        answer = pd.DataFrame({"prediction": best})
+        answer = answer.join(pd.DataFrame(probabilities, columns=[f"p({name})" for name in names]))
+        if not only:
+            answer.insert(0, "id", ids)
+        return answer
 
 
 def _probabilities(learner: Learner, pictures: list[Picture], where: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab import Section
-from lab.report.pieces import first_of_each_arm, image_html
+from lab.report.pieces import arms_html, first_of_each_arm, image_html
 from lab_vision.callbacks import INSIDE, KINDS
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def sections(runs: Sequence[RunRecord]) -> list[Section]:
     if not found:
         return []
     text = "\n".join(f"{run.arm}: {_text(content)}" for run, content in found)
-    body = "".join(
-        f"<h4>{html.escape(run.arm)}</h4><p>{html.escape(_text(content))}</p>{_pictures(run)}" for run, content in found
-    )
+    body = arms_html((run.arm, f"<p>{html.escape(_text(content))}</p>{_pictures(run)}") for run, content in found)
     return [Section("Interpretation", text, body, weight=10)]
 
 

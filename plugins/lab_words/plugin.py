@@ -62,9 +62,15 @@ def lab_vectors() -> dict[str, Any]:
 
 
 @hookimpl
-def lab_commands() -> dict[str, tuple[str, str]]:
+def lab_commands() -> dict[str, tuple[str, ...]]:
     """``lab words``."""
-    return {"words": ("lab_words.commands:words", "Neighbors, analogies and export of trained word vectors.")}
+    return {
+        "words": (
+            "lab_words.commands:words",
+            "Neighbors, analogies and export of trained word vectors.",
+            "Trained models",
+        )
+    }
 
 
 @hookimpl

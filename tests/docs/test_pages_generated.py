@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+import lab
 from lab.cli.main import COMMANDS
 from lab.registry import hookspecs
 from lab.registry.plugins import load_catalog
@@ -56,9 +57,31 @@ def test_every_built_in_component_is_on_its_page() -> None:
     assert set(re.findall(r"(?m)^## (.+)$", page)) == {*registries}
 
 
+def test_contracts_of_all_registries_and_the_classes_of_plugins_are_in_the_reference() -> None:
+    page = (DOCS / "reference.md").read_text(encoding="utf-8")
+    contracts = {each.spec.contract for each in load_catalog(only=[], strict=True).registries.values()}
+    own = {contract.partition(":")[2] for contract in contracts if contract and not contract.startswith("torch")}
+    heads = {head.split()[0].rpartition(":")[2].rpartition(".")[2] for head in re.findall(r"(?m)^### (.+)$", page)}
+    assert own | {"Learner", "RegistrySpec", "Section", "Example", "ConformanceSupport", "Trial"} <= heads
+    assert "`backward` may be called several times" in page
+
+
 def test_every_command_is_on_its_page() -> None:
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
     assert {f"lab {name}" for name in COMMANDS} <= set(re.findall(r"(?m)^## (.+)$", page))
+
+
+def test_every_public_name_is_on_its_page_with_its_methods() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"(?m)^#{3,4} (.+)$", page))
+    assert {name for name in lab.__all__ if not name.startswith("_")} | {"Results"} <= headings
+    # of the class, of its base, a property, and of plugins
+    assert {"Study.swap", "Study.tune", "Learner.find_lr", "Learner.freeze_to", "Learner.translate"} <= headings
+    assert {"Results.frame", "Results.failed", "Data.loader", "Callback.before_fit", "Stepper.train_step"} <= headings
+    catalog = load_catalog(only=[], strict=True)
+    assert {f"Study.{name}" for name in catalog.collect_owned("lab_study_methods")} <= headings
+    # an address in memory would differ each time
+    assert " at 0x" not in page
 
 
 def test_every_kind_of_plugin_has_an_example_on_the_page() -> None:

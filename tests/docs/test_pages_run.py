@@ -195,7 +195,7 @@ def test_every_block_declares_its_language(page: Path) -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "the-way-of-a-study.svg"], ids=named)
 def test_files_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named_files = re.findall(r"\b((?:lab|plugins|tests)/[\w/]+\.py)\b", text)
+    named_files = re.findall(r"(?<![\w/-])((?:lab|plugins|tests)/[\w/]+\.py)\b", text)
     named_files += [
         f"lab/{path}" for path in re.findall(r"(?<![\w/])((?:cli|study|registry|training|report)/\w+\.py)", text)
     ]
@@ -207,6 +207,29 @@ def test_links_of_the_readme_exist() -> None:
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_anchors_that_the_readme_links_to_are_headings() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((docs/[\w-]+\.md)#([\w-]+)\)", text)
+    assert links
+    for page, anchor in links:
+        headings = re.findall(r"(?m)^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"))
+        assert anchor in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings], page
+
+
+def test_first_screen_of_the_readme_has_picture_commands_answer_and_ways_on() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:60])
+    places = [
+        screen.index(each)
+        for each in ("Which part", "](docs/pictures/report.png)", "pip install -e .", "pytest", "verdict\n")
+    ]
+    assert places == sorted(places)
+    wanted = ("Notebooks", "Your own training\ncode", "TensorBoard", "Kaggle", "Getting started", "Gallery")
+    assert [name for name in wanted if f"[{name}](docs/" not in screen] == []
+    assert [
+        name for name in ("Lightning", "fastai", "Hydra", "W&B sweeps") if f"[{name}](docs/coming" not in screen
+    ] == []
 
 
 def test_readme_keeps_the_place_of_the_result() -> None:

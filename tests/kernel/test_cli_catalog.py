@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
+
+from lab.cli import summaries
+from lab.cli.main import COMMANDS, GROUPS
+from lab.cli.summaries import summary_of
+from lab.registry.plugins import load_catalog
+from lab.registry.registry import Entry, Plugin, RegistrySpec
 
 BAD = Path(__file__).parent / "bad_plugins"
 
@@ -49,13 +56,85 @@ def test_list_shows_every_kind(lab):
 def test_list_of_a_kind_marks_components_of_third_parties_with_their_package(lab, third_party, kind):
     result = lab("list", kind)
     assert result.out.startswith("losses: loss functions\n")
-    assert re.search(r"^  cosine_distance +lab_cosine 1.0 \(lab-cosine\)$", result.out, re.MULTILINE)
+    assert re.search(r"^  cosine_distance +\w.* \(lab_cosine 1.0, lab-cosine\)$", result.out, re.MULTILINE)
     assert re.search(
-        r"^  sharp_cosine +lab_cosine 1.0 \(lab-cosine\)  = use\('cosine_distance', power=3\)$",
+        r"^  sharp_cosine +\= use\('cosine_distance', power=3\) \(lab_cosine 1.0, lab-cosine\)$",
         result.out,
         re.MULTILINE,
     )
-    assert re.search(r"^  mse +lab_basics 0.1.0$", result.out, re.MULTILINE)
+    assert re.search(r"^  mse +Mean squared error. \(lab_basics\)$", result.out, re.MULTILINE)
+
+
+def test_list_has_a_sentence_for_every_built_in_component():
+    entries = [e for registry in load_catalog(only=[], strict=True).registries.values() for e in registry.entries()]
+    assert len(entries) > 200
+    assert [entry.label for entry in entries if len(summary_of(entry)) < 5] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ('def loss(a, b):\n    """Half of 0.5.  More.\n\n    x\n    """\n', "Half of 0.5."),
+        (
+            'class loss(\n    Base,\n):\n    """As ``f`` of *A b*, by A. Bee et al. 1999\n    and more\n    """\n',
+            "As f of A b, by A. Bee et al. 1999 and more",
+        ),
+        ("def loss(a, b):\n    return 1\n", ""),
+        ("from .deep import other, loss\n", "Deep."),
+        ("loss = make()\n", ""),
+        ("def loss(:\n", ""),
+    ],
+)
+def test_a_summary_is_the_first_sentence_of_a_docstring_wherever_it_is_written(tmp_path, monkeypatch, source, sentence):
+    package = tmp_path / "some_losses"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "top.py").write_text(source)
+    (package / "deep.py").write_text('def loss():\n    """Deep."""\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    summaries._source.cache_clear()
+    spec = RegistrySpec("losses", "loss")
+    assert summary_of(Entry(spec, "loss", "some_losses.top:loss", Plugin("p", "d", "1"))) == sentence
+
+
+def test_a_terminal_shows_the_whole_sentence_in_as_many_lines_as_it_needs(lab, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    plain = lab("list", "losses").out
+    monkeypatch.setattr("lab.cli.catalog.sys.stdout.isatty", lambda: True, raising=False)
+    shown = click.unstyle(lab("list", "losses").out)
+    assert max(map(len, shown.splitlines())) <= 60 < max(map(len, plain.splitlines()))
+    assert shown.split() == plain.split()
+
+
+# --- lab --help -------------------------------------------------------------------------------------------------------
+
+
+def test_the_help_has_every_command_under_a_heading_with_a_sentence(lab, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    catalog = load_catalog(only=[], strict=True)
+    added = catalog.collect_owned("lab_commands", taken=COMMANDS)
+    assert [name for name, (_, found) in added.items() if not (found[1].endswith(".") and found[2] in GROUPS)] == []
+    shown = lab("--help").out
+    assert [heading for heading in GROUPS[:-1] if f"\n{heading}:\n" not in shown] == []
+    for name in (*COMMANDS, *added):
+        assert re.search(rf"^  {name} +\w", shown, re.MULTILINE), name
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("declared", "heading", "text"),
+    [
+        ('"x:y"', "Other commands", "(added by mine 1.0)"),
+        ('("x:y", "Do it.")', "Other commands", "Do it."),
+        ('("x:y", "Do it.", "Runs")', "Runs", "Do it."),
+        ('("x:y", "Do it.", "Of mine")', "Of mine", "Do it."),
+    ],
+)
+def test_a_plugin_names_the_heading_of_its_command(lab, install, tmp_path, declared, heading, text):
+    install(mine=f"from lab import hookimpl\n\n@hookimpl\ndef lab_commands():\n    return {{'do-it': {declared}}}\n")
+    shown = lab("--help").out
+    [section] = [part for part in re.split(r"\n\n", shown) if part.startswith(f"{heading}:")]
+    assert re.search(rf"^  do-it +{re.escape(text)}$", section, re.MULTILINE)
 
 
 def test_list_of_an_unknown_kind_is_an_error(lab):
@@ -270,6 +349,10 @@ def test_the_shell_gets_a_completion_script(lab, monkeypatch, shell):
         ("lab show seq2seq_bi", {"seq2seq_bidir", "seq2seq_bidir_attn"}),
         ("lab run --pl", {"--plan"}),
         ("lab run nowhere.py --arms a", set()),
+        ("lab run nowhere.py --set l", set()),
+        ("lab run --executor pro", {"processes"}),
+        ("lab new plugin x --kind command", {"command"}),
+        ("lab compare nothing --metric v", set()),
     ],
 )
 def test_commands_kinds_names_and_options_are_completed(complete, line, offered):
@@ -281,5 +364,55 @@ def test_arms_of_the_study_are_completed(complete, tmp_path):
         "from lab import Experiment, Study\n"
         "study = Study(Experiment(dataset='a', architecture='b', loss='c')).swap('lr', {'slow': 0.1, 'slower': 0.01})\n"
     )
+    assert complete("lab find-lr s.py --arm s") == ["slow", "slower"]
     assert complete("lab run s.py --arms sl") == ["slow", "slower"]
     assert complete("lab run s.py --arms slow,sl") == ["slow,slow", "slow,slower"]
+
+
+PATHS = """
+print("what a file prints is no answer")
+from lab import Experiment, Study, use
+study = Study(Experiment(
+    dataset="points", architecture=use("mlp"), loss="cross_entropy", callbacks=["one_cycle"], metrics=["accuracy"],
+))
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "offered"),
+    [
+        ("l", ["loss=", "lr=", "loss."]),
+        ("architecture.h", ["architecture.hidden_size="]),
+        ("callbacks.one_cycle.pct", ["callbacks.one_cycle.pct_start="]),
+        ("optimizer=adag", ["optimizer=adagrad"]),
+        ("lr=0", []),
+    ],
+)
+def test_paths_of_the_study_are_completed(complete, tmp_path, start, offered):
+    (tmp_path / "s.py").write_text(PATHS)
+    for command in ("run", "show", "find-lr", "schedule"):
+        found = complete(f"lab {command} s.py --set {start}")
+        assert [each for each in found if not each.startswith("loss.")] == [e for e in offered if e != "loss."]
+
+
+def test_parameters_of_a_training_function_are_completed(complete, tmp_path):
+    (tmp_path / "s.py").write_text(
+        "from lab import Study, use\n\ndef train(*, rate=0.1, width=3):\n    return {'score': 1.0}\n\n"
+        "study = Study(use(train), compare='score', higher_is_better=True)\n"
+    )
+    assert complete("lab run s.py --set wi") == ["width="]
+
+
+def test_metrics_of_a_study_and_columns_of_a_file_are_completed(complete, tmp_path):
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "runs.csv").write_text("arm,seed,key,status,valid_loss,valid_accuracy,seconds\n")
+    (tmp_path / "results.csv").write_text("arm,seed,score\n")
+    for command in ("compare", "check-claim", "variance", "importance"):
+        assert complete(f"lab {command} mine --metric v") == ["valid_loss", "valid_accuracy"], command
+    assert complete("lab compare mine --metric s") == []
+    assert complete("lab compare results.csv --metric s") == ["score"]
+
+
+def test_a_close_command_is_named(lab):
+    assert "did you mean: compare?" in lab("compar").err

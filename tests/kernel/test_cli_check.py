@@ -65,6 +65,13 @@ def test_every_component_of_a_plugin_is_checked(site: Path) -> None:
     ]
 
 
+def test_plugin_without_components_has_nothing_to_check(site: Path) -> None:
+    lay_package(PACKAGES / "lab-count", site)
+    result = check("lab_count")
+    assert result.return_value == 0
+    assert "lab_count is loaded and adds no components: commands and hooks have tests of their own\n" in result.output
+
+
 @pytest.mark.usefixtures("faulty")
 def test_finding_is_shown_with_what_to_do_and_exits_with_1() -> None:
     result = check("lab_faulty")

@@ -491,6 +491,82 @@ def test_what_a_callback_writes_into_its_folder_is_no_part_of_the_key(keys, tmp_
     assert keys(text) == first
 
 
+def test_what_a_star_import_takes_counts(keys):
+    modules = {"one": "scale = 1\n", "two": "__all__ = ['other']\nscale = 2\nother = 3\n"}
+    text = after("# here", "from one import *\nfrom two import *\nNet.scale = scale")
+    first = keys(text, **modules)
+    assert keys(text, **{**modules, "two": modules["two"].replace("'other'", "'scale'")}) != first
+
+
+def test_a_text_that_is_raised_to_be_caught_counts_and_the_words_of_an_error_do_not(keys):
+    raised = """
+        class Found(Exception):
+            pass
+
+
+        def find():
+            raise Found("gelu")
+
+
+        def check():
+            raise ValueError("a scale must be positive")
+
+
+        try:
+            find()
+        except Found as found:
+            Net.scale = len(found.args[0])
+    """
+    text = after("# here", raised)
+    first = keys(text)
+    assert keys(text.replace('"gelu"', '"relu6"')) != first
+    assert keys(text.replace("must be positive", "is above 0")) == first
+
+
+def test_a_name_that_a_question_binds_besides_counts(keys):
+    text = STUDY.replace("seeds=2)", "seeds=(SCALE := 3))")
+    assert keys(text) != keys(text.replace("3", "4"))
+
+
+OWN_STUDY = """
+class Study:
+    def __init__(self, scale):
+        Net.scale = scale
+
+
+made = Study(2)
+import lab
+from lab import Study as Asked
+"""
+
+
+def test_a_class_of_ones_own_called_study_is_no_question(keys):
+    text = after("# here", OWN_STUDY).replace("study = Study(", "study = Asked(").replace("seeds=2", "seeds=5")
+    assert keys(text) != keys(text.replace("Study(2)", "Study(3)"))
+    assert keys(text) == keys(text.replace("seeds=5", "seeds=6"))
+
+
+def test_a_function_of_ones_own_may_do_anything_whatever_its_name(keys):
+    logged = "def log(scale):\n    Net.scale = scale\n\n\nunread = log(2)\n"
+    text = after("# here", logged)
+    assert keys(text) != keys(text.replace("log(2)", "log(3)"))
+
+
+@pytest.mark.parametrize("call", ["lab.Study", "lab.study.study.Study", "short.Study"])
+def test_a_study_is_a_question_however_it_is_imported(keys, call):
+    text = after("# here", "import lab\nimport lab.study.study\nimport lab as short").replace("= Study(", f"= {call}(")
+    assert keys(text) == keys(text.replace("seeds=2", "seeds=3"))
+
+
+@pytest.mark.parametrize("place", ["$SCALE_OF_NET", "a/${SCALE_OF_NET}/b", "%SCALE_OF_NET%"])
+def test_a_variable_that_is_expanded_in_a_text_counts(keys, monkeypatch, place):
+    text = after("# here", f"import os\nNet.scale = len(os.path.expandvars({place!r}))")
+    monkeypatch.setenv("SCALE_OF_NET", "1")
+    first = keys(text)
+    monkeypatch.setenv("SCALE_OF_NET", "22")
+    assert keys(text) != first
+
+
 def test_a_set_is_the_same_in_every_process():
     from lab.registry.values import to_plain
 

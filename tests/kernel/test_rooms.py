@@ -18,6 +18,7 @@ KERNEL = ROOT / "lab"
 NEVER_ENTERED = {
     "__main__.py": "python -m lab",
     "report/documents.py": "--format json",
+    "report/notebook.py": "Study.run in a notebook, and results that are shown there",
     "registry/hookspecs.py": "the hooks, which are declared and not called",
     "study/command.py": "lab.command, for a command line as an experiment",
     "study/outside.py": "lab.compare, for results from elsewhere",

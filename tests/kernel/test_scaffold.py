@@ -6,6 +6,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests.third_party.site import catalog_with
 OTHERS = ["command", "learner-method", "report-section"]
 """Kinds that add no component to a registry."""
 KINDS = sorted(load_catalog().collect("lab_scaffolds").keys() - {"experiment", *OTHERS})
+AROUND = [".github/workflows/release.yml", ".github/workflows/tests.yml", ".gitignore", "CHANGELOG.md", "LICENSE"]
 FILES = [
     "README.md",
     "experiments/{name}.py",
@@ -44,7 +47,8 @@ def new_plugin(tmp_path: Path, kind: str) -> Path:
 
 
 def test_every_kind_of_the_kernel_has_a_template() -> None:
-    singulars = {registry.spec.singular for registry in load_catalog().registries.values()}
+    registries = load_catalog().registries.values()
+    names = {registry.spec.singular for registry in registries} | {registry.spec.name for registry in registries}
     kernel = {
         "dataset",
         "architecture",
@@ -57,7 +61,8 @@ def test_every_kind_of_the_kernel_has_a_template() -> None:
         "executor",
         "task",
     }
-    assert kernel | {"attention", "searcher", "tokenizer"} <= {*KINDS} <= singulars
+    others = {"attention", "corpus", "index", "searcher", "tokenizer", "tracker", "vectors"}
+    assert kernel | others <= {*KINDS} <= names
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -93,8 +98,48 @@ def test_a_name_that_is_taken_is_refused(name: str, kind: str, message: str, tmp
 @pytest.mark.parametrize("kind", KINDS)
 def test_new_plugin_is_a_whole_package(new_plugin: Path, kind: str) -> None:
     written = sorted(path.relative_to(new_plugin).as_posix() for path in new_plugin.rglob("*") if path.is_file())
-    names = {"name": f"fresh_{kind}", "module": f"lab_fresh_{kind}", "kind": kind}
-    assert written == sorted(file.format(**names) for file in FILES)
+    module = {"vectors": "word_vectors"}.get(kind, kind)
+    names = {"name": f"fresh_{kind}", "module": f"lab_fresh_{kind}", "kind": module}
+    assert written == sorted([*AROUND, *(file.format(**names) for file in FILES)])
+
+
+def test_a_plugin_in_a_repository_that_is_there_has_no_files_around_it(tmp_path: Path) -> None:
+    assert lab("plugin", "fresh", "--kind", "loss", "--no-repository", "--into", str(tmp_path)).exception is None
+    assert not [name for name in AROUND if (tmp_path / "lab-fresh" / name).exists()]
+    text = (tmp_path / "lab-fresh" / "pyproject.toml").read_text(encoding="utf-8")
+    assert "license" not in text
+    assert "Releases" not in (tmp_path / "lab-fresh" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("terms", "first", "expression"),
+    [
+        ("MIT", "MIT License", "MIT"),
+        ("BSD-3-Clause", "BSD 3-Clause License", "BSD-3-Clause"),
+        ("none", f"Copyright (c) {time.localtime().tm_year} Ada. All rights reserved.", "LicenseRef-Proprietary"),
+    ],
+)
+def test_the_license_is_chosen(terms: str, first: str, expression: str, tmp_path: Path) -> None:
+    done = lab("plugin", "fresh", "--kind", "loss", "--license", terms, "--author", "Ada", "--into", str(tmp_path))
+    assert done.exception is None
+    text = (tmp_path / "lab-fresh" / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith(f"{first}\n")
+    assert f"{time.localtime().tm_year}" in text
+    project = tomllib.loads((tmp_path / "lab-fresh" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (project["license"], project["authors"]) == (expression, [{"name": "Ada"}])
+
+
+def test_workflows_test_on_every_python_and_publish_without_a_password(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with mkdocs, of the extra 'dev'")
+    lab("plugin", "fresh", "--kind", "loss", "--into", str(tmp_path))
+    folder = tmp_path / "lab-fresh" / ".github" / "workflows"
+    tests, release = (yaml.safe_load((folder / name).read_text()) for name in ("tests.yml", "release.yml"))
+    assert tests["jobs"]["tests"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    runs = [step["run"] for step in tests["jobs"]["tests"]["steps"] if "run" in step]
+    assert runs[1:] == ["lab --strict plugins", "lab check lab_fresh", "python -m pytest"]
+    assert tests["jobs"]["tests"]["steps"][1]["with"]["python-version"] == "${{ matrix.python }}"
+    assert release["jobs"]["publish"]["permissions"] == {"id-token": "write"}
+    assert release["jobs"]["publish"]["steps"][-1]["uses"].startswith("pypa/gh-action-pypi-publish@")
 
 
 @pytest.mark.parametrize("kind", KINDS)

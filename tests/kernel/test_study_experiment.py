@@ -235,6 +235,12 @@ def test_a_wrong_assignment_says_what_is_wrong(set_, assignment, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("lr", [slice("a", "b"), slice(0.1, None), slice(1e-3, 0.1, 2), slice(None, True)])
+def test_a_slice_of_learning_rates_is_of_numbers(catalog, lr):
+    with pytest.raises(StudyError, match=r"lr as a slice must be slice\(low, high\)"):
+        checked(experiment(lr=lr), catalog)
+
+
 def test_problems_of_paths_and_of_names_are_reported_together(catalog):
     study = Study(experiment(loss="sqared", epochs="two"))
     with pytest.raises(StudyError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import attrs
 import pytest
 import torch
 from torch import nn
@@ -119,6 +120,15 @@ def test_a_sweep_stops_when_the_loss_diverges():
     assert found.diverged
     assert len(found.rates) < 100
     assert 1e-3 < found.steepest < 1.5  # the largest stable rate of plain descent here is about 1
+
+
+def test_one_rate_is_suggested_with_its_reason():
+    found = toy_learner().find_lr(start=1e-4, end=1.0, steps=40)
+    assert found.suggestion == found.valley
+    assert f"suggestion: {found.suggestion:.1e}, the middle of the longest stretch" in str(found)
+    assert [line.get_label() for line in found.plot().axes[0].lines][-1].startswith("suggestion")
+    flat = attrs.evolve(found, losses=list(range(len(found.rates))))
+    assert "never falls below its beginning" in flat.reason
 
 
 def test_layer_groups_keep_the_ratios_of_their_rates_in_a_sweep():

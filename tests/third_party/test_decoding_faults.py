@@ -10,6 +10,7 @@ import pytest
 
 from lab import Experiment, Study, use
 from lab.errors import StudyError
+from lab.registry.component import Use
 from lab.registry.plugins import Catalog, load_catalog
 from lab.study.execute import run_study
 from lab.study.preflight import plan_study
@@ -180,7 +181,15 @@ class Pair(BatchFirst):
         return super().forward(source, prefix), None
 
 
-BROKEN = (BatchFirst, Pair, TwoValues, TimeFirst, OddWeights, NoSelect, NoReorder, Raises, Other, NoLength)
+class NoEnd(Plain):
+    """Has steps, and does not say what ends a sentence."""
+
+    def __init__(self, source_vocab_size: int, target_vocab_size: int, bos_id: int, max_length: int, *, width: int = 4):
+        super().__init__(source_vocab_size, target_vocab_size, bos_id, 0, max_length, width=width)
+        del self.eos_id
+
+
+BROKEN = (NoEnd, BatchFirst, Pair, TwoValues, TimeFirst, OddWeights, NoSelect, NoReorder, Raises, Other, NoLength)
 KINDS = (Whole, NoPacking, *BROKEN)
 
 
@@ -196,6 +205,7 @@ FAULTS = {
     "noselect": ("the state of a NoSelect has no `select`", "class NoSelect"),
     "noreorder": ("the state of a NoReorder has no `reorder`", "class NoReorder"),
     "raises": ("a Raises cannot decode: start(source (", "return self.sourcebook(source)"),
+    "other": ("step 1 of a Other gives other logits than `forward` with the same tokens", "class Other"),
     "nolength": ("forward of a NoLength must take (source, at_least=T)", "class NoLength"),
 }
 
@@ -247,6 +257,35 @@ def test_model_that_cannot_decode_is_told_in_the_plan_with_plugin_file_and_line(
         assert line_of(source, catalog) in problem, problem
 
 
+def test_steps_that_disagree_are_told_in_the_plan_without_any_callback(catalog: Catalog, tmp_path: Path) -> None:
+    base = attrs.evolve(study("other", callbacks=False).base, stepper="teacher_forcing", architecture="other")
+    with pytest.raises(StudyError) as failure:
+        plan_study(Study(base, seeds=1), Workspace.open(tmp_path / "runs", catalog, "cpu"))
+    (problem,) = failure.value.problems
+    assert FAULTS["other"][0] in problem
+    assert line_of("class Other", catalog) in problem
+
+
+@pytest.mark.parametrize(
+    ("callback", "name", "note"),
+    [
+        (use("translations"), "noend", "a NoEnd has no `eos_id`: it decodes by `forward`, not step by step"),
+        (use("attention_maps"), "noend", "no attention maps: a NoEnd cannot decode step by step: it has no `eos_id`"),
+        (use("attention_maps"), "whole", "no attention maps: `step` of a Whole returns no attention weights"),
+        (use("aer", file="embedded"), "whole", "no aer: `step` of a Whole returns no attention weights"),
+        (use("aer", file="embedded"), "noend", "no aer: a NoEnd has no `eos_id`"),
+    ],
+)
+def test_what_a_model_lacks_for_a_callback_is_noted_in_the_plan(
+    callback: Use, name: str, note: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    # the alignments of the embedded corpus are those of its first pairs
+    data = use("fr_en_questions", pairs=48, tokenizer="whitespace", holdout=0.25)
+    base = attrs.evolve(study().base, dataset=data, architecture=name, callbacks=[callback])
+    plan = plan_study(Study(base, seeds=1), Workspace.open(tmp_path / "runs", catalog, "cpu"))
+    assert note in plan.checks["base"].notes
+
+
 def test_state_needs_no_reorder_where_nothing_is_reordered(catalog: Catalog, tmp_path: Path) -> None:
     plan = plan_study(study("noreorder", beam=1), Workspace.open(tmp_path / "runs", catalog, "cpu"))
     assert set(plan.checks) == {"base", "noreorder"}
@@ -282,10 +321,7 @@ def test_kit_finds_nothing_at_models_that_decode(name: str, catalog: Catalog) ->
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [
-        *((name, message) for name, (message, _) in FAULTS.items()),
-        ("other", "step 1 of a Other gives other logits than `forward` with the same tokens"),
-    ],
+    [(name, message) for name, (message, _) in FAULTS.items()],
 )
 def test_kit_finds_models_that_cannot_decode(name: str, message: str, catalog: Catalog) -> None:
     entry = next(e for e in catalog.registries["architectures"].entries() if e.name == name)

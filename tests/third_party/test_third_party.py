@@ -38,7 +38,6 @@ KINDS = {
     "lab-moons": "datasets",
     "lab-pieces": "tokenizers",
     "lab-podium": None,
-    "lab-stepwise": "architectures",
     "lab-striped": "samplers",
     "lab-translator": "architectures",
 }

@@ -47,6 +47,23 @@ class LearningRates:
     valley: float
     diverged: bool
 
+    @property
+    def suggestion(self) -> float:
+        """The rate to train with: ``valley``, which is less at the mercy of single batches than ``steepest``."""
+        return self.valley
+
+    @property
+    def reason(self) -> str:
+        """Why this rate, in one sentence that names what the sweep showed."""
+        best = self.losses.index(min(self.losses))
+        lowest = self.rates[best]
+        if not best:
+            return "though the loss never falls below its beginning: train longer (more steps), or begin lower"
+        return (
+            f"the middle of the longest stretch over which the smoothed loss falls; it is lowest at {lowest:.1e}, "
+            f"{lowest / self.suggestion:.2g} × as high, and falls fastest at {self.steepest:.1e}"
+        )
+
     def shown_losses(self) -> tuple[float, float]:
         """Return the range of losses to draw: the fall, and a little above it; divergence is cut off."""
         # a loss that does not fall is drawn with a range of 1
@@ -55,7 +72,7 @@ class LearningRates:
         return low - 0.1 * fall, low + 1.5 * fall
 
     def plot(self) -> Figure:
-        """Plot the smoothed loss over the rate, with both suggestions."""
+        """Plot the smoothed loss over the rate, with the suggestion."""
         # Figure, not pyplot: no global state, no window
         from matplotlib.figure import Figure
 
@@ -63,8 +80,8 @@ class LearningRates:
         axes = figure.add_subplot()
         axes.plot(self.rates, self.raw_losses, color="0.8", linewidth=1, label="loss")
         axes.plot(self.rates, self.losses, label="smoothed")
-        for name, rate, color in (("steepest", self.steepest, "tab:red"), ("valley", self.valley, "tab:green")):
-            axes.axvline(rate, color=color, linestyle="--", linewidth=1, label=f"{name} {rate:.2g}")
+        rate = self.suggestion
+        axes.axvline(rate, color="tab:green", linestyle="--", linewidth=1, label=f"suggestion {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=self.shown_losses())
         axes.legend(loc="lower left")
         # pyplot is not loaded, so a notebook does not know how to show a figure
@@ -83,7 +100,7 @@ class LearningRates:
         end = "the loss diverged" if self.diverged else "the sweep reached its end"
         return (
             f"{len(self.rates)} steps from {self.rates[0]:.1e} to {self.rates[-1]:.1e}; {end}\n"
-            f"steepest descent at {self.steepest:.2e}, valley at {self.valley:.2e}"
+            f"suggestion: {self.suggestion:.1e}, {self.reason}"
         )
 
 

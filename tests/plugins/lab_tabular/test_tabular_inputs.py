@@ -806,3 +806,106 @@ def test_lines_of_white_space_before_the_header_are_skipped(tmp_path, blank):
     path.write_text(f"{blank}\n1,5")
     with pytest.raises(DataError, match="a header, but no rows"):
         read_table(path)
+
+
+# --- formats that are detected ----------------------------------------------------------------------------------------
+
+EUROPEAN = """Id;Ort;Preis;Fläche;Tag;Rabatt;Zimmer
+001;Köln;1.234,50;85,5;31.07.2015;12 %;3
+002;Bonn;2.000,00;61,0;01.08.2015;5 %;n/a
+003;Köln;1.500;40;15.08.2015;0 %;2
+004;Bonn;999,99;120,25;30.08.2015;7,5 %;-
+005;Ulm;3.100,00;75;02.09.2015;10 %;5
+"""
+
+
+def repeated(text, times=6):
+    header, *rows = text.splitlines(keepends=True)
+    return header + "".join(rows * times)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("sign", "said"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_a_european_file_is_detected_and_shown(tmp_path, encoding, sign, said):
+    path = tmp_path / "preise.csv"
+    path.write_bytes(repeated(EUROPEAN).replace(";", sign).encode(encoding))
+    data = table(str(path), "Preis", formats="detected", drop=["Id"])
+    read = data.preparation
+    assert read.formats["Preis"].decimal == ","
+    assert read.formats["Rabatt"].unit == "%"
+    assert set(read.categories["Ort"]) <= {"Köln", "Bonn", "Ulm"}
+    assert (data.target_range[0], data.target_range[1]) == (999.99, 3100.0)
+    (note, formats) = (each for each in data.notes if each.startswith("detected: "))
+    assert f"separator='{said}'" in note
+    assert ("encoding='cp1252'" in note) == (encoding in ("cp1252", "latin-1"))
+    assert formats == "detected: decimal=',', thousands='.', numeric=['Rabatt'], dates=['Tag']"
+    assert any("'-' and 'n/a'" in each or "'-'" in each for each in data.notes if each.startswith("read as missing"))
+
+
+def test_what_is_detected_reads_as_what_is_declared(tmp_path):
+    path = tmp_path / "preise.csv"
+    path.write_bytes(repeated(EUROPEAN).encode("cp1252"))
+    one = table(str(path), "Preis", formats="detected", drop=["Id"])
+    other = table(
+        str(path), "Preis", drop=["Id"], separator=";", encoding="cp1252", decimal=",", thousands=".",
+        numeric=["Rabatt"], dates=["Tag"],
+    )  # fmt: skip
+    assert one.fingerprint == other.fingerprint
+    assert one.preparation.reading == other.preparation.reading == {"separator": ";", "encoding": "cp1252"}
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        (["$1,200.50", "$3", "$12"], {"decimal": ".", "thousands": ",", "numeric": ["x"]}),
+        (["1,234,567", "12", "1,000"], {"decimal": ".", "thousands": ","}),
+        (["1 234,5", "12", "7,25"], {"decimal": ",", "thousands": " "}),
+        (["1'234.5", "12.5", "7"], {"decimal": ".", "thousands": "'"}),
+        (["0,5", "1,25", "n/a"], {"decimal": ",", "thousands": "."}),
+        (["1.5", "2", "none"], {}),
+        (["a", "b", "c"], {}),
+        (["05/12/2024", "31/12/2024", "01/01/2025"], {"dates": ["x"]}),
+    ],
+)
+def test_signs_of_numbers_and_dates_are_detected(column, found):
+    from lab_tabular.data import _with_defaults
+    from lab_tabular.detection import detect_formats
+
+    columns = {"x": pd.Series(column), "y": pd.Series(["1", "2", "3"])}
+    assert detect_formats(columns, "y", _with_defaults({})) == found
+
+
+def test_one_column_of_dates_decides_the_order_of_another():
+    from lab_tabular.data import _with_defaults
+    from lab_tabular.detection import detect_formats
+
+    columns = {"a": pd.Series(["05/12/2024", "06/11/2024"]), "b": pd.Series(["31/12/2024", "01/02/2024"])}
+    assert detect_formats(columns, "y", _with_defaults({})) == {"dates": ["a", "b"], "dayfirst": True}
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (["1,234", "5,678"], "looks like numbers"),
+        (["05/12/2024", "06/11/2024"], "is ambiguous"),
+    ],
+)
+def test_what_stays_ambiguous_is_an_error_and_no_guess(column, said):
+    frame = pd.DataFrame({"x": column * 10, "y": [1.5, 2.5] * 10})
+    with pytest.raises(DataError, match=said):
+        table_of_frame(frame, "y", formats="detected")
+
+
+def test_plain_files_have_nothing_to_detect(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(repeated(PLAIN, 10), encoding="utf-8")
+    one, other = (table(str(path), "price", formats=formats) for formats in ("declared", "detected"))
+    assert one.fingerprint == other.fingerprint
+    assert one.notes == other.notes
+
+
+def test_what_is_given_is_not_detected(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(repeated("a;b\n1,5;2\n2,5;3\n"))
+    data = table(str(path), "b", formats="detected", decimal=",", task="regression")
+    assert [note for note in data.notes if note.startswith("detected")] == ["detected: separator=';'"]

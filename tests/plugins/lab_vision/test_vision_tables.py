@@ -121,7 +121,7 @@ def test_a_folder_is_predicted_for_a_submission_without_the_training_pictures(fo
     probabilities = predicted(submission="probabilities")
     assert list(probabilities.columns) == ["id", "bright", "dark"]
     assert np.allclose(probabilities[["bright", "dark"]].sum(axis=1), 1)
-    assert list(predicted(only=True).columns) == ["id", "prediction"]
+    assert list(predicted(only=True).columns) == ["prediction", "p(bright)", "p(dark)"]
     assert predicted(folder / f"train/{left[0]}.png")["id"].tolist() == [str(left[0])]
     (folder / "train/a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="1 pictures cannot be read") as caught:

@@ -1,0 +1,1 @@
+"""Executor with a process for each run."""

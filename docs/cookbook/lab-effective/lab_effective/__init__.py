@@ -1,0 +1,1 @@
+"""Sampler that balances classes by their effective number of examples."""

@@ -1,0 +1,1 @@
+"""Networks over sets, with a registry of poolings and a command."""

@@ -1,0 +1,1 @@
+"""Tracker that keeps runs in an SQLite database."""
