@@ -295,12 +295,12 @@ def _reference(path: str, suffix: str = "") -> list[str]:
     if name in _NOTES:
         lines += [_NOTES[name], ""]
     if isinstance(thing, type):
-        methods = [_method(own, member) for own, member in _members(thing)]
+        methods = [_method(own, member) for own, member in _own_members(thing)]
         lines += ["*Methods*", "", *methods] if methods else []
     return [*lines, ""]
 
 
-def _members(thing: type) -> Iterator[tuple[str, Any]]:
+def _own_members(thing: type) -> Iterator[tuple[str, Any]]:
     """Iterate over the public methods and properties that a class defines, in the order of its source."""
     for name, member in vars(thing).items():
         function = getattr(member, "__func__", getattr(member, "fget", None) or member)
