@@ -74,3 +74,52 @@ def test_pictures_of_the_page_are_those_of_the_notebook(tool: ModuleType, stored
     page = (DOCS / "notebooks.md").read_text(encoding="utf-8")
     assert set(re.findall(r"pictures/(notebook-\d+\.png)", page)) == set(found)
     assert "data:image" not in page
+
+
+LONG = """
+from lab import Experiment, Study, use
+base = Experiment(
+    dataset=use("points", count=2000), architecture="mlp", loss="cross_entropy", epochs=30, batch_size=8, lr=0.01
+)
+results = Study(base, name="long", seeds=1).run()
+"""
+
+
+def reply_to(client: Any, asked: str) -> dict[str, Any]:
+    """The answer to one message; those to others come in between."""
+    while True:
+        message = client.get_shell_msg(timeout=300)
+        if message["parent_header"].get("msg_id") == asked:
+            return message["content"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_stopped_keeps_what_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a real kernel: the button sends it SIGINT."""
+    from jupyter_client.manager import start_new_kernel
+
+    monkeypatch.chdir(tmp_path)
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    try:
+        asked = client.execute(LONG)
+        # in the second epoch, so that there is a checkpoint of the first
+        shown: list[str] = []
+        while not any(re.search(r"[2-9]/30", text) for text in shown[-3:]):
+            message = client.get_iopub_msg(timeout=120)
+            data = message["content"].get("data", {})
+            shown += [data["text/plain"]] if "text/plain" in data else []
+            assert message["msg_type"] != "error", message["content"]
+        manager.interrupt_kernel()
+        assert reply_to(client, asked)["ename"] == "KeyboardInterrupt"
+        while "interrupted" not in shown[-1]:
+            data = client.get_iopub_msg(timeout=60)["content"].get("data", {})
+            shown += [data["text/plain"]] if "text/plain" in data else []
+        assert "interrupted; what was trained is kept: run the cell again to go on" in shown[-1]
+        assert reply_to(client, client.execute(LONG))["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    [store] = (tmp_path / "runs").glob(".store")
+    [run] = [folder for folder in store.iterdir() if (folder / "result.json").is_file()]
+    epochs = (run / "metrics.jsonl").read_text().splitlines()
+    assert len(epochs) == 30
