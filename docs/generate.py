@@ -237,6 +237,106 @@ def _split(text: str) -> list[str]:
     return [piece.strip() for piece in pieces]
 
 
+# --- classes that plugins use -----------------------------------------------------------------------------------------
+
+REFERENCE = {
+    "What components are given and return": [
+        "lab:Data", "lab:Learner", "lab:Stepper", "lab:Evaluation", "lab:Callback",
+        "lab.training.state:Training", "lab:TaskRun", "lab:part", "lab:mean_over", "lab_text.corpora:data_folder",
+    ],
+    "What hooks are given and return": [
+        "lab:RegistrySpec", "lab:Section", "lab.study.run:Run", "lab.study.run:RunProgress",
+        "lab.study.store:RunRecord",
+        "lab.study.results:Results", "lab.study.study:Trial", "lab.study.study:Arm",
+    ],
+    "The conformance kit": [
+        "lab.testing:Conformance", "lab.testing:Example", "lab.testing:ConformanceSupport", "lab.testing:ComponentCase",
+        "lab.testing:Finding",
+    ],
+    "Protocols of translation": [
+        "lab_seq2seq.protocols:TranslationModel", "lab_seq2seq.protocols:StepwiseModel",
+        "lab_seq2seq.protocols:DecodingState",
+    ],
+}  # fmt: skip
+
+_NOTES = {
+    "Stepper": "Gradients are empty when `train_step` begins. `backward` may be called several times: they add up. "
+    "`optimizer_step` clears them after the step, so nothing else zeroes gradients; a stepper that steps the optimizer "
+    "itself clears them, too.",
+    "Learner": "A component gets it as an argument, or as `self.learner` of a stepper; random numbers come from "
+    '`learner.streams.generator("name")`.',
+}
+
+_REFERENCE = """\
+What plugins are given, subclass or return. `lab.Data` is imported by `from lab import Data`, other names from the
+module before the colon. [Writing a plugin](writing-a-plugin.md) has an example of each kind."""
+
+
+def reference_page() -> str:
+    """Return the page of the classes that plugins use, and of the contracts of all registries."""
+    lines = [NOTICE, "# Reference for plugins", "", _REFERENCE, ""]
+    for heading, paths in REFERENCE.items():
+        lines += [f"## {heading}", "", *(line for path in paths for line in _reference(path))]
+    lines += ["## Contracts of registries", ""]
+    known = {path for paths in REFERENCE.values() for path in paths} | {"lab.training.data:Data"}
+    for registry in builtin_catalog().registries.values():
+        module, _, name = registry.spec.contract.partition(":")
+        # of the kernel's base classes above, only the public name is known to a reader
+        if module and not module.startswith("torch") and f"lab:{name}" not in known:
+            lines += _reference(registry.spec.contract, f" ({registry.spec.name})")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _reference(path: str, suffix: str = "") -> list[str]:
+    module, _, name = path.partition(":")
+    thing = getattr(importlib.import_module(module), name)
+    lines = [f"### {module}{'.' if module == 'lab' else ':'}{name}{suffix}", ""]
+    lines += [*_fence(_folded(f"{name}{_plain_signature(thing)}")), "", markdown(inspect.getdoc(thing) or ""), ""]
+    if name in _NOTES:
+        lines += [_NOTES[name], ""]
+    if isinstance(thing, type):
+        methods = [_method(own, member) for own, member in _members(thing)]
+        lines += ["*Methods*", "", *methods] if methods else []
+    return [*lines, ""]
+
+
+def _members(thing: type) -> Iterator[tuple[str, Any]]:
+    """Iterate over the public methods and properties that a class defines, in the order of its source."""
+    for name, member in vars(thing).items():
+        function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+        if not name.startswith("_") and inspect.isfunction(function) and inspect.getdoc(function):
+            yield name, member
+
+
+def _method(name: str, member: Any) -> str:
+    function = getattr(member, "__func__", getattr(member, "fget", None) or member)
+    doc = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+    given = (
+        ""
+        if isinstance(member, property)
+        else _plain_signature(function, without_self=not isinstance(member, staticmethod))
+    )
+    return f"- `{name}{given}`: {_escaped(doc)}"
+
+
+def _plain_signature(thing: Any, *, without_self: bool = False) -> str:
+    """Return the names of parameters and their plain defaults."""
+    try:
+        parameters = list(inspect.signature(thing).parameters.values())
+    except (TypeError, ValueError):
+        return ""
+    shown, is_keyword = [], False
+    for each in parameters[1:] if without_self else parameters:
+        if each.kind is each.KEYWORD_ONLY and not is_keyword:
+            shown.append("*")
+        is_keyword |= each.kind in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        star = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+        plain = isinstance(each.default, (str, int, float, bool, tuple, type(None)))
+        default = "" if each.default is each.empty else f"={each.default!r}" if plain else "=…"
+        shown.append(f"{star}{each.name}{default}")
+    return f"({', '.join(shown)})"
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -561,6 +661,7 @@ def with_inserts(text: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "hooks.md": hooks_page,
     "components.md": components_page,
+    "reference.md": reference_page,
     "cli.md": cli_page,
     "api.md": api_page,
     "files.md": files_page,

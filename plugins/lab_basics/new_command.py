@@ -24,6 +24,8 @@ from lab.registry.registry import Registry, RegistrySpec
 __all__ = ["new"]
 
 HERE = Path(__file__).parent / "templates"
+IN_WORDS = {"word vectors": "source of word vectors"}
+"""Kinds whose name in a registry has no article."""
 LICENSES = ["MIT", "BSD-3-Clause", "none"]
 """Licenses whose text can be written; "none" reserves all rights."""
 
@@ -174,7 +176,7 @@ def _names(words: list[str], kind: str) -> dict[str, Any]:
         "class_name": "".join(word.capitalize() for word in words),
         "module": "_".join(["lab", *words]),
         "distribution": "-".join(["lab", *words]),
-        "kind": kind.replace("-", " "),
+        "kind": IN_WORDS.get(kind, kind.replace("-", " ")),
         "kind_module": re.sub(r"[ -]", "_", kind),
         "article": "an" if kind[0] in "aeiou" else "a",
         "lab_version": ".".join(version[:2]),

@@ -116,7 +116,8 @@ class Corpus:
         raise DataError(
             f"corpus '{self.name}' is not here: {self.files[role][0]} is missing",
             where=f"data directory {folder}",
-            hint=f"fetch it with: lab data get {self.name}\nor set LAB_DATA to a directory that has it",
+            hint=(f"fetch it with: lab data get {self.name}\nor " if self.downloads else "put it there, or ")
+            + "set LAB_DATA to a directory that has it",
         )
 
 

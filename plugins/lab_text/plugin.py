@@ -89,4 +89,4 @@ def lab_conformance() -> str:
 @hookimpl
 def lab_scaffolds() -> dict[str, str]:
     """Templates for ``lab new``."""
-    return {"tokenizer": "lab_text:scaffolds/tokenizer"}
+    return {kind: f"lab_text:scaffolds/{kind}" for kind in ("corpus", "index", "tokenizer", "vectors")}

@@ -47,7 +47,8 @@ def new_plugin(tmp_path: Path, kind: str) -> Path:
 
 
 def test_every_kind_of_the_kernel_has_a_template() -> None:
-    singulars = {registry.spec.singular for registry in load_catalog().registries.values()}
+    registries = load_catalog().registries.values()
+    names = {registry.spec.singular for registry in registries} | {registry.spec.name for registry in registries}
     kernel = {
         "dataset",
         "architecture",
@@ -60,7 +61,8 @@ def test_every_kind_of_the_kernel_has_a_template() -> None:
         "executor",
         "task",
     }
-    assert kernel | {"attention", "searcher", "tokenizer"} <= {*KINDS} <= singulars
+    others = {"attention", "corpus", "index", "searcher", "tokenizer", "tracker", "vectors"}
+    assert kernel | others <= {*KINDS} <= names
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -96,7 +98,8 @@ def test_a_name_that_is_taken_is_refused(name: str, kind: str, message: str, tmp
 @pytest.mark.parametrize("kind", KINDS)
 def test_new_plugin_is_a_whole_package(new_plugin: Path, kind: str) -> None:
     written = sorted(path.relative_to(new_plugin).as_posix() for path in new_plugin.rglob("*") if path.is_file())
-    names = {"name": f"fresh_{kind}", "module": f"lab_fresh_{kind}", "kind": kind}
+    module = {"vectors": "word_vectors"}.get(kind, kind)
+    names = {"name": f"fresh_{kind}", "module": f"lab_fresh_{kind}", "kind": module}
     assert written == sorted([*AROUND, *(file.format(**names) for file in FILES)])
 
 
