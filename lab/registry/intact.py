@@ -16,11 +16,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from lab.errors import PluginError
-from lab.registry.reads import last_move
+from lab.registry.reads import last_move, last_variable
 
 __all__ = ["OF_PROCESS", "OF_TRAINING", "Definitions", "process_unchanged"]
 
 FOLDER = "the working folder"
+VARIABLES = "environment variables"
 
 ENVIRONMENT = ("CUBLAS_", "CUDA_VISIBLE_DEVICES", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED")
 """Beginnings of the environment variables that numbers depend on; torch sets some of its own while it is imported."""
@@ -185,6 +186,7 @@ def process_unchanged(what: str, *blames: str, in_place: bool = False) -> Iterat
         PluginError: something was changed; the message names it. Errors of the block itself pass, restored as well.
     """
     keeper, before = _Keeper(in_place=in_place), last_move()
+    variables = last_variable(ENVIRONMENT)
     sys.meta_path.insert(0, keeper)
     try:
         yield
@@ -194,10 +196,13 @@ def process_unchanged(what: str, *blames: str, in_place: bool = False) -> Iterat
     finally:
         if keeper in sys.meta_path:
             sys.meta_path.remove(keeper)
-    number, file, line = last_move()
+    (number, file, line), last = last_move(), last_variable(ENVIRONMENT)
     if changed := keeper.restore():
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        if FOLDER in changed and number > before[0]:
+        if VARIABLES in changed and last[0] > variables[0]:
+            _, file, line, name = last
+            shown = shown.replace(VARIABLES, f"the environment variable {name}")
+        if (FOLDER in changed and number > before[0]) or (VARIABLES in changed and last[0] > variables[0]):
             source = linecache.getline(file, line).strip()
             shown += f" ({os.path.basename(file)}, line {line}{': ' if source else ''}{source})"
         raise PluginError(f"{what} changes {shown}, which belongs to the whole process").blaming(*blames)
@@ -293,7 +298,7 @@ _TORCH = {
 
 def _settings() -> dict[str, Any]:
     found: dict[str, Any] = {FOLDER: _folder(), "the recursion limit": sys.getrecursionlimit()}
-    found["environment variables"] = {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
+    found[VARIABLES] = {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_grad_enabled"):
         found |= {name: getattr(torch, read)() for name, (read, _) in _TORCH.items()}
@@ -313,7 +318,7 @@ def _set(name: str, value: Any) -> None:
         os.chdir(value or "/")
     elif name == "the recursion limit":
         sys.setrecursionlimit(value)
-    elif name == "environment variables":
+    elif name == VARIABLES:
         for variable in [each for each in os.environ if each.startswith(ENVIRONMENT) and each not in value]:
             del os.environ[variable]
         os.environ.update(value)

@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = ["last_move", "opened_files", "watch_reads"]
+__all__ = ["last_move", "last_variable", "opened_files", "watch_reads"]
 
 WRITES = os.O_WRONLY | os.O_RDWR
 CODE = (".py", ".pyc", ".so", ".pyd")
@@ -18,6 +18,7 @@ LAB = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 
 _opened: list[tuple[list[str], str]] = []
 _count = itertools.count(1)
 _moves: list[tuple[int, str, int]] = [(0, "", 0)]
+_variables: dict[str, tuple[int, str, int]] = {}
 
 
 @cache
@@ -40,13 +41,27 @@ def last_move() -> tuple[int, str, int]:
     return _moves[0]
 
 
+def last_variable(prefixes: tuple[str, ...]) -> tuple[int, str, int, str]:
+    """Return the number, the file and the line of the last change of an environment variable, and its name."""
+    found = [(*place, name) for name, place in _variables.items() if name.startswith(prefixes)]
+    return max(found, default=(0, "", 0, ""))
+
+
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     """Note an opened file: every one passes here, those of ``os.open`` and ``io.open_code`` included.
 
     Nothing is looked up here: the hook runs inside of the import that opens the file.
     """
     # The hook runs for every audit event of the process, so the cheapest test comes first.
-    if event not in ("open", "sqlite3.connect", "os.chdir"):
+    if event not in ("open", "sqlite3.connect", "os.chdir", "os.putenv", "os.unsetenv"):
+        return
+    if event.endswith("env"):
+        frame = sys._getframe(1)
+        # os.environ sets variables in methods of its own
+        while frame.f_back is not None and frame.f_globals.get("__name__") in ("os", "collections.abc"):
+            frame = frame.f_back
+        if not frame.f_code.co_filename.startswith(LAB):
+            _variables[os.fsdecode(arguments[0])] = next(_count), frame.f_code.co_filename, frame.f_lineno
         return
     if event == "os.chdir":
         frame = sys._getframe(1)

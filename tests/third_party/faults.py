@@ -72,6 +72,9 @@ _plugin("skips", "GeneratorExit", "raise GeneratorExit  # here\n")
 _plugin("syntax", "SyntaxError", "def broken(:  # here\n    pass\n")
 _plugin("recursion", "RecursionError", "def deeper():\n    return deeper()  # here\n\ndeeper()\n")
 _plugin("chdir", "changes the working folder", "import os\nos.chdir('/')  # here\n")
+_plugin(
+    "variable", "the environment variable OMP_NUM_THREADS", "import os\nos.environ['OMP_NUM_THREADS'] = '7'  # here\n"
+)
 _plugin("misspelt", "did you mean: lab_losses?", _hook("lab_loses", "{}").replace("():", "():  # here"))
 _plugin(
     "absent",
