@@ -453,7 +453,7 @@ def _public(name: str) -> list[str]:
     lines += _fence(_folded(_call_of(thing, name)), "text") if callable(thing) else []
     lines += ["", markdown(inspect.getdoc(thing) or ""), ""]
     if isinstance(thing, type) and not issubclass(thing, BaseException):
-        lines += [line for member in _members(thing) for line in _member(thing, *member)]
+        lines += [line for member in _inherited_members(thing) for line in _member(thing, *member)]
     added = {"Study": "lab_study_methods", "Learner": "lab_learner_methods"}.get(name)
     for method, (plugin, target) in builtin_catalog().collect_owned(added).items() if added else ():
         function = load_object(target, method) if isinstance(target, str) else target
@@ -463,7 +463,7 @@ def _public(name: str) -> list[str]:
     return lines
 
 
-def _members(cls: type) -> Iterator[tuple[str, Any]]:
+def _inherited_members(cls: type) -> Iterator[tuple[str, Any]]:
     """Yield the public methods and properties of a class that have a docstring, its own first."""
     seen: set[str] = set()
     for base in cls.__mro__:
