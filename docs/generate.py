@@ -295,12 +295,12 @@ def _reference(path: str, suffix: str = "") -> list[str]:
     if name in _NOTES:
         lines += [_NOTES[name], ""]
     if isinstance(thing, type):
-        methods = [_method(own, member) for own, member in _members(thing)]
+        methods = [_method(own, member) for own, member in _own_members(thing)]
         lines += ["*Methods*", "", *methods] if methods else []
     return [*lines, ""]
 
 
-def _members(thing: type) -> Iterator[tuple[str, Any]]:
+def _own_members(thing: type) -> Iterator[tuple[str, Any]]:
     """Iterate over the public methods and properties that a class defines, in the order of its source."""
     for name, member in vars(thing).items():
         function = getattr(member, "__func__", getattr(member, "fget", None) or member)
@@ -453,7 +453,7 @@ def _public(name: str) -> list[str]:
     lines += _fence(_folded(_call_of(thing, name)), "text") if callable(thing) else []
     lines += ["", markdown(inspect.getdoc(thing) or ""), ""]
     if isinstance(thing, type) and not issubclass(thing, BaseException):
-        lines += [line for member in _members(thing) for line in _member(thing, *member)]
+        lines += [line for member in _inherited_members(thing) for line in _member(thing, *member)]
     added = {"Study": "lab_study_methods", "Learner": "lab_learner_methods"}.get(name)
     for method, (plugin, target) in builtin_catalog().collect_owned(added).items() if added else ():
         function = load_object(target, method) if isinstance(target, str) else target
@@ -463,7 +463,7 @@ def _public(name: str) -> list[str]:
     return lines
 
 
-def _members(cls: type) -> Iterator[tuple[str, Any]]:
+def _inherited_members(cls: type) -> Iterator[tuple[str, Any]]:
     """Yield the public methods and properties of a class that have a docstring, its own first."""
     seen: set[str] = set()
     for base in cls.__mro__:

@@ -1,7 +1,9 @@
-"""Nearest-neighbor indexes: exact, and approximate with nmslib, with measured recall."""
+"""Nearest-neighbor indexes: exact, and approximate with nmslib or usearch, with measured recall."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import time
 from abc import ABC, abstractmethod
@@ -11,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lab.errors import DataError, ParameterError, ShapeError, StoreError
+from lab.errors import DataError, LabError, ParameterError, ShapeError, StoreError
 
-__all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "make_index", "recall_of", "unit"]
+__all__ = ["Built", "ExactIndex", "Index", "NmslibIndex", "UsearchIndex", "make_index", "recall_of", "unit"]
 
 # Below this number of vectors the exact index is the default: fast enough, and it misses nothing.
 FEW = 50_000
@@ -180,6 +182,77 @@ class NmslibIndex(Index):
         return nmslib.init(method="hnsw", space=self.space)
 
 
+class UsearchIndex(Index):
+    """Hierarchical navigable small-world graph (HNSW, Malkov & Yashunin 2016) by usearch, which few systems lack.
+
+    Needs the extra ``search``. With one thread the graph is the same every time.
+
+    Args:
+        m: neighbors per vector in the graph.
+        ef_construction: candidates during construction.
+        ef_search: candidates per query; more give a higher recall and take longer.
+        threads: number of threads; 0 for all.
+    """
+
+    def __init__(self, *, m: int = 16, ef_construction: int = 200, ef_search: int = 50, threads: int = 0) -> None:
+        if min(m, ef_construction, ef_search) < 1 or threads < 0:
+            raise ParameterError(
+                f"m={m}, ef_construction={ef_construction}, ef_search={ef_search}, threads={threads}",
+                where="index 'usearch'",
+                hint="at least 1; threads at least 0",
+            )
+        self.m, self.ef_construction, self.ef_search, self.threads = m, ef_construction, ef_search, threads
+
+    def build(self, vectors: np.ndarray) -> None:
+        self.vectors = unit(_two_dimensional(vectors))
+        self._graph = _usearch().Index(
+            ndim=self.vectors.shape[1],
+            metric="cos",
+            dtype="f32",
+            connectivity=self.m,
+            expansion_add=self.ef_construction,
+            expansion_search=self.ef_search,
+        )
+        self._graph.add(np.arange(len(self.vectors)), self.vectors, threads=self.threads)
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self.check(queries, k)
+        # A single query gives its neighbors in one dimension.
+        found = self._graph.search(unit(queries), k, threads=self.threads)
+        places = np.atleast_2d(found.keys).astype(np.int64)
+        # A graph can be disconnected; the exact index then answers.
+        if places.shape[1] < k or (np.atleast_1d(getattr(found, "counts", k)) < k).any():
+            exact = ExactIndex()
+            exact.vectors = self.vectors
+            return exact.search(queries, k)
+        return places, (1 - np.atleast_2d(found.distances)).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "vectors.npy", self.vectors)
+        self._graph.save(str(folder / "graph.usearch"))
+
+    def load(self, folder: Path) -> None:
+        self.vectors = _read_vectors(folder)
+        try:
+            self._graph = _usearch().Index.restore(str(folder / "graph.usearch"))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError("the index cannot be read", where=f"{folder}: {error}") from error
+        if self._graph is None or self._graph.ndim != self.vectors.shape[1] or len(self._graph) != len(self.vectors):
+            raise StoreError("the index cannot be read", where=f"{folder}: no graph of these vectors")
+        # Not in the file.
+        self._graph.expansion_search = self.ef_search
+
+
+def _usearch() -> Any:
+    try:
+        return importlib.import_module("usearch.index")
+    except ImportError as error:
+        raise LabError(
+            f"index 'usearch' needs usearch: {error}",
+            hint="pip install 'lab-ablation[search]', or choose index 'exact'",
+        ) from error
+
+
 def _two_dimensional(vectors: np.ndarray) -> np.ndarray:
     if vectors.ndim != 2 or not len(vectors):
         raise ShapeError(f"vectors have the shape {vectors.shape}, expected (N, D) with N at least 1")
@@ -213,15 +286,23 @@ def make_index(vectors: np.ndarray, index: Index | None = None) -> Index:
 
     Args:
         vectors: (N, D).
-        index: kind of index; None for exact below 50,000 vectors, otherwise nmslib.
+        index: kind of index; None for exact below 50,000 vectors, otherwise nmslib, or usearch where nmslib is not
+            installed; exact again where neither is.
     """
-    index = (ExactIndex() if len(vectors) < FEW else NmslibIndex()) if index is None else index
+    index = _fitting(len(vectors)) if index is None else index
     started = time.perf_counter()
     index.build(vectors)
     seconds = time.perf_counter() - started
     recall, rate = recall_of(index)
     index.built = Built(recall, seconds, rate)
     return index
+
+
+def _fitting(count: int) -> Index:
+    if count < FEW:
+        return ExactIndex()
+    kinds: dict[str, type[Index]] = {"nmslib": NmslibIndex, "usearch": UsearchIndex}
+    return next((kind() for module, kind in kinds.items() if importlib.util.find_spec(module)), ExactIndex())
 
 
 def recall_of(index: Index, *, queries: int = QUERIES, k: int = NEAREST, seed: int = 0) -> tuple[float, float]:

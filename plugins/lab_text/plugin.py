@@ -45,7 +45,11 @@ def lab_vectors() -> dict[str, str]:
 @hookimpl
 def lab_indexes() -> dict[str, str]:
     """Indexes of vectors, exact and approximate."""
-    return {"exact": "lab_text.indexes:ExactIndex", "nmslib": "lab_text.indexes:NmslibIndex"}
+    return {
+        "exact": "lab_text.indexes:ExactIndex",
+        "nmslib": "lab_text.indexes:NmslibIndex",
+        "usearch": "lab_text.indexes:UsearchIndex",
+    }
 
 
 @hookimpl
