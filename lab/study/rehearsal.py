@@ -252,9 +252,11 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
 
 def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
     _check_weights(learner)
-    seconds = _train(run, learner, train, tolerant=tolerant)
+    with _gradients(learner) as reached:
+        seconds = _train(run, learner, train, tolerant=tolerant)
     # validation after the steps: metrics then see an output that training has moved
-    notes = [*_selection_notes(learner, compare), *_evaluate(learner, valid, tolerant=tolerant)]
+    notes = [*_gradient_notes(learner, reached), *_selection_notes(learner, compare)]
+    notes += _evaluate(learner, valid, tolerant=tolerant)
     _check_optimizer(learner)
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
@@ -426,6 +428,42 @@ def _train(run: Run, learner: Learner, train: Pass, *, tolerant: bool) -> float:
     if not tolerant:
         _check_finite(second, "the training loss is {} at the second step", learner)
     return seconds
+
+
+@contextmanager
+def _gradients(learner: Learner) -> Iterator[set[str]]:
+    """Yield a set that gets the names of the model's weights which a backward pass gives a gradient."""
+    reached: set[str] = set()
+    handles = [
+        weight.register_post_accumulate_grad_hook(lambda _, name=name: reached.add(name))  # type: ignore[no-untyped-call]
+        for name, weight in learner.model.named_parameters()
+        if weight.requires_grad and weight.is_leaf
+    ]
+    try:
+        yield reached
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _gradient_notes(learner: Learner, reached: set[str]) -> list[str]:
+    """Return a note on trainable weights that no gradient reaches, as behind a ``detach()``.
+
+    Without any gradient nothing is known: a stepper may fit otherwise, or compute gradients by itself.
+    """
+    declared = [*getattr(learner.model, "untrained", ()), *getattr(learner.stepper, "untrained", ())]
+    without = [
+        name
+        for name, weight in learner.model.named_parameters()
+        if weight.requires_grad and name not in reached and not _is_declared(name, declared)
+    ]
+    if not reached or not without:
+        return []
+    return [f"no gradient reached {_listed(without)} in two steps: detached, or not used?"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _follow_schedules(learner: Learner) -> None:
@@ -658,12 +696,12 @@ def _check_optimizer(learner: Learner) -> None:
         name for name, weight in _trainable(learner) if id(weight) not in held and not _is_declared(name, declared)
     ]
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise LabError(
-            f"the optimizer does not hold weights that require a gradient: {shown}",
+            f"the optimizer does not hold weights that require a gradient: {_listed(missing)}",
             where=type(learner.model).__name__,
-            hint="layer_groups() must name every layer, and layers must be made in __init__; freeze what is not to be "
-            "trained (requires_grad_(False)), or name it in the attribute `untrained` of the model or the stepper",
+            hint="layer_groups() must name every layer, and layers must be made in __init__ (several in nn.ModuleList, "
+            "not in a list); freeze what is not to be trained (requires_grad_(False)), or name it in the attribute "
+            "`untrained` of the model or the stepper",
         )
 
 
@@ -675,6 +713,24 @@ def _trainable(learner: Learner) -> Iterator[tuple[str, nn.Parameter]]:
         for name, weight in module.named_parameters():
             if weight.requires_grad:
                 yield f"{prefix}{name}", weight
+        for name, weight in _unregistered(module):
+            if weight.requires_grad:
+                yield f"{prefix}{name}", weight
+
+
+def _unregistered(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the weights of layers in plain lists, tuples and dictionaries, which PyTorch neither trains nor saves."""
+    for path, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            # its own tables begin with "_"
+            if attribute.startswith("_") or not isinstance(value, (list, tuple, dict)):
+                continue
+            for place, item in value.items() if isinstance(value, dict) else enumerate(value):
+                name = f"{path}.{attribute}.{place}".removeprefix(".")
+                if isinstance(item, nn.Parameter):
+                    yield name, item
+                elif isinstance(item, nn.Module):
+                    yield from ((f"{name}.{inner}", weight) for inner, weight in item.named_parameters())
 
 
 def _is_declared(name: str, declared: Sequence[str]) -> bool:

@@ -437,9 +437,21 @@ class LearnedLoss(nn.Module):
         return self.scale * functional.cross_entropy(output, target)
 
 
+class PlainList(Net):
+    """Keeps a layer where PyTorch does not find it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = [nn.Linear(2, 2)]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.more[0](super().forward(inputs))
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
+        ({"architecture": PlainList}, "more.0.weight, more.0.bias"),
         ({"architecture": LeavesOut}, "extra.weight, extra.bias"),
         ({"architecture": MadeLate}, "late.weight, late.bias"),
         ({"loss": LearnedLoss}, "loss.scale"),
@@ -462,6 +474,23 @@ class DeclaredRest(LeavesOut):
 @pytest.mark.parametrize("architecture", [FrozenRest, DeclaredRest])
 def test_weights_that_are_frozen_or_declared_need_no_optimizer(plan, architecture) -> None:
     plan(architecture=architecture)
+
+
+class Detached(LeavesOut):
+    """Cuts its first layer off."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.extra(Net.forward(self, inputs).detach())
+
+    def layer_groups(self) -> list[Any]:
+        return [self.layer, self.extra]
+
+
+def test_weights_that_no_gradient_reaches_are_noted(plan) -> None:
+    notes = [note for check in plan(architecture=Detached).checks.values() for note in check.notes]
+    assert any(note.startswith("no gradient reached layer.weight, layer.bias") for note in notes)
+    notes = [note for check in plan(architecture=Net).checks.values() for note in check.notes]
+    assert not any("gradient" in note for note in notes)
 
 
 class Texts(Net):
