@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lab.registry.definition import origin_of
 from lab.registry.values import sort_set
 
-__all__ = ["DEFAULT", "OBJECT", "Unread", "deciding", "replace_unread", "types_of", "unread_in", "with_types"]
+__all__ = ["DEFAULT", "OBJECT", "Unread", "below", "deciding", "replace_unread", "types_of", "unread_in"]
 
 OBJECT = "object"
 """Type of a value that its JSON does not give back: a class, a function, an enum's member."""
 
 DEFAULT = "default"
 """Type of such a value that is the parameter's default."""
-
-UNREAD = (OBJECT, DEFAULT)
 
 ESCAPES = (("~", "~0"), ("/", "~1"))
 """Of names in a place, as in a JSON pointer (RFC 6901)."""
@@ -68,37 +63,13 @@ def types_of(value: Any, place: str = "") -> dict[str, str]:
     tag = _tag(value)
     found = {place: tag} if tag else {}
     for name, item in items:
-        found |= types_of(item, _below(place, name))
+        found |= types_of(item, below(place, name))
     return found
 
 
 def deciding(types: Mapping[str, str]) -> dict[str, str]:
     """Return the types that may change a number, which all do but that of a path."""
     return {place: tag for place, tag in types.items() if tag != "path"}
-
-
-def with_types(plain: Any, types: Mapping[str, str], place: str = "") -> Any:
-    """Return the value whose JSON and types were recorded; ``Unread`` for what they do not give back.
-
-    >>> with_types([3, 5], {"size": "tuple"}, "size")
-    (3, 5)
-
-    Raises:
-        ValueError: a type does not suit its value, as in a damaged record.
-    """
-    if not types:
-        return plain
-    tag = types.get(place)
-    if isinstance(plain, dict) and tag not in ("slice", *UNREAD):
-        plain = {name: with_types(item, types, _below(place, name)) for name, item in plain.items()}
-    elif isinstance(plain, list) and tag not in UNREAD:
-        plain = [with_types(item, types, _below(place, index)) for index, item in enumerate(plain)]
-    if tag is None:
-        return plain
-    try:
-        return _typed(plain, tag)
-    except (TypeError, SyntaxError, KeyError, AttributeError, RuntimeError, MemoryError, RecursionError) as error:
-        raise ValueError(f"{place or 'a value'} cannot be {tag!r}: {error}") from None
 
 
 def unread_in(value: Any) -> Iterator[Unread]:
@@ -124,7 +95,8 @@ def replace_unread(value: Any, find: Callable[[Unread], Any]) -> Any:
     return type(value)(replace_unread(item, find) for item in value)
 
 
-def _below(place: str, name: Any) -> str:
+def below(place: str, name: Any) -> str:
+    """Return the place of what a value at ``place`` holds under a name or an index."""
     text = str(name)
     for raw, escaped in ESCAPES:
         text = text.replace(raw, escaped)
@@ -166,76 +138,3 @@ def _names(names: list[Any]) -> str:
     except (ValueError, SyntaxError):
         is_readable = False
     return f"mapping {text}" if is_readable else OBJECT
-
-
-def _typed(plain: Any, tag: str) -> Any:
-    makers: dict[str, Callable[[Any], Any]] = {
-        "tuple": tuple,
-        "path": Path,
-        "set": set,
-        "frozenset": frozenset,
-        "slice": lambda value: slice(*value["slice"]),
-        "literal": ast.literal_eval,
-        OBJECT: _object,
-        DEFAULT: lambda value: Unread(value, is_default=True),
-    }
-    if tag in makers:
-        return makers[tag](plain)
-    first, _, rest = tag.partition(" ")
-    if first == "mapping":
-        return {name: plain[str(name)] for name in ast.literal_eval(f"[{rest}]")}
-    if first == "numpy":
-        import numpy as np
-
-        dtype, shape = _dtype_and_shape(rest)
-        found = np.array(plain, dtype=dtype)
-        return found.reshape(shape) if shape else found
-    if first == "torch":
-        import torch
-
-        if rest == "dtype":
-            return _torch_dtype(plain)
-        dtype, shape = _dtype_and_shape(rest)
-        tensor = torch.tensor(plain, dtype=_torch_dtype(dtype))
-        return tensor.reshape(shape) if shape else tensor
-    if numbers := re.fullmatch(r"range\((-?\d+), (-?\d+)(?:, (-?\d+))?\)", tag):
-        return range(*(int(number) for number in numbers.groups() if number))
-    raise ValueError(f"unknown type {tag!r}")
-
-
-def _dtype_and_shape(text: str) -> tuple[str, tuple[int, ...] | None]:
-    dtype, space, shape = text.partition(" ")
-    return dtype, ast.literal_eval(shape) if space else None
-
-
-def _torch_dtype(name: str) -> Any:
-    import torch
-
-    found = getattr(torch, str(name).removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"torch has no dtype {name!r}")
-    return found
-
-
-def _object(plain: Any) -> Any:
-    known = _layers_of_torch().get(plain) if isinstance(plain, str) and plain.startswith("torch.nn.") else None
-    return Unread(plain) if known is None else known
-
-
-@cache
-def _layers_of_torch() -> dict[str, Any]:
-    """Return origin → class or function of what ``torch.nn`` offers, the usual values of a parameter.
-
-    A record may come from elsewhere, so a name in it is looked up here and never imported.
-    """
-    from torch import nn
-
-    offered = [*vars(nn).values(), *vars(nn.functional).values()]
-    known = {}
-    for thing in offered:
-        if callable(thing) and str(getattr(thing, "__module__", "")).startswith("torch.nn."):
-            try:
-                known[origin_of(thing)] = thing
-            except TypeError:
-                continue
-    return known

@@ -26,9 +26,9 @@ import attrs
 
 from lab.errors import LabError, StoreError, UnknownNameError, describe
 from lab.registry.component import Use, as_use, use
-from lab.registry.value_types import with_types
 from lab.study import files, variants
 from lab.study.experiment import TASK, Experiment, Task
+from lab.study.read_back import with_types
 from lab.study.results import Results
 from lab.study.space import Options, Range, Search
 from lab.study.store import RunRecord, Store

@@ -13,8 +13,9 @@ from torch import nn
 
 import lab as lab_package
 from lab.errors import LabError
-from lab.registry.value_types import Unread, types_of, with_types
+from lab.registry.value_types import Unread, types_of
 from lab.registry.values import to_plain
+from lab.study.read_back import with_types
 
 VALUES = [
     (1, 2),
