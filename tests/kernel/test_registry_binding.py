@@ -116,6 +116,8 @@ def test_the_plain_form_says_every_choice(resolve):
             "sizes": [1, 2],
             "ready": False,
         },
+        # of what JSON does not tell
+        "types": {"sizes": "tuple"},
     }
 
 
