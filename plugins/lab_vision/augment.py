@@ -113,7 +113,7 @@ class Augment(Callback):
         images = learner.data.train[0][0]
         if images.dim() != 4:
             raise LabError("the callback 'augment' needs pictures (B, C, H, W)", where=f"inputs {tuple(images.shape)}")
-        self.use_scale(learner.data)
+        self._scale = _scale_of(learner.data)
         if max(self.colors) and self._scale is None:
             raise LabError(
                 "the callback 'augment' changes colors of pictures whose mean and std are known",
@@ -132,14 +132,10 @@ class Augment(Callback):
                 f"pad={self.pad} is too large for pictures of {tuple(images.shape[2:])}", where="callback 'augment'"
             )
 
-    def use_scale(self, data: Any) -> None:
-        """Read the mean and standard deviation that pictures were scaled with, if the data has them."""
-        if hasattr(data, "channel_mean") and hasattr(data, "channel_std"):
-            self._scale = tuple(data.channel_mean), tuple(data.channel_std)
+    def before_fit(self, learner: Learner) -> None:
+        self._scale = _scale_of(learner.data)
 
     def before_batch(self, learner: Learner) -> None:
-        if self._scale is None:
-            self.use_scale(learner.data)
         images, *rest = learner.batch
         generator = learner.streams.generator("augment")
         augmented = self.augmented(images, generator)
@@ -167,6 +163,13 @@ class Augment(Callback):
         if self.cutout:
             images = cut_out(images, self.cutout, generator)
         return images
+
+
+def _scale_of(data: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return the mean and standard deviation that pictures were scaled with, if the data has them."""
+    if hasattr(data, "channel_mean") and hasattr(data, "channel_std"):
+        return tuple(data.channel_mean), tuple(data.channel_std)
+    return None
 
 
 def crop_padded(images: Tensor, pad: int, generator: torch.Generator, *, border: Border = "reflect") -> Tensor:
@@ -411,7 +414,7 @@ def tta(
     # The same augmentation as in training, for which the model was made invariant.
     augment = next((each for each in learner.callbacks if isinstance(each, Augment)), None)
     augment = augment or Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))
-    augment.use_scale(learner.data)
+    augment.before_fit(learner)
     generator = torch.Generator().manual_seed(seed)
     loss = right = plain_right = total = 0.0
     with learner.evaluating():
