@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lab.errors import (
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 __all__ = ["ArmCheck", "SamplerChecks", "check_samplers", "rehearse"]
 
 SLOW_STEP_S = 0.1
+
+SOME_WEIGHTS = 8
+"""Tensors of weights that are compared before and after two steps."""
 
 SOME_EXAMPLES = 8
 
@@ -252,10 +256,15 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
 
 def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid: Pass, *, tolerant: bool) -> ArmCheck:
     _check_weights(learner)
+    moved = _moves(learner)
     with _gradients(learner) as reached:
         seconds = _train(run, learner, train, tolerant=tolerant)
-    # validation after the steps: metrics then see an output that training has moved
     notes = [*_gradient_notes(learner, reached), *_selection_notes(learner, compare)]
+    stepper = run.experiment.component("stepper")
+    # steppers of lab that accumulate gradients move nothing in two steps
+    if reached and not moved() and (stepper.is_third_party or stepper.plugin == "local"):
+        notes.append(f"{stepper.label}: two steps changed no weight; does it call learner.optimizer.step()?")
+    # validation after the steps: metrics then see an output that training has moved
     notes += _evaluate(learner, valid, tolerant=tolerant)
     _check_optimizer(learner)
     _check_checkpoint(learner)
@@ -444,6 +453,21 @@ def _gradients(learner: Learner) -> Iterator[set[str]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _moves(learner: Learner) -> Callable[[], bool]:
+    """Return a function that tells whether weights have changed since, by the smallest of them."""
+    weights = sorted((each for _, each in _trainable(learner)), key=lambda weight: weight.numel())[:SOME_WEIGHTS]
+    before = [weight.detach().clone() for weight in weights]
+    # a version counts changes in place, also those by zero; writing to weight.data changes values only
+    versions = [weight._version for weight in weights]
+
+    def moved() -> bool:
+        if any(weight._version != version for weight, version in zip(weights, versions, strict=True)):
+            return True
+        return not all(torch.equal(weight, old) for weight, old in zip(weights, before, strict=True))
+
+    return moved
 
 
 def _gradient_notes(learner: Learner, reached: set[str]) -> list[str]:

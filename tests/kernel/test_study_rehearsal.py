@@ -21,6 +21,7 @@ from lab.registry.plugins import Catalog, load_catalog
 from lab.study.preflight import Plan, plan_study
 from lab.study.store import Store
 from lab.study.workspace import Workspace
+from lab.training.stepper import Supervised
 
 
 @cache
@@ -491,6 +492,30 @@ def test_weights_that_no_gradient_reaches_are_noted(plan) -> None:
     assert any(note.startswith("no gradient reached layer.weight, layer.bias") for note in notes)
     notes = [note for check in plan(architecture=Net).checks.values() for note in check.notes]
     assert not any("gradient" in note for note in notes)
+
+
+class NeverSteps(Supervised):
+    """Computes gradients, and leaves it at that."""
+
+    def train_step(self, batch: Any) -> Tensor:
+        loss = self.learner.loss(self.learner.model(batch[0]), batch[1])
+        self.learner.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
+
+
+class Steps(NeverSteps):
+    def train_step(self, batch: Any) -> Tensor:
+        loss = super().train_step(batch)
+        self.learner.optimizer.step()
+        return loss
+
+
+def test_a_stepper_that_moves_no_weight_is_noted(plan) -> None:
+    notes = [note for check in plan(stepper=NeverSteps).checks.values() for note in check.notes]
+    assert any("two steps changed no weight" in note for note in notes)
+    notes = [note for check in plan(stepper=Steps).checks.values() for note in check.notes]
+    assert not any("changed no weight" in note for note in notes)
 
 
 class Texts(Net):
