@@ -344,7 +344,7 @@ def test_the_shell_gets_a_completion_script(lab, monkeypatch, shell):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("lab sh", {"show"}),
+        ("lab sho", {"show"}),
         ("lab list arch", {"architectures"}),
         ("lab show seq2seq_bi", {"seq2seq_bidir", "seq2seq_bidir_attn"}),
         ("lab run --pl", {"--plan"}),
