@@ -110,6 +110,9 @@ def compare(
     """
     if only_effects and stepwise:
         raise click.UsageError("--effects and --stepwise exclude each other: effects are not of one arm")
+    if only_effects and (unpaired or margin is not None):
+        option = "--unpaired" if unpaired else "--margin"
+        raise click.UsageError(f"--effects and {option} exclude each other: effects are paired, and have no margin")
     from lab_report.outside import comparison_shown, source_of
 
     source = source_of(study, folder, variant, metric, options, is_paired=not unpaired)
@@ -151,6 +154,7 @@ def _print_tables(
     from lab_report.tables import FORMATS, Table, comparison_table, effects_table
 
     tables: list[Table] = [] if only_effects else [comparison_table(results, metric, stepwise=stepwise, paired=paired)]
-    if only_effects or (layout != "csv" and results.effects(metric)):
+    # effects are means over pairs of runs
+    if only_effects or (layout != "csv" and paired and results.effects(metric)):
         tables.append(effects_table(results, metric))
     click.echo("\n\n".join(FORMATS[layout](table) for table in tables))

@@ -150,7 +150,8 @@ def comparison_shown(
     how += [] if paired else ["not paired"]
     how += ["each with the arm before"] if stepwise else []
     how += [f"margin {results.margin:g}"] if results.margin != (record.study.margin or 0.0) else []
-    told = {"results": results, "record": record, "metric": metric or results.study.compare, "how": how}
+    # an unknown metric is refused here, before a ledger has it
+    told = {"results": results, "record": record, "metric": results.known_metric(metric), "how": how}
     return [line for _, lines in session.catalog().call("lab_comparison_shown", **told) for line in lines]
 
 

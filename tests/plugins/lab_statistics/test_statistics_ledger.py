@@ -100,6 +100,20 @@ def test_commands_count_another_base_unpaired_steps_margins_and_claims(lab, tmp_
         assert bool(text) == ("ways" in result.stderr), command
 
 
+def test_a_metric_that_a_study_does_not_have_is_no_look(lab, tmp_path: Path) -> None:
+    store_study(tmp_path / "runs")
+    assert "unknown metric" in str(lab("compare", "toy", "--metric", "seconds").exception)
+    assert "metrics were compared" not in lab("compare", "toy").stderr
+
+
+@pytest.mark.parametrize("option", [("--unpaired",), ("--margin", "1")])
+def test_effects_are_paired_and_have_no_margin(lab, tmp_path: Path, option: tuple[str, ...]) -> None:
+    store_study(tmp_path / "runs")
+    result = lab("compare", "toy", "--effects", *option)
+    assert result.exit_code == 2
+    assert f"--effects and {option[0]} exclude each other" in result.stderr
+
+
 def test_a_comparison_by_example_is_another_look(lab, file: Path) -> None:
     lab("run", str(file), "--quiet", "--arms", "fast")
     told = lab("by-example", "pts").stderr
