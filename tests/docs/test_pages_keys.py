@@ -12,7 +12,7 @@ GENERATED = "<!-- Written by docs/generate.py"
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    if re.search(r"\bKEY\b", text := page.read_text(encoding="utf-8")) and not text.startswith(GENERATED)
+    if re.search(r"(?<!PRIMARY )\bKEY\b", text := page.read_text(encoding="utf-8")) and not text.startswith(GENERATED)
 ]
 
 
