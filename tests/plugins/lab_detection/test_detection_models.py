@@ -285,7 +285,7 @@ def test_every_pixel_gets_scores(kind, options):
 
 
 def test_sizes_that_cannot_be_halved_are_refused():
-    with pytest.raises(ShapeError, match="30 × 32 pixels cannot be made 8 times smaller"):
+    with pytest.raises(ShapeError, match="30 × 32 pixels cannot be made 16 times smaller"):
         UNet(3, (30, 32), 2)
     with pytest.raises(ShapeError, match="multiples of 4"):
         FCN(3, (32, 32), 2, widths=(4, 8))(torch.zeros(1, 3, 30, 32))
