@@ -13,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import json
+import logging
 import os
 import re
 import sys
@@ -278,6 +279,9 @@ class _Description:
             return ["file", file_digest(value)] if value.is_file() else ["path", str(value)]
         if isinstance(value, types.ModuleType):
             return ["module", value.__name__]
+        if isinstance(value, logging.Logger):
+            # holds locks and open files, and nothing that is computed
+            return ["logger", value.name]
         # An object may contain itself, and two equal objects are not one shared object.
         if id(value) in self._met:
             return ["as", self._met[id(value)]]
@@ -307,6 +311,9 @@ class _Description:
             return ["table", *_table(value)]
         if hasattr(value, "dtype") and hasattr(value, "shape"):
             return ["array", str(value.dtype), list(value.shape), hashlib.sha256(_bytes_of(value)).hexdigest()]
+        if isinstance(value, types.MethodWrapperType):
+            # attrs' frozen classes read `object.__setattr__.__get__`
+            return ["method", value.__name__, self.of(value.__self__)]
         kind = _place(type(value))
         # torch.dtype and torch.device have no attributes, and their repr says all.
         if type(value).__module__ == "torch" and not hasattr(value, "__dict__"):
@@ -397,6 +404,9 @@ def _code(code: types.CodeType, doc: str | None) -> Any:
     for item in code.co_consts:
         # String hashes are salted per process, so the order of a set differs from run to run.
         plain = sorted(map(repr, item)) if isinstance(item, frozenset) else item
+        # attrs writes such a hash, of the class's name, into the `__hash__` that it generates.
+        if type(item) is int and code.co_name == "__hash__" and code.co_filename.startswith("<attrs generated"):
+            plain = "salt"
         consts.append(_code(item, None) if isinstance(item, types.CodeType) else repr(plain))
     # Python stores the docstring as the first constant of the code.
     if doc is not None and consts and consts[0] == repr(doc):

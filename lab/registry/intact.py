@@ -18,9 +18,17 @@ from typing import Any
 from lab.errors import PluginError
 from lab.registry.reads import last_move, last_variable
 
-__all__ = ["OF_PROCESS", "OF_TRAINING", "Definitions", "process_unchanged"]
+__all__ = [
+    "OF_PROCESS",
+    "OF_TRAINING",
+    "Definitions",
+    "float32_precision",
+    "process_unchanged",
+    "set_float32_precision",
+]
 
 FOLDER = "the working folder"
+PRECISION = "torch's precision of float32 products"
 VARIABLES = "environment variables"
 
 ENVIRONMENT = ("CUBLAS_", "CUDA_VISIBLE_DEVICES", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED")
@@ -233,7 +241,7 @@ class _Keeper:
         self.definitions |= fresh
         self.functions += _inside(fresh) if self.in_place else []
         if name == "torch":
-            self.settings |= {name: value for name, value in _settings().items() if name in _TORCH}
+            self.settings |= {name: value for name, value in _settings().items() if name in _OF_TORCH}
 
     def restore(self) -> list[str]:
         """Restore what was changed and return its names."""
@@ -290,10 +298,12 @@ def _inside(namespaces: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, ...]
 _TORCH = {
     "torch's default dtype": ("get_default_dtype", "set_default_dtype"),
     "torch's number of threads": ("get_num_threads", "set_num_threads"),
-    "torch's precision of float32 products": ("get_float32_matmul_precision", "set_float32_matmul_precision"),
     "torch's deterministic algorithms": ("are_deterministic_algorithms_enabled", "use_deterministic_algorithms"),
     "torch's gradient mode": ("is_grad_enabled", "set_grad_enabled"),
 }
+
+_OF_TORCH = {*_TORCH, PRECISION}
+_NAMES = {("tf32", "tf32"): "high", ("tf32", "bf16"): "medium"}
 
 
 def _settings() -> dict[str, Any]:
@@ -302,7 +312,27 @@ def _settings() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_grad_enabled"):
         found |= {name: getattr(torch, read)() for name, (read, _) in _TORCH.items()}
+        # in the middle of torch's own import there are none
+        if hasattr(getattr(torch, "backends", None), "mkldnn"):
+            found[PRECISION] = float32_precision()
     return found
+
+
+def float32_precision() -> tuple[str, str]:
+    """Return torch's precision of float32 products, on CUDA and in oneDNN.
+
+    ``torch.get_float32_matmul_precision`` raises where the two differ, as ``lab.training.cpu`` lets them on AMD.
+    """
+    backends = sys.modules["torch"].backends
+    return backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision
+
+
+def set_float32_precision(precision: tuple[str, str]) -> None:
+    """Set what ``float32_precision`` returned."""
+    torch = sys.modules["torch"]
+    # torch keeps a third setting, for its getters, which only this function changes
+    torch.set_float32_matmul_precision(_NAMES.get(precision, "highest"))
+    torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision = precision
 
 
 def _folder() -> str:
@@ -322,5 +352,7 @@ def _set(name: str, value: Any) -> None:
         for variable in [each for each in os.environ if each.startswith(ENVIRONMENT) and each not in value]:
             del os.environ[variable]
         os.environ.update(value)
+    elif name == PRECISION:
+        set_float32_precision(value)
     else:
         getattr(sys.modules["torch"], _TORCH[name][1])(value)

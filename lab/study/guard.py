@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from lab.errors import PluginError
-from lab.registry.intact import OF_PROCESS, OF_TRAINING, Definitions
+from lab.registry.intact import OF_PROCESS, OF_TRAINING, Definitions, float32_precision, set_float32_precision
 from lab.training.rng import all_generators
 
 __all__ = ["assert_global_state_unchanged", "guarded", "isolated"]
@@ -154,7 +154,7 @@ def _set_cudnn(state: tuple[bool, bool, bool]) -> None:
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "torch's precision of float32 products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "torch's precision of float32 products": (float32_precision, set_float32_precision),
     "torch's deterministic algorithms": (_deterministic, _set_deterministic),
     "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "torch's cuDNN settings": (

@@ -3,7 +3,8 @@
 Matrix products: torch sends them to MKL, which on AMD processors does not use AVX-512; oneDNN, which torch also links,
 does, and is about twice as fast there. oneDNN takes over when it is permitted to use bfloat16 inside float32 products.
 Without AMX the CPU ignores the permission and still computes in float32. With AMX it would use bfloat16, so we probe
-for it and then change nothing.
+for it and then change nothing. Under the permission ``torch.get_float32_matmul_precision`` raises, since CPU and GPU
+have different ones; ``torch.backends.mkldnn.matmul.fp32_precision`` says what holds.
 
 Memory: glibc returns every large block to the system when it is freed, so that the logits of every step are mapped,
 and their pages cleared, anew. Kept in the heap they are reused.

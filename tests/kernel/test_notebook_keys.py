@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +123,50 @@ def test_all_that_a_definition_is_made_of_counts(
     before = origin_of(cell(IMPORTS + one).train)
     assert origin_of(cell(one).train) == before
     assert origin_of(cell(other).train) != before
+
+
+GENERATED = """
+import attrs, dataclasses, enum, logging, typing
+from lab.registry.definition import state_digest
+LOG = logging.getLogger("mine")
+@attrs.frozen
+class Frozen:
+    x: int = 1
+    y: list = attrs.Factory(list)
+@attrs.define
+class Defined:
+    x: int = attrs.field(default=1, converter=int)
+@dataclasses.dataclass(frozen=True)
+class Data:
+    x: int = 1
+class Named(typing.NamedTuple):
+    x: int = 1
+class Kind(enum.Enum):
+    A = 1
+def told(): LOG.info(Frozen())
+print(*map(state_digest, (Frozen, Defined, Data, Named, Kind, told)))
+"""
+
+
+def test_classes_with_generated_methods_count_the_same_in_every_process() -> None:
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", GENERATED],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "12"
+    }
+    (digests,) = found
+    assert len(set(digests.split())) == 6
+
+
+def test_a_default_of_an_attrs_class_counts(cell: Cell) -> None:
+    source = "import attrs\n@attrs.frozen\nclass A:\n    x: int = {}\n"
+    one, other = (origin_of(cell(source.format(value)).A) for value in (1, 2))
+    assert one != other
 
 
 def test_data_of_a_notebook_counts_by_its_content(cell: Cell) -> None:
