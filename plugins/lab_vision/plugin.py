@@ -38,7 +38,7 @@ def lab_corpora() -> dict[str, Any]:
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
     """Image models: the course's networks, the book's classics, residual networks, transfer learning."""
-    ladder = {"stem": 5, "norm": "written"}
+    ladder = {"stem": 5, "norm": "written", "plain_stem": True, "conv_bias": False}
     return {
         # the ladder of fast.ai 2018, lesson 7
         "simple_net": preset("softmax", layers=[40]),
@@ -52,9 +52,8 @@ def lab_architectures() -> dict[str, Any]:
             widths=[16, 32, 64, 128, 256],
             further=2,
             residual=True,
-            stem=7,
-            norm="written",
             dropout=0.2,
+            **{**ladder, "stem": 7, "stem_padding": 1},
         ),
         "course_net": "lab_vision.models:CourseNet",
         "fast_resnet": preset(
