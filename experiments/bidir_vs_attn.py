@@ -1,7 +1,9 @@
 """Does a bidirectional encoder help French→English translation more than attention, and do they add up?
 
-The decoder is told fewer and fewer true words, and none in the last fifth of the training. The lesson that this follows
-trains 10 epochs: `--epochs 10`.
+A short demonstration: in its three epochs, the decoder is still told 100 %, 90 % and 80 % of the true words. The lesson
+that it follows trains 10 epochs or more, in which that falls to nothing: `--epochs 10`. Within three epochs:
+
+    lab run experiments/bidir_vs_attn.py --set stepper.decay=0.8
 """
 
 from lab import Experiment, Study, use
@@ -11,7 +13,7 @@ base = Experiment(
     architecture=use("seq2seq_rnn", embedding_dim=96, hidden_size=64, layers=1, output_dropout=0.1),
     loss="seq2seq_loss",
     sampler="sortish",
-    stepper=use("teacher_forcing", decay=0.8),
+    stepper="teacher_forcing",
     optimizer=use("adam", betas=(0.8, 0.99)),
     callbacks=["one_cycle", "translations", "attention_maps"],
     metrics=["token_perplexity", "bleu"],

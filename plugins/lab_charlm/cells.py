@@ -1,7 +1,7 @@
 """Recurrent layers written out step by step, for reading.
 
-They compute the same as ``nn.RNN``, ``nn.GRU`` and ``nn.LSTM`` and share the names and shapes of their weights, so either loads the
-other's state dict; torch's are faster. Time first.
+They compute the same as ``nn.RNN``, ``nn.GRU`` and ``nn.LSTM`` and share the names and shapes of their weights, so
+either loads the other's state dict; torch's are faster. Time first.
 """
 
 from __future__ import annotations

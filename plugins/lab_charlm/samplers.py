@@ -125,8 +125,8 @@ class RandomOffsets:
 class Spans:
     """Spans of random length from random positions; an epoch has about as many positions as the text.
 
-    All spans of a batch have one length, and none continues another, so ``stateful`` has no effect. The char-rnn article
-    has the same lengths but reads its text in order and carries the state along: ``consecutive_spans``.
+    All spans of a batch have one length, and none continues another, so ``stateful`` has no effect. The char-rnn
+    article has the same lengths but reads its text in order and carries the state along: ``consecutive_spans``.
 
     Args:
         shortest, longest: range of the length, both ends included.

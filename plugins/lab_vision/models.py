@@ -51,9 +51,9 @@ class CourseNet(nn.Module):
     """Convolutional networks of fast.ai 2018, lesson 7, "CIFAR10 from scratch", as options of one class.
 
     A stage is a convolution with stride 2, followed by layers with stride 1, which may be residual; the network
-    ends in global pooling and a linear layer. The presets have the course's layers and numbers of parameters (155,970 in
-    ``bn_net``). Differs from the course: its networks return log-probabilities, these logits; its batch norm is another
-    one (``WrittenBatchNorm``).
+    ends in global pooling and a linear layer. The presets have the course's layers and numbers of parameters
+    (155,970 in ``bn_net``). Differs from the course: its networks return log-probabilities, these logits; its batch
+    norm is another one (``WrittenBatchNorm``).
 
     Args:
         channels: number of channels of the pictures.

@@ -83,6 +83,7 @@ def lab_architectures() -> dict[str, Any]:
         "resnet50": preset("resnet", blocks=[3, 4, 6, 3], bottleneck=True),
         "vgg19": "lab_vision.vgg:VGG",
         # transfer
+        "conv_head": "lab_vision.conv_head:ConvHead",
         "head": "lab_vision.transfer:Head",
         "transfer": "lab_vision.transfer:Transfer",
     }
@@ -133,7 +134,11 @@ def lab_former_names() -> dict[str, str]:
 def lab_learner_methods() -> dict[str, str]:
     """``learner.cam(...)``, ``learner.tta()`` and other methods of interpretation."""
     inside = ("cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses")
-    return {"tta": "lab_vision.augment:tta", **{name: f"lab_vision.inside:{name}" for name in inside}}
+    return {
+        "class_maps": "lab_vision.conv_head:class_maps",
+        "tta": "lab_vision.augment:tta",
+        **{name: f"lab_vision.inside:{name}" for name in inside},
+    }
 
 
 @hookimpl

@@ -15,13 +15,15 @@ def _spans(size=100, bptt=10, batch_size=1, seed=0, **options):
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_spans_follow_each_other_and_cover_the_blocks(batch_size):
-    sampler = _spans(batch_size=batch_size)
+    sampler, block = _spans(batch_size=batch_size), 1000 // batch_size
     spans = list(sampler)
     position = 0
     for windows in spans:
-        assert [window.start for window in windows] == [position + row * 1000 // batch_size for row in range(batch_size)]
+        assert [window.start for window in windows] == [
+            position + row * 1000 // batch_size for row in range(batch_size)
+        ]
         position += windows.length
-    assert position == 1000 // batch_size
+    assert position == block
     assert len(spans) == len(sampler)
 
 
