@@ -26,15 +26,17 @@ def lab_registries() -> list[RegistrySpec]:
 
 @hookimpl
 def lab_torch_schedulers() -> dict[str, Any]:
-    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric, no function and no other scheduler."""
+    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric and no other scheduler."""
     names = {
         "constant_lr": "ConstantLR",
         "cosine_annealing_lr": "CosineAnnealingLR",
         "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
         "cyclic_lr": "CyclicLR",
         "exponential_lr": "ExponentialLR",
+        "lambda_lr": "LambdaLR",
         "linear_lr": "LinearLR",
         "multi_step_lr": "MultiStepLR",
+        "multiplicative_lr": "MultiplicativeLR",
         "one_cycle_lr": "OneCycleLR",
         "polynomial_lr": "PolynomialLR",
         "step_lr": "StepLR",
