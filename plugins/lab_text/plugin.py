@@ -81,6 +81,7 @@ def lab_samplers() -> dict[str, str]:
     """Windows of a text."""
     return {
         "chunks": "lab_text.samplers:Chunks",
+        "consecutive_spans": "lab_text.consecutive:ConsecutiveSpans",
         "random": "lab_text.samplers:RandomOffsets",
         "spans": "lab_text.samplers:Spans",
         "streams": "lab_text.samplers:Streams",
