@@ -1,4 +1,10 @@
-"""Does a bidirectional encoder help French→English translation more than attention, and do they add up?"""
+"""Does a bidirectional encoder help French→English translation more than attention, and do they add up?
+
+A short demonstration: in its three epochs, the decoder is still told 100 %, 90 % and 80 % of the true words. The lesson
+that it follows trains 10 epochs or more, in which that falls to nothing: `--epochs 10`. Within three epochs:
+
+    lab run experiments/bidir_vs_attn.py --set stepper.decay=0.8
+"""
 
 from lab import Experiment, Study, use
 

@@ -12,7 +12,7 @@ the lines held out. Its notebook printed, in nats per character: stateful RNN 1.
 from lab import Experiment, Study, use
 
 base = Experiment(
-    dataset=use("char_text", corpus="nietzsche", bptt=8),
+    dataset=use("char_text", corpus="nietzsche", bptt=8, min_freq=3),
     architecture="char_rnn_stateful",
     loss="sequence_nll",
     sampler="streams",

@@ -10,13 +10,14 @@ base = Experiment(
     architecture="seq2seq_attn",
     loss=use("seq2seq_loss", padding="count"),
     sampler="sortish",
-    valid_sampler="sequential",
+    valid_sampler="sort",
     stepper="teacher_forcing",
     optimizer=use("adam", betas=(0.8, 0.99)),
     callbacks=["clr", "translations", "attention_maps"],
     metrics=["token_perplexity", "bleu", "chrf"],
     lr=2e-3,
     batch_size=125,
+    valid_batch_size=200,
     epochs=15,
 )
 

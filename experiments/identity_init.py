@@ -1,6 +1,8 @@
 """Does a plain recurrence learn better when its recurrent weights begin as the identity?
 
-Le, Jaitly & Hinton 2015 (arXiv:1504.00941) began ReLU networks so; the course did it with tanh, as here.
+Le, Jaitly & Hinton 2015 (arXiv:1504.00941) began ReLU networks so; the course did it with tanh, as here. With ReLU:
+
+    lab run experiments/identity_init.py --set architecture.nonlinearity=relu
 """
 
 from lab import Experiment, Study, use

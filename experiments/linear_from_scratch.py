@@ -1,6 +1,7 @@
 """Stochastic gradient descent on y = a x + b: by hand in numpy, and by torch. Do they do the same?
 
-The report shows both on film. The line is y = 3 x + 8, as in fast.ai 2019, lesson 2.
+The report shows both on film. The line is y = 3 x + 8 with noise of 0.3, as in fast.ai 2018, lesson 5, and 2019, lesson
+2. Both start at a = b = 0 here; the course starts at random, or at (-1, 1): `--set architecture.start=random`.
 """
 
 from lab import Experiment, Study, use

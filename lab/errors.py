@@ -25,8 +25,8 @@ __all__ = [
     "describe_error",
     "did_you_mean",
     "error_text",
+    "line_of_code",
     "notes_of",
-    "own_caller",
     "own_line",
     "place_of",
     "printable",
@@ -239,22 +239,18 @@ def place_of(definition: object) -> str:
 _DEFINES = ("def ", "class ", "async def ")
 
 
-def own_caller() -> str:
-    """Return file, line and source of the innermost call in the user's own code; empty if none is."""
-    import traceback
-
-    calls = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_stack(None)]
-    return _own_place(calls[::-1])
-
-
 def _own_place(frames: Sequence[tuple[str, int | None]]) -> str:
-    import linecache
-
     # Frames of torch and lab are where an error surfaces; the user's own line is where it can be fixed.
     own = [(file, line) for file, line in frames if line is not None and _is_own(file)]
     if not own:
         return ""
-    file, line = own[-1]
+    return line_of_code(*own[-1])
+
+
+def line_of_code(file: str, line: int) -> str:
+    """Return a place in code as it is shown: its file, its line and the source of that line."""
+    import linecache
+
     source = linecache.getline(file, line).strip()
     return printable(f"{file}, line {line}" + (f": {source}" if source else ""))
 

@@ -19,6 +19,7 @@ from lab.errors import PluginError
 from lab.registry.reads import last_move, last_variable
 
 __all__ = [
+    "ENVIRONMENT",
     "OF_PROCESS",
     "OF_TRAINING",
     "Definitions",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 import sys
 import traceback
 import types
 from collections.abc import Iterator, Sequence
 
-from lab.errors import LabError, StudyError, describe_error, notes_of, printable
+from lab.errors import LabError, StudyError, describe_error, line_of_code, notes_of
 from lab.registry.resolved import Component
 from lab.study.experiment import ResolvedExperiment
 
@@ -28,7 +27,9 @@ def explained(error: BaseException, experiment: ResolvedExperiment, *, suspects:
     if isinstance(error, StudyError):
         return [_with_place(problem, "", components) for problem in error.problems]
     text = "\n".join([describe_error(error), *notes_of(error)])
-    found = blamed(error, components, experiment)
+    # a line of a component's own code may be in the message, of what it did before the error
+    at_fault = [each for each in components if _package(each) in text]
+    found = blamed(error, components, experiment) or "\n".join(f"in {each.label}" for each in at_fault)
     if not found and suspects and not _mentioned(text, components):
         found = "\n".join(f"third party in this arm: {_named(each)}" for each in components)
     return [_with_place(text, found, components)]
@@ -64,9 +65,7 @@ def _frames(error: BaseException | None) -> Iterator[tuple[types.CodeType, str]]
         error = error.__cause__
     for each in reversed(chain):
         for frame, number in reversed(list(traceback.walk_tb(each.__traceback__))):
-            file = frame.f_code.co_filename
-            source = linecache.getline(file, number).strip()
-            yield frame.f_code, printable(f"{file}, line {number}" + (f": {source}" if source else ""))
+            yield frame.f_code, line_of_code(frame.f_code.co_filename, number)
 
 
 def _package(component: Component) -> str:

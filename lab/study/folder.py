@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from lab.errors import PluginError, add_note, own_caller
+from lab.errors import PluginError, add_note, line_of_code
 
 __all__ = ["keeps_working_folder"]
 
@@ -26,7 +28,11 @@ def keeps_working_folder() -> Iterator[None]:
 
     def noted(path: Any) -> None:
         change(path)
-        callers.append(own_caller())
+        frame: Any = sys._getframe(1)
+        # contextlib.chdir changes it for somebody else
+        while frame.f_back is not None and frame.f_code.co_filename == contextlib.__file__:
+            frame = frame.f_back
+        callers.append(line_of_code(frame.f_code.co_filename, frame.f_lineno))
 
     # replaced for the block: afterwards nothing shows which line has changed the folder
     os.chdir = noted
@@ -53,7 +59,7 @@ def _put_back(before: str | None, change: Any, callers: list[str]) -> PluginErro
         change(before)
     return PluginError(
         f"the working folder was changed to {now or 'one that is gone'}, and it belongs to the whole process",
-        where=next(filter(None, callers), None),
+        where=callers[-1] if callers else None,
         hint="give absolute paths instead, such as Path(__file__).parent / 'table.csv'",
     )
 

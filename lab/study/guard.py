@@ -18,10 +18,20 @@ from typing import Any
 import torch
 
 from lab.errors import PluginError
-from lab.registry.intact import OF_PROCESS, OF_TRAINING, Definitions, float32_precision, set_float32_precision
+from lab.registry.intact import (
+    ENVIRONMENT,
+    OF_PROCESS,
+    OF_TRAINING,
+    Definitions,
+    float32_precision,
+    set_float32_precision,
+)
 from lab.training.rng import all_generators
 
 __all__ = ["assert_global_state_unchanged", "guarded", "isolated"]
+
+VARIABLES = "the environment variable"
+OUTPUTS = "sys.stdout or sys.stderr"
 
 log = logging.getLogger("lab")
 
@@ -69,6 +79,8 @@ def guarded(owner: str) -> Iterator[None]:
 def isolated(owner: str) -> Iterator[None]:
     """Restore, after a whole run, the global state that it changed, with a warning that names it."""
     before, defined = _snapshot(draws=True), OF_PROCESS.now()
+    # a progress bar that starts or ends meanwhile exchanges them too
+    del before[OUTPUTS]
     try:
         yield
     finally:
@@ -78,6 +90,9 @@ def isolated(owner: str) -> Iterator[None]:
 
 
 def _remedy(changed: list[str]) -> str:
+    remedies = [remedy for start, remedy in _REMEDIES.items() if any(name.startswith(start) for name in changed)]
+    if remedies:
+        return "; ".join(remedies)
     if any(name.startswith("torch.") or name.startswith("lab.") for name in changed):
         return "write a component of its own instead of exchanging what every other one uses"
     return "draw from the generator that the contract offers; give dtype=... where tensors are made"
@@ -108,6 +123,9 @@ def _put_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         # a folder may be gone and a thread count be refused; the others must still be restored
         with suppress(OSError, RuntimeError):
             (SETTINGS[name][1] if name in SETTINGS else _GENERATORS[name])(before[name])
+    if VARIABLES in changed:
+        differing = sorted(name for name, _ in before[VARIABLES].items() ^ after[VARIABLES].items())
+        changed[changed.index(VARIABLES)] = f"{VARIABLES} {', '.join(dict.fromkeys(differing))}"
     return changed
 
 
@@ -119,6 +137,20 @@ def _equal(one: Any, other: Any) -> bool:
         return all(map(_equal, one, other))
     same = one == other
     return same if isinstance(same, bool) else bool(same.all())
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+
+
+def _set_variables(before: Mapping[str, str]) -> None:
+    for name in _variables().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+def _set_outputs(before: tuple[Any, Any]) -> None:
+    sys.stdout, sys.stderr = before
 
 
 def _set_numpy(state: Any) -> None:
@@ -162,6 +194,16 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         _set_cudnn,
     ),
     "the working folder": (_folder, _set_folder),
+    VARIABLES: (_variables, _set_variables),
+    OUTPUTS: (lambda: (sys.stdout, sys.stderr), _set_outputs),
+}
+
+_REMEDIES = {
+    "torch's number of threads": "threads are chosen by who runs a study: lab run --threads",
+    "torch's gradient mode": "use it for a block: with torch.no_grad(): ...",
+    "the working folder": "give absolute paths instead, such as Path(__file__).parent / 'table.csv'",
+    VARIABLES: "it is set by who runs a study, before it starts",
+    OUTPUTS: "use contextlib.redirect_stdout for a block",
 }
 
 _GENERATORS: dict[str, Callable[[Any], Any]] = {

@@ -18,7 +18,7 @@ import attrs
 
 from lab.errors import DataError, UnknownNameError
 from lab.study.checks import MAX_RUNS, name_problem, shown
-from lab.study.results import COSTS, SPLITS, Results
+from lab.study.results import COSTS, SPLITS, WITHOUT_VALUE, Results
 from lab.study.store import RunRecord
 from lab.study.study import BASE, Arm
 
@@ -37,7 +37,6 @@ UNFINISHED = {
 }
 STATUS_COLUMNS = ("status", "state")
 OWN_COLUMNS = ("arm", "seed", "key", "status")
-WITHOUT_VALUE = "without a value"
 WITHOUT_ROW = "without a row"
 MAX_SHOWN = 5
 """Rows that a message names at most."""

@@ -24,6 +24,7 @@ import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lab.errors import (
     DataError,
@@ -65,6 +66,8 @@ SOME_WEIGHTS = 8
 """Tensors of weights that are compared before and after two steps."""
 
 SOME_EXAMPLES = 8
+
+_COPY = "make a copy before writing: tensor.clone(), or an operation that does not end in '_'"
 
 CUT = 32
 """Validation examples that suffice to see whether the loss of a batch is the mean of its parts."""
@@ -259,11 +262,9 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
     moved = _moves(learner)
     with _gradients(learner) as reached:
         seconds = _train(run, learner, train, tolerant=tolerant)
-    notes = [*_gradient_notes(learner, reached), *_selection_notes(learner, compare)]
-    stepper = run.experiment.component("stepper")
-    # steppers of lab that accumulate gradients move nothing in two steps
-    if reached and not moved() and (stepper.is_third_party or stepper.plugin == "local"):
-        notes.append(f"{stepper.label}: two steps changed no weight; does it call learner.optimizer.step()?")
+    notes = [*_gradient_notes(run, learner, reached), *_selection_notes(learner, compare)]
+    if reached and not moved():
+        notes += _still_notes(run)
     # validation after the steps: metrics then see an output that training has moved
     notes += _evaluate(learner, valid, tolerant=tolerant)
     _check_optimizer(learner)
@@ -470,7 +471,22 @@ def _moves(learner: Learner) -> Callable[[], bool]:
     return moved
 
 
-def _gradient_notes(learner: Learner, reached: set[str]) -> list[str]:
+def _still_notes(run: Run) -> list[str]:
+    """Return notes on the parts that may be at fault if two steps changed no weight."""
+    remedies = {"stepper": "does it call learner.optimizer.step()?", "optimizer": "does its step() change the weights?"}
+    # steppers of lab that accumulate gradients move nothing in two steps
+    return [
+        f"{part.label}: two steps changed no weight; {remedy}{_at(part)}"
+        for part, remedy in ((run.experiment.component(slot), remedy) for slot, remedy in remedies.items())
+        if part.is_third_party or part.plugin == "local"
+    ]
+
+
+def _at(component: Component) -> str:
+    return f" ({component.place})" if component.place else ""
+
+
+def _gradient_notes(run: Run, learner: Learner, reached: set[str]) -> list[str]:
     """Return a note on trainable weights that no gradient reaches, as behind a ``detach()``.
 
     Without any gradient nothing is known: a stepper may fit otherwise, or compute gradients by itself.
@@ -483,7 +499,9 @@ def _gradient_notes(learner: Learner, reached: set[str]) -> list[str]:
     ]
     if not reached or not without:
         return []
-    return [f"no gradient reached {_listed(without)} in two steps: detached, or not used?"]
+    architecture = run.experiment.component("architecture")
+    place = _at(architecture) if architecture.is_third_party else ""
+    return [f"no gradient reached {_listed(without)} in two steps: detached, or not used?{place}"]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -551,7 +569,7 @@ def _check_examples(run: Run, learner: Learner, indices: Sequence[int], moment: 
         raise DataError(
             f"{run.experiment.component('dataset').label}: its examples are changed by {moment}",
             where="all runs share them, so the next one would train on other data",
-            hint="make a copy before writing: tensor.clone(), or an operation that does not end in '_'",
+            hint=_COPY,
         )
 
 
@@ -661,6 +679,7 @@ def _cut_note(learner: Learner, whole: float, mean: float) -> str:
 
 def _valid_step(learner: Learner, indices: Sequence[int]) -> Evaluation:
     batch = _batch(learner, "valid", indices)
+    before = {id(each): (each, each.clone()) for each in _tensors(batch)}
     with _described(learner, batch, "validation step"):
         result = learner.stepper.valid_step(batch)
     if not isinstance(result, Evaluation) or not isinstance(result.loss, Tensor) or result.loss.numel() != 1:
@@ -669,7 +688,24 @@ def _valid_step(learner: Learner, indices: Sequence[int]) -> Evaluation:
             where=f"stepper '{type(learner.stepper).__name__}'",
             hint="valid_step returns Evaluation(loss, output, target, weight)",
         ).blaming("stepper")
+    targets = [before[id(each)] for each in _tensors(result.target) if id(each) in before]
+    if not all(_same(each, copy) for each, copy in targets):
+        raise DataError(
+            "the validation step changes its targets, by which metrics judge",
+            where=f"stepper '{type(learner.stepper).__name__}', with the model and the loss that it calls",
+            hint=_COPY,
+        ).blaming("stepper", "architecture", "loss")
     return result
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    # NaN is not equal to itself, and a padded output may hold some
+    return torch.equal(one, other) or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def _tensors(structure: Any) -> list[Tensor]:
+    leaves = tree_leaves(structure)
+    return [each for each in leaves if isinstance(each, Tensor) and each.layout is torch.strided]
 
 
 def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evaluation]]) -> None:
@@ -678,10 +714,14 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
         try:
             metric.reset()
             for indices, result in results:
+                given = [(each, each.clone()) for each in _tensors((result.output, result.target))]
                 if name in learner.metrics_with_batch:
                     metric.update(result.output, result.target, batch=_batch(learner, "valid", indices))
                 else:
                     metric.update(result.output, result.target)
+                if not all(_same(each, copy) for each, copy in given):
+                    text = f"metric '{name}' changes the output or the target, by which the metrics after it judge"
+                    raise DataError(text, hint=_COPY)
             score_of(name, metric)
             metric.reset()
         except LabError:

@@ -55,6 +55,11 @@ The arms are log-normal and the base has no spread, the worst case of ``python -
 SEEDS_TO_SEE_SKEW = 10
 """With so few seeds, a test for skewness finds less than half of the arms that have it."""
 
+WITHOUT_VALUE = "without a value"
+"""Outcome of a run of another program that has no score."""
+
+LOST = {"failed", "diverged", WITHOUT_VALUE}
+
 _OUTCOMES = {"absent": "not run"}
 
 
@@ -280,8 +285,12 @@ class Results:
         return cells if _is_whole_grid(list(cells.values())) else {}
 
     def _lost(self, arm: str) -> set[int]:
-        """Return the seeds whose training failed, which may depend on how well it went."""
-        return {run.seed for run in self._of_arm.get(arm, []) if run.outcome in ("failed", "diverged")}
+        """Return the seeds whose training failed or left no score, which may depend on how well it went."""
+        return {run.seed for run in self._of_arm.get(arm, []) if run.outcome in LOST}
+
+    def _disagreement(self, arms: Sequence[str]) -> str:
+        without = any(run.outcome == WITHOUT_VALUE for arm in arms for run in self._of_arm.get(arm, []))
+        return "not the same seeds have a value" if without else "not the same seeds failed"
 
     def _refusal(self, other: str, name: str, metric: str) -> str:
         """Return the reason why two arms cannot be compared in a metric; empty if they can."""
@@ -329,7 +338,7 @@ class Results:
                     **nothing,  # type: ignore[arg-type]
                     is_better=None,
                     is_equivalent=False,
-                    verdict="no verdict: not the same seeds failed in both arms",
+                    verdict=f"no verdict: {self._disagreement(arms)} in both arms",
                 )
             remarks.append(f"{both} finished; verdict on survivors only" if _has_test(found) else f"{both} finished")
         # without a test there is no verdict that a caveat could qualify

@@ -484,6 +484,8 @@ def failure_content(error: BaseException, experiment: ResolvedExperiment | None 
         # __str__ of a user's error class may raise
         trace = f"(no traceback: {type(second).__name__})"
     text = "\n".join(
-        explained(error, experiment) if experiment is not None else [describe_error(error), *notes_of(error)]
+        explained(error, experiment, suspects=True)
+        if experiment is not None
+        else [describe_error(error), *notes_of(error)]
     )
     return {"kind": type(error).__name__, "error": text, "traceback": printable(trace)}

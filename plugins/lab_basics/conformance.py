@@ -15,14 +15,23 @@ from lab_basics.points import MLP, PointsData, Task, points
 __all__ = ["Classes", "Points", "Values", "YesNo", "support"]
 
 COUNT, WIDTH, CLASSES = 32, 5, 6
+
+
+def halved(count: int) -> float:
+    """Half of the rate after every count."""
+    return float(0.5**count)
+
+
 SCHEDULERS: dict[str, dict[str, Any]] = {
     "constant_lr": {},
     "cosine_annealing_lr": {},
     "cosine_annealing_warm_restarts": {"T_0": 2},
     "cyclic_lr": {"base_lr": 0.01, "max_lr": 0.1},
     "exponential_lr": {"gamma": 0.9},
+    "lambda_lr": {"lr_lambda": halved},
     "linear_lr": {},
     "multi_step_lr": {"milestones": [1]},
+    "multiplicative_lr": {"lr_lambda": halved},
     "one_cycle_lr": {"max_lr": 0.1},
     "polynomial_lr": {},
     "step_lr": {"step_size": 2},

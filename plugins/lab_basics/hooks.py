@@ -72,7 +72,8 @@ class SaveFeatures(Hooks):
         modules: one module, or name → module; a single module has the name ``""``.
 
     Attributes:
-        features: name → output of the last forward pass, detached.
+        features: name → output of the last forward pass, detached. In fast.ai 2018 it is the tensor itself, which is
+            ``features[""]`` here for a single module.
     """
 
     def __init__(self, modules: nn.Module | Mapping[str, nn.Module]) -> None:

@@ -26,15 +26,17 @@ def lab_registries() -> list[RegistrySpec]:
 
 @hookimpl
 def lab_torch_schedulers() -> dict[str, Any]:
-    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric, no function and no other scheduler."""
+    """Schedulers of ``torch.optim.lr_scheduler`` that need no metric and no other scheduler."""
     names = {
         "constant_lr": "ConstantLR",
         "cosine_annealing_lr": "CosineAnnealingLR",
         "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
         "cyclic_lr": "CyclicLR",
         "exponential_lr": "ExponentialLR",
+        "lambda_lr": "LambdaLR",
         "linear_lr": "LinearLR",
         "multi_step_lr": "MultiStepLR",
+        "multiplicative_lr": "MultiplicativeLR",
         "one_cycle_lr": "OneCycleLR",
         "polynomial_lr": "PolynomialLR",
         "step_lr": "StepLR",
@@ -79,17 +81,22 @@ def lab_steppers() -> dict[str, Any]:
 
 @hookimpl
 def lab_optimizers() -> dict[str, Any]:
-    """Torch's optimizers, and Yogi."""
+    """Torch's optimizers, Yogi, and optimizers written out."""
     return {
         "adadelta": "lab_basics.optimizers:adadelta",
+        "adadelta_written": "lab_basics.written:WrittenAdadelta",
         "adagrad": "lab_basics.optimizers:adagrad",
+        "adagrad_written": "lab_basics.written:WrittenAdaGrad",
         "adam": "lab_basics.optimizers:adam",
+        "adam_written": "lab_basics.written:WrittenAdam",
         "adamw": "lab_basics.optimizers:adamw",
         "amsgrad": preset("adam", amsgrad=True),
         "momentum": preset("sgd", momentum=0.9),
         "nesterov": preset("sgd", momentum=0.9, nesterov=True),
         "rmsprop": "lab_basics.optimizers:rmsprop",
+        "rmsprop_written": "lab_basics.written:WrittenRMSProp",
         "sgd": "lab_basics.optimizers:sgd",
+        "sgd_written": "lab_basics.written:WrittenSGD",
         "yogi": "lab_basics.optimizers:yogi",
     }
 
@@ -139,6 +146,7 @@ def lab_callbacks() -> dict[str, Any]:
         "csv_log": "lab_basics.callbacks:CSVLog",
         "early_stopping": "lab_basics.callbacks:EarlyStopping",
         "ema": "lab_basics.averaging:EMA",
+        "exponential": "lab_basics.decays:Exponential",
         "factor": "lab_basics.schedules:Factor",
         "freeze": "lab_basics.freezing:Freeze",
         "grad_norm": "lab_basics.callbacks:GradientNorm",
@@ -146,7 +154,9 @@ def lab_callbacks() -> dict[str, Any]:
         "multistep": "lab_basics.schedules:MultiStep",
         "on_plateau": "lab_basics.schedules:OnPlateau",
         "one_cycle": "lab.training.schedules:OneCycle",
+        "polynomial": "lab_basics.decays:Polynomial",
         "save_best": "lab_basics.callbacks:SaveBest",
+        "square_root": preset("polynomial", alpha=0.5, beta=1.0),
         "swa": "lab_basics.averaging:SWA",
         "tensorboard": "lab_basics.tensorboard:TensorBoard",
         "timing": "lab_basics.callbacks:Timing",

@@ -187,7 +187,9 @@ class ActivationRegularized(Supervised):
     Merity, McCann & Socher 2017, arXiv:1708.01009: ``alpha`` times the mean square of the activations (AR) and ``beta``
     times the mean square of their differences between time steps (TAR) are added to the training loss. Differs from the
     paper: mean squares, as in its authors' code, instead of the norms in its text; the output of one module is used for
-    both, while the paper takes AR after dropout and TAR before it.
+    both, while the paper takes AR after dropout and TAR before it. Differs from fast.ai 2018, whose step adds the
+    penalties (``reg_fn``) to the gradient but reports the loss without them: the training loss here contains them, the
+    validation loss does not. For translation, ``teacher_forcing`` has both penalties itself.
 
     Args:
         part: name of the submodule whose output is regularized, for example ``rnn``; of a tuple, the first tensor.

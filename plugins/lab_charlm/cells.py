@@ -1,17 +1,18 @@
 """Recurrent layers written out step by step, for reading.
 
-They compute the same as ``nn.RNN`` and ``nn.GRU`` and share the names and shapes of their weights, so either loads the
-other's state dict; torch's are faster. Time first.
+They compute the same as ``nn.RNN``, ``nn.GRU`` and ``nn.LSTM`` and share the names and shapes of their weights, so
+either loads the other's state dict; torch's are faster. Time first.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRUCells", "RNNCells"]
+__all__ = ["GRUCells", "LSTMCells", "RNNCells"]
 
 
 class _Cells(nn.Module):
@@ -34,35 +35,52 @@ class _Cells(nn.Module):
             ):
                 self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
 
-    def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Any]:
         """Return the last layer's outputs (T, B, H) and the final states (L, B, H) for inputs (T, B, I)."""
         if state is None:
             state = inputs.new_zeros(self.num_layers, inputs.shape[1], self.hidden_size)
+        outputs, (last,) = self._run(inputs, (state,))
+        return outputs, last
+
+    def _run(self, inputs: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the last layer's outputs (T, B, H) and the final states, for states (L, B, H), the outputs' first."""
         last = []
         for layer in range(self.num_layers):
             weights = [getattr(self, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
             # One product for all steps: only the recurrent half has to wait for the previous step.
             entered = inputs @ weights[0].T + weights[2]
-            hidden, outputs = state[layer], []
+            current, outputs = tuple(state[layer] for state in states), []
             for each in entered:
-                hidden = self.step(each, hidden @ weights[1].T + weights[3], hidden)
-                outputs.append(hidden)
+                current = self.step(each, current[0] @ weights[1].T + weights[3], *current)
+                outputs.append(current[0])
             inputs = torch.stack(outputs)
-            last.append(hidden)
+            last.append(current)
             if layer < self.num_layers - 1:
                 inputs = self.dropout(inputs)
-        return inputs, torch.stack(last)
+        return inputs, tuple(torch.stack(each) for each in zip(*last, strict=True))
 
-    def step(self, entered: Tensor, recurred: Tensor, hidden: Tensor) -> Tensor:
-        """Return the next state (B, H) from ``W_ih x + b_ih`` and ``W_hh h + b_hh``, (B, gates · H) each, and ``h``."""
+    def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Return the next states (B, H) from ``W_ih x + b_ih`` and ``W_hh h + b_hh``, (B, gates · H), and states."""
         raise NotImplementedError
 
 
 class RNNCells(_Cells):
-    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``: Elman 1990, as ``nn.RNN``."""
+    """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``: Elman 1990, as ``nn.RNN``; ReLU in place of tanh on request."""
 
-    def step(self, entered: Tensor, recurred: Tensor, hidden: Tensor) -> Tensor:
-        return torch.tanh(entered + recurred)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        dropout: float = 0.0,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, dropout=dropout)
+        self.activation = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
+
+    def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        return (self.activation(entered + recurred),)
 
 
 class GRUCells(_Cells):
@@ -74,9 +92,34 @@ class GRUCells(_Cells):
 
     gates = 3
 
-    def step(self, entered: Tensor, recurred: Tensor, hidden: Tensor) -> Tensor:
+    def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        (hidden,) = states
         x_reset, x_update, x_new = entered.chunk(3, -1)
         h_reset, h_update, h_new = recurred.chunk(3, -1)
         reset, update = torch.sigmoid(x_reset + h_reset), torch.sigmoid(x_update + h_update)
         new = torch.tanh(x_new + reset * h_new)
-        return new + update * (hidden - new)
+        return (new + update * (hidden - new),)
+
+
+class LSTMCells(_Cells):
+    """Long short-term memory, Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, as ``nn.LSTM``.
+
+    ``i, f, o = σ(a_i), σ(a_f), σ(a_o)``, ``g = tanh(a_g)``, ``c' = f c + i g``, ``h' = o tanh(c')``, where ``a`` is
+    ``W_ih x + b_ih + W_hh h + b_hh`` and its blocks are in torch's order: i, f, g, o.
+    """
+
+    gates = 4
+
+    def forward(  # type: ignore[override]
+        self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the last layer's outputs (T, B, H) and the final h and c, (L, B, H) each, for inputs (T, B, I)."""
+        if state is None:
+            zeros = inputs.new_zeros(self.num_layers, inputs.shape[1], self.hidden_size)
+            state = zeros, zeros
+        return self._run(inputs, state)  # type: ignore[return-value]
+
+    def step(self, entered: Tensor, recurred: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        gate_in, gate_forget, new, gate_out = (entered + recurred).chunk(4, -1)
+        memory = torch.sigmoid(gate_forget) * states[1] + torch.sigmoid(gate_in) * torch.tanh(new)
+        return torch.sigmoid(gate_out) * torch.tanh(memory), memory

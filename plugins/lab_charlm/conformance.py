@@ -83,11 +83,11 @@ def support() -> ConformanceSupport:
     }
     each = {
         f"architectures.{name}": ComponentCase(use(name), examples=texts)
-        for name in ("char_gru", "char_lstm", "char_rnn", "char_rnn_cell", "char_rnn_stateful")
+        for name in ("char_gru", "char_lstm", "char_rnn", "char_rnn_cell", "char_rnn_stateful", "char_seq_rnn")
     }
     readings = {
         f"samplers.{name}": ComponentCase(use(name), examples=texts, exceptions=WINDOWS)
-        for name in ("chunks", "random", "spans", "streams", "windows")
+        for name in ("chunks", "consecutive_spans", "random", "spans", "streams", "windows")
     }
     judges = {
         f"{kind}.{name}": ComponentCase(use(name), examples=texts)

@@ -6,7 +6,6 @@ Tokens (T, B) long become logits (T, B, V), or (1, B, V) if only the last positi
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -15,14 +14,21 @@ from torch.nn import functional
 
 from lab import part
 from lab.errors import ParameterError, ShapeError
-from lab_charlm.cells import GRUCells, RNNCells
+from lab_charlm.cells import GRUCells, LSTMCells, RNNCells
 
 __all__ = ["Char3", "CharLoop", "CharRNN"]
 
 State = Tensor | tuple[Tensor, Tensor] | None
-Cell = Literal["rnn", "gru", "lstm", "rnn_cell", "gru_cell"]
+Cell = Literal["rnn", "gru", "lstm", "rnn_cell", "gru_cell", "lstm_cell"]
 
-CELLS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM, "rnn_cell": RNNCells, "gru_cell": GRUCells}
+CELLS: dict[str, Any] = {
+    "rnn": nn.RNN,
+    "gru": nn.GRU,
+    "lstm": nn.LSTM,
+    "rnn_cell": RNNCells,
+    "gru_cell": GRUCells,
+    "lstm_cell": LSTMCells,
+}
 
 
 class Char3(nn.Module):
@@ -110,7 +116,9 @@ class CharRNN(nn.Module):
     """Character-level recurrent network.
 
     fast.ai 2018, lesson 6, ``CharRnn``, ``CharSeqRnn``, ``CharSeqStatefulRnn`` and ``…LSTM``; *Dive into Deep
-    Learning*, sections 9.5 to 10.3. ``rnn_cell`` and ``gru_cell`` are the equations written out.
+    Learning*, sections 9.5 to 10.3 (8.5 to 9.3 of the second Chinese edition). ``rnn_cell``, ``gru_cell`` and
+    ``lstm_cell`` are the equations written out. Differs from the course: its ``CharRnn`` and ``CharSeqRnn`` are plain
+    recurrences, ``cell="rnn"`` (the presets ``char_rnn_last`` and ``char_seq_rnn``); the default here is a GRU.
 
     A stateful network carries its detached hidden state to the next batch if that batch continues this one and has the
     same size; otherwise the state is reset. Training and evaluation have separate states. The state is part of a
@@ -118,17 +126,20 @@ class CharRNN(nn.Module):
 
     Args:
         vocab_size: number of characters.
-        cell: torch's ``rnn`` (tanh), ``gru`` or ``lstm``; or ``rnn_cell`` or ``gru_cell``, written out.
+        cell: torch's ``rnn``, ``gru`` or ``lstm``; or ``rnn_cell``, ``gru_cell`` or ``lstm_cell``, written out.
         layers: number of stacked recurrent layers.
         hidden_size: width of each layer.
         embedding_dim: width of a character embedding.
         one_hot: feed one-hot vectors instead of learned embeddings.
         dropout: dropout probability between layers and before the output.
+        output_dropout: dropout probability before the output; None takes ``dropout``. The course's LSTM has none there.
         predict: ``each`` position, or only the ``last``.
         stateful: carry the hidden state from batch to batch.
-        identity_init: initialize the recurrent weights as the identity (Le, Jaitly & Hinton 2015, arXiv:1504.00941);
-            ``rnn`` and ``rnn_cell`` only.
-        bidirectional: read the window from both ends; needs ``predict="last"``.
+        identity_init: initialize the recurrent weights, and nothing else, as the identity, as in the course; ``rnn``
+            and ``rnn_cell`` only. Le, Jaitly & Hinton 2015, arXiv:1504.00941, do so with ReLU and zero biases.
+        bidirectional: read the window from both ends; needs ``predict="last"``. The book shows that a bidirectional
+            network that predicts each position has a perplexity of 1.1 and generates nonsense: refused here.
+        nonlinearity: ``tanh`` or ``relu``; ``rnn`` and ``rnn_cell`` only.
     """
 
     def __init__(
@@ -145,9 +156,11 @@ class CharRNN(nn.Module):
         stateful: bool = False,
         identity_init: bool = False,
         bidirectional: bool = False,
+        output_dropout: float | None = None,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
     ) -> None:
         super().__init__()
-        _check_options(cell, predict, identity_init, bidirectional, stateful)
+        _check_options(cell, predict, identity_init, bidirectional, stateful, nonlinearity)
         self.predict, self.stateful = predict, stateful
         self.vocab_size, self.one_hot = vocab_size, one_hot
         with part("embedding"):
@@ -156,11 +169,13 @@ class CharRNN(nn.Module):
         options: dict[str, Any] = {"dropout": dropout if layers > 1 else 0.0}
         if bidirectional:
             options["bidirectional"] = True
+        if nonlinearity != "tanh":
+            options["nonlinearity"] = nonlinearity
         with part("rnn"):
             self.rnn = CELLS[cell](vocab_size if one_hot else embedding_dim, hidden_size, layers, **options)
         if identity_init:
             _make_identities(self.rnn)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout if output_dropout is None else output_dropout)
         with part("output"):
             self.output = nn.Linear(hidden_size * (2 if bidirectional else 1), vocab_size)
         # By ``self.training``: validation in the middle of an epoch must not disturb the state of training.
@@ -206,7 +221,9 @@ class CharRNN(nn.Module):
         self.carried[True] = moved.to(device) if isinstance(moved, Tensor) else moved
 
 
-def _check_options(cell: str, predict: str, identity_init: bool, bidirectional: bool, stateful: bool) -> None:
+def _check_options(
+    cell: str, predict: str, identity_init: bool, bidirectional: bool, stateful: bool, nonlinearity: str
+) -> None:
     where = "architecture 'char_rnn'"
     if bidirectional and (predict == "each" or stateful or cell.endswith("_cell")):
         raise ParameterError(
@@ -216,6 +233,10 @@ def _check_options(cell: str, predict: str, identity_init: bool, bidirectional: 
         )
     if identity_init and cell not in ("rnn", "rnn_cell"):
         raise ParameterError(f"identity_init needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
+    if nonlinearity not in ("tanh", "relu"):
+        raise ParameterError(f"nonlinearity must be 'tanh' or 'relu', got '{nonlinearity}'", where=where)
+    if nonlinearity == "relu" and cell not in ("rnn", "rnn_cell"):
+        raise ParameterError(f"nonlinearity='relu' needs cell 'rnn' or 'rnn_cell', got '{cell}'", where=where)
 
 
 def _check_tokens(tokens: Tensor, least: int) -> None:
@@ -231,10 +252,6 @@ def _make_identities(rnn: nn.Module) -> None:
     for name, weight in rnn.named_parameters():
         if name.startswith("weight_hh"):
             nn.init.eye_(weight)
-        elif name.startswith("bias"):
-            nn.init.zeros_(weight)
-        elif name.startswith("weight_ih"):
-            nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
 
 
 def _ends(outputs: Tensor) -> Tensor:

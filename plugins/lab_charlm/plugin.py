@@ -28,6 +28,7 @@ def lab_samplers() -> dict[str, Any]:
     """Windows of a text."""
     return {
         "chunks": "lab_charlm.samplers:Chunks",
+        "consecutive_spans": "lab_charlm.consecutive:ConsecutiveSpans",
         "random": "lab_charlm.samplers:RandomOffsets",
         "spans": "lab_charlm.samplers:Spans",
         "streams": "lab_charlm.samplers:Streams",
@@ -43,11 +44,14 @@ def lab_architectures() -> dict[str, Any]:
         "char_gru": preset("char_rnn", cell="gru", stateful=True),
         "char_loop": "lab_charlm.models:CharLoop",
         "char_loop_concat": preset("char_loop", combine="concat"),
-        "char_lstm": preset("char_rnn", cell="lstm", stateful=True, hidden_size=512, layers=2, dropout=0.5),
+        "char_lstm": preset(
+            "char_rnn", cell="lstm", stateful=True, hidden_size=512, layers=2, dropout=0.5, output_dropout=0.0
+        ),
         "char_rnn": "lab_charlm.models:CharRNN",
         "char_rnn_cell": preset("char_rnn", cell="rnn_cell", stateful=True),
         "char_rnn_last": preset("char_rnn", cell="rnn", predict="last"),
         "char_rnn_stateful": preset("char_rnn", cell="rnn", stateful=True),
+        "char_seq_rnn": preset("char_rnn", cell="rnn"),
     }
 
 

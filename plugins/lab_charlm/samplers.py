@@ -66,7 +66,8 @@ class Streams:
 class SlidingWindows:
     """Overlapping windows of ``bptt`` positions, one from every start position, shuffled.
 
-    fast.ai 2018 feeds ``char3`` and its first recurrent networks so, with a step of the window's length.
+    fast.ai 2018 feeds ``char3`` so with a step of the window's length (``step=3``), and its first recurrent networks,
+    with windows of 8 characters, with a step of 1.
 
     Args:
         step: positions between the starts of neighboring windows.
@@ -124,7 +125,8 @@ class RandomOffsets:
 class Spans:
     """Spans of random length from random positions; an epoch has about as many positions as the text.
 
-    After the char-rnn article that trains on spans of 10 to 40 characters. All spans of a batch have one length.
+    All spans of a batch have one length, and none continues another, so ``stateful`` has no effect. The char-rnn
+    article has the same lengths but reads its text in order and carries the state along: ``consecutive_spans``.
 
     Args:
         shortest, longest: range of the length, both ends included.

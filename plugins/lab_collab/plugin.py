@@ -54,9 +54,10 @@ def lab_former_names() -> dict[str, str]:
 
 @hookimpl
 def lab_learner_methods() -> dict[str, str]:
-    """``learner.recommend(...)``, ``learner.similar_items(...)``, ``learner.items_by_bias()``."""
+    """``learner.recommend(...)``, ``learner.similar_items(...)``, ``learner.items_by_bias()`` …"""
     return {
         "items_by_bias": "lab_collab.interpret:items_by_bias",
+        "items_by_component": "lab_collab.interpret:items_by_component",
         "recommend": "lab_collab.recommend:recommend",
         "similar_items": "lab_collab.interpret:similar_items",
     }

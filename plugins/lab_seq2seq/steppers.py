@@ -31,8 +31,10 @@ class TeacherForcing(LossStepper):
     The forcing mask has one flag per step for the whole batch, sampled before the forward pass from the stream
     ``stepper``. The probability is ``start · max(0, 1 - epoch / decay_epochs)``, with the epoch of this fit counted
     from 0: with the defaults 1.0, 0.9, … 0.1, then 0. Bengio, Vinyals, Jaitly & Shazeer 2015, arXiv:1506.03099, as in
-    fast.ai's 2018 translation lesson (one flag per step, linear decay). The training loss of an epoch depends on its
-    probability, so compare validation losses, which are never forced.
+    fast.ai's 2018 translation lesson (one flag per step, linear decay). The lesson trains at least ``decay_epochs``
+    epochs; a shorter fit ends while the decoder still gets true tokens that it will not have in validation. ``decay``
+    makes the decay a fraction of the fit instead, step by step: ``start · max(0, 1 - step / (decay · steps))``. The
+    training loss of an epoch depends on its probability, so compare validation losses, which are never forced.
 
     Validation decodes greedily to the end of every sentence: the loss covers the target's length, and the metrics see
     the whole output, with the target padded to its length.
@@ -48,6 +50,7 @@ class TeacherForcing(LossStepper):
         pad_id: id of padding.
         start: probability in the first epoch, in [0, 1].
         decay_epochs: epochs until the probability is 0; None keeps it at ``start``.
+        decay: fraction of the steps of the fit until the probability is 0, in (0, 1]; replaces ``decay_epochs``.
         clip: maximum norm of all gradients together; None does not clip.
         accumulate: number of batches whose gradients are averaged into one step.
         precision: dtype of autocast.
@@ -72,6 +75,7 @@ class TeacherForcing(LossStepper):
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
         alpha: float = 0.0,
         beta: float = 0.0,
+        decay: float | None = None,
     ) -> None:
         super().__init__(clip=clip, accumulate=accumulate, precision=precision)
         if not 0 <= start <= 1:
@@ -83,11 +87,17 @@ class TeacherForcing(LossStepper):
                 where="stepper 'teacher_forcing'",
                 hint="decay_epochs=None keeps the probability; start=0 never forces",
             )
+        if decay is not None and not 0 < decay <= 1:
+            raise ParameterError(
+                f"decay must lie in (0, 1], got {decay}",
+                where="stepper 'teacher_forcing'",
+                hint="a fraction of the steps of the fit",
+            )
         if min(alpha, beta) < 0:
             raise ParameterError(
                 f"alpha and beta must not be negative, got {alpha} and {beta}", where="stepper 'teacher_forcing'"
             )
-        self.pad_id, self.start, self.decay_epochs = pad_id, start, decay_epochs
+        self.pad_id, self.start, self.decay_epochs, self.decay = pad_id, start, decay_epochs, decay
         self.alpha, self.beta = alpha, beta
 
     def attach(self, learner: Learner) -> None:
@@ -104,10 +114,14 @@ class TeacherForcing(LossStepper):
 
     @property
     def probability(self) -> float:
-        """Probability of a forced step in the current epoch."""
+        """Probability of a forced step at the current position of the fit."""
+        position = self.learner.position
+        if self.decay is not None:
+            # A plan steps once without a fit, which has no steps to take a fraction of.
+            return self.start * max(0.0, 1 - position.step / max(1.0, self.decay * position.steps))
         if self.decay_epochs is None:
             return self.start
-        return self.start * max(0.0, 1 - self.learner.position.epoch / self.decay_epochs)
+        return self.start * max(0.0, 1 - position.epoch / self.decay_epochs)
 
     def sample_forcing_mask(self, steps: int) -> list[bool]:
         """Return a flag per step, true for a forced one; the model ignores the first, whose input is ``bos``."""

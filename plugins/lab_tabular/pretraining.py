@@ -25,16 +25,19 @@ class Autoencoder(nn.Module):
     Args:
         body: a ``tabular_mlp``; its output layer is not used.
         category_sizes: number of codes of each categorical column.
+        bottleneck: width of a layer with ReLU between body and decoder; None has none.
 
     Shapes:
         codes (B, C), numbers (B, D) -> a list of C logits (B, size), and numbers (B, D)
     """
 
-    def __init__(self, body: TabularMLP, category_sizes: tuple[int, ...]) -> None:
+    def __init__(self, body: TabularMLP, category_sizes: tuple[int, ...], *, bottleneck: int | None = None) -> None:
         super().__init__()
         self.body = body
         self.sizes, count = list(category_sizes), body.sizes[1]
-        self.decoder = nn.Linear(body.output.in_features, sum(self.sizes) + count)
+        width = body.output.in_features
+        narrow = [] if bottleneck is None else [nn.Linear(width, bottleneck), nn.ReLU()]
+        self.decoder = nn.Sequential(*narrow, nn.Linear(bottleneck or width, sum(self.sizes) + count))
 
     def forward(self, categorical: Tensor, continuous: Tensor) -> tuple[list[Tensor], Tensor]:
         decoded = self.decoder(self.body.hidden(self.body.inputs(categorical, continuous)))
@@ -77,22 +80,29 @@ class _Denoise(Stepper):
 class AutoencoderPretraining(Callback):
     """Pretrain the body as a denoising autoencoder of rows with swap noise, before training starts.
 
-    Described in fast.ai 2018, lesson 4, after Jahrer's winning entry of the Porto Seguro competition (2017). Neither
-    targets nor validation rows are used. Afterwards only the output layer is untrained.
+    After Jahrer's winning entry of the Porto Seguro competition (2017), which fast.ai 2018, lesson 4, tells of. Differs
+    from the lesson's words, which are of a middle layer with fewer activations than inputs, and of no noise: that is
+    ``bottleneck`` with ``share=0``. Neither targets nor validation rows are used. Afterwards the output layer is
+    untrained.
 
     Args:
         epochs: number of epochs.
         lr: learning rate, with Adam and the one-cycle schedule.
         share: fraction of the cells that are swapped.
+        bottleneck: width of a layer between body and decoder, which is dropped afterwards; None has none.
     """
 
     rehearse = False  # it trains
     reads_metrics = False
 
-    def __init__(self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15) -> None:
+    def __init__(
+        self, *, epochs: int = 5, lr: float = 1e-3, share: float = 0.15, bottleneck: int | None = None
+    ) -> None:
+        if bottleneck is not None and bottleneck < 1:
+            raise ParameterError(f"bottleneck must be at least 1, got {bottleneck}", where="callback 'autoencoder'")
         if not 0 <= share < 1:
             raise ParameterError(f"share must lie in [0, 1), got {share}", where="callback 'autoencoder'")
-        self.epochs, self.lr, self.share = epochs, lr, share
+        self.epochs, self.lr, self.share, self.bottleneck = epochs, lr, share, bottleneck
         self.losses: list[float] = []
 
     def check(self, learner: Learner) -> None:
@@ -107,7 +117,7 @@ class AutoencoderPretraining(Callback):
         # A stream of its own, so that pretraining shifts no random number of the training that follows.
         seed = learner.streams.seed("autoencoder") % 2**31
         with learner.streams.initializing():
-            model = Autoencoder(body, learner.data.facts()["category_sizes"])
+            model = Autoencoder(body, learner.data.facts()["category_sizes"], bottleneck=self.bottleneck)
         # Without validation rows: pretraining must not see them.
         data = type(learner.data)(
             **{name: getattr(learner.data, name) for name in _fields(learner.data)} | {"valid": None, "test": None}

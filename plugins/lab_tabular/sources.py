@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,11 @@ ADULT_COLUMNS = (
     *("age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship"),
     *("race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income"),
 )
+ADULT_LESSON = (
+    *("workclass", "education", "marital_status", "occupation", "relationship", "race"),
+    *("age", "fnlwgt", "education_num"),
+)
+"""Columns of fast.ai's tabular lesson."""
 
 
 def adult_corpus() -> Corpus:
@@ -48,6 +54,8 @@ def adult(
     exact_numbers: bool = False,
     split_seed: int = 42,
     max_rows: int | None = None,
+    columns: Sequence[str] | None = None,
+    valid_rows: tuple[int, int] | None = None,
 ) -> TableData:
     """Adult (Kohavi 1996): predict an income above $50,000 from six numbers and eight categories.
 
@@ -58,23 +66,41 @@ def adult(
             training rows is unknown. Some amounts of capital gain occur in one class only.
         split_seed: seed of the random split.
         max_rows: read only the first N rows of each file.
+        columns: names of the columns to use; None uses all. fast.ai's tabular lesson uses nine, ``ADULT_LESSON``:
+            ``age, fnlwgt, education_num`` (with ``normalize="standard"``) and six categories.
+        valid_rows: range of the validation rows of the training file, from 0, end excluded, in place of a random fifth;
+            (800, 1000) in the lesson.
+
+    Raises:
+        ParameterError: a column is unknown, or ``valid_rows`` is given with ``valid="test"``.
     """
     if max_rows is not None and max_rows < 1:
         raise ParameterError(f"max_rows must be at least 1, got {max_rows}", where="dataset 'adult'")
+    if valid_rows is not None and valid == "test":
+        raise ParameterError("valid_rows are rows of the training file", where="dataset 'adult'", hint="valid='random'")
+    used = ADULT_COLUMNS[:-1] if columns is None else tuple(columns)
+    if unknown := [name for name in used if name not in ADULT_COLUMNS[:-1]]:
+        hint = f"columns: {', '.join(ADULT_COLUMNS[:-1])}"
+        raise ParameterError(f"unknown column '{unknown[0]}'", where="dataset 'adult'", hint=hint)
     corpus = find_corpus("adult")
     train, test = (_read_adult(corpus.path(part)).iloc[:max_rows] for part in ("train", "test"))
     if exact_numbers:
-        train, test = (part.assign(**{f"{n}_exactly": part[n] for n in ADULT_EXACT}) for part in (train, test))
+        train, test = (
+            part.assign(**{f"{n}_exactly": part[n] for n in ADULT_EXACT if n in used}) for part in (train, test)
+        )
+    unused = [name for name in ADULT_COLUMNS[:-1] if name not in used]
+    train, test = train.drop(columns=unused), test.drop(columns=unused)
     return table_of_frame(
         train,
         "income",
         valid=test if valid == "test" else None,
         test=test,
-        continuous=ADULT_NUMBERS,
+        continuous=[name for name in ADULT_NUMBERS if name in used],
         categorical=[name for name in train.columns if name not in (*ADULT_NUMBERS, "income")],
         min_count=10 if exact_numbers else 1,
         normalize=normalize,
         split_seed=split_seed,
+        **({} if valid_rows is None else {"valid_rows": tuple(valid_rows)}),
         name="corpus 'adult'",
     )
 

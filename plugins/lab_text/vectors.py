@@ -235,7 +235,9 @@ class FastTextVectors(WordVectors):
     """Vectors from a fastText ``.bin`` model.
 
     Bojanowski et al. 2017, arXiv:1607.04606. A word that the model does not list gets the vector of its character
-    n-grams, unless ``subwords`` is false; a word without either is missing.
+    n-grams, unless ``subwords`` is false; a word without either is missing. fast.ai's translation lesson looks words up
+    in a dictionary and counts thousands of misses: that is ``subwords=False``. Its misses include fastai's marks, such
+    as ``t_up``, which no tokenizer of ``lab`` writes.
 
     Args:
         path: the file; relative to the working directory or to the data directory.

@@ -394,18 +394,20 @@ class CutMix(_Mixing):
 
 
 def tta(
-    learner: Learner, split: str = "valid", *, count: int = 4, share: float = 0.5, seed: int = 0
+    learner: Learner, split: str = "valid", *, count: int = 4, share: float | None = None, seed: int = 0
 ) -> dict[str, float]:
     """Evaluate with test-time augmentation.
 
-    As in fast.ai 2018, the log-probabilities of the original picture and the mean of those of ``count`` augmentations
-    are averaged. The augmentation is that of the run's callback ``augment``, or flips and small crops if it has none.
+    As in lesson 7 of fast.ai 2018, the probabilities of the original picture and of ``count`` augmentations of it are
+    averaged, with equal weights. The augmentation is that of the run's callback ``augment``, or flips and small crops
+    if it has none. The loss is the negative logarithm of the mean probability of the true class.
 
     Args:
         learner: a learner trained on pictures.
         split: the split to evaluate.
         count: number of augmentations of each picture.
-        share: weight of the augmentations against the original, in [0, 1].
+        share: weight of all augmentations together, in [0, 1], the original has the rest; None weights all views alike,
+            as ``count / (count + 1)`` does.
         seed: seed of the augmentations.
 
     Returns:
@@ -416,15 +418,17 @@ def tta(
     augment = augment or Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))
     augment.before_fit(learner)
     generator = torch.Generator().manual_seed(seed)
+    weight = count / (count + 1) if share is None or not count else share
     loss = right = plain_right = total = 0.0
     with learner.evaluating():
         for images, target in learner.valid_loader(split):
             images, target = images.to(learner.device), target.to(learner.device)
-            # Log-probabilities are averaged, not logits, whose scale may differ between augmentations.
-            plain = learner.model(images).log_softmax(-1)
-            others = [learner.model(augment.augmented(images, generator)).log_softmax(-1) for _ in range(count)]
-            mean = plain if not others else (1 - share) * plain + share * torch.stack(others).mean(0)
-            loss += float(functional.cross_entropy(mean, target, reduction="sum"))
+            # Probabilities, not logits, whose scale may differ between augmentations. In float64: their logarithm is
+            # taken again, and a small one must not become 0.
+            plain = learner.model(images).double().softmax(-1)
+            others = [learner.model(augment.augmented(images, generator)).double().softmax(-1) for _ in range(count)]
+            mean = (1 - weight) * plain + (weight * torch.stack(others).mean(0) if others else 0)
+            loss += float(functional.nll_loss(mean.clamp(min=1e-300).log(), target, reduction="sum"))
             right += float((mean.argmax(-1) == target).sum())
             plain_right += float((plain.argmax(-1) == target).sum())
             total += len(target)

@@ -1,5 +1,6 @@
 """Classic architectures of *Dive into Deep Learning*, chapter 8, each a function that returns a stack of layers.
 
+Sections are those of the English edition; the second Chinese edition has the same ones in chapter 7.
 The book's sizes are for pictures of 96 or 224 pixels. The input width of dense layers follows the size of the pictures;
 weights have Xavier initialization, as in the book.
 """

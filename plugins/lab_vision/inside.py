@@ -30,7 +30,9 @@ def cam(learner: Learner, images: Tensor, classes: Tensor | None = None) -> Tens
     """Class activation maps (Zhou et al. 2016) of a model with global average pooling and one linear layer.
 
     The map of a class is the sum of the last feature maps, weighted by the weights of that class in the linear layer.
-    Differs from the paper: the mean weight of all classes is subtracted, which changes no probability.
+    Differs from the paper: the mean weight of all classes is subtracted, which changes no probability. Differs from
+    lesson 7 of fast.ai 2018, which ends its network in a convolution with a map per class and average pooling, and adds
+    the maps weighted by the probabilities: that is ``class_maps`` on the architecture ``conv_head``.
 
     Args:
         learner: a learner trained on pictures; its model has ``features`` and ends in a linear layer on their means.

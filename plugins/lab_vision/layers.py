@@ -60,11 +60,17 @@ def conv_norm_act(
     padding: int | None = None,
     norm: Norm = "none",
     place: Place = "before",
+    bias: bool | None = None,
 ) -> nn.Sequential:
-    """Return a convolution with ReLU and, before or after it, normalization; norm before ReLU replaces the bias."""
+    """Return a convolution with ReLU and, before or after it, normalization.
+
+    ``bias`` None gives the convolution a bias unless a norm before ReLU replaces it.
+    """
     # Keeps the size for odd kernels.
     padding = kernel // 2 if padding is None else padding
-    conv = nn.Conv2d(before, after, kernel, stride, padding, bias=norm == "none" or place == "after")
+    if bias is None:
+        bias = norm == "none" or place == "after"
+    conv = nn.Conv2d(before, after, kernel, stride, padding, bias=bias)
     if norm == "none":
         return nn.Sequential(conv, nn.ReLU())
     normed = nn.BatchNorm2d(after) if norm == "batch" else WrittenBatchNorm(after)

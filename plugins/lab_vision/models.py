@@ -51,13 +51,19 @@ class CourseNet(nn.Module):
     """Convolutional networks of fast.ai 2018, lesson 7, "CIFAR10 from scratch", as options of one class.
 
     A stage is a convolution with stride 2, followed by layers with stride 1, which may be residual; the network
-    ends in global pooling and a linear layer. The course's networks return log-probabilities, these logits.
+    ends in global pooling and a linear layer. The presets have the course's layers and numbers of parameters
+    (155,970 in ``bn_net``). Differs from the course: its networks return log-probabilities, these logits; its batch
+    norm is another one (``WrittenBatchNorm``).
 
     Args:
         channels: number of channels of the pictures.
         output_size: number of classes.
         widths: channels of the stages; with a stem, the first is the stem's.
         stem: kernel size of a first convolution with stride 1, or None.
+        plain_stem: make the stem a convolution without ReLU and norm, as in the course.
+        stem_padding: padding of the stem; None keeps the size. The course's ``resnet2`` has 1 around a kernel of 7.
+        conv_bias: whether convolutions other than a plain stem have a bias; None gives one unless a norm follows at
+            once. The course's have none.
         padding: pad convolutions to keep the size.
         further: number of layers with stride 1 in each stage.
         residual: add the input of these layers to their output (He et al. 2016).
@@ -84,15 +90,23 @@ class CourseNet(nn.Module):
         pool: Pool = "max",
         dropout: float = 0.0,
         weights: Path | None = None,
+        plain_stem: bool = False,
+        stem_padding: int | None = None,
+        conv_bias: bool | None = None,
     ) -> None:
         super().__init__()
         self.channels = channels
         stages: list[nn.Module] = []
         widths = list(widths)
-        options = {"norm": norm, "place": norm_place}
+        options = {"norm": norm, "place": norm_place, "bias": conv_bias}
         if stem is not None:
+            around = stem // 2 if stem_padding is None else stem_padding
             with part("stem"):
-                stages.append(conv_norm_act(channels, widths[0], stem, **options))  # type: ignore[arg-type]
+                stages.append(
+                    nn.Conv2d(channels, widths[0], stem, padding=around)
+                    if plain_stem
+                    else conv_norm_act(channels, widths[0], stem, padding=around, **options)  # type: ignore[arg-type]
+                )
         else:
             widths = [channels, *widths]
         for number, (before, after) in enumerate(pairwise(widths)):

@@ -38,7 +38,7 @@ def lab_corpora() -> dict[str, Any]:
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
     """Image models: the course's networks, the book's classics, residual networks, transfer learning."""
-    ladder = {"stem": 5, "norm": "written"}
+    ladder = {"stem": 5, "norm": "written", "plain_stem": True, "conv_bias": False}
     return {
         # the ladder of fast.ai 2018, lesson 7
         "simple_net": preset("softmax", layers=[40]),
@@ -52,9 +52,8 @@ def lab_architectures() -> dict[str, Any]:
             widths=[16, 32, 64, 128, 256],
             further=2,
             residual=True,
-            stem=7,
-            norm="written",
             dropout=0.2,
+            **{**ladder, "stem": 7, "stem_padding": 1},
         ),
         "course_net": "lab_vision.models:CourseNet",
         "fast_resnet": preset(
@@ -84,6 +83,7 @@ def lab_architectures() -> dict[str, Any]:
         "resnet50": preset("resnet", blocks=[3, 4, 6, 3], bottleneck=True),
         "vgg19": "lab_vision.vgg:VGG",
         # transfer
+        "conv_head": "lab_vision.conv_head:ConvHead",
         "head": "lab_vision.transfer:Head",
         "transfer": "lab_vision.transfer:Transfer",
     }
@@ -134,7 +134,11 @@ def lab_former_names() -> dict[str, str]:
 def lab_learner_methods() -> dict[str, str]:
     """``learner.cam(...)``, ``learner.tta()`` and other methods of interpretation."""
     inside = ("cam", "confusion_matrix", "first_filters", "grad_cam", "largest_losses")
-    return {"tta": "lab_vision.augment:tta", **{name: f"lab_vision.inside:{name}" for name in inside}}
+    return {
+        "class_maps": "lab_vision.conv_head:class_maps",
+        "tta": "lab_vision.augment:tta",
+        **{name: f"lab_vision.inside:{name}" for name in inside},
+    }
 
 
 @hookimpl

@@ -134,6 +134,10 @@ _model("dtype", "default dtype", init="torch.set_default_dtype(torch.float64)", 
 _model("folder", "the working folder", init="import os; os.chdir('/')", has_line=False)
 _model("patch", "torch.relu", init="torch.relu = torch.tanh", has_line=False)
 _model("patch_later", "torch.relu", forward="torch.relu = torch.tanh", has_line=False)
+_model("threads", "torch's number of threads", init="torch.set_num_threads(7)", has_line=False)
+_model("gradients", "torch's gradient mode", forward="torch.set_grad_enabled(False)", has_line=False)
+_model("built", "variable OMP_NUM_THREADS", init="import os; os.environ['OMP_NUM_THREADS'] = '9'", has_line=False)
+_model("in_list", "layers.0.weight", init="self.layers = [nn.Linear(2, 2)]", has_line=False)
 _model("flat", "output", forward="return self.layer(inputs)[:, :1]", has_line=False)
 _model("detached", "the loss has no gradient", forward="return self.layer(inputs).detach()", has_line=False)
 _component(
@@ -165,6 +169,14 @@ _loss(
 _loss("loss_raises", "IndexError: index 75", "return output[75].sum()  # here")
 _loss("loss_float", "the loss is float, not a scalar tensor", "return 0.5", mark="  # here")
 _loss("loss_nan", "loss is nan", "return output.sum() * float('nan')", has_line=False)
+_loss(
+    "overwrites",
+    "changes its targets",
+    "target[:] = 0; return nn.functional.cross_entropy(output, target)",
+    mark="  # here",
+    check=False,
+)
+
 # --- samplers ---------------------------------------------------------------------------------------------------------
 
 SAMPLER = """
@@ -191,6 +203,7 @@ def _sampler(name: str, says: str, body: str = "pass", more: str = "", mark: str
 _sampler("beyond", "the index 1000000", body="yield [10**6]")
 _sampler("extra", "declares", body="yield [0]")
 _sampler("empty", "is empty", body="yield []")
+_sampler("repeats", "index 0 of the train split twice", more="; yield [0]")
 _sampler("endless", "declares", body="while True:\n            yield [0]")
 _sampler("no_batches", "not a list of indices", body="yield 3")
 _sampler("order", "KeyError: 'length'", body="{}['length']  # here", mark="")
@@ -253,6 +266,13 @@ _callback(
 _callback(
     "leaves", "SystemExit", "    def after_batch(self, learner):\n        raise SystemExit(4)  # here", when="run"
 )
+_callback(
+    "moves",
+    "working folder",
+    "    def after_epoch(self, learner):\n        import os; os.chdir('/')  # here",
+    when="run",
+    check=False,
+)
 _callback("holds", "a set", "    def state_dict(self):\n        return {'seen': {1, 2}}", mark="  # here")
 _callback("loads", "KeyError: 'seen'", "    def load_state_dict(self, state):\n        state['seen']  # here\n"
           "    def state_dict(self):\n        return {'a': 1}")  # fmt: skip
@@ -310,6 +330,7 @@ def _metric(
 _metric("direction", "higher_is_better", direction="pass", mark="  # here")
 _metric("update", "IndexError: index 75", update="output[75]  # here")
 _metric("compute", "ZeroDivisionError", compute="1 / 0  # here")
+_metric("adds", "changes the output", update="output.add_(1)", mark="  # here", check=False)
 _metric("listed", "one number", compute="return [1.0]", mark="  # here")
 
 # --- datasets ---------------------------------------------------------------------------------------------------------

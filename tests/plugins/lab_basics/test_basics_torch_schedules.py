@@ -27,6 +27,8 @@ PER_EPOCH = [
     partial(lr_scheduler.LinearLR, total_iters=3),
     partial(lr_scheduler.PolynomialLR, total_iters=5, power=2.0),
     partial(lr_scheduler.MultiStepLR, milestones=[1, 3]),
+    partial(lr_scheduler.LambdaLR, lr_lambda=lambda epoch: 1 / (1 + epoch)),
+    partial(lr_scheduler.MultiplicativeLR, lr_lambda=lambda epoch: 0.9),
 ]
 PER_STEP = [
     partial(lr_scheduler.OneCycleLR, max_lr=0.3, total_steps=20),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_charlm.cells import GRUCells, RNNCells
+from lab_charlm.cells import GRUCells, LSTMCells, RNNCells
 from lab_charlm.data import char_text
 from lab_charlm.losses import last_only, sequence_nll
 from lab_charlm.metrics import BitsPerCharacter, CharAccuracy, CharPerplexity
@@ -16,7 +16,7 @@ from lab import Callback, Learner
 from lab.errors import ParameterError, ShapeError
 from lab.training import checkpoint
 
-CELLS = ["rnn", "gru", "lstm", "rnn_cell", "gru_cell"]
+CELLS = ["rnn", "gru", "lstm", "rnn_cell", "gru_cell", "lstm_cell"]
 VOCABULARY = 12
 
 
@@ -50,11 +50,34 @@ def test_written_out_cells_give_torchs_values_and_gradients(written, torchs, lay
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("written", "torchs"), [("rnn_cell", "rnn"), ("gru_cell", "gru")])
+@pytest.mark.parametrize(("written", "torchs"), [("rnn_cell", "rnn"), ("gru_cell", "gru"), ("lstm_cell", "lstm")])
 def test_a_model_with_written_out_cells_loads_the_weights_of_torchs(written, torchs):
     ours, theirs = _model(cell=written), _model(cell=torchs)
     ours.load_state_dict(theirs.state_dict())
     torch.testing.assert_close(ours(_tokens()), theirs(_tokens()))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_written_out_lstm_gives_torchs_values_and_gradients(layers):
+    torch.manual_seed(1)
+    ours, theirs = LSTMCells(5, 7, layers), nn.LSTM(5, 7, layers)
+    ours.load_state_dict(theirs.state_dict())
+    inputs, states = torch.randn(6, 3, 5), (torch.randn(layers, 3, 7), torch.randn(layers, 3, 7))
+    results = []
+    for network in (ours, theirs):
+        outputs, (hidden, memory) = network(inputs, states)
+        (outputs.square().sum() + hidden.sum() + memory.square().sum()).backward()
+        gradients = [weight.grad for _, weight in sorted(network.named_parameters())]
+        results.append([outputs, hidden, memory, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_written_out_recurrence_with_relu_is_torchs():
+    ours, theirs = _model(cell="rnn_cell", nonlinearity="relu"), _model(cell="rnn", nonlinearity="relu")
+    ours.load_state_dict(theirs.state_dict())
+    torch.testing.assert_close(ours(_tokens()), theirs(_tokens()))
+    assert not torch.allclose(ours(_tokens()), _model(cell="rnn")(_tokens()))
 
 
 # --- states -----------------------------------------------------------------------------------------------------------
@@ -177,7 +200,16 @@ def test_three_characters_are_a_loop_of_three():
 
 @pytest.mark.parametrize("cell", ["rnn", "rnn_cell"])
 def test_recurrent_weights_may_begin_as_the_identity(cell):
-    assert torch.equal(_model(cell=cell, identity_init=True).rnn.weight_hh_l0, torch.eye(7))
+    plain, identity = _model(cell=cell).rnn, _model(cell=cell, identity_init=True).rnn
+    assert torch.equal(identity.weight_hh_l0, torch.eye(7))
+    others = [name for name, _ in plain.named_parameters() if name != "weight_hh_l0"]
+    assert all(torch.equal(getattr(plain, name), getattr(identity, name)) for name in others)
+
+
+def test_the_courses_lstm_has_dropout_between_its_layers_only():
+    model = _model(cell="lstm", layers=2, dropout=0.5, output_dropout=0.0)
+    assert (model.rnn.dropout, model.dropout.p) == (0.5, 0.0)
+    assert _model(cell="lstm", layers=2, dropout=0.5).dropout.p == 0.5
 
 
 @pytest.mark.parametrize(
@@ -185,6 +217,8 @@ def test_recurrent_weights_may_begin_as_the_identity(cell):
     [
         ({"bidirectional": True}, "a bidirectional network would read the characters that it is to predict"),
         ({"cell": "gru", "identity_init": True}, "identity_init needs cell 'rnn' or 'rnn_cell', got 'gru'"),
+        ({"cell": "lstm", "nonlinearity": "relu"}, "nonlinearity='relu' needs cell 'rnn' or 'rnn_cell', got 'lstm'"),
+        ({"cell": "rnn", "nonlinearity": "gelu"}, "nonlinearity must be 'tanh' or 'relu', got 'gelu'"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, message):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from lab_basics.losses import mse
 from lab_collab.data import find_item, ratings, ratings_of_source
-from lab_collab.interpret import item_map, items_by_bias, most_rated, similar_items
+from lab_collab.interpret import (
+    item_factors,
+    item_map,
+    items_by_bias,
+    items_by_component,
+    most_rated,
+    similar_items,
+)
 from lab_collab.models import Hybrid
 from lab_collab.recommend import recommend
 from lab_collab.report import sections
@@ -198,3 +206,29 @@ def test_what_is_not_known_of_users_has_close_matches(people):
 def test_other_models_know_nothing_of_newcomers(learner):
     with pytest.raises(LabError, match="this run has no user features"):
         recommend(learner, about="old")
+
+
+def test_items_by_bias_may_be_ranked_among_the_most_rated_only(learner):
+    few = most_rated(learner.data, 5)
+    ranked = items_by_bias(learner, 10, among=5)
+    assert {title for title, _ in ranked} == {learner.data.title(item) for item in few}
+    assert [bias for _, bias in ranked] == sorted((bias for _, bias in ranked), reverse=True)
+
+
+def test_components_of_the_most_rated_items_have_two_ends(learner):
+    high = items_by_component(learner, 0, 3, among=20)
+    low = items_by_component(learner, 0, 3, among=20, lowest=True)
+    rows = item_factors(learner)[torch.tensor(most_rated(learner.data, 20)) - 1].double()
+    first = torch.linalg.svd(rows - rows.mean(0)).Vh[0]
+    scores = ((rows - rows.mean(0)) @ first).sort(descending=True).values
+    if scores[0].sign() != torch.tensor(high[0][1]).sign() or not torch.isclose(
+        scores[0], torch.tensor(high[0][1]).double()
+    ):
+        scores = -scores.flip(0)
+    assert [score for _, score in high] == pytest.approx(scores[:3].tolist(), rel=1e-4)
+    assert [score for _, score in low] == pytest.approx(scores.flip(0)[:3].tolist(), rel=1e-4)
+
+
+def test_a_component_that_the_factors_lack_is_refused(learner):
+    with pytest.raises(LabError, match="component 99 of"):
+        items_by_component(learner, 99)

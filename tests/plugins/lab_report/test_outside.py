@@ -214,6 +214,17 @@ def test_arms_without_a_common_seed_are_compared_unpaired(run: Run, tmp_path: Pa
     assert "not paired, 5 and 5 runs" in done.stdout
 
 
+def test_a_missing_value_withholds_the_verdict_unless_the_base_lacks_the_same_seed(run: Run, tmp_path: Path) -> None:
+    table = tmp_path / "gaps.csv"
+    values = {(arm, seed): f"{start + seed / 100}" for arm, start in (("a", 0.8), ("b", 0.9)) for seed in range(5)}
+    values["b", 2] = ""
+    for lacking, verdict in (([], "no verdict: not the same seeds have a value"), ([("a", 2)], "better by 0.1")):
+        values |= dict.fromkeys(lacking, "")
+        rows = "".join(f"{arm},{seed},{value}\n" for (arm, seed), value in values.items())
+        table.write_text(f"arm,seed,acc\n{rows}")
+        assert f"b: {verdict}" in run("compare", str(table), "--metric", "acc", "--higher-is-better").stdout
+
+
 def test_comparing_a_file_imports_no_torch(run: Run) -> None:
     write_csv(Path("f.csv"))
     code = (

@@ -51,6 +51,27 @@ def test_forcing_falls_linearly(options: dict[str, Any], expected: list[float], 
     assert probabilities.seen == pytest.approx(expected)
 
 
+def test_forcing_may_fall_over_a_fraction_of_the_fit_step_by_step(data: ToyTranslation) -> None:
+    class Steps(Callback):
+        def __init__(self) -> None:
+            self.seen: list[float] = []
+
+        def before_batch(self, learner: Learner) -> None:
+            self.seen.append(learner.stepper.probability)
+
+    steps = Steps()
+    learner_of(data, stepper=TeacherForcing(PAD, decay=0.8), callbacks=[steps], batch_size=16).fit(2)
+    count = len(steps.seen)
+    assert steps.seen == pytest.approx([max(0.0, 1 - step / (0.8 * count)) for step in range(count)])
+    assert steps.seen[-1] == 0.0
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.5])
+def test_the_fraction_over_which_forcing_falls_is_checked(decay: float) -> None:
+    with pytest.raises(ParameterError, match=rf"decay must lie in \(0, 1\], got {decay}"):
+        TeacherForcing(PAD, decay=decay)
+
+
 def test_forcing_masks_come_from_the_steppers_own_stream(data: ToyTranslation) -> None:
     one, two = learner_of(data), learner_of(data)
     one.position.epoch = two.position.epoch = 5

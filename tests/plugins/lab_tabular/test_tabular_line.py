@@ -8,7 +8,7 @@ from lab_basics.losses import mse
 from lab_tabular.line import ByHand, Line, LineFilm, line
 
 from lab import Learner
-from lab.errors import LabError
+from lab.errors import LabError, ParameterError
 
 
 def trained(stepper, epochs=20):
@@ -45,3 +45,20 @@ def test_the_film_is_a_gif_with_so_many_pictures(tmp_path):
     learner.fit(2)
     with Image.open(tmp_path / "artefacts" / "line.gif") as picture:
         assert (picture.format, picture.n_frames) == ("GIF", 3)
+
+
+@pytest.mark.parametrize(("start", "expected"), [("zeros", (0.0, 0.0)), ((-1.0, 1.0), (-1.0, 1.0))])
+def test_a_line_starts_where_it_is_told(start, expected):
+    model = Line(start=start)
+    assert (model.slope.item(), model.intercept.item()) == expected
+
+
+def test_a_line_may_start_at_random():
+    torch.manual_seed(0)
+    first = Line(start="random").slope.item()
+    assert first != Line(start="random").slope.item()
+
+
+def test_another_start_of_a_line_is_refused():
+    with pytest.raises(ParameterError, match="start='somewhere'"):
+        Line(start="somewhere")

@@ -19,6 +19,7 @@ from lab_vision.augment import (
 )
 from lab_vision.layers import WrittenBatchNorm
 from lab_vision.models import CourseNet
+from lab_vision.plugin import lab_architectures
 from lab_vision.resnet import ResNet, load_published
 from lab_vision.sources import digits
 from lab_vision.transfer import FeatureData, Head, Transfer, precompute
@@ -464,6 +465,35 @@ def test_without_variations_tta_is_validation(learner):
     told = tta(learner, count=0)
     assert told["accuracy"] == told["plain_accuracy"]
     assert told["loss"] == pytest.approx(learner.validate()["valid_loss"], rel=1e-4)
+
+
+def test_tta_averages_the_probabilities_of_all_views_with_equal_weights(learner):
+    told = tta(learner, count=2, seed=3)
+    augment = Augment(pad=max(1, min(4, learner.data.facts()["image_size"][0] // 8)))
+    augment.before_fit(learner)
+    draws, loss, right = torch.Generator().manual_seed(3), 0.0, 0
+    with learner.evaluating():
+        for images, target in learner.valid_loader("valid"):
+            views = [images, *(augment.augmented(images, draws) for _ in range(2))]
+            mean = torch.stack([learner.model(view).softmax(-1) for view in views]).mean(0)
+            loss -= float(mean[torch.arange(len(target)), target].log().sum())
+            right += int((mean.argmax(-1) == target).sum())
+    count = len(learner.data.valid)
+    assert told["loss"] == pytest.approx(loss / count, rel=1e-5)
+    assert told["accuracy"] == pytest.approx(right / count)
+
+
+@pytest.mark.parametrize(("name", "count"), [("conv_net", 37_490), ("bn_net", 155_970)])
+def test_the_courses_networks_have_its_numbers_of_parameters(name, count):
+    model = CourseNet(3, 10, **lab_architectures()[name].params)
+    assert sum(each.numel() for each in model.parameters()) == count
+
+
+def test_the_stem_of_the_courses_last_network_is_a_plain_convolution_with_padding_one():
+    model = CourseNet(3, 10, **lab_architectures()["resnet2"].params)
+    stem = model.stages[0]
+    assert isinstance(stem, nn.Conv2d)
+    assert stem(torch.zeros(1, 3, 32, 32)).shape == (1, 16, 28, 28)
 
 
 def test_batches_are_made_in_the_order_of_the_sampler(learner):
