@@ -6,7 +6,7 @@ They are components of the registry ``text_encoders``. Their layers have the nam
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from lab_attention.blocks import BlockOptions, CausalBlock, EncoderBlock, make_norm
 from lab_attention.dropout import Dropout
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lab.errors import ParameterError
 from lab_lm.awd import LockedDropout, StackedLSTM
+from lab_lm.models import CELLS, Cell
 
 __all__ = ["AwdEncoder", "BertEncoder", "GPTEncoder", "LanguageEncoder", "RnnEncoder"]
 
@@ -33,7 +34,7 @@ class RnnEncoder(LanguageEncoder):
 
     Args:
         input_size: width E.
-        cell: ``rnn``, ``gru`` or ``lstm``.
+        cell: ``rnn``, ``gru``, ``lstm`` or ``qrnn``.
         layers: number of layers.
         hidden_size: width of each.
         dropout: probability between layers.
@@ -43,14 +44,13 @@ class RnnEncoder(LanguageEncoder):
         self,
         input_size: int,
         *,
-        cell: Literal["rnn", "gru", "lstm"] = "lstm",
+        cell: Cell = "lstm",
         layers: int = 2,
         hidden_size: int = 200,
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        kind: Any = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell]
-        self.rnn = kind(input_size, hidden_size, layers, dropout=dropout if layers > 1 else 0.0)
+        self.rnn = CELLS[cell](input_size, hidden_size, layers, dropout=dropout if layers > 1 else 0.0)
         self.output_size = hidden_size
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

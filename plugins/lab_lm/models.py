@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from lab import part
 from lab.errors import ParameterError, ShapeError
+from lab_lm.qrnn import QRNN
 
-__all__ = ["RnnLM", "check_tokens"]
+__all__ = ["CELLS", "Cell", "RnnLM", "check_tokens"]
 
-Cell = Literal["rnn", "gru", "lstm"]
-_CELLS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+Cell = Literal["rnn", "gru", "lstm", "qrnn"]
+CELLS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM, "qrnn": QRNN}
 
 
 class RnnLM(CarriesState):
@@ -30,7 +31,7 @@ class RnnLM(CarriesState):
 
     Args:
         vocab_size: tokens V.
-        cell: ``rnn`` (tanh), ``gru`` or ``lstm``.
+        cell: ``rnn`` (tanh), ``gru``, ``lstm`` or ``qrnn`` (quasi-recurrent, arXiv:1611.01576).
         layers: number of stacked recurrent layers.
         hidden_size: width of each layer.
         embedding_dim: width of an embedding; None for ``hidden_size``.
@@ -75,7 +76,7 @@ class RnnLM(CarriesState):
         self.input_dropout = Dropout(input_dropout)
         with part("rnn"):
             # torch warns of dropout in a single layer, where it has no effect.
-            self.rnn = _CELLS[cell](width, hidden_size, layers, dropout=dropout if layers > 1 else 0.0)
+            self.rnn = CELLS[cell](width, hidden_size, layers, dropout=dropout if layers > 1 else 0.0)
         self.dropout = Dropout(dropout)
         with part("output"):
             self.projection = nn.Linear(hidden_size, width) if tied and width != hidden_size else nn.Identity()

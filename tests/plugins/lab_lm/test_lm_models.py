@@ -6,6 +6,7 @@ import pytest
 import torch
 from lab_lm.models import RnnLM
 from lab_lm.ngram import KneserNeyLM
+from lab_lm.qrnn import QRNN
 from lab_lm.steppers import NextToken
 from lab_text.generation import generate
 from lab_text.losses import sequence_nll
@@ -45,13 +46,26 @@ def _fitted(model, data, epochs, **options):
     return learner
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "qrnn"])
 def test_windows_that_continue_are_read_as_one_text(cell):
     model, tokens = _model(cell=cell), _tokens(12)
     whole = model(tokens)
     pieces = [model(piece, continues=number > 0) for number, piece in enumerate(tokens.split(4))]
     torch.testing.assert_close(torch.cat(pieces), whole)
     torch.testing.assert_close(model(tokens[:4], continues=False), whole[:4])
+
+
+def test_a_qrnn_is_the_recurrence_of_its_paper():
+    torch.manual_seed(0)
+    network, x = QRNN(3, 4), torch.randn(5, 2, 3)
+    weight, bias = network.layers[0].gates.weight, network.layers[0].gates.bias
+    before, cell, expected = torch.zeros(2, 3), torch.zeros(2, 4), []
+    for step in x:
+        z, f, o = (weight @ torch.cat([before, step], 1).T + bias.unsqueeze(1)).T.split(4, 1)
+        cell = f.sigmoid() * cell + (1 - f.sigmoid()) * z.tanh()
+        expected.append(o.sigmoid() * cell)
+        before = step
+    torch.testing.assert_close(network(x)[0], torch.stack(expected))
 
 
 def test_a_tied_model_has_one_matrix_for_both_ends():
