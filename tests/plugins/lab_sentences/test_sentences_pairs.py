@@ -23,6 +23,7 @@ from lab import Learner
 from lab.errors import DataError, ParameterError, ShapeError
 
 GOLDEN = [0.69468, 0.68810]
+GOLDEN_SAME_WORD = [0.70227, 0.69520]
 GOLDEN_SIMILARITY = [0.27641, 0.19288]
 HEADER = "first,second,label\n"
 ROWS = "a cat sits,an animal sits,yes\na cat sits,a dog runs,no\n"
@@ -92,6 +93,12 @@ def test_golden_loss_curve_of_decomposable_attention():
     assert losses == pytest.approx(GOLDEN, rel=5e-3)
 
 
+def test_golden_loss_curve_where_identical_words_are_seen():
+    options = {"same_word": True, "scale_scores": True, "embedding_dropout": 0.2}
+    losses, _ = fitted(lambda data: small_attention(data, **options), 2)
+    assert losses == pytest.approx(GOLDEN_SAME_WORD, rel=5e-3)
+
+
 def test_golden_loss_curve_of_similarities():
     losses, _ = fitted(
         lambda data: TextSimilarity(data.vocab_size, data.pad_id, None, data.text_count, (0.0, 1.0), embedding_dim=8),
@@ -127,6 +134,56 @@ def test_each_step_can_be_left_out(step):
     assert model(torch.tensor([[5, 6]]), torch.tensor([[7]])).shape == (1, 2)
     assert sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in whole.parameters()) + 40
     assert getattr(model, step) is None
+
+
+def matching(**options):
+    sizes = {"embedding_dim": 4, "hidden_size": 4, "dropout": 0.0} | options
+    return DecomposableAttention(9, 2, PAD_ID, None, 2, same_word=True, **sizes).eval()
+
+
+def test_identical_words_are_aligned_by_the_learned_number():
+    model = matching()
+    with torch.no_grad():
+        model.embedding.trained.weight.fill_(0.0)
+    found = model.align(torch.tensor([[5, 6]]), torch.tensor([[6, 7, PAD_ID]]))
+    # all scores are equal but for the 3 of word 6 with itself: e³ / (e³ + 1) = 0.9526
+    assert found.forward[0].tolist() == [pytest.approx(row, abs=1e-4) for row in ([0.5, 0.5, 0], [0.9526, 0.0474, 0])]
+    assert found.backward[0].tolist()[0] == pytest.approx([0.0474, 0.9526], abs=1e-4)
+
+
+def test_a_model_that_sees_identical_words_tells_a_word_that_the_other_text_lacks():
+    torch.manual_seed(0)
+    model = matching(attend=False, hidden_size=32)
+    with torch.no_grad():
+        model.embedding.trained.weight.fill_(0.0)
+    text, copy, other = torch.tensor([[5, 6]]), torch.tensor([[6, 5]]), torch.tensor([[7, 8]])
+    assert not torch.allclose(model(text, copy), model(text, other))
+    without = DecomposableAttention(9, 2, PAD_ID, None, 2, embedding_dim=4, hidden_size=4).eval()
+    with torch.no_grad():
+        without.embedding.trained.weight.fill_(0.0)
+    assert torch.allclose(without(text, copy), without(text, other))
+
+
+def test_padding_changes_no_answer_where_identical_words_are_seen():
+    model = matching()
+    short = model(torch.tensor([[5, 6]]), torch.tensor([[6]]))
+    padded = model(torch.tensor([[5, 6, PAD_ID]]), torch.tensor([[6, PAD_ID]]))
+    assert torch.allclose(short, padded, atol=1e-6)
+
+
+def test_scaled_scores_are_divided_by_the_root_of_the_width():
+    model = DecomposableAttention(9, 2, PAD_ID, None, 2, embedding_dim=4, hidden_size=4, scale_scores=True).eval()
+    with torch.no_grad():
+        model.embedding.trained.weight[5:8] = torch.eye(4)[:3] * 4.0
+    model.attend = torch.nn.Identity()
+    found = model.align(torch.tensor([[5]]), torch.tensor([[5, 6]]))
+    # scores 16 and 0, divided by 2: 1 / (1 + e⁻⁸)
+    assert found.forward[0, 0, 0].item() == pytest.approx(0.999665, abs=1e-6)
+
+
+def test_dropout_of_embeddings_is_checked():
+    with pytest.raises(ParameterError, match=r"embedding_dropout=1\.0"):
+        DecomposableAttention(9, 2, PAD_ID, None, 2, embedding_dropout=1.0)
 
 
 @pytest.mark.parametrize("encoder", [partial(TextCNN, filters=4), partial(BiRNN, hidden_size=4), TransformerEncoder])
