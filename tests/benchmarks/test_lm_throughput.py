@@ -15,8 +15,8 @@ from lab.training import Checkpoint, Learner
 from lab.training.cpu import configured_cpu
 from tests.benchmarks.turns import in_turns_anew, typical_speeds
 
-BPTT, BATCH, ROUNDS, BOUND = 64, 16, 5, 0.95
-GENERATED, CACHE_BOUND = 256, 3.0
+BPTT, BATCH, ROUNDS, BOUND = 64, 16, 5, 0.97
+GENERATED, CACHE_BOUND = 256, 5.0
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
