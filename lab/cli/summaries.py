@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import os
 import re
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from lab.registry.registry import Entry
@@ -18,6 +16,17 @@ __all__ = ["summary_of"]
 MAX_STEPS = 4
 """Modules that are followed from where a component is registered to where it is written."""
 
+_BLANK_LINE = re.compile(r"\n\s*\n")
+# not after an initial, nor after "e.g." and "al."
+_SENTENCE = re.compile(r".*?(?<!\b[A-Z])(?<!\be\.g)(?<!\bi\.e)(?<!\bal)(?<!\bcf)[.?!](?=\s|$)")
+_EMPHASIS = re.compile(r"\*(\w[^*]*\w)\*")
+_STATEMENT = re.compile(r"^[^\s)\]}#]", re.MULTILINE)
+_DEFINITION = re.compile(r"^(?:async def|def|class) (\w+)", re.MULTILINE)
+_IMPORT = re.compile(r"^from (\.*[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
+_COMMENT = re.compile(r"#[^\n]*")
+# the end of a signature, and the string behind it: its quotes, and what is between three double ones
+_BODY = re.compile(r':[ \t]*(?:#[^\n]*)?\n\s*(?:([rRuU]?(?:"""((?:[^"]|"(?!""))*)"""|["\'])))?')
+
 
 def summary_of(entry: Entry) -> str:
     """Return the first sentence of a component's docstring; of a preset, what it stands for; else empty."""
@@ -26,6 +35,8 @@ def summary_of(entry: Entry) -> str:
     if isinstance(entry.target, Preset):
         return f"= {entry.target!r}"
     if not isinstance(entry.target, str):
+        import inspect
+
         described = inspect.getdoc(entry.target) if callable(entry.target) else None
         return _first_sentence(described or str(getattr(entry.target, "description", "")))
     module, _, name = entry.target.partition(":")
@@ -38,32 +49,38 @@ def _first_sentence(docstring: str) -> str:
     >>> _first_sentence("Additive attention, ``v · tanh(W q)``. From 2015\\n\\nMore.")
     'Additive attention, v · tanh(W q).'
     """
-    paragraph = " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())
-    # not after an initial, nor after "e.g." and "al."
-    found = re.match(r".*?(?<!\b[A-Z])(?<!\be\.g)(?<!\bi\.e)(?<!\bal)(?<!\bcf)[.?!](?=\s|$)", paragraph)
+    paragraph = " ".join(_BLANK_LINE.split(docstring.strip(), 1)[0].split())
+    found = _SENTENCE.match(paragraph)
     plain = (found[0] if found else paragraph).replace("``", "").replace("`", "")
-    return re.sub(r"\*(\w[^*]*\w)\*", r"\1", plain)
+    return _EMPHASIS.sub(r"\1", plain)
 
 
 def _docstring(module: str, name: str, steps: int = MAX_STEPS) -> str:
     """Return the docstring of a class or function of a module; empty if its source is not found."""
-    file, text = _source(module)
-    written = re.search(rf"^(?:async def|def|class) {re.escape(name)}\b", text, re.MULTILINE)
-    if written is not None:
-        return _docstring_of(text[written.start() :])
-    brought = re.search(rf"^from (\.*[\w.]*) import (?:\([^)]*?)?[^\n(]*?\b{re.escape(name)}\b", text, re.MULTILINE)
+    source = _source(module)
+    if name in source.starts:
+        start = source.starts[name]
+        # the next line that begins at the margin, but for the end of a long signature, is another statement
+        after = _STATEMENT.search(source.text, start + 1)
+        return _docstring_of(source.text[start : after.start() if after else None])
+    brought = _imports(source.text).get(name)
     if brought is None or not steps:
         return ""
-    return _docstring(_absolute(brought[1], module, file), name, steps - 1)
+    return _docstring(_absolute(brought, module, source.file), name, steps - 1)
 
 
 def _docstring_of(text: str) -> str:
-    """Return the docstring of the definition that a text begins with."""
-    lines = text.splitlines()
-    # the next line that begins at the margin, but for the end of a long signature, is another statement
-    end = next((n for n, line in enumerate(lines[1:], 1) if line[:1].strip() and line[0] not in ")]}#"), len(lines))
+    """Return the docstring of the definition that a text consists of."""
+    body = _BODY.search(text)
+    if body is None or body[1] is None:
+        return ""
+    if body[2] is not None and "\\" not in body[2]:
+        return body[2]
+    # parsing takes ten times as long, and is for single quotes and escapes
+    import ast
+
     try:
-        [node, *_] = ast.parse("\n".join(lines[:end])).body
+        [node, *_] = ast.parse(text).body
     except (SyntaxError, ValueError):
         return ""
     assert isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -81,15 +98,44 @@ def _absolute(name: str, module: str, file: str) -> str:
     return ".".join([*package, *filter(None, [name.lstrip(".")])])
 
 
+class Source(NamedTuple):
+    """Text of a module.
+
+    Attributes:
+        file: its path; empty if it is not found.
+        text: its content.
+        starts: name → where its definition begins.
+    """
+
+    file: str
+    text: str
+    starts: dict[str, int]
+
+
 @cache
-def _source(module: str) -> tuple[str, str]:
+def _source(module: str) -> Source:
+    file, text = _read(module)
+    return Source(file, text, {found[1]: found.start() for found in _DEFINITION.finditer(text)})
+
+
+@cache
+def _imports(text: str) -> dict[str, str]:
+    """Return name → the module that it is imported from, as it is written."""
+    return {
+        name.split(" as ")[-1].strip(" ()\n"): found[1]
+        for found in _IMPORT.finditer(text)
+        for name in _COMMENT.sub("", found[2]).split(",")
+    }
+
+
+def _read(module: str) -> tuple[str, str]:
     """Return the file of a module and its text; both empty if it is not found."""
     loaded = getattr(sys.modules.get(module), "__file__", None)
     place = module.replace(".", "/")
     # importlib's find_spec would import the parent package
-    folders = [os.path.join(folder or ".", place) for folder in dict.fromkeys(sys.path)]
     owner = getattr(sys.modules.get(module.partition(".")[0]), "__path__", ())
-    folders += [os.path.join(folder, *module.split(".")[1:]) for folder in owner]
+    folders = [os.path.join(folder, *module.split(".")[1:]) for folder in owner]
+    folders += [os.path.join(folder or ".", place) for folder in dict.fromkeys(sys.path)]
     files = [loaded] if loaded else [each for f in folders for each in (f"{f}.py", f"{f}/__init__.py")]
     for file in files:
         try:

@@ -16,7 +16,7 @@ from lab_attention.dropout import Dropout
 from lab_attention.multihead import KeyValues, MultiHeadAttention, attention_weights
 from lab_attention.positions import Positions
 
-__all__ = ["BlockOptions", "DecoderBlock", "EncoderBlock", "FeedForward", "causal_mask", "make_norm"]
+__all__ = ["BlockOptions", "CausalBlock", "DecoderBlock", "EncoderBlock", "FeedForward", "causal_mask", "make_norm"]
 
 Activation = Literal["relu", "gelu", "swiglu"]
 Norm = Literal["layer", "rms"]
@@ -184,6 +184,37 @@ class DecoderBlock(_Block):
         if weights is not None and own is not None:
             weights.append((own, attention_weights(query, source.keys, mask)))
         x = self.leaving(x, self.cross.pool(query, source, mask), self.cross_norm)
+        part = self.feed_forward(self.entering(x, self.feed_forward_norm))
+        return self.leaving(x, part, self.feed_forward_norm), pairs
+
+
+class CausalBlock(_Block):
+    """Block of a decoder without a source: causal self-attention and a feed-forward network, with a cache."""
+
+    def __init__(self, options: BlockOptions) -> None:
+        super().__init__(options)
+        self.attention, self.attention_norm = options.attention(), make_norm(options)
+        self.feed_forward, self.feed_forward_norm = FeedForward(options), make_norm(options)
+
+    def forward(self, x: Tensor, positions: Positions, cache: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+        """Return (B, T, E) and the keys and values of all steps so far.
+
+        Args:
+            x: (B, T, E), the steps behind those of the cache.
+            positions: of the model.
+            cache: what the call for the steps before returned.
+        """
+        entering = self.entering(x, self.attention_norm)
+        start = 0 if cache is None else cache.keys.shape[2]
+        new = self.attention.project(entering)
+        new = KeyValues(positions.rotate(new.keys, start), new.values)
+        pairs = new if cache is None else cache.extend(new)
+        query = positions.rotate(self.attention.split(self.attention.query(entering)), start)
+        steps, known = x.shape[1], pairs.keys.shape[2]
+        # A single step may attend to everything that is known.
+        mask = None if steps == 1 else causal_mask(steps, known, x.device)
+        pooled = self.attention.pool(query, pairs, mask, positions.bias(steps, known, query))
+        x = self.leaving(x, pooled, self.attention_norm)
         part = self.feed_forward(self.entering(x, self.feed_forward_norm))
         return self.leaving(x, part, self.feed_forward_norm), pairs
 

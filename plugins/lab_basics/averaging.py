@@ -188,7 +188,10 @@ def _ended_well() -> bool:
 def _averaged_tensors(model: nn.Module) -> list[Tensor]:
     """Return the floating-point parameters and buffers of a model's state, each once."""
     # By identity: a shared parameter has several names and must not be averaged several times.
-    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values() if tensor.is_floating_point()}
+    state = model.state_dict(keep_vars=True).items()
+    # Extra state, such as a carried hidden state, is no weight, and may be no tensor.
+    weights = [tensor for name, tensor in state if not name.endswith("_extra_state")]
+    tensors = {id(tensor): tensor for tensor in weights if tensor.is_floating_point()}
     return [tensor.detach() for tensor in tensors.values()]
 
 

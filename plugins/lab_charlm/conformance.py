@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lab_text.losses import sequence_nll
+from lab_text.windows import WindowBatch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lab import Experiment, use
 from lab.testing import ComponentCase, ConformanceSupport, Example
-from lab_charlm.data import CharBatch, CharData, char_text
-from lab_charlm.losses import sequence_nll
+from lab_charlm.data import CharData, char_text
 from lab_charlm.models import CharRNN
 
 __all__ = ["NextCharacter", "ShortText", "support"]
@@ -46,7 +47,7 @@ class ShortText(Example):
         return 20.0 * functional.one_hot(batch.target, self.facts["vocab_size"]).float()
 
     def wrong_shape_batch(self, batch: Any) -> Any:
-        return CharBatch(batch.tokens.unsqueeze(-1).float(), batch.continues, batch.target)
+        return WindowBatch(batch.tokens.unsqueeze(-1).float(), batch.continues, batch.target)
 
     def experiment(self) -> Experiment:
         return Experiment(

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any
 
 import attrs
 import numpy as np
@@ -26,7 +26,9 @@ import torch
 from lab_basics.notes import counted, log_notes, percent
 from lab_text.corpora import find_corpus
 from lab_text.files import read_text
+from lab_text.generation import PromptVocabulary
 from lab_text.remarks import count_signs, describe_signs
+from lab_text.windows import Window, WindowBatch, as_tensor, windows_of
 from torch import Tensor
 
 from lab import Data
@@ -35,80 +37,20 @@ from lab.errors import DataError, ParameterError
 __all__ = [
     "PAD_ID",
     "UNKNOWN_ID",
-    "CharBatch",
     "CharData",
     "CharText",
     "CharVocabulary",
-    "Window",
-    "Windows",
     "char_text",
 ]
 
 PAD_ID, UNKNOWN_ID = 0, 1
+_MAX_SHOWN, _MAX_PROMPT = 10, 200
 PADDING, UNKNOWN = "\0", "\N{REPLACEMENT CHARACTER}"
 
 _GUTENBERG = re.compile(r"^\*\*\* ?(START|END) OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.MULTILINE)
 
 
-class Window(NamedTuple):
-    """A run of consecutive positions in a text.
-
-    Attributes:
-        start: the first position; its token is the text's character at ``start``, its target the next one.
-        stop: one past the last position.
-        continues: whether the batch starts where the previous one ended, so that a hidden state may be carried over.
-    """
-
-    start: int
-    stop: int
-    continues: bool = False
-
-
-@attrs.frozen
-class Windows(Sequence[Window]):
-    """The windows of one batch, all of the same length; samplers of this package yield them.
-
-    A sequence of :class:`Window`. Slices are ``Windows`` too, because ranks that share a batch slice it.
-
-    Attributes:
-        starts: the first position of each window; a ``range`` if they are evenly spaced.
-        length: positions per window.
-        continues: as in :class:`Window`.
-    """
-
-    starts: Sequence[int]
-    length: int
-    continues: bool = False
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @overload
-    def __getitem__(self, index: int) -> Window: ...
-    @overload
-    def __getitem__(self, index: slice) -> Windows: ...
-    def __getitem__(self, index: int | slice) -> Window | Windows:
-        if isinstance(index, slice):
-            return attrs.evolve(self, starts=self.starts[index])
-        start = self.starts[index]
-        return Window(start, start + self.length, self.continues)
-
-
-class CharBatch(NamedTuple):
-    """A batch of windows.
-
-    Attributes:
-        tokens: (T, B) long.
-        continues: whether the batch starts where the previous one ended.
-        target: (T, B) long, the next character at each position.
-    """
-
-    tokens: Tensor
-    continues: bool
-    target: Tensor
-
-
-class CharVocabulary:
+class CharVocabulary(PromptVocabulary):
     """Mapping between characters and ids: 0 is padding, 1 the unknown character, then the known ones in order.
 
     >>> vocabulary = CharVocabulary.of("banana", min_freq=2)
@@ -157,6 +99,39 @@ class CharVocabulary:
         """Return the characters of a text that are not in the vocabulary, each once."""
         return [character for character in dict.fromkeys(text) if int(self.encode(character)[0]) == UNKNOWN_ID]
 
+    @property
+    def unwritable(self) -> list[int]:
+        """Ids of padding and of the unknown character, which have no written form."""
+        return [PAD_ID, UNKNOWN_ID]
+
+    def prompt_ids(self, prompt: str) -> Tensor:
+        """Return the ids of a prompt.
+
+        Raises:
+            ParameterError: it is empty, or has characters that are not in the vocabulary.
+        """
+        if not prompt:
+            raise ParameterError("the prompt is empty", where="generate", hint="at least one character is needed")
+        if unknown := self.unknown_in(prompt):
+            lower = "" if self.unknown_in(prompt.lower()) else "write it in lower case\n"
+            known = "".join(c for c in self.characters[2:] if c.isprintable())
+            raise ParameterError(
+                f"not in the vocabulary: {', '.join(map(repr, unknown[:_MAX_SHOWN]))}"
+                + (f" and {len(unknown) - _MAX_SHOWN:,} more" if len(unknown) > _MAX_SHOWN else ""),
+                where=f"prompt {prompt[:_MAX_PROMPT]!r}",
+                hint=f"{lower}known: {known[:_MAX_PROMPT]}{' …' if len(known) > _MAX_PROMPT else ''}",
+            )
+        return self.encode(prompt)
+
+    def known_part(self, prompt: str) -> str:
+        """Return the prompt without characters that are not in the vocabulary; a known character if none is."""
+        unknown = set(self.unknown_in(prompt))
+        return "".join(character for character in prompt if character not in unknown) or self.characters[2]
+
+    def continued(self, prompt: str, ids: Sequence[int]) -> str:
+        """Return the prompt with these characters behind it."""
+        return prompt + self.decode(ids)
+
 
 class CharText:
     """Dataset of the consecutive, non-overlapping windows of ``bptt`` positions of an encoded text.
@@ -175,36 +150,15 @@ class CharText:
     def __len__(self) -> int:
         return max(0, len(self.ids) - 1) // self.bptt
 
-    def __getitem__(self, index: int | Window) -> CharBatch:
+    def __getitem__(self, index: int | Window) -> WindowBatch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int | Window]) -> CharBatch:
+    def __getitems__(self, indices: Sequence[int | Window]) -> WindowBatch:
         """Return windows of one length as a batch."""
-        windows = indices if isinstance(indices, Windows) else self._windows(indices)
+        windows = windows_of(indices, len(self), self.bptt)
         # unfold is a view with one row per start position; windows past the end raise, where slices would be shortened.
-        characters = self.ids.unfold(0, windows.length + 1, 1)[_as_tensor(windows.starts)].T.contiguous()
-        return CharBatch(characters[:-1], windows.continues, characters[1:])
-
-    def _windows(self, indices: Sequence[int | Window]) -> Windows:
-        windows = [self._window(index) for index in indices]
-        start, stop, continues = windows[0]
-        return Windows([window.start for window in windows], stop - start, continues)
-
-    def _window(self, index: int | Window) -> Window:
-        if isinstance(index, Window):
-            return index
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        index %= len(self)
-        return Window(index * self.bptt, (index + 1) * self.bptt)
-
-
-def _as_tensor(starts: Sequence[int]) -> Tensor:
-    """Return the starts (B,) as a tensor."""
-    # torch.arange is several times faster than torch.tensor on the numbers of a range.
-    if isinstance(starts, range):
-        return torch.arange(starts.start, starts.stop, starts.step)
-    return torch.tensor(starts)
+        characters = self.ids.unfold(0, windows.length + 1, 1)[as_tensor(windows.starts)].T.contiguous()
+        return WindowBatch(characters[:-1], windows.continues, characters[1:])
 
 
 @attrs.define(eq=False)
@@ -215,12 +169,14 @@ class CharData(Data):
         vocab: the vocabulary.
         vocab_size: its size, padding and unknown included.
         bptt: positions per window.
+        tokens_per_character: 1, for metrics that compare tokens of different sizes.
         notes: sentences on what was read: the split, the characters, and anything that looks odd.
     """
 
     vocab: CharVocabulary = attrs.field(factory=lambda: CharVocabulary([]))
     vocab_size: int = 2
     bptt: int = 8
+    tokens_per_character: float = 1.0
     notes: tuple[str, ...] = ()
 
 

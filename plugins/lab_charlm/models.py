@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+from lab_text.carried import CarriesState
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -112,7 +113,7 @@ class CharLoop(nn.Module):
         return logits.unsqueeze(0)
 
 
-class CharRNN(nn.Module):
+class CharRNN(CarriesState):
     """Character-level recurrent network.
 
     fast.ai 2018, lesson 6, ``CharRnn``, ``CharSeqRnn``, ``CharSeqStatefulRnn`` and ``…LSTM``; *Dive into Deep
@@ -178,8 +179,6 @@ class CharRNN(nn.Module):
         self.dropout = nn.Dropout(dropout if output_dropout is None else output_dropout)
         with part("output"):
             self.output = nn.Linear(hidden_size * (2 if bidirectional else 1), vocab_size)
-        # By ``self.training``: validation in the middle of an epoch must not disturb the state of training.
-        self.carried: dict[bool, State] = {True: None, False: None}
 
     def forward(self, tokens: Tensor, continues: bool = False) -> Tensor:
         """Return the logits (T, B, V) of the character after each token (T, B), or (1, B, V) after the last.
@@ -187,10 +186,10 @@ class CharRNN(nn.Module):
         ``continues``: the tokens start where those of the previous call ended.
         """
         _check_tokens(tokens, 1)
-        state = self._carried_state(tokens.shape[1]) if self.stateful and continues else None
+        state = self.carried_state(tokens.shape[1]) if self.stateful and continues else None
         logits, state = self.read(tokens, state)
         if self.stateful:
-            self.carried[self.training] = _detached(state)
+            self.carry(state)
         return logits
 
     def read(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
@@ -203,22 +202,6 @@ class CharRNN(nn.Module):
         if self.predict == "last":
             outputs = _ends(outputs) if getattr(self.rnn, "bidirectional", False) else outputs[-1:]
         return self.output(self.dropout(outputs)), state
-
-    def _carried_state(self, batch_size: int) -> State:
-        state = self.carried[self.training]
-        first = state[0] if isinstance(state, tuple) else state
-        # The last batch of an epoch may be smaller, and its state belongs to other streams.
-        return state if first is not None and first.shape[1] == batch_size else None
-
-    def get_extra_state(self) -> Any:
-        """Return the hidden state that training carries to the next batch."""
-        return self.carried[True]
-
-    def set_extra_state(self, state: Any) -> None:
-        """Restore the hidden state of ``get_extra_state``."""
-        device = self.output.weight.device
-        moved = tuple(each.to(device) for each in state) if isinstance(state, tuple) else state
-        self.carried[True] = moved.to(device) if isinstance(moved, Tensor) else moved
 
 
 def _check_options(
@@ -258,9 +241,3 @@ def _ends(outputs: Tensor) -> Tensor:
     """Return the final states of both directions side by side, (1, B, 2 H)."""
     forward, backward = outputs.chunk(2, -1)
     return torch.cat([forward[-1:], backward[:1]], -1)
-
-
-def _detached(state: State) -> State:
-    if isinstance(state, tuple):
-        return state[0].detach(), state[1].detach()
-    return None if state is None else state.detach()

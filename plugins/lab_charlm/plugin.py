@@ -1,4 +1,4 @@
-"""Character language models: text data, window samplers, recurrent networks, and text generation."""
+"""Character language models: text data and networks."""
 
 from __future__ import annotations
 
@@ -24,19 +24,6 @@ def lab_corpora() -> dict[str, Any]:
 
 
 @hookimpl
-def lab_samplers() -> dict[str, Any]:
-    """Windows of a text."""
-    return {
-        "chunks": "lab_charlm.samplers:Chunks",
-        "consecutive_spans": "lab_charlm.consecutive:ConsecutiveSpans",
-        "random": "lab_charlm.samplers:RandomOffsets",
-        "spans": "lab_charlm.samplers:Spans",
-        "streams": "lab_charlm.samplers:Streams",
-        "windows": "lab_charlm.samplers:SlidingWindows",
-    }
-
-
-@hookimpl
 def lab_architectures() -> dict[str, Any]:
     """Networks of fast.ai 2018, lesson 6, by the names used there."""
     return {
@@ -56,53 +43,9 @@ def lab_architectures() -> dict[str, Any]:
 
 
 @hookimpl
-def lab_losses() -> dict[str, Any]:
-    """Negative log-likelihood of the next characters."""
-    return {"last_only": "lab_charlm.losses:last_only", "sequence_nll": "lab_charlm.losses:sequence_nll"}
-
-
-@hookimpl
-def lab_metrics() -> dict[str, Any]:
-    """Quality of next-character prediction."""
-    return {
-        "bits_per_character": "lab_charlm.metrics:BitsPerCharacter",
-        "char_accuracy": "lab_charlm.metrics:CharAccuracy",
-        "char_perplexity": "lab_charlm.metrics:CharPerplexity",
-    }
-
-
-@hookimpl
-def lab_callbacks() -> dict[str, Any]:
-    """Sample texts, one per epoch."""
-    return {"sample_text": "lab_charlm.callbacks:SampleText"}
-
-
-@hookimpl
 def lab_former_names() -> dict[str, str]:
     """Parameters that were renamed."""
     return {"char_text.longest": "max_chars"}
-
-
-@hookimpl
-def lab_learner_methods() -> dict[str, str]:
-    """``learner.generate(...)``."""
-    return {"generate": "lab_charlm.generation:generate"}
-
-
-@hookimpl
-def lab_commands() -> dict[str, tuple[str, ...]]:
-    """``lab generate``."""
-    return {
-        "generate": ("lab_charlm.commands:generate", "Generate text with a trained character model.", "Trained models")
-    }
-
-
-@hookimpl
-def lab_report_sections(study: Any, runs: Any) -> Any:
-    """One generated text per arm."""
-    from lab_charlm.report import sections
-
-    return sections(runs)
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import torch
+from lab_text.encoders import TextEncoder
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +15,6 @@ from lab import use
 from lab.testing import ComponentCase, Conformance, ConformanceSupport, Example, Finding, same
 from lab.training.rng import Streams
 from lab_sentences.data import PairBatch, TextBatch, TextData, Texts, labelled_text
-from lab_sentences.encoders import TextEncoder
 from lab_sentences.models import TextClassifier, TextSimilarity
 from lab_sentences.poolings import Pooling
 
@@ -120,7 +120,7 @@ def _words() -> tuple[Tensor, Tensor]:
 
 
 class EncoderConformance(Conformance):
-    """Checks of encoders: a subclass of ``lab_sentences.encoders.TextEncoder``."""
+    """Checks of encoders: a subclass of ``lab_text.encoders.TextEncoder``."""
 
     kind = "text_encoders"
 

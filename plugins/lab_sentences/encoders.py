@@ -8,26 +8,14 @@ from typing import Literal
 import torch
 from lab_attention.blocks import BlockOptions, EncoderBlock
 from lab_attention.positions import Positions, positions_factory
+from lab_text.encoders import TextEncoder
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lab.errors import ParameterError
 
-__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TextEncoder", "TransformerEncoder", "encoder_factory"]
-
-
-class TextEncoder(nn.Module):
-    """Base class of encoders.
-
-    Attributes:
-        output_size: width of its output.
-
-    Shapes:
-        x (B, T, E), mask (B, T) bool, True = a word; every text has one → (B, T, W). Padding does not change words.
-    """
-
-    output_size: int
+__all__ = ["BagOfWords", "BiRNN", "TextCNN", "TransformerEncoder", "encoder_factory"]
 
 
 class BagOfWords(TextEncoder):

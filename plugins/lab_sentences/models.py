@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from lab_text.encoders import TextEncoder
 from torch import Tensor, nn
 
 from lab.errors import ParameterError, ShapeError
 from lab.training.rng import part
 from lab_sentences.embeddings import Embeddings, WordEmbedding
-from lab_sentences.encoders import TextEncoder, encoder_factory
+from lab_sentences.encoders import encoder_factory
 from lab_sentences.poolings import Pooling, pooling_factory
 
 __all__ = ["Head", "TextClassifier", "TextSimilarity", "check_count", "check_tokens", "mask_of"]
@@ -86,6 +87,14 @@ class _TextModel(nn.Module):
         with part("pooling"):
             self.pooling = pooling_factory(pooling)(input_size=self.encoder.output_size)
         self.dropout = nn.Dropout(dropout)
+
+    def layer_groups(self) -> list[Any]:
+        """Return embedding, the encoder's groups, and the rest; one group if the encoder names none."""
+        named = getattr(self.encoder, "layer_groups", None)
+        if named is None:
+            return [self]
+        own = [weight for name, weight in self.named_parameters() if not name.startswith(("embedding.", "encoder."))]
+        return [[self.embedding], *named(), own]
 
     def encode(self, tokens: Tensor, name: str = "tokens") -> Tensor:
         """Return one vector per text, (B, W)."""

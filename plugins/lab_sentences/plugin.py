@@ -11,9 +11,7 @@ from lab import RegistrySpec, hookimpl, preset
 def lab_registries() -> list[RegistrySpec]:
     """Registries ``text_encoders`` and ``poolings``."""
     return [
-        RegistrySpec(
-            "text_encoders", "text encoder", "lab_sentences.encoders:TextEncoder", "vectors of words in a text"
-        ),
+        RegistrySpec("text_encoders", "text encoder", "lab_text.encoders:TextEncoder", "vectors of words in a text"),
         RegistrySpec("poolings", "pooling", "lab_sentences.poolings:Pooling", "one vector from those of a text"),
     ]
 

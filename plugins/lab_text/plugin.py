@@ -1,6 +1,8 @@
-"""Plugin for text: tokenizers, word vectors, named corpora and datasets of sentence pairs."""
+"""Plugin for text: tokenizers, word vectors, corpora, sentence pairs, windows of running text, and generation."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from lab import RegistrySpec, hookimpl
 
@@ -75,9 +77,68 @@ def lab_datasets() -> dict[str, str]:
 
 
 @hookimpl
+def lab_samplers() -> dict[str, str]:
+    """Windows of a text."""
+    return {
+        "chunks": "lab_text.samplers:Chunks",
+        "consecutive_spans": "lab_text.consecutive:ConsecutiveSpans",
+        "random": "lab_text.samplers:RandomOffsets",
+        "spans": "lab_text.samplers:Spans",
+        "streams": "lab_text.samplers:Streams",
+        "windows": "lab_text.samplers:SlidingWindows",
+    }
+
+
+@hookimpl
+def lab_losses() -> dict[str, str]:
+    """Negative log-likelihood of the next tokens."""
+    return {"last_only": "lab_text.losses:last_only", "sequence_nll": "lab_text.losses:sequence_nll"}
+
+
+@hookimpl
+def lab_metrics() -> dict[str, str]:
+    """Quality of next-token prediction."""
+    return {
+        "bits_per_character": "lab_text.metrics:BitsPerCharacter",
+        "char_accuracy": "lab_text.metrics:NextTokenAccuracy",
+        "char_perplexity": "lab_text.metrics:NextTokenPerplexity",
+        "next_token_accuracy": "lab_text.metrics:NextTokenAccuracy",
+        "next_token_perplexity": "lab_text.metrics:NextTokenPerplexity",
+        "perplexity_per_word": "lab_text.metrics:PerplexityPerWord",
+    }
+
+
+@hookimpl
+def lab_callbacks() -> dict[str, str]:
+    """Sample texts, one per epoch."""
+    return {"sample_text": "lab_text.samples:SampleText"}
+
+
+@hookimpl
+def lab_report_sections(study: Any, runs: Any) -> Any:
+    """One generated text per arm."""
+    from lab_text.report import sections
+
+    return sections(runs)
+
+
+@hookimpl
+def lab_learner_methods() -> dict[str, str]:
+    """``learner.generate(...)``."""
+    return {"generate": "lab_text.generation:generate"}
+
+
+@hookimpl
 def lab_commands() -> dict[str, tuple[str, ...]]:
-    """``lab data``."""
-    return {"data": ("lab_text.commands:data", "List corpora, and fetch one.", "Components and plugins")}
+    """``lab data`` and ``lab generate``."""
+    return {
+        "data": ("lab_text.commands:data", "List corpora, and fetch one.", "Components and plugins"),
+        "generate": (
+            "lab_text.generate_command:generate",
+            "Generate text with a trained language model.",
+            "Trained models",
+        ),
+    }
 
 
 @hookimpl

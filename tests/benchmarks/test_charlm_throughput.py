@@ -9,9 +9,9 @@ import pytest
 import torch
 from lab_basics.optimizers import adam
 from lab_charlm.data import char_text
-from lab_charlm.losses import sequence_nll
 from lab_charlm.models import CharRNN
-from lab_charlm.samplers import Streams
+from lab_text.losses import sequence_nll
+from lab_text.samplers import Streams
 from torch import nn
 
 from lab.training import Checkpoint, Learner

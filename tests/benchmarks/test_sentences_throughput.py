@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from lab.training import Checkpoint, Learner
+from lab.training.cpu import configured_cpu
 from lab.training.data import SequentialSampler
 from tests.benchmarks.turns import in_turns, in_turns_anew, typical_speeds
 
@@ -59,7 +60,7 @@ def test_an_epoch_beside_skorch(figure, texts):
         iterator_train=lambda dataset, **_: ((batch.tokens, batch.target) for batch in _batches(texts)),
         callbacks__print_log=None,
     ).initialize()
-    theirs, ours = in_turns([lambda: net.partial_fit(texts, None, epochs=1), _lab(texts)], ROUNDS)
+    theirs, ours = in_turns([lambda: net.partial_fit(texts, None, epochs=1), _as_in_a_run(_lab(texts))], ROUNDS)
     figure.ratio("a textCNN", **typical_speeds(len(texts), ours, theirs), unit="texts/s", beside="skorch", at_least=1)
 
 
@@ -81,6 +82,16 @@ def _lab(texts):
         callbacks=[Checkpoint()], progress=False,
     )  # fmt: skip
     return lambda: learner.fit(1)
+
+
+def _as_in_a_run(fit):
+    """Fit under the settings of the process that ``lab run`` makes."""
+
+    def configured():
+        with configured_cpu():
+            fit()
+
+    return configured
 
 
 def _plain(texts):

@@ -384,7 +384,7 @@ study = Study(Experiment(
         ("l", ["loss=", "lr=", "loss."]),
         ("architecture.h", ["architecture.hidden_size="]),
         ("callbacks.one_cycle.pct", ["callbacks.one_cycle.pct_start="]),
-        ("optimizer=adag", ["optimizer=adagrad"]),
+        ("optimizer=adag", ["optimizer=adagrad", "optimizer=adagrad_written"]),
         ("lr=0", []),
     ],
 )

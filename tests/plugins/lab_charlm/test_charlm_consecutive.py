@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lab_charlm.consecutive import ConsecutiveSpans
+from lab_text.consecutive import ConsecutiveSpans
 
 from lab.errors import DataError, ParameterError
 

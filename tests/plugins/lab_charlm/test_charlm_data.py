@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 import torch
-from lab_charlm.data import CharText, CharVocabulary, Window, Windows, char_text
-from lab_charlm.samplers import Chunks, RandomOffsets, SlidingWindows, Spans, Streams
+from lab_charlm.data import CharText, CharVocabulary, char_text
+from lab_text.samplers import Chunks, RandomOffsets, SlidingWindows, Spans, Streams
+from lab_text.windows import Window, Windows
 
 from lab.errors import DataError, ParameterError
 from lab.training.rng import Streams as RandomStreams

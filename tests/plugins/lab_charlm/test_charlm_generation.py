@@ -6,10 +6,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from lab_charlm.data import char_text
-from lab_charlm.generation import choose, generate
-from lab_charlm.losses import sequence_nll
 from lab_charlm.models import Char3, CharRNN
-from lab_charlm.report import sections
+from lab_text.generation import choose, generate
+from lab_text.losses import sequence_nll
+from lab_text.report import sections
 from torch import nn
 
 from lab import Experiment, Learner, Study, use
@@ -35,6 +35,23 @@ def learner(data):
 
 def test_a_network_that_has_learnt_the_text_goes_on_with_it(learner):
     assert generate(learner, "abca", 6, greedy=True) == "abcabcabca"
+
+
+def test_a_beam_search_finds_the_likeliest_text(learner, data):
+    # every text of two characters, scored one after the other
+    with learner.evaluating(), torch.no_grad():
+        first = learner.model(data.vocab.encode("ab").unsqueeze(1))[-1, 0]
+        first[:2] = -torch.inf
+        scores = {}
+        for one in range(2, data.vocab_size):
+            ids = torch.cat([data.vocab.encode("ab"), torch.tensor([one])])
+            second = learner.model(ids.unsqueeze(1))[-1, 0]
+            second[:2] = -torch.inf
+            for two in range(2, data.vocab_size):
+                scores[one, two] = float(first.log_softmax(0)[one] + second.log_softmax(0)[two])
+    best = max(scores, key=scores.get)
+    assert generate(learner, "ab", 2, beam=data.vocab_size) == "ab" + data.vocab.decode(best)
+    assert generate(learner, "ab", 9, beam=1) == generate(learner, "ab", 9, greedy=True)
 
 
 def test_the_same_seed_gives_the_same_text_and_another_another(learner):
@@ -97,10 +114,10 @@ def test_draws_follow_the_probabilities_and_the_temperature():
         (
             "a",
             {"temperature": 0.0},
-            "temperature must be above 0, got 0.0\n  generate\n  greedy=True always takes the most likely character",
+            "temperature must be above 0, got 0.0\n  generate\n  greedy=True always takes the most likely token",
         ),
         ("a", {"temperature": -1.0}, "temperature must be above 0, got -1.0\n  generate\n"
-         "  greedy=True always takes the most likely character"),
+         "  greedy=True always takes the most likely token"),
         ("a", {"top_k": 0}, "top_k must be at least 1, got 0\n  generate"),
         ("a", {"top_p": 1.5}, "top_p must lie in (0, 1], got 1.5\n  generate"),
     ],
@@ -121,7 +138,7 @@ def test_a_learner_of_something_else_is_refused():
 
     data = points(count=16)
     learner = Learner(MLP(data.input_size, data.output_size), data, nn.functional.cross_entropy, progress=False)
-    with pytest.raises(LabError, match="text generation needs a model that was trained on characters"):
+    with pytest.raises(LabError, match="text generation needs a model that was trained on running text"):
         generate(learner, "a")
 
 

@@ -7,7 +7,6 @@ import gzip
 import pytest
 import torch
 from lab_charlm.data import CharVocabulary, char_text
-from lab_charlm.generation import _encoded
 
 from lab.errors import DataError, ParameterError
 
@@ -170,21 +169,21 @@ def test_no_character_of_a_text_has_the_number_of_padding_or_unknown():
 @pytest.mark.parametrize("prompt", ["日本", "\udce9", "a\0", "A"])
 def test_characters_of_a_prompt_that_are_unknown_are_told(prompt):
     with pytest.raises(ParameterError, match="not in the vocabulary: "):
-        _encoded(prompt, CharVocabulary("abc"))
+        CharVocabulary("abc").prompt_ids(prompt)
 
 
 def test_capital_letters_in_a_prompt_for_a_text_in_small_ones_are_told_with_the_remedy():
     with pytest.raises(ParameterError, match="write it in lower case"):
-        _encoded("Abc", CharVocabulary("abc"))
+        CharVocabulary("abc").prompt_ids("Abc")
 
 
 def test_many_unknown_characters_of_a_prompt_are_counted():
     prompt = "".join(map(chr, range(0x4E00, 0x4E00 + 500)))
     with pytest.raises(ParameterError) as caught:
-        _encoded(prompt, CharVocabulary("abc"))
+        CharVocabulary("abc").prompt_ids(prompt)
     assert " and 490 more" in str(caught.value)
     assert len(str(caught.value)) < 500
 
 
 def test_known_prompts_are_numbers():
-    assert torch.equal(_encoded("cab", CharVocabulary("abc")), torch.tensor([4, 2, 3]))
+    assert torch.equal(CharVocabulary("abc").prompt_ids("cab"), torch.tensor([4, 2, 3]))

@@ -6,10 +6,10 @@ import pytest
 import torch
 from lab_charlm.cells import GRUCells, LSTMCells, RNNCells
 from lab_charlm.data import char_text
-from lab_charlm.losses import last_only, sequence_nll
-from lab_charlm.metrics import BitsPerCharacter, CharAccuracy, CharPerplexity
 from lab_charlm.models import Char3, CharLoop, CharRNN
-from lab_charlm.samplers import Streams
+from lab_text.losses import last_only, sequence_nll
+from lab_text.metrics import BitsPerCharacter, NextTokenAccuracy, NextTokenPerplexity
+from lab_text.samplers import Streams
 from torch import nn
 
 from lab import Callback, Learner
@@ -254,7 +254,7 @@ def test_output_and_target_that_do_not_belong_together_are_refused():
 
 def test_metrics_of_a_model_that_knows_nothing():
     output, target = torch.zeros(6, 3, 8), _tokens() % 8
-    for metric, value in ((BitsPerCharacter(), 3.0), (CharPerplexity(), 8.0)):
+    for metric, value in ((BitsPerCharacter(1.0), 3.0), (NextTokenPerplexity(), 8.0)):
         metric.update(output, target)
         assert float(metric.compute()) == pytest.approx(value)
 
@@ -264,7 +264,7 @@ def test_accuracy_counts_the_likeliest_character():
     output = nn.functional.one_hot(target, VOCABULARY).float()
     output[0] = 0.0
     output[0, :, 0] = 1.0
-    metric = CharAccuracy()
+    metric = NextTokenAccuracy()
     metric.update(output, target)
     hits = int((target[0] == 0).sum()) + 15
     assert float(metric.compute()) == pytest.approx(hits / 18)

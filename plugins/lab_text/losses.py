@@ -1,4 +1,4 @@
-"""Negative log-likelihood of the next character, in nats."""
+"""Negative log-likelihood of the next token, in nats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["last_only", "matching", "sequence_nll"]
 
 @mean_over(lambda output, target: target[-len(output) :].numel())
 def sequence_nll(output: Tensor, target: Tensor) -> Tensor:
-    """Mean negative log-likelihood per predicted character, in nats.
+    """Mean negative log-likelihood per predicted token, in nats.
 
     Args:
         output: logits (T', B, V); T' < T if the model predicts only the last positions.

@@ -12,7 +12,7 @@ from lab.cli.options import SEED, FiniteNumber, loading_options, runs_option, wa
 __all__ = ["generate"]
 
 MAX_LENGTH = 10_000_000
-"""More characters than a network generates in a day."""
+"""More tokens than a network generates in a day."""
 
 
 @click.command(
@@ -34,7 +34,7 @@ MAX_LENGTH = 10_000_000
     type=click.IntRange(0, MAX_LENGTH),
     default=400,
     show_default=True,
-    help="Number of generated characters.",
+    help="Number of generated tokens: characters, words or subwords.",
 )
 @click.option(
     "--temperature",
@@ -43,13 +43,14 @@ MAX_LENGTH = 10_000_000
     show_default=True,
     help="Divides the logits; below 1 the distribution is sharper.",
 )
-@click.option("--top-k", type=click.IntRange(1), help="Sample from the K most likely characters.")
+@click.option("--top-k", type=click.IntRange(1), help="Sample from the K most likely tokens.")
 @click.option(
     "--top-p",
     type=FiniteNumber(min=0, min_open=True, max=1),
-    help="Sample from the most likely characters with this total probability.",
+    help="Sample from the most likely tokens with this total probability.",
 )
-@click.option("--greedy", is_flag=True, help="Always take the most likely character.")
+@click.option("--greedy", is_flag=True, help="Always take the most likely token.")
+@click.option("--beam", type=click.IntRange(1), help="Width of a beam search for the most likely text.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the sampling.")
 @loading_options
 @click.pass_obj
@@ -63,6 +64,7 @@ def generate(
     top_k: int | None,
     top_p: float | None,
     greedy: bool,
+    beam: int | None,
     seed: int,
     file: Path | None,
     stored_source: bool,
@@ -70,7 +72,7 @@ def generate(
 ) -> None:
     """Generate text with the model of the finished run KEY."""
     from lab.study.rebuild import load
-    from lab_charlm.generation import generate as generate_text
+    from lab_text.generation import generate as generate_text
 
     learner = load(
         key, folder, catalog=session.catalog(), file=file, stored_source=stored_source, anyway=anyway, warn=warn
@@ -84,6 +86,7 @@ def generate(
             top_k=top_k,
             top_p=top_p,
             greedy=greedy,
+            beam=beam,
             seed=seed,
         )
     )

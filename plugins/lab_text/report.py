@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab import Section
-from lab_charlm.callbacks import SAMPLES
+from lab_text.samples import SAMPLES
 
 if TYPE_CHECKING:
     from lab.study.store import RunRecord

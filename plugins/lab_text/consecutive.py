@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lab.errors import DataError, ParameterError
-from lab_charlm.data import Windows
+from lab_text.windows import Windows
 
 __all__ = ["ConsecutiveSpans"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import Callback
-from lab_charlm.generation import generate
+from lab_text.generation import PromptVocabulary, generate
 
 if TYPE_CHECKING:
     from lab import Learner
@@ -22,8 +22,8 @@ class SampleText(Callback):
     separate generator, so training is unaffected.
 
     Args:
-        prompt: start of the text; characters that are not in the vocabulary are dropped.
-        length: generated characters.
+        prompt: start of the text; tokens that are not in the vocabulary are dropped.
+        length: generated tokens.
         temperature, top_k, top_p, greedy: as in ``generate``.
     """
 
@@ -44,7 +44,7 @@ class SampleText(Callback):
         self._texts: list[str] = []
 
     def check(self, learner: Learner) -> None:
-        # One character is enough to find a prompt or an option that cannot work.
+        # One token is enough to find a prompt or an option that cannot work.
         generate(learner, self._prompt(learner), 1, **self.options)
 
     def after_epoch(self, learner: Learner) -> None:
@@ -59,9 +59,8 @@ class SampleText(Callback):
 
     def _prompt(self, learner: Learner) -> str:
         vocabulary = getattr(learner.data, "vocab", None)
-        unknown = set(vocabulary.unknown_in(self.prompt)) if hasattr(vocabulary, "unknown_in") else set()
-        known = "".join(character for character in self.prompt if character not in unknown)
-        return known or vocabulary.characters[2]
+        # ``generate`` tells what is wrong with other data.
+        return vocabulary.known_part(self.prompt) if isinstance(vocabulary, PromptVocabulary) else self.prompt
 
     def state_dict(self) -> dict[str, Any]:
         return {"texts": list(self._texts)}

@@ -1,0 +1,45 @@
+"""The page of lessons: its rows are of experiments that exist, and its values are those of stored runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def tool():
+    spec = importlib.util.spec_from_file_location("docs_lessons_tool", DOCS / "lessons.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ROWS = json.loads((DOCS / "lessons.json").read_text(encoding="utf-8"))
+
+
+def test_every_row_names_an_experiment():
+    assert all((DOCS.parent / "experiments" / f"{row['study']}.py").is_file() for row in ROWS)
+
+
+def test_the_page_is_that_of_the_stored_values():
+    assert (DOCS / "lessons.md").read_text(encoding="utf-8") == tool().page(ROWS)
+
+
+def test_a_row_is_measured_from_the_finished_runs_of_its_arm(tmp_path):
+    folder = tmp_path / "fit"
+    folder.mkdir()
+    (folder / "runs.csv").write_text(
+        "arm,seed,status,loss\nbase,0,finished,1.0\nbase,1,finished,2.0\nbase,2,failed,\nother,0,finished,9.0\n"
+    )
+    row = {"study": "fit", "arm": "base", "metric": "loss", "lesson": "L", "name": "loss", "printed": "1.4", "why": ""}
+    tool().measure(row, [tmp_path / "nothing", tmp_path])
+    assert (row["ours"][0], row["seeds"]) == (1.5, 2)
+    assert "| 1.4 | 1.5 ± 0.71 (2 seeds) | `lab run experiments/fit.py` |" in tool().page([row])
+
+
+def test_a_row_without_runs_is_left_out(tmp_path):
+    row = {"study": "absent", "arm": "base", "metric": "loss"}
+    tool().measure(row, [tmp_path])
+    assert "absent" not in tool().page([row])

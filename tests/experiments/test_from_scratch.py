@@ -1,0 +1,112 @@
+"""Parts of the experiments that write a lesson out by hand: they compute what their formulas say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+
+
+def load(name):
+    """Import an experiment by the name of its file."""
+    spec = importlib.util.spec_from_file_location(f"experiment_{name}", EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_features_of_a_polynomial_are_powers_over_factorials():
+    features = load("polynomial_fit").features_of(torch.tensor([2.0, -1.0]), 3)
+    torch.testing.assert_close(features, torch.tensor([[1, 2, 2, 8 / 6], [1, -1, 0.5, -1 / 6]]))
+
+
+def test_weight_decay_by_hand_is_torchs():
+    module, draws = load("weight_decay_200"), torch.Generator().manual_seed(0)
+    inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    target = inputs.sum(1)
+    start = torch.randn(3, generator=torch.Generator().manual_seed(0))
+    kept = module.descend(inputs, target, 3.0, 0.01, draws, 4)
+    model = nn.Linear(3, 1)
+    with torch.no_grad():
+        model.weight.copy_(start[None])
+        model.bias.zero_()
+    groups = [{"params": [model.weight], "weight_decay": 3.0}, {"params": [model.bias]}]
+    optimizer = torch.optim.SGD(groups, lr=0.01)
+    for _ in range(4):
+        optimizer.zero_grad()
+        ((model(inputs)[:, 0] - target).square() / 2).mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(kept[-1], torch.cat([model.weight[0], model.bias]).detach())
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"), [("normal", 0.01), ("xavier", (2 / 128) ** 0.5), ("kaiming", (2 / 64) ** 0.5)]
+)
+def test_initial_weights_have_the_spread_of_their_rule(init, deviation):
+    [layer] = load("initialization").make_layers([64, 64], init, torch.Generator().manual_seed(0))
+    assert float(layer.weight.detach().std()) == pytest.approx(deviation, rel=0.05)
+    assert not layer.bias.any()
+
+
+def test_orthogonal_weights_keep_lengths_and_constant_ones_keep_units_equal():
+    module = load("initialization")
+    [orthogonal] = module.make_layers([8, 8], "orthogonal", torch.Generator().manual_seed(0))
+    torch.testing.assert_close(orthogonal.weight @ orthogonal.weight.T, torch.eye(8), atol=1e-5, rtol=0)
+    layers = module.make_layers([4, 8, 8, 2], "constant", torch.Generator().manual_seed(0))
+    hidden = module.forward(layers, torch.randn(3, 4), "tanh")[1]
+    torch.testing.assert_close(hidden, hidden[:, :1].expand_as(hidden))
+
+
+def test_weights_of_a_covariate_shift_are_the_ratio_of_the_densities():
+    draws = torch.Generator().manual_seed(0)
+    train, test = torch.randn(4000, 1, generator=draws), torch.randn(4000, 1, generator=draws) + 0.5
+    weights = load("distribution_shift").covariate_weights(train, test)
+    # log N(x; 0.5, 1) - log N(x; 0, 1) = 0.5 x - 0.125
+    expected = (0.5 * train[:, 0] - 0.125).exp()
+    assert float((weights - expected).abs().mean()) < 0.08
+
+
+def test_class_frequencies_of_a_label_shift_solve_the_confusion_matrix():
+    confusion, truth = torch.tensor([[0.9, 0.2], [0.1, 0.8]]), torch.tensor([0.3, 0.7])
+    found = load("distribution_shift").test_frequencies(confusion, confusion @ truth)
+    torch.testing.assert_close(found, truth)
+
+
+def test_predictions_ahead_are_fed_back():
+    class Add(nn.Module):
+        def forward(self, x):
+            return x.sum(1, keepdim=True)
+
+    module, series = load("autoregression"), torch.tensor([1.0, 1.0, 2.0, 3.0, 5.0, 8.0])
+    # Each number is the sum of the two before: the rule predicts Fibonacci's numbers any number of steps ahead.
+    ahead = module.predict_ahead(Add(), series, 2, 3)
+    assert ahead.tolist() == [[2, 3, 5], [3, 5, 8]]
+    assert module.roll(Add(), series[-2:], 3).tolist() == [13, 21, 34]
+
+
+def test_runs_of_words_are_counted_and_a_power_law_has_its_exponent():
+    module = load("zipf")
+    found = module.grams(["the", "cat", "and", "the", "cat"], 2)
+    assert found == {("the", "cat"): 2, ("cat", "and"): 1, ("and", "the"): 1}
+    counts = [round(1e9 / rank**1.3) for rank in range(1, 500)]
+    assert module.zipf_exponent(counts) == pytest.approx(1.3, abs=1e-4)
+
+
+def test_dropout_by_hand_keeps_the_mean_and_does_nothing_in_evaluation():
+    dropout, ones = load("dropout_by_hand").HandDropout(0.2), torch.ones(200, 500)
+    torch.manual_seed(0)
+    found = dropout(ones)
+    assert sorted(found.unique().tolist()) == pytest.approx([0.0, 1.25])
+    assert float((found == 0).float().mean()) == pytest.approx(0.2, abs=0.01)
+    assert torch.equal(dropout.eval()(ones), ones)
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, 1.0), (1.0, 0.0)])
+def test_dropout_by_hand_of_nothing_or_everything(probability, expected):
+    found = load("dropout_by_hand").HandDropout(probability)(torch.ones(3))
+    assert found.tolist() == [expected] * 3
