@@ -1,29 +1,31 @@
 """Does decomposable attention use the premise? SNLI, as in Dive into Deep Learning 15.5, beside its hypotheses alone.
 
 The book trains on 549,367 pairs with GloVe; here are the 9,842 pairs of the part `dev`, a tenth of its premises held
-out, the 9,824 pairs of the part `test`, and vectors of 2,445 frequent words. Needs LAB_DATA.
+out, and the 9,824 pairs of the part `test`. The vectors of 2,445 frequent words that are here know 1,346 of the 6,103
+words of these pairs, so embeddings are learned, with dropout, and the model sees which words both texts have. Settings
+were chosen on the validation pairs. Needs LAB_DATA.
 """
 
 from lab import Experiment, Study, use
 
+attention = use("decomposable_attention", hidden_size=100, embedding_dropout=0.5, scale_scores=True, same_word=True)
 base = Experiment(
-    dataset=use("snli", min_freq=3, vectors=use("text_vectors", path="word_vectors/glove.6B.50d.subset.txt")),
-    architecture=use("decomposable_attention", hidden_size=100),
+    dataset=use("snli", min_freq=2),
+    architecture=attention,
     loss="cross_entropy",
     sampler="sortish",
     optimizer="adam",
     callbacks=["one_cycle"],
     metrics=["accuracy"],
-    lr=2e-3,
-    batch_size=32,
-    epochs=8,
+    lr=3e-3,
+    batch_size=64,
+    epochs=6,
 )
 
-words = use("text_classifier", encoder="bag_of_words", pooling="max", reads="second")
 study = Study(base, seeds=5, compare="test_accuracy", selection="valid").swap(
     "architecture",
     {
-        "hypothesis only, words": words,
+        "hypothesis only, words": use("text_classifier", pooling="max", reads="second"),
         "hypothesis only, textCNN": use("text_classifier", encoder="text_cnn", pooling="max", reads="second"),
     },
 )
