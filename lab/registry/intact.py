@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.machinery
 import linecache
 import os
+import signal
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,9 @@ __all__ = [
 
 FOLDER = "the working folder"
 PRECISION = "torch's precision of float32 products"
+INTERRUPTS = "what Ctrl-C or SIGTERM does"
+EXCEPTHOOK = "sys.excepthook"
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 VARIABLES = "environment variables"
 
 ENVIRONMENT = ("CUBLAS_", "CUDA_VISIBLE_DEVICES", "LAB_", "MKL_", "OMP_", "PYTHONHASHSEED")
@@ -309,6 +313,8 @@ _NAMES = {("tf32", "tf32"): "high", ("tf32", "bf16"): "medium"}
 
 def _settings() -> dict[str, Any]:
     found: dict[str, Any] = {FOLDER: _folder(), "the recursion limit": sys.getrecursionlimit()}
+    found[INTERRUPTS] = tuple(signal.getsignal(number) for number in _INTERRUPTS)
+    found[EXCEPTHOOK] = sys.excepthook
     found[VARIABLES] = {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_grad_enabled"):
@@ -353,6 +359,13 @@ def _set(name: str, value: Any) -> None:
         for variable in [each for each in os.environ if each.startswith(ENVIRONMENT) and each not in value]:
             del os.environ[variable]
         os.environ.update(value)
+    elif name == EXCEPTHOOK:
+        sys.excepthook = value
+    elif name == INTERRUPTS:
+        # only the main thread may
+        with suppress(ValueError, TypeError):
+            for number, handler in zip(_INTERRUPTS, value, strict=True):
+                signal.signal(number, handler)
     elif name == PRECISION:
         set_float32_precision(value)
     else:

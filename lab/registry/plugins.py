@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -22,7 +23,7 @@ from lab.registry.reads import watch_reads
 from lab.registry.registry import DISTRIBUTION, Entry, Plugin, Registry, RegistrySpec
 from lab.streams import noting_prints, stdout_to_stderr
 
-__all__ = ["GROUP", "Catalog", "PluginHost", "load_catalog"]
+__all__ = ["GROUP", "Catalog", "PluginHost", "checked_list", "load_catalog"]
 
 GROUP = "lab"
 NAMESAKE = "lab"
@@ -30,6 +31,9 @@ NAMESAKE = "lab"
 """The entry points' group, and the project name that marks hooks."""
 
 ItemT = TypeVar("ItemT")
+
+_OTHERS = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(importlib.__file__))
+"""Folders of ``lab`` and of importlib."""
 
 
 def _warn(message: str) -> None:
@@ -140,7 +144,7 @@ class PluginHost:
 
     def gather(self, hook: str, kind: type[ItemT], **arguments: Any) -> list[tuple[Plugin, list[ItemT]]]:
         """Call a hook whose implementations return lists of ``kind``; one that returns anything else is reported."""
-        return self.call(hook, lambda hook, result: _checked_list(hook, result, kind), **arguments)
+        return self.call(hook, lambda hook, result: checked_list(hook, result, kind), **arguments)
 
     def collect(self, hook: str) -> dict[str, Any]:
         """Merge the dictionaries that a hook returns; the first plugin to use a name keeps it."""
@@ -202,6 +206,11 @@ class PluginHost:
 
     def _check_hooks(self, plugin: Plugin) -> None:
         known = sorted(name for name in vars(self._manager.hook) if getattr(self._manager.hook, name).has_spec())
+        for name in known:
+            found = vars(plugin.module).get(name)
+            # pluggy passes over a function without the mark, and the plugin would do nothing
+            if isinstance(found, FunctionType) and self._manager.parse_hookimpl_opts(plugin.module, name) is None:
+                raise PluginError(f"the function '{name}' is no hook: it lacks the decorator @hookimpl").blaming(name)
         for caller in self._manager.get_hookcallers(plugin.module) or ():
             if not caller.has_spec():
                 # pluggy's word for a hook of another plugin that may be absent
@@ -317,7 +326,7 @@ class Catalog(PluginHost):
         return [entry for registry in self.registries.values() for entry in registry.candidates(name)]
 
     def _open_registries(self, plugin: Plugin) -> None:
-        for spec in _checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
+        for spec in checked_list("lab_registries", self._call(plugin, "lab_registries") or (), RegistrySpec):
             if spec.name in self.registries:
                 raise PluginError(f"there is a registry '{spec.name}' already").blaming("lab_registries")
             self.registries[spec.name] = Registry(spec, self.unavailable_plugins)
@@ -434,9 +443,12 @@ def _cause(error: BaseException, module: ModuleType | None = None) -> str:
 
     # Frames of frozen importlib say nothing to a plugin's author.
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    # What a plugin calls wrongly may raise in the other's file; a wrong entry point raises in no file of the plugin's.
+    top = os.path.dirname(getattr(module, "__file__", None) or "\0")
+    own = [f for f in frames if f.filename.startswith(top)] or [f for f in frames if not f.filename.startswith(_OTHERS)]
     # The message of a SyntaxError names file and line already.
-    if frames and not isinstance(error, SyntaxError):
-        described += f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})"
+    if own and not isinstance(error, SyntaxError):
+        described += f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})"
     if isinstance(error, (Exception, SystemExit)):
         return described
     return f"{described}; a plugin that cannot be used should raise ImportError"
@@ -457,7 +469,12 @@ def _checked_mapping(hook: str, result: Any) -> Mapping[str, Any]:
     return result
 
 
-def _checked_list(hook: str, result: Any, kind: type[ItemT]) -> list[ItemT]:
+def checked_list(hook: str, result: Any, kind: type[ItemT]) -> list[ItemT]:
+    """Return what a hook returned as a list.
+
+    Raises:
+        PluginError: an item is not of ``kind``.
+    """
     items = result if isinstance(result, (list, tuple)) else [result]
     for item in items:
         if not isinstance(item, kind):

@@ -70,7 +70,7 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
-    return Facts(*map(_tuples, _kept("5", text, lambda: attrs.astuple(read_facts(text, None)))))
+    return Facts(*map(_tuples, _kept("6", text, lambda: attrs.astuple(read_facts(text, None)))))
 
 
 def _kept(version: str, text: str, compute: Callable[[], Iterable[Any]]) -> list[Any]:
@@ -327,7 +327,7 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
     kept = [node for node in tree.body if not _asks(node, question, words)]
     asked = [node for node in tree.body if node not in kept]
     # Such code may use a name without mentioning it, so every definition counts.
-    if any(isinstance(node, ast.Name) and node.id in ("globals", "vars", "eval", "exec") for node in _walk(kept)):
+    if _looks_names_up(kept):
         return ast.Module(kept, [])
     plain_bases = {
         alias.asname or alias.name
@@ -348,6 +348,31 @@ def _without_question(tree: ast.Module, wanted: frozenset[str]) -> ast.Module:
             return ast.Module(kept, [])
         asked = [node for node in asked if node not in again]
         kept = [node for node in tree.body if node in kept or node in again]
+
+
+LOOKUPS = frozenset(["__import__", "import_module", "getmodule", "__globals__", "f_globals"])
+"""Functions and attributes by which code reaches a module's names without mentioning them."""
+
+BUILTIN_LOOKUPS = LOOKUPS | {"globals", "vars", "eval", "exec"}
+"""Those that have no dot before them: ``model.eval()`` is a method."""
+
+
+def _looks_names_up(nodes: Sequence[ast.stmt]) -> bool:
+    inside = list(_walk(nodes))
+    # `model.modules()` is a method of PyTorch, `sys.modules` a dictionary
+    called = {id(node.func) for node in inside if isinstance(node, ast.Call)}
+    for node in inside:
+        if isinstance(node, ast.Name) and node.id in BUILTIN_LOOKUPS:
+            return True
+        if isinstance(node, ast.Attribute) and (
+            node.attr in LOOKUPS or (node.attr == "modules" and id(node) not in called)
+        ):
+            return True
+        if isinstance(node, ast.ImportFrom) and any(
+            alias.name in LOOKUPS or (node.module == "sys" and alias.name == "modules") for alias in node.names
+        ):
+            return True
+    return False
 
 
 def _used(nodes: Sequence[ast.stmt], wanted: frozenset[str]) -> set[str]:

@@ -29,6 +29,12 @@ class Section:
     html: str = ""
     weight: int = 0
 
+    def __attrs_post_init__(self) -> None:
+        for name, kind in (("title", str), ("text", str), ("html", str), ("weight", (int, float))):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} of a section must be {'text' if kind is str else 'a number'}, got {value!r}")
+
 
 def sections_of(results: Results, catalog: Catalog) -> list[Section]:
     """Return the sections that plugins add to a report, by weight, then by plugin."""

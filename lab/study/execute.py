@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
@@ -12,11 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from lab.errors import LabError, PluginError, StudyError, describe_error, place_of
+from lab.errors import LabError, PluginError, StudyError, describe_error, line_of_code, place_of
 from lab.notebook import in_notebook
 from lab.registry.component import Reference
-from lab.registry.plugins import Catalog
-from lab.registry.registry import load_object
+from lab.registry.plugins import Catalog, checked_list
+from lab.registry.registry import Plugin, load_object
 from lab.registry.resolve import Resolver
 from lab.registry.resolved import Component
 from lab.study.culprit import line_of
@@ -135,12 +136,32 @@ def _next_arms(study: Study, results: Results, catalog: Catalog) -> list[Arm]:
     """
     if study.searching is None and not study.rules:
         return []
-    rounds = catalog.collect("lab_rounds")
+    rounds = catalog.collect_owned("lab_rounds")
     if not rounds:
         needed = "lab_search" if study.searching is not None else "lab_statistics"
         raise LabError(f"this study needs the plugin {needed}", hint="lab plugins lists what is here")
-    functions = [load_object(each, name) if isinstance(each, str) else each for name, each in rounds.items()]
-    return [arm for next_arms in functions for arm in next_arms(study, results, catalog)]
+    arms: list[Arm] = []
+    for name, (plugin, found) in rounds.items():
+        with _naming_round(name, plugin):
+            next_arms = load_object(found, name) if isinstance(found, str) else found
+            arms += checked_list("lab_rounds", next_arms(study, results, catalog), Arm)
+    return arms
+
+
+@contextmanager
+def _naming_round(name: str, plugin: Plugin) -> Iterator[None]:
+    """Say which plugin's rounds fail, and in which line; finished runs are kept."""
+    try:
+        yield
+    except (LabError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise PluginError(
+            f"plugin {plugin} failed in '{name}' of lab_rounds: {describe_error(error)}",
+            where=line_of_code(where.filename, where.lineno or 0),
+            hint="finished runs are kept",
+        ) from error
 
 
 def execute_plan(
@@ -224,15 +245,24 @@ def _naming_executor(component: Component) -> Iterator[None]:
 
 
 def _refuse_unknown_primary(run: Run, record: RunRecord) -> None:
-    """Raise if the first result of a task lacks the primary metric: most likely every other one would lack it, too.
+    """Raise if the first result lacks the primary metric: most likely every other one would lack it, too.
 
     Raises:
         StudyError: it does. The run is finished, and is found once the study names another metric.
     """
     judged = _judged(run, record)
+    kept = "this run is kept: correct `compare` and run the study again"
     if judged is not record:
-        kept = "this run is kept: correct `compare` and run the study again"
         raise StudyError([f"{judged.result['error']}\n{kept}"], where=run.file)
+    given = {*record.metrics, *record.budget, *(record.result.get("undefined") or {})}
+    if run.experiment.task is None and record.status == "finished" and run.compare not in given:
+        declaring = [
+            f"\n  {part.label} declares it{f' ({part.place})' if part.place else ''} and never added it to the history"
+            for part in run.experiment.all_components()
+            if run.compare in (getattr(part.factory, "metrics", None) or ())
+        ]
+        text = f"this study compares '{run.compare}', which the first run did not give{''.join(declaring)}"
+        raise StudyError([f"{text}\n  it gave: {', '.join(sorted(record.metrics))}\n  {kept}"], where=run.file)
 
 
 def _judged(run: Run, record: RunRecord) -> RunRecord:
@@ -367,8 +397,9 @@ def finish(
         record: what a report is written beside; None asks for none.
         sections: what plugins add to a report.
     """
-    answers = catalog.call(
+    answers = catalog.gather(
         "lab_study_finished",
+        str,
         study=results.study,
         runs=results.runs,
         results=results,

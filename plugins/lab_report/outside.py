@@ -152,7 +152,7 @@ def comparison_shown(
     how += [f"margin {results.margin:g}"] if results.margin != (record.study.margin or 0.0) else []
     # an unknown metric is refused here, before a ledger has it
     told = {"results": results, "record": record, "metric": results.known_metric(metric), "how": how}
-    return [line for _, lines in session.catalog().call("lab_comparison_shown", **told) for line in lines]
+    return [line for _, lines in session.catalog().gather("lab_comparison_shown", str, **told) for line in lines]
 
 
 def _is_study(path: Path, folder: Path) -> bool:

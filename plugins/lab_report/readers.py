@@ -42,17 +42,20 @@ def _read_separated(path: Path) -> Rows:
         raise DataError("the file is empty", where=str(path))
     header = next(line for line in text.splitlines() if line.strip())
     delimiter = "\t" if path.suffix.casefold() == ".tsv" else max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
     rows, places, ragged = [], [], []
     while True:
+        # The reader counts the lines that it has read, so a quoted value may hold line ends.
+        line = reader.line_num + 1
         try:
-            # The reader counts the lines that it has read, so a quoted value may hold line ends.
-            line, cells = reader.line_num + 1, next(reader)
+            cells = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            raise DataError(f"line {reader.line_num} cannot be read: {error}", where=str(path)) from None
+            # the rows behind a quote that is not closed would be a part of its value
+            what = "begins a quote that is not closed" if "end of data" in str(error) else f"cannot be read: {error}"
+            raise DataError(f"line {line} {what}", where=str(path)) from None
         if not any(cell.strip() for cell in cells):
             continue
         if not columns:
@@ -214,10 +217,10 @@ def fit_names(rows: Rows, pattern: str, column: str) -> Rows:
     Raises:
         DataError: the pattern has no field, or a name does not fit it.
     """
-    fields = re.findall(r"\{(\w+)\}", pattern)
+    fields = re.findall(r"\{([^\W\d]\w*)\}", pattern)
     if not fields or len(set(fields)) < len(fields):
         raise DataError(f"the pattern '{pattern}' must name each column once", hint="for example {arm}-seed{seed}")
-    parts = re.split(r"\{(\w+)\}", pattern)
+    parts = re.split(r"\{([^\W\d]\w*)\}", pattern)
     expression = "".join(
         re.escape(part) if i % 2 == 0 else f"(?P<{part}>{r'-?[0-9]+' if part == 'seed' else '.+?'})"
         for i, part in enumerate(parts)

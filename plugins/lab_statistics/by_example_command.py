@@ -109,6 +109,6 @@ def by_example(
         "metric": results.study.compare,
         "how": [f"{score} example by example"],
     }
-    for _, lines in catalog.call("lab_comparison_shown", **told):
+    for _, lines in catalog.gather("lab_comparison_shown", str, **told):
         for line in lines:
             click.echo(f"note: {line}", err=True)

@@ -10,13 +10,14 @@ import atexit
 import json
 import logging
 import os
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError, describe
+from lab.errors import LabError, describe, line_of_code
 from lab.files import write_json
 from lab.registry.plugins import Catalog
 from lab.registry.resolve import Resolver
@@ -165,7 +166,9 @@ def _report(tracker: Tracker, error: Exception) -> None:
     # once per process: an unreachable server would be reported for every run of a study
     if _place(tracker) not in _reported:
         _reported.add(_place(tracker))
-        said = "\n  ".join(filter(None, [describe(error), UNSENT.format(name=tracker.name)]))
+        frames = traceback.extract_tb(error.__traceback__)
+        place = line_of_code(frames[-1].filename, frames[-1].lineno or 0) if frames else ""
+        said = "\n  ".join(filter(None, [describe(error), place, UNSENT.format(name=tracker.name)]))
         log.warning("tracker '%s' failed and is not waited for: %s", tracker.name, said)
 
 

@@ -171,6 +171,9 @@ def test_what_cannot_be_written_down_is_refused(keys):
         "del CONFIG['scale']",
         "setattr(Net, 'sca' + 'le', 7)",
         "globals()['SCALE'] = 3",
+        "HIDDEN = 3\n\n\ndef find():\n    import sys\n\n    return getattr(sys.modules[__name__], 'HID' + 'DEN')",
+        "HIDDEN = 3\n\n\ndef find():\n    from importlib import import_module as own\n\n    return own(__name__)",
+        "HIDDEN = 3\n\n\ndef find():\n    return find.__globals__['HID' + 'DEN']",
         "torch.backends.mkldnn.flags(enabled=False)",
     ],
 )

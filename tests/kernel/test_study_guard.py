@@ -102,9 +102,11 @@ def test_preflight_names_who_changes_what(tmp_path: Path, architecture: Any, ste
         _plan(tmp_path, architecture, stepper)
     lines = str(caught.value).splitlines()
     assert lines[0].endswith(f"(local) changes {what}, which belongs to the whole process")
-    remedy = (
-        "write a component of its own" if what.startswith("torch.") else "draw from the generator that the contract"
-    )
+    remedy = "draw from the generator that the contract"
+    if what.startswith("torch."):
+        remedy = "write a component of its own"
+    elif "folder" in what:
+        remedy = "give absolute paths instead"
     assert lines[1].startswith(f"  {remedy}")
     assert torch.get_default_dtype() == torch.float32
 

@@ -93,6 +93,10 @@ _plugin("name", "not a valid component name", _hook("lab_losses", '{"a b": len}'
 _plugin("hook", "NameError: name 'missing'", _hook("lab_losses", "missing  # here"))
 _plugin("clash", "belongs to lab_basics", _hook("lab_optimizers", '{"adam": len}').replace("():", "():  # here"))
 _plugin("registry", "list of RegistrySpec", _hook("lab_registries", '["a"]').replace("():", "():  # here"))
+_plugin("unmarked", "lacks the decorator @hookimpl", "\n\ndef lab_losses():  # here\n    return {}\n")
+_plugin("interrupts", "what Ctrl-C or SIGTERM does",
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n", has_line=False)  # fmt: skip
+_plugin("excepthook", "sys.excepthook", "import sys\nsys.excepthook = print\n", has_line=False)
 _plugin("api", "made for plugin API >=7", "plugin_api = '>=7'\n", has_line=False)
 _plugin(
     "methods",
@@ -440,6 +444,9 @@ def _later(name: str, says: str, hook: str, body: str, **rest: bool) -> None:
 
 
 _later("section", "ZeroDivisionError", "lab_report_sections(study, runs)", "1 / 0  # here")
+_later("words", "text of a section must be text, got 3",
+       "lab_report_sections(study, runs)", "from lab import Section; return [Section('N', 3)]  # here")  # fmt: skip
+_later("lines", "must return a list of str, not of int", "lab_study_finished(study, runs)", "return 5", has_line=False)
 _later("started", "ZeroDivisionError", "lab_study_started(study, runs)", "1 / 0  # here")
 _later("run_started", "ZeroDivisionError", "lab_run_started(run)", "1 / 0  # here")
 _later("run_finished", "ZeroDivisionError", "lab_run_finished(run, result)", "1 / 0  # here")

@@ -286,6 +286,8 @@ GOOD = ("a,0,0.1", "a,1,0.2", "a,2,0.3", "b,0,0.2", "b,1,0.3", "b,2,0.5")
         (lines(*GOOD), ("--arm", "model", "--metric", "ac"), "unknown column 'ac'"),
         (lines(*GOOD), ("--metric", "ac"), "2 problems in these rows"),
         (lines("x,1", "y,1,2,3"), ("--metric", "acc"), "line 3 has 4 values"),
+        (lines(*GOOD, 'b,3,"1', "c,0,1"), ASKED, "line 8 begins a quote that is not closed"),
+        ("name,acc\na-seed0,1\n", ("--metric", "acc", "--names", "{arm}-seed{seed}{0}"), "names of runs do not fit"),
         (lines(*GOOD), ("--arm", "model", "--metric", "acc"), "nothing says whether higher or lower acc is better"),
         (lines(*GOOD, "a,1,0.2"), ASKED, "arm 'a', seed 1 stands in line 3, line 8"),
         (lines(*GOOD, "b,3,n/a", "b,4,1,5"), ASKED, "line 9 has 4 values"),
