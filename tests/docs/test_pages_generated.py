@@ -92,8 +92,8 @@ def test_every_kind_of_plugin_has_an_example_on_the_page() -> None:
 
 
 def test_an_outdated_insert_is_replaced(generate: ModuleType) -> None:
-    page = "<!-- insert file experiments/bidir_vs_attn.py -->\nold\n<!-- end -->\n"
-    assert "old" not in generate.with_inserts(page)
+    page = "<!-- insert file experiments/bidir_vs_attn.py -->\noutdated\n<!-- end -->\n"
+    assert "outdated" not in generate.with_inserts(page)
     assert "Does a bidirectional encoder help" in generate.with_inserts(page)
 
 
