@@ -96,6 +96,7 @@ def support() -> ConformanceSupport:
             "callbacks.attention_maps": ComponentCase(
                 use("attention_maps", count=1), examples=("classes", "translation_rnn")
             ),
+            "losses.seq2seq_loss": ComponentCase(examples=("translation",)),
             "callbacks.translations": ComponentCase(
                 use("translations", count=2), examples=("classes", "translation_rnn")
             ),
