@@ -20,13 +20,14 @@ from lab.errors import PluginError
 from lab.registry.reads import last_move, last_variable
 
 __all__ = [
-    "ENVIRONMENT",
     "OF_PROCESS",
     "OF_TRAINING",
     "Definitions",
     "float32_precision",
+    "numeric_variables",
     "process_unchanged",
     "set_float32_precision",
+    "set_numeric_variables",
 ]
 
 FOLDER = "the working folder"
@@ -315,7 +316,7 @@ def _settings() -> dict[str, Any]:
     found: dict[str, Any] = {FOLDER: _folder(), "the recursion limit": sys.getrecursionlimit()}
     found[INTERRUPTS] = tuple(signal.getsignal(number) for number in _INTERRUPTS)
     found[EXCEPTHOOK] = sys.excepthook
-    found[VARIABLES] = {k: v for k, v in os.environ.items() if k.startswith(ENVIRONMENT)}
+    found[VARIABLES] = numeric_variables()
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_grad_enabled"):
         found |= {name: getattr(torch, read)() for name, (read, _) in _TORCH.items()}
@@ -323,6 +324,18 @@ def _settings() -> dict[str, Any]:
         if hasattr(getattr(torch, "backends", None), "mkldnn"):
             found[PRECISION] = float32_precision()
     return found
+
+
+def numeric_variables() -> dict[str, str]:
+    """Return the environment variables that numbers depend on."""
+    return {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
+
+
+def set_numeric_variables(before: Mapping[str, str]) -> None:
+    """Set what ``numeric_variables`` returned, and remove those that were added since."""
+    for name in numeric_variables().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def float32_precision() -> tuple[str, str]:
@@ -356,9 +369,7 @@ def _set(name: str, value: Any) -> None:
     elif name == "the recursion limit":
         sys.setrecursionlimit(value)
     elif name == VARIABLES:
-        for variable in [each for each in os.environ if each.startswith(ENVIRONMENT) and each not in value]:
-            del os.environ[variable]
-        os.environ.update(value)
+        set_numeric_variables(value)
     elif name == EXCEPTHOOK:
         sys.excepthook = value
     elif name == INTERRUPTS:

@@ -19,12 +19,13 @@ import torch
 
 from lab.errors import PluginError
 from lab.registry.intact import (
-    ENVIRONMENT,
     OF_PROCESS,
     OF_TRAINING,
     Definitions,
     float32_precision,
+    numeric_variables,
     set_float32_precision,
+    set_numeric_variables,
 )
 from lab.training.rng import all_generators
 
@@ -139,16 +140,6 @@ def _equal(one: Any, other: Any) -> bool:
     return same if isinstance(same, bool) else bool(same.all())
 
 
-def _variables() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
-
-
-def _set_variables(before: Mapping[str, str]) -> None:
-    for name in _variables().keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
-
-
 def _set_outputs(before: tuple[Any, Any]) -> None:
     sys.stdout, sys.stderr = before
 
@@ -194,7 +185,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         _set_cudnn,
     ),
     "the working folder": (_folder, _set_folder),
-    VARIABLES: (_variables, _set_variables),
+    VARIABLES: (numeric_variables, set_numeric_variables),
     OUTPUTS: (lambda: (sys.stdout, sys.stderr), _set_outputs),
 }
 
