@@ -66,26 +66,39 @@ def _robust(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
 
 
 class _Noting:
-    """Stream that passes everything on and notes the first line, with the place that wrote it."""
+    """Stream that passes everything on and notes the first line, with the place in a package that wrote it."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self.first = stream, ""
+    def __init__(self, stream: TextIO, package: str) -> None:
+        self._stream, self._package, self.first = stream, package, ""
 
     def write(self, text: str) -> int:
         if not self.first and text.strip():
-            frame = sys._getframe(1)
+            frame = self._writer(sys._getframe(1))
             line = text.strip().splitlines()[0][:60]
             self.first = f"{line!r} ({os.path.basename(frame.f_code.co_filename)}, line {frame.f_lineno})"
         return self._stream.write(text)
+
+    def _writer(self, frame: Any) -> Any:
+        """Return the innermost frame of the package, or the given one: Rich, logging and Ray's print stand between."""
+        around = frame
+        while around is not None:
+            if str(around.f_globals.get("__name__")).partition(".")[0] == self._package:
+                return around
+            around = around.f_back
+        return frame
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 @contextmanager
-def noting_prints() -> Iterator[Callable[[], str]]:
-    """Note what Python prints inside the block: the function gives the first line and its place, or nothing."""
-    stream: Any = _Noting(sys.stdout)
+def noting_prints(package: str) -> Iterator[Callable[[], str]]:
+    """Note what Python prints inside the block: the function gives the first line and its place, or nothing.
+
+    Args:
+        package: the top-level package whose line is meant, where it prints by way of a library.
+    """
+    stream: Any = _Noting(sys.stdout, package)
     with redirect_stdout(stream):
         yield lambda: stream.first
 

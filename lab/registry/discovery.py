@@ -31,6 +31,11 @@ class EntryPoint(NamedTuple):
     distribution: str
     version: str
 
+    @property
+    def package(self) -> str:
+        """The top-level package of the module."""
+        return self.value.partition(":")[0].strip().partition(".")[0]
+
     def load(self) -> Any:
         """Import the module, and return it or its attribute."""
         module, _, attribute = self.value.partition(":")

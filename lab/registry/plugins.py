@@ -66,7 +66,7 @@ class PluginHost:
         """
         # Built-in plugins first: a third party may not take a name from them.
         for point in sorted(points, key=lambda point: (point.distribution != DISTRIBUTION, point.name)):
-            plugin = Plugin(point.name, point.distribution, point.version)
+            plugin = Plugin(point.name, point.distribution, point.version, package=point.package)
             if plugin.name in self.plugins:
                 self.plugins[f"{plugin.name} ({plugin.distribution})"] = plugin
                 # Two packages with one plugin name: the first keeps it, the other is reported under both names.
@@ -246,7 +246,7 @@ class PluginHost:
         if plugin.is_builtin:
             yield
             return
-        with noting_prints() as printed:
+        with noting_prints(plugin.package) as printed:
             yield
         if printed():
             self.warn(f"lab: plugin {plugin} prints while it is loaded: {printed()}")

@@ -74,6 +74,7 @@ class Plugin:
         seconds: duration of its import.
         provides: kind → names.
         opens: registries that it opened.
+        package: the top-level package that its entry point names; empty for a study file.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Plugin:
     seconds: float = 0.0
     provides: dict[str, list[str]] = attrs.field(factory=dict)
     opens: list[str] = attrs.field(factory=list)
+    package: str = ""
 
     @property
     def is_local(self) -> bool:

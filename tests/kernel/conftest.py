@@ -26,6 +26,7 @@ class FakeEntryPoint:
     name: str
     source: Any
     distribution: str = ""
+    package: str = ""
     version: str = "1.0"
 
     def load(self) -> types.ModuleType:

@@ -192,6 +192,14 @@ def test_plugin_that_prints_is_named_with_the_line(catalog_with, complaints):
     assert catalog.plugins["loud"].status == "loaded"
 
 
+def test_plugin_that_prints_by_way_of_a_library_is_named_with_its_own_line(catalog_with, complaints, install):
+    site = install()
+    (site / "shouting_library.py").write_text("def shout(text):\n    print(text)\n")
+    install(shouting="\n\nfrom shouting_library import shout\nshout('hello')\n")
+    catalog_with("loud")
+    assert "lab: plugin shouting 1.0 prints while it is loaded: 'hello' (shouting.py, line 4)" in complaints
+
+
 def test_what_a_plugin_prints_goes_to_stderr(catalog_with, install, capfd):
     site = install()
     (site / "loud_component.py").write_text("print('loud component', flush=True)\ndef loss(output, target): ...\n")
