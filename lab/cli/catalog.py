@@ -6,7 +6,7 @@ import inspect
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 from lab.cli.completion import complete_kind, complete_path
 from lab.cli.documents import components_document, dump, format_option, list_document, plugins_document
 from lab.cli.main import Session, session_of
-from lab.cli.summaries import summary_of
+from lab.cli.summaries import summaries_of
 from lab.errors import LabError, UnknownNameError
 from lab.registry.component import Preset
 from lab.registry.plugins import Catalog
@@ -51,11 +51,13 @@ def list_components(session: Session, kind: str | None, layout: str) -> None:
     if layout == "json":
         click.echo(dump(list_document(registries)))
         return
-    click.echo("\n\n".join(_describe_registry(registry) for registry in registries))
+    described = [registry.entries() for registry in registries]
+    summaries = iter(summaries_of(entry for entries in described for entry in entries))
+    click.echo("\n\n".join(_describe_registry(*each, summaries) for each in zip(registries, described, strict=True)))
 
 
-def _describe_registry(registry: Registry) -> str:
-    rows = [(entry.name, f"{summary_of(entry)} ({_origin(entry)})".lstrip()) for entry in registry.entries()]
+def _describe_registry(registry: Registry, entries: Sequence[Entry], summaries: Iterator[str]) -> str:
+    rows = [(entry.name, f"{next(summaries)} ({_origin(entry)})".lstrip()) for entry in entries]
     width = max((len(name) for name, _ in rows), default=0)
     body = [_listed(name, text, width) for name, text in rows] or ["  (none)"]
     return "\n".join([f"{click.style(registry.spec.name, bold=True)}: {registry.spec.doc}", *body])

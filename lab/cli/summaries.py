@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
+
+from lab.cache import cache_folder, read_cache, write_cache
 
 if TYPE_CHECKING:
     from lab.registry.registry import Entry
 
-__all__ = ["summary_of"]
+__all__ = ["summaries_of", "summary_of"]
 
 MAX_STEPS = 4
 """Modules that are followed from where a component is registered to where it is written."""
+
+_FILES_READ: set[str] = set()
 
 _BLANK_LINE = re.compile(r"\n\s*\n")
 # not after an initial, nor after "e.g." and "al."
@@ -26,6 +31,31 @@ _IMPORT = re.compile(r"^from (\.*[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILI
 _COMMENT = re.compile(r"#[^\n]*")
 # the end of a signature, and the string behind it: its quotes, and what is between three double ones
 _BODY = re.compile(r':[ \t]*(?:#[^\n]*)?\n\s*(?:([rRuU]?(?:"""((?:[^"]|"(?!""))*)"""|["\'])))?')
+
+
+def summaries_of(entries: Iterable[Entry]) -> list[str]:
+    """Return ``summary_of`` each entry; sources are read again once one of them has changed."""
+    entries = list(entries)
+    book = cache_folder() / "summaries.json"
+    known = read_cache(book)
+    states, kept = known.get("files"), known.get("summaries")
+    targets = {entry.target for entry in entries if isinstance(entry.target, str)}
+    if (
+        not (isinstance(states, dict) and isinstance(kept, dict))
+        or not targets <= kept.keys()
+        or any(_state(file) != state for file, state in states.items())
+    ):
+        kept = {entry.target: summary_of(entry) for entry in entries if isinstance(entry.target, str)}
+        write_cache(book, {"files": {file: _state(file) for file in _FILES_READ}, "summaries": kept})
+    return [str(kept[e.target]) if isinstance(e.target, str) else summary_of(e) for e in entries]
+
+
+def _state(file: str) -> str:
+    try:
+        state = os.stat(file)
+    except OSError:
+        return ""
+    return f"{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
 
 
 def summary_of(entry: Entry) -> str:
@@ -140,7 +170,9 @@ def _read(module: str) -> tuple[str, str]:
     for file in files:
         try:
             with open(file, encoding="utf-8") as opened:
-                return str(file), opened.read()
+                text = opened.read()
         except (OSError, UnicodeDecodeError):
             continue
+        _FILES_READ.add(str(file))
+        return str(file), text
     return "", ""

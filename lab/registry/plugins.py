@@ -26,9 +26,10 @@ from lab.streams import noting_prints, stdout_to_stderr
 __all__ = ["GROUP", "Catalog", "PluginHost", "checked_list", "load_catalog"]
 
 GROUP = "lab"
+"""The entry points' group, and the project name that marks hooks."""
+
 NAMESAKE = "lab"
 """A package of PyPI whose module is called ``lab``, too; also what this one was called before it had a name there."""
-"""The entry points' group, and the project name that marks hooks."""
 
 ItemT = TypeVar("ItemT")
 
@@ -38,6 +39,16 @@ _OTHERS = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.
 
 def _warn(message: str) -> None:
     print(message, file=sys.stderr)
+
+
+class _Manager(pluggy.PluginManager):
+    """Plugin manager that passes over what is no function of a module, before pluggy looks at it at length."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Return the options of a hook's implementation, or None; asked for every name of every plugin."""
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 class PluginHost:
@@ -54,7 +65,7 @@ class PluginHost:
     def __init__(self, *, warn: Callable[[str], None] = _warn, strict: bool = False) -> None:
         self.warn, self.strict = warn, strict
         self.plugins: dict[str, Plugin] = {}
-        self._manager = pluggy.PluginManager(GROUP)
+        self._manager = _Manager(GROUP)
         self._manager.add_hookspecs(hookspecs)
 
     def load(self, points: Iterable[EntryPoint], disabled: Callable[[Plugin], str]) -> None:
@@ -193,10 +204,10 @@ class PluginHost:
         _check_api(getattr(module, "plugin_api", None))
         plugin.module = module
         for name in dir(module):
-            caller = getattr(self._manager.hook, name, None)
+            caller = vars(self._manager.hook).get(name)
             # pluggy's own check of arguments names neither the hook's arguments nor the plugin; hooks of registries
             # that are not open yet are checked when they are opened
-            if self._manager.parse_hookimpl_opts(module, name) is not None and caller is not None and caller.spec:
+            if caller is not None and caller.spec and self._manager.parse_hookimpl_opts(module, name) is not None:
                 parameters = inspect.signature(getattr(module, name)).parameters.values()
                 _check_arguments(name, [p.name for p in parameters if p.default is p.empty], caller.spec.argnames)
         try:

@@ -97,6 +97,28 @@ def test_a_summary_is_the_first_sentence_of_a_docstring_wherever_it_is_written(t
     assert summary_of(Entry(spec, "loss", "some_losses.top:loss", Plugin("p", "d", "1"))) == sentence
 
 
+def test_a_changed_docstring_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = Entry(RegistrySpec("losses", "loss"), "loss", "a_loss:loss", Plugin("p", "d", "1"))
+    for sentence in ("Old.", "Old.", "Quite new."):
+        (tmp_path / "a_loss.py").write_text(f'def loss():\n    """{sentence}"""\n')
+        # as another process would find it
+        summaries._source.cache_clear()
+        assert summaries.summaries_of([entry]) == [sentence]
+
+
+def test_summaries_of_unchanged_sources_come_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "a_loss.py").write_text('def loss():\n    """Cached."""\n')
+    entry = Entry(RegistrySpec("losses", "loss"), "loss", "a_loss:loss", Plugin("p", "d", "1"))
+    summaries._source.cache_clear()
+    summaries.summaries_of([entry])
+    monkeypatch.setattr(summaries, "summary_of", None)
+    assert summaries.summaries_of([entry]) == ["Cached."]
+
+
 def test_a_terminal_shows_the_whole_sentence_in_as_many_lines_as_it_needs(lab, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     plain = lab("list", "losses").out
