@@ -12,7 +12,7 @@ import click
 
 from lab.cache import cache_folder, read_cache, write_cache
 from lab.collection import own_process
-from lab.errors import LabError, PluginError, UnknownNameError, printable
+from lab.errors import LabError, PluginError, UnknownNameError, describe, printable
 from lab.registry.discovery import find_entry_points
 from lab.streams import make_robust
 from lab.study.interrupt import INTERRUPTED, end_on_signals, was_interrupted
@@ -137,6 +137,31 @@ class Commands(click.Group):
             error = UnknownNameError.among("command", name, self.list_commands(ctx))
             raise click.UsageError(str(error), ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for.
+
+        Raises:
+            PluginError: a plugin's command raised what no command should; the message names its own line.
+        """
+        try:
+            return super().invoke(ctx)
+        except (LabError, OSError, click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            plugin = session_of(ctx).commands().get(ctx.invoked_subcommand or "", ("", None))[0]
+            # an error of the kernel's own commands is a fault of lab: its traceback goes into a report
+            if not plugin or was_interrupted():
+                raise
+            raise self._of_plugin(ctx, plugin, error) from error
+
+    def _of_plugin(self, ctx: click.Context, plugin: str, error: Exception) -> PluginError:
+        from lab.study.culprit import line_in_package
+
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        module = getattr(command.callback, "__module__", "") if command is not None else ""
+        hint = "\n".join([*filter(None, [line_in_package(error, module)]), "--debug shows the traceback"])
+        return PluginError(f"command '{ctx.invoked_subcommand}' of {plugin} raises {describe(error)}", hint=hint)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one line per command under the heading that it is declared with; nothing is imported for it."""

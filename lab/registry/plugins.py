@@ -246,6 +246,8 @@ class PluginHost:
             with stdout_to_stderr(), self._telling_prints(plugin), self._watched(plugin, "it", "__file__"):
                 action(*arguments)
         except KeyboardInterrupt:
+            # a plugin may raise it as well, and would end every command
+            self.warn(f"lab: interrupted while plugin {plugin} was loaded")
             raise
         except BaseException as error:
             # pytest.skip and CancelledError are no Exceptions, and may not end the command either.

@@ -12,7 +12,7 @@ from lab.errors import LabError, StudyError, describe_error, line_of_code, notes
 from lab.registry.resolved import Component
 from lab.study.experiment import ResolvedExperiment
 
-__all__ = ["blamed", "explained", "line_of"]
+__all__ = ["blamed", "explained", "line_in_package", "line_of"]
 
 
 def explained(error: BaseException, experiment: ResolvedExperiment, *, suspects: bool = False) -> list[str]:
@@ -53,8 +53,13 @@ def blamed(error: BaseException, components: Sequence[Component], experiment: Re
 
 def line_of(error: BaseException, component: Component) -> str:
     """Return the innermost line of a component's package in an error, or else the component's definition."""
-    lines = (line for frame, line in _frames(error) if frame.co_filename.startswith(_package(component)))
-    return next(lines, component.place)
+    return line_in_package(error, component.factory.__module__) or component.place
+
+
+def line_in_package(error: BaseException, module: str) -> str:
+    """Return the innermost line of an error in the package that a module belongs to; empty if there is none."""
+    package = _folder(module)
+    return next((line for frame, line in _frames(error) if frame.co_filename.startswith(package)), "")
 
 
 def _frames(error: BaseException | None) -> Iterator[tuple[types.CodeType, str]]:
@@ -70,7 +75,11 @@ def _frames(error: BaseException | None) -> Iterator[tuple[types.CodeType, str]]
 
 def _package(component: Component) -> str:
     """Return the folder of a component's package, or the file of its module."""
-    top = sys.modules.get(component.factory.__module__.partition(".")[0])
+    return _folder(component.factory.__module__)
+
+
+def _folder(module: str) -> str:
+    top = sys.modules.get(module.partition(".")[0])
     file = getattr(top, "__file__", None) or "\0"
     return os.path.dirname(file) + os.sep if os.path.basename(file).startswith("__init__.") else file
 

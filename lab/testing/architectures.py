@@ -55,6 +55,18 @@ class ArchitectureConformance(Conformance):
             raise Finding(f"{self.label} gives the shape {tuple(given)}, not {tuple(expected)}")
 
     @on_every_example
+    def test_takes_a_batch_of_one(self, example: Example) -> None:
+        """The last batch of an epoch may hold a single example."""
+        batch = example.batch("valid", 1)
+        given = self.evaluated(self.build(example), example, batch).shape
+        expected = example.output(batch, seeded()).shape
+        if given != expected:
+            raise Finding(
+                f"{self.label} gives the shape {tuple(given)} for one example, not {tuple(expected)}",
+                hint="squeeze no batch dimension",
+            )
+
+    @on_every_example
     def test_loss_is_finite(self, example: Example) -> None:
         """A fresh model gives numbers, not NaN or infinity."""
         loss = self._training_loss(self.build(example), example)

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -99,6 +100,21 @@ class DatasetConformance(Conformance):
                 batch = next(iter(self.data.loader(split, SequentialSampler(size, size))))
                 if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(batch)):
                     raise Finding(f"{self.label}: a batch of {name} holds no tensor: {type(batch).__name__}")
+
+    def test_labels_are_classes_of_the_data(self) -> None:
+        """Targets that are one whole number per example are below the fact ``output_size``, and not negative."""
+        size = self.data.facts().get("output_size")
+        for name, split in self._splits().items():
+            count = min(len(split), LOOKED_AT)
+            batch = next(iter(self.data.loader(split, SequentialSampler(count, count))))
+            target = batch[-1] if isinstance(batch, (list, tuple)) and len(batch) == 2 else None
+            if not (isinstance(target, Tensor) and target.dtype == torch.int64 and target.shape == (count,)):
+                skip("its targets are no labels of classes")
+            if not isinstance(size, int) or size < 2:
+                skip("it does not say how many classes it has")
+            wrong = [label for label in sorted(set(target.tolist())) if not 0 <= label < size]
+            if wrong:
+                raise Finding(f"{self.label}: {name} has the label {wrong[0]}, but output_size is {size}")
 
     def test_lengths_belong_to_the_examples(self) -> None:
         """``length``, where there is one, gives a number at least 0 for every example."""

@@ -44,6 +44,14 @@ class LossConformance(Conformance):
             raise Finding(f"{self.label} gives {loss.item()} for a random output")
 
     @on_every_example
+    def test_takes_a_batch_of_one(self, example: Example) -> None:
+        """The last batch of an epoch may hold a single example."""
+        batch = example.batch(size=1)
+        loss = self.build(example)(example.output(batch, seeded()), example.target(batch))
+        if not isinstance(loss, Tensor) or loss.dim() != 0 or not bool(torch.isfinite(loss)):
+            raise Finding(f"{self.label} gives {loss} for a batch of one example", hint="squeeze no batch dimension")
+
+    @on_every_example
     def test_is_differentiable(self, example: Example) -> None:
         """A finite gradient reaches the output."""
         batch = example.batch()

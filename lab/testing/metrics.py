@@ -108,6 +108,9 @@ class MetricConformance(Conformance):
             _update(metric, _cut(output, target, example), target, batch)
             done += count
         score = metric.compute()
+        if isinstance(score, (str, bytes)):
+            # float reads a text, too
+            raise Finding(f"{self.label}: compute must give one number, not the text {score!r}")
         try:
             return float(score)
         except (TypeError, ValueError, RuntimeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 import attrs
 
-from lab.errors import LabError, describe
+from lab.errors import LabError, describe, line_of_code
 from lab.registry.component import Use
 from lab.registry.plugins import Catalog
 from lab.registry.registry import Entry
@@ -160,7 +159,7 @@ def run_check(kind: type[Conformance], name: str, *, limit_s: float | None = Non
 def _too_long(error: BaseException, limit_s: float | None) -> list[str]:
     # The innermost line that is not of Python's own library is where the component waits.
     frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename != __file__]
-    line = f"  {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    line = f"  {line_of_code(frames[-1].filename, frames[-1].lineno or 0)}" if frames else ""
     return [f"it did not end within {limit_s:g} s", *filter(None, [line]), "  more time: lab check --limit SECONDS"]
 
 
@@ -172,5 +171,5 @@ def _describe(error: BaseException) -> str:
 def _foreign(error: BaseException) -> list[str]:
     # The last frame is where the component itself failed.
     frames = traceback.extract_tb(error.__traceback__)
-    where = f"  {os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    where = f"  {line_of_code(frames[-1].filename, frames[-1].lineno or 0)}" if frames else ""
     return [f"it raises {describe(error)}", where]

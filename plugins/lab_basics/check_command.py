@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from lab.cli.main import Session
@@ -95,8 +96,11 @@ def _check(entry: Entry, catalog: Catalog, *, verbose: bool, limit: float) -> bo
     passed = sum(outcome.status == "ok" for outcome in outcomes)
     said = f"{passed} checks" + (f", {len(failed)} failed" if failed else "")
     click.echo(f"{click.style(entry.label, bold=True)}  {said}")
+    told: dict[str, str] = {}
     for outcome in outcomes if verbose else failed:
-        _say(outcome)
+        # one fault fails many checks in the same way
+        earlier = told.setdefault(outcome.text, outcome.check) if outcome.status == "failed" else outcome.check
+        _say(outcome if earlier == outcome.check else attrs.evolve(outcome, text=f"as in: {earlier}"))
     return bool(failed)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 import lab.testing
 from lab import use
@@ -37,6 +39,31 @@ class TestWithAnException(ArchitectureConformance):
 def test_check_that_is_excepted_is_skipped_with_its_reason() -> None:
     outcome = run_check(TestWithAnException, "test_moves_to_double_precision")
     assert (outcome.status, outcome.text) == ("skipped", "it is only ever used in single precision")
+
+
+class Squeezing(nn.Module):
+    """Forgets the batch dimension of a single example."""
+
+    def __init__(self, input_size: int, output_size: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(input_size, output_size)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.layer(inputs).squeeze(0)
+
+
+def squeezing_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Fail on a single example, where the outer dimension is gone."""
+    return nn.functional.nll_loss(output.squeeze(0).log_softmax(1), target)
+
+
+@pytest.mark.parametrize(
+    ("base", "component"), [(ArchitectureConformance, Squeezing), (LossConformance, squeezing_loss)]
+)
+def test_components_are_tried_on_a_batch_of_one(base: type[Conformance], component: Any) -> None:
+    kind = type("TestOne", (base,), {"component": component, "examples": ("classes",)})
+    assert run_check(kind, "test_takes_a_batch_of_one").status == "failed"
 
 
 def test_exception_for_no_check_is_an_error() -> None:

@@ -159,6 +159,31 @@ def test_a_plugin_names_the_heading_of_its_command(lab, install, tmp_path, decla
     assert re.search(rf"^  do-it +{re.escape(text)}$", section, re.MULTILINE)
 
 
+RAISING = """from lab import hookimpl
+import click
+
+@click.command()
+def count():
+    'Count.'
+    return [][3]
+
+@hookimpl
+def lab_commands():
+    return {'count': count}
+"""
+
+
+def test_a_command_of_a_plugin_that_raises_is_named_with_its_line(lab, install):
+    site = install(counting=RAISING)
+    result = lab("count")
+    assert result.code == 2
+    assert result.err == (
+        "lab: command 'count' of counting 1.0 raises IndexError: list index out of range\n"
+        f"  {site / 'counting.py'}, line 7: return [][3]\n"
+        "  --debug shows the traceback\n"
+    )
+
+
 def test_list_of_an_unknown_kind_is_an_error(lab):
     result = lab("list", "loses")
     assert result.code == 2

@@ -50,7 +50,7 @@ def faulty(site: Path) -> None:
 
 def test_component_that_keeps_its_contract_exits_with_0() -> None:
     result = check("l1")
-    assert result.stdout == "loss 'l1' (lab_basics 0.1.0)  12 checks\n1 component checked, nothing found\n"
+    assert result.stdout == "loss 'l1' (lab_basics 0.1.0)  13 checks\n1 component checked, nothing found\n"
     assert result.return_value == 0
 
 
@@ -75,7 +75,7 @@ def test_plugin_without_components_has_nothing_to_check(site: Path) -> None:
 @pytest.mark.usefixtures("faulty")
 def test_finding_is_shown_with_what_to_do_and_exits_with_1() -> None:
     result = check("lab_faulty")
-    assert "loss 'total' (lab_faulty 1.0)  8 checks, 4 failed" in result.output
+    assert "loss 'total' (lab_faulty 1.0)  9 checks, 4 failed" in result.output
     assert "  FAILED  is a mean over the batch\n" in result.output
     assert "            take the mean over the batch, not the sum\n" in result.output
     assert result.output.endswith("1 component checked, 1 with findings\n")
@@ -103,6 +103,20 @@ def test_unknown_name_gets_a_close_match() -> None:
     assert str(result.exception) == (
         "unknown plugin or component 'sortisch'\n  did you mean: sortish or sort?\n  all names: lab list, lab plugins"
     )
+
+
+RAISING = '"""Losses."""\n\n\ndef total(output, target):\n    """Raise."""\n    raise KeyError("scale")\n'
+
+
+def test_one_failure_of_many_checks_is_not_repeated(faulty: None, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site / "lab_faulty" / "total.py").write_text(RAISING, encoding="utf-8")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab_faulty"]:
+        monkeypatch.delitem(sys.modules, name)
+    shown = check("lab_faulty").output
+    assert shown.count("FAILED") == 11
+    # the example data differ in three of them
+    assert shown.count("KeyError: 'scale'") == 3
+    assert shown.count("          as in: ") == 9
 
 
 ENDLESS = '''"""Losses."""

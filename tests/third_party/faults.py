@@ -336,6 +336,7 @@ _metric("update", "IndexError: index 75", update="output[75]  # here")
 _metric("compute", "ZeroDivisionError", compute="1 / 0  # here")
 _metric("adds", "changes the output", update="output.add_(1)", mark="  # here", check=False)
 _metric("listed", "one number", compute="return [1.0]", mark="  # here")
+_metric("text", "one number", compute="return '0.5'", mark="  # here")
 
 # --- datasets ---------------------------------------------------------------------------------------------------------
 
@@ -371,6 +372,12 @@ def _dataset(name: str, says: str, body: str = "pass", item: str = "pass", mark:
 _dataset("column", "could not convert string to float: 'eight'", body="float('eight')  # here")
 _dataset("no_data", "must give a Data", body="return [1, 2]", mark="  # here")
 _dataset("item", "KeyError: 'row'", item="{}['row']  # here")
+_dataset(
+    "labels",
+    "Target 5 is out of bounds",
+    item="return self.tensors[0][index], self.tensors[1][index] + 5",
+    has_line=False,
+)
 _dataset("data_seed", "seed of torch", body="torch.manual_seed(1)", has_line=False)
 
 # --- executors, searchers, tasks --------------------------------------------------------------------------------------
