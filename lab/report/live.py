@@ -168,7 +168,7 @@ class Display:
     @property
     def _done(self) -> float:
         """Share of the steps of all runs to do that are done."""
-        return sum(self._share[key] for key in self._to_do) / max(1, len(self._to_do))
+        return sum(self._share[key] for key in self._to_do) / len(self._to_do) if self._to_do else 1.0
 
     def _times(self) -> str:
         passed = time.monotonic() - self._began
