@@ -124,7 +124,9 @@ def effect_cells(effect: Effect) -> tuple[str, str, str]:
 
 
 def _interval(mean: float, low: float, high: float) -> str:
-    return f"{_signed(mean)} [{_signed(low)}, {_signed(high)}]"
+    # scores in single precision leave a difference of 1e-8 where there is none
+    seen = 0.0 if abs(mean) < max(abs(low), abs(high)) / 10_000 else mean
+    return f"{_signed(seen)} [{_signed(low)}, {_signed(high)}]"
 
 
 def _signed(value: float) -> str:

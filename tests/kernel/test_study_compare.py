@@ -424,6 +424,13 @@ def test_rounding_is_no_difference(base: list[float], arm: list[float], paired: 
     assert difference_cells(found)[0].startswith("0 [-")
 
 
+def test_difference_far_below_its_interval_is_shown_as_zero() -> None:
+    single = [float(np.float32(value)) for value in (0.975, 1.0, 0.95)]
+    (found,) = compare_arms({0: 0.95, 1: 1.0, 2: 0.975}, {"arm": dict(enumerate(single))}, higher_is_better=True)
+    assert 0 < abs(found.difference) < 1e-7
+    assert difference_cells(found)[0].startswith("0 [-")
+
+
 def test_scores_that_differ_by_rounding_alone_are_the_same_score() -> None:
     (found,) = compare_arms({0: 0.5, 1: 0.25, 2: 0.0}, {"arm": {0: 0.5, 1: 0.25, 2: 1e-18}}, higher_is_better=True)
     assert found.verdict == "no difference: the same score in every one of 3 seeds"
