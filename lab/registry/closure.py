@@ -17,13 +17,14 @@ from types import ModuleType
 
 import attrs
 
+from lab.errors import LabError
 from lab.registry.modules import ModuleSource, facts_of, source_of_file, source_of_module
-from lab.registry.places import is_local, kind_of, locate
+from lab.registry.places import STUDY, is_local, kind_of, locate
 from lab.registry.source import Facts, cached_facts, possible_variables, save_facts
 
-__all__ = ["Closure", "closure_of", "note_environment"]
+__all__ = ["Closure", "closure_of", "note_environment", "with_acting_modules"]
 
-MAX_FILES_BESIDE = 1_000
+MAX_FILES_BESIDE = 5_000
 MAX_CLOSURES = 1_000
 
 INERT_PACKAGES = frozenset([
@@ -97,6 +98,46 @@ def closure_of(roots: Mapping[str, frozenset[str]]) -> Closure:
 _closures: dict[tuple[tuple[str, tuple[str, ...]], ...], Closure] = {}
 
 
+def with_acting_modules(roots: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """Return modules, and those that the study imports and that may change other modules while they are imported.
+
+    A component of one module may read what another one has set there, which only the study imports. With several
+    studies loaded, those count that import one of the modules.
+    """
+    loaded = _loaded_studies()
+    acting: dict[str, frozenset[str]] = {}
+    for study in loaded.difference(roots):
+        brought = closure_of({study: frozenset()}).modules
+        if len(loaded) == 1 or not brought.keys().isdisjoint(name for name in roots if is_local(name)):
+            acting |= {name: frozenset() for name, source in brought.items() if is_local(name) and _acts(source)}
+    return {**roots, **acting} if acting else roots
+
+
+def _loaded_studies() -> set[str]:
+    """Return the modules of study files, of each file the one that was loaded last."""
+    latest = {
+        getattr(module, "__file__", name): name for name, module in list(sys.modules.items()) if name.startswith(STUDY)
+    }
+    return set(latest.values())
+
+
+def _acts(source: ModuleSource) -> bool:
+    """Return whether a module may change another while it is imported; a compiled one may."""
+    facts = facts_of(source)
+    if not source.text or facts.acts:
+        return True
+    called = [base for level, module in facts.called for base in [_base(source.name, source, level, module)]]
+    if any(kind_of(base) == "source" for base in called if base):
+        return True
+    for level, module in facts.bases:
+        base = _base(source.name, source, level, module)
+        owner = source_of_module(base) if kind_of(base) == "source" else None
+        # a class that hears of its subclasses may write them into a table
+        if owner is not None and ("__init_subclass__" in owner.text or "metaclass" in owner.text):
+            return True
+    return False
+
+
 def _is_current(source: ModuleSource) -> bool:
     """Return whether a module that was loaded still is the one that was, and was not loaded or reloaded since."""
     # importlib.reload replaces the spec, so a reloaded module is recognized by identity.
@@ -159,14 +200,19 @@ def _may_decide(variable: str) -> bool:
 
 def _imported(name: str, source: ModuleSource, facts: Facts) -> Iterator[str]:
     """Iterate over all modules that the import statements of a module may mean, parent packages included."""
-    package = name if source.path.name == "__init__.py" else name.rpartition(".")[0]
     for level, module, names in facts.imports:
-        # Each dot after the first goes up one package.
-        above = package.split(".")[: len(package.split(".")) - (level - 1)] if level else []
-        base = ".".join(filter(None, [*above, module]))
+        base = _base(name, source, level, module)
         yield from _with_packages(base)
         if kind_of(base) == "source":
             yield from (f"{base}.{inner}" for inner in names if inner != "*" and _is_module(base, inner))
+
+
+def _base(name: str, source: ModuleSource, level: int, module: str) -> str:
+    """Return the absolute name of a module that another one imports from."""
+    package = name if source.path.name == "__init__.py" else name.rpartition(".")[0]
+    # Each dot after the first goes up one package.
+    above = package.split(".")[: len(package.split(".")) - (level - 1)] if level else []
+    return ".".join(filter(None, [*above, module]))
 
 
 def _with_packages(name: str) -> list[str]:
@@ -192,17 +238,34 @@ def _held(name: str) -> Iterator[str]:
 
 
 def _beside(source: ModuleSource, facts: Facts) -> Iterator[str]:
-    """Iterate over every module below a module's folder, if it imports by names that it computes."""
+    """Iterate over every module below the folder that a module is imported from, if it imports by computed names.
+
+    Raises:
+        LabError: there are too many.
+    """
     if not facts.is_open or not is_local(source.name):
         return
-    root = source.path.parent
-    package = source.name.rpartition(".")[0] if not source.is_question else ""
-    parts = sorted(file.relative_to(root).with_suffix("").parts for file in root.rglob("*.py") if file != source.path)
-    # Hidden folders such as .venv and .git may hold thousands of files that are never imported.
-    for path in [path for path in parts if not any(part.startswith(".") for part in path)][:MAX_FILES_BESIDE]:
-        name = ".".join(part for part in (package, *path) if part and part != "__init__")
-        if all(part.isidentifier() for part in name.split(".")):
-            yield name
+    # the folder of the top-level package: a loader in one package may import from another
+    above = 0 if source.is_question else source.name.count(".") + (source.path.name == "__init__.py")
+    root = source.path.parents[above]
+    count = 0
+    for folder, folders, files in os.walk(root):
+        # Hidden folders such as .git, environments and folders of data are never imported from.
+        folders[:] = sorted(each for each in folders if each.isidentifier() and not each.startswith("__"))
+        package = Path(folder).relative_to(root).parts
+        for file in sorted(files):
+            stem, suffix = os.path.splitext(file)
+            if suffix != ".py" or not stem.isidentifier() or Path(folder, file) == source.path:
+                continue
+            count += 1
+            if count > MAX_FILES_BESIDE:
+                raise LabError(
+                    f"module '{source.name}' imports by names that it computes, and any of more than "
+                    f"{MAX_FILES_BESIDE:,} modules may be meant",
+                    where=f"{source.path}; below {root}",
+                    hint="move the study and what it imports into a folder of their own",
+                )
+            yield ".".join([*package, *([stem] if stem != "__init__" else [])])
 
 
 def _run_sources(source: ModuleSource) -> Iterator[str]:

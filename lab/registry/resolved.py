@@ -64,6 +64,11 @@ class Component:
         return bool(found) and not found[0].is_builtin
 
     @property
+    def is_foreign(self) -> bool:
+        """True if it is no part of ``lab``: of a third party, a study file or a module of the user's."""
+        return self.is_third_party or self.plugin == "local"
+
+    @property
     def place(self) -> str:
         """File and line of the class or function, for messages; empty if it has no source."""
         return place_of(self.factory)

@@ -44,6 +44,9 @@ class Facts:
         files: names of files that it reads while it is imported, as far as they are written out.
         perhaps: names of environment variables that it may read, if it computes them: those of its texts that could
             be one, and beginnings of names, as ``"MY_*"``; first a ``"*"``, for a name may come from elsewhere.
+        acts: whether running it may change another module: it sets attributes or items, or calls for nothing.
+        called: (level, module) of the imports whose functions it calls while it is imported, which may do the same.
+        bases: those of the classes that its own are made of, which may keep a list of them.
     """
 
     fingerprint: str
@@ -52,6 +55,9 @@ class Facts:
     is_open: bool = False
     files: tuple[str, ...] = ()
     perhaps: tuple[str, ...] = ()
+    acts: bool = False
+    called: tuple[tuple[int, str], ...] = ()
+    bases: tuple[tuple[int, str], ...] = ()
 
 
 def short_hash(text: str, digits: int) -> str:
@@ -70,7 +76,7 @@ def tree_fingerprint(source: str) -> str:
 
 def cached_facts(text: str) -> Facts:
     """Return the facts of a text, parsed once and kept in the cache folder from process to process."""
-    return Facts(*map(_tuples, _kept("6", text, lambda: attrs.astuple(read_facts(text, None)))))
+    return Facts(*map(_tuples, _kept("7", text, lambda: attrs.astuple(read_facts(text, None)))))
 
 
 def _kept(version: str, text: str, compute: Callable[[], Iterable[Any]]) -> list[Any]:
@@ -115,7 +121,11 @@ def read_facts(text: str, wanted: frozenset[str] | None) -> Facts:
     imports, is_open = _imports(tree)
     variables, perhaps = _variables(tree)
     fingerprint = short_hash(ast.dump(tree), 16)
-    return Facts(fingerprint, tuple(imports), variables, is_open, _files_read(tree), perhaps)
+    acting = _Acting(tree)
+    called, bases = (tuple(sorted(found)) for found in (acting.called, acting.bases))
+    return Facts(
+        fingerprint, tuple(imports), variables, is_open, _files_read(tree), perhaps, acting.acts, called, bases
+    )
 
 
 # --- imports ----------------------------------------------------------------------------------------------------------
@@ -148,6 +158,77 @@ def _imports(tree: ast.Module) -> tuple[list[tuple[int, str, tuple[str, ...]]], 
         texts = [_MODULE.fullmatch(text) for text in map(_text_of, nodes) if text is not None]
         imports += dict.fromkeys((len(found[1]), found[2], ()) for found in texts if found)
     return imports, bool(mentions)
+
+
+INERT_CALLS = frozenset(["print", "basicConfig", "filterwarnings", "simplefilter", "manual_seed", "seed", "getLogger"])
+"""Calls for nothing that change no number of a run: its generators are seeded when it begins."""
+
+
+class _Acting(ast.NodeVisitor):
+    """Finds whether a text, when it is imported, may change other modules."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.acts = False
+        self.called: set[tuple[int, str]] = set()
+        self.bases: set[tuple[int, str]] = set()
+        self._own = {node.name for node in ast.walk(tree) if isinstance(node, DEFINITIONS)}
+        self._brought: dict[str, tuple[int, str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self._brought |= {alias.asname or alias.name.partition(".")[0]: (0, alias.name) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                self._brought |= {alias.asname or alias.name: (node.level, node.module or "") for alias in node.names}
+        self.visit(tree)
+
+    def _visit_all(self, nodes: Iterable[ast.AST]) -> None:
+        for node in nodes:
+            self.visit(node)
+
+    def visit_FunctionDef(self, node: Any) -> None:
+        # its body runs later
+        self._decorated(node)
+        self._visit_all([*node.args.defaults, *filter(None, node.args.kw_defaults)])
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """Pass over it: it runs later."""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._decorated(node)
+        for base in node.bases:
+            self.bases.update(filter(None, [self._brought.get(_dotted(base).partition(".")[0])]))
+        self._visit_all([*node.keywords, *node.body])
+
+    def visit_If(self, node: ast.If) -> None:
+        is_main = isinstance(node.test, ast.Compare) and _dotted(node.test.left) == "__name__"
+        self._visit_all(node.orelse if is_main else [node.test, *node.body, *node.orelse])
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        call = node.value
+        is_inert = isinstance(call, ast.Call) and _last_name(call.func) in INERT_CALLS
+        self.acts = self.acts or not (is_inert or isinstance(call, ast.Constant))
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute | ast.Subscript) -> None:
+        self.acts = self.acts or isinstance(node.ctx, (ast.Store, ast.Del))
+        self.generic_visit(node)
+
+    visit_Subscript = visit_Attribute  # noqa: N815
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self._calls(node.func)
+        self.generic_visit(node)
+
+    def _decorated(self, node: Any) -> None:
+        for decorator in node.decorator_list:
+            self._calls(decorator)
+            self.visit(decorator)
+
+    def _calls(self, function: ast.AST) -> None:
+        name = _dotted(function).partition(".")[0]
+        self.acts = self.acts or name in self._own
+        self.called.update(filter(None, [self._brought.get(name)]))
 
 
 # --- environment variables and files ----------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def build_learner(
     # parts draw their weights from streams of their own, so an arm that swaps one part starts the others equal
     with all_generators(streams.seed("init")), streams.initializing() as parts:
         learner = Learner(
-            _built_as(torch.nn.Module, "an nn.Module", experiment.component("architecture"), facts),
+            _model(experiment, facts),
             data,
             _loss(experiment.component("loss"), facts),
             optimizer=experiment.component("optimizer").partial(facts),
@@ -167,6 +167,18 @@ def build_learner(
         )
     learner.parts = tuple(dict.fromkeys(parts.names))
     return learner
+
+
+def build_model(experiment: ResolvedExperiment, data: Data, seed: int) -> torch.nn.Module:
+    """Build the model alone, with the initial weights that ``build_learner`` gives it."""
+    streams = Streams(seed, experiment.values.get("vary"))
+    with all_generators(streams.seed("init")), streams.initializing():
+        return _model(experiment, data.facts())
+
+
+def _model(experiment: ResolvedExperiment, facts: Mapping[str, Any]) -> torch.nn.Module:
+    model: torch.nn.Module = _built_as(torch.nn.Module, "an nn.Module", experiment.component("architecture"), facts)
+    return model
 
 
 def _build(component: Component, facts: Mapping[str, Any]) -> Any:
@@ -195,7 +207,8 @@ def _built_as(kind: type, name: str, component: Component, facts: Mapping[str, A
 def _callback(component: Component, facts: Mapping[str, Any]) -> Callback:
     """Return a callback; an observer that is not part of ``lab`` is watched, since no key says that it was there."""
     built: Callback = _built_as(Callback, "a lab.Callback", component, facts)
-    built.is_watched = built.observer and (component.is_third_party or component.plugin == "local")
+    built.is_foreign = component.is_foreign
+    built.is_watched = built.observer and built.is_foreign
     return built
 
 

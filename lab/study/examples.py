@@ -25,7 +25,7 @@ from lab.registry.definition import state_digest
 from lab.registry.places import STUDY
 from lab.training.data import Data
 
-__all__ = ["fingerprint_of_examples", "hash_of_some", "hash_of_values", "pristine", "protect"]
+__all__ = ["fingerprint_of_examples", "hash_of_some", "hash_of_values", "is_pristine", "pristine", "protect"]
 
 SPLITS = ("train", "valid", "test")
 SOME_EXAMPLES = 8
@@ -35,6 +35,8 @@ SMALL_FILE = 2**20
 
 WATCHED_BYTES = 2**25
 WATCHED_OBJECTS = 10_000
+SAMPLED_BYTES = 2**20
+"""Bytes of a tensor that are compared, evenly spread; all that is written in the usual way shows in its version."""
 
 
 def fingerprint_of_examples(data: Data, label: str) -> str:
@@ -258,6 +260,12 @@ def pristine(data: Data) -> Data:
     return shared.data
 
 
+def is_pristine(data: Data) -> bool:
+    """Return whether nothing has written into shared data since a run began with it."""
+    shared = next((each for each in _shared.values() if each.data is data), None)
+    return shared is None or shared.state is None or _same(_standing(data), shared.state)
+
+
 def _standing(data: Data) -> dict[str, Any]:
     """Return cheap marks of everything that data holds: versions of tensors, hashes of arrays, identities of the rest.
 
@@ -271,7 +279,7 @@ def _standing(data: Data) -> dict[str, Any]:
         if isinstance(value, torch.Tensor):
             # autograd's version counter rises with every in-place write and costs nothing to read; inference tensors
             # have none
-            found[path] = (id(value), 0 if value.is_inference() else value._version)
+            found[path] = (id(value), 0 if value.is_inference() else value._version, _sample_of_tensor(value))
         elif isinstance(value, np.ndarray):
             found[path] = (id(value), _sample(value))
         elif isinstance(value, (str, bytes, int, float, bool, type(None), types.ModuleType, type)):
@@ -300,6 +308,15 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
 def _same(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
     """Return whether nothing that was there has changed; additions, such as to a cache, do not count."""
     return all(name in now and now[name] == mark for name, mark in then.items())
+
+
+def _sample_of_tensor(tensor: torch.Tensor) -> str:
+    # what is written through .data or NumPy leaves the version as it is
+    if tensor.device.type != "cpu" or tensor.layout is not torch.strided or not tensor.numel():
+        return ""
+    flat = tensor.detach().reshape(-1) if tensor.is_contiguous() else tensor.detach()[:1].reshape(-1)
+    step = max(1, flat.numel() * flat.element_size() // SAMPLED_BYTES)
+    return hashlib.blake2b(flat[::step].contiguous().view(torch.uint8).numpy().tobytes(), digest_size=16).hexdigest()
 
 
 def _sample(array: np.ndarray) -> str:

@@ -188,6 +188,7 @@ def execute_plan(
             component, chosen.submit(plan.to_do, listener or SilentListener(), stop, fresh=fresh)
         ):
             _refuse_twice(component, run, ended)
+            _refuse_another(component, run, record)
             ended[run.key] = record
             if len(ended) == 1:
                 # raised in the loop: the executor ends what it has begun
@@ -230,6 +231,15 @@ def _refuse_twice(component: Component, run: Run, ended: Mapping[str, RunRecord]
             f"{component.label} yields the run of arm '{run.arm}', seed {run.seed}, twice",
             where=component.place if component.is_third_party else None,
             hint="submit yields (run, record) once for every run; finished runs are kept",
+        )
+
+
+def _refuse_another(component: Component, run: Run, record: RunRecord) -> None:
+    if record.key != run.key:
+        raise PluginError(
+            f"{component.label} yields the run of arm '{run.arm}', seed {run.seed}, with the record of another run",
+            where=component.place if component.is_third_party else None,
+            hint="submit yields (run, record) with run.key == record.key, as run.execute(...) returned it",
         )
 
 

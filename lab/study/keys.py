@@ -20,7 +20,7 @@ import attrs
 
 from lab.cache import cache_folder, file_digest, read_cache, tree_digest, write_cache
 from lab.errors import LabError
-from lab.registry.closure import Closure, closure_of
+from lab.registry.closure import Closure, closure_of, with_acting_modules
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.discovery import metadata_folders
 from lab.registry.modules import ModuleSource, changed_since_import, facts_of, source_of_file
@@ -288,7 +288,7 @@ def _text(value: Any) -> str:
 
 
 def _closure(parts: Sequence[Component]) -> Closure:
-    return closure_of(modules_of(*(thing for part in parts for thing in _definitions(part))))
+    return closure_of(with_acting_modules(modules_of(*(thing for part in parts for thing in _definitions(part)))))
 
 
 def _definitions(part: Component) -> Iterator[Any]:

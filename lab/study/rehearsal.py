@@ -36,6 +36,7 @@ from lab.errors import (
     describe_error,
     did_you_mean,
 )
+from lab.study.build import build_model
 from lab.study.examples import hash_of_values
 from lab.study.experiment import unmet_by_split
 from lab.study.guard import assert_global_state_unchanged
@@ -66,6 +67,9 @@ SOME_WEIGHTS = 8
 """Tensors of weights that are compared before and after two steps."""
 
 SOME_EXAMPLES = 8
+
+MAX_BUILT_TWICE = 20_000_000
+"""Weights of a model that is built a second time, which takes a tenth of a second."""
 
 _COPY = "make a copy before writing: tensor.clone(), or an operation that does not end in '_'"
 
@@ -131,6 +135,8 @@ class SamplerChecks:
             self._kept.append((run.data, chosen))
             label = chosen.label if chosen is not None else "the order of validation"
             self._passes[key] = _first_pass(make(), split, size, label)
+            if chosen is not None and chosen.is_foreign and not self._passes[key].problem:
+                self._passes[key] = attrs.evolve(self._passes[key], problem=_differs_again(make, label))
         return self._passes[key]
 
 
@@ -171,8 +177,8 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
     """Check one pass of a sampler."""
     count = len(sampler)
     smallest: Any = []
-    given = 0
-    seen = None if _draws_again(sampler) else bytearray(size)
+    given = largest = 0
+    seen = None if _declares(sampler, "with_replacement", "replacement") else bytearray(size)
     # one more than declared: an endless sampler would hang the plan
     for batch in itertools.islice(iter(sampler), count + 1):
         if not hasattr(batch, "__len__") or not hasattr(batch, "__iter__"):
@@ -185,19 +191,34 @@ def _first_pass(sampler: Any, split: str, size: int, label: str) -> Pass:
             hint = "a sampler that draws with replacement declares it: with_replacement = True"
             return Pass([], f"{label} gives index {twice} of the {split} split twice in an epoch\n  {hint}")
         given += 1
+        largest = max(largest, len(batch))
         smallest = batch if not len(smallest) or len(batch) < len(smallest) else smallest
     if given != count:
         more = "more" if given > count else str(given)
         return Pass([], f"{label} declares {count} batches of the {split} split and gives {more}")
+    missing = 0 if seen is None or not any(seen) else seen.count(0)
+    # a last batch that is too small may be left out
+    if missing >= largest and not _declares(sampler, "leaves_out"):
+        hint = "a sampler that chooses examples declares it: leaves_out = True"
+        return Pass([], f"{label} leaves out {missing:,} of the {size:,} examples of the {split} split\n  {hint}")
     return Pass(smallest)
 
 
-def _draws_again(sampler: Any) -> bool:
-    """Return whether a sampler, or one that it wraps, declares that it draws with replacement."""
+def _differs_again(make: Callable[[], Iterable[Sequence[int]]], label: str) -> str:
+    """Return the problem that two passes of one epoch differ: a resumed run would train on other batches."""
+    first, second = ([[str(index) for index in batch] for batch in make()] for _ in range(2))
+    if first == second:
+        return ""
+    hint = "draw from `generator` alone, and keep nothing from one pass to the next"
+    return f"{label} gives another order when the same epoch begins again\n  {hint}"
+
+
+def _declares(sampler: Any, *names: str) -> bool:
+    """Return whether a sampler, or one that it wraps, sets one of some attributes to true."""
     inner = sampler
     while inner is not None:
         # replacement: as PyTorch's own samplers declare it
-        if getattr(inner, "with_replacement", False) or getattr(inner, "replacement", False):
+        if any(getattr(inner, name, False) for name in names):
             return True
         inner = getattr(inner, "sampler", None)
     return False
@@ -244,6 +265,8 @@ def rehearse(run: Run, learner: Learner, compare: str, samplers: SamplerChecks, 
         StudyError: several problems; all of them.
         LabError: one problem.
     """
+    _check_model(run, learner)
+    _check_rates(run, learner)
     passes = [samplers.train(run, learner), samplers.valid(run, learner)]
     # declarations first: a step with a wrong sampler would fail with a message about shapes
     problems = [*_declared_problems(learner, compare), *(each.problem for each in passes if each.problem)]
@@ -263,11 +286,11 @@ def _rehearse_steps(run: Run, learner: Learner, compare: str, train: Pass, valid
     with _gradients(learner) as reached:
         seconds = _train(run, learner, train, tolerant=tolerant)
     notes = [*_gradient_notes(run, learner, reached), *_selection_notes(learner, compare)]
-    if reached and not moved():
-        notes += _still_notes(run)
+    if not moved():
+        notes += _still_notes(run) if reached else _untrained_notes(run)
     # validation after the steps: metrics then see an output that training has moved
-    notes += _evaluate(learner, valid, tolerant=tolerant)
-    _check_optimizer(learner)
+    notes += _evaluate(run, learner, valid, tolerant=tolerant)
+    _check_optimizer(run, learner)
     _check_checkpoint(learner)
     parameters = sum(weight.numel() for weight in learner.model.parameters())
     notes += unkept_notes(learner.callbacks, learner.stepper)
@@ -288,12 +311,22 @@ def _declared_problems(learner: Learner, compare: str) -> list[str]:
             except LabError as error:
                 problems.append(str(error))
     for callback in learner.callbacks:
-        problems += _event_problems(callback)
+        problems += [*_event_problems(callback), *_taken_columns(learner, callback)]
     known = directions(learner)
     metric = learner.metrics.get(compare.partition("_")[2])
     if compare not in known and (metric is None or isinstance(getattr(metric, "higher_is_better", None), bool)):
         problems.append(_uncomparable(compare, sorted(known)))
     return problems
+
+
+def _taken_columns(learner: Learner, callback: Callback) -> list[str]:
+    """Return the columns that a callback declares and that are losses or scores of metrics."""
+    taken = {f"{split}_{name}" for split in ("train", "valid", "test") for name in ("loss", *learner.metrics)}
+    return [
+        f"callback '{callback.name}' declares the column '{name}', which is a loss or metric of the experiment"
+        for name in callback.metrics
+        if name in taken
+    ]
 
 
 def _uncomparable(compare: str, known: Sequence[str]) -> str:
@@ -466,7 +499,7 @@ def _moves(learner: Learner) -> Callable[[], bool]:
     def moved() -> bool:
         if any(weight._version != version for weight, version in zip(weights, versions, strict=True)):
             return True
-        return not all(torch.equal(weight, old) for weight, old in zip(weights, before, strict=True))
+        return not all(_same(weight.detach(), old) for weight, old in zip(weights, before, strict=True))
 
     return moved
 
@@ -478,8 +511,20 @@ def _still_notes(run: Run) -> list[str]:
     return [
         f"{part.label}: two steps changed no weight; {remedy}{_at(part)}"
         for part, remedy in ((run.experiment.component(slot), remedy) for slot, remedy in remedies.items())
-        if part.is_third_party or part.plugin == "local"
+        if part.is_foreign
     ]
+
+
+def _untrained_notes(run: Run) -> list[str]:
+    """Return a note if two steps gave no weight a gradient and changed none.
+
+    A stepper of ``lab`` with its own model and loss may fit in other ways.
+    """
+    parts = [run.experiment.component(slot) for slot in ("loss", "architecture", "stepper", "optimizer")]
+    foreign = [f"{part.label}{_at(part)}" for part in parts if part.is_foreign]
+    if not foreign:
+        return []
+    return [f"two steps gave no weight a gradient and changed none; is the loss detached? {', '.join(foreign)}"]
 
 
 def _at(component: Component) -> str:
@@ -642,12 +687,17 @@ def type_of_failure(error: Exception, where: str, batch: Any, outputs: Sequence[
     return LabError(describe_error(error), where=where, hint=hint)
 
 
-def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
+def _evaluate(run: Run, learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
     """Validate one batch, its two parts and the smallest batch with every metric, and return notes."""
     indices = list(range(min(len(learner.data.split("valid")), learner.valid_batch_size)))
     can_be_cut = not extra_state(learner.model)
     notes = []
     with learner.evaluating():
+        moved = _moves(learner)
+        if run.experiment.component("loss").is_foreign:
+            # apart from the step that is measured: what a loss declares of itself would be hidden
+            with _loss_keeps_arguments(run, learner):
+                _valid_step(learner, indices[:CUT])
         whole = _valid_step(learner, indices)
         if not tolerant and float(whole.weight):
             _check_finite(float(whole.loss), "the validation loss is {} after two training steps", learner)
@@ -661,15 +711,72 @@ def _evaluate(learner: Learner, valid: Pass, *, tolerant: bool) -> list[str]:
             _try_metrics(learner, halves)
             differing = depends_on_the_cut(learner, whole, [half for _, half in halves])
             if differing is not None:
-                notes.append(_cut_note(learner, *differing))
+                again = _valid_step(learner, indices)
+                is_same = _same(whole.loss.detach(), again.loss.detach())
+                notes.append(_cut_note(run, learner, *differing) if is_same else _random_note(run, whole, again))
         if can_be_cut and len(valid.smallest) < min(len(part) for part in halves_of(indices)):
             _try_metrics(learner, [(valid.smallest, _valid_step(learner, valid.smallest))])
+        if moved():
+            raise LabError(
+                "the validation step changes weights of the model",
+                where=f"stepper '{type(learner.stepper).__name__}', with the model and the loss that it calls",
+                hint="valid_step computes a loss and an output, without a step of the optimizer",
+            ).blaming("stepper", "architecture", "loss")
     return notes
 
 
-def _cut_note(learner: Learner, whole: float, mean: float) -> str:
+@contextmanager
+def _loss_keeps_arguments(run: Run, learner: Learner) -> Iterator[None]:
+    """Raise if the loss writes into the output or the target inside the block: metrics judge them after it."""
+    loss, component = learner.loss, run.experiment.component("loss")
+    given: list[tuple[Tensor, Tensor]] = []
+
+    def keep(*arguments: Any) -> None:
+        given[:] = [(each, each.detach().clone()) for each in _tensors(arguments)]
+
+    def compare() -> None:
+        if not all(_same(each.detach(), copy) for each, copy in given):
+            text = f"{component.label} changes the output or the target, by which metrics judge after it"
+            raise DataError(text, hint=_COPY).blaming("loss")
+
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        keep(*arguments)
+        found = loss(*arguments, **options)
+        compare()
+        return found
+
+    handles = []
+    # a module stays: steppers may read its weight or its parameters
+    if isinstance(loss, nn.Module):
+        handles = [
+            loss.register_forward_pre_hook(lambda _, arguments: keep(*arguments)),
+            loss.register_forward_hook(lambda *_: compare()),
+        ]
+    else:
+        learner.loss = guarded
+    try:
+        yield
+    finally:
+        learner.loss = loss
+        for handle in handles:
+            handle.remove()
+
+
+def _random_note(run: Run, first: Evaluation, second: Evaluation) -> str:
+    parts = [run.experiment.component(slot) for slot in ("architecture", "stepper", "loss")]
+    foreign = ", ".join(f"{part.label}{_at(part)}" for part in parts if part.is_foreign)
+    return (
+        f"valid_loss of one batch is {float(first.loss):.4g} and, computed again, {float(second.loss):.4g}: dropout, "
+        f"or a state that changes, in evaluation mode{': ' if foreign else ''}{foreign}"
+    )
+
+
+def _cut_note(run: Run, learner: Learner, whole: float, mean: float) -> str:
     loss = learner.loss
     name = getattr(getattr(loss, "func", loss), "__name__", type(loss).__name__)
+    stepper = run.experiment.component("stepper")
+    if stepper.is_foreign:
+        name += f", as {stepper.label} calls it{_at(stepper)},"
     return (
         f"valid_loss depends on how batches are cut: {name} gives {whole:.4g} for a batch and {mean:.4g} as the "
         "mean of two parts of it; a loss that is not a mean over its targets must declare over what (lab.mean_over), "
@@ -748,7 +855,53 @@ def _selection_notes(learner: Learner, compare: str) -> list[str]:
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-def _check_optimizer(learner: Learner) -> None:
+def _check_model(run: Run, learner: Learner) -> None:
+    """Raise if a model that is not part of ``lab`` differs when it is built again: no key would tell the two apart.
+
+    Raises:
+        LabError: weights of other shapes or values, as of a model that counts its instances, or draws by itself.
+    """
+    architecture = run.experiment.component("architecture")
+    numbers = sum(weight.numel() for weight in learner.model.parameters())
+    if not architecture.is_foreign or numbers > MAX_BUILT_TWICE:
+        return
+    weights, again = (
+        {name: each.detach() for name, each in model.named_parameters()}
+        for model in (learner.model, build_model(run.experiment, run.data, run.seed))
+    )
+    what = ""
+    if {name: each.shape for name, each in weights.items()} != {name: each.shape for name, each in again.items()}:
+        what = f"{numbers:,} weights, and then {sum(each.numel() for each in again.values()):,}"
+    elif other := [name for name, each in weights.items() if not _same(each.cpu(), again[name].cpu())]:
+        what = f"another '{other[0]}'"
+    if what:
+        raise LabError(
+            f"{architecture.label} gives another model when it is built again: {what}",
+            where=architecture.place or None,
+            hint="draw initial weights with torch alone, and keep nothing from one model to the next",
+        ).blaming("architecture")
+
+
+def _check_rates(run: Run, learner: Learner) -> None:
+    """Raise if an optimizer that is not part of ``lab`` has none of the learning rates that it was given.
+
+    Raises:
+        LabError: it has others.
+    """
+    optimizer = run.experiment.component("optimizer")
+    groups = learner.optimizer.param_groups
+    rates = {float(group["lr"]) for group in groups if isinstance(group.get("lr"), (int, float))}
+    if not optimizer.is_foreign or not rates or not rates.isdisjoint(map(float, learner.learning_rates())):
+        return
+    raise LabError(
+        f"{optimizer.label} trains with the learning rate {min(rates):g}, not with the {learner.learning_rates()[0]:g} "
+        "that it is given",
+        where=optimizer.place or None,
+        hint="pass `lr` and the groups on to torch.optim.Optimizer",
+    ).blaming("optimizer")
+
+
+def _check_optimizer(run: Run, learner: Learner) -> None:
     """Raise if a trainable weight is not in the optimizer.
 
     The reasons are layers that ``layer_groups`` leaves out, layers that the first forward pass made or replaced, and
@@ -760,12 +913,21 @@ def _check_optimizer(learner: Learner) -> None:
         name for name, weight in _trainable(learner) if id(weight) not in held and not _is_declared(name, declared)
     ]
     if missing:
+        optimizer, loss = (run.experiment.component(slot) for slot in ("optimizer", "loss"))
+        of_loss = all(name.startswith("loss.") for name in missing)
+        hints = [
+            "layer_groups() must name every layer, and layers must be made in __init__ (several in nn.ModuleList, "
+            "not in a list); freeze what is not to be trained (requires_grad_(False)), or name it in the attribute "
+            "`untrained` of the model or the stepper"
+        ]
+        if of_loss:
+            hints = [f"an optimizer gets the weights of the model alone: make them part of it, not of {loss.label}"]
+        elif optimizer.is_foreign:
+            hints.append(f"or {optimizer.label} leaves them out{_at(optimizer)}")
         raise LabError(
             f"the optimizer does not hold weights that require a gradient: {_listed(missing)}",
-            where=type(learner.model).__name__,
-            hint="layer_groups() must name every layer, and layers must be made in __init__ (several in nn.ModuleList, "
-            "not in a list); freeze what is not to be trained (requires_grad_(False)), or name it in the attribute "
-            "`untrained` of the model or the stepper",
+            where=loss.label if of_loss else type(learner.model).__name__,
+            hint="\n".join(hints),
         )
 
 

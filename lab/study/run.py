@@ -17,7 +17,16 @@ from typing import Any, Protocol
 import attrs
 import torch
 
-from lab.errors import LabError, OutOfMemoryError, RunFailed, StoreError, describe_error, notes_of, printable
+from lab.errors import (
+    LabError,
+    OutOfMemoryError,
+    PluginError,
+    RunFailed,
+    StoreError,
+    describe_error,
+    notes_of,
+    printable,
+)
 from lab.files import atomic_path, is_disk_full, sync_files
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
@@ -25,7 +34,7 @@ from lab.study.build import build_learner
 from lab.study.complete import complete, higher_is_better, lacks, observers
 from lab.study.culprit import explained
 from lab.study.environment import environment, peak_memory_mb, reset_peak_memory
-from lab.study.examples import pristine
+from lab.study.examples import is_pristine, pristine
 from lab.study.experiment import ResolvedExperiment
 from lab.study.files import mark_files, one_line, to_standard, write_sealed
 from lab.study.folder import keeps_working_folder
@@ -330,6 +339,7 @@ class Run:
             learner = self.learner(folder, (Recorder(self, listener, stop),))
             learner.resume(self.experiment.values["epochs"])
             _refuse_empty_training(learner)
+            _refuse_written_data(learner)
             # durable=False: short runs must not wait for the disk; the sync below covers long ones
             save_weights(learner.model, folder / LAST, durable=False)
             # after saving: select="best" loads other weights into the learner
@@ -387,6 +397,20 @@ def _refuse_empty_training(learner: Learner) -> None:
     # NaN here means an empty mean: a NaN loss of a batch would have ended the run already
     if all(math.isnan(row["train_loss"]) for row in learner.history):
         raise RunFailed("no batch was trained", hint="the sampler gave no batch, or every batch was cancelled")
+
+
+def _refuse_written_data(learner: Learner) -> None:
+    """Raise if data were written into while an observer took part, whose runs count as those without it.
+
+    Raises:
+        PluginError: they were, by the observer or another part of the run.
+    """
+    watched = [callback.name for callback in learner.callbacks if callback.is_watched]
+    if watched and not is_pristine(learner.data):
+        raise PluginError(
+            f"the examples were changed while callback '{watched[0]}' took part, though it says observer = True",
+            hint="copy what you change: learner.data is shared by all runs; or leave `observer` out",
+        )
 
 
 def _notify_waiting(run: Run, listener: Listener) -> None:

@@ -49,14 +49,16 @@ def train_with_power_cut(make: Callable[[Path, list[Callback]], Learner], folder
     """
 
     def learner(name: str) -> Learner:
-        (folder / name).mkdir(exist_ok=True)
+        # both of one name: a callback may keep it, as the key of its run
+        place = folder / name / "run"
+        place.mkdir(parents=True, exist_ok=True)
         # Only the steps decide when it saves, so that the cut falls into the middle of an epoch.
         saving = Checkpoint(every_epochs=10**6, every_steps=STEP_OF_CUT)
-        return make(folder / name, [saving, PowerCut(folder / "cut")])
+        return make(place, [saving, PowerCut(folder / "cut" / "run")])
 
     straight = learner("straight")
     straight.fit(EPOCHS)
-    if not (folder / "cut").exists():
+    if not (folder / "cut" / "run").exists():
         raise NotApplicable(f"training ended before step {STEP_OF_CUT}, where the power is cut")
     resumed = learner("cut")
     resumed.resume(EPOCHS)

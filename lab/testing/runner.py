@@ -110,8 +110,8 @@ def _in_words(name: str) -> str:
     return name.removeprefix("test_").replace("_", " ")
 
 
-class _TimeIsUp(BaseException):
-    """Raised in a check that takes too long; no Exception, so that components do not catch it."""
+class _TimeIsUp(KeyboardInterrupt):
+    """Raised in a check that takes too long; as for Ctrl-C, neither components, hooks nor runs catch it."""
 
 
 @contextmanager

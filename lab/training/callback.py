@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lab.errors import LabError, UnknownNameError
-from lab.training.observed import watched
+from lab.training.observed import keeps_scores, watched
 from lab.training.state import Listener, Training
 
 __all__ = ["Callback", "listeners_of", "order_callbacks"]
@@ -35,6 +35,7 @@ class Callback:
             an observer gives no run another key. One that is not part of ``lab`` is watched while it is called, and
             ends its run if it changes a number.
         is_watched: set by ``lab`` on such an observer.
+        is_foreign: set by ``lab`` on a callback that is no part of it, which may not overwrite losses and metrics.
         reads_metrics: whether it may decide by metrics or by the history while it trains. If no callback does, a metric
             may be added to a study without training anything again.
     """
@@ -46,6 +47,7 @@ class Callback:
     rehearse: bool = True
     observer: bool = False
     is_watched: bool = False
+    is_foreign: bool = False
     reads_metrics: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -129,6 +131,8 @@ def listeners_of(callbacks: Iterable[Callback], event: str) -> list[Listener]:
         )
         if callback.is_watched:
             before, after = watched(callback, names[0], before), watched(callback, names[1], after)
+        elif callback.is_foreign:
+            before, after = keeps_scores(callback, names[0], before), keeps_scores(callback, names[1], after)
         if before or after:
             found.append((callback, before, after))
     return found

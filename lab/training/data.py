@@ -102,10 +102,11 @@ class Data:
 
         Of the split are ``lengths`` where examples have one, and what ``split_facts`` gives.
         """
-        facts = {**self.facts(), **self.split_facts(split)}
+        # copies: a sampler that writes into the targets would train on others
+        facts = {**self.facts(), **{name: _copied(value) for name, value in self.split_facts(split).items()}}
         facts |= {"size": len(split), "batch_size": batch_size, "generator": generator}
         lengths = self.length(split)
-        return facts if lengths is None else {**facts, "lengths": np.asarray(lengths)}
+        return facts if lengths is None else {**facts, "lengths": np.array(lengths)}
 
     def split_facts(self, split: Any) -> dict[str, Any]:
         """Return what a sampler may ask about the examples of a split, each with one entry per example.
@@ -238,6 +239,13 @@ class ShuffleSampler:
         # lists of numbers: indexing by a tensor of one number is slow
         order = torch.randperm(self.size, generator=self.generator)
         return iter([batch.tolist() for batch in torch.split(order, self.batch_size)])
+
+
+def _copied(values: Any) -> Any:
+    """Return a copy of a tensor, an array or a list; other sequences as they are."""
+    if isinstance(values, torch.Tensor):
+        return values.clone()
+    return values.copy() if isinstance(values, (np.ndarray, list)) else values
 
 
 class EpochSampler:

@@ -18,7 +18,7 @@ from lab.errors import PluginError
 from lab.training.rng import global_random_state, set_global_random_state
 from lab.training.state import CancelBatch, CancelEpoch, CancelFit, Training
 
-__all__ = ["watched"]
+__all__ = ["keeps_scores", "watched"]
 
 WHOLE_STEPS = 2
 """Steps of a fit in which every value is compared; later ones compare versions, which in-place operations count."""
@@ -59,6 +59,36 @@ def watched(callback: Any, event: str, method: Callable[[Any], None] | None) -> 
             raise _broken(callback, event, f"changes {changed[0]}")
 
     return call
+
+
+def keeps_scores(callback: Any, event: str, method: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+    """Return a method of a callback that raises if it overwrites a loss or the score of a metric.
+
+    Raises:
+        PluginError: (the returned method) it did; the message names the column, the callback and the event.
+    """
+    if method is None or event.partition("_")[2] in EACH_STEP:
+        return method
+
+    def call(training: Training) -> None:
+        before = _scores(training)
+        method(training)
+        after = _scores(training)
+        changed = [name for name, value in before.items() if after.get(name) != value]
+        if changed:
+            raise PluginError(
+                f"callback '{callback.name}' changes {changed[0]} of {HISTORY} in {event}, which it does not compute",
+                hint="add a column of its own, and declare it: metrics = {'valid_mine': True}",
+            )
+
+    return call
+
+
+def _scores(training: Training) -> dict[str, str]:
+    """Return the losses and scores of the newest row; NaN is not equal to itself, but its text is."""
+    names = ("loss", *training.metrics)
+    row = training.history[-1] if training.history else {}
+    return {name: repr(value) for name, value in row.items() if name.partition("_")[2] in names}
 
 
 def _broken(callback: Any, event: str, what: str) -> PluginError:

@@ -71,7 +71,7 @@ def check_direction(name: str, metric: Any) -> None:
         kind = type(metric).__name__
         raise ParameterError(
             f"metric '{name}' does not say whether higher or lower is better",
-            where=f"{kind}.higher_is_better is {getattr(metric, 'higher_is_better', 'missing')}",
+            where=f"{kind}.higher_is_better is {_shown(metric)}",
             hint=f"class {kind}WithDirection({kind}): higher_is_better = True  (or False)",
         )
 
@@ -124,3 +124,7 @@ def column_direction(column: str, learner: Training, where: str) -> bool:
     if metric is not None and column.startswith("valid_") and learner.data.valid is not None:
         check_direction(column.removeprefix("valid_"), metric)
     raise ParameterError(f"unknown metric '{column}'", where=where, hint=f"this run has: {', '.join(offered)}")
+
+
+def _shown(metric: Any) -> str:
+    return repr(metric.higher_is_better) if hasattr(metric, "higher_is_better") else "missing"

@@ -315,6 +315,10 @@ class Training:
         for index, group in enumerate(self.optimizer.param_groups):
             group["lr"] = group["initial_lr"] = rates[group.get("layer_group", index)]
 
+    def learning_rates(self) -> list[float]:
+        """Return the learning rate of every layer group, from which schedules scale."""
+        return self._spread(self.lr)
+
     def _spread(self, lr: LearningRate) -> list[float]:
         count = len(self.layer_groups())
         if isinstance(lr, slice):

@@ -293,6 +293,105 @@ def test_every_module_that_the_study_imports_counts_however_deep(keys, models, c
     assert keys(USING, **models) == keys(USING, **models)
 
 
+def test_a_loader_in_one_package_may_import_from_another(keys):
+    loader = {"utils__loader": "import importlib\ndef get(name): return importlib.import_module('mods.' + name)"}
+    study = STUDY.replace("SCALE = 2", "from utils.loader import get\nSCALE = get('x').V")
+    assert keys(study, **loader, mods__x="V = 2") != keys(study, **loader, mods__x="V = 3")
+    assert keys(study, **loader, mods__x="V = 3") == keys(study, **loader, mods__x="V = 3  # three")
+
+
+def test_too_many_modules_for_a_computed_name_are_refused(keys, monkeypatch):
+    monkeypatch.setattr("lab.registry.closure.MAX_FILES_BESIDE", 3)
+    models = "import importlib\nSCALE = importlib.import_module('lay' + 'ers').x"
+    with pytest.raises(LabError, match="imports by names that it computes, and any of more than 3 modules may be"):
+        keys(USING, models=models, layers="x = 2", a="", b="", c="")
+
+
+# what only the study imports, and what a module of its own component reads
+APART = """
+    import torch
+    import shared
+
+
+    class Mine(torch.nn.Linear):
+        def __init__(self, features: int):
+            super().__init__(features, int(shared.SCALE))
+"""
+FROM_APART = STUDY.replace("# here", "import other\nfrom apart import Mine").replace("=Net,", "=Mine,")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "import shared\nshared.SCALE = 2",
+        "import shared\nshared.SCALE += 2",
+        "import shared\nsetattr(shared, 'SCALE', 2)",
+        "import shared\nshared.TABLE['scale'] = 2",
+        "import shared\nshared.TABLE.update(scale=2)",
+        "import shared\nfor name in ['SCALE']:\n    vars(shared)[name] = 2",
+        "import shared\ntry:\n    shared.change(2)\nfinally:\n    pass",
+        "import shared\nSTATE = shared.change(2)",
+        "import shared\n@shared.change\ndef scale(): return 2",
+        "import shared\nclass Scale(shared.Base): value = 2",
+        "def change():\n    import shared\n    shared.SCALE = 2\nSTATE = change()",
+    ],
+)
+def test_a_module_that_only_the_study_imports_counts_if_it_may_change_another(keys, other):
+    shared = """
+        SCALE = 1
+        TABLE = {}
+
+
+        class Base:
+            def __init_subclass__(cls):
+                TABLE[cls.__name__] = cls
+
+
+        def change(value):
+            global SCALE
+            SCALE = value if isinstance(value, int) else 1
+            return value
+    """
+    modules = {"apart": APART, "shared": shared}
+    assert keys(FROM_APART, **modules, other=other) != keys(FROM_APART, **modules, other=other.replace("2", "3"))
+    assert keys(FROM_APART, **modules, other=other) == keys(FROM_APART, **modules, other=other + "  # two")
+
+
+def test_a_module_of_another_arm_that_only_defines_does_not_count(keys):
+    other = """
+        import math
+        from dataclasses import dataclass
+
+        import torch
+
+        WIDTH = math.prod([2, 3])
+        print("other")
+
+
+        @dataclass
+        class Settings:
+            width: int = 2
+
+
+        class Other(torch.nn.Linear):
+            def forward(self, inputs):
+                self.seen = 1
+                return inputs
+
+
+        if __name__ == "__main__":
+            Settings().width = 5
+    """
+    modules = {"apart": APART, "shared": "SCALE = 1"}
+    assert keys(FROM_APART, **modules, other=other) == keys(FROM_APART, **modules, other=other.replace("1", "2"))
+
+
+def test_what_a_study_file_sets_in_another_module_counts(keys):
+    study = FROM_APART.replace("import other", "import shared\nshared.SCALE = 2")
+    modules = {"apart": APART, "shared": "SCALE = 1"}
+    assert keys(study, **modules) != keys(study.replace("shared.SCALE = 2", "shared.SCALE = 3"), **modules)
+
+
 def test_a_module_that_nothing_imports_does_not_count(keys):
     assert keys(USING, models="SCALE = 2", other="x = 1") == keys(USING, models="SCALE = 2", other="x = 2")
 

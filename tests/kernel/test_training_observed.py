@@ -73,6 +73,24 @@ CHANGES = [
 ]
 
 
+def zero_targets(learner: Any) -> None:
+    learner.data.valid.tensors[1].zero_()
+
+
+def zero_inputs(learner: Any) -> None:
+    learner.data.train.tensors[0].data.zero_()
+
+
+@pytest.mark.parametrize("act", [zero_targets, zero_inputs])
+@pytest.mark.parametrize("event", ["before_fit", "after_epoch"])
+def test_an_observer_that_writes_into_the_data_ends_its_run(tmp_path: Path, event: str, act: Any) -> None:
+    record = run(tmp_path, observer(event, act))
+    assert record.status == "failed"
+    assert "the examples were changed while callback 'watcher' took part" in record.result["error"]
+    # and the next run has its data as they were
+    assert run(tmp_path).metrics == run(tmp_path / "other").metrics
+
+
 @pytest.mark.parametrize(("event", "act", "what"), CHANGES)
 def test_an_observer_that_changes_a_number_ends_its_run(tmp_path: Path, event: str, act: Any, what: str) -> None:
     record = run(tmp_path, observer(event, act))

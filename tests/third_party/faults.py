@@ -144,6 +144,18 @@ _model("built", "variable OMP_NUM_THREADS", init="import os; os.environ['OMP_NUM
 _model("in_list", "layers.0.weight", init="self.layers = [nn.Linear(2, 2)]", has_line=False)
 _model("flat", "output", forward="return self.layer(inputs)[:, :1]", has_line=False)
 _model("detached", "the loss has no gradient", forward="return self.layer(inputs).detach()", has_line=False)
+_model(
+    "counts",
+    "gives another model when it is built again",
+    init="broken.made = getattr(broken, 'made', 0) + 1; self.extra = nn.Parameter(torch.zeros(broken.made))",
+    has_line=False,
+)
+_model(
+    "draws",
+    "gives another model when it is built again",
+    init="import random; self.layer.weight.data += random.SystemRandom().random()",
+    has_line=False,
+)
 _component(
     "architectures", "no_model", "must be an nn.Module", "def broken(input_size: int):  # here\n    return {'a': 1}\n"
 )
@@ -175,10 +187,16 @@ _loss("loss_float", "the loss is float, not a scalar tensor", "return 0.5", mark
 _loss("loss_nan", "loss is nan", "return output.sum() * float('nan')", has_line=False)
 _loss(
     "overwrites",
-    "changes its targets",
+    "changes the output or the target",
     "target[:] = 0; return nn.functional.cross_entropy(output, target)",
     mark="  # here",
     check=False,
+)
+_loss(
+    "writes_output",
+    "changes the output or the target",
+    "loss = nn.functional.cross_entropy(output, target); output.data.zero_(); return loss",
+    mark="  # here",
 )
 
 # --- samplers ---------------------------------------------------------------------------------------------------------
@@ -209,6 +227,20 @@ _sampler("extra", "declares", body="yield [0]")
 _sampler("empty", "is empty", body="yield []")
 _sampler("repeats", "index 0 of the train split twice", more="; yield [0]")
 _sampler("endless", "declares", body="while True:\n            yield [0]")
+_component(
+    "samplers",
+    "half",
+    "leaves out",
+    SAMPLER.format(body="pass", more="", mark="  # here").replace("= size, ", "= size // 2, "),
+)
+_component(
+    "samplers",
+    "own_random",
+    "gives another order when the same epoch begins again",
+    SAMPLER.format(body="import random", more="", mark="  # here").replace("list(range(", "self.mixed(range(")
+    + "\n    def mixed(self, indices):\n"
+    "        import random; return random.SystemRandom().sample(indices, len(indices))\n",
+)
 _sampler("no_batches", "not a list of indices", body="yield 3")
 _sampler("order", "KeyError: 'length'", body="{}['length']  # here", mark="")
 
@@ -243,6 +275,12 @@ def _stepper(name: str, says: str, train: str = "pass", valid: str = "pass", mar
 _stepper("no_loss", "not the loss", train="return None", mark="  # here")
 _stepper("no_evaluation", "not an Evaluation", valid="return 3.0", mark="  # here")
 _stepper("step_raises", "KeyError: 'teacher'", train="{}['teacher']  # here")
+_stepper(
+    "trains_valid",
+    "the validation step changes weights",
+    valid="with torch.enable_grad(): self.train_step(batch)",
+    mark="  # here",
+)
 _stepper("valid_raises", "KeyError: 'teacher'", valid="{}['teacher']  # here")
 _stepper("step_seeds", "seed of torch", train="torch.manual_seed(3)", has_line=False)
 
@@ -277,6 +315,21 @@ _callback(
     when="run",
     check=False,
 )
+_callback(
+    "taken_column",
+    "declares the column 'valid_loss'",
+    "    metrics = {'valid_loss': True}",
+    mark="  # here",
+    check=False,
+)
+_callback(
+    "rewrites",
+    "changes valid_loss of the history",
+    "    def after_epoch(self, learner):\n        learner.history[-1]['valid_loss'] = 0.0",
+    mark="  # here",
+    when="run",
+    check=False,
+)
 _callback("holds", "a set", "    def state_dict(self):\n        return {'seen': {1, 2}}", mark="  # here")
 _callback("loads", "KeyError: 'seen'", "    def load_state_dict(self, state):\n        state['seen']  # here\n"
           "    def state_dict(self):\n        return {'a': 1}")  # fmt: skip
@@ -300,6 +353,20 @@ class broken(torch.optim.SGD):
     def step(self, closure=None):
         self.state['momentum']['momentum']  # here
 """,
+)
+
+_component(
+    "optimizers",
+    "own_rate",
+    "trains with the learning rate 0.5, not with the",
+    """
+class broken(torch.optim.SGD):  # here
+    '''An optimizer.'''
+
+    def __init__(self, param_groups: list, lr: float) -> None:
+        super().__init__([weight for group in param_groups for weight in group['params']], 0.5)
+""",
+    check=False,
 )
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -408,6 +475,13 @@ _executor(
     "no_pair",
     "submit yields Run, no pair (run, record)",
     "for run in runs:\n            run.execute(listener, stop, fresh=fresh)\n            yield run",
+    mark="  # here",
+)
+_executor(
+    "other_record",
+    "with the record of another run",
+    "import attrs\n        for run in runs:\n"
+    "            yield run, attrs.evolve(run.execute(listener, stop, fresh=fresh), key='0' * 20)",
     mark="  # here",
 )
 _executor("no_iterator", "submit returns NoneType, no iterator", "pass", mark="  # here")
