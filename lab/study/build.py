@@ -20,6 +20,7 @@ from lab.streams import stdout_to_stderr
 from lab.study.examples import fingerprint_of_examples, hash_of_some, protect
 from lab.study.experiment import ResolvedExperiment
 from lab.study.guard import assert_global_state_unchanged
+from lab.study.modules import leaves_modules
 from lab.study.task import NoData
 from lab.training.callback import Callback
 from lab.training.data import Data
@@ -113,7 +114,8 @@ def _other_each_time(dataset: Component) -> DataError:
 def _built(dataset: Component) -> Data:
     """Build data from a fixed state of the global generators, so that random datasets are equal in all processes."""
     # the generators are set outside of the guard, which then sees whether the dataset seeds them itself
-    with all_generators(0), assert_global_state_unchanged(dataset.label, allow_torch_rng=True), stdout_to_stderr():
+    guard = assert_global_state_unchanged(dataset.label, allow_torch_rng=True)
+    with all_generators(0), guard, stdout_to_stderr(), leaves_modules([dataset]):
         data = dataset.build({})
     if not isinstance(data, Data):
         raise ParameterError(f"{dataset.label} must give a Data, not {type(data).__name__}")

@@ -36,6 +36,7 @@ __all__ = [
     "hash_of",
     "key_content",
     "key_of",
+    "local_modules",
     "local_sources",
     "metric_identities",
 ]
@@ -289,6 +290,11 @@ def _text(value: Any) -> str:
 
 def _closure(parts: Sequence[Component]) -> Closure:
     return closure_of(with_acting_modules(modules_of(*(thing for part in parts for thing in _definitions(part)))))
+
+
+def local_modules(parts: Sequence[Component]) -> list[str]:
+    """Return the user's modules that components are made of: neither installed nor part of a plugin."""
+    return [name for name, source in _closure(parts).modules.items() if source.is_local]
 
 
 def _definitions(part: Component) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from lab.study.culprit import explained
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import guarded
 from lab.study.keys import changed_sources, key_of
+from lab.study.modules import generator_note, leaves_modules
 from lab.study.rehearsal import ArmCheck, SamplerChecks, check_samplers, rehearse
 from lab.study.run import Run
 from lab.study.study import Arm, Study, in_arms
@@ -230,8 +231,12 @@ def _is_known(device: str) -> bool:
 
 
 def _rehearse(run: Run, compare: str, samplers: SamplerChecks, *, is_trial: bool) -> ArmCheck:
-    with naming_culprits():
+    parts = run.experiment.all_components()
+    # apart: a model that is built once more begins with the same generators
+    with naming_culprits(), leaves_modules(parts):
         learner = run.learner()
     check_samplers(run, learner, compare)
     learner.expect(run.experiment.values["epochs"])
-    return rehearse(run, learner, compare, samplers, is_trial=is_trial)
+    with leaves_modules(parts):
+        check = rehearse(run, learner, compare, samplers, is_trial=is_trial)
+    return attrs.evolve(check, notes=(*check.notes, *generator_note(parts)))

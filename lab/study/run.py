@@ -40,6 +40,7 @@ from lab.study.files import mark_files, one_line, to_standard, write_sealed
 from lab.study.folder import keeps_working_folder
 from lab.study.guard import isolated
 from lab.study.keys import key_content, metric_identities
+from lab.study.modules import leaves_modules
 from lab.study.sources import keep_sources
 from lab.study.store import MARKED, POLL_S, RunRecord, Store
 from lab.study.task import TaskRun, forget_checkpoint, train_task
@@ -227,7 +228,8 @@ class Run:
         listener.run_started(self)
         self.catalog.call("lab_run_started", run=self)
         try:
-            with isolated(f"run {self.key} (arm '{self.arm}', seed {self.seed})"):
+            owner = f"run {self.key} (arm '{self.arm}', seed {self.seed})"
+            with isolated(owner), leaves_modules(self.experiment.all_components(), owner):
                 self._train(folder, listener, stop)
         except KeyboardInterrupt:
             raise

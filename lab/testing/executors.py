@@ -45,6 +45,10 @@ class ExecutorConformance(Conformance):
             twice = [run.seed for number, (run, _) in enumerate(given) if run in [other for other, _ in given[:number]]]
             if twice:
                 raise Finding(f"{self.label} yields the run of seed {twice[0]} twice", hint="once for every run")
+            others = [run.seed for run, record in given if record.key != run.key]
+            if others:
+                text = f"{self.label} yields the run of seed {others[0]} with the record of another run"
+                raise Finding(text, hint="the record that run.execute(...) returned")
         return sorted(((run.seed, record.status, _metrics(record)) for run, record in given), key=lambda row: row[0])
 
     def _plan(self, example: Example, folder: Path, lr: float | None) -> Plan:

@@ -369,7 +369,7 @@ def table_of_parts(
     chosen = _with_defaults(options)
     train = with_string_names(train, name)
     if chosen.formats == "detected":
-        found = detect_formats(dict(train.items()), target, chosen)
+        found = detect_formats(dict(train.items()), target, chosen, (reading or {}).get("separator", ""))
         chosen = SimpleNamespace(**{**vars(chosen), **found})
         notes = [*notes, *([shown(found)] if found else [])]
     writing = Writing(

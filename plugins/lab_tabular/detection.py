@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,13 +82,20 @@ def _columns(lines: Sequence[str], sign: str) -> int:
     return widths.pop() if len(widths) == 1 else 0
 
 
-def detect_formats(columns: Mapping[str, pd.Series], target: str, options: SimpleNamespace) -> dict[str, Any]:
+def detect_formats(
+    columns: Mapping[str, pd.Series], target: str, options: SimpleNamespace, separator: str = ""
+) -> dict[str, Any]:
     """Return the parameters of ``table`` with which the columns of the training rows are numbers and dates.
 
     Args:
         columns: the training rows.
         target: the column to predict.
         options: parameters of ``table``; columns that have a role, and formats that were given, stay as they are.
+        separator: of the file's columns; empty where there is no file.
+
+    Raises:
+        DataError: points may be decimal or thousands signs in all columns, and the separator is not a comma, so that
+            the file may come from where commas are decimal signs.
     """
     named = {*(options.categorical or ()), *(options.continuous or ()), *options.dates, *options.drop, *options.numeric}
     texts = {name: _texts(column, options) for name, column in columns.items() if name not in named}
@@ -103,6 +111,8 @@ def detect_formats(columns: Mapping[str, pd.Series], target: str, options: Simpl
             style = chosen
             needed = any(sign in text for each in numbers.values() for text in each for sign in chosen if sign != ".")
             found |= {"decimal": chosen[0], "thousands": chosen[1]} if needed else {}
+    elif not given and separator not in ("", ","):
+        _refuse_undecided(numbers)
     numeric = [name for name, each in numbers.items() if _has_units(each, style)]
     if numeric:
         found["numeric"] = [*options.numeric, *numeric]
@@ -142,6 +152,23 @@ def _style(numbers: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
         for style in fitting
     }
     return fitting[0] if len({tuple(values) for values in readings.values()}) == 1 else None
+
+
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+")
+
+
+def _refuse_undecided(numbers: Mapping[str, Sequence[str]]) -> None:
+    """Raise if every number with a point has three digits behind it, as with thousands signs, in all columns."""
+    pointed = [(name, text.strip()) for name, texts in numbers.items() for text in texts if "." in text]
+    if not pointed or not all(_THOUSANDS.fullmatch(text) for _, text in pointed):
+        return
+    name, text = pointed[0]
+    whole = text.replace(".", "")
+    raise DataError(
+        f"column '{name}': {text!r} may be {text} or {whole}, and nothing in the file decides",
+        hint=f"formats='declared' reads {text} (give separator and encoding as well); "
+        f"decimal=',', thousands='.' reads {whole}",
+    )
 
 
 def _has_units(texts: Sequence[str], style: tuple[str, str]) -> bool:

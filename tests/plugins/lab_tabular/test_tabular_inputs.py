@@ -6,7 +6,7 @@ import gzip
 import json
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import date
 from decimal import Decimal
 
@@ -840,6 +840,25 @@ def test_a_european_file_is_detected_and_shown(tmp_path, encoding, sign, said):
     assert ("encoding='cp1252'" in note) == (encoding in ("cp1252", "latin-1"))
     assert formats == "detected: decimal=',', thousands='.', numeric=['Rabatt'], dates=['Tag']"
     assert any("'-' and 'n/a'" in each or "'-'" in each for each in data.notes if each.startswith("read as missing"))
+
+
+@pytest.mark.parametrize(
+    ("other", "price", "decides"),
+    [
+        ("{i}", "1.23{i}", False),
+        ("1.00{i}", "12.345", False),
+        ("0.5", "1.23{i}", True),
+        ("{i}", "0.23{i}", True),
+    ],
+)
+@pytest.mark.parametrize(("separator", "is_local"), [(";", True), (",", False)])
+def test_three_digits_behind_a_point_are_asked_about(tmp_path, other, price, decides, separator, is_local):
+    path = tmp_path / "prices.csv"
+    rows = [separator.join([price.format(i=i % 10), other.format(i=i % 10)]) for i in range(14)]
+    path.write_text("\n".join([f"a{separator}y", *rows]) + "\n")
+    asked = pytest.raises(DataError, match=r"may be 1\S+ or 1\d+, and nothing in the file decides")
+    with asked if is_local and not decides else nullcontext():
+        table(str(path), "y", formats="detected", valid_rows=(0, 2))
 
 
 def test_what_is_detected_reads_as_what_is_declared(tmp_path):
