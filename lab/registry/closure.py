@@ -19,10 +19,10 @@ import attrs
 
 from lab.errors import LabError
 from lab.registry.modules import ModuleSource, facts_of, source_of_file, source_of_module
-from lab.registry.places import STUDY, is_local, kind_of, locate
+from lab.registry.places import is_local, kind_of, locate
 from lab.registry.source import Facts, cached_facts, possible_variables, save_facts
 
-__all__ = ["Closure", "closure_of", "note_environment", "with_acting_modules"]
+__all__ = ["Closure", "closure_of", "note_environment", "note_study", "with_acting_modules"]
 
 MAX_FILES_BESIDE = 5_000
 MAX_CLOSURES = 1_000
@@ -113,12 +113,16 @@ def with_acting_modules(roots: Mapping[str, frozenset[str]]) -> Mapping[str, fro
     return {**roots, **acting} if acting else roots
 
 
+_studies: dict[str, str] = {}
+
+
+def note_study(module: ModuleType) -> None:
+    """Note that a study file was loaded as a module; an earlier module of the same file no longer counts."""
+    _studies[str(module.__file__)] = module.__name__
+
+
 def _loaded_studies() -> set[str]:
-    """Return the modules of study files, of each file the one that was loaded last."""
-    latest = {
-        getattr(module, "__file__", name): name for name, module in list(sys.modules.items()) if name.startswith(STUDY)
-    }
-    return set(latest.values())
+    return {name for name in _studies.values() if name in sys.modules}
 
 
 def _acts(source: ModuleSource) -> bool:

@@ -295,7 +295,7 @@ class _Description:
     def _whole(self, value: Any) -> Any:
         if isinstance(value, Mapping):
             # in its order, which layers and classes may be numbered by
-            return ["mapping", *([self.of(key), self.of(item)] for key, item in value.items())]
+            return ["mapping", *([self.of(key), self.of(item)] for key, item in list(value.items()))]
         if isinstance(value, (list, tuple)):
             return [type(value).__name__, *map(self.of, value)]
         if isinstance(value, (set, frozenset)):
@@ -354,8 +354,9 @@ class _Description:
         found: dict[str, Any] = {}
         # The attributes of a class that is written in a module are part of that module's source.
         computed = "<locals>" in kind.__qualname__ or _is_typed(kind) or not _is_written(kind)
-        for name, value in vars(kind).items():
-            functions = _functions_of(value)
+        for name, value in list(vars(kind).items()):
+            # Python 3.14 computes annotations when they are asked for
+            functions = [] if name.startswith("__annotat") else _functions_of(value)
             for number, function in enumerate(functions):
                 found[f"{name} {number}" if number else name] = self._function(function)
             if computed and not functions and not name.startswith(("__", "_abc_")) and _is_content(value):
@@ -400,13 +401,13 @@ def _is_content(value: Any) -> bool:
 
 def _code(code: types.CodeType, doc: str | None) -> Any:
     """Return a code object as JSON, without file, lines and docstring."""
+    if code.co_name == "__hash__" and code.co_filename.startswith("<attrs generated"):
+        # attrs writes a hash of the class's name into it, which is salted per process
+        return ["hash", list(code.co_names)]
     consts = []
     for item in code.co_consts:
         # String hashes are salted per process, so the order of a set differs from run to run.
         plain = sorted(map(repr, item)) if isinstance(item, frozenset) else item
-        # attrs writes such a hash, of the class's name, into the `__hash__` that it generates.
-        if type(item) is int and code.co_name == "__hash__" and code.co_filename.startswith("<attrs generated"):
-            plain = "salt"
         consts.append(_code(item, None) if isinstance(item, types.CodeType) else repr(plain))
     # Python stores the docstring as the first constant of the code.
     if doc is not None and consts and consts[0] == repr(doc):

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +17,7 @@ import attrs
 
 from lab.collection import without_collection
 from lab.errors import LabError, StudyError, error_text, own_line
+from lab.registry.closure import note_study
 from lab.registry.imports import recording_reads, watch_imports
 from lab.registry.modules import keep_source
 from lab.registry.plugins import Catalog
@@ -114,6 +115,9 @@ def _is_anothers(top: str, folder: Path) -> bool:
 
 
 def _import(path: Path, catalog: Catalog | None) -> ModuleType:
+    # stat first: Python 3.14's is_file says no of names that the system refuses
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.stat()
     if not path.is_file():
         raise LabError(
             "there is no such study file", where=str(path), hint="lab new experiment NAME writes one to start from"
@@ -154,6 +158,7 @@ def _import(path: Path, catalog: Catalog | None) -> ModuleType:
             where=where if not inner or _is_in(inner, path) else f"{where}\n{inner}",
             hint=_shadowed(error, path.parent),
         ) from error
+    note_study(module)
     return module
 
 
