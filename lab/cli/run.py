@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,9 @@ def run(
     from lab.study.workspace import Workspace
 
     catalog = session.catalog(only=None if only_plugins is None else _names(only_plugins))
+    # Python 3.14 says of a name that the system refuses that there is no such folder, which a plan alone never makes
+    with suppress(FileNotFoundError, NotADirectoryError):
+        folder.stat()
     workspace = Workspace(catalog, Store(folder), device)
     # what the file prints when it is imported is no part of a document
     with stdout_to_stderr() if as_json else nullcontext():

@@ -249,9 +249,6 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        # a name that is too long, or that the system refuses for another reason, is told before anything is planned
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            self.root.stat()
         self.folder = self.root / ".store"
 
     def prepare(self) -> None:
