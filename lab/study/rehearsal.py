@@ -6,6 +6,7 @@ saved and loaded in memory. Checks that depend on data and sampler alone are sha
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import inspect
@@ -709,6 +710,7 @@ def _evaluate(run: Run, learner: Learner, valid: Pass, *, tolerant: bool) -> lis
                 whole = _valid_step(learner, indices)
             halves = [(part, _valid_step(learner, part)) for part in halves_of(indices)]
             _try_metrics(learner, halves)
+            _check_resets(run, learner, (indices, whole), halves[0])
             differing = depends_on_the_cut(learner, whole, [half for _, half in halves])
             if differing is not None:
                 again = _valid_step(learner, indices)
@@ -822,10 +824,7 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
             metric.reset()
             for indices, result in results:
                 given = [(each, each.clone()) for each in _tensors((result.output, result.target))]
-                if name in learner.metrics_with_batch:
-                    metric.update(result.output, result.target, batch=_batch(learner, "valid", indices))
-                else:
-                    metric.update(result.output, result.target)
+                _update_metric(learner, name, metric, indices, result)
                 if not all(_same(each, copy) for each, copy in given):
                     text = f"metric '{name}' changes the output or the target, by which the metrics after it judge"
                     raise DataError(text, hint=_COPY)
@@ -839,6 +838,45 @@ def _try_metrics(learner: Learner, results: Sequence[tuple[Sequence[int], Evalua
                 f"metric '{name}' fails: {describe_error(error)}",
                 where=f"output {describe_structure(last.output)}, target {describe_structure(last.target)}",
             ) from error
+
+
+def _check_resets(
+    run: Run, learner: Learner, first: tuple[Sequence[int], Evaluation], second: tuple[Sequence[int], Evaluation]
+) -> None:
+    """Raise if a metric that is not part of ``lab`` scores otherwise after a reset than a fresh one does.
+
+    Raises:
+        LabError: it does: the scores of later epochs would hold those of earlier ones.
+    """
+    foreign = {each.alias: each for each in run.experiment.components("metrics") if each.is_foreign}
+    for name, component in foreign.items():
+        metric = learner.metrics[name]
+        try:
+            fresh = copy.deepcopy(metric)
+        except Exception:
+            # some hold what cannot be copied, such as a process
+            continue
+        scores = []
+        for each, results in ((metric, [first, second]), (fresh, [second])):
+            for indices, result in results:
+                each.reset()
+                _update_metric(learner, name, each, indices, result)
+                score, _ = score_of(name, each)
+            scores.append(score)
+            each.reset()
+        if not math.isclose(*scores, rel_tol=1e-6, abs_tol=1e-9) and not all(map(math.isnan, scores)):
+            raise LabError(
+                f"metric '{name}' gives {scores[0]:.4g} after a reset, and {scores[1]:.4g} when it is new",
+                where=component.place or None,
+                hint="reset() must forget everything: later epochs would count earlier ones",
+            )
+
+
+def _update_metric(learner: Learner, name: str, metric: Any, indices: Sequence[int], result: Evaluation) -> None:
+    if name in learner.metrics_with_batch:
+        metric.update(result.output, result.target, batch=_batch(learner, "valid", indices))
+    else:
+        metric.update(result.output, result.target)
 
 
 def _selection_notes(learner: Learner, compare: str) -> list[str]:

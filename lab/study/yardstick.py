@@ -161,7 +161,7 @@ def cut_losses(learner: Learner) -> list[float] | None:
 def depends_on_the_cut(learner: Learner, whole: Evaluation, halves: Sequence[Evaluation]) -> list[float] | None:
     """Return the loss of a batch and the weighted mean of its halves if they differ, None if they agree."""
     weights = [float(half.weight) for half in halves]
-    losses = [float(half.loss) if weight else 0.0 for half, weight in zip(halves, weights, strict=True)]
+    losses = [float(half.loss.detach()) if weight else 0.0 for half, weight in zip(halves, weights, strict=True)]
     if not sum(weights) or not float(whole.weight):
         return None
     mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)

@@ -402,6 +402,14 @@ _metric("direction", "higher_is_better", direction="pass", mark="  # here")
 _metric("update", "IndexError: index 75", update="output[75]  # here")
 _metric("compute", "ZeroDivisionError", compute="1 / 0  # here")
 _metric("adds", "changes the output", update="output.add_(1)", mark="  # here", check=False)
+_component(
+    "metrics",
+    "remembers",
+    "after a reset, and",
+    METRIC.format(update="pass", compute="pass", direction="higher_is_better = True", mark="  # here").replace(
+        "self.total = 0.0", "self.total = getattr(self, 'total', 0.0)"
+    ),
+)
 _metric("listed", "one number", compute="return [1.0]", mark="  # here")
 _metric("text", "one number", compute="return '0.5'", mark="  # here")
 
