@@ -24,6 +24,7 @@ from lab.registry.closure import Closure, closure_of, with_acting_modules
 from lab.registry.definition import modules_of, origin_of, state_digest
 from lab.registry.discovery import metadata_folders
 from lab.registry.modules import ModuleSource, changed_since_import, facts_of, source_of_file
+from lab.registry.places import is_local
 from lab.registry.plugins import Catalog
 from lab.registry.resolved import Component
 from lab.registry.source import save_facts
@@ -289,12 +290,20 @@ def _text(value: Any) -> str:
 
 
 def _closure(parts: Sequence[Component]) -> Closure:
-    return closure_of(with_acting_modules(modules_of(*(thing for part in parts for thing in _definitions(part)))))
+    return closure_of(with_acting_modules(_roots(parts)))
+
+
+def _roots(parts: Sequence[Component]) -> Mapping[str, frozenset[str]]:
+    return modules_of(*(thing for part in parts for thing in _definitions(part)))
 
 
 def local_modules(parts: Sequence[Component]) -> list[str]:
     """Return the user's modules that components are made of: neither installed nor part of a plugin."""
-    return [name for name, source in _closure(parts).modules.items() if source.is_local]
+    roots = _roots(parts)
+    # no plugin imports what is the user's
+    if not any(map(is_local, roots)):
+        return []
+    return [name for name, source in closure_of(roots).modules.items() if source.is_local]
 
 
 def _definitions(part: Component) -> Iterator[Any]:

@@ -52,6 +52,6 @@ def test_a_run_that_leaves_its_module_alone_is_not_told(tmp_path, caplog):
 
 
 def _written(folder: Path, count: str = "pass") -> Path:
-    file = folder / "study.py"
+    file = folder / "modules_study.py"
     file.write_text(textwrap.dedent(STUDY.format(count=count)))
     return file
