@@ -79,7 +79,7 @@ def test_a_metric_without_direction_is_told_with_the_remedy(direction: Any) -> N
         check_direction("m", metric)
     assert str(caught.value) == (
         "metric 'm' does not say whether higher or lower is better\n"
-        f"  Fixed.higher_is_better is {direction}\n"
+        f"  Fixed.higher_is_better is {direction!r}\n"
         "  class FixedWithDirection(Fixed): higher_is_better = True  (or False)"
     )
 

@@ -95,7 +95,7 @@ _plugin("clash", "belongs to lab_basics", _hook("lab_optimizers", '{"adam": len}
 _plugin("registry", "list of RegistrySpec", _hook("lab_registries", '["a"]').replace("():", "():  # here"))
 _plugin("unmarked", "lacks the decorator @hookimpl", "\n\ndef lab_losses():  # here\n    return {}\n")
 _plugin("interrupts", "what Ctrl-C or SIGTERM does",
-        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n", has_line=False)  # fmt: skip
+        "import signal\nsignal.signal(signal.SIGINT, lambda *_: None)\n", has_line=False)  # fmt: skip
 _plugin("excepthook", "sys.excepthook", "import sys\nsys.excepthook = print\n", has_line=False)
 _plugin("api", "made for plugin API >=7", "plugin_api = '>=7'\n", has_line=False)
 _plugin(
