@@ -594,6 +594,11 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
         learner.loss = loss
         for handle in handles:
             handle.remove()
+        # a forward pass that raises calls no hook behind it; a guard that is left open puts the settings and seeds of
+        # this moment back whenever it is collected, in the middle of something else
+        while guards:
+            with suppress(PluginError):
+                guards.pop().close()
 
 
 def _check_examples(run: Run, learner: Learner, indices: Sequence[int], moment: str, hashes: list[str]) -> None:

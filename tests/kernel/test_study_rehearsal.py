@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,29 @@ def problem(plan: Callable[..., Plan]) -> Callable[..., str]:
         return str(caught.value)
 
     return problem
+
+
+def test_a_forward_pass_that_raises_leaves_no_guard_open(plan, monkeypatch) -> None:
+    class Failing(Net):
+        def forward(self, inputs: Tensor) -> Tensor:
+            raise KeyError("inputs")
+
+    entered: list[str] = []
+    left: list[str] = []
+
+    @contextmanager
+    def guard(owner: str, **_: Any) -> Iterator[None]:
+        entered.append(owner)
+        yield
+        # not reached by one that is only collected, which would put settings and seeds back at any later time
+        left.append(owner)
+
+    monkeypatch.setattr("lab.study.rehearsal.assert_global_state_unchanged", guard)
+    with pytest.raises(StudyError, match="KeyError: 'inputs'"):
+        plan(architecture=Failing)
+    of_model = [owner for owner in entered if owner.startswith("architecture")]
+    assert of_model
+    assert [owner for owner in left if owner.startswith("architecture")] == of_model
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
