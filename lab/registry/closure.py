@@ -130,8 +130,7 @@ def _acts(source: ModuleSource) -> bool:
     facts = facts_of(source)
     if not source.text or facts.acts:
         return True
-    called = [base for level, module in facts.called for base in [_base(source.name, source, level, module)]]
-    if any(kind_of(base) == "source" for base in called if base):
+    if any(kind_of(_base(source.name, source, *called)) == "source" for called in facts.called):
         return True
     for level, module in facts.bases:
         base = _base(source.name, source, level, module)

@@ -591,9 +591,7 @@ def _naming(run: Run, learner: Learner) -> Iterator[None]:
     try:
         yield
     finally:
-        learner.loss = loss
-        for handle in handles:
-            handle.remove()
+        _put_loss_back(learner, loss, handles)
         # a forward pass that raises calls no hook behind it; a guard that is left open puts the settings and seeds of
         # this moment back whenever it is collected, in the middle of something else
         while guards:
@@ -766,9 +764,14 @@ def _loss_keeps_arguments(run: Run, learner: Learner) -> Iterator[None]:
     try:
         yield
     finally:
-        learner.loss = loss
-        for handle in handles:
-            handle.remove()
+        _put_loss_back(learner, loss, handles)
+
+
+def _put_loss_back(learner: Learner, loss: Any, handles: Iterable[Any]) -> None:
+    """Undo what a guard of the loss or the model has put in its place."""
+    learner.loss = loss
+    for handle in handles:
+        handle.remove()
 
 
 def _random_note(parts: Sequence[Component], first: Evaluation, second: Evaluation) -> str:
