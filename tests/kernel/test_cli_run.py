@@ -105,7 +105,9 @@ def test_the_answer_says_how_many_examples_trained_and_validated(lab, study):
 
 def test_an_optimizer_of_a_library_is_an_arm_as_it_is(lab, study, tmp_path):
     pytest.importorskip("pytorch_optimizer")
-    more = "from pytorch_optimizer import Lion\nstudy = study.swap('optimizer', {'lion': use(Lion, weight_decay=0.01)})\n"
+    more = (
+        "from pytorch_optimizer import Lion\nstudy = study.swap('optimizer', {'lion': use(Lion, weight_decay=0.01)})\n"
+    )
     assert lab("run", study(more), "--arms", "lion").code == 0
     losses = {row["arm"]: float(row["valid_loss"]) for row in rows(tmp_path) if row["seed"] == "0"}
     assert losses["lion"] != losses["base"]
