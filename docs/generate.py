@@ -240,14 +240,10 @@ def _split(text: str) -> list[str]:
 # --- classes that plugins use -----------------------------------------------------------------------------------------
 
 REFERENCE = {
-    "What components are given and return": [
-        "lab:Data", "lab:Learner", "lab:Stepper", "lab:Evaluation", "lab:Callback",
-        "lab.training.state:Training", "lab:TaskRun", "lab:part", "lab:mean_over", "lab_text.corpora:data_folder",
-    ],
+    "What components are given and return": ["lab.training.state:Training", "lab_text.corpora:data_folder"],
     "What hooks are given and return": [
-        "lab:RegistrySpec", "lab:Section", "lab.study.run:Run", "lab.study.run:RunProgress",
-        "lab.study.store:RunRecord",
-        "lab.study.results:Results", "lab.study.study:Trial", "lab.study.study:Arm",
+        "lab.study.run:Run", "lab.study.run:RunProgress", "lab.study.store:RunRecord",
+        "lab.study.study:Trial", "lab.study.study:Arm",
     ],
     "The conformance kit": [
         "lab.testing:Conformance", "lab.testing:Example", "lab.testing:ConformanceSupport", "lab.testing:ComponentCase",
@@ -266,23 +262,34 @@ _NOTES = {
     "Learner": "A component gets it as an argument, or as `self.learner` of a stepper; random numbers come from "
     '`learner.streams.generator("name")`.',
 }
+"""What the chapter of ``api.md`` says to those who write components, below the docstring."""
 
 _REFERENCE = """\
-What plugins are given, subclass or return. `lab.Data` is imported by `from lab import Data`, other names from the
-module before the colon. [Writing a plugin](writing-a-plugin.md) has an example of each kind."""
+What plugins are given, subclass or return beyond `import lab`, each imported from the module before the colon.
+[Writing a plugin](writing-a-plugin.md) has an example of each kind."""
+
+_IN_API = {
+    "Components are given and return": ["Data", "Learner", "Stepper", "Evaluation", "Callback", "TaskRun", "part",
+                                        "mean_over"],
+    "Hooks are given and return": ["RegistrySpec", "Section", "Results"],
+}  # fmt: skip
+"""Names that plugins meet and that ``api.md`` describes, by who meets them."""
 
 
 def reference_page() -> str:
     """Return the page of the classes that plugins use, and of the contracts of all registries."""
     lines = [NOTICE, "# Reference for plugins", "", _REFERENCE, ""]
+    lines += ["| In [Python interface](api.md) | |", "| --- | --- |"]
+    for meeting, names in _IN_API.items():
+        lines.append(f"| {meeting} | {' · '.join(f'[{name}](api.md#{name.lower()})' for name in names)} |")
+    lines.append("")
     for heading, paths in REFERENCE.items():
         lines += [f"## {heading}", "", *(line for path in paths for line in _reference(path))]
     lines += ["## Contracts of registries", ""]
-    known = {path for paths in REFERENCE.values() for path in paths} | {"lab.training.data:Data"}
+    described = {name for names in API.values() for name in names}
     for registry in builtin_catalog().registries.values():
         module, _, name = registry.spec.contract.partition(":")
-        # of the kernel's base classes above, only the public name is known to a reader
-        if module and not module.startswith("torch") and f"lab:{name}" not in known:
+        if module and not module.startswith("torch") and name not in described:
             lines += _reference(registry.spec.contract, f" ({registry.spec.name})")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -290,10 +297,8 @@ def reference_page() -> str:
 def _reference(path: str, suffix: str = "") -> list[str]:
     module, _, name = path.partition(":")
     thing = getattr(importlib.import_module(module), name)
-    lines = [f"### {module}{'.' if module == 'lab' else ':'}{name}{suffix}", ""]
+    lines = [f"### {module}:{name}{suffix}", ""]
     lines += [*_fence(_folded(f"{name}{_plain_signature(thing)}")), "", markdown(inspect.getdoc(thing) or ""), ""]
-    if name in _NOTES:
-        lines += [_NOTES[name], ""]
     if isinstance(thing, type):
         methods = [_method(own, member) for own, member in _own_members(thing)]
         lines += ["*Methods*", "", *methods] if methods else []
@@ -452,6 +457,7 @@ def _public(name: str) -> list[str]:
     lines = [f"### {name}", ""]
     lines += _fence(_folded(_call_of(thing, name)), "text") if callable(thing) else []
     lines += ["", markdown(inspect.getdoc(thing) or ""), ""]
+    lines += [_NOTES[name], ""] if name in _NOTES else []
     if isinstance(thing, type) and not issubclass(thing, BaseException):
         lines += [line for member in _inherited_members(thing) for line in _member(thing, *member)]
     added = {"Study": "lab_study_methods", "Learner": "lab_learner_methods"}.get(name)

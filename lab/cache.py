@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_folder", "file_digest", "read_cache", "tree_digest", "write_cache"]
+__all__ = ["cache_folder", "file_digest", "file_state", "read_cache", "tree_digest", "write_cache"]
 
 
 def cache_folder() -> Path:
@@ -47,11 +47,16 @@ def write_cache(file: Path, content: Mapping[str, Any]) -> None:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
+def file_state(path: str | Path) -> str:
+    """Return size and times of a file: another text as soon as it is written again."""
+    state = os.stat(path)
+    # the change time too: tools such as rsync and tar restore the modification time of edited files
+    return f"{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file, cached by path, size and time of change, so that a large file is read once."""
-    state = path.stat()
-    # the change time too: tools such as rsync and tar restore the modification time of edited files
-    label = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
+    label = f"{path.resolve()}|{file_state(path)}"
     book = cache_folder() / "digests.json"
     known = read_cache(book).get(label)
     if known is None:
@@ -71,9 +76,7 @@ def tree_digest(folder: Path) -> str:
     book = cache_folder() / "trees" / f"{hashlib.sha256(bytes(root)).hexdigest()[:20]}.json"
     known, found = read_cache(book), {}
     for path in sorted(_files_below(root)):
-        state = path.stat()
-        name = path.relative_to(root).as_posix()
-        label = f"{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
+        name, label = path.relative_to(root).as_posix(), file_state(path)
         kept = known.get(name)
         if not isinstance(kept, list) or kept[0] != label:
             with path.open("rb") as file:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from lab.cache import cache_folder, read_cache, write_cache
+from lab.cache import cache_folder, file_state, read_cache, write_cache
 
 if TYPE_CHECKING:
     from lab.registry.registry import Entry
@@ -52,10 +52,9 @@ def summaries_of(entries: Iterable[Entry]) -> list[str]:
 
 def _state(file: str) -> str:
     try:
-        state = os.stat(file)
+        return file_state(file)
     except OSError:
         return ""
-    return f"{state.st_size}|{state.st_mtime_ns}|{state.st_ctime_ns}"
 
 
 def summary_of(entry: Entry) -> str:

@@ -57,13 +57,16 @@ def test_every_built_in_component_is_on_its_page() -> None:
     assert set(re.findall(r"(?m)^## (.+)$", page)) == {*registries}
 
 
-def test_contracts_of_all_registries_and_the_classes_of_plugins_are_in_the_reference() -> None:
-    page = (DOCS / "reference.md").read_text(encoding="utf-8")
+def test_contracts_of_all_registries_and_the_classes_of_plugins_are_described_on_one_page() -> None:
+    page, interface = ((DOCS / name).read_text(encoding="utf-8") for name in ("reference.md", "api.md"))
     contracts = {each.spec.contract for each in load_catalog(only=[], strict=True).registries.values()}
     own = {contract.partition(":")[2] for contract in contracts if contract and not contract.startswith("torch")}
-    heads = {head.split()[0].rpartition(":")[2].rpartition(".")[2] for head in re.findall(r"(?m)^### (.+)$", page)}
-    assert own | {"Learner", "RegistrySpec", "Section", "Example", "ConformanceSupport", "Trial"} <= heads
-    assert "`backward` may be called several times" in page
+    heads = {head.split()[0].rpartition(":")[2] for head in re.findall(r"(?m)^### (.+)$", page)}
+    public = set(re.findall(r"(?m)^### (.+)$", interface))
+    assert own | {"Learner", "RegistrySpec", "Section", "Example", "ConformanceSupport", "Trial"} <= heads | public
+    assert heads & public == set()
+    assert set(re.findall(r"\(api\.md#(\w+)\)", page)) <= {name.lower() for name in public}
+    assert "`backward` may be called several times" in interface
 
 
 def test_every_command_is_on_its_page() -> None:
