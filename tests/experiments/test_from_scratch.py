@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from lab_text.corpora import find_corpus
 from torch import nn
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -110,3 +113,12 @@ def test_dropout_by_hand_keeps_the_mean_and_does_nothing_in_evaluation():
 def test_dropout_by_hand_of_nothing_or_everything(probability, expected):
     found = load("dropout_by_hand").HandDropout(probability)(torch.ones(3))
     assert found.tolist() == [expected] * 3
+
+
+@pytest.mark.skipif("LAB_DATA" not in os.environ, reason="needs house_prices in LAB_DATA")
+def test_house_prices_are_prepared_as_in_the_book():
+    data = load("book_house_prices").book_rows(folds=5, fold=1)
+    rows, prices = data.valid.tensors
+    assert (len(data.train), len(data.valid), data.features) == (1168, 292, 330)
+    assert prices[0] == pd.read_csv(find_corpus("house_prices").path("train"))["SalePrice"][292]
+    assert rows.isfinite().all()
