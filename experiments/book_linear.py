@@ -2,9 +2,9 @@
 
 1,000 points of y = 2 x₁ - 3.4 x₂ + 4.2 with noise of 0.01, batches of 10, stochastic gradient descent with a rate of
 0.03, 3 epochs, weights from a normal distribution of 0.01 (second Chinese edition). By hand the loss is half of the
-squared error; torch's is the squared error, whose gradient is twice as large. So it is in the book, which prints 0.0428,
-0.000162 and 0.000051 (halves) by hand, and 0.000248, 0.000103 and 0.000103 with torch. `loss` is the mean squared error
-in both arms here. The picture of a run has it by step.
+squared error; torch's is the squared error, whose gradient is twice as large. So it is in the book, which prints
+0.0428, 0.000162 and 0.000051 (halves) by hand, and 0.000248, 0.000103 and 0.000103 with torch. `loss` is the mean
+squared error in both arms here. The picture of a run has it by step.
 """
 
 from typing import Literal

@@ -1,10 +1,10 @@
 """How fast does gradient descent find the kernel of a convolution that marks edges?
 
-*Dive into Deep Learning*, sections 6.2 to 6.5 of the second Chinese edition: cross-correlation, several channels, kernels
-of one pixel and pooling are written out below, and tests compare them with torch's. A picture of 6 by 8 pixels has a
-dark band; the kernel (1, -1) marks its edges. Its two numbers are then learned from the picture and the edges alone, in 10
-steps. As in the book, the loss is a sum of squares, and it prints a loss of 0.022 after the last step, with the kernel
-(1.0010, -0.9739). Arms differ in the learning rate. The picture of a run has the kernel by step.
+*Dive into Deep Learning*, sections 6.2 to 6.5 of the second Chinese edition: cross-correlation, several channels,
+kernels of one pixel and pooling are written out below, and tests compare them with torch's. A picture of 6 by 8 pixels
+has a dark band; the kernel (1, -1) marks its edges. Its two numbers are then learned from the picture and the edges
+alone, in 10 steps. As in the book the loss is a sum of squares: it prints a loss of 0.022 in the last step, and the
+kernel (1.0010, -0.9739). Arms differ in the learning rate. The picture of a run has the kernel by step.
 """
 
 import torch
@@ -38,7 +38,7 @@ def mix_channels(picture: Tensor, kernels: Tensor) -> Tensor:
 
 
 def pool(picture: Tensor, size: int, *, mean: bool = False) -> Tensor:
-    """Return the maximum, or the mean, of every window of ``size`` by ``size``: (H, W) -> (H - size + 1, W - size + 1)."""
+    """Return the maximum, or the mean, of every window of ``size`` (s) by s: (H, W) -> (H - s + 1, W - s + 1)."""
     windows = picture.unfold(0, size, 1).unfold(1, size, 1)
     return windows.mean((2, 3)) if mean else windows.amax((2, 3))
 
