@@ -38,6 +38,9 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }
 
 
+TWO = use("mean_of", members=[use("mlp", hidden_size=4), use("mlp", hidden_size=8)])
+
+
 class Points(Example):
     """Base class of examples of points: inputs (B, 5)."""
 
@@ -108,6 +111,23 @@ def support() -> ConformanceSupport:
             "callbacks.torch_schedule": ComponentCase(
                 use("torch_schedule", scheduler=use("exponential_lr", gamma=0.9), every="step")
             ),
+            "architectures.mean_of": ComponentCase(TWO, examples=("classes",)),
+            "callbacks.members_from_runs": ComponentCase(
+                exceptions=dict.fromkeys(
+                    (
+                        "test_leaves_the_process_alone",
+                        "test_listens_only_to_known_events",
+                        "test_order_is_given_by_names",
+                        "test_training_ends_with_it",
+                        "test_works_without_a_folder",
+                        "test_leaves_global_random_state_alone",
+                        "test_an_observer_changes_no_number",
+                        "test_state_can_be_saved",
+                        "test_state_survives_a_crash",
+                    ),
+                    "it needs mean_of and finished runs; its own tests have them",
+                )
+            ),
             "callbacks.multistep": ComponentCase(use("multistep", milestones=(1,))),
             "datasets.all_examples": ComponentCase(
                 use("all_examples", dataset="points"),
@@ -139,6 +159,12 @@ def support() -> ConformanceSupport:
             },
             "tasks.command": ComponentCase(
                 use("command", template="echo score: {seed}", parameters={}, patterns={"score": "score: ([0-9]+)"})
+            ),
+            "steppers.evaluate_only": ComponentCase(
+                exceptions={
+                    "test_learns": "it is made not to train",
+                    "test_fires_the_events_of_a_step": "it steps no optimizer",
+                }
             ),
             "steppers.activation_regularized": ComponentCase(use("activation_regularized", part="hidden", beta=0.0)),
         },

@@ -52,8 +52,8 @@ def lab_datasets() -> dict[str, Any]:
 
 @hookimpl
 def lab_architectures() -> dict[str, Any]:
-    """Multilayer perceptron."""
-    return {"mlp": "lab_basics.points:MLP"}
+    """Multilayer perceptron; mean of several models."""
+    return {"mean_of": "lab_basics.ensembles:MeanOf", "mlp": "lab_basics.points:MLP"}
 
 
 @hookimpl
@@ -71,9 +71,10 @@ def lab_samplers() -> dict[str, Any]:
 
 @hookimpl
 def lab_steppers() -> dict[str, Any]:
-    """Supervised training steps, and the fit of models that fit themselves."""
+    """Supervised training steps, the fit of models that fit themselves, and evaluation without training."""
     return {
         "activation_regularized": "lab_basics.steppers:ActivationRegularized",
+        "evaluate_only": "lab_basics.ensembles:EvaluateOnly",
         "fit_or_step": "lab_basics.fitting:FitOrStep",
         "supervised": "lab_basics.steppers:Supervised",
     }
@@ -135,7 +136,7 @@ def lab_metrics() -> dict[str, Any]:
 
 @hookimpl
 def lab_callbacks() -> dict[str, Any]:
-    """Schedules, checkpoints, stopping, averaging, logging."""
+    """Initial weights, schedules, checkpoints, stopping, averaging, logging."""
     return {
         "activation_stats": "lab_basics.hooks:ActivationStats",
         "checkpoint": "lab.training.checkpoint:Checkpoint",
@@ -150,7 +151,9 @@ def lab_callbacks() -> dict[str, Any]:
         "factor": "lab_basics.schedules:Factor",
         "freeze": "lab_basics.freezing:Freeze",
         "grad_norm": "lab_basics.callbacks:GradientNorm",
+        "init": "lab_basics.initialization:Init",
         "inverse_sqrt": "lab_basics.schedules:InverseSqrt",
+        "members_from_runs": "lab_basics.ensembles:MembersFromRuns",
         "multistep": "lab_basics.schedules:MultiStep",
         "on_plateau": "lab_basics.schedules:OnPlateau",
         "one_cycle": "lab.training.schedules:OneCycle",
@@ -183,6 +186,18 @@ def lab_tasks() -> dict[str, str]:
 def lab_former_names() -> dict[str, str]:
     """Parameters that were renamed."""
     return {"activation_regularised": "activation_regularized", "checkpoint.worth_s": "min_interval_s"}
+
+
+@hookimpl
+def lab_study_methods() -> dict[str, str]:
+    """Arms that are means of the predictions of other arms."""
+    return {"ensemble": "lab_basics.ensembles:ensemble"}
+
+
+@hookimpl
+def lab_rounds() -> dict[str, str]:
+    """Means of arms, once these are trained."""
+    return {"ensemble": "lab_basics.ensembles:next_arms"}
 
 
 @hookimpl
@@ -223,6 +238,11 @@ def lab_commands() -> dict[str, tuple[str, ...]]:
             "lab_basics.check_command:check",
             "Check that components keep their contracts.",
             "Components and plugins",
+        ),
+        "ensemble": (
+            "lab_basics.ensemble_command:ensemble",
+            "Evaluate the mean of the predictions of several runs.",
+            "Trained models",
         ),
         "examples": (
             "lab_basics.examples_command:examples",

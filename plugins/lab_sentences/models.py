@@ -16,7 +16,7 @@ from lab_sentences.embeddings import Embeddings, WordEmbedding
 from lab_sentences.encoders import encoder_factory
 from lab_sentences.poolings import Pooling, pooling_factory
 
-__all__ = ["Head", "TextClassifier", "TextSimilarity", "check_count", "check_tokens", "mask_of"]
+__all__ = ["Head", "TextClassifier", "TextSimilarity", "check_count", "check_tokens", "mask_of", "reversed_words"]
 
 
 def check_tokens(tokens: Tensor, name: str = "tokens") -> None:
@@ -29,6 +29,21 @@ def mask_of(tokens: Tensor, pad_id: int) -> Tensor:
     """Return the mask (B, T) of words; a text of padding alone has one, so that there is something to pool."""
     mask = tokens != pad_id
     return mask | (~mask.any(1, keepdim=True) & (torch.arange(tokens.shape[1], device=tokens.device) == 0))
+
+
+def reversed_words(tokens: Tensor, pad_id: int) -> Tensor:
+    """Return tokens (B, T) with the words of each text in reverse order; padding stays where it is.
+
+    >>> reversed_words(torch.tensor([[0, 0, 5, 6, 7], [8, 9, 0, 0, 0]]), 0)
+    tensor([[0, 0, 7, 6, 5],
+            [9, 8, 0, 0, 0]])
+    """
+    is_word = tokens != pad_id
+    places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    # padding stands before the words or behind them, never between
+    first = is_word.int().argmax(1, keepdim=True)
+    last = first + is_word.sum(1, keepdim=True) - 1
+    return tokens.gather(1, torch.where(is_word, first + last - places, places))
 
 
 class Head(nn.Module):
@@ -131,6 +146,8 @@ class TextClassifier(_TextModel):
         head_size: width of a hidden layer behind the pooling; 0 for none.
         reads: of a pair, ``both`` texts, or the ``first`` or ``second`` alone: how much needs no comparison?
         dropout: probability, on the embedding and on the pooled vector.
+        backward: read texts from their end, as the second model of the fast.ai lesson's forward and backward ensemble
+            (Howard & Ruder 2018, arXiv:1801.06146, section 3.3). The other half is ``Study.ensemble``.
 
     Shapes:
         tokens (B, T) long, of pairs also pair_tokens (B, S) long → logits (B, C)
@@ -157,6 +174,7 @@ class TextClassifier(_TextModel):
         head_size: int = 0,
         reads: Literal["both", "first", "second"] = "both",
         dropout: float = 0.3,
+        backward: bool = False,
     ) -> None:
         where = "architecture 'text_classifier'"
         if reads != "both" and text_count != 2:
@@ -166,7 +184,7 @@ class TextClassifier(_TextModel):
         if head_size < 0:
             raise ParameterError(f"head_size={head_size}, at least 0", where=where)
         super().__init__(vocab_size, pad_id, word_vectors, encoder, pooling, embedding_dim, embeddings, dropout, where)
-        self.text_count, self.reads = text_count, reads
+        self.text_count, self.reads, self.backward = text_count, reads, backward
         width = self.pooling.output_size * (4 if text_count == 2 and reads == "both" else 1)
         with part("head"):
             self.head = Head(width, output_size, head_size, dropout)
@@ -182,6 +200,13 @@ class TextClassifier(_TextModel):
             u = torch.cat([u, v, (u - v).abs(), u * v], 1)
         logits: Tensor = self.head(u)
         return logits
+
+    def encode(self, tokens: Tensor, name: str = "tokens") -> Tensor:
+        """Return one vector per text, (B, W)."""
+        if self.backward:
+            check_tokens(tokens, name)
+            tokens = reversed_words(tokens, self.pad_id)
+        return super().encode(tokens, name)
 
 
 class TextSimilarity(_TextModel):

@@ -99,6 +99,20 @@ def test_a_study_is_trained_compared_and_recorded(lab, study, tmp_path):
     ]
 
 
+def test_the_answer_says_how_many_examples_trained_and_validated(lab, study):
+    assert "examples: train 24 · valid 24" in lab("run", study()).out
+
+
+def test_an_optimizer_of_a_library_is_an_arm_as_it_is(lab, study, tmp_path):
+    pytest.importorskip("pytorch_optimizer")
+    more = (
+        "from pytorch_optimizer import Lion\nstudy = study.swap('optimizer', {'lion': use(Lion, weight_decay=0.01)})\n"
+    )
+    assert lab("run", study(more), "--arms", "lion").code == 0
+    losses = {row["arm"]: float(row["valid_loss"]) for row in rows(tmp_path) if row["seed"] == "0"}
+    assert losses["lion"] != losses["base"]
+
+
 def test_runs_csv_has_one_row_per_run_with_metrics_and_budget(lab, study, tmp_path):
     lab("run", study(), "--quiet")
     row = rows(tmp_path)[0]

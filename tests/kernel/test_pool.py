@@ -60,6 +60,23 @@ def test_a_pool_gives_the_same_numbers_as_one_process(
     assert outcome(tmp_path / "pool") == left_in_peace
 
 
+SLOW_START = """
+import multiprocessing, sys, time
+if "lab_executors.worker" in " ".join(sys.orig_argv):
+    time.sleep(3)
+"""
+
+
+def test_the_seconds_of_a_run_do_not_hold_the_start_of_its_worker(study: Path, tmp_path: Path) -> None:
+    study.write_text(study.read_text() + SLOW_START)
+    began = time.perf_counter()
+    finish(_pool(study, tmp_path / "pool"))
+    assert time.perf_counter() - began > 3
+    budgets = [json.loads(path.read_text())["budget"] for path in (tmp_path / "pool" / ".store").glob("*/result.json")]
+    assert budgets
+    assert max(budget["seconds"] for budget in budgets) < 3
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
 def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(
     study: Path, tmp_path: Path, left_in_peace: dict[str, Any]

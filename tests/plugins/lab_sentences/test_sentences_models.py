@@ -9,7 +9,7 @@ import torch
 from lab_basics.optimizers import adam
 from lab_sentences.data import labelled_text
 from lab_sentences.encoders import BagOfWords, BiRNN, TextCNN, TransformerEncoder
-from lab_sentences.models import TextClassifier
+from lab_sentences.models import TextClassifier, reversed_words
 from lab_sentences.poolings import ConcatPooling, FirstPooling, LastPooling, MaxPooling, MeanPooling
 from torch.nn import functional
 
@@ -110,3 +110,20 @@ def test_parameters_and_shapes_are_checked():
         TextCNN(4, kernels=())
     with pytest.raises(ShapeError):
         TextClassifier(9, 2, 1, None, 1)(torch.zeros(2, 3))
+
+
+def test_words_are_reversed_and_padding_stays():
+    tokens = torch.tensor([[0, 0, 5, 6, 7], [8, 9, 0, 0, 0], [1, 2, 3, 4, 5], [0, 0, 0, 0, 0]])
+    expected = [[0, 0, 7, 6, 5], [9, 8, 0, 0, 0], [5, 4, 3, 2, 1], [0, 0, 0, 0, 0]]
+    assert reversed_words(tokens, 0).tolist() == expected
+
+
+def test_a_backward_classifier_sees_what_a_forward_one_sees_of_reversed_texts():
+    options = {"encoder": "birnn", "pooling": "last", "embedding_dim": 6, "dropout": 0.0}
+    torch.manual_seed(0)
+    forward = TextClassifier(20, 3, 0, None, 1, **options).eval()
+    backward = TextClassifier(20, 3, 0, None, 1, backward=True, **options).eval()
+    backward.load_state_dict(forward.state_dict())
+    tokens = torch.tensor([[0, 0, 5, 6, 7], [1, 2, 3, 4, 5]])
+    torch.testing.assert_close(backward(tokens), forward(reversed_words(tokens, 0)))
+    assert not torch.allclose(backward(tokens), forward(tokens))

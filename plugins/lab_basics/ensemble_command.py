@@ -1,0 +1,105 @@
+"""The command ``lab ensemble``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.main import Session
+from lab.cli.options import loading_options, runs_option, warn
+
+if TYPE_CHECKING:
+    from lab_basics.ensembles import EnsembleScores
+
+__all__ = ["ensemble"]
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  lab ensemble 3f9a2c 81bb07 d44e19
+  lab ensemble $(lab runs --study heads --arm base --keys)
+  lab ensemble 3f9a2c 81bb07 --split test
+  lab ensemble 3f9a2c 81bb07 --average values
+
+`lab predict KEY... TABLE` writes the mean predictions of a file; `Study.ensemble` adds an arm to a study.
+"""
+)
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.option(
+    "--split", type=click.Choice(["valid", "test"]), default="valid", show_default=True, help="Split to evaluate."
+)
+@click.option(
+    "--average",
+    type=click.Choice(["classes", "binary", "values"]),
+    help="What is averaged: softmax probabilities, sigmoid probabilities, or outputs; default: by the loss.",
+)
+@runs_option
+@loading_options
+@click.pass_obj
+def ensemble(
+    session: Session,
+    keys: tuple[str, ...],
+    split: str,
+    average: str | None,
+    folder: Path,
+    file: Path | None,
+    stored_source: bool,
+    anyway: bool,
+) -> None:
+    """Evaluate the mean of the predictions of the finished runs KEY..., beside each run alone.
+
+    The runs may have other architectures, seeds or recipes; they must predict the same targets of the same examples.
+    Loss and metrics are those of the first run.
+    """
+    from lab.errors import LabError
+    from lab.study.rebuild import finished_run, load
+    from lab.study.store import Store
+    from lab_basics.ensembles import average_for, score_ensemble
+
+    store = Store(folder)
+    records = {}
+    for key in keys:
+        record = finished_run(store, key)
+        if record.key in records:
+            raise LabError(f"run {record.key} is given twice", hint="give every member once")
+        records[record.key] = record
+    learners = {
+        key: load(
+            key, folder, catalog=session.catalog(), file=file, anyway=anyway, stored_source=stored_source, warn=warn
+        )
+        for key in records
+    }
+    first = next(iter(records.values()))
+    chosen = average or average_for(str(first.experiment()["experiment"]["loss"]["component"]))
+    scores = score_ensemble(learners, split, chosen)  # type: ignore[arg-type]
+    labels = {key: (record.experiment()["arm"], str(record.experiment()["seed"])) for key, record in records.items()}
+    for line in _table(scores, labels):
+        click.echo(line)
+
+
+def _table(scores: EnsembleScores, labels: dict[str, tuple[str, str]]) -> list[str]:
+    names = list(scores.mean)
+    rows = [["run", "arm", "seed", *names]]
+    rows += [
+        [key[:12], *labels[key], *(f"{own[n]:.4f}" if n in own else "–" for n in names)]
+        for key, own in scores.members.items()
+    ]
+    rows.append(["mean", "", "", *(f"{scores.mean[name]:.4f}" for name in names)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    what = {
+        "classes": "softmax probabilities",
+        "binary": "sigmoid probabilities",
+        "values": "outputs",
+    }[scores.average]
+    return [*lines, f"mean: of the {what} of {len(scores.members)} runs, {scores.examples:,} examples"]
