@@ -7,7 +7,9 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
+from lab_detection.plots import Shown, plot_boxes
 from PIL import Image
 
 from lab.cli.main import cli
@@ -107,3 +109,15 @@ def test_all_problems_of_files_are_told_before_anything_is_trained(tmp_path):
     for problem in ("annotation 0: image_id 5 is none of images", "1.png: no picture", "2.png: no picture"):
         assert problem in told
     assert not list((tmp_path / "runs").glob(".store/*/result.json"))
+
+
+def test_names_give_way_to_a_legend_in_crowded_pictures():
+    def labels(count):
+        boxes = np.tile([0.1, 0.1, 0.4, 0.4], (count, 1))
+        picture = Shown(torch.zeros(3, 20, 30), np.zeros((0, 5)), np.arange(count) % 2, np.full(count, 0.5), boxes)
+        figure = plot_boxes([picture], ("cat", "dog"))
+        legend = [text.get_text() for each in figure.legends for text in each.get_texts()]
+        return {text.get_text() for text in figure.axes[0].texts}, legend
+
+    assert labels(2) == ({"cat 0.50", "dog 0.50"}, [])
+    assert labels(20) == ({"0.50"}, ["cat", "dog"])
